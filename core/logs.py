@@ -1,0 +1,70 @@
+"""structlog, once: JSON in files and pipes, readable on a terminal; no secret in any line."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import time
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+
+_PASSWORD_IN_URL = re.compile(r"(\w[\w+.-]*://[^\s:/@]*):[^\s@/]+@")
+
+
+def redact(text: str) -> str:
+    """Blank the password of every URL in the text."""
+    return _PASSWORD_IN_URL.sub(r"\1:***@", text)
+
+
+def _redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = redact(value)
+        elif isinstance(value, BaseException):
+            event[key] = redact(str(value))
+    return event
+
+
+def configure_logs(log_format: str = "auto") -> None:
+    """Send structlog to standard error; `log_format` is "json", "console" or "auto" (console on a terminal)."""
+    readable = sys.stderr.isatty() if log_format == "auto" else log_format == "console"
+    renderer = structlog.dev.ConsoleRenderer() if readable else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _redact_event,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def get_logger() -> Any:
+    """Return the logger; bind ids once with `structlog.contextvars.bound_contextvars(run=..., classifier=...)`."""
+    return structlog.get_logger()
+
+
+@contextmanager
+def timed(event: str, **fields: Any) -> Iterator[None]:
+    """Log start, end and seconds of a step; on an error its kind, and let it pass."""
+    log, started = get_logger(), time.perf_counter()
+    log.info(event, state="start", **fields)
+    try:
+        yield
+    except BaseException as error:
+        log.error(event, state="failed", seconds=_since(started), error=f"{type(error).__name__}: {error}", **fields)
+        raise
+    log.info(event, state="end", seconds=_since(started), **fields)
+
+
+def _since(started: float) -> float:
+    return round(time.perf_counter() - started, 3)

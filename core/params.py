@@ -1,0 +1,174 @@
+"""The only reader of params.yaml: what changes the model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from core.errors import ParamsError, UnknownClassifier
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Column = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+RESERVED_COLUMNS = frozenset({"id", "phrase", "occurred_at", "region", "origin"})
+
+
+class _Block(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class SourceParams(_Block):
+    """Where the labelled rows come from: a query file, the label column, and values bound to the query's `:names`."""
+
+    query: str = Field(pattern=r"^queries/[A-Za-z0-9_\-]+\.sql$")
+    label: Column
+    parameters: dict[str, str | int | float | bool] = {}
+
+    @model_validator(mode="after")
+    def _label_is_a_label(self) -> SourceParams:
+        if self.label in RESERVED_COLUMNS:
+            raise ValueError(f"label is a reserved column; reserved are {sorted(RESERVED_COLUMNS)}")
+        return self
+
+    @property
+    def dataset(self) -> str:
+        """Name of the extraction; blocks with equal query and parameters share one."""
+        stem = Path(self.query).stem
+        if not self.parameters:
+            return stem
+        digest = hashlib.sha256(json.dumps(self.parameters, sort_keys=True).encode()).hexdigest()
+        return f"{stem}-{digest[:8]}"
+
+
+class LogisticHead(_Block):
+    """Logistic regression on the embedding. `C`: inverse regularisation."""
+
+    kind: Literal["logistic"]
+    C: float = Field(30.0, gt=0)
+
+
+class HybridSvmHead(_Block):
+    """Linear SVC on embedding ++ `ngram_weight` * TF-IDF of hashed n-grams; `keep` is the share of n-gram weights kept."""
+
+    kind: Literal["hybrid_svm"] = "hybrid_svm"
+    C: float = Field(0.5, gt=0)
+    ngram_weight: float = Field(0.7, gt=0)
+    buckets: int = Field(2**14, ge=2**8, le=2**20)
+    keep: float = Field(0.05, gt=0, le=1)
+
+
+class MajorityHead(_Block):
+    """Always the most frequent label: the floor."""
+
+    kind: Literal["majority"]
+
+
+Head = Annotated[LogisticHead | HybridSvmHead | MajorityHead, Field(discriminator="kind")]
+
+
+class GateParams(_Block):
+    """A candidate must reach the minimum, and must not lose more than these against the champion."""
+
+    min_weighted_f1: Share = 0.5
+    max_weighted_f1_drop: Share = 0.005
+    max_label_recall_drop: Share = 0.10
+
+
+class DriftParams(_Block):
+    """`window_rows` answers make one window; `cool_down_days` keep two retrainings for drift apart; `schedule` is cron."""
+
+    window_rows: int = Field(2000, ge=100)
+    cool_down_days: float = Field(1.0, ge=0)
+    schedule: str = "0 * * * *"
+
+
+class ClassifierParams(_Block):
+    """One classifier. Only `source` is required."""
+
+    source: SourceParams
+    history_days: int = Field(1095, ge=1)
+    test_days: int = Field(90, ge=1)
+    min_rows_per_label: int = Field(15, ge=2)
+    head: Head = HybridSvmHead()
+    gate: GateParams = GateParams()
+    drift: DriftParams = DriftParams()
+    schedule: str = "0 3 * * 1"
+
+    @model_validator(mode="after")
+    def _history_covers_test(self) -> ClassifierParams:
+        if self.test_days >= self.history_days:
+            raise ValueError(f"test_days ({self.test_days}) must be smaller than history_days ({self.history_days})")
+        return self
+
+
+class EmbedderParams(_Block):
+    """`handle`: "universal-sentence-encoder-multilingual-3" (built from the wheel) or any TF-Hub handle or SavedModel path."""
+
+    handle: str = "universal-sentence-encoder-multilingual-3"
+
+
+class CheckParams(_Block):
+    """Limits of the data checks. Shares are of rows."""
+
+    max_unseen_label_share: Share = 0.05
+    max_ambiguous_share: Share = 0.30
+    max_age_days: float = Field(7.0, gt=0)
+    min_volume_ratio: Share = 0.8
+    max_phrase_length: int = Field(300, ge=1)
+    max_garbage_share: Share = 0.01
+    max_duplicate_id_share: Share = 0.0
+    max_duplicate_share: Share = 0.98
+
+
+class Params(_Block):
+    """params.yaml as a whole."""
+
+    seed: int = 7
+    embedder: EmbedderParams = EmbedderParams()
+    checks: CheckParams = CheckParams()
+    classifiers: dict[Name, ClassifierParams] = Field(min_length=1)
+
+    def classifier(self, name: str) -> ClassifierParams:
+        """Return one block; raise `UnknownClassifier` naming the known ones."""
+        if name not in self.classifiers:
+            known = ", ".join(sorted(self.classifiers))
+            raise UnknownClassifier(f"one of {known}", came=name, do="name a classifier of params.yaml")
+        return self.classifiers[name]
+
+    def datasets(self) -> dict[str, dict[str, ClassifierParams]]:
+        """Group the classifiers by the extraction that they share: dataset -> classifier -> block."""
+        grouped: dict[str, dict[str, ClassifierParams]] = {}
+        for name, block in self.classifiers.items():
+            grouped.setdefault(block.source.dataset, {})[name] = block
+        return grouped
+
+
+def load_params(path: Path) -> Params:
+    """Read and check params.yaml; raise `ParamsError` with the path of the first wrong key and what is allowed."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Params.model_validate(raw if isinstance(raw, dict) else {})
+    except OSError as error:
+        raise ParamsError(f"a readable {path.name}", came=str(error.strerror), do="run from the repository's root") from None
+    except yaml.YAMLError as error:
+        raise ParamsError(f"YAML in {path.name}", came=str(error).replace("\n", " "), do="mend the syntax") from None
+    except ValidationError as error:
+        raise _explain(error) from None
+
+
+def _explain(error: ValidationError) -> ParamsError:
+    first = error.errors()[0]
+    where = ".".join(_without_union_tag(first["loc"]))
+    if first["type"] == "extra_forbidden":
+        return ParamsError(f"only known keys at {where}", came="an unknown key", do="remove it or correct its spelling")
+    return ParamsError(f"{where}: {first['msg']}", came=repr(first.get("input"))[:80], do="correct params.yaml")
+
+
+def _without_union_tag(loc: tuple[int | str, ...]) -> list[str]:
+    """`head.logistic.C` -> `head.C`: pydantic puts the chosen kind into the path."""
+    return [str(part) for before, part in zip(("", *loc), loc, strict=False) if before != "head"]

@@ -1,0 +1,75 @@
+"""The environment (`PERENNIAL_*`): what changes the place, never the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from core.errors import SettingsError
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Every setting has a default that works on one machine, offline.
+
+    Ports are bound on `host`, which is loopback unless told otherwise.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="PERENNIAL_", frozen=True, extra="ignore")
+
+    repository: Path = Field(REPOSITORY, description="the git checkout that retrainings clone")
+    home: Path = Field(REPOSITORY / "var", description="everything made at run time: database, models, journal, reports")
+    database_url: SecretStr | None = Field(None, description="your own PostgreSQL; an embedded one under home by default")
+    prefect_database_url: SecretStr | None = None
+    mlflow_database_url: SecretStr | None = None
+    source_url: SecretStr | None = Field(None, description="any SQLAlchemy URL; the demo source by default")
+    host: str = "127.0.0.1"
+    service_port: int = Field(3000, ge=1, le=65535)
+    prefect_port: int = Field(4200, ge=1, le=65535)
+    mlflow_port: int = Field(5000, ge=1, le=65535)
+    evidently_port: int = Field(8000, ge=1, le=65535)
+    cache_phrases: int = Field(50_000, ge=1, description="embeddings kept by the Embedder service")
+    poll_seconds: float = Field(1.0, gt=0, description="how often the service looks at `deployment`")
+    log_format: str = Field("auto", pattern="^(auto|json|console)$")
+
+    @property
+    def models(self) -> Path:
+        """The model store: `<classifier>/<version>/` with head and reference rows."""
+        return self.home / "models"
+
+    @property
+    def journal(self) -> Path:
+        return self.home / "journal"
+
+    @property
+    def reports(self) -> Path:
+        return self.home / "reports"
+
+    @property
+    def service_url(self) -> str:
+        return f"http://{self.host}:{self.service_port}"
+
+    @property
+    def prefect_url(self) -> str:
+        return f"http://{self.host}:{self.prefect_port}"
+
+    @property
+    def mlflow_url(self) -> str:
+        return f"http://{self.host}:{self.mlflow_port}"
+
+    @property
+    def evidently_url(self) -> str:
+        return f"http://{self.host}:{self.evidently_port}"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the environment once; raise `SettingsError` naming the variable."""
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "PERENNIAL_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise SettingsError(f"{name} to be usable", came=first["msg"], do=f"correct {name} in the environment") from None

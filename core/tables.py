@@ -1,0 +1,81 @@
+"""The tables of Perennial's own database. Alembic migrations create them; a contract test holds both together."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Double, Identity, Index, Integer, MetaData, Table, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData()
+
+
+def _moment(name: str, **options: object) -> Column:
+    return Column(name, DateTime(timezone=True), nullable=False, **options)
+
+
+def _text(name: str) -> Column:
+    return Column(name, Text, nullable=False)
+
+
+def _json(name: str) -> Column:
+    return Column(name, JSONB, nullable=False)
+
+
+inference = Table(
+    "inference", metadata,
+    _moment("occurred_at", primary_key=True),
+    Column("request_id", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    _text("classifier"), _text("role"), _text("phrase"), _text("cleaned"), _text("label"),
+    Column("probability", Double, nullable=False),
+    _json("alternatives"), _text("embedder_id"),
+    Column("cached", Boolean, nullable=False),
+    Column("latency_ms", Double, nullable=False),
+    Column("region", Text), Column("routing_key", Text), _json("flags"),
+    Index("inference_by_version", "classifier", "version", "occurred_at"),
+    Index("inference_by_request", "request_id"),
+)
+
+feedback = Table(
+    "feedback", metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _moment("received_at"), _text("request_id"), _text("classifier"), _text("label"), _text("author"),
+    Index("feedback_by_classifier", "classifier", "received_at"),
+    Index("feedback_by_request", "request_id"),
+)
+
+snapshot = Table(
+    "snapshot", metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _moment("as_of"), _text("dataset"),
+    Column("rows", Integer, nullable=False),
+    _text("logical_hash"), _text("query_hash"), _text("git_tag"), _json("summary"),
+    Index("snapshot_by_dataset", "dataset", "as_of"),
+)
+
+deployment = Table(
+    "deployment", metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _text("classifier"), _text("version"), _text("head_location"), _text("head_digest"), _text("embedder_id"), _text("role"),
+    Column("share", Double, nullable=False),
+    _moment("since"), _text("why"),
+    Index("deployment_by_classifier", "classifier", "id"),
+)
+
+decision = Table(
+    "decision", metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _moment("decided_at"), _text("classifier"), _text("subject"), _text("kind"), _json("reasons"), _json("evidence"),
+    Column("run", Text, nullable=False, server_default=text("''")),
+    Index("decision_by_classifier", "classifier", "decided_at"),
+)
+
+drift_report = Table(
+    "drift_report", metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _moment("reported_at"), _text("classifier"), _text("version"),
+    Column("window_number", Integer, nullable=False),
+    _moment("window_start"), _moment("window_end"),
+    Column("rows", Integer, nullable=False),
+    _json("statistics"), _json("alarms"), _text("verdict"), _text("report"),
+    Index("drift_report_window", "classifier", "version", "window_number", unique=True),
+)
