@@ -1,0 +1,39 @@
+"""Fixtures that every tier shares. PostgreSQL is a real one, embedded, one server a test session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import Engine
+
+from core.database import DatabaseUrls, connect, open_database
+from core.settings import Settings, load_settings
+from core.tables import metadata
+
+
+@pytest.fixture(scope="session")
+def session_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return load_settings(home=tmp_path_factory.mktemp("home"), database_url=None)
+
+
+@pytest.fixture(scope="session")
+def database(session_settings: Settings) -> Iterator[DatabaseUrls]:
+    with open_database(session_settings) as urls:
+        yield urls
+
+
+@pytest.fixture
+def engine(database: DatabaseUrls) -> Iterator[Engine]:
+    engine = connect(database.perennial)
+    with engine.begin() as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def tmp_home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
