@@ -1,0 +1,50 @@
+# Each target sets up what it needs from a bare machine with python3.11+, git and make.
+PYTHON ?= python3
+SCALE ?= default
+BIN := .venv/bin
+export DVC_NO_ANALYTICS = 1
+export DO_NOT_TRACK = true
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow check data up down lock
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.ready ## Make .venv from the hash-pinned lock; seconds when nothing changed
+
+.venv/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"wanted Python 3.11, 3.12 or 3.13; came {v[0]}.{v[1]}; call make with PYTHON=/path/to/python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	awk '/^[a-z]/ {on = /^uv==/} on' requirements.lock > .venv/uv.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .venv/uv.txt
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## The whole loop on demo data, then leaves the services up (SCALE=small: a tenth of the rows)
+	$(BIN)/perennial demo --scale $(SCALE)
+
+test: check ## All tests but the soaks
+	$(BIN)/python -m pytest -m "not slow" tests/contract tests/integration tests/model tests/e2e
+
+test-slow: setup ## The soaks and large runs
+	$(BIN)/python -m pytest -m slow tests
+
+check: setup ## Lint, types, import contracts, fast tests: within a minute
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q -m "not slow" tests/unit tests/architecture
+
+data: setup ## Rebuild the default demo snapshot, the one that data.dvc describes
+	$(BIN)/perennial snapshot --demo
+
+up: setup ## Start PostgreSQL, Prefect, MLflow, the service, Evidently's UI and the flow runner
+	$(BIN)/perennial up
+
+down: setup ## Stop all of them
+	$(BIN)/perennial down
+
+lock: ## Resolve requirements.lock anew
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra dev -o requirements.lock pyproject.toml
