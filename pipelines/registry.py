@@ -1,0 +1,157 @@
+"""MLflow: how good each version is and which is which. Who answers is `deployment`; the aliases are its projection."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from core.deployments import append_deployment, current_champions, previous_champion
+from sqlalchemy.engine import Engine
+
+from core.contracts import Deployment, ModelVersion, Verdict
+from core.decisions import record_decision
+from core.errors import UnknownVersion
+from pipelines.model.head_file import head_digest, load_head
+
+STORED_WITH_HEAD = ("reference.parquet", "evaluation.json")
+
+
+class Registry:
+    """One MLflow, by URI (a `postgresql+psycopg://` store or a server), with artifacts under one folder."""
+
+    def __init__(self, uri: str, artifacts: Path) -> None:
+        import mlflow
+
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        self._client = mlflow.MlflowClient(uri, uri)
+        self._artifacts = artifacts
+
+    @contextmanager
+    def run(self, classifier: str, *, name: str, tags: Mapping[str, str]) -> Iterator[str]:
+        """Yield the id of a new run of the classifier's experiment; it ends FINISHED, or FAILED on an error."""
+        run_id = self._client.create_run(self._experiment(classifier), tags=dict(tags), run_name=name).info.run_id
+        try:
+            yield run_id
+        except BaseException:
+            self._client.set_terminated(run_id, status="FAILED")
+            raise
+        self._client.set_terminated(run_id)
+
+    def log_evaluation(self, run_id: str, *, metrics: Mapping[str, float], params: Mapping[str, Any], evaluation: Path, model: Path) -> None:
+        """Log the flat metrics, the head's params, the evaluation folder with its plots, and the head file."""
+        from mlflow.entities import Metric, Param
+
+        stamp = int(time.time() * 1000)
+        scores = [Metric(key, float(value), stamp, 0) for key, value in metrics.items() if isinstance(value, int | float)]
+        self._client.log_batch(run_id, metrics=scores, params=[Param(key, str(value)) for key, value in params.items()])
+        self._client.log_artifacts(run_id, str(evaluation), "evaluation")
+        self._client.log_artifacts(run_id, str(model), "head")
+
+    def log_verdict(self, run_id: str, verdict: Verdict) -> None:
+        """The gate report: kind as a tag, reasons and evidence as gate.json."""
+        report = {"verdict": verdict.kind, "reasons": list(verdict.reasons), "evidence": dict(verdict.evidence)}
+        self._client.log_text(run_id, json.dumps(report, indent=2, sort_keys=True), "gate.json")
+        self._client.set_tag(run_id, "verdict", verdict.kind)
+
+    def register(self, classifier: str, *, run_id: str, tags: Mapping[str, str]) -> str:
+        """Create the next version of the classifier, alias `candidate`; return its number."""
+        self._ensure_registered(classifier)
+        created = self._client.create_model_version(classifier, source=f"runs:/{run_id}/head", run_id=run_id, tags=dict(tags))
+        self._client.set_registered_model_alias(classifier, "candidate", created.version)
+        return str(created.version)
+
+    def tag(self, classifier: str, version: str, key: str, value: str) -> None:
+        """Set one tag of a version."""
+        self._client.set_model_version_tag(classifier, version, key, value)
+
+    def aliases(self, classifier: str) -> dict[str, str]:
+        """Return alias -> version; empty when the classifier was never registered."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return {alias: str(version) for alias, version in self._client.get_registered_model(classifier).aliases.items()}
+        except MlflowException:
+            return {}
+
+    def project(self, classifier: str, *, champion: str, previous: str | None) -> bool:
+        """Make the aliases say what `deployment` says; return True when something had to be repaired."""
+        wanted = {"champion": champion} | ({"previous": previous} if previous else {})
+        wrong = {alias: version for alias, version in wanted.items() if self.aliases(classifier).get(alias) != version}
+        for alias in sorted(wrong, reverse=True):  # previous before champion
+            self._client.set_registered_model_alias(classifier, alias, wrong[alias])
+        return bool(wrong)
+
+    def _experiment(self, classifier: str) -> str:
+        found = self._client.get_experiment_by_name(classifier)
+        if found:
+            return found.experiment_id
+        return self._client.create_experiment(classifier, artifact_location=(self._artifacts / classifier).resolve().as_uri())
+
+    def _ensure_registered(self, classifier: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.create_registered_model(classifier)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+
+def store_version(models: Path, *, classifier: str, version: str, model: Path, evaluation: Path) -> ModelVersion:
+    """Copy the head, its reference rows and evaluation into the model store; the version appears whole or not at all."""
+    target = models / classifier / version
+    part = target.with_name(f".{version}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(model, part)
+    for name in STORED_WITH_HEAD:
+        shutil.copy(evaluation / name, part / name)
+    part.rename(target)
+    return stored_version(models, classifier=classifier, version=version)
+
+
+def stored_version(models: Path, *, classifier: str, version: str) -> ModelVersion:
+    """Describe a retained version; raises `UnknownVersion`, or `HeadRefused` when its files are damaged."""
+    folder = models / classifier / version
+    if not version.isdigit() or not folder.is_dir():
+        kept = sorted(entry.name for entry in (models / classifier).glob("[0-9]*")) if classifier.isidentifier() else []
+        raise UnknownVersion(f"a retained version of {classifier}", came=repr(version), do=f"name one of {', '.join(kept) or 'none yet'}")
+    return ModelVersion(classifier, version, str(folder.resolve()), head_digest(folder), load_head(folder).embedder_id)
+
+
+def promote(engine: Engine, registry: Registry, model: ModelVersion, *, why: str, now: datetime, run: str = "") -> None:
+    """Make a version the champion: one `deployment` row and one decision together, then the aliases."""
+    verdict = Verdict("promote", (why,), {"version": model.version})
+    with engine.begin() as connection:
+        append_deployment(connection, Deployment(model, "champion", 1.0, now, why))
+        record_decision(connection, verdict, classifier=model.classifier, subject="rollout", decided_at=now, run=run)
+    repair_aliases(engine, registry, model.classifier)
+
+
+def roll_back(engine: Engine, registry: Registry, classifier: str, *, why: str, now: datetime) -> ModelVersion:
+    """Return to the champion before the present one; raises `UnknownVersion` when there is none."""
+    with engine.begin() as connection:
+        before = previous_champion(connection, classifier)
+        if before is None:
+            raise UnknownVersion(f"an earlier champion of {classifier}", came="none", do="promote a retained version instead")
+        append_deployment(connection, Deployment(before.model, "champion", 1.0, now, why))
+        verdict = Verdict("roll_back", (why,), {"version": before.model.version})
+        record_decision(connection, verdict, classifier=classifier, subject="rollout", decided_at=now)
+    repair_aliases(engine, registry, classifier)
+    return before.model
+
+
+def repair_aliases(engine: Engine, registry: Registry, classifier: str) -> bool:
+    """Project `deployment` onto MLflow's aliases; True when they differed."""
+    with engine.connect() as connection:
+        champion = current_champions(connection).get(classifier)
+        before = previous_champion(connection, classifier)
+    if champion is None:
+        return False
+    return registry.project(classifier, champion=champion.model.version, previous=before.model.version if before else None)

@@ -1,0 +1,123 @@
+"""A temporary clone in which one retraining runs: committed code, shared DVC cache, nothing of the user's tree touched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import StageFailed, UncommittedChanges
+from core.logs import get_logger
+
+WATCHED = ("params.yaml", "dvc.yaml", "queries", "core", "pipelines", "bentos", "monitoring", "flows")
+AUTHOR = ("-c", "user.name=perennial", "-c", "user.email=perennial@localhost")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A clone of the repository at one commit."""
+
+    folder: Path
+    commit: str
+
+    def reproduce(self, targets: Sequence[str]) -> None:
+        """`dvc repro` of the targets; raises `StageFailed` with what the stage said."""
+        _run_logged([*_dvc(), "repro", *targets], self.folder)
+
+    def track_data(self) -> None:
+        """`dvc add data`: the snapshot becomes a version."""
+        _run([*_dvc(), "add", "--quiet", "data"], self.folder)
+
+    def restore(self, tag: str, paths: Sequence[str]) -> bool:
+        """Start from the lock of an earlier run, and bring back what of its outputs the cache still has."""
+        if not tag or not _git_succeeds(["cat-file", "-e", f"{tag}:dvc.lock"], self.folder):
+            return False
+        _git(["checkout", "--quiet", tag, "--", "dvc.lock", "data.dvc"], self.folder)
+        return all([self.check_out(path) for path in paths])
+
+    def check_out(self, path: str) -> bool:
+        """Bring one output back from the shared cache; False when the cache does not hold it."""
+        return subprocess.run([*_dvc(), "checkout", "--quiet", path], cwd=self.folder, env=stage_environment(), capture_output=True).returncode == 0
+
+    def publish(self, *, message: str, tag: str, branches: Sequence[str]) -> str:
+        """Commit `data.dvc` and `dvc.lock`, tag the commit, push both to the repository; return the commit."""
+        _git(["add", "--force", "data.dvc", "dvc.lock"], self.folder)
+        _git([*AUTHOR, "commit", "--quiet", "--allow-empty", "-m", message], self.folder)
+        _git([*AUTHOR, "tag", "-a", tag, "-m", message], self.folder)
+        heads = [f"HEAD:refs/heads/{branch}" for branch in branches]
+        _git(["push", "--quiet", "origin", *heads, f"refs/tags/{tag}"], self.folder)
+        return _git(["rev-parse", "HEAD"], self.folder)
+
+
+@contextmanager
+def open_workspace(repository: Path, *, revision: str = "HEAD") -> Iterator[Workspace]:
+    """Clone `repository` at `revision` into a temporary folder that shares its DVC cache; removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="perennial-"))
+    try:
+        clone = folder / "clone"
+        _git(["clone", "--quiet", "--no-checkout", str(repository), str(clone)], folder)
+        _git(["checkout", "--quiet", "--detach", _git(["rev-parse", revision], repository)], clone)
+        _run([*_dvc(), "cache", "dir", "--quiet", "--local", str(repository / ".dvc" / "cache")], clone)
+        yield Workspace(clone, _git(["rev-parse", "HEAD"], clone))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def require_committed(repository: Path) -> None:
+    """Raise `UncommittedChanges` naming the files when code, queries or params.yaml differ from HEAD."""
+    if not _git_succeeds(["rev-parse", "--verify", "HEAD"], repository):
+        raise UncommittedChanges("a git repository with a commit", came=str(repository), do="clone Perennial with git, or commit once")
+    changed = _git(["status", "--porcelain", "--untracked-files=all", "--", *WATCHED], repository)
+    if changed:
+        files = ", ".join(line[2:].strip() for line in changed.splitlines()[:10])
+        raise UncommittedChanges("everything that shapes a model committed", came=f"changes in {files}", do="commit them, then retrain")
+
+
+def stage_environment() -> dict[str, str]:
+    """The environment of DVC and its stages: this interpreter first on the path, no code but the clone's own."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    kept = {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "DVC_ROOT"} and not key.startswith("GIT_")}
+    return {**kept, "PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONHASHSEED": "0"}
+
+
+def _dvc() -> list[str]:
+    return [sys.executable, "-m", "dvc"]
+
+
+def _git(arguments: Sequence[str], folder: Path) -> str:
+    return _run(["git", *arguments], folder)
+
+
+def _git_succeeds(arguments: Sequence[str], folder: Path) -> bool:
+    return subprocess.run(["git", *arguments], cwd=folder, env=stage_environment(), capture_output=True).returncode == 0
+
+
+def _run(command: Sequence[str], folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, env=stage_environment(), capture_output=True, text=True)
+    if done.returncode != 0:
+        raise _failed(command, (done.stderr or done.stdout).splitlines())
+    return done.stdout.strip()
+
+
+def _run_logged(command: Sequence[str], folder: Path) -> None:
+    """Run a long command, each of its lines a log line as it comes."""
+    log, lines = get_logger(), []
+    process = subprocess.Popen(command, cwd=folder, env=stage_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    with process:
+        for line in process.stdout or ():
+            if line.strip():
+                lines.append(line.rstrip())
+                log.info("stage output", line=lines[-1])
+    if process.returncode != 0:
+        raise _failed(command, lines)
+
+
+def _failed(command: Sequence[str], lines: Sequence[str]) -> StageFailed:
+    words = [word for word in command if not word.startswith(("/", "-"))]
+    return StageFailed(f"`{' '.join(words)}` to succeed", came=" | ".join(lines[-6:]) or "no output", do="mend what it names and run again")
