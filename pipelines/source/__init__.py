@@ -1,0 +1,1 @@
+"""Where labelled phrases come from: extraction from any database, and the demo's own hospital group."""

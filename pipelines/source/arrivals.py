@@ -1,0 +1,128 @@
+"""The simulated part of the demo: what arrives on a day, from a seed and the day's number alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from pipelines.source.noise import STYLES, abbreviate, recase, slip
+from pipelines.source.practice import CLERKS, DAYS, REGION_SHARE, REGIONS, RULE_CHANGED_DAY, Practice
+
+_MOVEMENT, _ARRIVALS = 1, 2
+MOVEMENT = 0.12
+"""Standard deviation of the log of a block's share from day to day."""
+_MEMORY = np.array([1.0, 0.9, 0.8, 0.65, 0.5, 0.35, 0.2])
+WRONG_SHARE = 0.02
+ENDING_DROPPED = 0.05
+SECONDS_A_DAY = 86_400
+
+
+@dataclass(frozen=True, eq=False)
+class Day:
+    """The arrivals of one day in the order of their time, as parallel arrays.
+
+    `second` is the time within the day; `encounter` is True where a row opens a new encounter (else it belongs to the row before);
+    `right` and `recorded` are code numbers, `term` a term number of the catalogue.
+    """
+
+    second: np.ndarray
+    encounter: np.ndarray
+    clerk: np.ndarray
+    term: np.ndarray
+    right: np.ndarray
+    recorded: np.ndarray
+    phrase: Sequence[str]
+
+
+def rows_expected(practice: Practice, day: int) -> float:
+    """Arrivals grow threefold over the five years, then stay; weekends are quieter."""
+    growth = (1 + 2 * min(day, DAYS) / DAYS) / 3
+    return practice.rows_per_day * growth * (0.55 if day % 7 in (1, 2) else 1.18)
+
+
+def draw_day(practice: Practice, *, seed: int, day: int) -> Day:
+    """Draw the arrivals of a day; equal arguments give equal days."""
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_ARRIVALS, day)))
+    count = int(rng.poisson(rows_expected(practice, day)))
+    region = (rng.random(count) < REGION_SHARE[1]).astype(int)
+    block = _draw_blocks(region, _mix_of_day(practice, seed, day), rng)
+    term = practice.terms[np.searchsorted(practice.ladder, block + rng.random(count), side="right")]
+    clerk = _draw_clerks(region, rng)
+    right, recorded = _codes(practice, term, day, rng)
+    second, encounter = _times(region, rng)
+    return Day(second, encounter, clerk, term, right, recorded, write_phrases(practice, term, clerk, rng))
+
+
+def _mix_of_day(practice: Practice, seed: int, day: int) -> np.ndarray:
+    """The mix moves: a moving average of daily noise on the log shares, so that neighbouring days resemble each other."""
+    noise = sum(weight * _noise(seed, day - back, practice.mix.shape[1]) for back, weight in enumerate(_MEMORY))
+    moved = practice.mix * np.exp(MOVEMENT * noise / np.linalg.norm(_MEMORY))
+    return moved / moved.sum(axis=1, keepdims=True)
+
+
+@lru_cache(maxsize=16)
+def _noise(seed: int, day: int, blocks: int) -> np.ndarray:
+    entropy = np.random.SeedSequence(seed, spawn_key=(_MOVEMENT, day + len(_MEMORY)))
+    return np.random.default_rng(entropy).standard_normal(blocks)
+
+
+def _draw_blocks(region: np.ndarray, mix: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    chance = rng.random(len(region))
+    block = np.empty(len(region), dtype=int)
+    for number in range(len(REGIONS)):
+        here = region == number
+        block[here] = np.searchsorted(np.cumsum(mix[number])[:-1], chance[here], side="right")
+    return block
+
+
+def _draw_clerks(region: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    chance = rng.random(len(region))
+    clerk = np.empty(len(region), dtype=int)
+    for number in range(len(REGIONS)):
+        desks = [index for index, one in enumerate(CLERKS) if one.region == number]
+        steps = np.cumsum([CLERKS[index].share for index in desks])[:-1]
+        here = region == number
+        clerk[here] = np.array(desks)[np.searchsorted(steps, chance[here], side="right")]
+    return clerk
+
+
+def _codes(practice: Practice, term: np.ndarray, day: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The right code by the rule of the day, and the one recorded: a share is simply wrong."""
+    right = (practice.old_code if day < RULE_CHANGED_DAY else practice.catalogue.code)[term]
+    wrong = rng.random(len(term)) < WRONG_SHARE
+    other = practice.catalogue.code[practice.terms[rng.integers(len(practice.terms), size=len(term))]]
+    return right, np.where(wrong, other, right)
+
+
+def _times(region: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Seconds within the day, most of them in working hours; a fifth of the rows share the encounter of the row before."""
+    second = np.sort(SECONDS_A_DAY * rng.beta(4.0, 3.6, len(region)))
+    opens = (rng.random(len(region)) >= 0.2) | (region != np.roll(region, 1))
+    opens[:1] = True
+    last_opening = np.maximum.accumulate(np.where(opens, np.arange(len(region)), 0))
+    return second[last_opening], opens
+
+
+def write_phrases(practice: Practice, term: np.ndarray, clerk: np.ndarray, rng: np.random.Generator) -> list[str]:
+    """What the clerks type for the terms: style, ending kept or dropped, slips, case."""
+    dropped = rng.random(len(term)) < ENDING_DROPPED
+    slipping = rng.random(len(term)) < np.array([one.slips for one in CLERKS])[clerk]
+    phrases = []
+    for number, desk, bare, slips in zip(term.tolist(), clerk.tolist(), dropped.tolist(), slipping.tolist(), strict=True):
+        phrase = _styled(practice, number, CLERKS[desk].style, bare)
+        phrases.append(recase(slip(phrase, rng) if slips else phrase, CLERKS[desk].case))
+    return phrases
+
+
+_written: dict[tuple[int, int, bool], str] = {}
+
+
+def _styled(practice: Practice, term: int, style: int, bare: bool) -> str:
+    key = (term, style, bare)
+    if key not in _written:
+        phrase = practice.catalogue.base[term] + ("" if bare else practice.catalogue.ending[term])
+        _written[key] = abbreviate(phrase, STYLES[style])
+    return _written[key]

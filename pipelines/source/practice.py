@@ -1,0 +1,144 @@
+"""The hospital group that the demo simulates: what it treats, how its desks write, which rules it codes by.
+
+The practice is a fixed thing: a seed of its own draws it, once. The seeds of a source or of a traffic draw arrivals only,
+so that any traffic continues any source.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Literal
+
+import numpy as np
+
+from pipelines.source.icd import CHAPTERS, Catalogue, load_catalogue
+
+Scale = Literal["default", "small"]
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+"""The end of the five years: the demo's now."""
+DAYS = 1826
+RULE_CHANGED_DAY = DAYS - 1095
+"""Before this day some categories were recorded in another chapter."""
+
+ROWS = {"default": 240_000, "small": 20_000}
+BREADTH = {"default": 1.0, "small": 0.35}
+"""How much of its vocabulary a practice of this size uses."""
+REGIONS = ("north", "south")
+REGION_SHARE = (0.6, 0.4)
+PHASE_WEIGHT = np.array([0.08, 0.6, 0.3, 0.12])
+"""How often a condition is coded with each phase, as far as the classification has a term for it (order of PHASES)."""
+_PRACTICE_SEED = 20260101
+
+_CHAPTER_WEIGHT = dict(zip(CHAPTERS, (
+    5, 8, 3, 8, 7, 5, 4, 2.5, 12, 8, 8, 4, 9, 6, 5, 2.5, 2.5, 9, 22, 9, 8, 0.004,
+), strict=True))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Clerk:
+    """A desk: its region, its share of the region's rows, its abbreviation style, its case and how often it slips."""
+
+    name: str
+    region: int
+    share: float
+    style: int
+    case: int
+    slips: float
+
+
+CLERKS = (
+    Clerk("n-book", 0, 0.55, 0, 0, 0.008), Clerk("n-small", 0, 0.25, 0, 1, 0.015), Clerk("n-short", 0, 0.20, 1, 1, 0.02),
+    Clerk("s-book", 1, 0.45, 0, 0, 0.008), Clerk("s-short", 1, 0.35, 1, 0, 0.015), Clerk("s-hurry", 1, 0.20, 2, 2, 0.03),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Practice:
+    """What is fixed. Arrays over blocks, and over the used terms sorted by block.
+
+    Attributes
+    ----------
+    mix : (regions, blocks) shares, rows sum to 1
+    terms : (used,) indices into the catalogue, grouped by block
+    ladder : (used,) block number + cumulative share within the block, in (block, block + 1]
+    old_code : (terms of the catalogue,) the code a term was recorded under before the rule changed
+    """
+
+    catalogue: Catalogue
+    scale: Scale
+    mix: np.ndarray
+    terms: np.ndarray
+    ladder: np.ndarray
+    old_code: np.ndarray
+    concept_weight: np.ndarray
+
+    @property
+    def rows_per_day(self) -> float:
+        """At the end of the five years; a third of it at their beginning."""
+        return ROWS[self.scale] / DAYS * 1.5
+
+
+@cache
+def load_practice(scale: Scale) -> Practice:
+    """Draw the practice; the same one at every call."""
+    catalogue = load_catalogue()
+    rng = np.random.default_rng(_PRACTICE_SEED)
+    mix = _block_mix(catalogue, rng)
+    concept_weight = _concept_weights(catalogue, rng, BREADTH[scale])
+    terms, ladder = climb(catalogue, concept_weight)
+    old_code = _other_codes(catalogue, np.random.default_rng(_PRACTICE_SEED + 1), share=0.12)
+    return Practice(catalogue, scale, mix, terms, ladder, old_code, concept_weight)
+
+
+def _block_mix(catalogue: Catalogue, rng: np.random.Generator) -> np.ndarray:
+    """Imbalanced: lognormal within a chapter, larger blocks likelier; each region leans its own way."""
+    chapter = catalogue.chapter_of_block
+    size = np.bincount(catalogue.block, minlength=len(catalogue.blocks))
+    weight = rng.lognormal(0.0, 1.9, len(size)) * size**0.7
+    weight /= np.bincount(chapter, weight)[chapter]
+    weight *= np.array([_CHAPTER_WEIGHT[CHAPTERS[number]] for number in chapter])
+    lean = weight * np.exp(0.5 * rng.standard_normal((len(REGIONS), len(size))))
+    return lean / lean.sum(axis=1, keepdims=True)
+
+
+def _concept_weights(catalogue: Catalogue, rng: np.random.Generator, breadth: float) -> np.ndarray:
+    """Zipf within each block over the concepts that the practice meets; 0 for those it never meets."""
+    block_of = np.full(catalogue.concept.max() + 1, -1)
+    block_of[catalogue.concept] = catalogue.block
+    weight = np.zeros(len(block_of))
+    for block in range(len(catalogue.blocks)):
+        concepts = rng.permutation(np.flatnonzero(block_of == block))
+        met = concepts[: max(3, round(breadth * 0.9 * len(concepts) ** 0.8))]
+        weight[met] = 1 / (np.arange(len(met)) + 2.0) ** 1.1
+    return weight
+
+
+def climb(catalogue: Catalogue, concept_weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lay the terms of the met concepts out as a ladder: `searchsorted(ladder, block + u)` draws a term of the block."""
+    weight = concept_weight[catalogue.concept] * PHASE_WEIGHT[catalogue.phase]
+    terms = np.flatnonzero(weight)
+    terms = terms[np.argsort(catalogue.block[terms], kind="stable")]
+    block, share = catalogue.block[terms], weight[terms]
+    total = np.bincount(block, share, minlength=len(catalogue.blocks))
+    first = np.searchsorted(block, np.arange(len(total)))
+    running = np.cumsum(share / total[block])
+    ladder = running - np.concatenate([[0.0], running])[first][block] + block
+    ladder[np.flatnonzero(np.diff(block, append=-1))] = block[np.flatnonzero(np.diff(block, append=-1))] + 1.0
+    return terms, ladder
+
+
+def _other_codes(catalogue: Catalogue, rng: np.random.Generator, *, share: float) -> np.ndarray:
+    """For a share of the three-character categories, a code of another chapter; every other term keeps its own."""
+    category = np.array([code.code[:3] for code in catalogue.codes])[catalogue.code]
+    names = np.unique(category)
+    moved = rng.choice(names, round(share * len(names)), replace=False)
+    other = catalogue.code.copy()
+    for name in np.sort(moved):
+        members = np.flatnonzero(category == name)
+        chapter = catalogue.chapter_of_block[catalogue.block[members[0]]]
+        elsewhere = catalogue.code[catalogue.chapter_of_block[catalogue.block] != chapter]
+        other[members] = elsewhere[rng.integers(len(elsewhere))]
+    return other
