@@ -31,7 +31,9 @@ class Settings(BaseSettings):
     prefect_port: int = Field(4200, ge=1, le=65535)
     mlflow_port: int = Field(5000, ge=1, le=65535)
     evidently_port: int = Field(8000, ge=1, le=65535)
+    embedder: Path = Field(REPOSITORY / "build" / "embedder", description="saved_model/ and embedder.json; a bento packs its own")
     cache_phrases: int = Field(50_000, ge=1, description="embeddings kept by the Embedder service")
+    cache_answers: int = Field(20_000, ge=1, description="answers kept by the Classifier service")
     poll_seconds: float = Field(1.0, gt=0, description="how often the service looks at `deployment`")
     log_format: str = Field("auto", pattern="^(auto|json|console)$")
 
@@ -39,6 +41,11 @@ class Settings(BaseSettings):
     def models(self) -> Path:
         """The model store: `<classifier>/<version>/` with head and reference rows."""
         return self.home / "models"
+
+    @property
+    def embedders(self) -> Path:
+        """One folder an embedder_id: `saved_model/` and embedder.json."""
+        return self.home / "embedders"
 
     @property
     def journal(self) -> Path:

@@ -74,11 +74,11 @@ def _absolute_evidence(rows: ScoredRows, labels: Sequence[str]) -> dict:
 
 
 def _absolute_failures(evidence: dict, gate: GateParams) -> list[str]:
-    failures, score = [], evidence["candidate_weighted_f1"]
+    failures, score, floor = [], evidence["candidate_weighted_f1"], evidence["floor_weighted_f1"]
     if score < gate.min_weighted_f1:
         failures.append(f"weighted F1 {score:.4f} is below the minimum {gate.min_weighted_f1:.4f}")
-    if score <= evidence["floor_weighted_f1"]:
-        failures.append(f"weighted F1 {score:.4f} does not beat always answering the most frequent label ({evidence['floor_weighted_f1']:.4f})")
+    if score <= floor:
+        failures.append(f"weighted F1 {score:.4f} does not beat always answering the most frequent label ({floor:.4f})")
     return failures
 
 
@@ -96,25 +96,20 @@ def _relative_evidence(rows: ScoredRows, labels: Sequence[str], *, seed: int) ->
 
 
 def _relative_failures(evidence: dict, gate: GateParams) -> list[str]:
-    failures = []
-    if evidence["gain_lower_bound"] < -gate.max_weighted_f1_drop:
-        failures.append(
-            f"weighted F1 may drop by {-evidence['gain_lower_bound']:.4f} (lower 95 % bound), more than {gate.max_weighted_f1_drop:.4f} allowed"
-        )
-    if evidence["worst_recall_drop"] > gate.max_label_recall_drop:
-        failures.append(
-            f"recall of {evidence['worst_recall_label']} drops by {evidence['worst_recall_drop']:.4f}, more than {gate.max_label_recall_drop:.4f} allowed"
-        )
+    failures, loss, drop = [], -evidence["gain_lower_bound"], evidence["worst_recall_drop"]
+    if loss > gate.max_weighted_f1_drop:
+        failures.append(f"weighted F1 may drop by {loss:.4f} (lower 95 % bound); allowed are {gate.max_weighted_f1_drop:.4f}")
+    if drop > gate.max_label_recall_drop:
+        label = evidence["worst_recall_label"]
+        failures.append(f"recall of {label} drops by {drop:.4f}; allowed are {gate.max_label_recall_drop:.4f}")
     return failures
 
 
 def _reason_to_promote(evidence: dict) -> str:
+    score = f"weighted F1 {evidence['candidate_weighted_f1']:.4f}"
     if "champion_weighted_f1" not in evidence:
-        return f"first version: weighted F1 {evidence['candidate_weighted_f1']:.4f} beats the floor {evidence['floor_weighted_f1']:.4f} and the minimum"
-    return (
-        f"weighted F1 {evidence['candidate_weighted_f1']:.4f} against the champion's {evidence['champion_weighted_f1']:.4f}; "
-        f"gain at least {evidence['gain_lower_bound']:+.4f} (95 %)"
-    )
+        return f"first version: {score} beats the floor {evidence['floor_weighted_f1']:.4f} and the minimum"
+    return f"{score} against the champion's {evidence['champion_weighted_f1']:.4f}; gain at least {evidence['gain_lower_bound']:+.4f} (95 %)"
 
 
 def bootstrap_gains(rows: ScoredRows, labels: Sequence[str], *, seed: int, rounds: int = ROUNDS) -> np.ndarray:

@@ -11,11 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from core.deployments import append_deployment, current_champions, previous_champion
 from sqlalchemy.engine import Engine
 
 from core.contracts import Deployment, ModelVersion, Verdict
 from core.decisions import record_decision
+from core.deployments import append_deployment, current_champions, previous_champion
 from core.errors import UnknownVersion
 from pipelines.model.head_file import head_digest, load_head
 
@@ -44,7 +44,9 @@ class Registry:
             raise
         self._client.set_terminated(run_id)
 
-    def log_evaluation(self, run_id: str, *, metrics: Mapping[str, float], params: Mapping[str, Any], evaluation: Path, model: Path) -> None:
+    def log_evaluation(
+        self, run_id: str, *, metrics: Mapping[str, float], params: Mapping[str, Any], evaluation: Path, model: Path
+    ) -> None:
         """Log the flat metrics, the head's params, the evaluation folder with its plots, and the head file."""
         from mlflow.entities import Metric, Param
 
@@ -106,14 +108,29 @@ class Registry:
 
 def store_version(models: Path, *, classifier: str, version: str, model: Path, evaluation: Path) -> ModelVersion:
     """Copy the head, its reference rows and evaluation into the model store; the version appears whole or not at all."""
-    target = models / classifier / version
-    part = target.with_name(f".{version}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    shutil.copytree(model, part)
-    for name in STORED_WITH_HEAD:
-        shutil.copy(evaluation / name, part / name)
-    part.rename(target)
+    with _appearing_whole(models / classifier / version) as part:
+        shutil.copytree(model, part)
+        for name in STORED_WITH_HEAD:
+            shutil.copy(evaluation / name, part / name)
     return stored_version(models, classifier=classifier, version=version)
+
+
+def store_embedder(embedders: Path, built: Path) -> Path:
+    """Keep the embedder under its id, once; return its folder."""
+    target = embedders / json.loads((built / "embedder.json").read_text())["embedder_id"]
+    if not target.exists():
+        with _appearing_whole(target) as part:
+            shutil.copytree(built, part)
+    return target
+
+
+@contextmanager
+def _appearing_whole(target: Path) -> Iterator[Path]:
+    part = target.with_name(f".{target.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.parent.mkdir(parents=True, exist_ok=True)
+    yield part
+    part.rename(target)
 
 
 def stored_version(models: Path, *, classifier: str, version: str) -> ModelVersion:

@@ -32,7 +32,7 @@ class Workspace:
 
     def track_data(self) -> None:
         """`dvc add data`: the snapshot becomes a version."""
-        _run([*_dvc(), "add", "--quiet", "data"], self.folder)
+        dvc_add_data(self.folder)
 
     def restore(self, tag: str, paths: Sequence[str]) -> bool:
         """Start from the lock of an earlier run, and bring back what of its outputs the cache still has."""
@@ -43,7 +43,10 @@ class Workspace:
 
     def check_out(self, path: str) -> bool:
         """Bring one output back from the shared cache; False when the cache does not hold it."""
-        return subprocess.run([*_dvc(), "checkout", "--quiet", path], cwd=self.folder, env=stage_environment(), capture_output=True).returncode == 0
+        return (
+            subprocess.run([*_dvc(), "checkout", "--quiet", path], cwd=self.folder, env=stage_environment(), capture_output=True).returncode
+            == 0
+        )
 
     def publish(self, *, message: str, tag: str, branches: Sequence[str]) -> str:
         """Commit `data.dvc` and `dvc.lock`, tag the commit, push both to the repository; return the commit."""
@@ -53,6 +56,11 @@ class Workspace:
         heads = [f"HEAD:refs/heads/{branch}" for branch in branches]
         _git(["push", "--quiet", "origin", *heads, f"refs/tags/{tag}"], self.folder)
         return _git(["rev-parse", "HEAD"], self.folder)
+
+
+def dvc_add_data(folder: Path) -> None:
+    """Put data/ of a checkout into the DVC cache and describe it in data.dvc."""
+    _run([*_dvc(), "add", "--quiet", "data"], folder)
 
 
 @contextmanager

@@ -1,0 +1,57 @@
+"""What a flow shows in the Prefect UI: check results, verdicts, plots, links."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from core.contracts import ModelVersion, Verdict
+
+PLOTS = ("reliability.png", "confusions.png", "f1_by_support.png")
+
+
+def show_checks(result: Mapping[str, Any]) -> None:
+    """A table of the data checks: one row each, with what was observed against its limit."""
+    columns = ("dataset", "name", "column", "severity", "passed", "observed", "limit", "rows")
+    table = [{key: check.get(key) for key in columns} for check in result["checks"]]
+    create_table_artifact(table, key="data-checks", description=f"Data checks: **{result['verdict']}**")
+
+
+def show_verdict(folder: Path, candidate: ModelVersion, verdict: Verdict, *, reason: str, mlflow_url: str) -> None:
+    """A page a candidate: verdict, reasons, evidence, plots, and where to look further."""
+    plots = "\n\n".join(_inline(folder / name) for name in PLOTS if (folder / name).exists())
+    link = f"[{candidate.classifier} {candidate.version}]({mlflow_url}/#/models/{candidate.classifier}/versions/{candidate.version})"
+    page = f"""# {candidate.classifier} version {candidate.version}: {verdict.kind}
+
+{_bullets(verdict.reasons)}
+
+Called for by: **{reason}**. MLflow: {link}
+
+{_table(verdict.evidence)}
+
+{plots}
+"""
+    create_markdown_artifact(page, key=artifact_key("verdict", candidate.classifier), description=f"{candidate.classifier}: {verdict.kind}")
+
+
+def artifact_key(*words: str) -> str:
+    """Prefect keys hold lower-case letters, digits and dashes only."""
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(words).lower()).strip("-")
+
+
+def _bullets(reasons: tuple[str, ...]) -> str:
+    return "\n".join(f"- {reason}" for reason in reasons)
+
+
+def _table(evidence: Mapping[str, Any]) -> str:
+    rows = "\n".join(f"| {key.replace('_', ' ')} | {value} |" for key, value in evidence.items())
+    return f"| evidence | value |\n|---|---|\n{rows}"
+
+
+def _inline(path: Path) -> str:
+    return f"![{path.stem}](data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()})"

@@ -1,0 +1,118 @@
+"""Retraining: from the source's rows to a verdict, and to the version that answers."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from prefect import Task, flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import TaskRun
+from prefect.states import State
+from prefect.tasks import exponential_backoff
+
+from core.contracts import ModelVersion, Verdict
+from core.decisions import record_decision
+from core.errors import PerennialError
+from core.settings import Settings, load_settings
+from flows import steps
+from flows.artifacts import show_checks, show_verdict
+from flows.hooks import log_failure, timed_task
+from flows.loop import Loop, hold_classifiers, open_loop
+from monitoring.retraining import decide_retraining
+from pipelines.workspace import Workspace, open_workspace, require_committed
+
+
+def is_retryable(_task: object, _run: TaskRun, state: State) -> bool:
+    """Retry what may succeed later without any change; nothing else."""
+    try:
+        state.result(raise_on_failure=True)
+    except PerennialError as error:
+        return error.retryable
+    except Exception:
+        return False
+    return False
+
+
+_RETRIED: dict[str, Any] = {
+    "retries": 3,
+    "retry_delay_seconds": exponential_backoff(1),
+    "retry_jitter_factor": 0.5,
+    "retry_condition_fn": is_retryable,
+}
+
+
+def _step(function: Callable[..., Any], **options: Any) -> Task:
+    return task(timed_task(function), name=function.__name__.replace("_", " "), cache_policy=NO_CACHE, **options)
+
+
+take_snapshot = _step(steps.take_snapshot, **_RETRIED)
+check_snapshot = _step(steps.check_snapshot)
+train_classifiers = _step(steps.train_classifiers)
+publish_lock = _step(steps.publish_lock)
+compare_with_champion = _step(steps.compare_with_champion)
+register_candidate = _step(steps.register_candidate, **_RETRIED)
+decide_and_promote = _step(steps.decide_and_promote, **_RETRIED)
+package = _step(steps.package)
+
+
+@flow(name="retrain", on_failure=[log_failure], on_crashed=[log_failure])
+def retrain(
+    classifiers: list[str], reason: str = "manual", evidence: dict[str, Any] | None = None, now: datetime | None = None
+) -> dict[str, Verdict]:
+    """Retrain the classifiers on one snapshot; return classifier -> Verdict ("promote", "reject" or "wait")."""
+    moment = now or datetime.now(UTC)
+    run = f"{moment:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    with open_loop(load_settings()) as loop, structlog.contextvars.bound_contextvars(run=run, classifiers=classifiers):
+        blocks = {name: loop.params.classifier(name) for name in classifiers}
+        with hold_classifiers(loop.engine, classifiers):
+            due = {name: _decide_due(loop, name, reason, moment) for name in blocks}
+            wanted = [name for name, verdict in due.items() if verdict.kind == "retrain"]
+            verdicts = _retrain_wanted(loop, wanted, steps.Run(run, moment, reason, evidence or {})) if wanted else {}
+    return {name: verdicts.get(name, due[name]) for name in classifiers}
+
+
+def _retrain_wanted(loop: Loop, classifiers: Sequence[str], run: steps.Run) -> dict[str, Verdict]:
+    require_committed(loop.settings.repository)
+    with open_workspace(loop.settings.repository) as workspace:
+        snapshots = take_snapshot(loop, workspace, classifiers, run)
+        show_checks(check_snapshot(workspace))
+        train_classifiers(loop, workspace, classifiers)
+        lock = publish_lock(loop, workspace, classifiers, snapshots, run)
+        verdicts = {name: _judge(loop, workspace, name, lock, run) for name in classifiers}
+        if any(verdict.kind == "promote" for verdict in verdicts.values()):
+            package(loop, workspace, run)
+    return verdicts
+
+
+def _judge(loop: Loop, workspace: Workspace, classifier: str, lock: steps.Lock, run: steps.Run) -> Verdict:
+    with structlog.contextvars.bound_contextvars(classifier=classifier):
+        verdict = compare_with_champion(loop, workspace, classifier)
+        candidate: ModelVersion = register_candidate(loop, workspace, classifier, verdict, lock, run)
+        decide_and_promote(loop, candidate, verdict, run)
+        plots = workspace.folder / "build" / "classifiers" / classifier / "evaluation"
+        show_verdict(plots, candidate, verdict, reason=run.reason, mlflow_url=loop.settings.mlflow_url)
+        return verdict
+
+
+def _decide_due(loop: Loop, classifier: str, reason: str, now: datetime) -> Verdict:
+    policy = loop.params.classifier(classifier).drift
+    verdict = decide_retraining(reason, last_retraining_at=loop.last_retraining(classifier), now=now, cool_down_days=policy.cool_down_days)
+    with loop.engine.begin() as connection:
+        record_decision(connection, verdict, classifier=classifier, subject="retraining", decided_at=now)
+    return verdict
+
+
+def run_retrain(
+    settings: Settings, classifiers: Sequence[str], *, reason: str = "manual", now: datetime | None = None
+) -> dict[str, Verdict]:
+    """Call the flow for the named classifiers, or for all of params.yaml when none is named."""
+    with open_loop(settings) as loop:
+        names = list(classifiers) or list(loop.params.classifiers)
+        for name in names:
+            loop.params.classifier(name)
+        require_committed(settings.repository)
+        return retrain(names, reason=reason, now=now)

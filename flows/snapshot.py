@@ -1,0 +1,73 @@
+"""Snapshots: the labelled rows of a moment and the feedback received by then, written under data/."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from core.contracts import Snapshot
+from core.database import create_database
+from core.errors import SettingsError
+from core.logs import timed
+from core.params import ClassifierParams
+from core.settings import Settings
+from flows.loop import Loop, open_loop
+from monitoring.feedback import feedback_rows
+from pipelines.snapshots import previous_summary, record_snapshot, summarise, write_snapshot
+from pipelines.source.demo import EPOCH, build_demo_source
+from pipelines.workspace import dvc_add_data
+
+
+def write_snapshots(loop: Loop, folder: Path, classifiers: Sequence[str], *, as_of: datetime) -> list[Snapshot]:
+    """Write data/<dataset>/ of every extraction that the classifiers need; return what was written."""
+    datasets = {name: blocks for name, blocks in loop.params.datasets().items() if set(blocks) & set(classifiers)}
+    return [_write_one(loop, folder, name, blocks, as_of=as_of) for name, blocks in datasets.items()]
+
+
+def record_snapshots(loop: Loop, folder: Path, snapshots: Sequence[Snapshot], *, git_tag: str) -> None:
+    """Add the snapshots to the `snapshot` table, from where later ones find them."""
+    with loop.engine.begin() as connection:
+        for snapshot in snapshots:
+            summary = summarise(folder / snapshot.dataset)
+            record_snapshot(connection, snapshot, git_tag=git_tag, summary=summary)
+
+
+def take_snapshot(settings: Settings, *, as_of: datetime, demo: bool = False) -> list[Snapshot]:
+    """Write and track data/ in the repository itself; with `demo`, of the demo source built anew at its epoch."""
+    with open_loop(settings) as loop:
+        if demo:
+            build_demo(loop, scale="default")
+        data = settings.repository / "data"
+        snapshots = write_snapshots(loop, data, list(loop.params.classifiers), as_of=EPOCH if demo else as_of)
+        dvc_add_data(settings.repository)
+        record_snapshots(loop, data, snapshots, git_tag="")
+        return snapshots
+
+
+def build_demo(loop: Loop, *, scale: str) -> int:
+    """Fill the demo source's own database; return its rows. Refuses to touch a source that is yours."""
+    if loop.settings.source_url is not None:
+        raise SettingsError("the demo source", came="PERENNIAL_SOURCE_URL pointing at a database of yours", do="unset it for the demo")
+    create_database(loop.urls.perennial, "demo")
+    with timed("demo source", scale=scale):
+        return build_demo_source(loop.source_url, scale=scale, seed=loop.params.seed)
+
+
+def _write_one(loop: Loop, folder: Path, dataset: str, blocks: dict[str, ClassifierParams], *, as_of: datetime) -> Snapshot:
+    columns = {name: block.source.label for name, block in blocks.items()}
+    source = next(iter(blocks.values())).source
+    with loop.engine.connect() as connection:
+        previous = previous_summary(connection, dataset, before=as_of)
+        feedback = feedback_rows(connection, label_columns=columns, received_by=as_of)
+    return write_snapshot(
+        folder,
+        dataset=dataset,
+        query_file=loop.settings.repository / source.query,
+        label_columns=sorted(set(columns.values())),
+        parameters=source.parameters,
+        source_url=loop.source_url,
+        as_of=as_of,
+        feedback=feedback if feedback.num_rows else None,
+        previous=previous,
+    )
