@@ -77,6 +77,13 @@ class EmbedderUnusable(PerennialError):
     code = "embedder_unusable"
 
 
+class EmbedderUnavailable(PerennialError):
+    """The embedder service did not answer in time; it may be starting again."""
+
+    code = "embedder_unavailable"
+    retryable = True
+
+
 class HeadRefused(PerennialError):
     """A head file is corrupt, or belongs to another embedder."""
 

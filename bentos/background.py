@@ -1,0 +1,48 @@
+"""One action, again and again, on a daemon thread off the request path."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from core.logs import get_logger
+
+
+class Background:
+    """Call `action` every `seconds`; an error is logged once until the action succeeds again."""
+
+    def __init__(self, action: Callable[[], None], *, seconds: float, name: str) -> None:
+        self._action, self._seconds, self._name = action, seconds, name
+        self._stop = threading.Event()
+        self._failing = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, *, timeout: float = 5.0) -> None:
+        """End after the call that runs now, at most `timeout` seconds later."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._call()
+            self._stop.wait(self._seconds)
+
+    def _call(self) -> None:
+        try:
+            self._action()
+        except Exception as error:
+            if not self._failing:
+                get_logger().error(self._name, state="failing", error=f"{type(error).__name__}: {_line(error)}")
+            self._failing = True
+            return
+        if self._failing:
+            get_logger().info(self._name, state="recovered")
+        self._failing = False
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[0]

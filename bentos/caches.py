@@ -1,0 +1,118 @@
+"""The two levels of the cache: answers in the classifier service, embeddings in the embedder service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+BATCH_PHRASES = 256
+
+
+@dataclass
+class CacheCounts:
+    """What a cache did since the start of its process."""
+
+    hits: int = 0
+    misses: int = 0
+    evictions: int = 0
+
+
+class LruCache(Generic[Key, Value]):
+    """At most `maximum` values; the least recently used goes first. For one thread."""
+
+    def __init__(self, maximum: int) -> None:
+        self.maximum = maximum
+        self.counts = CacheCounts()
+        self._values: OrderedDict[Key, Value] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, key: Key) -> Value | None:
+        value = self._values.get(key)
+        if value is None:
+            self.counts.misses += 1
+            return None
+        self.counts.hits += 1
+        self._values.move_to_end(key)
+        return value
+
+    def put(self, key: Key, value: Value) -> None:
+        self._values[key] = value
+        self._values.move_to_end(key)
+        if len(self._values) > self.maximum:
+            self._values.popitem(last=False)
+            self.counts.evictions += 1
+
+
+class EmbeddingCache:
+    """Embeddings by (embedder_id, cleaned phrase), as float32 bytes. For one event loop.
+
+    While the model works on one batch, further misses gather for the next, so that batching costs no waiting time;
+    a phrase that several requests miss at once is computed once. Hits never wait.
+    """
+
+    def __init__(self, embed: Callable[[Sequence[str]], np.ndarray], *, embedder_id: str, maximum: int) -> None:
+        self.computed = 0
+        self._embed, self._embedder_id = embed, embedder_id
+        self._kept: LruCache[tuple[str, str], bytes] = LruCache(maximum)
+        self._promised: dict[str, asyncio.Future[bytes]] = {}
+        self._queue: deque[str] = deque()
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="embed")
+        self._draining: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @property
+    def counts(self) -> CacheCounts:
+        return self._kept.counts
+
+    async def vectors(self, cleaned: Sequence[str]) -> tuple[list[bytes], list[bool]]:
+        """Return one embedding a phrase, in order, and whether it was found in the cache. Raises what the model raises."""
+        found = [self._kept.get((self._embedder_id, text)) for text in cleaned]
+        promises = {text: self._promise(text) for text, vector in zip(cleaned, found, strict=True) if vector is None}
+        if promises:
+            await asyncio.wait(promises.values())  # unlike gather, leaves the promises of others alone when this request is cancelled
+        vectors = [promises[text].result() if vector is None else vector for text, vector in zip(cleaned, found, strict=True)]
+        return vectors, [vector is not None for vector in found]
+
+    def _promise(self, text: str) -> asyncio.Future[bytes]:
+        if text not in self._promised:
+            self._promised[text] = asyncio.get_running_loop().create_future()
+            self._queue.append(text)
+            if self._draining is None or self._draining.done():
+                self._draining = asyncio.create_task(self._drain())
+        return self._promised[text]
+
+    async def _drain(self) -> None:
+        while self._queue:
+            batch = [self._queue.popleft() for _ in range(min(BATCH_PHRASES, len(self._queue)))]
+            try:
+                vectors = await asyncio.get_running_loop().run_in_executor(self._worker, self._embed, batch)
+            except Exception as error:
+                self._break(batch, error)
+            else:
+                self._keep(batch, vectors)
+
+    def _keep(self, batch: Sequence[str], vectors: np.ndarray) -> None:
+        self.computed += len(batch)
+        for text, vector in zip(batch, vectors, strict=True):
+            data = np.ascontiguousarray(vector, np.float32).tobytes()
+            self._kept.put((self._embedder_id, text), data)
+            self._promised.pop(text).set_result(data)
+
+    def _break(self, batch: Sequence[str], error: Exception) -> None:
+        for text in batch:
+            promise = self._promised.pop(text)
+            promise.set_exception(error)
+            promise.exception()  # seen: a request that was cancelled never asks for it

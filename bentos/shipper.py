@@ -1,0 +1,138 @@
+"""Moves journal rows to the `inference` table: in batches, in order, exactly once by key."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from bentos.journal import JournalCounts, decode_row, is_abandoned, segments
+from core.logs import get_logger
+
+BATCH_BYTES = 512 * 1024
+REFUSED = "refused-rows.txt"
+
+Insert = Callable[[Sequence[bytes]], None]
+
+_INSERT = sa.text(
+    "insert into inference select * from jsonb_populate_recordset(null::inference, cast(:rows as jsonb)) on conflict do nothing"
+)
+
+
+class RowRefused(Exception):
+    """The database will never take one of these rows as it is."""
+
+
+def insert_into(engine: Engine) -> Insert:
+    """Return the adapter that inserts JSON rows: `RowRefused` for bad data, SQLAlchemy's errors for an outage."""
+
+    def insert(rows: Sequence[bytes]) -> None:
+        try:
+            with engine.begin() as connection:
+                connection.execute(_INSERT, {"rows": (b"[" + b",".join(rows) + b"]").decode()})
+        except (sa.exc.DataError, sa.exc.IntegrityError) as error:
+            raise RowRefused(str(error.orig).splitlines()[0]) from None
+
+    return insert
+
+
+class Shipper:
+    """Ships whatever lies in the journal folder; of several processes on one folder, one ships.
+
+    The position in each segment is kept beside it after every commit; a crash between commit and position repeats a
+    batch, which the table's key ignores. Segments that are shipped and abandoned are removed.
+    """
+
+    def __init__(self, folder: Path, *, insert: Insert, counts: JournalCounts) -> None:
+        self._folder, self._insert, self._counts = folder, insert, counts
+        self._lock: IO[str] | None = None
+        self._counts.found += sum(_rows_after(segment, _position(segment)) for segment in segments(folder))
+
+    def ship(self) -> None:
+        """Ship all that is complete. Raises SQLAlchemy's errors when the database is away; nothing is lost then."""
+        if not self._alone():
+            return
+        for segment in segments(self._folder):
+            abandoned = is_abandoned(segment)  # asked first: what is written after this is read below
+            self._ship_segment(segment, abandoned=abandoned)
+            if abandoned:
+                _position_file(segment).unlink(missing_ok=True)
+                segment.unlink()
+
+    def _alone(self) -> bool:
+        if self._lock is None:
+            file = (self._folder / "shipper.lock").open("w")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.close()
+                return False
+            self._lock = file
+        return True
+
+    def _ship_segment(self, segment: Path, *, abandoned: bool) -> None:
+        with segment.open("rb") as file:
+            file.seek(_position(segment))
+            while lines := file.readlines(BATCH_BYTES):
+                torn = not lines[-1].endswith(b"\n")
+                if torn and not abandoned:
+                    lines.pop()
+                self._ship_lines(lines)
+                _keep_position(segment, _position(segment) + sum(map(len, lines)))
+                if torn:
+                    return
+
+    def _ship_lines(self, lines: Sequence[bytes]) -> None:
+        rows = [row for row in map(decode_row, lines) if row is not None]
+        if len(rows) < len(lines):
+            self._counts.corrupt += len(lines) - len(rows)
+            get_logger().error("journal", state="corrupt lines skipped", lines=len(lines) - len(rows))
+        if rows:
+            self._ship_rows(rows)
+
+    def _ship_rows(self, rows: Sequence[bytes]) -> None:
+        """Halve a batch that the database refuses until the one bad row is found; it is kept in a file for people."""
+        try:
+            self._insert(rows)
+        except RowRefused as error:
+            if len(rows) > 1:
+                self._ship_rows(rows[: len(rows) // 2])
+                self._ship_rows(rows[len(rows) // 2 :])
+                return
+            self._refuse(rows[0], reason=str(error))
+            return
+        self._counts.shipped += len(rows)
+
+    def _refuse(self, row: bytes, *, reason: str) -> None:
+        self._counts.refused += 1
+        get_logger().error("journal", state="row refused by the database", reason=reason, kept_in=REFUSED)
+        with (self._folder / REFUSED).open("ab") as file:
+            file.write(row + b"\n")
+
+
+def _position_file(segment: Path) -> Path:
+    return segment.with_suffix(".position")
+
+
+def _position(segment: Path) -> int:
+    try:
+        return int(_position_file(segment).read_text())
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def _keep_position(segment: Path, position: int) -> None:
+    draft = segment.with_suffix(".position.new")
+    draft.write_text(str(position))
+    os.replace(draft, _position_file(segment))
+
+
+def _rows_after(segment: Path, position: int) -> int:
+    with segment.open("rb") as file:
+        file.seek(position)
+        return sum(1 for _ in file)

@@ -1,0 +1,55 @@
+"""Who answers: SQL on the append-only `deployment` table, shared by serving and flows."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from core.contracts import Deployment, ModelVersion
+from core.tables import deployment
+
+
+def append_deployment(connection: Connection, entry: Deployment) -> None:
+    """Add one row; the newest row of a role says who plays it. The caller commits."""
+    model = entry.model
+    connection.execute(
+        deployment.insert().values(
+            classifier=model.classifier,
+            version=model.version,
+            head_location=model.head_location,
+            head_digest=model.head_digest,
+            embedder_id=model.embedder_id,
+            role=entry.role,
+            share=entry.share,
+            since=entry.since,
+            why=entry.why,
+        )
+    )
+
+
+def current_champions(connection: Connection) -> dict[str, Deployment]:
+    """Return the champion of every classifier that has one. The order is that of appending, not of `since`."""
+    newest = (
+        sa.select(deployment)
+        .distinct(deployment.c.classifier)
+        .where(deployment.c.role == "champion")
+        .order_by(deployment.c.classifier, deployment.c.id.desc())
+    )
+    return {row.classifier: _entry(row) for row in connection.execute(newest)}
+
+
+def history(connection: Connection, classifier: str) -> list[Deployment]:
+    """Return every row of a classifier, oldest first."""
+    rows = connection.execute(sa.select(deployment).where(deployment.c.classifier == classifier).order_by(deployment.c.id))
+    return [_entry(row) for row in rows]
+
+
+def previous_champion(connection: Connection, classifier: str) -> Deployment | None:
+    """Return the last champion of another version than the current one: what a rollback returns to."""
+    champions = [entry for entry in history(connection, classifier) if entry.role == "champion"]
+    return next((entry for entry in reversed(champions) if entry.model.version != champions[-1].model.version), None)
+
+
+def _entry(row: Row) -> Deployment:
+    model = ModelVersion(row.classifier, row.version, row.head_location, row.head_digest, row.embedder_id)
+    return Deployment(model=model, role=row.role, share=row.share, since=row.since, why=row.why)
