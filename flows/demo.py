@@ -1,0 +1,204 @@
+"""The demo story: the whole loop on demo data, from an empty database to a live version that learnt from drift."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from core.contracts import Verdict
+from core.errors import PerennialError, SettingsError
+from core.settings import Settings
+from flows import playing, waiting
+from flows.environment import open_flow_database
+from flows.loop import Loop, open_loop
+from flows.processes import down, up
+from flows.snapshot import build_demo
+from monitoring.feedback import import_feedback
+from monitoring.windows import effective_window
+from pipelines.source.demo import EPOCH
+from pipelines.source.traffic import Arrival, Traffic
+
+WATCHED = "block"
+EXAM_ROWS = 1000
+MARK = ".demo"
+
+
+class DemoFailed(PerennialError):
+    """A part of the story did not go as the loop promises."""
+
+    code = "demo_failed"
+
+
+@dataclass
+class Story:
+    """What happened so far: one line a part, and the figures for the summary."""
+
+    settings: Settings
+    scale: str
+    say: Callable[[str], None]
+    parts: list[dict[str, Any]] = field(default_factory=list)
+    answered: list[playing.Answered] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    @contextmanager
+    def part(self, title: str) -> Iterator[dict[str, str]]:
+        """Tell one part: announce it, time it, keep its outcome."""
+        self.say(f"{len(self.parts) + 1:>2}. {title} ...")
+        started, outcome = time.perf_counter(), {"outcome": "done"}
+        yield outcome
+        seconds = round(time.perf_counter() - started, 1)
+        self.parts.append({"part": title, "outcome": outcome["outcome"], "seconds": seconds})
+        self.say(f"    {outcome['outcome']} ({seconds} s)")
+
+    def play(self, arrivals: list[Arrival], classifier: str = WATCHED) -> list[playing.Answered]:
+        """Send arrivals through the service and remember what it answered."""
+        answered = playing.play(self.settings.service_url, classifier, arrivals)
+        self.answered += answered
+        return answered
+
+
+def run_demo(settings: Settings, *, scale: str = "default", say: Callable[[str], None] = print) -> dict[str, Any]:
+    """Play the story; return its summary (also build/demo/summary.json). The services are left up."""
+    from flows.demo_summary import write_summary
+
+    settings = settings.model_copy(update={"schedules": False})
+    story = Story(settings, scale, say)
+    clear_stage(settings)
+    with open_flow_database(settings), open_loop(settings) as loop:
+        _set_up(story, loop)
+        _learn(story, loop)
+        start = _calm_traffic(story, loop)
+        start, drifted, before = _drifted_traffic(story, loop, start)
+        _late_labels(story, loop, drifted)
+        _drift_and_retraining(story, loop, drifted)
+        _after(story, loop, start, before)
+    return write_summary(story)
+
+
+def clear_stage(settings: Settings) -> None:
+    """Start from nothing: remove what an earlier demo left, and refuse to touch anything else."""
+    mark = settings.home / MARK
+    if settings.home.exists() and any(settings.home.iterdir()):
+        if not mark.exists():
+            raise SettingsError("an empty home for the demo", came="one in use", do="set PERENNIAL_HOME to an empty folder")
+        down(settings)
+        shutil.rmtree(settings.home)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+
+
+def _set_up(story: Story, loop: Loop) -> None:
+    with story.part("Build the source: five years of a coding desk") as told:
+        rows = build_demo(loop, scale=story.scale)
+        told["outcome"] = f"{rows:,} diagnosis rows in PostgreSQL"
+        story.figures["source_rows"] = rows
+    with story.part("Start PostgreSQL, Prefect, MLflow, Evidently and the flow runner"):
+        up(story.settings)
+
+
+def _learn(story: Story, loop: Loop) -> None:
+    from flows.environment import apply_environment, flow_environment
+    from flows.retrain import retrain
+
+    apply_environment(flow_environment(story.settings, loop.urls))
+    with story.part("Retrain: snapshot, checks, training, verdicts, bento") as told:
+        verdicts = retrain(list(loop.params.classifiers), reason="demo", now=EPOCH)
+        told["outcome"] = "; ".join(f"{name} {_f1(verdict)}, {verdict.kind}" for name, verdict in verdicts.items())
+        _require(all(verdict.kind == "promote" for verdict in verdicts.values()), "every first version promoted", told["outcome"])
+        story.figures["first_versions"] = {name: _f1(verdict) for name, verdict in verdicts.items()}
+    with story.part("Serve: one embedder, one cache, every classifier"):
+        up(story.settings)
+
+
+def _calm_traffic(story: Story, loop: Loop) -> datetime:
+    window = _window(loop)
+    arrivals = list(Traffic(scale=story.scale, seed=1, drift=False).play(EPOCH, 2 * window))
+    with story.part(f"Play two windows of {window} ordinary arrivals") as told:
+        answered = story.play(arrivals)
+        for other in loop.params.classifiers.keys() - {WATCHED}:
+            story.play(arrivals[:window], other)
+        story.figures["calm_weighted_f1"] = round(playing.score(answered, WATCHED), 4)
+        told["outcome"] = f"weighted F1 of {WATCHED} {story.figures['calm_weighted_f1']}"
+    _watch(story, loop, arrivals[-1].occurred_at, expected={"steady", "warning"}, title="Watch: is anything drifting?")
+    return arrivals[-1].occurred_at
+
+
+def _drifted_traffic(story: Story, loop: Loop, start: datetime) -> tuple[datetime, list[playing.Answered], float]:
+    window = _window(loop)
+    arrivals = list(Traffic(scale=story.scale, seed=2, drift=True).play(start, 2 * window))
+    with story.part(f"Play two windows of {window} drifted arrivals: new words, a new rule, another mix") as told:
+        drifted = story.play(arrivals)
+        exam = story.play(_exam(story, arrivals[-1].occurred_at))
+        before = round(playing.score(exam, WATCHED), 4)
+        told["outcome"] = f"weighted F1 of {WATCHED} falls to {before}"
+    return exam[-1].arrival.occurred_at, drifted, before
+
+
+def _late_labels(story: Story, loop: Loop, drifted: list[playing.Answered]) -> None:
+    with story.part("The right labels arrive late, as feedback") as told:
+        file = story.settings.repository / "build" / "demo" / "late_labels.csv"
+        playing.write_late_labels(file, drifted, WATCHED, author="coding desk")
+        waiting.until_logged(loop.engine, [row.request_id for row in drifted])
+        with loop.engine.begin() as connection:
+            counts = import_feedback(connection, file)
+        told["outcome"] = f"{counts.accepted:,} accepted, {counts.refused:,} refused"
+        _require(counts.refused == 0, "every late label accepted", told["outcome"])
+
+
+def _drift_and_retraining(story: Story, loop: Loop, drifted: list[playing.Answered]) -> None:
+    version, now = loop.champions()[WATCHED].version, drifted[-1].arrival.occurred_at
+    _watch(story, loop, now, expected={"drift"}, title="Watch again: the rule calls drift and sends the event")
+    with story.part("The automation retrains; the candidate faces the champion") as told:
+        verdict = waiting.until_retrained(loop, WATCHED, since=now)
+        told["outcome"] = f"{verdict.kind}: {'; '.join(verdict.reasons)}"
+        _require(verdict.kind == "promote", "the retrained version promoted", told["outcome"])
+    with story.part("The live service takes the new version, without a restart") as told:
+        seconds = waiting.until_served(story.settings.service_url, WATCHED, loop)
+        told["outcome"] = f"version {version} -> {loop.champions()[WATCHED].version}, seen {seconds:.1f} s later"
+        story.figures["seconds_until_served"] = round(seconds, 2)
+
+
+def _after(story: Story, loop: Loop, start: datetime, before: float) -> None:
+    with story.part("The same kind of drifted traffic, answered by the new version") as told:
+        exam = story.play(_exam(story, start))
+        after = round(playing.score(exam, WATCHED), 4)
+        told["outcome"] = f"weighted F1 of {WATCHED} {before} -> {after}"
+        story.figures |= {"drifted_weighted_f1_before": before, "drifted_weighted_f1_after": after}
+        _require(after > before, "a better answer after the retraining", told["outcome"])
+    story.figures["cache_hit_rate"] = round(sum(row.cached for row in story.answered) / len(story.answered), 4)
+    story.figures["answers"] = len(story.answered)
+
+
+def _watch(story: Story, loop: Loop, now: datetime, *, expected: set[str], title: str) -> None:
+    from flows.watch import watch
+
+    with story.part(title) as told:
+        waiting.until_logged(loop.engine, [row.request_id for row in story.answered])
+        verdict: Verdict = watch([WATCHED], now=now)[WATCHED]
+        told["outcome"] = f"{verdict.kind}: {'; '.join(verdict.reasons)}"
+        _require(verdict.kind in expected, f"a verdict of {' or '.join(sorted(expected))}", told["outcome"])
+
+
+def _exam(story: Story, start: datetime) -> list[Arrival]:
+    """The same fresh drifted phrases before and after; none of them was ever fed back."""
+    return list(Traffic(scale=story.scale, seed=3, drift=True).play(start, EXAM_ROWS))
+
+
+def _window(loop: Loop) -> int:
+    reference = Path(loop.champions()[WATCHED].head_location) / "reference.parquet"
+    return effective_window(reference, loop.params.classifier(WATCHED).drift)
+
+
+def _f1(verdict: Verdict) -> float:
+    return round(verdict.evidence.get("candidate_weighted_f1", 0.0), 4)
+
+
+def _require(held: bool, wanted: str, came: str) -> None:
+    if not held:
+        raise DemoFailed(wanted, came=came, do="look at the run in the Prefect UI and at var/logs")
