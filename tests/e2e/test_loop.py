@@ -1,0 +1,69 @@
+"""The whole circle at small scale: one classifier, 20,000 rows, every part real."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import httpx
+import pytest
+import yaml
+
+from tests.e2e.conftest import Place
+
+
+def champion(place: Place) -> str:
+    listed = httpx.get(f"{place.url('service')}/v1/classifiers", trust_env=False).json()["classifiers"]
+    return next(row["version"] for row in listed if row["classifier"] == "block")
+
+
+def test_drift_is_called_and_the_retrained_version_answers_better(played: dict) -> None:
+    outcomes = {part["part"]: part["outcome"] for part in played["parts"]}
+    watches = [outcome for part, outcome in outcomes.items() if part.startswith("Watch")]
+    assert watches[0].startswith(("steady", "warning"))
+    assert watches[1].startswith("drift")
+    assert played["figures"]["drifted_weighted_f1_after"] > played["figures"]["drifted_weighted_f1_before"] + 0.02
+    assert played["figures"]["cache_hit_rate"] > 0.2
+
+
+def test_the_feedback_is_in_the_snapshot_that_trained_the_new_version(place: Place, played: dict) -> None:
+    tags = place.run("git", "tag", "--list", "retrain-*", "--sort=creatordate").split()
+    assert len(tags) == 2
+    sizes = [yaml.safe_load(place.run("git", "show", f"{tag}:data.dvc"))["outs"][0]["size"] for tag in tags]
+    place.run("git", "checkout", "--quiet", tags[1])
+    place.run("dvc", "checkout", "--quiet")
+    recorded = json.loads((place.clone / "data" / "diagnoses" / "snapshot.json").read_text(encoding="utf-8"))
+    previous = json.loads((place.clone / "data" / "diagnoses" / "previous.json").read_text(encoding="utf-8"))
+    assert sizes[1] > sizes[0]
+    assert recorded["rows"] > previous["rows"]
+
+
+def test_an_old_retraining_is_up_to_date_after_checkout(place: Place, played: dict) -> None:
+    tag = place.run("git", "tag", "--list", "retrain-*", "--sort=creatordate").split()[0]
+    place.run("git", "checkout", "--quiet", tag)
+    place.run("dvc", "checkout", "--quiet")
+    assert "Running stage" not in place.run("dvc", "repro", "evaluate@block")
+
+
+def test_a_rollback_reaches_the_running_service_without_a_restart(place: Place, played: dict) -> None:
+    before = champion(place)
+    done = place.perennial("rollout", "rollback", "block")
+    assert done.returncode == 0, done.stderr
+    started = time.monotonic()
+    while champion(place) == before and time.monotonic() - started < 5:
+        time.sleep(0.1)
+    assert champion(place) == "1"
+
+
+def test_status_names_every_program_and_the_version_that_answers(place: Place, played: dict) -> None:
+    done = place.perennial("--json", "status")
+    assert done.returncode == 0, done.stderr
+    for word in ("prefect", "mlflow", "service", "evidently", "runner", "postgres", "block"):
+        assert word in done.stdout
+
+
+@pytest.mark.parametrize("phrase", ["fx of left wrist", "Type 2 diabetes"])
+def test_classify_answers_without_a_service(place: Place, played: dict, phrase: str) -> None:
+    done = place.perennial("--json", "classify", "block", phrase)
+    assert done.returncode == 0, done.stderr
+    assert set(json.loads(done.stdout)) == {"phrase", "label", "probability", "version"}
