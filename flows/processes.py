@@ -1,0 +1,190 @@
+"""`up`, `down`, `status`: all processes of one machine under one supervisor."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from core.embedded import postmaster, stop_server
+from core.settings import Settings
+from flows.environment import child_settings, flow_environment
+from flows.health import is_ready
+from flows.ports import check_ports
+from flows.programs import Program, folders, list_programs, newest_bento
+from flows.startup import ALIVE, Report, bring_up, tail
+from flows.supervision import (
+    connect_supervisor,
+    log_file,
+    private_folder,
+    program_states,
+    render_configuration,
+    start_supervisor,
+    supervised_processes,
+    supervisor_folder,
+)
+
+NO_BENTO = "no bento yet: `perennial retrain` builds the first"
+
+
+@dataclass(frozen=True)
+class ProgramStatus:
+    """What is true of one program. `state`: "ready", "starting", "failed", "waiting" (for the first bento) or "down"."""
+
+    name: str
+    does: str
+    state: str
+    address: str
+    pid: int | None
+    log: Path
+    detail: str = ""
+
+
+def up(settings: Settings, *, report: Report = print) -> list[ProgramStatus]:
+    """Start what does not run yet, and return when all of it is ready.
+
+    Raises `PortTaken`, `DatabaseUnreachable`, or `ProcessFailed` with the end of the log of the program that died.
+    """
+    with _one_at_a_time(settings):
+        if connect_supervisor(settings) is not None and _started_with(settings) != _fingerprint(settings):
+            report("the settings have changed: starting anew")
+            _down(settings, report)
+        if connect_supervisor(settings) is None:
+            _start_anew(settings, report)
+        bring_up(settings, _wanted(settings), report=report)
+    return status(settings)
+
+
+def down(settings: Settings, *, report: Report = print) -> list[int]:
+    """Stop all that `up` started, PostgreSQL included; return the ids of the processes that ended."""
+    with _one_at_a_time(settings):
+        return _down(settings, report)
+
+
+def status(settings: Settings) -> list[ProgramStatus]:
+    """The truth of each program: what its supervisor knows, and its own answer."""
+    states = program_states(settings)
+    return [_status_of(settings, program, states.get(program.name)) for program in list_programs(settings)]
+
+
+def restart_service(settings: Settings, *, report: Report = print) -> bool:
+    """Let the service take the newest bento; False when `perennial up` does not run. Raises `ProcessFailed`."""
+    supervisor = connect_supervisor(settings)
+    if supervisor is None or newest_bento(settings) is None:
+        return False
+    if supervisor.getProcessInfo("service")["statename"] in ALIVE:
+        supervisor.stopProcess("service")
+    bring_up(settings, [program for program in list_programs(settings) if program.name == "service"], report=report)
+    return True
+
+
+def _start_anew(settings: Settings, report: Report) -> None:
+    """Start supervisord, over what a killed one may have left."""
+    from core.database import open_database
+
+    _end(supervised_processes(settings), seconds=0)
+    programs = list_programs(settings)
+    check_ports(settings, programs)
+    for folder in folders(settings):
+        folder.mkdir(parents=True, exist_ok=True)
+    report("opening the database")
+    with open_database(settings) as urls:
+        start_supervisor(settings, programs, flow_environment(settings, urls, server=True) | child_settings(settings, urls))
+        _fingerprint_file(settings).write_text(_fingerprint(settings))
+        bring_up(settings, [program for program in programs if program.name == "postgres"], report=report)    # it holds its own handle now
+
+
+def _wanted(settings: Settings) -> list[Program]:
+    return [program for program in list_programs(settings) if program.name != "service" or newest_bento(settings) is not None]
+
+
+def _down(settings: Settings, report: Report) -> list[int]:
+    supervisor, running, server = connect_supervisor(settings), supervised_processes(settings), postmaster(settings.home / "postgres")
+    if supervisor is not None:
+        report("stopping")
+        _stop_programs(settings, supervisor)
+        supervisor.shutdown()
+    _end(running, seconds=20)
+    _end(supervised_processes(settings), seconds=0)    # what started while the rest was stopping
+    stop_server(settings.home / "postgres")
+    return sorted(process.pid for process in [*running, *([server] if server else [])])
+
+
+def _stop_programs(settings: Settings, supervisor: Any) -> None:
+    """The runner first, so that no flow loses its server; PostgreSQL last; the others side by side."""
+    names = [program.name for program in list_programs(settings)]
+    for group in (["runner"], [name for name in names if name not in ("runner", "postgres")]):
+        for name in group:
+            if supervisor.getProcessInfo(name)["statename"] in ALIVE:
+                supervisor.stopProcess(name, False)
+        _wait_for(lambda group=group: not any(supervisor.getProcessInfo(name)["pid"] for name in group), seconds=40)
+
+
+def _end(processes: Iterable[psutil.Process], *, seconds: float) -> None:
+    """Wait for the processes to end; ask those that stay, then kill them."""
+    _, alive = psutil.wait_procs(list(processes), timeout=seconds)
+    for ask in ("terminate", "kill"):
+        for process in alive:
+            with suppress(psutil.NoSuchProcess):
+                getattr(process, ask)()
+        _, alive = psutil.wait_procs(alive, timeout=10)
+
+
+def _status_of(settings: Settings, program: Program, info: dict[str, Any] | None) -> ProgramStatus:
+    address = program.url or (str(settings.home / "postgres") if program.name == "postgres" else "")
+    log, pid = log_file(settings, program.name), (info or {}).get("pid") or None
+    state, detail = _judge(settings, program, info, log)
+    return ProgramStatus(name=program.name, does=program.does, state=state, address=address, pid=pid, log=log, detail=detail)
+
+
+def _judge(settings: Settings, program: Program, info: dict[str, Any] | None, log: Path) -> tuple[str, str]:
+    if info is None:
+        return "down", _who_else(settings) if program.name == "postgres" else ""
+    if info["statename"] in ALIVE:
+        return ("ready", "") if is_ready(settings, program, info["pid"]) else ("starting", "runs, but does not answer yet")
+    if info["statename"] in ("STOPPED", "STOPPING"):
+        return ("waiting", NO_BENTO) if program.name == "service" and newest_bento(settings) is None else ("down", "stopped")
+    return "failed", tail(log, lines=1)
+
+
+def _who_else(settings: Settings) -> str:
+    server = postmaster(settings.home / "postgres")
+    return f"runs as {server.pid} for a command of its own" if server else ""
+
+
+def _fingerprint(settings: Settings) -> str:
+    """Changes with anything that the programs were started with."""
+    told = f"{settings.model_dump()}{render_configuration(settings, list_programs(settings))}"
+    for secret in (settings.database_url, settings.prefect_database_url, settings.mlflow_database_url, settings.source_url):
+        told += secret.get_secret_value() if secret else "-"
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _fingerprint_file(settings: Settings) -> Path:
+    return supervisor_folder(settings) / "started-with"
+
+
+def _started_with(settings: Settings) -> str:
+    path = _fingerprint_file(settings)
+    return path.read_text() if path.is_file() else ""
+
+
+@contextmanager
+def _one_at_a_time(settings: Settings) -> Iterator[None]:
+    """Two `up` or `down` of one home wait for each other."""
+    with (private_folder(supervisor_folder(settings)) / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _wait_for(condition: Any, *, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.1)

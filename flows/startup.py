@@ -1,0 +1,70 @@
+"""Bring programs up under a running supervisor, in the order of their needs, and wait until they are ready."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from core.errors import ProcessFailed
+from core.logs import redact
+from core.settings import Settings
+from flows.health import is_ready
+from flows.programs import Program
+from flows.supervision import connect_supervisor, log_file
+
+Report = Callable[[str], None]
+ALIVE = frozenset({"STARTING", "RUNNING"})
+DEAD = frozenset({"BACKOFF", "EXITED", "FATAL"})
+TAIL_LINES = 15
+
+
+def bring_up(settings: Settings, programs: Iterable[Program], *, report: Report) -> None:
+    """Return when all programs are ready. Raises `ProcessFailed` for the first that dies or is late."""
+    waiting, began, started = {program.name: program for program in programs}, time.monotonic(), set[str]()
+    while waiting:
+        supervisor = _supervisor(settings)
+        for name, program in list(waiting.items()):
+            state = supervisor.getProcessInfo(name)
+            if _may_start(state, program, waiting, started):
+                supervisor.startProcess(name, False)
+                started.add(name)
+            elif state["statename"] in ALIVE and is_ready(settings, program, state["pid"]):
+                report(f"{name} is ready after {time.monotonic() - began:.0f} s")
+                del waiting[name]
+            else:
+                _refuse_the_dead(settings, program, state, seconds=time.monotonic() - began, started=started)
+        time.sleep(0.25)
+
+
+def tail(path: Path, *, lines: int = TAIL_LINES) -> str:
+    """The last lines of a log, without passwords."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 20_000))
+            return redact("\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:]))
+    except OSError:
+        return "(no log)"
+
+
+def _may_start(state: dict[str, Any], program: Program, waiting: dict[str, Program], started: set[str]) -> bool:
+    return program.name not in started and state["statename"] not in ALIVE and not set(program.needs) & waiting.keys()
+
+
+def _refuse_the_dead(settings: Settings, program: Program, state: dict[str, Any], *, seconds: float, started: set[str]) -> None:
+    log = log_file(settings, program.name)
+    if program.name in started and state["statename"] in DEAD:
+        raise ProcessFailed(f"{program.name} to start", came=f"it ended. {log} ends with:\n{tail(log)}\n", do="mend that and call `perennial up`")
+    if seconds > program.ready_seconds:
+        raise ProcessFailed(
+            f"{program.name} to be ready within {program.ready_seconds:.0f} s", came=f"no answer. {log} ends with:\n{tail(log)}\n",
+            do="mend that and call `perennial up`",
+        )
+
+
+def _supervisor(settings: Settings) -> Any:
+    supervisor = connect_supervisor(settings)
+    if supervisor is None:
+        raise ProcessFailed("supervisord to run", came="it is gone", do=f"see {log_file(settings, 'supervisord')}")
+    return supervisor
