@@ -1,0 +1,188 @@
+"""The labelled phrases of a moment, frozen: source rows and the feedback received, in one table, with a hash that names them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+
+from core.contracts import Snapshot
+from core.errors import QueryRefused
+from core.tables import snapshot as snapshot_table
+from pipelines.source.columns import canonical_schema
+from pipelines.source.extract import extract, replaced, write_rows
+
+ROWS, FACTS, PREVIOUS = "rows.parquet", "snapshot.json", "previous.json"
+
+
+def write_snapshot(
+    folder: Path,
+    *,
+    dataset: str,
+    query_file: Path,
+    label_columns: Sequence[str],
+    parameters: Mapping[str, Any],
+    source_url: str,
+    as_of: datetime,
+    feedback: pa.Table | None,
+    previous: Mapping[str, Any] | None,
+) -> Snapshot:
+    """Extract, merge the feedback and write rows.parquet, snapshot.json and previous.json into `folder` (data/<dataset>).
+
+    Parameters
+    ----------
+    query_file : Path
+        Named in the facts and in errors by its name under `queries/`.
+    as_of : datetime
+        Aware; the moment that the snapshot speaks of.
+    feedback : pa.Table or None
+        Canonical columns and `origin`; labels may be null, or missing as columns.
+    previous : Mapping or None
+        What `summarise` gave for the snapshot before.
+
+    Raises
+    ------
+    SourceUnreachable, QueryRefused
+    """
+    labels, query = sorted(label_columns), _read(query_file)
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder, prefix=".extraction-") as passing:
+        source = Path(passing) / ROWS
+        _extract_named(query_file, query, url=source_url, target=source, parameters=parameters, label_columns=labels)
+        rows, digest = _merge(source, folder / ROWS, labels, feedback)
+    snapshot = Snapshot(dataset, as_of.astimezone(UTC), rows, digest, query_hash(query, parameters=parameters, label_columns=labels))
+    facts = _facts(snapshot) | {"label_columns": labels, "query": f"queries/{query_file.name}", "parameters": dict(parameters)}
+    _write_json(folder / FACTS, facts)
+    _write_json(folder / PREVIOUS, dict(previous or {}))
+    return snapshot
+
+
+def read_snapshot(folder: Path) -> Snapshot:
+    """Read the facts back."""
+    facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    as_of = datetime.fromisoformat(facts["as_of"])
+    return Snapshot(facts["dataset"], as_of, facts["rows"], facts["logical_hash"], facts["query_hash"])
+
+
+def summarise(folder: Path) -> dict[str, Any]:
+    """Return {as_of, rows, labels: {column: {label: count}}}: the `summary` of the `snapshot` table, and the next previous.json."""
+    facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    labels = {column: _label_counts(folder / ROWS, column) for column in facts["label_columns"]}
+    return {"as_of": facts["as_of"], "rows": facts["rows"], "labels": labels}
+
+
+def record_snapshot(connection: sa.Connection, snapshot: Snapshot, *, git_tag: str, summary: Mapping[str, Any]) -> None:
+    """Append a row to the `snapshot` table."""
+    row = {"as_of": snapshot.as_of, "dataset": snapshot.dataset, "rows": snapshot.rows, "logical_hash": snapshot.logical_hash}
+    row |= {"query_hash": snapshot.query_hash, "git_tag": git_tag, "summary": dict(summary)}
+    connection.execute(snapshot_table.insert().values(row))
+
+
+def previous_summary(connection: sa.Connection, dataset: str, *, before: datetime) -> dict[str, Any] | None:
+    """Return the summary of the newest snapshot of the dataset with as_of < before; of two with equal as_of the one recorded last."""
+    table = snapshot_table.c
+    query = sa.select(table.summary).where(table.dataset == dataset, table.as_of < before)
+    return connection.scalars(query.order_by(table.as_of.desc(), table.id.desc()).limit(1)).first()
+
+
+def query_hash(query: str, *, parameters: Mapping[str, Any], label_columns: Sequence[str]) -> str:
+    """Name what was asked: the text, the values bound to it and the label columns taken from it."""
+    asked = [query, dict(parameters), sorted(label_columns)]
+    return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def logical_hash(table: pa.Table) -> str:
+    """Name the rows, whatever their order and the order of the columns.
+
+    The sum of the rows' 256-bit hashes modulo 2**256, hashed with the names of the columns and the number of rows.
+    """
+    return _digest(table.schema.names, table.to_batches())[1]
+
+
+def _digest(names: Sequence[str], batches: Iterable[pa.RecordBatch]) -> tuple[int, str]:
+    names, rows, total = sorted(names), 0, 0
+    for batch in batches:
+        rows += len(batch)
+        total += sum(int.from_bytes(hashlib.blake2b(row, digest_size=32).digest()) for row in _encoded(batch, names))
+    stated = {"columns": names, "rows": rows, "sum": f"{total % 2**256:064x}"}
+    return rows, hashlib.sha256(orjson.dumps(stated)).hexdigest()
+
+
+def _encoded(batch: pa.RecordBatch, names: Sequence[str]) -> Iterator[bytes]:
+    columns = [batch.column(name) for name in names]
+    plain = [column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column for column in columns]
+    return map(orjson.dumps, zip(*(column.to_pylist() for column in plain), strict=True))
+
+
+def _extract_named(query_file: Path, query: str, **how: Any) -> None:
+    try:
+        extract(query, **how)
+    except QueryRefused as error:
+        raise QueryRefused(f"{error.wanted} (queries/{query_file.name})", came=error.came, do=error.do) from None
+
+
+def _read(query_file: Path) -> str:
+    try:
+        return query_file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise QueryRefused(f"a readable queries/{query_file.name}", came=str(error), do="correct source.query in params.yaml") from None
+
+
+def _merge(source: Path, target: Path, label_columns: Sequence[str], feedback: pa.Table | None) -> tuple[int, str]:
+    """Source rows without those that feedback replaces, then the feedback rows by (occurred_at, id); return rows and logical hash."""
+    schema = canonical_schema(label_columns).append(pa.field("origin", pa.string()))
+    late = _aligned(feedback, schema)
+    batches = _source_batches(source, schema, replaced_ids=late.column("id"))
+    with replaced(target) as part:
+        write_rows(part, (schema, chain(batches, late.to_batches())))
+        return _digest(schema.names, pq.ParquetFile(part).iter_batches())
+
+
+def _source_batches(source: Path, schema: pa.Schema, *, replaced_ids: pa.ChunkedArray) -> Iterator[pa.RecordBatch]:
+    ids = replaced_ids.combine_chunks()
+    for batch in pq.ParquetFile(source).iter_batches():
+        kept = batch.filter(pc.invert(pc.is_in(batch.column("id"), value_set=ids)))
+        origin = pa.array(["source"] * len(kept), pa.string())
+        yield pa.record_batch([*kept.columns, origin], schema=schema)
+
+
+def _aligned(feedback: pa.Table | None, schema: pa.Schema) -> pa.Table:
+    if feedback is None:
+        return schema.empty_table()
+    columns = [
+        feedback.column(field.name).cast(field.type) if field.name in feedback.column_names else pa.nulls(len(feedback), field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema).sort_by([("occurred_at", "ascending"), ("id", "ascending")])
+
+
+def _label_counts(rows: Path, column: str) -> dict[str, int]:
+    labels = Counter(pq.read_table(rows, columns=[column]).column(column).drop_null().to_pylist())
+    return dict(sorted(labels.items()))
+
+
+def _facts(snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "dataset": snapshot.dataset,
+        "as_of": snapshot.as_of.isoformat(),
+        "rows": snapshot.rows,
+        "logical_hash": snapshot.logical_hash,
+        "query_hash": snapshot.query_hash,
+    }
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    with replaced(path) as part:
+        part.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,108 @@
+"""The canonical columns: whatever a database returns becomes id, phrase, occurred_at, region and labels of fixed types. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from core.errors import QueryRefused
+from pipelines.source.queries import NULL_TEXT
+
+REQUIRED = ("phrase", "occurred_at")
+OPTIONAL = ("id", "region")
+MOMENT = pa.timestamp("us", tz="UTC")
+_OFFSET = r"(?i)\d\d:\d\d.*(z|[+-]\d\d(:?\d\d)?)$"
+"""A zone at the end of a time."""
+
+
+def canonical_schema(label_columns: Sequence[str]) -> pa.Schema:
+    """id, phrase, occurred_at, region, then the labels in the order given."""
+    texts = [pa.field(name, pa.string()) for name in ("id", "phrase")]
+    labels = [pa.field(name, pa.string()) for name in label_columns]
+    return pa.schema([*texts, pa.field("occurred_at", MOMENT), pa.field("region", pa.string()), *labels])
+
+
+def choose_columns(returned: Sequence[str], label_columns: Sequence[str]) -> list[str]:
+    """Return the canonical columns that the query has, in canonical order; raise `QueryRefused` naming the missing ones."""
+    missing = [name for name in (*REQUIRED, *label_columns) if name not in returned]
+    if missing:
+        raise QueryRefused(
+            f"the columns {', '.join((*REQUIRED, *label_columns))}",
+            came=f"{', '.join(returned) or 'none'} (without {', '.join(missing)})",
+            do="name the columns so in the query with `as`, or correct source.label",
+        )
+    return [name for name in ("id", "phrase", "occurred_at", "region", *label_columns) if name in returned]
+
+
+class Canonical:
+    """Turns batches into canonical batches; counts equal rows without id across batches, which must come ordered."""
+
+    def __init__(self, label_columns: Sequence[str]) -> None:
+        self.schema = canonical_schema(label_columns)
+        self._last, self._occurrence = b"", 0
+
+    def convert(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Raise `QueryRefused` for times that are no times."""
+        columns = {name: batch.column(name) for name in batch.schema.names}
+        made = {name: _text(column) for name, column in columns.items() if name != "occurred_at"}
+        made["occurred_at"] = _moment(columns["occurred_at"])
+        made.setdefault("region", pa.nulls(len(batch), pa.string()))
+        if "id" not in made:
+            made["id"] = self._ids(made, len(batch))
+        return pa.record_batch([made[name] for name in self.schema.names], schema=self.schema)
+
+    def _ids(self, columns: dict[str, pa.Array], rows: int) -> pa.Array:
+        """Hash of the row's content and its occurrence among equal rows."""
+        contents = zip(*(_as_list(columns[name]) for name in self.schema.names if name != "id"), strict=True)
+        return pa.array([self._id(repr(content).encode()) for content in contents] if rows else [], pa.string())
+
+    def _id(self, content: bytes) -> str:
+        self._occurrence = self._occurrence + 1 if content == self._last else 1
+        self._last = content
+        return hashlib.blake2b(content + b"#%d" % self._occurrence, digest_size=16).hexdigest()
+
+
+def _as_list(column: pa.Array) -> list[object]:
+    return (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist()
+
+
+def _text(column: pa.Array) -> pa.Array:
+    column = column.storage if isinstance(column, pa.ExtensionArray) else column
+    text = column.cast(pa.string())
+    return pc.if_else(pc.equal(text, NULL_TEXT), pa.scalar(None, pa.string()), text)
+
+
+def _moment(column: pa.Array) -> pa.Array:
+    try:
+        moment = _as_utc(column)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise _no_time(str(error).splitlines()[0]) from None
+    if moment.null_count:
+        raise _no_time(f"{moment.null_count} rows without one")
+    return moment
+
+
+def _as_utc(column: pa.Array) -> pa.Array:
+    """Times with a zone keep their moment; times without one are UTC."""
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return _parsed(_text(column))
+    if pa.types.is_date(column.type):
+        column = column.cast(pa.timestamp("us"))
+    if not pa.types.is_timestamp(column.type):
+        raise pa.ArrowInvalid(f"values of type {column.type}")
+    return column.cast(MOMENT, safe=False)
+
+
+def _parsed(text: pa.Array) -> pa.Array:
+    """ISO 8601 with or without offset; a date alone is its midnight."""
+    text = pc.utf8_trim_whitespace(text)
+    dated = pc.if_else(pc.equal(pc.utf8_length(text), 10), pc.binary_join_element_wise(text, "00:00:00", "T"), text)
+    zoned = pc.if_else(pc.match_substring_regex(dated, _OFFSET), dated, pc.binary_join_element_wise(dated, "Z", ""))
+    return zoned.cast(MOMENT)
+
+
+def _no_time(came: str) -> QueryRefused:
+    return QueryRefused("a time in occurred_at of every row", came=came, do="return a timestamp, or ISO 8601 text, from the query")

@@ -1,0 +1,92 @@
+"""From the source database to a Parquet file: streamed, ordered, atomic, retried when the connection is lost."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import stamina
+
+from core.errors import QueryRefused, SourceUnreachable
+from pipelines.source import queries
+from pipelines.source.columns import Canonical, choose_columns
+from pipelines.source.readers import Reader, open_reader
+
+ROW_GROUP_ROWS = 65_536
+ATTEMPTS = 4
+
+
+def extract(query: str, *, url: str, target: Path, parameters: Mapping[str, Any] | None = None, label_columns: Sequence[str]) -> int:
+    """Write the query's rows to `target` and return their number (at least 1).
+
+    The file holds `columns.canonical_schema(label_columns)`, ordered by (occurred_at, id); equal rows give equal bytes.
+    A failure leaves nothing new: what was at `target` before stays.
+
+    Raises
+    ------
+    SourceUnreachable
+        After ATTEMPTS attempts.
+    QueryRefused
+        The query fails, lacks a column or returns no row.
+    """
+    for attempt in stamina.retry_context(on=SourceUnreachable, attempts=ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=5.0):
+        with attempt:
+            return _extract_once(query, url=url, target=target, parameters=parameters or {}, label_columns=label_columns)
+    raise AssertionError("stamina raises after the last attempt")
+
+
+def _extract_once(query: str, *, url: str, target: Path, parameters: Mapping[str, Any], label_columns: Sequence[str]) -> int:
+    with open_reader(url) as reader:
+        bound = queries.bind(query, parameters=parameters, dialect=reader.dialect)
+        columns = choose_columns(reader.columns(queries.probe(bound)), label_columns)
+        ordered = queries.ordered(bound, columns=columns, dialect=reader.dialect)
+        with replaced(target) as part:
+            rows = write_rows(part, _canonical(reader, ordered, label_columns))
+            if not rows:
+                raise QueryRefused("at least one row", came="none", do="correct the query or its parameters")
+    return rows
+
+
+def _canonical(reader: Reader, query: str, label_columns: Sequence[str]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    canonical = Canonical(label_columns)
+    return canonical.schema, (canonical.convert(batch) for batch in reader.stream(query))
+
+
+def write_rows(path: Path, rows: tuple[pa.Schema, Iterable[pa.RecordBatch]]) -> int:
+    """Write batches of any size as row groups of ROW_GROUP_ROWS, so that equal rows give equal bytes; return the number of rows."""
+    schema, batches = rows
+    total = 0
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for group in _groups(schema, batches):
+            writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
+            total += len(group)
+    return total
+
+
+def _groups(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        waiting.append(batch)
+        while sum(map(len, waiting)) >= ROW_GROUP_ROWS:
+            table = pa.Table.from_batches(waiting, schema)
+            yield table.slice(0, ROW_GROUP_ROWS).combine_chunks()
+            waiting = table.slice(ROW_GROUP_ROWS).to_batches()
+    if waiting:
+        yield pa.Table.from_batches(waiting, schema).combine_chunks()
+
+
+@contextmanager
+def replaced(target: Path) -> Iterator[Path]:
+    """Yield a path beside `target` to write to; rename it at the end, remove it after a failure."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    try:
+        yield part
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)

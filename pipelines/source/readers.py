@@ -1,0 +1,166 @@
+"""Open a source database and stream a query's rows as Arrow batches: ADBC for PostgreSQL and SQLite, SQLAlchemy for the others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+import pyarrow as pa
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Dialect, make_url
+
+from core.errors import QueryRefused, SourceUnreachable
+from core.logs import redact
+
+PARTITION_ROWS = 20_000
+_SQLITE_BATCH_ROWS = "16384"
+_LOST = re.compile(r"FATAL|PANIC|closed the connection|connection (?:to server|not open|reset)|could not (?:receive|send)|SSL", re.IGNORECASE)
+_LOST_STATES = ("08", "57P", "53300")
+
+
+class Reader(Protocol):
+    """An open connection to a source."""
+
+    dialect: Dialect
+
+    def columns(self, query: str) -> list[str]: ...
+
+    def stream(self, query: str) -> Iterator[pa.RecordBatch]: ...
+
+
+@contextmanager
+def open_reader(url: str) -> Iterator[Reader]:
+    """Yield a reader for any SQLAlchemy URL. What the driver raises comes out as `SourceUnreachable` or `QueryRefused`."""
+    parsed = _parse(url)
+    opened = _open_adbc if parsed.get_backend_name() in ("postgresql", "sqlite") else _open_sqlalchemy
+    with ExitStack() as stack:
+        with _named_errors(parsed):
+            reader = opened(parsed, stack)
+        yield reader
+
+
+class AdbcReader:
+    """Constant memory: the driver hands out batches as they arrive."""
+
+    def __init__(self, cursor: Any, url: URL) -> None:
+        self._cursor, self._url, self.dialect = cursor, url, url.get_dialect()()
+
+    def columns(self, query: str) -> list[str]:
+        with _named_errors(self._url):
+            self._cursor.execute(query)
+            return list(self._cursor.fetch_record_batch().schema.names)
+
+    def stream(self, query: str) -> Iterator[pa.RecordBatch]:
+        with _named_errors(self._url):
+            self._cursor.execute(query)
+            yield from self._cursor.fetch_record_batch()
+
+
+class SqlAlchemyReader:
+    """Server-side cursors where the driver has them."""
+
+    def __init__(self, connection: sa.Connection, url: URL) -> None:
+        self._connection, self._url, self.dialect = connection, url, connection.dialect
+
+    def columns(self, query: str) -> list[str]:
+        with _named_errors(self._url):
+            return list(self._run(query).keys())
+
+    def stream(self, query: str) -> Iterator[pa.RecordBatch]:
+        with _named_errors(self._url):
+            result = self._run(query)
+            names = list(result.keys())
+            for rows in result.partitions(PARTITION_ROWS):
+                yield _batch(names, rows)
+
+    def _run(self, query: str) -> sa.CursorResult[Any]:
+        return self._connection.execution_options(stream_results=True).exec_driver_sql(query)
+
+
+def _batch(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> pa.RecordBatch:
+    columns = [_column(name, values) for name, values in zip(names, zip(*rows, strict=True), strict=True)]
+    return pa.record_batch(columns, names=list(names))
+
+
+def _column(name: str, values: Sequence[Any]) -> pa.Array:
+    if name == "occurred_at":
+        return pa.array(values)
+    return pa.array([None if value is None else str(value) for value in values], pa.string())
+
+
+def _open_adbc(url: URL, stack: ExitStack) -> Reader:
+    driver, location = _adbc(url)
+    cursor = stack.enter_context(stack.enter_context(driver.connect(location)).cursor())
+    if url.get_backend_name() == "sqlite":
+        cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": _SQLITE_BATCH_ROWS})
+    return AdbcReader(cursor, url)
+
+
+def _adbc(url: URL) -> tuple[ModuleType, str]:
+    if url.get_backend_name() == "sqlite":
+        import adbc_driver_sqlite.dbapi as sqlite
+
+        return sqlite, _existing_file(url)
+    import adbc_driver_postgresql.dbapi as postgresql
+
+    return postgresql, _libpq(url)
+
+
+def _libpq(url: URL) -> str:
+    """SQLAlchemy's URL as libpq reads it: no driver name, %20 for a blank, and a connection attempt that ends."""
+    patient = url.set(drivername="postgresql").update_query_dict({} if "connect_timeout" in url.query else {"connect_timeout": "10"})
+    location, _, query = patient.render_as_string(hide_password=False).rpartition("?")
+    return f"{location}?{query.replace('+', '%20')}"
+
+
+def _existing_file(url: URL) -> str:
+    path = Path(url.database or "")
+    if not path.is_file():
+        raise SourceUnreachable("an SQLite file", came=f"nothing at {path}", do="correct PERENNIAL_SOURCE_URL")
+    return f"{path.resolve().as_uri()}?mode=ro"
+
+
+def _open_sqlalchemy(url: URL, stack: ExitStack) -> Reader:
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    return SqlAlchemyReader(stack.enter_context(engine.connect()), url)
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        parsed.get_dialect()
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ValueError) as error:
+        raise SourceUnreachable("an SQLAlchemy URL", came=redact(str(error)), do="correct PERENNIAL_SOURCE_URL") from None
+    return parsed
+
+
+@contextmanager
+def _named_errors(url: URL) -> Iterator[None]:
+    """Tell a lost connection from a refused query; anything that is neither passes."""
+    import adbc_driver_manager as adbc
+
+    try:
+        yield
+    except (adbc.Error, sa.exc.SQLAlchemyError, OSError) as error:  # ADBC raises a plain OSError in the middle of a stream
+        came = _first_line(error, url)
+        if not _is_lost(error, came):
+            raise QueryRefused("a query that the source runs", came=came, do="correct the query") from None
+        where = f"the source at {url.host or url.query.get('host') or url.database}"
+        raise SourceUnreachable(where, came=came, do="start it, or correct PERENNIAL_SOURCE_URL") from None
+
+
+def _is_lost(error: Exception, came: str) -> bool:
+    if isinstance(error, sa.exc.DBAPIError):
+        return error.connection_invalidated or isinstance(error, sa.exc.OperationalError)
+    state = getattr(error, "sqlstate", None) or ""
+    failed_to_connect = getattr(error, "status_code", None) == 10 and not state  # adbc_driver_manager.AdbcStatusCode.IO
+    return failed_to_connect or state.startswith(_LOST_STATES) or bool(_LOST.search(came))
+
+
+def _first_line(error: Exception, url: URL) -> str:
+    text = redact(str(getattr(error, "orig", None) or error)).strip().splitlines()[0]
+    return text.replace(url.password, "***") if url.password else text
