@@ -21,15 +21,16 @@ class Background:
         self._thread.start()
 
     def stop(self, *, timeout: float = 5.0) -> None:
-        """End after the call that runs now, at most `timeout` seconds later."""
+        """Call once more and end, waiting for that at most `timeout` seconds."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        while not self._stop.is_set():
+        self._call()
+        while not self._stop.wait(self._seconds):
             self._call()
-            self._stop.wait(self._seconds)
+        self._call()  # what came since
 
     def _call(self) -> None:
         try:

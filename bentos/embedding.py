@@ -5,9 +5,8 @@ BentoML's own calls between services unpickle their bodies; the embedder therefo
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
@@ -49,31 +48,34 @@ class Embedded:
     hits: Sequence[bool]
 
 
-def embedding_app(cache: Callable[[], EmbeddingCache]) -> Starlette:
-    """The routes of the embedder service; `cache` is asked at each request, for it exists only once the model is loaded."""
+def embedding_app() -> Starlette:
+    """The routes of the embedder service, which sets `app.state.cache` once the model is loaded."""
+    return Starlette(routes=[Route("/embed", _embed, methods=["POST"]), Route("/stats", _stats, methods=["GET"])])
 
-    async def embed(request: Request) -> Response:
-        try:
-            vectors, hits = await cache().vectors(_decode_phrases(await request.body()))
-        except Exception as error:
-            get_logger().error("embedding", state="failed", error=f"{type(error).__name__}: {error}")
-            return Response(status_code=503)
-        return Response(b"".join(vectors), headers={HITS: "".join("01"[hit] for hit in hits)}, media_type="application/octet-stream")
 
-    async def stats(_: Request) -> Response:
-        kept = cache()
-        counts = kept.counts
-        answer = EmbedderStats(counts.hits, counts.misses, counts.evictions, kept.computed, len(kept))
-        return Response(msgspec.json.encode(answer), media_type="application/json")
+async def _embed(request: Request) -> Response:
+    cache: EmbeddingCache = request.app.state.cache
+    try:
+        vectors, hits = await cache.vectors(_decode_phrases(await request.body()))
+    except Exception as error:
+        get_logger().error("embedding", state="failed", error=f"{type(error).__name__}: {error}")
+        return Response(status_code=503)
+    return Response(b"".join(vectors), headers={HITS: "".join("01"[hit] for hit in hits)}, media_type="application/octet-stream")
 
-    return Starlette(routes=[Route("/embed", embed, methods=["POST"]), Route("/stats", stats, methods=["GET"])])
+
+async def _stats(request: Request) -> Response:
+    cache: EmbeddingCache = request.app.state.cache
+    counts = cache.counts
+    stats = EmbedderStats(counts.hits, counts.misses, counts.evictions, cache.computed, len(cache))
+    return Response(msgspec.json.encode(stats), media_type="application/json")
 
 
 def embedder_address(environment: Mapping[str, str]) -> str:
     """Where `bentoml serve` put the embedder: a `file://` or `tcp://` address."""
     address = json.loads(environment.get("BENTOML_RUNNER_MAP", "{}")).get("Embedder")
     if address is None:
-        raise EmbedderUnavailable("an embedder service beside this one", came="none in BENTOML_RUNNER_MAP", do="start both with `bentoml serve`")
+        came = "none in BENTOML_RUNNER_MAP"
+        raise EmbedderUnavailable("an embedder service beside this one", came=came, do="start both with `bentoml serve`")
     return str(address)
 
 
@@ -114,7 +116,7 @@ class RemoteEmbedder:
             with suppress(aiohttp.ServerDisconnectedError):  # an idle connection that died: asking twice does no harm
                 return await self._try(method, path, data)
             return await self._try(method, path, data)
-        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _unavailable(f"{type(error).__name__} {error}") from None
 
     async def _try(self, method: str, path: str, data: bytes | None) -> tuple[bytes, Mapping[str, str]]:

@@ -84,7 +84,8 @@ class LiveHeads:
         head = load_checked(self.home / model.head_location, digest=model.head_digest)
         for found in (model.embedder_id, head.embedder_id):
             if found != self.embedder_id:
-                raise HeadRefused(f"a head for embedder {self.embedder_id}", came=f"one for {found}", do="serve a bento built with that embedder")
+                do = "serve a bento built with that embedder"
+                raise HeadRefused(f"a head for embedder {self.embedder_id}", came=f"one for {found}", do=do)
         return LiveModel(model, role, PhraseClassifier(head, _embedded_elsewhere), head.labels)
 
     def _refuse(self, model: ModelVersion, error: HeadRefused) -> None:

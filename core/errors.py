@@ -128,9 +128,13 @@ class UnknownRequest(PerennialError):
 
 
 class InvalidPhrase(PerennialError):
-    """A phrase is empty, too long or not text."""
+    """A phrase is empty, too long or not text. `field` names it in the request."""
 
     code = "invalid_phrase"
+
+    def __init__(self, wanted: str, *, came: str, do: str, field: str = "phrase") -> None:
+        super().__init__(wanted, came=came, do=do)
+        self.field = field
 
 
 class InvalidFeedback(PerennialError):

@@ -1,0 +1,111 @@
+"""A bento of the code that serves, the embedder and the heads; and the command that runs it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+import yaml
+
+from bentos.live_heads import load_checked, write_cold
+from core.contracts import ModelVersion
+from core.errors import ProcessFailed
+from core.settings import REPOSITORY, Settings
+
+NAME = "perennial"
+SERVICE = "bentos.service:Classifier"
+CODE = ("core", "pipelines/__init__.py", "pipelines/model", "bentos")
+SERVING_PACKAGES = (
+    "aiohttp", "alembic", "bentoml", "msgspec", "numpy", "orjson", "prometheus-client", "psycopg", "psycopg-binary", "pydantic-settings",
+    "pyyaml", "scikit-learn", "scipy", "setuptools", "sqlalchemy", "structlog", "tensorflow", "tensorflow-hub", "tensorflow-text",
+    "uuid-utils",
+)
+DRAIN_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class ServeCommand:
+    """What to run, and the variables to add to the environment. Secrets are in the variables only."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+
+
+def build_bento(heads: Mapping[str, ModelVersion], *, embedder: Path, staging: Path, bento_store: Path, version: str) -> str:
+    """Build offline and return the tag, `perennial:<version>`.
+
+    `embedder` holds `saved_model/` and `embedder.json`; `bento_store` is a BENTOML_HOME; `staging` is replaced.
+    The build runs in a process of its own, in the staging folder, so that it imports the code that it packs.
+    Raises `HeadRefused` for a corrupt head, `ProcessFailed` when BentoML refuses.
+    """
+    shutil.rmtree(staging, ignore_errors=True)
+    _stage_code(staging)
+    _stage_cold(staging / "cold", heads, embedder=embedder)
+    _write_bentofile(staging)
+    tag = f"{NAME}:{version}"
+    _run_build(staging, bento_store, version=version)
+    return tag
+
+
+def serve_command(tag: str, *, settings: Settings, database_url: str) -> ServeCommand:
+    """How to serve a bento (`perennial:latest`: the newest built) on the host and port of the settings."""
+    argv = (sys.executable, "-m", "bentoml", "serve", tag, "--host", settings.host, "--port", str(settings.service_port),
+            "--timeout-graceful-shutdown", str(DRAIN_SECONDS))
+    return ServeCommand(argv, _bentoml_environment(settings.home / "bentoml") | {
+        "PERENNIAL_DATABASE_URL": database_url,
+        "PERENNIAL_HOME": str(settings.home),
+        "PERENNIAL_CACHE_PHRASES": str(settings.cache_phrases),
+        "PERENNIAL_CACHE_ANSWERS": str(settings.cache_answers),
+        "PERENNIAL_POLL_SECONDS": str(settings.poll_seconds),
+        "PERENNIAL_LOG_FORMAT": settings.log_format,
+        "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0",
+    })
+
+
+def _stage_code(staging: Path) -> None:
+    for part in CODE:
+        source, target = REPOSITORY / part, staging / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+
+
+def _stage_cold(cold: Path, heads: Mapping[str, ModelVersion], *, embedder: Path) -> None:
+    shutil.copytree(embedder, cold / "embedder")
+    packed = []
+    for name, model in heads.items():
+        load_checked(Path(model.head_location), digest=model.head_digest)
+        (cold / "heads" / name).mkdir(parents=True)
+        for file in ("head.npz", "head.json"):
+            shutil.copy(Path(model.head_location) / file, cold / "heads" / name / file)
+        packed.append(ModelVersion(name, model.version, f"heads/{name}", model.head_digest, model.embedder_id))
+    write_cold(cold, packed)
+
+
+def _write_bentofile(staging: Path) -> None:
+    requirements = "".join(f"{name}=={installed_version(name)}\n" for name in SERVING_PACKAGES)
+    (staging / "requirements.txt").write_text(requirements, encoding="utf-8")
+    python = {"requirements_txt": "./requirements.txt", "lock_packages": False}
+    (staging / "bentofile.yaml").write_text(yaml.safe_dump({"service": SERVICE, "name": NAME, "include": ["*"], "python": python}))
+
+
+def _run_build(staging: Path, bento_store: Path, *, version: str) -> None:
+    bento_store.mkdir(parents=True, exist_ok=True)
+    argv = [sys.executable, "-m", "bentoml", "build", "--version", version, "."]
+    environment = {**os.environ, **_bentoml_environment(bento_store)}
+    done = subprocess.run(argv, cwd=staging, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        came = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or ["no output"]
+        raise ProcessFailed(f"a bento {NAME}:{version}", came=came[0], do=f"run `{' '.join(argv[1:])}` in {staging}")
+
+
+def _bentoml_environment(home: Path) -> dict[str, str]:
+    return {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
