@@ -8,10 +8,12 @@ from functools import lru_cache
 
 import numpy as np
 
+from pipelines.source.drift import SHARES as DRIFT_SHARES
+from pipelines.source.drift import Drift
 from pipelines.source.noise import STYLES, abbreviate, recase, slip
 from pipelines.source.practice import CLERKS, DAYS, REGION_SHARE, REGIONS, RULE_CHANGED_DAY, Practice
 
-_MOVEMENT, _ARRIVALS = 1, 2
+_MOVEMENT, _ARRIVALS, _DRIFT = 1, 2, 3
 MOVEMENT = 0.12
 """Standard deviation of the log of a block's share from day to day."""
 _MEMORY = np.array([1.0, 0.9, 0.8, 0.65, 0.5, 0.35, 0.2])
@@ -43,17 +45,43 @@ def rows_expected(practice: Practice, day: int) -> float:
     return practice.rows_per_day * growth * (0.55 if day % 7 in (1, 2) else 1.18)
 
 
-def draw_day(practice: Practice, *, seed: int, day: int) -> Day:
+def draw_day(practice: Practice, *, seed: int, day: int, drift: Drift | None = None) -> Day:
     """Draw the arrivals of a day; equal arguments give equal days."""
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_ARRIVALS, day)))
-    count = int(rng.poisson(rows_expected(practice, day)))
-    region = (rng.random(count) < REGION_SHARE[1]).astype(int)
+    rng = _generator(seed, _ARRIVALS, day)
+    number = int(rng.poisson(rows_expected(practice, day)))
+    region = (rng.random(number) < REGION_SHARE[1]).astype(int)
     block = _draw_blocks(region, _mix_of_day(practice, seed, day), rng)
-    term = practice.terms[np.searchsorted(practice.ladder, block + rng.random(count), side="right")]
+    term = _draw_terms(practice, block, rng)
     clerk = _draw_clerks(region, rng)
-    right, recorded = _codes(practice, term, day, rng)
     second, encounter = _times(region, rng)
-    return Day(second, encounter, clerk, term, right, recorded, write_phrases(practice, term, clerk, rng))
+    if drift is None:
+        right, recorded = _codes(practice, term, day, rng)
+        return Day(second, encounter, clerk, term, right, recorded, write_phrases(practice, term, clerk, rng))
+    term, local = _drifted_terms(practice, drift, term, _generator(seed, _DRIFT, day))
+    phrases = write_phrases(practice, term, clerk, rng)
+    named = [phrase if name < 0 else drift.local_names[name] for phrase, name in zip(phrases, local.tolist(), strict=True)]
+    return Day(second, encounter, clerk, term, drift.code[term], drift.code[term], named)
+
+
+def _generator(seed: int, purpose: int, day: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(purpose, day)))
+
+
+def _draw_terms(practice: Practice, block: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return practice.terms[np.searchsorted(practice.ladder, block + rng.random(len(block)), side="right")]
+
+
+def _drifted_terms(
+    practice: Practice, drift: Drift, term: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Replace a share of the terms; beside them the number of the local name that is written instead, or -1."""
+    kind = np.searchsorted(np.cumsum(DRIFT_SHARES), rng.random(len(term)), side="right")
+    rare_block = np.searchsorted(np.cumsum(drift.rare_mix)[:-1], rng.random(len(term)), side="right")
+    rare = _draw_terms(practice, rare_block, rng)
+    new = drift.new_terms[np.searchsorted(drift.new_ladder, rng.random(len(term)), side="right")]
+    name = np.searchsorted(drift.local_ladder, rng.random(len(term)), side="right")
+    drifted = np.choose(kind, [rare, new, drift.local_terms[name], term])
+    return drifted, np.where(kind == 2, name, -1)
 
 
 def _mix_of_day(practice: Practice, seed: int, day: int) -> np.ndarray:
@@ -65,8 +93,7 @@ def _mix_of_day(practice: Practice, seed: int, day: int) -> np.ndarray:
 
 @lru_cache(maxsize=16)
 def _noise(seed: int, day: int, blocks: int) -> np.ndarray:
-    entropy = np.random.SeedSequence(seed, spawn_key=(_MOVEMENT, day + len(_MEMORY)))
-    return np.random.default_rng(entropy).standard_normal(blocks)
+    return _generator(seed, _MOVEMENT, day + len(_MEMORY)).standard_normal(blocks)
 
 
 def _draw_blocks(region: np.ndarray, mix: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -105,12 +105,16 @@ def _block_mix(catalogue: Catalogue, rng: np.random.Generator) -> np.ndarray:
 
 
 def _concept_weights(catalogue: Catalogue, rng: np.random.Generator, breadth: float) -> np.ndarray:
-    """Zipf within each block over the concepts that the practice meets; 0 for those it never meets."""
+    """Zipf within each block over the concepts that the practice meets, short phrases likelier; 0 for those it never meets."""
     block_of = np.full(catalogue.concept.max() + 1, -1)
     block_of[catalogue.concept] = catalogue.block
+    words = np.zeros(len(block_of))
+    words[catalogue.concept] = [len(base.split()) for base in catalogue.base]
+    appeal = rng.gumbel(size=len(block_of)) - 0.25 * words
     weight = np.zeros(len(block_of))
     for block in range(len(catalogue.blocks)):
-        concepts = rng.permutation(np.flatnonzero(block_of == block))
+        concepts = np.flatnonzero(block_of == block)
+        concepts = concepts[np.argsort(-appeal[concepts], kind="stable")]
         met = concepts[: max(3, round(breadth * 0.9 * len(concepts) ** 0.8))]
         weight[met] = 1 / (np.arange(len(met)) + 2.0) ** 1.1
     return weight
