@@ -1,0 +1,1 @@
+"""What happened: windows, drift, performance, feedback, reports. Never imports bentos."""

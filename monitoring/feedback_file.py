@@ -1,0 +1,117 @@
+"""Files of feedback: CSV with a header, or JSON lines. Every line becomes a row or a refusal."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from core.errors import InvalidFeedback
+
+NEEDED = ("request_id", "label", "author")
+JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
+
+
+@dataclass(frozen=True)
+class Late:
+    """A right label that arrived later. `row` is its line in the file; `received_at` is aware, or None when unknown."""
+
+    row: int
+    request_id: str
+    label: str
+    author: str
+    received_at: datetime | None = None
+    classifier: str = ""
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What makes two rows identical; without `received_at` the first three."""
+        told = (self.request_id, self.label, self.author)
+        return (*told, self.received_at) if self.received_at else told
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A line that was not kept, and why."""
+
+    row: int
+    reason: str
+
+
+def read_feedback_file(file: Path) -> Iterator[Late | Refusal]:
+    """Yield the rows in the order of the file; `.jsonl`, `.ndjson` and `.json` hold JSON lines, everything else is CSV.
+
+    Raises `InvalidFeedback` when the file cannot be opened or a CSV lacks a needed column.
+    """
+    try:
+        with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
+            yield from (_json_lines if file.suffix.lower() in JSON_LINES else _csv_lines)(lines)
+    except OSError as error:
+        raise InvalidFeedback("a readable file", came=f"{file.name}: {error.strerror}", do="name a CSV or JSON-lines file") from None
+
+
+def _json_lines(lines: TextIO) -> Iterator[Late | Refusal]:
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield _json_line(number, line)
+
+
+def _json_line(number: int, line: str) -> Late | Refusal:
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return Refusal(number, f"wanted JSON; {error}")
+    return _row(number, fields) if isinstance(fields, dict) else Refusal(number, f"wanted an object; came {type(fields).__name__}")
+
+
+def _csv_lines(lines: TextIO) -> Iterator[Late | Refusal]:
+    reader = csv.DictReader((line.replace("\0", "\ufffd") for line in lines), strict=False)
+    missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
+    if missing:
+        raise InvalidFeedback(f"the columns {', '.join(NEEDED)}", came=f"a header without {', '.join(missing)}", do="name the columns in line 1")
+    while True:
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Refusal(reader.line_num, f"wanted CSV; {error}")
+            continue
+        yield _row(reader.line_num, fields)
+
+
+def _row(number: int, fields: Mapping[str, Any]) -> Late | Refusal:
+    for name in NEEDED:
+        if reason := _unusable(fields.get(name)):
+            return Refusal(number, f"{name}: {reason}")
+    try:
+        moment = _moment(fields.get("received_at"))
+    except (TypeError, ValueError):
+        return Refusal(number, "received_at: wanted ISO 8601, such as 2026-01-31T08:00:00Z")
+    return Late(number, *(fields[name].strip() for name in NEEDED), moment)
+
+
+def _unusable(value: object) -> str | None:
+    if not isinstance(value, str) or not value.strip():
+        return "wanted a text that is not empty"
+    if "\0" in value or "\ufffd" in value:
+        return "wanted a text without NUL"
+    return None if value.isascii() or _is_unicode(value) else "wanted UTF-8"
+
+
+def _is_unicode(value: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def _moment(value: object) -> datetime | None:
+    """Times without a zone are UTC."""
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise TypeError(value)
+    moment = datetime.fromisoformat(value)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
