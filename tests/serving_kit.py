@@ -1,0 +1,129 @@
+"""What the serving tests share: a tiny SavedModel embedder, heads made of numpy, real service processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from bentos.package import ServeCommand
+from core.contracts import Deployment, Inference, ModelVersion, Prediction
+from pipelines.model.head_file import Head, save_head
+
+EMBEDDER_ID = "tiny-1"
+DIMENSIONS = 512
+LABELS = ("heart", "lung")
+
+
+def make_head(version: str, *, labels: Sequence[str] = LABELS, embedder_id: str = EMBEDDER_ID) -> Head:
+    """A logistic head whose weights depend on the version only."""
+    random = np.random.default_rng(int(version))
+    shape = (DIMENSIONS, len(labels))
+    centroids = random.normal(size=shape[::-1])
+    centroids /= np.linalg.norm(centroids, axis=1, keepdims=True)
+    arrays = {
+        "weights": random.normal(size=shape).astype(np.float32), "bias": np.zeros(len(labels), np.float32),
+        "centroids": centroids.astype(np.float16),
+    }
+    return Head("logistic", tuple(labels), embedder_id, arrays, {"temperature": 1.0})
+
+
+def store_head(home: Path, classifier: str, version: str, **options: Any) -> ModelVersion:
+    """Save a head in the model store under `home`."""
+    folder = home / "models" / classifier / version
+    digest = save_head(make_head(version, **options), folder)
+    return ModelVersion(classifier, version, str(folder), digest, options.get("embedder_id", EMBEDDER_ID))
+
+
+def champion(model: ModelVersion, why: str = "test") -> Deployment:
+    return Deployment(model=model, role="champion", share=1.0, since=datetime.now(UTC), why=why)
+
+
+def inference(number: int, **changes: Any) -> Inference:
+    row = {
+        "occurred_at": datetime(2026, 1, 1, tzinfo=UTC), "request_id": f"request-{number}", "version": "1", "classifier": "organ",
+        "role": "champion", "phrase": f"Phrase {number}", "cleaned": f"phrase {number}", "label": "heart", "probability": 0.75,
+        "alternatives": (("lung", 0.25),), "embedder_id": EMBEDDER_ID, "cached": False, "latency_ms": 1.0,
+    }
+    return Inference(**{**row, **changes})
+
+
+def prediction(label: str = "heart") -> Prediction:
+    return Prediction(label, 0.75, (("lung", 0.25),))
+
+
+def build_tiny_embedder(folder: Path) -> Path:
+    """Write `saved_model/` and `embedder.json`: hashed words through a fixed random table. Imports tensorflow."""
+    import tensorflow as tf
+
+    class Tiny(tf.Module):
+        def __init__(self) -> None:
+            self.table = tf.constant(np.random.default_rng(0).normal(size=(4096, DIMENSIONS)).astype(np.float32))
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        def __call__(self, phrases: tf.Tensor) -> tf.Tensor:
+            words = tf.strings.split(phrases)
+            rows = tf.gather(self.table, tf.strings.to_hash_bucket_fast(words.flat_values, 4096))
+            return tf.math.l2_normalize(tf.math.segment_sum(rows, words.value_rowids()), axis=1)
+
+    tf.saved_model.save(Tiny(), str(folder / "saved_model"))
+    (folder / "embedder.json").write_text(json.dumps({"embedder_id": EMBEDDER_ID, "handle": "tiny", "dimensions": DIMENSIONS, "parity": 0.0}))
+    return folder
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> float:
+    """Return the seconds it took; fail loudly at the deadline."""
+    started = time.monotonic()
+    while time.monotonic() - started < seconds:
+        if condition():
+            return time.monotonic() - started
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+@contextmanager
+def running(command: ServeCommand | Sequence[str], *, environment: Mapping[str, str], cwd: Path, log: Path, url: str) -> Iterator[subprocess.Popen]:
+    """A service process that is ready; ended with SIGTERM, its process group with it."""
+    argv = command.argv if isinstance(command, ServeCommand) else command
+    with log.open("ab") as output:
+        process = subprocess.Popen(argv, cwd=cwd, env={**os.environ, **environment}, stdout=output, stderr=output, start_new_session=True)
+    try:
+        wait_until(lambda: is_ready(url, process), seconds=90, what=f"{url} ready; see {log}")
+        yield process
+    finally:
+        stop(process)
+
+
+def is_ready(url: str, process: subprocess.Popen) -> bool:
+    assert process.poll() is None, "the service ended while starting"
+    try:
+        return httpx.get(f"{url}/readyz", timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def stop(process: subprocess.Popen, *, seconds: float = 20) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(10)
