@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from pydantic import SecretStr
@@ -80,7 +80,8 @@ def _prefect(settings: Settings, urls: DatabaseUrls) -> dict[str, str]:
     return {
         "PREFECT_HOME": str(settings.home / "prefect"),
         "PREFECT_API_DATABASE_CONNECTION_URL": with_driver(urls.prefect, "asyncpg"),
-        "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
+        "PREFECT_SERVER_DATABASE_TIMEOUT": "60",  # 10 s are too few while a training has the cores
+        "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",
         "PREFECT_LOGGING_LEVEL": "INFO",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         "PREFECT_RUNNER_POLL_FREQUENCY": "3",
@@ -98,6 +99,7 @@ def _mlflow(urls: DatabaseUrls) -> dict[str, str]:
     return {
         "MLFLOW_TRACKING_URI": mlflow_uri(urls),
         "MLFLOW_REGISTRY_URI": mlflow_uri(urls),
+        "MLFLOW_BACKEND_STORE_URI": mlflow_uri(urls),  # the server's name for it; as an argument `ps` would show the password
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "false",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # four helper processes for features that are not used

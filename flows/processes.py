@@ -98,7 +98,7 @@ def _start_anew(settings: Settings, report: Report) -> None:
     with open_database(settings) as urls:
         start_supervisor(settings, programs, flow_environment(settings, urls, server=True) | child_settings(settings, urls))
         _fingerprint_file(settings).write_text(_fingerprint(settings))
-        bring_up(settings, [program for program in programs if program.name == "postgres"], report=report)    # it holds its own handle now
+        bring_up(settings, [program for program in programs if program.name == "postgres"], report=report)  # it holds its own handle now
 
 
 def _wanted(settings: Settings) -> list[Program]:
@@ -112,7 +112,7 @@ def _down(settings: Settings, report: Report) -> list[int]:
         _stop_programs(settings, supervisor)
         supervisor.shutdown()
     _end(running, seconds=20)
-    _end(supervised_processes(settings), seconds=0)    # what started while the rest was stopping
+    _end(supervised_processes(settings), seconds=0)  # what started while the rest was stopping
     stop_server(settings.home / "postgres")
     return sorted(process.pid for process in [*running, *([server] if server else [])])
 

@@ -21,7 +21,7 @@ from core.settings import REPOSITORY, Settings
 from flows.programs import Program
 
 MARK = "PERENNIAL_SUPERVISED"
-LONGEST_SOCKET = 90    # the limit is 107 bytes, and supervisor binds `<socket>.<pid>` first
+LONGEST_SOCKET = 90  # the limit is 107 bytes, and supervisor binds `<socket>.<pid>` first
 SERVER = """\
 [unix_http_server]
 file={socket}
