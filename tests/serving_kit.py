@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import socket
 import subprocess
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,8 +20,14 @@ from typing import Any
 import httpx
 import numpy as np
 
+from bentos.answers import Answer, Answers, Asked
+from bentos.caches import LruCache
+from bentos.embedding import Embedded, EmbedderStats
+from bentos.journal import Journal, JournalCounts, decode_row, segments
+from bentos.live_heads import LiveHeads
 from bentos.package import ServeCommand
-from core.contracts import Deployment, Inference, ModelVersion, Prediction
+from core.contracts import Deployment, Inference, ModelVersion
+from core.errors import EmbedderUnavailable
 from pipelines.model.head_file import Head, save_head
 
 EMBEDDER_ID = "tiny-1"
@@ -59,8 +68,58 @@ def inference(number: int, **changes: Any) -> Inference:
     return Inference(**{**row, **changes})
 
 
-def prediction(label: str = "heart") -> Prediction:
-    return Prediction(label, 0.75, (("lung", 0.25),))
+class FakeEmbedder:
+    """Vectors from the text alone; remembers what it embedded, like the embedder's cache. `down`: it does not answer."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.down = False
+        self._seen: set[str] = set()
+
+    async def embed(self, cleaned: Sequence[str]) -> Embedded:
+        if self.down:
+            raise EmbedderUnavailable("an answer", came="none", do="try again")
+        self.batches.append(list(cleaned))
+        hits = [text in self._seen for text in cleaned]
+        self._seen.update(cleaned)
+        return Embedded(np.stack([vector_of(text) for text in cleaned]), hits)
+
+    async def stats(self) -> EmbedderStats:
+        if self.down:
+            raise EmbedderUnavailable("an answer", came="none", do="try again")
+        return EmbedderStats(0, 0, 0, sum(map(len, self.batches)), len(self._seen))
+
+
+def vector_of(text: str) -> np.ndarray:
+    vector = np.random.default_rng(zlib.crc32(text.encode())).normal(size=DIMENSIONS).astype(np.float32)
+    return vector / np.linalg.norm(vector)
+
+
+@dataclass
+class Bench:
+    """The request path with a fake embedder and a real journal."""
+
+    home: Path
+    embedder: FakeEmbedder = field(default_factory=FakeEmbedder)
+    counts: JournalCounts = field(default_factory=JournalCounts)
+
+    def __post_init__(self) -> None:
+        self.heads = LiveHeads(EMBEDDER_ID, home=self.home)
+        self.journal = Journal(self.home / "journal", counts=self.counts)
+        self.answers = Answers(live=lambda: self.heads.current, embedder=self.embedder, journal=self.journal, cache=LruCache(100))
+
+    def promote(self, classifier: str, version: str, **options: Any) -> ModelVersion:
+        model = store_head(self.home, classifier, version, **options)
+        self.heads.refresh(lambda: {classifier: champion(model)})
+        return model
+
+    def answer(self, *phrases: str, classifier: str = "organ") -> list[Answer]:
+        asked = [Asked(phrase, f"phrases[{place}]") for place, phrase in enumerate(phrases)]
+        return asyncio.run(self.answers.answer(classifier, asked))
+
+    def logged(self) -> list[dict[str, Any]]:
+        lines = [line for segment in segments(self.home / "journal") for line in segment.read_bytes().splitlines()]
+        return [json.loads(row) for line in lines if (row := decode_row(line)) is not None]
 
 
 def build_tiny_embedder(folder: Path) -> Path:

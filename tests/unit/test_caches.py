@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bentos.caches import EmbeddingCache, LruCache
+from tests.serving_kit import vector_of
+
+
+def embed(cleaned: Sequence[str]) -> np.ndarray:
+    return np.stack([vector_of(text) for text in cleaned])
+
+
+def cache_of(embed=embed, maximum: int = 100) -> EmbeddingCache:
+    return EmbeddingCache(embed, embedder_id="tiny", maximum=maximum)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.booleans())), st.integers(1, 4))
+def test_lru_keeps_the_most_recently_used(steps: list[tuple[str, bool]], maximum: int) -> None:
+    cache: LruCache[str, str] = LruCache(maximum)
+    recent: list[str] = []
+    for key, put in steps:
+        if put:
+            cache.put(key, key.upper())
+        else:
+            assert cache.get(key) == (key.upper() if key in recent else None)
+        if put or key in recent:
+            recent = [*(other for other in recent if other != key), key][-maximum:]
+    assert len(cache) == len(recent)
+    assert cache.counts.hits + cache.counts.misses == sum(not put for _, put in steps)
+
+
+def test_lru_counts_evictions() -> None:
+    cache: LruCache[int, int] = LruCache(2)
+    for key in range(5):
+        cache.put(key, key)
+    cache.put(4, 4)
+    assert (len(cache), cache.counts.evictions) == (2, 3)
+
+
+def test_a_cached_embedding_equals_a_computed_one() -> None:
+    async def twice() -> tuple[list[bytes], list[bool], list[bytes], list[bool]]:
+        cache = cache_of()
+        return *(await cache.vectors(["a", "b", "a"])), *(await cache.vectors(["b", "a", "c"]))
+
+    first, first_hits, second, second_hits = asyncio.run(twice())
+    assert first == [vector_of(text).tobytes() for text in ("a", "b", "a")]
+    assert second == [vector_of(text).tobytes() for text in ("b", "a", "c")]
+    assert (first_hits, second_hits) == ([False] * 3, [True, True, False])
+
+
+def test_concurrent_misses_are_computed_once_and_gather_while_the_model_works() -> None:
+    batches: list[list[str]] = []
+    release = threading.Event()
+
+    def slow(cleaned: Sequence[str]) -> np.ndarray:
+        batches.append(list(cleaned))
+        assert release.wait(10)
+        return embed(cleaned)
+
+    async def crowd() -> list[tuple[list[bytes], list[bool]]]:
+        cache = cache_of(slow)
+        first = asyncio.create_task(cache.vectors(["a"]))
+        while not batches:
+            await asyncio.sleep(0)
+        others = [asyncio.create_task(cache.vectors(texts)) for texts in (["a", "b"], ["b", "c"], ["c"])]
+        await asyncio.sleep(0)
+        release.set()
+        return await asyncio.gather(first, *others)
+
+    found = asyncio.run(crowd())
+    assert batches == [["a"], ["b", "c"]]
+    assert found[2] == ([vector_of("b").tobytes(), vector_of("c").tobytes()], [False, False])
+
+
+def test_hits_do_not_wait_for_a_batch() -> None:
+    release = threading.Event()
+
+    def slow(cleaned: Sequence[str]) -> np.ndarray:
+        assert "stuck" not in cleaned or release.wait(10)
+        return embed(cleaned)
+
+    async def run() -> list[bool]:
+        cache = cache_of(slow)
+        await cache.vectors(["a"])
+        stuck = asyncio.create_task(cache.vectors(["stuck"]))
+        await asyncio.sleep(0)
+        _, hits = await asyncio.wait_for(cache.vectors(["a"]), 5)
+        assert not stuck.done()
+        release.set()
+        await stuck
+        return hits
+
+    assert asyncio.run(run()) == [True]
+
+
+def test_an_error_reaches_every_waiter_and_is_not_kept() -> None:
+    failures = [ValueError("broken")]
+
+    def once_broken(cleaned: Sequence[str]) -> np.ndarray:
+        if failures:
+            raise failures.pop()
+        return embed(cleaned)
+
+    async def run() -> tuple[list[object], list[bytes]]:
+        cache = cache_of(once_broken)
+        broken = await asyncio.gather(cache.vectors(["a"]), cache.vectors(["a"]), return_exceptions=True)
+        return list(broken), (await cache.vectors(["a"]))[0]
+
+    broken, mended = asyncio.run(run())
+    assert [type(error) for error in broken] == [ValueError, ValueError]
+    assert mended == [vector_of("a").tobytes()]
+
+
+def test_a_cancelled_request_leaves_the_promise_of_others() -> None:
+    release = threading.Event()
+
+    def slow(cleaned: Sequence[str]) -> np.ndarray:
+        assert release.wait(10)
+        return embed(cleaned)
+
+    async def run() -> list[bytes]:
+        cache = cache_of(slow)
+        leaving, staying = (asyncio.create_task(cache.vectors(["a"])) for _ in range(2))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        release.set()
+        return (await staying)[0]
+
+    assert asyncio.run(run()) == [vector_of("a").tobytes()]
+
+
+def test_a_bomb_of_distinct_phrases_stays_within_the_limit() -> None:
+    async def run() -> tuple[int, int]:
+        cache = cache_of(maximum=50)
+        await cache.vectors([f"phrase {number}" for number in range(1000)])
+        return len(cache), cache.computed
+
+    assert asyncio.run(run()) == (50, 1000)

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bentos import journal as journal_module
+from bentos.journal import Journal, JournalCounts, decode_row, encode_row, segments
+from bentos.shipper import REFUSED, RowRefused, Shipper
+from tests.serving_kit import inference
+
+
+class Table:
+    """A table with a key, which can be away, or refuse a phrase."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, dict] = {}
+        self.calls = 0
+        self.away = False
+
+    def insert(self, rows: Sequence[bytes]) -> None:
+        self.calls += 1
+        if self.away:
+            raise ConnectionError("away")
+        decoded = [json.loads(row) for row in rows]
+        if any(row["phrase"] == "poison" for row in decoded):
+            raise RowRefused("poison")
+        self.rows.update({row["request_id"]: row for row in decoded})
+
+
+def opened(folder: Path, table: Table, **options: int) -> tuple[Journal, Shipper, JournalCounts]:
+    counts = JournalCounts()
+    return Journal(folder, counts=counts, **options), Shipper(folder, insert=table.insert, counts=counts), counts
+
+
+def requests(numbers: range) -> set[str]:
+    return {f"request-{number}" for number in numbers}
+
+
+@given(st.text(st.characters(codec="utf-8")), st.datetimes(), st.floats(0, 1))
+def test_a_row_survives_its_line(phrase: str, occurred_at: datetime, probability: float) -> None:
+    row = inference(1, phrase=phrase, occurred_at=occurred_at, probability=probability)
+    line = encode_row(row)
+    assert line.count(b"\n") == 1 and line.endswith(b"\n")
+    stored = json.loads(decode_row(line) or b"")
+    assert (stored["phrase"], stored["probability"]) == (phrase, probability)
+    assert stored.keys() == asdict(row).keys()
+
+
+@given(st.data())
+def test_an_altered_line_is_noticed(data: st.DataObject) -> None:
+    line = bytearray(encode_row(inference(1)))
+    place = data.draw(st.integers(0, len(line) - 2))
+    line[place] ^= 1 << data.draw(st.integers(0, 7))
+    assert decode_row(bytes(line)) is None
+
+
+def test_rows_are_in_the_file_when_append_returns(tmp_path: Path) -> None:
+    journal, _, counts = opened(tmp_path, Table())
+    journal.append([inference(1), inference(2)])
+    [segment] = segments(tmp_path)
+    assert len(segment.read_bytes().splitlines()) == 2
+    assert (counts.written, counts.waiting) == (2, 2)
+
+
+def test_rows_are_shipped_while_the_segment_lives_and_it_is_removed_after(tmp_path: Path) -> None:
+    table = Table()
+    journal, shipper, counts = opened(tmp_path, table)
+    journal.append([inference(1)])
+    shipper.ship()
+    assert (table.rows.keys(), len(segments(tmp_path)), counts.waiting) == (requests(range(1, 2)), 1, 0)
+    journal.append([inference(2)])
+    journal.close()
+    shipper.ship()
+    assert table.rows.keys() == requests(range(1, 3))
+    assert [path.name for path in tmp_path.iterdir()] == ["shipper.lock"]
+
+
+def test_nothing_is_lost_while_the_database_is_away(tmp_path: Path) -> None:
+    table = Table()
+    journal, shipper, counts = opened(tmp_path, table, segment_bytes=2000)
+    table.away = True
+    for number in range(50):
+        journal.append([inference(number)])
+        with pytest.raises(ConnectionError):
+            shipper.ship()
+    assert (counts.waiting, counts.shipped, len(segments(tmp_path)) > 3) == (50, 0, True)
+    table.away = False
+    shipper.ship()
+    assert (table.rows.keys(), counts.waiting, len(segments(tmp_path))) == (requests(range(50)), 0, 1)
+
+
+def test_a_new_process_replays_what_an_earlier_one_left(tmp_path: Path) -> None:
+    table = Table()
+    journal, shipper, _ = opened(tmp_path, table)
+    journal.append([inference(1)])
+    shipper.ship()
+    journal.append([inference(2), inference(3)])
+    os.close(journal._file)  # as the kernel does for a killed process
+    shipper._lock.close()
+    calls = table.calls
+    _, later, counts = opened(tmp_path, table)
+    assert counts.waiting == 2
+    later.ship()
+    assert (table.rows.keys(), table.calls - calls, counts.waiting) == (requests(range(1, 4)), 1, 0)
+
+
+def test_a_lost_position_repeats_rows_without_doubling_them(tmp_path: Path) -> None:
+    table = Table()
+    journal, shipper, _ = opened(tmp_path, table)
+    journal.append([inference(1), inference(2)])
+    shipper.ship()
+    next(tmp_path.glob("*.position")).write_text("")
+    shipper.ship()
+    assert (table.calls, table.rows.keys()) == (2, requests(range(1, 3)))
+
+
+def test_torn_and_altered_lines_are_skipped_and_counted(tmp_path: Path) -> None:
+    table = Table()
+    whole = encode_row(inference(1))
+    (tmp_path / "0-1.jsonl").write_bytes(whole + b"rubbish\n" + encode_row(inference(2)).replace(b"heart", b"lungs") + encode_row(inference(3)) + whole[:40])
+    _, shipper, counts = opened(tmp_path, table)
+    shipper.ship()
+    assert (table.rows.keys(), counts.corrupt, counts.waiting) == ({"request-1", "request-3"}, 3, 0)
+
+
+def test_the_unfinished_line_of_a_live_segment_waits(tmp_path: Path) -> None:
+    table = Table()
+    journal, shipper, counts = opened(tmp_path, table)
+    line = encode_row(inference(1))
+    os.write(journal._file, line[:30])
+    shipper.ship()
+    assert (len(table.rows), counts.corrupt) == (0, 0)
+    os.write(journal._file, line[30:])
+    shipper.ship()
+    assert (table.rows.keys(), counts.corrupt) == (requests(range(1, 2)), 0)
+
+
+def test_one_refused_row_does_not_hold_the_others(tmp_path: Path) -> None:
+    table = Table()
+    journal, shipper, counts = opened(tmp_path, table)
+    journal.append([inference(number, phrase="poison" if number == 13 else "fine") for number in range(40)])
+    shipper.ship()
+    assert table.rows.keys() == requests(range(40)) - {"request-13"}
+    assert (counts.refused, counts.shipped, counts.waiting) == (1, 39, 0)
+    assert "poison" in (tmp_path / REFUSED).read_text()
+
+
+def test_of_two_shippers_one_ships_and_a_live_segment_stays(tmp_path: Path) -> None:
+    first_table, second_table = Table(), Table()
+    first, first_shipper, _ = opened(tmp_path, first_table)
+    second, second_shipper, _ = opened(tmp_path, second_table)
+    first.append([inference(1)])
+    second.append([inference(2)])
+    first_shipper.ship()
+    second_shipper.ship()
+    assert (first_table.rows.keys(), second_table.rows.keys()) == (requests(range(1, 3)), set())
+    assert len(segments(tmp_path)) == 2
+
+
+def test_a_full_disk_costs_the_row_and_not_the_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = Table()
+    journal, shipper, counts = opened(tmp_path, table)
+    write = os.write
+    monkeypatch.setattr(journal_module.os, "write", lambda file, data: write(file, data[:25]))
+    journal.append([inference(1)])
+    monkeypatch.setattr(journal_module.os, "write", write)
+    journal.append([inference(2)])
+    shipper.ship()
+    assert (table.rows.keys(), counts.dropped, counts.corrupt) == ({"request-2"}, 1, 1)
+
+
+def test_a_folder_that_cannot_be_written_is_noticed_at_start(tmp_path: Path) -> None:
+    (tmp_path / "journal").write_text("a file")
+    with pytest.raises(OSError):
+        Journal(tmp_path / "journal", counts=JournalCounts())
