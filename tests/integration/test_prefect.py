@@ -1,0 +1,122 @@
+"""A real Prefect server on our PostgreSQL, with deployments made by our functions."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+
+from core.database import DatabaseUrls
+from core.params import load_params
+from core.settings import Settings
+from flows.environment import child_settings, flow_environment
+from flows.health import answers, runner_polls
+from tests.integration.places import free_ports
+
+ROOT = Path(__file__).parents[2]
+EMIT = """
+from datetime import UTC, datetime
+from core.contracts import Verdict
+from flows.events import emit_drift
+emit_drift("block", Verdict("drift", ("labels moved twice",), {"z": {"labels": 4.5}}), now=datetime(2026, 3, 1, tzinfo=UTC))
+"""
+T = TypeVar("T")
+
+
+def wait_for(found: Callable[[], T], *, seconds: float, what: str) -> T:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := found():
+            return value
+        time.sleep(0.25)
+    raise AssertionError(f"not within {seconds:.0f} s: {what}")
+
+
+@pytest.fixture(scope="module")
+def place(session_settings: Settings) -> Settings:
+    return session_settings.model_copy(update={"prefect_port": free_ports(1)[0]})
+
+
+@pytest.fixture(scope="module")
+def environment(place: Settings, database: DatabaseUrls) -> dict[str, str]:
+    return {**os.environ, **flow_environment(place, database, server=True), **child_settings(place, database), "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture(scope="module")
+def runner(place: Settings, environment: dict[str, str]) -> Iterator[None]:
+    """The server and, once it answers, the runner of the trivial flows."""
+    with started(environment, "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(place.prefect_port)):
+        wait_for(lambda: answers(f"{place.prefect_url}/api/health"), seconds=180, what="the Prefect server answers")
+        with started(environment, "tests.trivial_flows"):
+            wait_for(lambda: runner_polls(place), seconds=120, what="the runner polls its deployments")
+            yield
+
+
+class started:
+    """`python -m ...` in a process group of its own, ended with the block."""
+
+    def __init__(self, environment: dict[str, str], *arguments: str) -> None:
+        self.command, self.environment = [sys.executable, "-m", *arguments], environment
+
+    def __enter__(self) -> subprocess.Popen[bytes]:
+        self.process = subprocess.Popen(self.command, env=self.environment, cwd=ROOT, start_new_session=True)
+        return self.process
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, 9)
+
+
+def prefect(environment: dict[str, str], *arguments: str) -> str:
+    command = [sys.executable, "-m", "prefect", *arguments]
+    done = subprocess.run(command, env=environment | {"COLUMNS": "200"}, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def flow_runs(place: Settings) -> list[dict[str, Any]]:
+    return httpx.post(f"{place.prefect_url}/api/flow_runs/filter", json={}, trust_env=False).json()
+
+
+@pytest.mark.usefixtures("runner")
+def test_every_classifier_has_a_deployment_of_both_flows(environment: dict[str, str]) -> None:
+    listed = prefect(environment, "deployment", "ls")
+    for name in load_params(ROOT / "params.yaml").classifiers:
+        assert f"retrain/{name}" in listed
+        assert f"watch/{name}" in listed
+
+
+@pytest.mark.usefixtures("runner")
+def test_every_classifier_has_an_automation_for_its_drift(environment: dict[str, str]) -> None:
+    listed = prefect(environment, "automation", "ls")
+    for name in load_params(ROOT / "params.yaml").classifiers:
+        assert f"drift of {name}" in " ".join(listed.split())
+
+
+@pytest.mark.usefixtures("runner")
+def test_drift_of_one_classifier_runs_its_retraining_and_no_other(place: Settings, environment: dict[str, str]) -> None:
+    subprocess.run([sys.executable, "-c", EMIT], env=environment, cwd=ROOT, check=True, timeout=60)
+    done = wait_for(lambda: [run for run in flow_runs(place) if run["state_type"] == "COMPLETED"], seconds=120, what="a completed run")
+    assert len(flow_runs(place)) == 1
+    parameters = done[0]["parameters"]
+    assert parameters["classifiers"] == ["block"]
+    assert parameters["reason"] == "drift"
+    assert parameters["evidence"] == {"reasons": ["labels moved twice"], "z": {"labels": 4.5}}
+    assert parameters["now"] == "2026-03-01T00:00:00+00:00"
+
+
+@pytest.mark.usefixtures("runner")
+def test_a_paused_schedule_plans_no_run(place: Settings) -> None:
+    deployments = httpx.post(f"{place.prefect_url}/api/deployments/filter", json={}, trust_env=False).json()
+    assert {schedule["active"] for deployment in deployments for schedule in deployment["schedules"]} == {False}
+    assert not [run for run in flow_runs(place) if run["state_type"] == "SCHEDULED"]
