@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bentos.answers import THREAD_FROM, Asked
+from core.errors import EmbedderUnavailable, InvalidPhrase, UnknownClassifier
+from tests.serving_kit import Bench, make_head, vector_of
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    bench.promote("organ", "1")
+    yield bench
+    bench.journal.close()
+
+
+def test_an_answer_is_the_head_applied_to_the_cleaned_phrase(bench: Bench) -> None:
+    [answer] = bench.answer("  Broken HEART ")
+    expected = make_head("1").probabilities(["broken heart"], np.stack([vector_of("broken heart")]))[0]
+    assert answer.prediction.label == make_head("1").labels[expected.argmax()]
+    assert answer.prediction.probability == pytest.approx(expected.max())
+    assert (answer.classifier, answer.version, answer.role) == ("organ", "1", "champion")
+
+
+def test_every_phrase_has_its_own_request_id(bench: Bench) -> None:
+    ids = [answer.request_id for answer in bench.answer("a", "a", "b")]
+    assert len(set(ids)) == 3
+    assert {UUID(one).version for one in ids} == {7}
+    assert [row["request_id"] for row in bench.logged()] == ids
+
+
+def test_cached_says_that_no_embedding_was_computed(bench: Bench) -> None:
+    assert [answer.cached for answer in bench.answer("a", "b")] == [False, False]
+    assert [answer.cached for answer in bench.answer("A", "c")] == [True, False]
+    bench.promote("organ", "2")
+    assert [answer.cached for answer in bench.answer("a", "d")] == [True, False], "the embedder's cache outlives a version"
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(st.lists(st.sampled_from(["heart", "Heart ", "lung", "liver", "broken bone"]), min_size=1, max_size=6))
+def test_a_cached_answer_equals_a_computed_one(bench: Bench, phrases: list[str]) -> None:
+    def told() -> list:
+        return [answer.prediction for answer in bench.answer(*phrases)]
+
+    first = told()
+    assert told() == first
+    expected = bench.heads.current["organ"].classifier
+    cleaned = [phrase.lower().strip() for phrase in phrases]
+    fresh = expected.predict_cleaned(cleaned, np.stack([vector_of(text) for text in cleaned]))
+    assert [one.label for one in first] == [one.label for one in fresh]
+    assert [one.probability for one in first] == pytest.approx([one.probability for one in fresh], abs=1e-5)
+
+
+def test_a_phrase_is_embedded_once_for_a_batch_and_once_for_a_version(bench: Bench) -> None:
+    bench.answer("a", "A", "b")
+    bench.answer("b", "a")
+    assert bench.embedder.batches == [["a", "b"]]
+
+
+def test_a_new_version_does_not_answer_from_the_old_ones_cache(bench: Bench) -> None:
+    [before] = bench.answer("a")
+    bench.promote("organ", "2")
+    [after] = bench.answer("a")
+    expected = make_head("2").probabilities(["a"], np.stack([vector_of("a")])).max()
+    assert (after.version, after.prediction.probability) == ("2", pytest.approx(expected))
+    assert after.prediction.probability != before.prediction.probability
+
+
+def test_a_large_batch_is_answered_in_order(bench: Bench) -> None:
+    phrases = [f"phrase {number}" for number in range(THREAD_FROM * 4)]
+    alone = {phrase: bench.answer(phrase)[0].prediction.label for phrase in phrases[::7]}
+    bench.promote("organ", "3")
+    bench.promote("organ", "1")
+    bench.answers.cache = type(bench.answers.cache)(1000)
+    together = [answer.prediction.label for answer in bench.answer(*phrases)]
+    assert {phrase: together[phrases.index(phrase)] for phrase in alone} == alone
+    assert set(together) == {"heart", "lung"}
+
+
+def test_what_was_said_is_logged_with_the_answer(bench: Bench) -> None:
+    moment = datetime(2026, 3, 4, 5, 6, tzinfo=UTC)
+    [answer] = asyncio.run(bench.answers.answer("organ", [Asked(" Heart", key="patient 7", occurred_at=moment, region="north")]))
+    [row] = bench.logged()
+    told = {"phrase": " Heart", "cleaned": "heart", "region": "north", "routing_key": "patient 7", "version": "1", "cached": False}
+    assert {name: row[name] for name in told} == told
+    assert datetime.fromisoformat(row["occurred_at"]) == moment
+    assert (row["request_id"], row["label"]) == (answer.request_id, answer.prediction.label)
+
+
+def test_without_a_moment_the_row_is_dated_now(bench: Bench) -> None:
+    before = datetime.now(UTC)
+    bench.answer("a")
+    assert before <= datetime.fromisoformat(bench.logged()[0]["occurred_at"]) <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize("phrase", ["", " ", "\t\n", "\u200b", "\x07"])
+def test_a_phrase_without_text_is_refused_and_nothing_is_logged(bench: Bench, phrase: str) -> None:
+    with pytest.raises(InvalidPhrase) as refused:
+        bench.answer("fine", phrase)
+    assert (refused.value.field, bench.logged()) == ("phrases[1]", [])
+
+
+def test_an_unknown_classifier_is_refused(bench: Bench) -> None:
+    with pytest.raises(UnknownClassifier, match="organ"):
+        bench.answer("a", classifier="liver")
+
+
+def test_without_the_embedder_known_phrases_are_still_answered(bench: Bench) -> None:
+    bench.answer("a")
+    bench.embedder.down = True
+    assert [answer.cached for answer in bench.answer("a")] == [True]
+    with pytest.raises(EmbedderUnavailable):
+        bench.answer("a", "new")
+    assert len(bench.logged()) == 2, "what was not answered is not logged"
+
+
+def test_counts_follow_what_was_answered(bench: Bench) -> None:
+    bench.answer("a", "b")
+    bench.answer("a")
+    counts = bench.answers.counts
+    assert (counts.answered, counts.cached["organ"], counts.requests) == ({("organ", "1", "champion"): 3}, 1, 2)

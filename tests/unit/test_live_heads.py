@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bentos.live_heads import LiveHeads, read_cold, write_cold
+from core.contracts import Deployment, ModelVersion
+from core.errors import DatabaseUnreachable
+from tests.serving_kit import EMBEDDER_ID, champion, make_head, store_head, vector_of
+
+
+def heads_of(home: Path, *models: ModelVersion) -> LiveHeads:
+    heads = LiveHeads(EMBEDDER_ID, home=home)
+    follow(heads, *models)
+    return heads
+
+
+def follow(heads: LiveHeads, *models: ModelVersion) -> None:
+    heads.refresh(lambda: {model.classifier: champion(model) for model in models})
+
+
+def live_versions(heads: LiveHeads) -> dict[str, str]:
+    return {name: live.model.version for name, live in heads.current.items()}
+
+
+def test_the_champions_are_loaded_and_answer_as_the_stored_head(tmp_path: Path) -> None:
+    heads = heads_of(tmp_path, store_head(tmp_path, "organ", "1"), store_head(tmp_path, "chapter", "7"))
+    assert live_versions(heads) == {"organ": "1", "chapter": "7"}
+    vectors = np.stack([vector_of("a")])
+    [prediction] = heads.current["organ"].classifier.predict_cleaned(["a"], vectors)
+    assert prediction.probability == pytest.approx(make_head("1").probabilities(["a"], vectors).max())
+
+
+def test_a_swap_replaces_the_mapping_and_leaves_the_old_one_to_its_requests(tmp_path: Path) -> None:
+    heads = heads_of(tmp_path, store_head(tmp_path, "organ", "1"))
+    in_hand = heads.current
+    follow(heads, store_head(tmp_path, "organ", "2"))
+    assert (in_hand["organ"].model.version, live_versions(heads)) == ("1", {"organ": "2"})
+
+
+def test_a_version_is_loaded_once(tmp_path: Path) -> None:
+    model = store_head(tmp_path, "organ", "1")
+    heads = heads_of(tmp_path, model)
+    loaded = heads.current["organ"]
+    follow(heads, model)
+    assert heads.current["organ"] is loaded
+    assert heads.counts.swaps == 1
+
+
+def corrupt_bytes(model: ModelVersion) -> ModelVersion:
+    file = Path(model.head_location) / "head.npz"
+    file.write_bytes(file.read_bytes()[:-20] + b"x" * 20)
+    return model
+
+
+def wrong_digest(model: ModelVersion) -> ModelVersion:
+    return ModelVersion(model.classifier, model.version, model.head_location, "sha256:0", model.embedder_id)
+
+
+def other_embedder(model: ModelVersion) -> ModelVersion:
+    return ModelVersion(model.classifier, model.version, model.head_location, model.head_digest, "other")
+
+
+def gone(model: ModelVersion) -> ModelVersion:
+    shutil.rmtree(model.head_location)
+    return model
+
+
+@pytest.mark.parametrize("spoil", [corrupt_bytes, wrong_digest, other_embedder, gone])
+def test_a_bad_head_is_refused_once_and_the_last_good_one_stays(tmp_path: Path, spoil) -> None:
+    heads = heads_of(tmp_path, store_head(tmp_path, "organ", "1"))
+    bad = spoil(store_head(tmp_path, "organ", "2"))
+    follow(heads, bad)
+    follow(heads, bad)
+    assert (live_versions(heads), heads.counts.refusals) == ({"organ": "1"}, 1)
+
+
+def test_a_head_made_for_another_embedder_is_refused_whatever_its_row_says(tmp_path: Path) -> None:
+    made = store_head(tmp_path, "organ", "2", embedder_id="other")
+    heads = heads_of(tmp_path, ModelVersion("organ", "2", made.head_location, made.head_digest, EMBEDDER_ID))
+    assert live_versions(heads) == {}
+
+
+def test_a_refused_head_that_is_mended_is_taken(tmp_path: Path) -> None:
+    model = corrupt_bytes(store_head(tmp_path, "organ", "2"))
+    heads = heads_of(tmp_path, model)
+    follow(heads, store_head(tmp_path, "organ", "2"))
+    assert live_versions(heads) == {"organ": "2"}
+
+
+def test_one_bad_head_does_not_hold_the_others(tmp_path: Path) -> None:
+    heads = heads_of(tmp_path, gone(store_head(tmp_path, "organ", "1")), store_head(tmp_path, "chapter", "1"))
+    assert live_versions(heads) == {"chapter": "1"}
+
+
+def test_the_last_known_state_survives_an_outage(tmp_path: Path) -> None:
+    heads = heads_of(tmp_path, store_head(tmp_path, "organ", "1"))
+
+    def away() -> dict[str, Deployment]:
+        raise DatabaseUnreachable("a database", came="none", do="start it")
+
+    with pytest.raises(DatabaseUnreachable):
+        heads.refresh(away)
+    assert live_versions(heads) == {"organ": "1"}
+
+
+def test_cold_heads_answer_until_the_deployment_says_otherwise(tmp_path: Path) -> None:
+    packed, home = tmp_path / "cold", tmp_path / "home"
+    stored = store_head(packed, "organ", "1")
+    write_cold(packed, [ModelVersion("organ", "1", "models/organ/1", stored.head_digest, EMBEDDER_ID)])
+    heads = LiveHeads(EMBEDDER_ID, home=home)
+    heads.start_cold(packed)
+    assert live_versions(heads) == {"organ": "1"}
+    follow(heads, store_head(home, "organ", "2"))
+    assert live_versions(heads) == {"organ": "2"}
+
+
+def test_no_cold_heads_is_no_error(tmp_path: Path) -> None:
+    assert read_cold(tmp_path) == []
