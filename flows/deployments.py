@@ -77,7 +77,7 @@ def _deployment(
     from prefect.deployments.runner import EntrypointType
     from prefect.schedules import Cron
 
-    return flow.to_deployment(
+    return flow.to_deployment(  # type: ignore[return-value]
         name, schedules=[Cron(cron, timezone="UTC", active=active)], paused=False, parameters=parameters, triggers=triggers,
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy(collision)),
         tags=[TAG, name], description=description, entrypoint_type=EntrypointType.MODULE_PATH,

@@ -55,7 +55,7 @@ def apply_environment(environment: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def open_flow_database(settings: Settings):
+def open_flow_database(settings: Settings) -> Iterator[DatabaseUrls]:
     """`open_database`, with the environment of the flows applied: what a command does before it imports one."""
     with open_database(settings) as urls:
         apply_environment(flow_environment(settings, urls))

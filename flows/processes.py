@@ -118,13 +118,21 @@ def _down(settings: Settings, report: Report) -> list[int]:
 
 
 def _stop_programs(settings: Settings, supervisor: Any) -> None:
-    """The runner first, so that no flow loses its server; PostgreSQL last; the others side by side."""
-    names = [program.name for program in list_programs(settings)]
-    for group in (["runner"], [name for name in names if name not in ("runner", "postgres")]):
+    """The runner with its flow runs first, while their server is there; PostgreSQL last; the others side by side."""
+    states = program_states(settings)
+    flow_runs = _descendants(states["runner"]["pid"])
+    for group in ({"runner"}, states.keys() - {"runner", "postgres"}):
         for name in group:
-            if supervisor.getProcessInfo(name)["statename"] in ALIVE:
+            if states[name]["statename"] in ALIVE:
                 supervisor.stopProcess(name, False)
         _wait_for(lambda group=group: not any(supervisor.getProcessInfo(name)["pid"] for name in group), seconds=40)
+        _end(flow_runs, seconds=0)
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).children(recursive=True) if pid else []
+    return []
 
 
 def _end(processes: Iterable[psutil.Process], *, seconds: float) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from core.settings import Settings
@@ -28,7 +27,7 @@ class Program:
     needs: tuple[str, ...] = ()
     ready_seconds: float = 180.0
     stop_group: bool = True
-    environment: Mapping[str, str] = field(default_factory=dict)
+    stop_signal: str = "TERM"
 
 
 def list_programs(settings: Settings) -> tuple[Program, ...]:
@@ -89,7 +88,8 @@ def _service(settings: Settings) -> Program:
 
 
 def _runner() -> Program:
-    return Program("runner", "runs the flows", _python("flows.deployments"), needs=("prefect",))
+    """Prefect's runner pauses its schedules and lets go of its flow runs on INT; on TERM it stumbles over itself."""
+    return Program("runner", "runs the flows", _python("flows.deployments"), needs=("prefect",), stop_signal="INT")
 
 
 def _address(settings: Settings, port: int) -> tuple[str, ...]:

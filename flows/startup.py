@@ -53,14 +53,15 @@ def _may_start(state: dict[str, Any], program: Program, waiting: dict[str, Progr
 
 
 def _refuse_the_dead(settings: Settings, program: Program, state: dict[str, Any], *, seconds: float, started: set[str]) -> None:
-    log = log_file(settings, program.name)
     if program.name in started and state["statename"] in DEAD:
-        raise ProcessFailed(f"{program.name} to start", came=f"it ended. {log} ends with:\n{tail(log)}\n", do="mend that and call `perennial up`")
+        raise _failed(settings, program, wanted="to start", came="it ended")
     if seconds > program.ready_seconds:
-        raise ProcessFailed(
-            f"{program.name} to be ready within {program.ready_seconds:.0f} s", came=f"no answer. {log} ends with:\n{tail(log)}\n",
-            do="mend that and call `perennial up`",
-        )
+        raise _failed(settings, program, wanted=f"to be ready within {program.ready_seconds:.0f} s", came="no answer")
+
+
+def _failed(settings: Settings, program: Program, *, wanted: str, came: str) -> ProcessFailed:
+    log = log_file(settings, program.name)
+    return ProcessFailed(f"{program.name} {wanted}", came=f"{came}; {log} ends with:\n{tail(log)}\n", do="mend that and call `perennial up`")
 
 
 def _supervisor(settings: Settings) -> Any:

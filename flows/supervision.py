@@ -49,7 +49,7 @@ autostart=false
 autorestart=true
 startsecs=10
 startretries=3
-stopsignal=TERM
+stopsignal={stop_signal}
 stopwaitsecs=30
 stopasgroup={stop_group}
 killasgroup=true
@@ -138,7 +138,7 @@ def mark(settings: Settings) -> str:
 def _render_program(settings: Settings, program: Program, position: int) -> str:
     return PROGRAM.format(
         name=program.name, command=_literal(shlex.join(program.argv)), priority=position,
-        log=_literal(log_file(settings, program.name)), stop_group=str(program.stop_group).lower(),
+        log=_literal(log_file(settings, program.name)), stop_group=str(program.stop_group).lower(), stop_signal=program.stop_signal,
     )
 
 

@@ -1,0 +1,96 @@
+"""Watching: every complete window of answers that was not judged yet; drift calls for a retraining."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from core.contracts import Verdict
+from core.settings import Settings, load_settings
+from flows.artifacts import artifact_key
+from flows.events import drift_payload, emit_drift
+from flows.hooks import log_failure, timed_task
+from flows.loop import Loop, open_loop
+from flows.retrain import is_retryable, retrain
+from flows.watch_page import newest_reports, render_page
+from monitoring.watching import watch_classifier
+from pipelines.model.embedder import load_embedder
+
+NO_CHAMPION = Verdict("insufficient", ("no version answers yet",))
+
+
+def watch_one(loop: Loop, classifier: str, embed: Callable[[Sequence[str]], Any], now: datetime) -> Verdict:
+    """Judge the classifier's new windows; the verdict is that of the newest."""
+    return watch_classifier(
+        loop.engine, classifier=classifier, block=loop.params.classifier(classifier), models=loop.settings.models,
+        reports=loop.settings.reports, embed=embed, now=now, seed=loop.params.seed,
+    )
+
+
+def show_watch(loop: Loop, classifier: str, verdict: Verdict) -> None:
+    """A page in the Prefect UI: verdict, statistics of the newest windows, plot, and where the report lies."""
+    from prefect.artifacts import create_markdown_artifact
+
+    page = render_page(classifier, verdict, newest_reports(loop.engine, classifier), evidently_url=loop.settings.evidently_url)
+    create_markdown_artifact(page, key=artifact_key("drift", classifier), description=f"{classifier}: {verdict.kind}")
+
+
+_OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "retries": 2, "retry_delay_seconds": 2, "retry_condition_fn": is_retryable}
+_watch_one = task(timed_task(watch_one), name="watch classifier", **_OPTIONS)
+_show_watch = task(timed_task(show_watch), name="show watch", **_OPTIONS)
+
+
+@flow(name="watch", on_failure=[log_failure], on_crashed=[log_failure])
+def watch(classifiers: list[str], act: bool = False, now: datetime | None = None) -> dict[str, Verdict]:
+    """Look for drift; return classifier -> Verdict ("steady", "warning", "drift" or "insufficient").
+
+    Drift sends the event that the automations answer to. With `act` it calls the retraining itself instead, for a
+    place without a Prefect server, and the verdict is then that of the retraining.
+    """
+    moment = now or datetime.now(UTC)
+    with open_loop(load_settings()) as loop, structlog.contextvars.bound_contextvars(classifiers=classifiers):
+        verdicts = _watch_all(loop, classifiers, moment)
+    for name in [name for name, verdict in verdicts.items() if verdict.kind == "drift"]:
+        if act:
+            verdicts[name] = _retrain(name, verdicts[name], moment)
+        else:
+            emit_drift(name, verdicts[name], now=moment)
+    return verdicts
+
+
+def run_watch(settings: Settings, classifiers: Sequence[str], *, act: bool = False, now: datetime | None = None) -> dict[str, Verdict]:
+    """Call the flow for the named classifiers, or for all of params.yaml when none is named."""
+    with open_loop(settings) as loop:
+        names = list(classifiers) or list(loop.params.classifiers)
+        for name in names:
+            loop.params.classifier(name)
+        return watch(names, act=act, now=now)
+
+
+def _watch_all(loop: Loop, classifiers: Sequence[str], now: datetime) -> dict[str, Verdict]:
+    champions, embedders, verdicts = loop.champions(), dict[str, Callable[[Sequence[str]], Any]](), dict[str, Verdict]()
+    for name in classifiers:
+        if name not in champions:
+            verdicts[name] = NO_CHAMPION
+            continue
+        wanted = champions[name].embedder_id
+        if wanted not in embedders:
+            embedders[wanted] = load_embedder(embedder_folder(loop.settings, wanted))
+        verdicts[name] = _watch_one(loop, name, embedders[wanted], now)
+        _show_watch(loop, name, verdicts[name])
+    return verdicts
+
+
+def _retrain(classifier: str, verdict: Verdict, now: datetime) -> Verdict:
+    return retrain([classifier], reason="drift", evidence=drift_payload(verdict, now=now)["evidence"], now=now)[classifier]
+
+
+def embedder_folder(settings: Settings, embedder_id: str) -> Path:
+    """The SavedModel of a retained embedder."""
+    return settings.embedders / embedder_id / "saved_model"
