@@ -61,7 +61,7 @@ def _write_one(loop: Loop, folder: Path, dataset: str, blocks: dict[str, Classif
         previous = previous_summary(connection, dataset, before=as_of)
         feedback = feedback_rows(connection, label_columns=columns, received_by=as_of)
     return write_snapshot(
-        folder,
+        folder / dataset,
         dataset=dataset,
         query_file=loop.settings.repository / source.query,
         label_columns=sorted(set(columns.values())),

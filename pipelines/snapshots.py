@@ -97,6 +97,13 @@ def previous_summary(connection: sa.Connection, dataset: str, *, before: datetim
     return connection.scalars(query.order_by(table.as_of.desc(), table.id.desc()).limit(1)).first()
 
 
+def previous_tag(connection: sa.Connection, *, before: datetime) -> str:
+    """Return the git tag of the newest tagged snapshot with as_of < before, "" when there is none."""
+    table = snapshot_table.c
+    query = sa.select(table.git_tag).where(table.git_tag != "", table.as_of < before)
+    return connection.scalars(query.order_by(table.as_of.desc(), table.id.desc()).limit(1)).first() or ""
+
+
 def query_hash(query: str, *, parameters: Mapping[str, Any], label_columns: Sequence[str]) -> str:
     """Name what was asked: the text, the values bound to it and the label columns taken from it."""
     asked = [query, dict(parameters), sorted(label_columns)]
