@@ -1,0 +1,113 @@
+"""The champion's log, cut into windows by count: in order, without overlap, never across a change of champion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from core.params import DriftParams
+from core.tables import inference
+
+POOL_WINDOWS = 6
+LEAST_ROWS = 100
+LOG_COLUMNS = ("occurred_at", "request_id", "region", "phrase", "cleaned", "label", "probability")
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window of the log: `number` from 1, `first` (from 0) among the champion rows of its version, `rows`."""
+
+    number: int
+    first: int
+    rows: int
+
+
+def effective_window(reference: Path, drift: DriftParams) -> int:
+    """Return the rows of one window: `window_rows`, or a sixth of the rows that the reference stands for, at least 100."""
+    return window_size(pool_rows(reference), window_rows=drift.window_rows)
+
+
+def pool_rows(reference: Path) -> float:
+    """Sum of the weights in reference.parquet; 0 when there is no such file."""
+    if not reference.is_file():
+        return 0.0
+    return float(pc.sum(pq.read_table(reference, columns=["weight"])["weight"]).as_py() or 0)
+
+
+def window_size(rows: float, *, window_rows: int) -> int:
+    return max(min(window_rows, int(rows) // POOL_WINDOWS), LEAST_ROWS)
+
+
+def pending_windows(connection: Connection, *, classifier: str, version: str, reported: Sequence[int], size: int) -> list[Window]:
+    """Return the complete windows after the reported ones (their rows, by number)."""
+    return cut_windows(tenures(connection, classifier=classifier, version=version), reported=reported, size=size)
+
+
+def cut_windows(tenures: Sequence[int], *, reported: Sequence[int], size: int) -> list[Window]:
+    """Cut runs of rows into windows. Pure.
+
+    Parameters
+    ----------
+    tenures : rows that the version answered as champion, one number for each uninterrupted tenure
+    reported : rows of the windows reported so far; they are walked again, so that `size` may change between calls
+    size : rows of a new window
+
+    A window never spans two tenures: what a tenure leaves over is dropped.
+    """
+    sizes, windows, first = list(reported), [], 0
+    for rows in tenures:
+        end = first + rows
+        at = first
+        while at + (wanted := sizes[len(windows)] if len(windows) < len(sizes) else size) <= end:
+            windows.append(Window(len(windows) + 1, at, wanted))
+            at += wanted
+        first = end
+    return windows[len(reported) :]
+
+
+def tenures(connection: Connection, *, classifier: str, version: str) -> list[int]:
+    """Rows that the version answered as champion, by tenure.
+
+    Told from the log itself, so that any clock fits: a tenure ends where another champion answered at least LEAST_ROWS in a row.
+    Shorter runs are workers that changed over some moments apart.
+    """
+    mine = _champion_rows(classifier).where(inference.c.version == version).subquery()
+    ends = [*_interruptions(connection, classifier, version), None]
+    seen = [connection.scalar(_count_before(mine, end)) or 0 for end in ends]
+    return [after - before for before, after in pairwise([0, *seen])]
+
+
+def read_log(connection: Connection, *, classifier: str, version: str, first: int = 0, rows: int | None = None) -> pd.DataFrame:
+    """Return champion rows of a version in order of (occurred_at, request_id): LOG_COLUMNS, from `first` on."""
+    ordered = _champion_rows(classifier).where(inference.c.version == version).order_by(inference.c.occurred_at, inference.c.request_id)
+    found = connection.execute(ordered.offset(first).limit(rows)).all()
+    return pd.DataFrame.from_records([tuple(row) for row in found], columns=list(LOG_COLUMNS))
+
+
+def _champion_rows(classifier: str) -> sa.Select:
+    columns = [inference.c[name] for name in LOG_COLUMNS]
+    return sa.select(*columns).where(inference.c.classifier == classifier, inference.c.role == "champion")
+
+
+def _count_before(rows: sa.Subquery, end: datetime | None) -> sa.Select:
+    query = sa.select(sa.func.count()).select_from(rows)
+    return query if end is None else query.where(rows.c.occurred_at < end)
+
+
+def _interruptions(connection: Connection, classifier: str, version: str) -> list[datetime]:
+    """Starts of the runs of at least LEAST_ROWS champion rows of other versions (gaps and islands), oldest first."""
+    order = (inference.c.occurred_at, inference.c.request_id)
+    island = sa.func.row_number().over(order_by=order) - sa.func.row_number().over(partition_by=inference.c.version, order_by=order)
+    rows = _champion_rows(classifier).add_columns(inference.c.version, island.label("island")).subquery()
+    start = sa.func.min(rows.c.occurred_at)
+    runs = sa.select(start).where(rows.c.version != version).group_by(rows.c.version, rows.c.island)
+    return list(connection.scalars(runs.having(sa.func.count() >= LEAST_ROWS).order_by(start)))
