@@ -79,7 +79,8 @@ def _stage_code(staging: Path) -> None:
 
 
 def _stage_cold(cold: Path, heads: Mapping[str, ModelVersion], *, embedder: Path) -> None:
-    shutil.copytree(embedder, cold / "embedder")
+    shutil.copytree(embedder / "saved_model", cold / "embedder" / "saved_model")
+    shutil.copy(embedder / "embedder.json", cold / "embedder")
     packed = []
     for name, model in heads.items():
         load_checked(Path(model.head_location), digest=model.head_digest)

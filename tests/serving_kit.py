@@ -136,6 +136,7 @@ def build_tiny_embedder(folder: Path) -> Path:
             rows = tf.gather(self.table, tf.strings.to_hash_bucket_fast(words.flat_values, 4096))
             return tf.math.l2_normalize(tf.math.segment_sum(rows, words.value_rowids()), axis=1)
 
+    folder.mkdir(parents=True, exist_ok=True)
     tf.saved_model.save(Tiny(), str(folder / "saved_model"))
     (folder / "embedder.json").write_text(json.dumps({"embedder_id": EMBEDDER_ID, "handle": "tiny", "dimensions": DIMENSIONS, "parity": 0.0}))
     return folder

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bentos.live_heads import read_cold
+from bentos.package import SERVING_PACKAGES, build_bento, serve_command
+from core.errors import HeadRefused
+from core.settings import load_settings
+from tests.serving_kit import EMBEDDER_ID, store_head
+
+FORBIDDEN = ("prefect", "dvc", "mlflow", "great_expectations", "evidently")
+ENDED = (*FORBIDDEN, "tensorflow", "pandas")
+
+
+@pytest.fixture(scope="module")
+def embedder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("embedder")
+    (folder / "saved_model").mkdir()
+    (folder / "saved_model" / "saved_model.pb").write_bytes(b"graph")
+    (folder / "embedder.json").write_text(json.dumps({"embedder_id": EMBEDDER_ID}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bento(embedder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("home")
+    heads = {name: store_head(home, name, version) for name, version in (("organ", "1"), ("chapter", "2"))}
+    tag = build_bento(heads, embedder=embedder, staging=home / "staging", bento_store=home / "bentoml", version="20260101-a")
+    assert tag == "perennial:20260101-a"
+    return home / "bentoml" / "bentos" / "perennial" / "20260101-a"
+
+
+def test_the_bento_holds_what_serves_and_nothing_else(bento: Path) -> None:
+    source = bento / "src"
+    assert {path.name for path in source.iterdir() if path.is_dir()} == {"core", "pipelines", "bentos", "cold"}
+    assert {path.name for path in (source / "pipelines").iterdir()} == {"__init__.py", "model"}
+    assert (source / "cold" / "embedder" / "saved_model" / "saved_model.pb").read_bytes() == b"graph"
+    assert not list(source.rglob("__pycache__"))
+
+
+def test_the_packed_heads_are_found_beside_the_code(bento: Path) -> None:
+    packed = {model.classifier: model for model in read_cold(bento / "src" / "cold")}
+    assert {name: model.version for name, model in packed.items()} == {"organ": "1", "chapter": "2"}
+    assert all((Path(model.head_location) / "head.npz").exists() for model in packed.values())
+
+
+def test_the_requirements_are_pinned_and_serve_only(bento: Path) -> None:
+    info = yaml.safe_load((bento / "bento.yaml").read_text())
+    requirements = (bento / "env" / "python" / "requirements.txt").read_text()
+    pinned = {line.split("==")[0] for line in requirements.splitlines() if "==" in line}
+    assert info["version"] == "20260101-a"
+    assert pinned >= set(SERVING_PACKAGES)
+    assert not pinned & set(FORBIDDEN)
+
+
+def test_the_packed_service_imports_without_the_workshop(bento: Path) -> None:
+    program = f"import sys; import bentos.service as s; print(s.__file__); print([name for name in {ENDED!r} if name in sys.modules])"
+    environment = {**os.environ, "PYTHONPATH": ""}
+    done = subprocess.run([sys.executable, "-c", program], cwd=bento / "src", env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == [str(bento / "src" / "bentos" / "service.py"), "[]"]
+
+
+def test_a_corrupt_head_is_not_packed(embedder: Path, tmp_path: Path) -> None:
+    model = store_head(tmp_path, "organ", "1")
+    (Path(model.head_location) / "head.npz").write_bytes(b"rubbish")
+    with pytest.raises(HeadRefused):
+        build_bento({"organ": model}, embedder=embedder, staging=tmp_path / "staging", bento_store=tmp_path / "bentoml", version="1")
+
+
+def test_the_command_keeps_the_secret_out_of_the_arguments(tmp_path: Path) -> None:
+    settings = load_settings(home=tmp_path, service_port=3456)
+    command = serve_command("perennial:latest", settings=settings, database_url="postgresql://me:secret@db/perennial")
+    assert "secret" not in " ".join(command.argv)
+    assert command.environment["PERENNIAL_DATABASE_URL"].count("secret") == 1
+    assert command.argv[command.argv.index("--port") + 1] == "3456"
+    assert command.argv[command.argv.index("--host") + 1] == "127.0.0.1"

