@@ -61,7 +61,8 @@ def _refuse_the_dead(settings: Settings, program: Program, state: dict[str, Any]
 
 def _failed(settings: Settings, program: Program, *, wanted: str, came: str) -> ProcessFailed:
     log = log_file(settings, program.name)
-    return ProcessFailed(f"{program.name} {wanted}", came=f"{came}; {log} ends with:\n{tail(log)}\n", do="mend that and call `perennial up`")
+    came = f"{came}; {log} ends with:\n{tail(log)}\n"
+    return ProcessFailed(f"{program.name} {wanted}", came=came, do="mend that and call `perennial up`")
 
 
 def _supervisor(settings: Settings) -> Any:

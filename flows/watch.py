@@ -42,8 +42,8 @@ def show_watch(loop: Loop, classifier: str, verdict: Verdict) -> None:
 
 
 _OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "retries": 2, "retry_delay_seconds": 2, "retry_condition_fn": is_retryable}
-_watch_one = task(timed_task(watch_one), name="watch classifier", **_OPTIONS)
-_show_watch = task(timed_task(show_watch), name="show watch", **_OPTIONS)
+_watch_one = task(name="watch classifier", **_OPTIONS)(timed_task(watch_one))
+_show_watch = task(name="show watch", **_OPTIONS)(timed_task(show_watch))
 
 
 @flow(name="watch", on_failure=[log_failure], on_crashed=[log_failure])

@@ -1,0 +1,90 @@
+"""Which version answers; MLflow's aliases held against it; the version itself, for answers without a service."""
+
+from __future__ import annotations
+
+import json
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.contracts import Deployment, ModelVersion
+from core.embedded import postmaster
+from core.errors import UnknownVersion
+from core.settings import Settings
+from flows.health import answers
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
+    from core.database import DatabaseUrls
+    from pipelines.model.classifier import PhraseClassifier
+
+
+def champions_of(settings: Settings) -> dict[str, Deployment]:
+    """Classifier -> its champion; empty while the embedded database is down. Repairs MLflow's aliases on the way."""
+    if settings.database_url is None and postmaster(settings.home / "postgres") is None:
+        return {}
+    from core.database import connect, open_database
+    from core.deployments import current_champions
+
+    with open_database(settings) as urls:
+        engine = connect(urls.perennial)
+        with engine.connect() as connection:
+            champions = current_champions(connection)
+        for name in sorted(name for name, row in champions.items() if _alias_is_wrong(settings, name, row.model.version)):
+            _repair(settings, urls, engine, name)
+        engine.dispose()
+    return champions
+
+
+def _alias_is_wrong(settings: Settings, classifier: str, version: str) -> bool:
+    """Ask the MLflow server, which costs milliseconds; without one the next promotion repairs."""
+    if not answers(f"{settings.mlflow_url}/health"):
+        return False
+    query = urllib.parse.urlencode({"name": classifier})
+    try:
+        with urllib.request.urlopen(f"{settings.mlflow_url}/api/2.0/mlflow/registered-models/get?{query}", timeout=5) as answer:
+            aliases = json.load(answer)["registered_model"].get("aliases", [])
+    except (OSError, KeyError):
+        return False
+    return {row["alias"]: str(row["version"]) for row in aliases}.get("champion") != version
+
+
+def _repair(settings: Settings, urls: DatabaseUrls, engine: Engine, classifier: str) -> None:
+    from flows.environment import apply_environment, flow_environment, mlflow_uri
+
+    apply_environment(flow_environment(settings, urls))
+    from pipelines.registry import Registry, repair_aliases
+
+    repair_aliases(engine, Registry(mlflow_uri(urls), settings.home / "mlartifacts"), classifier)
+
+
+def open_champion(settings: Settings, classifier: str) -> tuple[str, PhraseClassifier]:
+    """Return the champion's version and the classifier itself, ready to answer.
+
+    Raises `UnknownClassifier`, `UnknownVersion` before the first champion, `HeadRefused`, `EmbedderUnusable`.
+    """
+    from core.params import load_params
+    from pipelines.model.classifier import PhraseClassifier
+    from pipelines.model.embedder import load_embedder
+    from pipelines.model.head_file import load_head
+
+    load_params(settings.repository / "params.yaml").classifier(classifier)
+    model = _champion(settings, classifier)
+    head = load_head(Path(model.head_location))
+    return model.version, PhraseClassifier(head, load_embedder(settings.embedders / model.embedder_id / "saved_model"))
+
+
+def _champion(settings: Settings, classifier: str) -> ModelVersion:
+    from core.database import connect, open_database
+    from core.deployments import current_champions
+
+    with open_database(settings) as urls:
+        engine = connect(urls.perennial)
+        with engine.connect() as connection:
+            entry = current_champions(connection).get(classifier)
+        engine.dispose()
+    if entry is None:
+        raise UnknownVersion(f"a champion of {classifier}", came="none yet", do=f"call `perennial retrain {classifier}`")
+    return entry.model

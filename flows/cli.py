@@ -1,0 +1,60 @@
+"""`perennial`: the command line. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from core.errors import PerennialError
+from flows.commands import classify, feedback, flow, machine, rollout
+from flows.commands.output import INTERRUPTED, Json, exit_code, new_output
+
+
+class Perennial(TyperGroup):
+    """Turns errors into exit codes: 1 failed, 2 misuse, 3 a verdict said no, 130 interrupted."""
+
+    def main(self, args: Sequence[str] | None = None, standalone_mode: bool = True, **extra: Any) -> Any:
+        code = self._run(args, **extra)
+        if standalone_mode:
+            sys.exit(code)
+        return code
+
+    def _run(self, args: Sequence[str] | None, **extra: Any) -> int:
+        out = new_output()
+        try:
+            code = super().main(args, standalone_mode=False, **extra) or 0
+        except PerennialError as error:
+            out.error(error)
+            return exit_code(error)
+        except typer.TyperException as error:
+            out.misuse(error)
+            return error.exit_code
+        if code == INTERRUPTED:
+            out.say("interrupted")
+        return code
+
+
+app = typer.Typer(
+    cls=Perennial, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Phrase classifiers that keep themselves fresh.",
+    epilog="Exit codes: 0 done, 1 failed, 2 misuse, 3 a verdict said no. `perennial COMMAND --help` shows an example.",
+)
+
+
+@app.callback()
+def perennial(json: Json = False) -> None:
+    from core.logs import configure_logs
+    from core.settings import load_settings
+
+    configure_logs(load_settings().log_format)
+
+
+for room in (machine, flow, classify, feedback, rollout):
+    room.register(app)
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,75 @@
+"""up, down, status, serve, doctor: the processes of this machine."""
+
+from __future__ import annotations
+
+import typer
+
+from flows.commands.output import FAILED, SAID_NO, Json, Output, output
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog="Example: PERENNIAL_PREFECT_PORT=4300 perennial up")(up)
+    app.command(epilog="Example: perennial down")(down)
+    app.command(epilog="Example: perennial status --json")(status)
+    app.command(epilog="Example: perennial serve")(serve)
+    app.command(epilog="Example: perennial doctor")(doctor)
+
+
+def up(json: Json = False) -> None:
+    """Start PostgreSQL, Prefect, MLflow, Evidently, the service and the flow runner; return when all are ready."""
+    from core.settings import load_settings
+    from flows.processes import up as start
+
+    out = output()
+    _show(out, start(load_settings(), report=out.say), {})
+
+
+def down(json: Json = False) -> None:
+    """Stop all of them."""
+    from core.settings import load_settings
+    from flows.processes import down as stop
+
+    out = output()
+    ended = stop(load_settings(), report=out.say)
+    out.result({"ended": ended}, f"{len(ended)} processes ended" if ended else "nothing was running")
+
+
+def status(json: Json = False) -> None:
+    """Say what runs, where, and which version answers; exit code 3 when something does not run."""
+    from core.settings import load_settings
+    from flows.answering import champions_of
+    from flows.processes import status as look
+
+    settings, out = load_settings(), output()
+    programs = look(settings)
+    _show(out, programs, champions_of(settings))
+    if any(program.state not in ("ready", "waiting") for program in programs):
+        raise typer.Exit(SAID_NO)
+
+
+def serve(json: Json = False) -> None:
+    """Run the newest bento in the foreground, until Ctrl-C or SIGTERM."""
+    from core.settings import load_settings
+    from flows.serving import serve_newest
+
+    raise typer.Exit(serve_newest(load_settings()))
+
+
+def doctor(json: Json = False) -> None:
+    """Check Python, packages, git, params.yaml, ports, disk and database; exit code 1 when one is wrong."""
+    from core.settings import load_settings
+    from flows.doctor import examine
+
+    out = output()
+    findings = examine(load_settings())
+    marks = [("ok" if finding.ok else "WRONG", finding.name, finding.found, "" if finding.ok else finding.do) for finding in findings]
+    out.table({"findings": findings}, columns=("", "what", "found", "do"), rows=marks)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(FAILED)
+
+
+def _show(out: Output, programs: list, champions: dict) -> None:
+    """Programs, then the versions that answer."""
+    rows = [(row.name, row.state, row.address, row.pid or "", row.detail or row.does) for row in programs]
+    rows += [(name, "answers", f"version {row.model.version}", "", f"since {row.since:%Y-%m-%d %H:%M}") for name, row in champions.items()]
+    out.table({"programs": programs, "champions": champions}, columns=("name", "state", "address", "pid", "what"), rows=rows)

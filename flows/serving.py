@@ -1,0 +1,39 @@
+"""Run the newest bento as a child of this process, which keeps the database open for it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+from core.database import open_database
+from core.errors import ProcessFailed
+from core.settings import REPOSITORY, Settings
+from flows.environment import apply_environment, telemetry_off
+from flows.programs import newest_bento
+
+
+def serve_newest(settings: Settings) -> int:
+    """Return the child's exit code; 0 after SIGTERM or Ctrl-C. Raises `ProcessFailed` before the first bento."""
+    from bentos.package import serve_command
+
+    if newest_bento(settings) is None:
+        raise ProcessFailed("a bento to serve", came=f"none in {settings.home / 'bentoml'}", do="build one by `perennial retrain`")
+    apply_environment(telemetry_off())
+    with open_database(settings) as urls:
+        command = serve_command("perennial:latest", settings=settings, database_url=urls.perennial)
+        child = subprocess.Popen(command.argv, env={**os.environ, **command.environment}, cwd=REPOSITORY)
+        return _wait(child)
+
+
+def _wait(child: subprocess.Popen[bytes]) -> int:
+    asked: list[int] = []
+
+    def pass_on(number: int, _: object) -> None:
+        asked.append(number)
+        child.send_signal(signal.SIGTERM)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, pass_on)
+    code = child.wait()
+    return 0 if asked else code
