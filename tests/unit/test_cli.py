@@ -1,0 +1,166 @@
+"""The command line: exit codes, errors, JSON, help. The rooms behind it are replaced at their doors."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from core.contracts import Prediction, Verdict
+from core.errors import Busy, UncommittedChanges
+from flows import answering, cli, processes
+from flows.commands.output import output
+from flows.phrases import read_phrases
+from flows.processes import ProgramStatus
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = ["demo", "up", "down", "status", "snapshot", "retrain", "serve", "classify", "watch", "doctor"]
+NESTED = ["feedback import", "rollout status", "rollout promote", "rollout rollback"]
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.app, list(arguments))
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_HOME", str(tmp_home))
+
+
+def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def down(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(processes, "down", down)
+
+
+def show_programs(monkeypatch: pytest.MonkeyPatch, *states: str) -> None:
+    programs = [ProgramStatus("prefect", "flows", state, "http://127.0.0.1:4200", 7, Path("x.log")) for state in states]
+    monkeypatch.setattr(processes, "status", lambda settings: programs)
+
+
+@pytest.mark.parametrize("command", COMMANDS + NESTED)
+def test_every_command_explains_itself_with_an_example(command: str) -> None:
+    told = run(*command.split(), "--help")
+    assert told.exit_code == 0
+    assert "Example: " in told.output
+    assert f"perennial {command}" in " ".join(told.output.split())
+    assert "--json" in told.output
+
+
+def test_help_is_quick_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, flows.cli; heavy = {'prefect', 'mlflow', 'sqlalchemy', 'tensorflow', 'pandas', 'numpy', 'pydantic', 'rich'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    began = time.monotonic()
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert told.stdout.strip() == "[]"
+    assert time.monotonic() - began < 3  # 0.25 s on an idle core
+
+
+def test_a_failure_says_wanted_came_and_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(monkeypatch, Busy("no other run", came="one under way", do="wait"))
+    told = run("down")
+    assert told.exit_code == 1
+    assert [line.split()[0] for line in told.stderr.splitlines()] == ["Error:", "came:", "do:"]
+    assert told.stdout == ""
+
+
+@pytest.mark.parametrize("arguments", [("--json", "down"), ("down", "--json")])
+def test_a_failure_as_json_is_one_object_on_standard_error(monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]) -> None:
+    fail_with(monkeypatch, Busy("no other run", came="one under way", do="wait"))
+    told = json.loads(run(*arguments).stderr)["error"]
+    assert told == {"code": "busy", "wanted": "no other run", "came": "one under way", "do": "wait", "retryable": True}
+
+
+def test_json_of_one_call_does_not_stay_for_the_next() -> None:
+    run("--json", "nonsense")
+    assert run("nonsense").stderr.startswith("Usage")
+
+
+def test_misuse_is_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(monkeypatch, UncommittedChanges("a clean checkout", came="params.yaml", do="commit"))
+    assert run("down").exit_code == 2
+    assert run("nonsense").exit_code == 2
+    assert run("retrain", "nonsense").exit_code == 2
+    assert run("classify", "block").exit_code == 2
+    assert run("demo", "--scale", "huge").exit_code == 2
+    assert json.loads(run("--json", "nonsense").stderr)["error"]["code"] == "misuse"
+
+
+def test_a_wrong_setting_is_misuse_and_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_MLFLOW_PORT", "70000")
+    told = run("status")
+    assert told.exit_code == 2
+    assert "PERENNIAL_MLFLOW_PORT" in told.stderr
+
+
+def test_an_interrupt_is_one_line_and_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(monkeypatch, KeyboardInterrupt())
+    told = run("down")
+    assert (told.exit_code, told.stderr) == (130, "interrupted\n")
+
+
+@pytest.mark.parametrize(("state", "code"), [("ready", 0), ("waiting", 0), ("down", 3), ("starting", 3), ("failed", 3)])
+def test_status_says_no_when_something_does_not_run(monkeypatch: pytest.MonkeyPatch, state: str, code: int) -> None:
+    show_programs(monkeypatch, "ready", state)
+    assert run("status").exit_code == code
+
+
+def test_status_as_json_holds_every_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    show_programs(monkeypatch, "ready")
+    told = json.loads(run("status", "--json").stdout)
+    assert told["programs"][0] | {"log": ""} == {
+        "name": "prefect", "does": "flows", "state": "ready", "address": "http://127.0.0.1:4200", "pid": 7, "log": "", "detail": "",
+    }
+    assert told["champions"] == {}
+
+
+def test_classify_answers_in_order_one_object_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Echo:
+        def predict(self, phrases: list[str], *, top: int) -> list[Prediction]:
+            return [Prediction(phrase.upper(), 0.5) for phrase in phrases]
+
+    monkeypatch.setattr(answering, "open_champion", lambda settings, classifier: ("7", Echo()))
+    file = tmp_path / "phrases.csv"
+    file.write_text("id,text\n" + "".join(f"{row},phrase {row}\n" for row in range(3000)), encoding="utf-8")
+    told = [json.loads(line) for line in run("classify", "block", "--file", str(file), "--column", "text", "--json").stdout.splitlines()]
+    assert [row["phrase"] for row in told] == [f"phrase {row}" for row in range(3000)]
+    assert told[0] == {"phrase": "phrase 0", "label": "PHRASE 0", "probability": 0.5, "version": "7"}
+
+
+@pytest.mark.parametrize("content", ["text\n\n \n", "other\nx\n", "text\n" + "x" * 5000])
+def test_classify_refuses_what_the_service_would(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "phrases.csv"
+    file.write_text(content, encoding="utf-8")
+    assert run("classify", "block", "--file", str(file), "--column", "text").exit_code == 2
+
+
+def test_a_text_file_is_one_phrase_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "phrases.txt"
+    file.write_text("one, two\nthree\n", encoding="utf-8")
+    assert list(read_phrases(file, None)) == ["one, two", "three"]
+
+
+@pytest.mark.parametrize(("kind", "code"), [("promote", 0), ("reject", 3), ("wait", 3)])
+def test_a_verdict_that_says_no_is_three(kind: str, code: int) -> None:
+    from flows.commands.flow import _show
+
+    app = typer.Typer(cls=cli.Perennial)
+    app.callback()(lambda: None)
+
+    @app.command()
+    def judge() -> None:
+        _show(output(), {"block": Verdict(kind, ("because",))}, good={"promote"})
+
+    told = CliRunner().invoke(app, ["judge"])
+    assert told.exit_code == code
+    assert "because" in told.stdout

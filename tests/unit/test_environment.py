@@ -1,0 +1,60 @@
+"""The variables that dependencies are started with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from core.database import DatabaseUrls
+from core.settings import Settings, load_settings
+from flows.environment import apply_environment, child_settings, flow_environment
+
+URLS = DatabaseUrls(
+    perennial="postgresql://me:secret@db/perennial", prefect="postgresql://postgres:@/prefect?host=/tmp/pg", mlflow="postgresql://db/mlflow"
+)
+
+
+@pytest.fixture
+def settings(tmp_home: Path) -> Settings:
+    return load_settings(home=tmp_home, prefect_port=4321)
+
+
+def test_a_running_server_is_named_and_an_ephemeral_one_is_not(settings: Settings) -> None:
+    served = flow_environment(settings, URLS, server=True)
+    alone = flow_environment(settings, URLS, server=False)
+    assert served["PREFECT_API_URL"] == "http://127.0.0.1:4321/api"
+    assert "PREFECT_API_URL" not in alone
+    assert alone["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] == "true"
+
+
+def test_without_an_answer_the_server_is_ephemeral(settings: Settings) -> None:
+    assert "PREFECT_API_URL" not in flow_environment(settings.model_copy(update={"prefect_port": 1}), URLS)
+
+
+def test_prefect_keeps_its_state_in_our_database_and_home(settings: Settings) -> None:
+    environment = flow_environment(settings, URLS, server=False)
+    assert environment["PREFECT_API_DATABASE_CONNECTION_URL"].startswith("postgresql+asyncpg://")
+    assert environment["PREFECT_HOME"] == str(settings.home / "prefect")
+
+
+def test_the_mlflow_server_gets_its_store_by_the_environment(settings: Settings) -> None:
+    environment = flow_environment(settings, URLS, server=False)
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == "postgresql+psycopg://db/mlflow"
+    assert environment["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
+
+
+def test_a_child_reaches_the_same_place(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in child_settings(settings, URLS).items():
+        monkeypatch.setenv(name, value)
+    child = load_settings()
+    assert child.database_url is not None
+    assert child.database_url.get_secret_value() == URLS.perennial
+    assert (child.home, child.prefect_port, child.repository) == (settings.home, 4321, settings.repository)
+
+
+def test_applying_forgets_a_prefect_server_of_the_shell(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"PREFECT_API_URL": "https://elsewhere/api"})
+    apply_environment(flow_environment(settings, URLS, server=False))
+    assert "PREFECT_API_URL" not in os.environ
