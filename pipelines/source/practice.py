@@ -115,8 +115,8 @@ def _concept_weights(catalogue: Catalogue, rng: np.random.Generator, breadth: fl
     for block in range(len(catalogue.blocks)):
         concepts = np.flatnonzero(block_of == block)
         concepts = concepts[np.argsort(-appeal[concepts], kind="stable")]
-        met = concepts[: max(3, round(breadth * 0.9 * len(concepts) ** 0.8))]
-        weight[met] = 1 / (np.arange(len(met)) + 2.0) ** 1.1
+        met = concepts[: max(3, round(breadth * 1.6 * len(concepts) ** 0.8))]
+        weight[met] = 1 / (np.arange(len(met)) + 1.0) ** 1.4
     return weight
 
 

@@ -28,6 +28,7 @@ _TITLES = {
     "one_label_a_phrase": "The same phrase under another label, share of rows",
 }
 _WORDS = {"pass": "Every check passed", "warn": "Usable, with warnings", "fail": "Stopped: a critical check failed"}
+_MOMENT = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?\+00:00$")
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\ufeff\ufffd]")
 
 
@@ -55,10 +56,10 @@ def _failures_first(checks: Any) -> list[Check]:
 
 def _number(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:.2%}" if value else "0 %"
+        return "below 0.01%" if 0 < value < 1e-4 else f"{100 * value:.3g}%"
     if isinstance(value, int):
         return f"{value:,}"
-    return "" if value is None else str(value).replace("T", " ").replace("+00:00", " UTC")
+    return "" if value is None else _MOMENT.sub(r"\1 \2 UTC", str(value))
 
 
 def _visible(value: Any) -> str:

@@ -1,0 +1,159 @@
+"""The logical hash, and how feedback and source rows become one snapshot (from an SQLite file: no server)."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import QueryRefused
+from pipelines.snapshots import logical_hash, query_hash, read_snapshot, summarise, write_snapshot
+from pipelines.source.columns import MOMENT, canonical_schema
+
+SCHEMA = canonical_schema(["block"]).append(pa.field("origin", pa.string()))
+AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
+
+texts = st.none() | st.text(max_size=6)
+rows = st.fixed_dictionaries(
+    {
+        "id": st.text(max_size=4), "phrase": texts, "occurred_at": st.integers(0, 2**50), "region": texts, "block": texts,
+        "origin": st.sampled_from(["source", "feedback"]),
+    }
+)  # fmt: skip
+
+
+def table(found: list[dict]) -> pa.Table:
+    columns = [pa.array([row[field.name] for row in found], pa.int64() if field.type == MOMENT else field.type) for field in SCHEMA]
+    return pa.table([column.cast(field.type) for column, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
+
+
+@given(st.lists(rows, max_size=8), st.randoms(use_true_random=False))
+def test_same_rows_in_any_order_have_the_same_hash(found: list[dict], random) -> None:
+    shuffled = random.sample(found, len(found))
+    assert logical_hash(table(shuffled)) == logical_hash(table(found))
+
+
+@given(st.lists(rows, min_size=1, max_size=6), st.data())
+def test_a_changed_cell_changes_the_hash(found: list[dict], data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, len(found) - 1))
+    name = data.draw(st.sampled_from(SCHEMA.names))
+    value = found[place][name]
+    other = value + 1 if isinstance(value, int) else (value or "") + "x"
+    changed = [*found[:place], {**found[place], name: other}, *found[place + 1 :]]
+    assert logical_hash(table(changed)) != logical_hash(table(found))
+
+
+@given(st.lists(rows, min_size=1, max_size=4))
+def test_the_hash_counts_equal_rows(found: list[dict]) -> None:
+    assert logical_hash(table([*found, found[0]])) != logical_hash(table(found))
+
+
+def test_the_hash_does_not_depend_on_the_order_of_columns_or_on_batches() -> None:
+    found = table([{"id": str(n), "phrase": "p", "occurred_at": n, "region": None, "block": "A", "origin": "source"} for n in range(9)])
+    turned = found.select(list(reversed(found.column_names)))
+    split = pa.concat_tables([found.slice(0, 4), found.slice(4)])
+    assert logical_hash(turned) == logical_hash(found) == logical_hash(split)
+
+
+def test_null_and_the_empty_text_differ() -> None:
+    row = {"id": "1", "phrase": "", "occurred_at": 0, "region": None, "block": "A", "origin": "source"}
+    assert logical_hash(table([row])) != logical_hash(table([{**row, "phrase": None}]))
+
+
+def test_query_hash_depends_on_text_parameters_and_labels() -> None:
+    asked = {"parameters": {"a": 1}, "label_columns": ["x", "y"]}
+    first = query_hash("select 1", **asked)
+    assert first == query_hash("select 1", parameters={"a": 1}, label_columns=["y", "x"])
+    others = [query_hash("select 2", **asked), query_hash("select 1", parameters={"a": 2}, label_columns=["x", "y"])]
+    assert first not in others
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "source.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("create table note (id integer, phrase text, at text, block text, chapter text)")
+        rows = [(n, f"phrase {n}", f"2025-12-{n + 1:02d}T08:00:00", f"B{n % 2}", "C") for n in range(10)]
+        connection.executemany("insert into note values (?, ?, ?, ?, ?)", rows)
+    return path
+
+
+@pytest.fixture
+def query_file(tmp_path: Path) -> Path:
+    path = tmp_path / "queries" / "notes.sql"
+    path.parent.mkdir()
+    path.write_text("select id, phrase, at as occurred_at, block, chapter from note")
+    return path
+
+
+def feedback(*changes: dict) -> pa.Table:
+    row = {"id": "r1", "phrase": "corrected", "occurred_at": datetime(2026, 1, 1, tzinfo=UTC), "region": "north", "block": "B9"}
+    found = [{**row, "origin": "feedback", **change} for change in changes]
+    return pa.Table.from_pylist(found, schema=SCHEMA)
+
+
+def snap(folder: Path, source: Path, query_file: Path, late: pa.Table | None = None, previous: dict | None = None):
+    return write_snapshot(
+        folder, dataset="notes", query_file=query_file, label_columns=["chapter", "block"], parameters={},
+        source_url=f"sqlite:///{source}", as_of=AS_OF, feedback=late, previous=previous,
+    )  # fmt: skip
+
+
+def test_a_snapshot_holds_source_rows_and_facts(tmp_path: Path, source: Path, query_file: Path) -> None:
+    snapshot = snap(tmp_path / "notes", source, query_file)
+    written = pq.read_table(tmp_path / "notes/rows.parquet")
+    assert written.column_names == ["id", "phrase", "occurred_at", "region", "block", "chapter", "origin"]
+    assert set(written.column("origin").to_pylist()) == {"source"} and written.column("region").null_count == 10
+    assert snapshot.rows == 10 and snapshot.logical_hash == logical_hash(written)
+    assert read_snapshot(tmp_path / "notes") == snapshot
+    assert json.loads((tmp_path / "notes/previous.json").read_text()) == {}
+    assert sorted(path.name for path in (tmp_path / "notes").iterdir()) == ["previous.json", "rows.parquet", "snapshot.json"]
+
+
+def test_equal_rows_make_equal_bytes(tmp_path: Path, source: Path, query_file: Path) -> None:
+    for name in ("one", "two"):
+        snap(tmp_path / name, source, query_file, feedback({}))
+    for file in ("rows.parquet", "snapshot.json", "previous.json"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_feedback_is_added_and_replaces_the_source_row_of_its_id(tmp_path: Path, source: Path, query_file: Path) -> None:
+    late = feedback({}, {"id": "3", "occurred_at": datetime(2025, 12, 31, tzinfo=UTC)})
+    snapshot = snap(tmp_path / "notes", source, query_file, late)
+    found = {row["id"]: row for row in pq.read_table(tmp_path / "notes/rows.parquet").to_pylist()}
+    assert snapshot.rows == len(found) == 11
+    assert (found["3"]["block"], found["3"]["chapter"], found["3"]["origin"]) == ("B9", None, "feedback")
+    assert found["r1"]["origin"] == "feedback" and found["4"]["origin"] == "source"
+
+
+def test_the_order_of_feedback_does_not_matter(tmp_path: Path, source: Path, query_file: Path) -> None:
+    late = feedback({"id": "a"}, {"id": "b"}, {"id": "c", "occurred_at": datetime(2025, 12, 1, tzinfo=UTC)})
+    first = snap(tmp_path / "one", source, query_file, late)
+    second = snap(tmp_path / "two", source, query_file, late.take([2, 0, 1]))
+    assert first == second
+    assert (tmp_path / "one/rows.parquet").read_bytes() == (tmp_path / "two/rows.parquet").read_bytes()
+
+
+def test_summary_counts_labels_and_becomes_the_next_previous(tmp_path: Path, source: Path, query_file: Path) -> None:
+    snap(tmp_path / "notes", source, query_file, feedback({}))
+    summary = summarise(tmp_path / "notes")
+    assert summary == {"as_of": AS_OF.isoformat(), "rows": 11, "labels": {"block": {"B0": 5, "B1": 5, "B9": 1}, "chapter": {"C": 10}}}
+    snap(tmp_path / "notes", source, query_file, previous=summary)
+    assert json.loads((tmp_path / "notes/previous.json").read_text()) == summary
+
+
+def test_a_refused_query_names_its_file_and_keeps_the_old_snapshot(tmp_path: Path, source: Path, query_file: Path) -> None:
+    snap(tmp_path / "notes", source, query_file)
+    before = (tmp_path / "notes/rows.parquet").read_bytes()
+    query_file.write_text("select id, phrase, at as occurred_at, block from note")
+    with pytest.raises(QueryRefused, match=r"queries/notes\.sql.*without chapter"):
+        snap(tmp_path / "notes", source, query_file)
+    assert (tmp_path / "notes/rows.parquet").read_bytes() == before
+    assert sorted(path.name for path in (tmp_path / "notes").iterdir()) == ["previous.json", "rows.parquet", "snapshot.json"]

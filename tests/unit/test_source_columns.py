@@ -1,0 +1,73 @@
+"""Whatever a database returns becomes the canonical columns, or is refused by name."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import pyarrow as pa
+import pytest
+
+from core.errors import QueryRefused
+from pipelines.source.columns import MOMENT, Canonical, choose_columns
+
+
+def convert(**columns: list) -> dict[str, list]:
+    return Canonical(["block"]).convert(pa.record_batch(columns)).to_pydict()
+
+
+NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pa.array([NOON], pa.timestamp("us", "UTC")),
+        pa.array([NOON], pa.timestamp("ns", "UTC")),
+        pa.array([NOON.replace(tzinfo=None)], pa.timestamp("us")),
+        pa.array([NOON], pa.timestamp("s", "Europe/Berlin")),
+        *(pa.array([text]) for text in (
+            "2025-06-01T12:00:00Z", "2025-06-01 12:00:00", "2025-06-01T14:00:00+02:00", "2025-06-01 12:00:00.000000+00", " 2025-06-01T12:00",
+        )),
+    ],
+)  # fmt: skip
+def test_times_come_out_as_utc(given: pa.Array) -> None:
+    made = Canonical(["block"]).convert(pa.record_batch({"id": ["1"], "phrase": ["p"], "occurred_at": given, "block": ["A"]}))
+    assert made.column("occurred_at").type == MOMENT
+    assert made.column("occurred_at").to_pylist() == [NOON]
+
+
+def test_a_date_is_its_midnight() -> None:
+    midnight = datetime(2025, 6, 1, tzinfo=UTC)
+    assert convert(id=["1"], phrase=["p"], occurred_at=[date(2025, 6, 1)], block=["A"])["occurred_at"] == [midnight]
+    assert convert(id=["1"], phrase=["p"], occurred_at=["2025-06-01"], block=["A"])["occurred_at"] == [midnight]
+
+
+@pytest.mark.parametrize("wrong", [["yesterday"], [None], [17], ["2025-13-01T00:00:00Z"]])
+def test_what_is_no_time_is_refused(wrong: list) -> None:
+    with pytest.raises(QueryRefused, match="occurred_at"):
+        convert(id=["1"], phrase=["p"], occurred_at=wrong, block=["A"])
+
+
+def test_ids_and_labels_become_text_and_region_may_be_missing() -> None:
+    made = convert(block=[7], occurred_at=[NOON], phrase=["p"], id=[41])
+    assert made == {"id": ["41"], "phrase": ["p"], "occurred_at": [NOON], "region": [None], "block": ["7"]}
+
+
+def test_a_missing_id_is_made_from_content_and_occurrence_across_batches() -> None:
+    canonical = Canonical(["block"])
+    batch = pa.record_batch({"phrase": ["a", "a", "b"], "occurred_at": [NOON] * 3, "block": ["A"] * 3})
+    ids = canonical.convert(batch).column("id").to_pylist()
+    again = Canonical(["block"])
+    split = [again.convert(part).column("id").to_pylist() for part in (batch.slice(0, 1), batch.slice(1))]
+    assert len(set(ids)) == 3 and sum(split, []) == ids
+
+
+def test_missing_columns_are_named() -> None:
+    with pytest.raises(QueryRefused, match=r"came id, text \(without phrase, occurred_at, block\)"):
+        choose_columns(["id", "text"], ["block"])
+    assert choose_columns(["block", "extra", "occurred_at", "phrase"], ["block"]) == ["phrase", "occurred_at", "block"]
+
+
+def test_a_zone_is_not_lost() -> None:
+    east = datetime(2025, 6, 1, 14, tzinfo=timezone(timedelta(hours=2)))
+    assert convert(id=["1"], phrase=["p"], occurred_at=[east.isoformat()], block=["A"])["occurred_at"] == [NOON]
