@@ -1,0 +1,1 @@
+"""What is computed: model, stages, source, registry, snapshots."""

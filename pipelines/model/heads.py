@@ -1,0 +1,43 @@
+"""Heads behind one factory: training rows in, a head out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import sparse
+
+from core import params as blocks
+from pipelines.model.head_file import Head
+from pipelines.model.linear_heads import fit_hybrid_svm, fit_logistic
+from pipelines.model.scoring import Arrays, Settings
+from pipelines.model.training import TrainingRows
+
+__all__ = ["TrainingRows", "fit_head"]
+
+
+def fit_head(params: blocks.Head, *, training: TrainingRows, embedder_id: str, seed: int) -> Head:
+    """Fit the head that `params.kind` names; deterministic by seed. Its labels are those of the rows, sorted."""
+    label_set, codes = np.unique(training.labels, return_inverse=True)
+    arrays, settings = _FITS[params.kind](params, training, codes, seed)
+    arrays = {**arrays, "centroids": _centroids(training, codes)}
+    return Head(params.kind, tuple(str(label) for label in label_set), embedder_id, arrays, settings)
+
+
+def _centroids(training: TrainingRows, codes: np.ndarray) -> np.ndarray:
+    """Unit mean embedding of each label, float16 (labels, d): what novelty is measured from."""
+    share = sparse.csr_matrix((training.weights.astype(np.float64), (codes, np.arange(len(codes)))))
+    sums = share @ training.vectors
+    return (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)).astype(np.float16)
+
+
+def _fit_majority(params: blocks.MajorityHead, rows: TrainingRows, codes: np.ndarray, seed: int) -> tuple[Arrays, Settings]:
+    shares = np.bincount(codes, weights=rows.weights) / rows.weights.sum()
+    return {"log_prior": np.log(shares).astype(np.float32)}, {}
+
+
+_FITS: dict[str, Callable[..., tuple[Arrays, Settings]]] = {
+    "majority": _fit_majority,
+    "logistic": fit_logistic,
+    "hybrid_svm": fit_hybrid_svm,
+}

@@ -1,0 +1,94 @@
+"""Fitting the linear heads: logistic regression on the embedding; linear SVC on embedding and hashed n-grams."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from scipy.optimize import minimize_scalar
+
+from core import params as blocks
+from pipelines.model.dual_svm import DualSvm
+from pipelines.model.features import count_ngrams, inverse_document_frequency, weigh_ngrams
+from pipelines.model.scoring import Arrays, Settings, make_scorer, softmax
+from pipelines.model.training import TrainingRows
+
+EPOCHS, LAST_EPOCHS = 7, 4    # without the validation slice, then with all rows; more do not raise the F1
+
+
+def fit_hybrid_svm(params: blocks.HybridSvmHead, rows: TrainingRows, codes: np.ndarray, seed: int) -> tuple[Arrays, Settings]:
+    """Fit without the validation slice, set the temperature on the slice, then go on with all rows.
+
+    A row weighs the square root of its count: arrivals are Zipf-like, and the count itself lets a few phrases rule.
+    """
+    counts = count_ngrams(rows.cleaned.tolist(), buckets=params.buckets)
+    idf = inverse_document_frequency(counts)
+    machine = DualSvm(
+        dense=np.hstack([rows.vectors, np.ones((len(codes), 1), np.float32)]),
+        ngrams=weigh_ngrams(counts, idf=idf, weight=params.ngram_weight),
+        codes=codes, costs=params.C * np.sqrt(rows.weights), labels=int(codes.max()) + 1, seed=seed,
+    )
+    settings: dict[str, float] = {"buckets": params.buckets, "ngram_weight": params.ngram_weight, "temperature": 1.0}
+    machine.train(fitting_rows(rows, codes), epochs=EPOCHS)
+    settings["temperature"] = _temperature("hybrid_svm", {**_arrays(machine, params.keep), "idf": idf}, settings, rows, codes)
+    machine.train(np.ones(len(codes), bool), epochs=LAST_EPOCHS)
+    return {**_arrays(machine, params.keep), "idf": idf}, settings
+
+
+def _arrays(machine: DualSvm, keep: float) -> dict[str, np.ndarray]:
+    return {"weights": machine.weights[:-1].copy(), "bias": machine.weights[-1].copy(), **prune_ngrams(machine.ngram_weights, keep=keep)}
+
+
+def prune_ngrams(weights: np.ndarray, *, keep: float) -> dict[str, np.ndarray]:
+    """The largest share `keep` of the weights (m, labels) as sparse rows: values, label numbers, and where each row starts."""
+    size = np.abs(weights)
+    kept = max(1, round(keep * weights.size))
+    threshold = np.partition(size, weights.size - kept, axis=None)[weights.size - kept]
+    found = sparse.csr_matrix(np.where((size >= threshold) & (size > 0), weights, 0))
+    return {"ngram_values": found.data.astype(np.float16), "ngram_labels": found.indices.astype(np.uint16), "ngram_starts": found.indptr.astype(np.int32)}
+
+
+def fit_logistic(params: blocks.LogisticHead, rows: TrainingRows, codes: np.ndarray, seed: int) -> tuple[Arrays, Settings]:
+    """Multinomial, on the embedding alone; fitted in the same three steps."""
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=params.C, warm_start=True, max_iter=1000, tol=1e-3, random_state=seed)
+    first, settings, weights = fitting_rows(rows, codes), {"temperature": 1.0}, np.sqrt(rows.weights)
+    model.fit(rows.vectors[first], codes[first], sample_weight=weights[first])
+    settings["temperature"] = _temperature("logistic", _logistic_arrays(model), settings, rows, codes)
+    model.fit(rows.vectors, codes, sample_weight=weights)
+    return _logistic_arrays(model), settings
+
+
+def _logistic_arrays(model: Any) -> dict[str, np.ndarray]:
+    """With two labels scikit-learn keeps one column: the other is zero."""
+    weights, bias = model.coef_.T, model.intercept_
+    if weights.shape[1] == 1:
+        weights, bias = np.hstack([np.zeros_like(weights), weights]), np.append(0.0, bias)
+    return {"weights": weights.astype(np.float32), "bias": bias.astype(np.float32)}
+
+
+def fitting_rows(rows: TrainingRows, codes: np.ndarray) -> np.ndarray:
+    """The rows outside the validation slice, and all rows of a label that lies wholly inside it: bool (n,)."""
+    present = np.bincount(codes[~rows.validation], minlength=int(codes.max()) + 1) > 0
+    return ~rows.validation | ~present[codes]
+
+
+def _temperature(kind: str, arrays: Arrays, settings: Settings, rows: TrainingRows, codes: np.ndarray) -> float:
+    held = ~fitting_rows(rows, codes)
+    logits = make_scorer(kind, arrays, settings)(rows.cleaned[held].tolist(), rows.vectors[held])
+    return fit_temperature(logits, codes[held], weights=rows.weights[held])
+
+
+def fit_temperature(logits: np.ndarray, codes: np.ndarray, *, weights: np.ndarray) -> float:
+    """The temperature in [0.05, 20] of the least weighted negative log likelihood; `codes` are column numbers."""
+    if not len(logits):
+        return 1.0
+
+    def loss(log_temperature: float) -> float:
+        chosen = softmax(logits / np.float32(np.exp(log_temperature)))[np.arange(len(codes)), codes]
+        return float(-(weights * np.log(np.maximum(chosen, 1e-12))).sum() / weights.sum())
+
+    found = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded", options={"xatol": 1e-3})
+    return round(float(np.exp(found.x)), 4)

@@ -1,0 +1,74 @@
+"""Stage `embed`: every distinct cleaned phrase of all datasets, once; only new ones are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from core.errors import StageFailed
+from core.logs import get_logger
+from pipelines.model.embedder import Embed, load_embedder
+from pipelines.model.text import clean_phrase
+from pipelines.stages.files import DATA, EMBEDDER, EMBEDDINGS, read_json, read_rows, replacing, write_json, write_rows
+
+
+def run() -> None:
+    """Read data/*/rows.parquet and build/embedder; write build/embeddings/{phrases.parquet,vectors.npy,embedder.json}."""
+    phrases, embedder = distinct_phrases(DATA), read_json(EMBEDDER / "embedder.json")
+    kept, vectors = _stored(EMBEDDINGS, embedder["embedder_id"])
+    merged = merge_vectors(phrases, kept, vectors, embed=lambda new: load_embedder(EMBEDDER / "saved_model")(new), width=embedder["dimensions"])
+    _store(EMBEDDINGS, phrases, merged, embedder["embedder_id"])
+
+
+def distinct_phrases(data: Path) -> list[str]:
+    """Every distinct cleaned phrase of the snapshots below `data`, sorted by code point; blank ones left out."""
+    found: set[str] = set()
+    for path in sorted(data.glob("*/rows.parquet")):
+        found.update(pc.unique(read_rows(path, columns=["phrase"])["phrase"]).drop_null().to_pylist())
+    if not found:
+        raise StageFailed("at least one phrase in data/*/rows.parquet", came="none", do="run `make data`")
+    return sorted({clean_phrase(phrase) for phrase in found} - {""})
+
+
+def merge_vectors(phrases: Sequence[str], kept: Sequence[str], vectors: np.ndarray, *, embed: Embed, width: int) -> np.ndarray:
+    """float32 (len(phrases), width): vectors of `kept` phrases are reused, the rest is embedded; `embed` is called for those only."""
+    known = {phrase: place for place, phrase in enumerate(kept)}
+    places = np.array([known.get(phrase, -1) for phrase in phrases])
+    new = [phrase for phrase, place in zip(phrases, places, strict=True) if place < 0]
+    get_logger().info("embed", reused=len(phrases) - len(new), new=len(new))
+    merged = np.empty((len(phrases), width), np.float32)
+    if len(new) < len(phrases):
+        merged[places >= 0] = vectors[places[places >= 0]]
+    if new:
+        merged[places < 0] = embed(new)
+    return merged
+
+
+def read_vectors(phrases: Sequence[str], folder: Path = EMBEDDINGS) -> np.ndarray:
+    """float32 (len(phrases), d), in the order of `phrases`, which must all have been embedded."""
+    stored = read_rows(folder / "phrases.parquet")["cleaned"]
+    places = pc.index_in(pa.array(phrases, pa.string()), value_set=stored.combine_chunks())
+    if places.null_count:
+        lost = next(phrase for phrase, place in zip(phrases, places.to_pylist(), strict=True) if place is None)
+        raise StageFailed("an embedding of every phrase", came=f"none for {lost[:80]!r} and {places.null_count - 1} more", do="run `dvc repro embed`")
+    return np.load(folder / "vectors.npy", mmap_mode="r")[places.to_numpy(zero_copy_only=False)]
+
+
+def _stored(folder: Path, embedder_id: str) -> tuple[list[str], np.ndarray]:
+    """What an earlier run left, when it was the same embedder."""
+    if not (folder / "embedder.json").exists() or read_json(folder / "embedder.json")["embedder_id"] != embedder_id:
+        return [], np.empty((0, 0), np.float32)
+    return read_rows(folder / "phrases.parquet")["cleaned"].to_pylist(), np.load(folder / "vectors.npy", mmap_mode="r")
+
+
+def _store(folder: Path, phrases: Sequence[str], vectors: np.ndarray, embedder_id: str) -> None:
+    """`embedder.json` goes first and comes back last: without it a half-written folder is not reused."""
+    (folder / "embedder.json").unlink(missing_ok=True)
+    write_rows(folder / "phrases.parquet", pa.table({"cleaned": pa.array(phrases, pa.string())}))
+    with replacing(folder / "vectors.npy") as part, part.open("wb") as file:
+        np.save(file, vectors)
+    write_json(folder / "embedder.json", {"embedder_id": embedder_id})

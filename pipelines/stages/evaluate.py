@@ -1,0 +1,84 @@
+"""Stage `evaluate`: a head against its test rows; numbers, plots, and the rows that drift is measured from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from core.contracts import Evaluation
+from pipelines.model.head_file import Head, load_head
+from pipelines.stages.embed import read_vectors
+from pipelines.stages.files import classifier_folder, read_json, read_rows, replacing, write_json, write_rows
+from pipelines.stages.plots import draw_plots
+from pipelines.stages.scores import Answers, confused_pairs, prefixed, score, score_labels
+
+TOP_CONFUSED = 20
+CHUNK = 4096
+
+
+def run(key: str) -> None:
+    """Read the split, the head and build/embeddings; write build/classifiers/<key>/evaluation/."""
+    folder = classifier_folder(key)
+    recent = answer_rows(load_head(folder / "model"), read_rows(folder / "split" / "recent.parquet"))
+    tested = recent.filter(pa.compute.equal(recent["part"], "test"))
+    evaluation = evaluate(key, tested)
+    out, test_share = folder / "evaluation", read_json(folder / "split" / "report.json")["test_share"]
+    write_json(out / "evaluation.json", evaluation)
+    write_json(out / "metrics.json", {**evaluation["metrics"], **prefixed("unseen_", evaluation["unseen_metrics"])})
+    write_rows(out / "predictions.parquet", tested.select(["id", "cleaned", "label", "occurred_at", "seen", "predicted", "probability"]))
+    write_rows(out / "reference.parquet", reference_table(recent, test_share=test_share))
+    draw_plots(out, answers_of(tested), evaluation)
+
+
+def answer_rows(head: Head, rows: pa.Table) -> pa.Table:
+    """`rows` with the columns `predicted` and `probability`; each distinct phrase is answered once."""
+    cleaned = rows["cleaned"].combine_chunks().dictionary_encode()
+    phrases = cleaned.dictionary.to_pylist()
+    labels, shares = _best(head, phrases)
+    codes = cleaned.indices.to_numpy()
+    return rows.append_column("predicted", pa.array(labels[codes], pa.string())).append_column("probability", pa.array(shares[codes], pa.float64()))
+
+
+def _best(head: Head, phrases: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    vectors, names = read_vectors(phrases), np.array(head.labels, dtype=object)
+    labels, shares = np.empty(len(phrases), dtype=object), np.empty(len(phrases))
+    for start in range(0, len(phrases), CHUNK):
+        part = slice(start, start + CHUNK)
+        probabilities = head.probabilities(phrases[part], vectors[part])
+        labels[part], shares[part] = names[probabilities.argmax(axis=1)], probabilities.max(axis=1)
+    return labels, shares
+
+
+def evaluate(key: str, tested: pa.Table) -> dict[str, Any]:
+    """The Evaluation contract, with every label's scores and the pairs most confused."""
+    answers = answers_of(tested)
+    labels = score_labels(answers)
+    contract = Evaluation(
+        classifier=key, rows=len(answers.truth), metrics=score(answers),
+        unseen_metrics=score(answers.only(~tested["seen"].to_numpy(zero_copy_only=False))),
+        recall_by_label={label: scores["recall"] for label, scores in labels.items()},
+        support_by_label={label: int(scores["support"]) for label, scores in labels.items()},
+    )
+    return {**asdict(contract), "labels": labels, "confused": confused_pairs(answers, top=TOP_CONFUSED)}
+
+
+def answers_of(rows: pa.Table) -> Answers:
+    truth, predicted = (np.array(rows[name].to_pylist(), dtype=str) for name in ("label", "predicted"))
+    return Answers(truth, predicted, rows["probability"].to_numpy())
+
+
+def reference_table(recent: pa.Table, *, test_share: float) -> pa.Table:
+    """Recent rows as live traffic would show them, none of which taught the head a phrase that is new in the period.
+
+    Rows of phrases seen before the period count once; test rows of phrases never trained on count 1 / test_share, for the
+    new phrases that did train and are left out.
+    """
+    before, seen = (recent[name].to_numpy(zero_copy_only=False) for name in ("seen_before", "seen"))
+    test = np.array(recent["part"].to_pylist()) == "test"
+    weight = np.where(before, 1.0, np.where(test & ~seen, 1 / test_share, 0.0))
+    weighed = recent.select(["occurred_at", "region", "cleaned", "predicted", "probability"]).append_column("weight", pa.array(weight))
+    return weighed.filter(pa.array(weight > 0))

@@ -1,0 +1,45 @@
+"""Stage `resolve`: params.yaml with its defaults, as small files per concern."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from core.params import ClassifierParams, Params, load_params
+from pipelines.stages.files import SPEC, write_json
+
+
+def run() -> None:
+    """Read params.yaml; write build/spec/. A later stage depends on its own file only."""
+    params = load_params(Path("params.yaml"))
+    for path, content in specs(params).items():
+        write_json(SPEC / path, content)
+
+
+def specs(params: Params) -> dict[str, dict[str, Any]]:
+    """File below build/spec -> content."""
+    files: dict[str, dict[str, Any]] = {"embedder.json": params.embedder.model_dump(), "checks.json": _checks(params)}
+    for key, block in params.classifiers.items():
+        files[f"{key}/split.json"] = _split(block, params.seed)
+        files[f"{key}/head.json"] = {**block.head.model_dump(), "seed": params.seed}
+        files[f"{key}/evaluate.json"] = {"seed": params.seed}
+    return files
+
+
+def _checks(params: Params) -> dict[str, Any]:
+    datasets = {dataset: {"label_columns": _label_columns(blocks)} for dataset, blocks in params.datasets().items()}
+    return {**params.checks.model_dump(), "datasets": datasets}
+
+
+def _label_columns(blocks: dict[str, ClassifierParams]) -> dict[str, int]:
+    """Label column -> the smallest `min_rows_per_label` that a classifier asks of it."""
+    columns: dict[str, int] = {}
+    for block in blocks.values():
+        asked = columns.get(block.source.label, block.min_rows_per_label)
+        columns[block.source.label] = min(asked, block.min_rows_per_label)
+    return columns
+
+
+def _split(block: ClassifierParams, seed: int) -> dict[str, Any]:
+    shared = block.model_dump(include={"history_days", "test_days", "min_rows_per_label"})
+    return {**shared, "dataset": block.source.dataset, "label": block.source.label, "seed": seed}

@@ -1,0 +1,34 @@
+"""Stage `train`: training rows and their embeddings into a head file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from core.params import Head as HeadParams
+from pipelines.model.head_file import save_head
+from pipelines.model.heads import TrainingRows, fit_head
+from pipelines.stages.embed import read_vectors
+from pipelines.stages.files import EMBEDDINGS, SPEC, classifier_folder, read_json, read_rows
+
+
+def run(key: str) -> None:
+    """Read build/spec/<key>/head.json, the split and build/embeddings; write build/classifiers/<key>/model/."""
+    spec: dict[str, Any] = read_json(SPEC / key / "head.json")
+    seed = spec.pop("seed")
+    params: HeadParams = TypeAdapter(HeadParams).validate_python(spec)
+    embedder_id = read_json(EMBEDDINGS / "embedder.json")["embedder_id"]
+    head = fit_head(params, training=training_rows(key), embedder_id=embedder_id, seed=seed)
+    save_head(head, classifier_folder(key) / "model")
+
+
+def training_rows(key: str) -> TrainingRows:
+    table = read_rows(classifier_folder(key) / "split" / "train.parquet")
+    cleaned = table["cleaned"].to_pylist()
+    return TrainingRows(
+        cleaned=np.array(cleaned, dtype=object), labels=np.array(table["label"].to_pylist(), dtype=str),
+        weights=table["rows"].to_numpy().astype(np.float64), vectors=read_vectors(cleaned),
+        validation=table["validation"].to_numpy(zero_copy_only=False),
+    )
