@@ -40,24 +40,26 @@ class ServeCommand:
 def build_bento(heads: Mapping[str, ModelVersion], *, embedder: Path, staging: Path, bento_store: Path, version: str) -> str:
     """Build offline and return the tag, `perennial:<version>`.
 
-    `embedder` holds `saved_model/` and `embedder.json`; `bento_store` is a BENTOML_HOME; `staging` is replaced.
-    The build runs in a process of its own, in the staging folder, so that it imports the code that it packs.
-    Raises `HeadRefused` for a corrupt head, `ProcessFailed` when BentoML refuses.
+    `embedder` holds `saved_model/` and `embedder.json`; `bento_store` is a BENTOML_HOME; `staging` gets a folder for
+    the version, removed after the build. The build runs in a process of its own, in that folder, so that it imports the
+    code that it packs. Raises `HeadRefused` for a corrupt head, `ProcessFailed` when BentoML refuses.
     """
-    shutil.rmtree(staging, ignore_errors=True)
-    _stage_code(staging)
-    _stage_cold(staging / "cold", heads, embedder=embedder)
-    _write_bentofile(staging)
-    tag = f"{NAME}:{version}"
-    _run_build(staging, bento_store, version=version)
-    return tag
+    folder = staging / version
+    shutil.rmtree(folder, ignore_errors=True)
+    _stage_code(folder)
+    _stage_cold(folder / "cold", heads, embedder=embedder)
+    _write_bentofile(folder)
+    _run_build(folder, bento_store, version=version)
+    shutil.rmtree(folder)
+    return f"{NAME}:{version}"
 
 
 def serve_command(tag: str, *, settings: Settings, database_url: str) -> ServeCommand:
     """How to serve a bento (`perennial:latest`: the newest built) on the host and port of the settings."""
-    argv = (sys.executable, "-m", "bentoml", "serve", tag, "--host", settings.host, "--port", str(settings.service_port),
-            "--timeout-graceful-shutdown", str(DRAIN_SECONDS))
-    return ServeCommand(argv, _bentoml_environment(settings.home / "bentoml") | {
+    bento_store = settings.home / "bentoml"
+    options = ("--host", settings.host, "--port", str(settings.service_port), "--timeout-graceful-shutdown", str(DRAIN_SECONDS))
+    argv = (sys.executable, "-m", "bentoml", "serve", _resolve(tag, bento_store), *options)
+    return ServeCommand(argv, _bentoml_environment(bento_store) | {
         "PERENNIAL_DATABASE_URL": database_url,
         "PERENNIAL_HOME": str(settings.home),
         "PERENNIAL_CACHE_PHRASES": str(settings.cache_phrases),
@@ -66,6 +68,12 @@ def serve_command(tag: str, *, settings: Settings, database_url: str) -> ServeCo
         "PERENNIAL_LOG_FORMAT": settings.log_format,
         "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0",
     })
+
+
+def _resolve(tag: str, bento_store: Path) -> str:
+    """Name the version behind `latest` now: a worker that starts again later must not find a newer bento than its sibling."""
+    latest = bento_store / "bentos" / NAME / "latest"
+    return f"{NAME}:{latest.read_text().strip()}" if tag == f"{NAME}:latest" and latest.exists() else tag
 
 
 def _stage_code(staging: Path) -> None:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -138,7 +138,8 @@ def build_tiny_embedder(folder: Path) -> Path:
 
     folder.mkdir(parents=True, exist_ok=True)
     tf.saved_model.save(Tiny(), str(folder / "saved_model"))
-    (folder / "embedder.json").write_text(json.dumps({"embedder_id": EMBEDDER_ID, "handle": "tiny", "dimensions": DIMENSIONS, "parity": 0.0}))
+    said = {"embedder_id": EMBEDDER_ID, "handle": "tiny", "dimensions": DIMENSIONS, "parity": 0.0}
+    (folder / "embedder.json").write_text(json.dumps(said))
     return folder
 
 
@@ -159,13 +160,13 @@ def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> f
 
 
 @contextmanager
-def running(command: ServeCommand | Sequence[str], *, environment: Mapping[str, str], cwd: Path, log: Path, url: str) -> Iterator[subprocess.Popen]:
-    """A service process that is ready; ended with SIGTERM, its process group with it."""
-    argv = command.argv if isinstance(command, ServeCommand) else command
+def running(command: ServeCommand, *, cwd: Path, log: Path, url: str) -> Iterator[subprocess.Popen]:
+    """A service process that is ready; ended with SIGTERM, at last with its process group."""
+    environment = {**os.environ, **command.environment}
     with log.open("ab") as output:
-        process = subprocess.Popen(argv, cwd=cwd, env={**os.environ, **environment}, stdout=output, stderr=output, start_new_session=True)
+        process = subprocess.Popen(command.argv, cwd=cwd, env=environment, stdout=output, stderr=output, start_new_session=True)
     try:
-        wait_until(lambda: is_ready(url, process), seconds=90, what=f"{url} ready; see {log}")
+        wait_until(lambda: is_ready(url, process), seconds=150, what=f"{url} ready; see {log}")
         yield process
     finally:
         stop(process)

@@ -74,6 +74,12 @@ def test_a_corrupt_head_is_not_packed(embedder: Path, tmp_path: Path) -> None:
         build_bento({"organ": model}, embedder=embedder, staging=tmp_path / "staging", bento_store=tmp_path / "bentoml", version="1")
 
 
+def test_the_newest_bento_is_named_by_its_version(bento: Path) -> None:
+    settings = load_settings(home=bento.parents[3])
+    command = serve_command("perennial:latest", settings=settings, database_url="postgresql://db/perennial")
+    assert "perennial:20260101-a" in command.argv
+
+
 def test_the_command_keeps_the_secret_out_of_the_arguments(tmp_path: Path) -> None:
     settings = load_settings(home=tmp_path, service_port=3456)
     command = serve_command("perennial:latest", settings=settings, database_url="postgresql://me:secret@db/perennial")

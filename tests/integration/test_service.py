@@ -22,7 +22,7 @@ from bentos.package import build_bento, serve_command
 from core.contracts import ModelVersion
 from core.database import connect, open_database
 from core.deployments import append_deployment
-from core.settings import Settings, load_settings
+from core.settings import REPOSITORY, Settings, load_settings
 from core.tables import inference
 from tests.serving_kit import build_tiny_embedder, champion, free_port, running, store_head, wait_until
 
@@ -48,7 +48,7 @@ class House:
     def start_service(self) -> None:
         command = serve_command(self.tag, settings=self.settings, database_url=self.database_url)
         log = self.settings.home / "service.log"
-        self.service = self._stack.enter_context(running(command, environment=command.environment, cwd=self.settings.home, log=log, url=self.url))
+        self.service = self._stack.enter_context(running(command, cwd=REPOSITORY, log=log, url=self.url))
 
     def kill_service(self) -> None:
         """As the machine's last second: nobody may clean up."""
@@ -85,8 +85,8 @@ class House:
         return self.logged_ids()
 
     def waiting(self) -> float:
-        [line] = [line for line in httpx.get(f"{self.url}/metrics", timeout=10).text.splitlines() if line.startswith("perennial_journal_waiting ")]
-        return float(line.split()[1])
+        lines = httpx.get(f"{self.url}/metrics", timeout=10).text.splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith("perennial_journal_waiting "))
 
     def logged_ids(self) -> set[str]:
         with self.engine.connect() as connection:
@@ -156,7 +156,8 @@ def test_the_packed_heads_answer_before_any_deployment_exists(client: httpx.Clie
 
 
 def test_answers_are_served_cached_and_logged(house: House, client: httpx.Client) -> None:
-    first = client.post("/v1/organ/predict", json={"phrase": "Broken Heart", "key": "k", "region": "north", "occurred_at": "2026-01-02T03:04:05Z"})
+    body = {"phrase": "Broken Heart", "key": "k", "region": "north", "occurred_at": "2026-01-02T03:04:05Z"}
+    first = client.post("/v1/organ/predict", json=body)
     again = client.post("/v1/organ/predict", json={"phrase": "broken  heart"})
     assert (first.status_code, first.json()["cached"], again.json()["cached"]) == (200, False, True)
     assert again.json()["probability"] == first.json()["probability"]
@@ -178,7 +179,8 @@ def test_a_batch_is_answered_and_logged_in_one_piece(house: House, client: httpx
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
-        ("/v1/organ/predict", b"", 400), ("/v1/organ/predict", b'{"phrase": "\xff"}', 400), ("/v1/organ/predict", b'{"phrase": "a\\u0000"}', 422),
+        ("/v1/organ/predict", b"", 400), ("/v1/organ/predict", b'{"phrase": "\xff"}', 400),
+        ("/v1/organ/predict", b'{"phrase": "a\\u0000"}', 422),
         ("/v1/organ/predict", b" " * (4 * 2**20 + 1), 413), ("/v1/liver/predict", b'{"phrase": "a"}', 404),
         ("/v1/organ/predict", b'{"phrase": "' + b"x" * 2001 + b'"}', 422), ("/raw/embed", b'["a"]', 404), ("/nowhere", b"", 404),
     ],

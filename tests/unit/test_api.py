@@ -38,7 +38,8 @@ def test_an_error_of_ours_tells_its_code_and_nothing_else() -> None:
 
 
 ONE_BODIES = [
-    (b"", 400, None), (b"{", 400, None), (b'{"phrase": "\xff"}', 400, None), (b'{"phrase": "\\ud800"}', 400, None), (b"\x80\x04N.", 400, None),
+    (b"", 400, None), (b"{", 400, None), (b"\x80\x04N.", 400, None),
+    (b'{"phrase": "\xff"}', 400, None), (b'{"phrase": "\\ud800"}', 400, None),
     (b"[]", 422, None), (b"{}", 422, "phrase"), (b'{"phrase": null}', 422, "phrase"), (b'{"phrase": 7}', 422, "phrase"),
     (b'{"phrase": ""}', 422, "phrase"), (b'{"phrase": ["a"]}', 422, "phrase"), (b'{"phrase": "a", "extra": 1}', 422, "extra"),
     (json.dumps({"phrase": "a" * (MAX_PHRASE_LENGTH + 1)}).encode(), 422, "phrase"), (b'{"phrase": "a\\u0000"}', 422, "phrase"),
@@ -53,7 +54,8 @@ BATCH_BODIES = [
     ({"phrases": []}, "phrases"), ({"phrases": "a"}, "phrases"), ({"phrases": ["a"] * (MAX_BATCH + 1)}, "phrases"),
     ({"phrases": ["a", 7]}, "phrases[1]"), ({"phrases": ["a", "b", ""]}, "phrases[2]"), ({"phrases": ["a", "\0"]}, "phrases[1]"),
     ({"phrases": ["a"], "keys": ["x", "y"]}, "keys"), ({"phrases": ["a", "b"], "regions": [None, "\0"]}, "regions[1]"),
-    ({"phrases": ["a", "b"], "keys": ["\0", None]}, "keys[0]"), ({"phrases": ["a"], "occurred_at": ["2300-01-01T00:00:00Z"]}, "occurred_at[0]"),
+    ({"phrases": ["a", "b"], "keys": ["\0", None]}, "keys[0]"),
+    ({"phrases": ["a"], "occurred_at": ["2300-01-01T00:00:00Z"]}, "occurred_at[0]"),
     ({"phrases": ["a"], "occurred_at": []}, "occurred_at"),
 ]
 

@@ -125,7 +125,8 @@ def test_a_lost_position_repeats_rows_without_doubling_them(tmp_path: Path) -> N
 def test_torn_and_altered_lines_are_skipped_and_counted(tmp_path: Path) -> None:
     table = Table()
     whole = encode_row(inference(1))
-    (tmp_path / "0-1.jsonl").write_bytes(whole + b"rubbish\n" + encode_row(inference(2)).replace(b"heart", b"lungs") + encode_row(inference(3)) + whole[:40])
+    altered = encode_row(inference(2)).replace(b"heart", b"lungs")
+    (tmp_path / "0-1.jsonl").write_bytes(whole + b"rubbish\n" + altered + encode_row(inference(3)) + whole[:40])
     _, shipper, counts = opened(tmp_path, table)
     shipper.ship()
     assert (table.rows.keys(), counts.corrupt, counts.waiting) == ({"request-1", "request-3"}, 3, 0)
