@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -33,9 +33,7 @@ class FeedbackCounts:
 
     def plus(self, *, accepted: int = 0, repeated: int = 0, refusals: Iterable[Refusal] = ()) -> FeedbackCounts:
         more = tuple(refusals)
-        return FeedbackCounts(
-            self.accepted + accepted, self.repeated + repeated, self.refused + len(more), (self.refusals + more)[:1000]
-        )
+        return FeedbackCounts(self.accepted + accepted, self.repeated + repeated, self.refused + len(more), (self.refusals + more)[:1000])
 
 
 def record_feedback(
@@ -97,7 +95,8 @@ def feedback_rows(connection: Connection, *, label_columns: Mapping[str, str], r
 def _as_row(row: sa.Row, columns: list[str], label_columns: Mapping[str, str]) -> dict[str, object]:
     own = label_columns[row.classifier]
     labels = {column: row.label if column == own else None for column in columns}
-    return {"id": row.request_id, "phrase": row.phrase, "occurred_at": row.occurred_at, "region": row.region, **labels, "origin": "feedback"}
+    told = {"id": row.request_id, "phrase": row.phrase, "occurred_at": row.occurred_at, "region": row.region}
+    return {**told, **labels, "origin": "feedback"}
 
 
 def newest_feedback(*, received_by: datetime | None = None) -> sa.Subquery:
@@ -166,9 +165,7 @@ def _known(connection: Connection, request_ids: list[str]) -> tuple[set[tuple], 
 
 
 def _insert(connection: Connection, rows: list[Late]) -> None:
-    values = [
-        {"received_at": row.received_at, "request_id": row.request_id, "classifier": row.classifier, "label": row.label, "author": row.author}
-        for row in rows
-    ]
+    columns = ("received_at", "request_id", "classifier", "label", "author")
+    values = [{column: getattr(row, column) for column in columns} for row in rows]
     if values:
         connection.execute(feedback.insert(), values)

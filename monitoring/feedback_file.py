@@ -72,7 +72,8 @@ def _csv_lines(lines: TextIO) -> Iterator[Late | Refusal]:
     reader = csv.DictReader((line.replace("\0", "\ufffd") for line in lines), strict=False)
     missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
     if missing:
-        raise InvalidFeedback(f"the columns {', '.join(NEEDED)}", came=f"a header without {', '.join(missing)}", do="name the columns in line 1")
+        came = f"a header without {', '.join(missing)}"
+        raise InvalidFeedback(f"the columns {', '.join(NEEDED)}", came=came, do="name the columns in line 1")
     while True:
         try:
             fields = next(reader)
@@ -92,7 +93,7 @@ def _row(number: int, fields: Mapping[str, Any]) -> Late | Refusal:
         moment = _moment(fields.get("received_at"))
     except (TypeError, ValueError):
         return Refusal(number, "received_at: wanted ISO 8601, such as 2026-01-31T08:00:00Z")
-    return Late(number, *(fields[name].strip() for name in NEEDED), moment)
+    return Late(number, fields["request_id"].strip(), fields["label"].strip(), fields["author"].strip(), moment)
 
 
 def _unusable(value: object) -> str | None:

@@ -47,8 +47,8 @@ def window_size(rows: float, *, window_rows: int) -> int:
     return max(min(window_rows, int(rows) // POOL_WINDOWS), LEAST_ROWS)
 
 
-def pending_windows(connection: Connection, *, classifier: str, version: str, reported: Sequence[int], size: int) -> list[Window]:
-    """Return the complete windows after the reported ones (their rows, by number)."""
+def read_windows(connection: Connection, *, classifier: str, version: str, reported: Sequence[int], size: int) -> list[Window]:
+    """Return every complete window of the version's log: the reported ones (their rows, by number), then those of `size` rows."""
     return cut_windows(tenures(connection, classifier=classifier, version=version), reported=reported, size=size)
 
 
@@ -63,15 +63,15 @@ def cut_windows(tenures: Sequence[int], *, reported: Sequence[int], size: int) -
 
     A window never spans two tenures: what a tenure leaves over is dropped.
     """
-    sizes, windows, first = list(reported), [], 0
+    windows: list[Window] = []
+    start = 0
     for rows in tenures:
-        end = first + rows
-        at = first
-        while at + (wanted := sizes[len(windows)] if len(windows) < len(sizes) else size) <= end:
-            windows.append(Window(len(windows) + 1, at, wanted))
-            at += wanted
-        first = end
-    return windows[len(reported) :]
+        first, end = start, start + rows
+        while first + (wanted := reported[len(windows)] if len(windows) < len(reported) else size) <= end:
+            windows.append(Window(len(windows) + 1, first, wanted))
+            first += wanted
+        start = end
+    return windows
 
 
 def tenures(connection: Connection, *, classifier: str, version: str) -> list[int]:

@@ -1,0 +1,31 @@
+"""The picture of a watch: how many scales each statistic lay above the past, window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from monitoring.drift import ALARM
+from monitoring.statistics import STATISTICS
+
+WINDOWS_SHOWN = 40
+
+
+def draw_statistics(history: Sequence[tuple[int, Mapping[str, float]]], *, title: str, file: Path) -> None:
+    """Write a PNG of the z of each statistic over the window numbers, with the line of alarm; heights above 12 are drawn at 12."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    shown = history[-WINDOWS_SHOWN:]
+    for name in STATISTICS:
+        axes.plot([number for number, _ in shown], [min(z.get(name, float("nan")), 12) for _, z in shown], marker="o", ms=4, label=name)
+    axes.axhline(ALARM, color="black", linestyle="--", linewidth=1)
+    axes.set(title=title, xlabel="window", ylabel="scales above the past")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=110)

@@ -1,0 +1,48 @@
+"""What is normal for a champion: its reference rows, then its own steady windows."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import pandas as pd
+
+from monitoring.drift import Calibration, Pool, calibrate
+from monitoring.measuring import Meter
+
+JOIN_FROM = 6
+JOIN_AT_MOST = 18
+
+
+class Normal:
+    """The pool that past windows are dealt from.
+
+    It holds the champion's reference rows (labelled rows of its newest days, weighted to look like live traffic). Once
+    JOIN_FROM windows of the champion's own log passed without any alarm, the newest JOIN_AT_MOST of them join. A window with an
+    alarm never joins, nor does any row of another champion. Where the reference is too small to judge by, the first windows are
+    taken on trust: they alarm nothing, so they join.
+    """
+
+    def __init__(self, reference: pd.DataFrame, meter: Meter, *, seed: int) -> None:
+        self._reference, self._meter, self._seed = reference, meter, seed
+        self._calm: list[pd.DataFrame] = []
+
+    def join(self, window: pd.DataFrame) -> None:
+        self._calm.append(window)
+        if len(self._calm) >= JOIN_FROM:
+            vars(self).pop("rows", None)
+            vars(self).pop("pool", None)
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        joined = self._calm[-JOIN_AT_MOST:] if len(self._calm) >= JOIN_FROM else []
+        parts = [part for part in (self._reference, *joined) if len(part)]
+        if not parts:
+            return self._reference
+        return pd.concat(parts, ignore_index=True).sort_values("occurred_at", kind="stable", ignore_index=True)
+
+    @cached_property
+    def pool(self) -> Pool:
+        return self._meter.pool(self.rows)
+
+    def calibration(self, size: int) -> Calibration:
+        return calibrate(self.pool, size=size, labels=self._meter.labels, seed=self._seed)

@@ -1,0 +1,125 @@
+"""The Evidently report that people read: HTML, JSON and a run in a workspace. It decides nothing."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+TEXTS = ("label", "region")
+NUMBERS = ("confidence", "novelty", "phrase_length", "words")
+_SPACE = uuid.UUID("5f0c8f0e-6f0b-4a55-9d8e-6a2b5d1c0b1a")
+"""Names projects and runs, so that a report written again replaces itself."""
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What stands above the report: whose window it is, and our verdict."""
+
+    classifier: str
+    version: str
+    window: int
+    end: datetime
+    verdict: str
+    reasons: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.classifier} {self.version} window {self.window}"
+
+
+def describe(rows: pd.DataFrame, *, novelty: Any) -> pd.DataFrame:
+    """Return the columns that Evidently may see without trouble: TEXTS without nulls, and NUMBERS."""
+    cleaned = rows["cleaned"].astype(str)
+    return pd.DataFrame({
+        "label": rows["label"].astype(str), "region": rows["region"].astype(object).where(rows["region"].notna(), "unknown").astype(str),
+        "confidence": rows["confidence"].astype(float), "novelty": pd.Series(novelty, rows.index, dtype=float),
+        "phrase_length": cleaned.str.len().astype(float), "words": (cleaned.str.count(" ") + 1).astype(float),
+    })  # fmt: skip
+
+
+def write_report(current: pd.DataFrame, reference: pd.DataFrame | None, *, headline: Headline, file: Path, workspace: Path) -> None:
+    """Compare two described frames; write `file` (.html) and its .json, and the run into the workspace.
+
+    The HTML needs no network. Without a reference there are only the window's own figures. Writing again replaces.
+    """
+    run = _run(current, reference, headline)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(_with_headline(run.get_html_str(as_iframe=False), headline), encoding="utf-8")
+    run.save_json(str(file.with_suffix(".json")))
+    _add_to_workspace(run, headline, workspace)
+
+
+def _run(current: pd.DataFrame, reference: pd.DataFrame | None, headline: Headline) -> Any:
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    from evidently import DataDefinition, Dataset, Report
+
+    definition = DataDefinition(categorical_columns=list(TEXTS), numerical_columns=list(NUMBERS))
+    told = {"classifier": headline.classifier, "version": headline.version, "window": str(headline.window), "verdict": headline.verdict}
+    report = Report(_metrics(compared=reference is not None), metadata=told, tags=[headline.verdict])
+    against = None if reference is None else Dataset.from_pandas(reference, definition)
+    return report.run(Dataset.from_pandas(current, definition), against, timestamp=headline.end, name=headline.name)
+
+
+def _metrics(*, compared: bool) -> list[Any]:
+    """No metric by label: those raise KeyError when a label is missing from the reference."""
+    from evidently import metrics
+
+    alone = [
+        metrics.RowCount(), metrics.UniqueValueCount(column="label"), metrics.MeanValue(column="confidence"),
+        metrics.InRangeValueCount(column="confidence", left=0.0, right=0.5), metrics.MeanValue(column="novelty"),
+        metrics.QuantileValue(column="novelty", quantile=0.9),
+    ]  # fmt: skip
+    drifts = [metrics.ValueDrift(column=name, method="jensenshannon") for name in TEXTS]
+    drifts += [metrics.ValueDrift(column=name, method="ks") for name in NUMBERS]
+    return alone + drifts if compared else alone
+
+
+def _with_headline(html: str, headline: Headline) -> str:
+    """Put our verdict above the page: the words below it are Evidently's tests at their default thresholds."""
+    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in headline.reasons)
+    block = (
+        '<header style="font-family: sans-serif; padding: 16px 24px; border-bottom: 1px solid #ccc">'
+        f"<h1 style='font-size: 22px; margin: 0 0 8px'>{escape(headline.name)}: {escape(headline.verdict)}</h1><ul>{reasons}</ul>"
+        "<p style='color: #555; margin: 0'>This verdict is of the history-calibrated rule. What follows describes the window; "
+        "its words “drift detected” are fixed thresholds of Evidently's and decide nothing.</p></header>"
+    )
+    return html.replace("<body>", f"<body>{block}", 1)
+
+
+def _add_to_workspace(run: Any, headline: Headline, folder: Path) -> None:
+    from evidently.ui.workspace import Workspace
+
+    folder.mkdir(parents=True, exist_ok=True)
+    workspace = Workspace.create(str(folder))
+    project = uuid.uuid5(_SPACE, headline.classifier)
+    if workspace.get_project(project) is None:
+        _create_project(workspace, project, headline.classifier)
+    workspace.state.write_snapshot(project, uuid.uuid5(_SPACE, headline.name), run.to_snapshot_model())
+
+
+def _create_project(workspace: Any, project: uuid.UUID, classifier: str) -> None:
+    from evidently.sdk.models import PanelMetric, ProjectModel
+    from evidently.sdk.panels import line_plot_panel
+
+    dashboard = workspace.add_project(ProjectModel(id=project, name=classifier, description="windows of the champion's answers")).dashboard
+    panels: Mapping[str, list[tuple[str, str, dict[str, str]]]] = {
+        "Distance from the reference": [
+            ("labels (Jensen-Shannon)", "ValueDrift", {"column": "label"}),
+            ("regions (Jensen-Shannon)", "ValueDrift", {"column": "region"}),
+        ],
+        "Confidence and novelty, mean": [
+            ("confidence", "MeanValue", {"column": "confidence"}), ("novelty", "MeanValue", {"column": "novelty"}),
+        ],
+        "Labels used": [("labels", "UniqueValueCount", {"column": "label"})],
+    }  # fmt: skip
+    for title, lines in panels.items():
+        values = [PanelMetric(legend=legend, metric=metric, metric_labels=labels) for legend, metric, labels in lines]
+        dashboard.add_panel(line_plot_panel(title=title, values=values), tab="Windows")
