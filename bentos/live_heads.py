@@ -43,8 +43,8 @@ class HeadCounts:
 class LiveHeads:
     """`current` maps classifier to live model; it is never changed, only replaced, so a request that took one keeps it.
 
-    A head that is corrupt, has another digest than its row or belongs to another embedder is refused, logged once and
-    looked at again with every poll; the last good one stays.
+    A head that is corrupt, has another digest than its row, belongs to another embedder or gives no probabilities is
+    refused, logged once and looked at again with every poll; the last good one stays.
     """
 
     embedder_id: str
@@ -86,6 +86,7 @@ class LiveHeads:
             if found != self.embedder_id:
                 do = "serve a bento built with that embedder"
                 raise HeadRefused(f"a head for embedder {self.embedder_id}", came=f"one for {found}", do=do)
+        try_out(head)
         return LiveModel(model, role, PhraseClassifier(head, _embedded_elsewhere), head.labels)
 
     def _refuse(self, model: ModelVersion, error: HeadRefused) -> None:
@@ -101,6 +102,20 @@ def load_checked(folder: Path, *, digest: str) -> Head:
     if found != digest:
         raise HeadRefused(f"a head of digest {digest} in {folder}", came=f"digest {found}", do="restore the head file, or roll back")
     return load_head(folder)
+
+
+def try_out(head: Head) -> None:
+    """Answer once before taking traffic: this also does the imports and preparations that the first request would wait for.
+
+    Raises `HeadRefused` when the answer is no distribution over the labels.
+    """
+    vectors = np.full((1, head.arrays["centroids"].shape[1]), 0.01, np.float32)
+    try:
+        answer = head.probabilities(["a phrase"], vectors)
+    except (ValueError, IndexError, KeyError) as error:
+        raise HeadRefused("a head that answers", came=f"{type(error).__name__}: {error}", do="train again, or roll back") from None
+    if answer.shape != (1, len(head.labels)) or not abs(float(answer.sum()) - 1) < 1e-3:
+        raise HeadRefused("probabilities that sum to 1", came=f"{answer.sum()} over {answer.shape}", do="train again, or roll back")
 
 
 def read_cold(folder: Path) -> list[ModelVersion]:

@@ -56,12 +56,12 @@ def build_bento(heads: Mapping[str, ModelVersion], *, embedder: Path, staging: P
 
 def serve_command(tag: str, *, settings: Settings, database_url: str) -> ServeCommand:
     """How to serve a bento (`perennial:latest`: the newest built) on the host and port of the settings."""
-    bento_store = settings.home / "bentoml"
+    bento_store = settings.home.absolute() / "bentoml"
     options = ("--host", settings.host, "--port", str(settings.service_port), "--timeout-graceful-shutdown", str(DRAIN_SECONDS))
     argv = (sys.executable, "-m", "bentoml", "serve", _resolve(tag, bento_store), *options)
     return ServeCommand(argv, _bentoml_environment(bento_store) | {
         "PERENNIAL_DATABASE_URL": database_url,
-        "PERENNIAL_HOME": str(settings.home),
+        "PERENNIAL_HOME": str(settings.home.absolute()),
         "PERENNIAL_CACHE_PHRASES": str(settings.cache_phrases),
         "PERENNIAL_CACHE_ANSWERS": str(settings.cache_answers),
         "PERENNIAL_POLL_SECONDS": str(settings.poll_seconds),

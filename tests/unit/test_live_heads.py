@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from bentos.live_heads import LiveHeads, read_cold, write_cold
 from core.contracts import Deployment, ModelVersion
 from core.errors import DatabaseUnreachable
-from tests.serving_kit import EMBEDDER_ID, champion, make_head, store_head, vector_of
+from pipelines.model.head_file import save_head
+from tests.serving_kit import DIMENSIONS, EMBEDDER_ID, champion, make_head, store_head, vector_of
 
 
 def heads_of(home: Path, *models: ModelVersion) -> LiveHeads:
@@ -82,6 +84,16 @@ def test_a_head_made_for_another_embedder_is_refused_whatever_its_row_says(tmp_p
     made = store_head(tmp_path, "organ", "2", embedder_id="other")
     heads = heads_of(tmp_path, ModelVersion("organ", "2", made.head_location, made.head_digest, EMBEDDER_ID))
     assert live_versions(heads) == {}
+
+
+@pytest.mark.parametrize("spoilt", [np.full((DIMENSIONS, 2), np.nan, np.float32), np.ones((7, 2), np.float32)])
+def test_a_head_that_gives_no_probabilities_is_refused(tmp_path: Path, spoilt: np.ndarray) -> None:
+    heads = heads_of(tmp_path, store_head(tmp_path, "organ", "1"))
+    good = make_head("2")
+    folder = tmp_path / "models" / "organ" / "2"
+    digest = save_head(replace(good, arrays={**good.arrays, "weights": spoilt}), folder)
+    follow(heads, ModelVersion("organ", "2", str(folder), digest, EMBEDDER_ID))
+    assert (live_versions(heads), heads.counts.refusals) == ({"organ": "1"}, 1)
 
 
 def test_a_refused_head_that_is_mended_is_taken(tmp_path: Path) -> None:
