@@ -1,0 +1,205 @@
+"""Extraction from a real PostgreSQL and from SQLite files: streamed, ordered, atomic, retried."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pyarrow.parquet as pq
+import pytest
+import stamina
+
+from core.database import DatabaseUrls
+from core.errors import QueryRefused, SourceUnreachable
+from core.settings import REPOSITORY
+from pipelines.snapshots import previous_summary, read_snapshot, record_snapshot, summarise, write_snapshot
+from pipelines.source import readers
+from pipelines.source.columns import MOMENT, canonical_schema
+from pipelines.source.demo import build_demo_source
+from pipelines.source.extract import extract
+from pipelines.source.practice import EPOCH
+
+LABELS = ("block", "chapter", "encounter_phase")
+DIAGNOSES = REPOSITORY / "queries/diagnoses.sql"
+NOTES = "select n as id, 'note ' || n as phrase, timestamptz '2025-01-01Z' + n * interval '1 minute' as occurred_at, 'A' as block"
+
+
+@pytest.fixture(autouse=True)
+def no_waiting() -> Iterator[None]:
+    """Retries happen, at once."""
+    with stamina.set_testing(True, attempts=4):
+        yield
+
+
+@pytest.fixture(scope="module")
+def source(database: DatabaseUrls) -> Iterator[str]:
+    """URL of an empty database beside the others."""
+    with psycopg.connect(database.perennial, autocommit=True) as connection:
+        connection.execute("create database extraction")
+        yield database.perennial.replace("/perennial", "/extraction")
+        connection.execute("drop database extraction with (force)")
+
+
+@pytest.fixture(scope="module")
+def demo(source: str) -> str:
+    assert build_demo_source(source, scale="small", seed=7) > 18_000
+    return source
+
+
+def run(query: str, url: str, target: Path, **parameters: object) -> int:
+    return extract(query, url=url, target=target, parameters=parameters, label_columns=["block"])
+
+
+def test_the_demo_source_comes_out_whole_and_ordered(demo: str, tmp_path: Path) -> None:
+    rows = extract(DIAGNOSES.read_text(), url=demo, target=tmp_path / "rows.parquet", label_columns=LABELS)
+    table = pq.read_table(tmp_path / "rows.parquet")
+    keys = list(zip(table.column("occurred_at").to_pylist(), map(int, table.column("id").to_pylist()), strict=True))
+    assert table.schema == canonical_schema(LABELS) and len(table) == rows > 18_000
+    assert keys == sorted(keys) and len(set(keys)) == rows and keys[-1][0] < EPOCH
+    assert all(table.column(name).null_count == 0 for name in table.column_names)
+
+
+def test_the_demo_source_is_the_same_every_time(demo: str, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        extract(DIAGNOSES.read_text(), url=demo, target=tmp_path / name, label_columns=LABELS)
+        build_demo_source(demo, scale="small", seed=7)
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+
+
+@pytest.mark.parametrize("driver", ["postgresql", "postgresql+psycopg", "postgresql+asyncpg"])
+def test_any_sqlalchemy_url_of_postgresql_is_read(source: str, tmp_path: Path, driver: str) -> None:
+    query = f"{NOTES} from generate_series(1, :last) n where 'a%' like 'a%'"
+    assert run(query, source.replace("postgresql", driver, 1), tmp_path / "rows.parquet", last=3) == 3
+    assert pq.read_table(tmp_path / "rows.parquet").column("occurred_at").to_pylist()[0] == datetime(2025, 1, 1, 0, 1, tzinfo=UTC)
+
+
+def test_rows_of_any_batch_size_make_equal_row_groups(source: str, tmp_path: Path) -> None:
+    run(f"{NOTES} from generate_series(1, 150000) n", source, tmp_path / "rows.parquet")
+    file = pq.ParquetFile(tmp_path / "rows.parquet")
+    assert [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)] == [65_536, 65_536, 18_928]
+
+
+def test_memory_stays_constant(source: str, tmp_path: Path) -> None:
+    """250 MB of phrases more pass through without the process growing by a fourth of that."""
+    program = """
+import resource, sys
+from pathlib import Path
+from pipelines.source.extract import extract
+query = "select n as id, repeat(md5(n::text), 16) as phrase, now() as occurred_at, 'A' as block from generate_series(1, :last) n"
+for last in (250_000, 750_000):
+    extract(query, url=sys.argv[1], target=Path(sys.argv[2]), parameters={"last": last}, label_columns=["block"])
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+    arguments = [sys.executable, "-c", program, source, str(tmp_path / "rows.parquet")]
+    found = subprocess.run(arguments, capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    few, many = map(float, found.stdout.split())
+    assert pq.ParquetFile(tmp_path / "rows.parquet").metadata.num_rows == 750_000
+    assert many - few < 60, f"{few:.0f} MB, then {many:.0f} MB"
+
+
+@pytest.fixture
+def lossy(source: str) -> Iterator[str]:
+    """A query that ends its own connection in its first `:losses` runs."""
+    with psycopg.connect(source, autocommit=True) as connection:
+        connection.execute("create sequence run")
+        yield (
+            f"with this as materialized (select nextval('run') as run) {NOTES}, "
+            "case when run <= :losses then pg_terminate_backend(pg_backend_pid())::text end as region from this, generate_series(1, 5) n"
+        )
+        connection.execute("drop sequence run")
+
+
+def test_a_lost_connection_is_retried(source: str, lossy: str, tmp_path: Path) -> None:
+    assert run(lossy, source, tmp_path / "rows.parquet", losses=2) == 5
+
+
+def test_a_connection_lost_too_often_leaves_nothing(source: str, lossy: str, tmp_path: Path) -> None:
+    with pytest.raises(SourceUnreachable, match="terminating connection"):
+        run(lossy, source, tmp_path / "rows.parquet", losses=1000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_in_the_middle_of_the_stream_is_refused_and_leaves_what_was_there(source: str, tmp_path: Path) -> None:
+    target = tmp_path / "rows.parquet"
+    target.write_bytes(b"before")
+    failing = "select n as id, (1 / (100000 - n))::text as phrase, now() as occurred_at, 'A' as block from generate_series(1, 120000) n"
+    with pytest.raises(QueryRefused, match="division by zero"):
+        run(failing, source, target)
+    assert target.read_bytes() == b"before" and [path.name for path in tmp_path.iterdir()] == ["rows.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("select 1 as id, 'p' as phrase, now() as occurred_at", "without block"),
+        (f"{NOTES} from generate_series(1, 0) n", "at least one row"),
+        ("select nope from nothing", 'relation "nothing" does not exist'),
+        ("select 1 as id, 'p' as phrase, 5 as occurred_at, 'A' as block", "a time in occurred_at"),
+        ("select 1 as id, 'p' as phrase, null::timestamptz as occurred_at, 'A' as block", "a time in occurred_at"),
+    ],
+)
+def test_a_wrong_query_says_what_is_wrong(source: str, tmp_path: Path, query: str, said: str) -> None:
+    with pytest.raises(QueryRefused, match=said):
+        run(query, source, tmp_path / "rows.parquet")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:hush-hush@127.0.0.1:1/db", "postgresql+psycopg://me:hush-hush@127.0.0.1:1/db", "nosuch://me:hush-hush@host/db",
+        "me:hush-hush", "sqlite:////nowhere/at/all.db",
+    ],
+)  # fmt: skip
+def test_an_unreachable_source_is_named_without_its_password(url: str, tmp_path: Path) -> None:
+    with pytest.raises(SourceUnreachable) as caught:
+        run(NOTES, url, tmp_path / "rows.parquet")
+    assert "hush" not in str(caught.value) and caught.value.retryable
+
+
+@pytest.fixture
+def sqlite_file(tmp_path: Path) -> Path:
+    path = tmp_path / "source.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("create table note (n integer, text text, at text, place text, kind text)")
+        rows = [(n, f"note {n}", f"2025-01-01T{n // 3600:02d}:{n // 60 % 60:02d}:{n % 60:02d}", None if n < 70_000 else "south", n % 7)
+                for n in range(80_000)]  # fmt: skip
+        connection.executemany("insert into note values (?, ?, ?, ?, ?)", rows)
+    return path
+
+
+SQLITE_NOTES = "select n as id, text as phrase, at as occurred_at, place as region, kind as block from note where text like :like"
+
+
+def test_sqlite_with_a_column_that_begins_with_nulls(sqlite_file: Path, tmp_path: Path) -> None:
+    assert run(SQLITE_NOTES, f"sqlite:///{sqlite_file}", tmp_path / "rows.parquet", like="note %") == 80_000
+    table = pq.read_table(tmp_path / "rows.parquet")
+    assert table.schema.field("occurred_at").type == MOMENT
+    assert table.column("region").null_count == 70_000 and table.slice(79_999).to_pylist() == [
+        {"id": "79999", "phrase": "note 79999", "occurred_at": datetime(2025, 1, 1, 22, 13, 19, tzinfo=UTC), "region": "south", "block": "3"}
+    ]
+
+
+def test_other_databases_stream_through_sqlalchemy(sqlite_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"sqlite:///{sqlite_file}"
+    run(SQLITE_NOTES, url, tmp_path / "adbc", like="%1")
+    monkeypatch.setattr(readers, "_open_adbc", readers._open_sqlalchemy)
+    run(SQLITE_NOTES, url, tmp_path / "sqlalchemy", like="%1")
+    assert (tmp_path / "adbc").read_bytes() == (tmp_path / "sqlalchemy").read_bytes()
+
+
+def test_the_snapshot_before_is_found_in_the_table(demo: str, engine, tmp_path: Path) -> None:
+    how = {"dataset": "diagnoses", "query_file": DIAGNOSES, "label_columns": LABELS, "parameters": {}, "source_url": demo, "feedback": None}
+    snapshot = write_snapshot(tmp_path / "diagnoses", as_of=EPOCH, previous=None, **how)
+    assert read_snapshot(tmp_path / "diagnoses") == snapshot
+    with engine.begin() as connection:
+        record_snapshot(connection, snapshot, git_tag="perennial/block/1", summary=summarise(tmp_path / "diagnoses"))
+        later = datetime(2026, 2, 1, tzinfo=UTC)
+        assert previous_summary(connection, "diagnoses", before=later)["rows"] == snapshot.rows
+        assert previous_summary(connection, "diagnoses", before=EPOCH) is None
+        assert previous_summary(connection, "others", before=later) is None
