@@ -25,7 +25,7 @@ class Program:
     url: str | None = None
     health: str | None = None
     needs: tuple[str, ...] = ()
-    ready_seconds: float = 180.0
+    ready_seconds: float = 300.0  # MLflow took 90 s while five others had the two cores
     stop_group: bool = True
     stop_signal: str = "TERM"
 

@@ -31,7 +31,8 @@ def bring_up(settings: Settings, programs: Iterable[Program], *, report: Report)
                 supervisor.startProcess(name, False)
                 started.add(name)
             elif state["statename"] in ALIVE and is_ready(settings, program, state["pid"]):
-                report(f"{name} is ready after {time.monotonic() - began:.0f} s")
+                if name in started:
+                    report(f"{name} is ready after {time.monotonic() - began:.0f} s")
                 del waiting[name]
             else:
                 _refuse_the_dead(settings, program, state, seconds=time.monotonic() - began, started=started)
