@@ -106,7 +106,7 @@ def _learn(story: Story, loop: Loop) -> None:
     from flows.environment import apply_environment, flow_environment
     from flows.retrain import retrain
 
-    apply_environment(flow_environment(story.settings, loop.urls))
+    apply_environment(flow_environment(story.settings, loop.urls, server=True))
     with story.part("Retrain: snapshot, checks, training, verdicts, bento") as told:
         verdicts = retrain(list(loop.params.classifiers), reason="demo", now=EPOCH)
         told["outcome"] = "; ".join(f"{name} {_f1(verdict)}, {verdict.kind}" for name, verdict in verdicts.items())
