@@ -1,0 +1,128 @@
+from dataclasses import replace
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from monitoring.drift import Calibration, Pool, calibrate, deal_days, draw_window, judge, score, shortage
+from monitoring.measuring import Meter
+from monitoring.statistics import Answers
+from tests.monitoring_kit import make_meter, traffic
+
+SIZE = 600
+
+
+@cache
+def normal() -> tuple[Meter, pd.DataFrame, Pool, Calibration]:
+    rows = traffic(days=90, a_day=60, seed=1)
+    meter = make_meter(rows["cleaned"])
+    pool = meter.pool(rows)
+    return meter, rows, pool, calibrate(pool, size=SIZE, labels=meter.labels, seed=7, past_windows=60)
+
+
+def alarms_of(windows: int, *, seed: int, calibration: Calibration | None = None, **how: float) -> list[tuple[str, ...]]:
+    """Alarms of consecutive windows of fresh days."""
+    meter, _, _, usual = normal()
+    rows = traffic(days=windows * 11 + 3, a_day=60, seed=seed, **how)
+    cut = [rows.iloc[number * SIZE : (number + 1) * SIZE] for number in range(windows)]
+    return [score(meter.answers(window), calibration=calibration or usual).alarms for window in cut]
+
+
+def test_usual_traffic_is_calm() -> None:
+    alarms = alarms_of(24, seed=100)
+    assert sum(map(bool, alarms)) <= 3
+    assert not any(set(one) & set(two) for one, two in pairwise(alarms))
+
+
+@pytest.mark.parametrize(
+    ("how", "statistic"),
+    [({"moved": 0.2}, "label_shares"), ({"garbled": 0.1}, "low_confidence"), ({"garbled": 0.1}, "confidence"),
+     ({"garbled": 0.2}, "embeddings"), ({"garbled": 0.6}, "novelty_mean")],
+)  # fmt: skip
+def test_moved_traffic_alarms_in_every_window(how: dict[str, float], statistic: str) -> None:
+    assert all(statistic in alarms for alarms in alarms_of(4, seed=200, **how))
+
+
+def test_held_out_phrases_stand_for_the_new_ones_by_weight() -> None:
+    """A tenth of the phrases is new to the head; 30 % of those were held out. Weighted they look like live traffic, unweighted not."""
+    meter = normal()[0]
+    rows = traffic(days=90, a_day=60, seed=1, garbled=0.15)
+    new = rows["cleaned"].str.contains("odd")
+    kept = rows[~new | (np.random.default_rng(5).random(len(rows)) < 0.3)]
+    weighted = kept.assign(weight=np.where(kept["cleaned"].str.contains("odd"), 1 / 0.3, 1.0))
+    calm, blind = (calibrate(meter.pool(pool), size=SIZE, labels=meter.labels, seed=7, past_windows=60) for pool in (weighted, kept))
+    assert sum(map(bool, alarms_of(10, seed=300, garbled=0.15, calibration=calm))) <= 1
+    assert sum(map(bool, alarms_of(10, seed=300, garbled=0.15, calibration=blind))) >= 8
+
+
+def test_equal_pools_and_seeds_give_equal_calibrations() -> None:
+    meter, _, pool, _ = normal()
+    one, two = (calibrate(pool, size=SIZE, labels=meter.labels, seed=3, past_windows=20) for _ in range(2))
+    assert (one.mean == two.mean).all()
+    assert (one.scale == two.scale).all()
+
+
+def test_dealing_parts_the_days() -> None:
+    pool = normal()[2]
+    older, newer = deal_days(pool, random=np.random.default_rng(1))
+    assert not set(older.day) & set(newer.day)
+    assert len(older.day) + len(newer.day) == len(pool.day)
+    assert len(set(older.day)) == len(set(newer.day)) == 45
+
+
+def test_a_past_window_is_of_whole_days_and_of_the_size_asked_for() -> None:
+    pool = numbered(days=20, a_day=10)
+    window = draw_window(pool, size=35, random=np.random.default_rng(1))
+    drawn = pd.Series(window.label // 10).value_counts()
+    assert len(window) == len(set(window.label)) == 35
+    assert sorted(drawn) == [5, 10, 10, 10]
+
+
+def test_a_day_larger_than_the_window_gives_a_stretch_of_it() -> None:
+    pool = numbered(days=4, a_day=100)
+    starts = {int(draw_window(pool, size=10, random=np.random.default_rng(seed)).label[0] % 100) for seed in range(20)}
+    assert len(starts) > 5
+
+
+def test_heavy_rows_take_their_share_and_no_row_comes_twice_while_others_are_left() -> None:
+    pool = numbered(days=20, a_day=10)
+    heavy = Pool(pool.answers, pool.day, np.where(np.arange(200) % 10 == 0, 5.0, 1.0))
+    window = draw_window(heavy, size=56, random=np.random.default_rng(2))
+    assert len(window) == 56
+    assert int(np.sum(window.label % 10 == 0)) == round(56 * 100 / 280)
+    assert len(set(window.label)) == 56
+
+
+def test_a_head_that_was_never_unsure_is_not_alarmed_by_one_unsure_answer() -> None:
+    meter, _, pool, _ = normal()
+    sure = Pool(replace(pool.answers, confidence=np.full(len(pool.day), 0.99)), pool.day, pool.weight)
+    calibration = calibrate(sure, size=SIZE, labels=meter.labels, seed=1, past_windows=60)
+    window = draw_window(sure, size=SIZE, random=np.random.default_rng(9))
+    window.confidence[:1] = 0.4
+    assert "low_confidence" not in score(window, calibration=calibration).alarms
+    window.confidence[:30] = 0.4
+    assert "low_confidence" in score(window, calibration=calibration).alarms
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "kind"),
+    [((), (), "steady"), ((), ("confidence",), "steady"), (("confidence",), (), "warning"), (("confidence",), ("embeddings",), "warning"),
+     (("confidence", "embeddings"), ("embeddings",), "drift")],
+)  # fmt: skip
+def test_drift_is_the_same_alarm_twice_running(now: tuple[str, ...], before: tuple[str, ...], kind: str) -> None:
+    assert judge(now, before=before).kind == kind
+
+
+def test_too_little_to_compare_with_is_told() -> None:
+    assert "59 rows" in (shortage(numbered(days=1, a_day=59), size=10) or "")
+    assert "7 days" in (shortage(numbered(days=7, a_day=10), size=10) or "")
+    assert shortage(numbered(days=8, a_day=10), size=10) is None
+
+
+def numbered(*, days: int, a_day: int) -> Pool:
+    """Rows whose label is their number."""
+    rows = days * a_day
+    answers = Answers(np.arange(rows), np.full(rows, 0.9), np.full(rows, 0.1), np.ones((rows, 256), np.float32))
+    return Pool(answers, np.repeat(np.arange(days), a_day), np.ones(rows))

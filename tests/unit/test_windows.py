@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.params import DriftParams
+from monitoring.windows import Window, cut_windows, effective_window
+
+tenures = st.lists(st.integers(0, 40), max_size=6)
+
+
+@given(tenures, st.integers(1, 15))
+def test_windows_lie_within_one_tenure_in_order_and_none_is_missing(rows: list[int], size: int) -> None:
+    windows = cut_windows(rows, reported=[], size=size)
+    ends = [sum(rows[: place + 1]) for place in range(len(rows))]
+    homes = [next(place for place, end in enumerate(ends) if window.first < end) for window in windows]
+    assert all(window.first + window.rows <= ends[home] for window, home in zip(windows, homes, strict=True))
+    assert [homes.count(place) for place in range(len(rows))] == [one // size for one in rows]
+    assert [window.number for window in windows] == list(range(1, len(windows) + 1))
+
+
+@given(tenures, st.integers(1, 15), st.integers(0, 30))
+def test_more_rows_never_change_earlier_windows(rows: list[int], size: int, more: int) -> None:
+    before = cut_windows([*rows, 7], reported=[], size=size)
+    assert cut_windows([*rows, 7 + more], reported=[window.rows for window in before], size=size)[: len(before)] == before
+
+
+def test_another_size_counts_from_the_last_reported_window_on() -> None:
+    windows = cut_windows([250, 90], reported=[100], size=60)
+    assert windows == [Window(1, 0, 100), Window(2, 100, 60), Window(3, 160, 60), Window(4, 250, 60)]
+
+
+@pytest.mark.parametrize(("weights", "wanted"), [([1.0] * 1200, 200), ([3.0] * 1200, 600), ([1.0] * 60_000, 2000), ([1.0] * 90, 100)])
+def test_a_window_is_a_sixth_of_the_pool_at_most(tmp_path: Path, weights: list[float], wanted: int) -> None:
+    pd.DataFrame({"weight": weights}).to_parquet(tmp_path / "reference.parquet")
+    assert effective_window(tmp_path / "reference.parquet", DriftParams()) == wanted
+
+
+def test_without_reference_rows_the_least_window_is_used(tmp_path: Path) -> None:
+    assert effective_window(tmp_path / "none.parquet", DriftParams()) == 100
