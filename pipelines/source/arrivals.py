@@ -71,9 +71,7 @@ def _draw_terms(practice: Practice, block: np.ndarray, rng: np.random.Generator)
     return practice.terms[np.searchsorted(practice.ladder, block + rng.random(len(block)), side="right")]
 
 
-def _drifted_terms(
-    practice: Practice, drift: Drift, term: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def _drifted_terms(practice: Practice, drift: Drift, term: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Replace a share of the terms; beside them the number of the local name that is written instead, or -1."""
     kind = np.searchsorted(np.cumsum(DRIFT_SHARES), rng.random(len(term)), side="right")
     rare_block = np.searchsorted(np.cumsum(drift.rare_mix)[:-1], rng.random(len(term)), side="right")

@@ -8,8 +8,8 @@ from datetime import timedelta
 import numpy as np
 import psycopg
 
-from core.logs import redact
 from core.errors import SourceUnreachable
+from core.logs import redact
 from pipelines.source.arrivals import Day, draw_day
 from pipelines.source.icd import PHASES, Catalogue
 from pipelines.source.practice import CLERKS, DAYS, EPOCH, REGIONS, Practice, Scale, load_practice

@@ -16,7 +16,10 @@ SHARES = (0.14, 0.06, 0.12)
 RARE_BLOCKS, NEW_CONCEPTS, LOCAL_NAMES, MOVED_CATEGORIES = 24, 60, 40, 4
 _SHARE_OF_RARE = (1.5e-4, 9e-4)
 _DRIFT_SEED = 20260102
-_SMALL_WORDS = frozenset("a an and as at by for from in nec nos not of on or other the to unspecified with without".split())
+_SMALL_WORDS = frozenset((
+    "a", "an", "and", "as", "at", "by", "for", "from", "in", "nec", "nos", "not", "of", "on", "or", "other", "the", "to", "unspecified",
+    "with", "without",
+))  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,9 +26,8 @@ def bind(query: str, *, parameters: Mapping[str, Any], dialect: Dialect) -> str:
     clause = sa.text(query.strip().rstrip(";"))
     wanted, given = set(clause._bindparams), set(parameters)
     if wanted != given:
-        raise QueryRefused(
-            f"the parameters {_listed(wanted)}", came=_listed(given), do="correct source.parameters, or the query (write \\: for a plain colon)"
-        )
+        mend = "correct source.parameters, or the query (write \\: for a plain colon)"
+        raise QueryRefused(f"the parameters {_listed(wanted)}", came=_listed(given), do=mend)
     try:
         return str(clause.bindparams(**parameters).compile(dialect=_literal(dialect), compile_kwargs={"literal_binds": True}))
     except (ArgumentError, CompileError) as error:
@@ -58,7 +57,7 @@ def _selected(name: str, quoted: str, dialect: str) -> str:
 
 def _literal(dialect: Dialect) -> Dialect:
     """The dialect with `%` and backslashes left alone: the text is run as it is, not formatted by a driver."""
-    plain = type(dialect)(paramstyle="named")
+    plain = type(dialect)(paramstyle="named")  # type: ignore[call-arg]
     if dialect.name == "postgresql":
         plain._backslash_escapes = False  # type: ignore[attr-defined]
     return plain

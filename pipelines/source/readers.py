@@ -18,7 +18,10 @@ from core.logs import redact
 
 PARTITION_ROWS = 20_000
 _SQLITE_BATCH_ROWS = "16384"
-_LOST = re.compile(r"\b(?:FATAL|PANIC):|closed the connection|connection (?:to server|not open|reset)|could not (?:receive|send)|SSL (?:SYSCALL|error)", re.IGNORECASE)
+_LOST = re.compile(
+    r"\b(?:FATAL|PANIC):|closed the connection|connection (?:to server|not open|reset)|could not (?:receive|send)|SSL (?:SYSCALL|error)",
+    re.IGNORECASE,
+)
 _LOST_STATES = ("08", "57P", "53300")
 
 

@@ -22,7 +22,7 @@ class ColumnValuesFrequent(ColumnMapMetricProvider):
     condition_value_keys = ("min_rows",)
 
     @column_condition_partial(engine=PandasExecutionEngine)
-    def _pandas(cls, column: pd.Series, min_rows: int, **_: Any) -> pd.Series:  # noqa: N805  Great Expectations passes the class
+    def _pandas(cls, column: pd.Series, min_rows: int, **_: Any) -> pd.Series:
         return column.map(column.value_counts()) >= min_rows
 
 
@@ -43,7 +43,7 @@ class ColumnPairValuesAgree(ColumnPairMapMetricProvider):
     condition_value_keys = ()
 
     @column_pair_condition_partial(engine=PandasExecutionEngine)
-    def _pandas(cls, column_A: pd.Series, column_B: pd.Series, **_: Any) -> pd.Series:  # noqa: N803, N805  their names
+    def _pandas(cls, column_A: pd.Series, column_B: pd.Series, **_: Any) -> pd.Series:
         pairs = pd.DataFrame({"a": column_A, "b": column_B})
         counts = pairs.groupby(["a", "b"], sort=True).size().reset_index(name="rows")
         best = counts.sort_values("rows", ascending=False, kind="stable").drop_duplicates("a").set_index("a")["b"]

@@ -27,6 +27,7 @@ Rows = list[dict[str, Any]]
 
 def sound() -> Rows:
     """200 source rows and two feedback rows that know one label only."""
+
     def row(n: int) -> dict[str, Any]:
         return {"id": str(n), "phrase": f"phrase {n}", "occurred_at": AS_OF - timedelta(hours=n + 1), "region": None,
                 "block": f"B{n % 4}", "chapter": f"C{n % 2}", "origin": "source"}  # fmt: skip

@@ -47,7 +47,7 @@ def test_a_critical_failure_names_the_check_and_its_counts(tmp_path: Path) -> No
 
 
 def test_without_a_result_training_does_not_start(tmp_path: Path) -> None:
-    with pytest.raises(DataCheckFailed, match="result.json"):
+    with pytest.raises(DataCheckFailed, match=r"result\.json"):
         require_checked(tmp_path)
 
 
