@@ -17,7 +17,7 @@ from flows.commands.output import INTERRUPTED, Json, exit_code, new_output
 class Perennial(TyperGroup):
     """Turns errors into exit codes: 1 failed, 2 misuse, 3 a verdict said no, 130 interrupted."""
 
-    def main(self, args: Sequence[str] | None = None, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, standalone_mode: bool = True, **extra: Any) -> Any:  # type: ignore[override]
         code = self._run(args, **extra)
         if standalone_mode:
             sys.exit(code)

@@ -34,24 +34,22 @@ def render_page(classifier: str, verdict: Verdict, reports: Sequence[Mapping[str
 
 
 def _table(reports: Sequence[Mapping[str, Any]]) -> str:
-    names = list(reports[0]["statistics"])
-    head = ["window", "from", "to", "rows", "verdict", *names, "alarms"]
+    names = list(dict.fromkeys(name for row in reports for name in row["statistics"]))
+    head = ["window", "from", "to", "rows", "verdict", *(f"z of {name}" for name in names), "alarms"]
     lines = [" | ".join(head), " | ".join("---" for _ in head)]
     for row in reports:
-        cells = [row["window_number"], f"{row['window_start']:%Y-%m-%d %H:%M}", f"{row['window_end']:%Y-%m-%d %H:%M}", row["rows"]]
-        cells += [row["verdict"], *(_number(row["statistics"].get(name)) for name in names), ", ".join(row["alarms"]) or "none"]
+        scores = [_number(row["statistics"].get(name, {}).get("z")) for name in names]
+        span = [f"{row[end]:%Y-%m-%d %H:%M}" for end in ("window_start", "window_end")]
+        cells = [row["window_number"], *span, row["rows"], row["verdict"], *scores, ", ".join(row["alarms"]) or "none"]
         lines.append(" | ".join(str(cell) for cell in cells))
     return "\n".join(f"| {line} |" for line in lines)
 
 
-def _number(value: Any) -> str:
-    """`z` of a statistic, or the statistic itself."""
-    if isinstance(value, Mapping):
-        value = value.get("z", value.get("value"))
-    return f"{value:.2f}" if isinstance(value, int | float) else str(value)
+def _number(z: float | None) -> str:
+    return "" if z is None else f"{z:.2f}"
 
 
 def _plot(report: Path) -> str:
     """The plot beside the report, inline: the UI reads no files."""
-    plots = [report.with_suffix(".png")] if report.with_suffix(".png").is_file() else sorted(report.parent.glob(f"{report.stem}*.png"))
-    return "\n\n".join(f"![{plot.stem}](data:image/png;base64,{base64.b64encode(plot.read_bytes()).decode()})" for plot in plots[:1])
+    plot = report.with_suffix(".png")
+    return f"![{plot.stem}](data:image/png;base64,{base64.b64encode(plot.read_bytes()).decode()})" if plot.is_file() else ""

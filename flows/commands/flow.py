@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -15,7 +15,7 @@ Reason = Annotated[str, typer.Option(help="Recorded with the verdict and in MLfl
 AsOf = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="UTC; now by default.")]
 Act = Annotated[bool, typer.Option("--act", help="Retrain at once what drifts, instead of sending the event.")]
 Demo = Annotated[bool, typer.Option("--demo", help="Of the demo source, built anew: what data.dvc describes.")]
-Scale = Annotated[str, typer.Option(help="`default` (over 200,000 rows) or `small` (20,000).")]
+Scale = Annotated[Literal["default", "small"], typer.Option(help="`default` (over 200,000 rows) or `small` (20,000).")]
 
 
 def register(app: typer.Typer) -> None:
@@ -30,8 +30,6 @@ def demo(scale: Scale = "default", json: Json = False) -> None:
     from core.settings import load_settings
     from flows.demo import run_demo
 
-    if scale not in ("default", "small"):
-        raise typer.BadParameter(f"{scale!r} is not one of default, small", param_hint="--scale")
     out = output()
     summary = run_demo(load_settings(), scale=scale, say=out.say if out.json else typer.echo)
     if out.json:

@@ -27,6 +27,22 @@ from core.contracts import Verdict
 from flows.events import emit_drift
 emit_drift("block", Verdict("drift", ("labels moved twice",), {"z": {"labels": 4.5}}), now=datetime(2026, 3, 1, tzinfo=UTC))
 """
+WATCH = """
+from datetime import UTC, datetime
+import flows.watch as room
+from core.contracts import Deployment, ModelVersion, Verdict
+from core.database import connect
+from core.deployments import append_deployment
+from core.settings import load_settings
+settings = load_settings()
+model = ModelVersion("chapter", "1", "nowhere", "sha256:0", "use")
+with connect(settings.database_url.get_secret_value()).begin() as connection:
+    append_deployment(connection, Deployment(model, "champion", 1.0, datetime.now(UTC), "test"))
+room.load_embedder = lambda location: None
+room.watch_classifier = lambda engine, **_: Verdict("drift", ("labels moved twice",), {"z": 5.5})
+verdicts = room.run_watch(settings, ["chapter", "block"], now=datetime(2026, 4, 1, tzinfo=UTC))
+print(verdicts["chapter"].kind, verdicts["block"].kind)
+"""
 T = TypeVar("T")
 
 
@@ -88,6 +104,10 @@ def flow_runs(place: Settings) -> list[dict[str, Any]]:
     return httpx.post(f"{place.prefect_url}/api/flow_runs/filter", json={}, trust_env=False).json()
 
 
+def called_for(run: dict[str, Any], classifier: str) -> bool:
+    return run["parameters"].get("classifiers") == [classifier] and run["parameters"].get("reason") == "drift"
+
+
 @pytest.mark.usefixtures("runner")
 def test_every_classifier_has_a_deployment_of_both_flows(environment: dict[str, str]) -> None:
     listed = prefect(environment, "deployment", "ls")
@@ -107,12 +127,19 @@ def test_every_classifier_has_an_automation_for_its_drift(environment: dict[str,
 def test_drift_of_one_classifier_runs_its_retraining_and_no_other(place: Settings, environment: dict[str, str]) -> None:
     subprocess.run([sys.executable, "-c", EMIT], env=environment, cwd=ROOT, check=True, timeout=60)
     done = wait_for(lambda: [run for run in flow_runs(place) if run["state_type"] == "COMPLETED"], seconds=120, what="a completed run")
-    assert len(flow_runs(place)) == 1
+    assert [called_for(run, "block") for run in flow_runs(place)] == [True]
     parameters = done[0]["parameters"]
-    assert parameters["classifiers"] == ["block"]
-    assert parameters["reason"] == "drift"
     assert parameters["evidence"] == {"reasons": ["labels moved twice"], "z": {"labels": 4.5}}
     assert parameters["now"] == "2026-03-01T00:00:00+00:00"
+
+
+@pytest.mark.usefixtures("runner")
+def test_a_watch_that_finds_drift_shows_it_and_calls_the_retraining(place: Settings, environment: dict[str, str]) -> None:
+    done = subprocess.run([sys.executable, "-c", WATCH], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=180)
+    assert done.stdout.split()[-2:] == ["drift", "insufficient"], done.stderr
+    wait_for(lambda: [run for run in flow_runs(place) if called_for(run, "chapter")], seconds=60, what="its retraining")
+    artifacts = httpx.post(f"{place.prefect_url}/api/artifacts/filter", json={}, trust_env=False).json()
+    assert [artifact["key"] for artifact in artifacts] == ["drift-chapter"]
 
 
 @pytest.mark.usefixtures("runner")
