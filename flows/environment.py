@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from pydantic import SecretStr
 
@@ -56,9 +57,16 @@ def apply_environment(environment: Mapping[str, str]) -> None:
 
 @contextmanager
 def open_flow_database(settings: Settings) -> Iterator[DatabaseUrls]:
-    """`open_database`, with the environment of the flows applied: what a command does before it imports one."""
-    with open_database(settings) as urls:
-        apply_environment(flow_environment(settings, urls))
+    """`open_database`, with the environment of the flows applied: what a command does before it imports one.
+
+    An ephemeral Prefect server stops at the end of the process, and writes until then; so its database is closed after it.
+    """
+    served = prefect_answers(settings)
+    with ExitStack() as stack:
+        urls = stack.enter_context(open_database(settings))
+        if not served:
+            atexit.register(stack.pop_all().close)  # registered before the server's own, so it runs after it
+        apply_environment(flow_environment(settings, urls, server=served))
         yield urls
 
 

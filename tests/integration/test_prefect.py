@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from core.database import DatabaseUrls
+from core.embedded import postmaster
 from core.params import load_params
 from core.settings import Settings
 from flows.environment import child_settings, flow_environment
@@ -42,6 +43,13 @@ room.load_embedder = lambda location: None
 room.watch_classifier = lambda engine, **_: Verdict("drift", ("labels moved twice",), {"z": 5.5})
 verdicts = room.run_watch(settings, ["chapter", "block"], now=datetime(2026, 4, 1, tzinfo=UTC))
 print(verdicts["chapter"].kind, verdicts["block"].kind)
+"""
+ALONE = """
+from core.settings import load_settings
+from flows.environment import open_flow_database
+with open_flow_database(load_settings()):
+    from tests.trivial_flows import retrain
+    print(retrain(["block"]))
 """
 T = TypeVar("T")
 
@@ -147,3 +155,13 @@ def test_a_paused_schedule_plans_no_run(place: Settings) -> None:
     deployments = httpx.post(f"{place.prefect_url}/api/deployments/filter", json={}, trust_env=False).json()
     assert {schedule["active"] for deployment in deployments for schedule in deployment["schedules"]} == {False}
     assert not [run for run in flow_runs(place) if run["state_type"] == "SCHEDULED"]
+
+
+def test_without_a_server_a_flow_runs_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PERENNIAL_", "PREFECT_"))}
+    place = {"PERENNIAL_HOME": str(tmp_path / "home"), "PERENNIAL_PREFECT_PORT": str(free_ports(1)[0]), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", ALONE], env=kept | place, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "['block'] manual None None"
+    assert "Traceback" not in done.stderr
+    assert postmaster(tmp_path / "home" / "postgres") is None
