@@ -13,8 +13,8 @@ PHRASES_SHOWN = 10
 
 def moved_labels(window: pd.DataFrame, normal: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the labels whose share of the rows moved most: {label, before, now}, largest move first."""
-    before = normal.groupby("label")["weight"].sum() / max(normal["weight"].sum(), 1e-9)
-    shares = pd.DataFrame({"before": before, "now": window["label"].value_counts(normalize=True)}).fillna(0.0).astype(float)
+    rows = normal["weight"].astype(float).groupby(normal["label"]).sum()
+    shares = pd.DataFrame({"before": rows / max(rows.sum(), 1e-9), "now": window["label"].value_counts(normalize=True)}).fillna(0.0)
     largest = (shares["now"] - shares["before"]).abs().sort_values(ascending=False, kind="stable").index[:LABELS_SHOWN]
     told = shares.loc[largest].round(4).rename_axis("label").reset_index()
     return [{"label": str(row["label"]), "before": row["before"], "now": row["now"]} for row in told.to_dict("records")]

@@ -60,7 +60,8 @@ class Meter:
         return Pool(self.answers(rows), day, rows["weight"].to_numpy(dtype=float))
 
     def novelty(self, rows: pd.DataFrame) -> np.ndarray:
-        return self._novelty[self._places(rows["cleaned"])]
+        place = self._places(rows["cleaned"])
+        return self._novelty[place]
 
     def _places(self, cleaned: pd.Series) -> np.ndarray:
         new = sorted(set(cleaned) - self._place.keys())

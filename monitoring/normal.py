@@ -25,12 +25,14 @@ class Normal:
     def __init__(self, reference: pd.DataFrame, meter: Meter, *, seed: int) -> None:
         self._reference, self._meter, self._seed = reference, meter, seed
         self._calm: list[pd.DataFrame] = []
+        self._calibrations: dict[int, Calibration] = {}
 
     def join(self, window: pd.DataFrame) -> None:
         self._calm.append(window)
         if len(self._calm) >= JOIN_FROM:
             vars(self).pop("rows", None)
             vars(self).pop("pool", None)
+            self._calibrations.clear()
 
     @cached_property
     def rows(self) -> pd.DataFrame:
@@ -45,4 +47,6 @@ class Normal:
         return self._meter.pool(self.rows)
 
     def calibration(self, size: int) -> Calibration:
-        return calibrate(self.pool, size=size, labels=self._meter.labels, seed=self._seed)
+        if size not in self._calibrations:
+            self._calibrations[size] = calibrate(self.pool, size=size, labels=self._meter.labels, seed=self._seed)
+        return self._calibrations[size]

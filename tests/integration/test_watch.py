@@ -1,0 +1,182 @@
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from core.contracts import Verdict
+from core.params import ClassifierParams
+from core.tables import decision, drift_report
+from monitoring.watching import watch_classifier
+from monitoring.windows import read_windows
+from tests.monitoring_kit import START, embed_words, log, promote, store_model, traffic
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+WINDOW = 500
+LIVE = START + timedelta(days=60)
+BLOCK = ClassifierParams.model_validate({"source": {"query": "queries/topics.sql", "label": "topic"}, "drift": {"window_rows": WINDOW}})
+
+
+@dataclass
+class Place:
+    engine: Engine
+    models: Path
+    reports: Path
+
+    def deploy(self, version: str, reference: pd.DataFrame | None) -> None:
+        model = store_model(self.models, classifier="topic", version=version, reference=reference)
+        with self.engine.begin() as connection:
+            promote(connection, model)
+
+    def answer(self, rows: pd.DataFrame, *, version: str = "1", prefix: str = "r") -> None:
+        with self.engine.begin() as connection:
+            log(connection, rows, classifier="topic", version=version, prefix=prefix)
+
+    def watch(self) -> Verdict:
+        return watch_classifier(
+            self.engine, classifier="topic", block=BLOCK, models=self.models, reports=self.reports, embed=embed_words, now=NOW, seed=7
+        )
+
+    def stored(self, table: sa.Table) -> list[dict[str, object]]:
+        with self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(sa.select(table).order_by(table.c.id)).mappings()]
+
+
+@pytest.fixture
+def place(engine: Engine, tmp_path: Path) -> Place:
+    """Version 1 of `topic` is champion, with sixty days of reference rows."""
+    place = Place(engine, tmp_path / "models", tmp_path / "reports")
+    place.deploy("1", traffic(days=60, a_day=60, seed=1))
+    return place
+
+
+@pytest.fixture
+def no_evidently(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of what is judged, not of what is shown: a report costs seconds."""
+    monkeypatch.setattr("monitoring.watching.write_report", lambda *_, file, **__: file.parent.mkdir(parents=True, exist_ok=True))
+
+
+def live(windows: float, *, seed: int = 11, start: datetime = LIVE, **how: float) -> pd.DataFrame:
+    rows = traffic(days=int(windows * WINDOW / 60 * 1.2) + 3, a_day=60, seed=seed, start=start, **how)
+    return rows.head(int(windows * WINDOW))
+
+
+def test_usual_traffic_is_steady_and_told_once(place: Place) -> None:
+    place.answer(live(2.5))
+    verdict = place.watch()
+    assert verdict.kind == "steady"
+    reports = place.stored(drift_report)
+    assert [(row["window_number"], row["rows"], row["verdict"], row["alarms"]) for row in reports] == [
+        (1, WINDOW, "steady", []), (2, WINDOW, "steady", []),
+    ]  # fmt: skip
+    assert set(reports[0]["statistics"]) == {"label_shares", "embeddings", "confidence", "low_confidence", "novelty_mean", "novelty_p90"}
+    [told] = place.stored(decision)
+    assert (told["subject"], told["kind"], told["decided_at"]) == ("drift", "steady", NOW)
+    assert json.loads(json.dumps(told["evidence"])) == json.loads(json.dumps(verdict.evidence))
+    assert place.watch().kind == "insufficient"
+    assert (place.stored(drift_report), len(place.stored(decision))) == (reports, 1)
+
+
+def test_moved_traffic_is_a_warning_and_then_drift(place: Place) -> None:
+    usual = live(1)
+    place.answer(usual, prefix="a")
+    moved = live(2, seed=12, start=usual["occurred_at"].iloc[-1] + timedelta(seconds=1), moved=0.4, garbled=0.2)
+    place.answer(moved.head(WINDOW), prefix="b")
+    first = place.watch()
+    assert [window["verdict"] for window in first.evidence["windows"]] == ["steady", "warning"]
+    assert first.kind == "warning"
+    place.answer(moved.tail(WINDOW), prefix="c")
+    second = place.watch()
+    assert second.kind == "drift"
+    assert {"label_shares", "low_confidence"} <= set(second.evidence["alarms"])
+    rises = {row["label"]: row["now"] - row["before"] for row in second.evidence["moved_labels"]}
+    assert rises["label00"] < 0
+    assert any("odd" in row["phrase"] for row in second.evidence["novel_phrases"])
+    assert [row["verdict"] for row in place.stored(drift_report)] == ["steady", "warning", "drift"]
+    for kind in ("html", "json", "plot"):
+        assert Path(second.evidence["report"][kind]).stat().st_size > 1000
+
+
+@pytest.mark.usefixtures("no_evidently")
+def test_windows_never_cross_champions(place: Place) -> None:
+    """Version 1 answers one and a half windows, version 2 half of one, then version 1 again."""
+    rows = live(4)
+    place.answer(rows.iloc[:750], prefix="a")
+    place.answer(rows.iloc[750:1000], version="2", prefix="b")
+    place.answer(rows.iloc[1000:1600], prefix="c")
+    with place.engine.connect() as connection:
+        windows = read_windows(connection, classifier="topic", version="1", reported=[], size=WINDOW)
+    assert [(window.first, window.rows) for window in windows] == [(0, 500), (750, 500)]
+    place.watch()
+    spans = [(row["window_start"], row["window_end"]) for row in place.stored(drift_report)]
+    assert spans == [(at(rows, 0), at(rows, 499)), (at(rows, 1000), at(rows, 1499))]
+
+
+def test_workers_that_change_over_moments_apart_are_one_change(place: Place) -> None:
+    rows = live(2).assign(version="1")
+    place.answer(rows.iloc[:100], version="0", prefix="z")
+    mixed = rows.iloc[100:160]
+    place.answer(mixed.iloc[::2], version="0", prefix="y")
+    place.answer(pd.concat([mixed.iloc[1::2], rows.iloc[160:700]]), prefix="a")
+    with place.engine.connect() as connection:
+        windows = read_windows(connection, classifier="topic", version="1", reported=[], size=WINDOW)
+    assert [(window.first, window.rows) for window in windows] == [(0, 500)]
+
+
+def test_only_the_champions_answers_count(place: Place) -> None:
+    rows = live(1)
+    with place.engine.begin() as connection:
+        log(connection, rows, classifier="topic", version="1", role="shadow")
+        log(connection, rows, classifier="elsewhere", version="1", prefix="e")
+    assert place.watch().kind == "insufficient"
+    assert place.stored(drift_report) == []
+
+
+def test_without_a_champion_there_is_nothing_to_judge(engine: Engine, tmp_path: Path) -> None:
+    assert Place(engine, tmp_path, tmp_path).watch().kind == "insufficient"
+
+
+@pytest.mark.usefixtures("no_evidently")
+def test_without_reference_rows_the_first_windows_are_taken_on_trust(engine: Engine, tmp_path: Path) -> None:
+    """Windows of 100 then; after six of them the log is the pool."""
+    place = Place(engine, tmp_path / "models", tmp_path / "reports")
+    place.deploy("1", None)
+    rows = live(2, garbled=0.0)
+    place.answer(rows.iloc[:600], prefix="a")
+    assert place.watch().kind == "insufficient"
+    assert [row["verdict"] for row in place.stored(drift_report)] == ["insufficient"] * 6
+    place.answer(rows.iloc[600:700].assign(confidence=0.2, cleaned="odd odder oddest"), prefix="b")
+    assert place.watch().kind == "warning"
+
+
+@pytest.mark.usefixtures("no_evidently")
+def test_an_alarmed_window_never_becomes_normal(place: Place) -> None:
+    """Eight alarmed windows: the ninth is held against the reference rows alone."""
+    place.answer(live(8, moved=0.5))
+    assert place.watch().kind == "drift"
+    moved = live(9, moved=0.5).tail(WINDOW)
+    place.answer(moved.assign(occurred_at=moved["occurred_at"] + timedelta(days=300)), prefix="b")
+    verdict = place.watch()
+    assert verdict.kind == "drift"
+    assert verdict.evidence["normal_rows"] == len(pd.read_parquet(place.models / "topic/1/reference.parquet"))
+
+
+@pytest.mark.usefixtures("no_evidently")
+def test_steady_windows_become_normal(place: Place) -> None:
+    place.answer(live(7))
+    place.watch()
+    [told] = place.stored(decision)
+    calm = sum(row["verdict"] == "steady" for row in place.stored(drift_report))
+    place.answer(live(1, seed=31, start=LIVE + timedelta(days=300)), prefix="b")
+    reference = len(pd.read_parquet(place.models / "topic/1/reference.parquet"))
+    assert calm >= 6
+    assert place.watch().evidence["normal_rows"] == reference + calm * WINDOW
+    assert told["evidence"]["windows"][0]["number"] == 1
+
+
+def at(rows: pd.DataFrame, number: int) -> datetime:
+    return rows["occurred_at"].iloc[number].to_pydatetime()
