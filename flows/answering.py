@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import urllib.parse
-import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +10,7 @@ from core.contracts import Deployment, ModelVersion
 from core.embedded import postmaster
 from core.errors import UnknownVersion
 from core.settings import Settings
-from flows.health import answers
+from flows.local_http import ask
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -40,15 +38,10 @@ def champions_of(settings: Settings) -> dict[str, Deployment]:
 
 def _alias_is_wrong(settings: Settings, classifier: str, version: str) -> bool:
     """Ask the MLflow server, which costs milliseconds; without one the next promotion repairs."""
-    if not answers(f"{settings.mlflow_url}/health"):
-        return False
     query = urllib.parse.urlencode({"name": classifier})
-    try:
-        with urllib.request.urlopen(f"{settings.mlflow_url}/api/2.0/mlflow/registered-models/get?{query}", timeout=5) as answer:
-            aliases = json.load(answer)["registered_model"].get("aliases", [])
-    except (OSError, KeyError):
-        return False
-    return {row["alias"]: str(row["version"]) for row in aliases}.get("champion") != version
+    told = ask(f"{settings.mlflow_url}/api/2.0/mlflow/registered-models/get?{query}") or {}
+    aliases = {row["alias"]: str(row["version"]) for row in told.get("registered_model", {}).get("aliases", [])}
+    return bool(aliases) and aliases.get("champion") != version
 
 
 def _repair(settings: Settings, urls: DatabaseUrls, engine: Engine, classifier: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
@@ -12,6 +11,7 @@ from pydantic import SecretStr
 
 from core.database import DatabaseUrls, open_database, with_driver
 from core.settings import Settings
+from flows.local_http import answers
 
 TELEMETRY_OFF = {
     "DO_NOT_TRACK": "true",
@@ -37,8 +37,9 @@ def flow_environment(settings: Settings, urls: DatabaseUrls, *, server: bool | N
     `server` says whether the Prefect server of `perennial up` runs the flows; None asks it. Without one, Prefect
     starts an ephemeral server on the same database for as long as the flow runs.
     """
-    answers = prefect_answers(settings) if server is None else server
-    return telemetry_off() | _prefect(settings, urls) | _prefect_server(settings, answers=answers) | _mlflow(urls) | _bentoml(settings)
+    served = prefect_answers(settings) if server is None else server
+    own = {"BENTOML_HOME": str(settings.home / "bentoml"), **_past_proxies(settings)}
+    return telemetry_off() | _prefect(settings, urls) | _prefect_server(settings, served=served) | _mlflow(urls) | own
 
 
 def child_settings(settings: Settings, urls: DatabaseUrls) -> dict[str, str]:
@@ -72,11 +73,7 @@ def open_flow_database(settings: Settings) -> Iterator[DatabaseUrls]:
 
 def prefect_answers(settings: Settings) -> bool:
     """True when a Prefect server answers at the port of the settings."""
-    try:
-        with urllib.request.urlopen(f"{settings.prefect_url}/api/health", timeout=2) as answer:
-            return answer.status == 200
-    except OSError:
-        return False
+    return answers(f"{settings.prefect_url}/api/health")
 
 
 def mlflow_uri(urls: DatabaseUrls) -> str:
@@ -97,8 +94,8 @@ def _prefect(settings: Settings, urls: DatabaseUrls) -> dict[str, str]:
     }
 
 
-def _prefect_server(settings: Settings, *, answers: bool) -> dict[str, str]:
-    if answers:
+def _prefect_server(settings: Settings, *, served: bool) -> dict[str, str]:
+    if served:
         return {"PREFECT_API_URL": f"{settings.prefect_url}/api"}
     return {"PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true"}
 
@@ -114,8 +111,11 @@ def _mlflow(urls: DatabaseUrls) -> dict[str, str]:
     }
 
 
-def _bentoml(settings: Settings) -> dict[str, str]:
-    return {"BENTOML_HOME": str(settings.home / "bentoml")}
+def _past_proxies(settings: Settings) -> dict[str, str]:
+    """Our own servers are reached directly, whatever proxy the shell names."""
+    told = os.environ.get("NO_PROXY", os.environ.get("no_proxy", ""))
+    direct = ",".join(dict.fromkeys([*filter(None, told.split(",")), settings.host, "127.0.0.1", "localhost"]))
+    return {"NO_PROXY": direct, "no_proxy": direct}
 
 
 def _plain(value: object) -> str:

@@ -18,7 +18,8 @@ from core.embedded import postmaster
 from core.params import load_params
 from core.settings import Settings
 from flows.environment import child_settings, flow_environment
-from flows.health import answers, runner_polls
+from flows.health import runner_polls
+from flows.local_http import answers
 from tests.integration.places import free_ports
 
 ROOT = Path(__file__).parents[2]

@@ -58,3 +58,8 @@ def test_applying_forgets_a_prefect_server_of_the_shell(settings: Settings, monk
     monkeypatch.setattr(os, "environ", {"PREFECT_API_URL": "https://elsewhere/api"})
     apply_environment(flow_environment(settings, URLS, server=False))
     assert "PREFECT_API_URL" not in os.environ
+
+
+def test_our_servers_are_reached_past_a_proxy(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "intranet")
+    assert flow_environment(settings, URLS, server=True)["NO_PROXY"] == "intranet,127.0.0.1,localhost"
