@@ -18,7 +18,7 @@ setup: .venv/.ready ## Make .venv from the hash-pinned lock; seconds when nothin
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	awk '/^[a-z]/ {on = /^uv==/} on' requirements.lock > .venv/uv.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .venv/uv.txt
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 

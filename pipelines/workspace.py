@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -115,15 +116,24 @@ def _run(command: Sequence[str], folder: Path) -> str:
 
 def _run_logged(command: Sequence[str], folder: Path) -> None:
     """Run a long command, each of its lines a log line as it comes."""
-    log, lines = get_logger(), []
+    lines = []
     process = subprocess.Popen(command, cwd=folder, env=stage_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     with process:
         for line in process.stdout or ():
             if line.strip():
                 lines.append(line.rstrip())
-                log.info("stage output", line=lines[-1])
+                _log_line(lines[-1])
     if process.returncode != 0:
         raise _failed(command, lines)
+
+
+def _log_line(line: str) -> None:
+    """Pass a stage's own log lines on as what they are, and DVC's as lines."""
+    try:
+        fields = json.loads(line)
+        get_logger().info(fields.pop("event"), **{key: fields[key] for key in fields.keys() - {"level", "timestamp"}})
+    except (ValueError, KeyError, AttributeError, TypeError):
+        get_logger().info("stage output", line=line)
 
 
 def _failed(command: Sequence[str], lines: Sequence[str]) -> StageFailed:
