@@ -48,5 +48,5 @@ def _prediction(labels: Sequence[str], places: list[int], shares: list[float]) -
 def novelty(head: Head, vectors: np.ndarray) -> np.ndarray:
     """1 - largest cosine to a label centroid: float32 (n,), in [0, 2]. `vectors` have unit length or are scaled to it."""
     lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    cosines = (vectors / lengths) @ head.arrays["centroids"].astype(np.float32).T
+    cosines = (vectors / lengths) @ head.centroids.T
     return (1 - cosines.max(axis=1)).astype(np.float32)

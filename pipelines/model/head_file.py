@@ -39,6 +39,11 @@ class Head:
         return softmax(self._score(cleaned, vectors)) if len(cleaned) else np.empty((0, len(self.labels)), np.float32)
 
     @cached_property
+    def centroids(self) -> np.ndarray:
+        """float32 (labels, d)."""
+        return self.arrays["centroids"].astype(np.float32)
+
+    @cached_property
     def _score(self) -> Scorer:
         return make_scorer(self.kind, self.arrays, self.settings)
 

@@ -10,7 +10,7 @@ from scipy.optimize import minimize_scalar
 
 from core import params as blocks
 from pipelines.model.dual_svm import DualSvm
-from pipelines.model.features import count_ngrams, inverse_document_frequency, weigh_ngrams
+from pipelines.model.features import as_matrix, count_ngrams, inverse_document_frequency, weigh_ngrams
 from pipelines.model.scoring import Arrays, Settings, make_scorer, softmax
 from pipelines.model.training import TrainingRows
 
@@ -22,11 +22,12 @@ def fit_hybrid_svm(params: blocks.HybridSvmHead, rows: TrainingRows, codes: np.n
 
     A row weighs the square root of its count: arrivals are Zipf-like, and the count itself lets a few phrases rule.
     """
-    counts = count_ngrams(rows.cleaned.tolist(), buckets=params.buckets)
-    idf = inverse_document_frequency(counts)
+    counts, columns = count_ngrams(rows.cleaned.tolist(), buckets=params.buckets), 2 * params.buckets
+    idf = inverse_document_frequency(counts, phrases=len(codes), columns=columns)
+    found = weigh_ngrams(counts, idf=idf, weight=params.ngram_weight)
     machine = DualSvm(
         dense=np.hstack([rows.vectors, np.ones((len(codes), 1), np.float32)]),
-        ngrams=weigh_ngrams(counts, idf=idf, weight=params.ngram_weight),
+        ngrams=as_matrix(found, shape=(len(codes), columns)),
         codes=codes, costs=params.C * np.sqrt(rows.weights), labels=int(codes.max()) + 1, seed=seed,
     )
     settings: dict[str, float] = {"buckets": params.buckets, "ngram_weight": params.ngram_weight, "temperature": 1.0}
@@ -76,15 +77,26 @@ def fitting_rows(rows: TrainingRows, codes: np.ndarray) -> np.ndarray:
 
 
 def _temperature(kind: str, arrays: Arrays, settings: Settings, rows: TrainingRows, codes: np.ndarray) -> float:
-    held = ~fitting_rows(rows, codes)
-    logits = make_scorer(kind, arrays, settings)(rows.cleaned[held].tolist(), rows.vectors[held])
-    return fit_temperature(logits, codes[held], weights=rows.weights[held])
+    """Fitted on what traffic brings: phrases never trained on (the slice) in the share of `unseen_share`, known ones for the rest.
+
+    The slice alone made answers underconfident: most traffic repeats known phrases (calibration error .055 instead of .026 on blocks).
+    """
+    held, unseen = ~fitting_rows(rows, codes), unseen_share(rows)
+    logits = make_scorer(kind, arrays, settings)(rows.cleaned.tolist(), rows.vectors)
+    totals = {True: rows.weights[held].sum(), False: rows.weights[~held].sum()}
+    shares = np.where(held, unseen / max(totals[True], 1), (1 - unseen) / totals[False])
+    return fit_temperature(logits, codes, weights=rows.weights * shares)
+
+
+def unseen_share(rows: TrainingRows) -> float:
+    """Good and Turing's estimate of the share of coming rows whose phrase is new: that of the rows whose phrase came once."""
+    _, phrases = np.unique(rows.cleaned, return_inverse=True)
+    totals = np.bincount(phrases, weights=rows.weights)
+    return float((totals == 1).sum() / totals.sum())
 
 
 def fit_temperature(logits: np.ndarray, codes: np.ndarray, *, weights: np.ndarray) -> float:
     """The temperature in [0.05, 20] of the least weighted negative log likelihood; `codes` are column numbers."""
-    if not len(logits):
-        return 1.0
 
     def loss(log_temperature: float) -> float:
         chosen = softmax(logits / np.float32(np.exp(log_temperature)))[np.arange(len(codes)), codes]

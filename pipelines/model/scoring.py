@@ -1,4 +1,4 @@
-"""Applying a head: arrays in, logits out. Needs numpy, scipy and the stateless n-gram hashing only."""
+"""Applying a head: arrays in, logits out. Needs numpy and scipy alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from scipy import sparse
 
-from pipelines.model.features import count_ngrams, weigh_ngrams
+from pipelines.model.features import as_matrix, count_ngrams, weigh_ngrams
 
 Arrays = Mapping[str, np.ndarray]
 Settings = Mapping[str, float]
@@ -42,14 +42,13 @@ def _logistic(arrays: Arrays, settings: Settings) -> Scorer:
 
 def _hybrid_svm(arrays: Arrays, settings: Settings) -> Scorer:
     weights, bias = _tempered(arrays, settings)
-    buckets, idf = int(settings["buckets"]), arrays["idf"]
-    shape = (2 * buckets, weights.shape[1])
+    buckets, idf = int(settings["buckets"]), arrays["idf"].astype(np.float32)
     values = arrays["ngram_values"].astype(np.float32) / np.float32(settings["temperature"])
-    ngrams = sparse.csr_matrix((values, arrays["ngram_labels"].astype(np.int32), arrays["ngram_starts"]), shape=shape)
+    table = sparse.csr_matrix((values, arrays["ngram_labels"].astype(np.int32), arrays["ngram_starts"]), shape=(2 * buckets, weights.shape[1]))
 
     def score(cleaned: Sequence[str], vectors: np.ndarray) -> np.ndarray:
-        counts = weigh_ngrams(count_ngrams(cleaned, buckets=buckets), idf=idf, weight=settings["ngram_weight"])
-        return vectors @ weights + bias + (counts @ ngrams).toarray()
+        found = weigh_ngrams(count_ngrams(cleaned, buckets=buckets), idf=idf, weight=settings["ngram_weight"])
+        return vectors @ weights + bias + (as_matrix(found, shape=(len(cleaned), 2 * buckets)) @ table).toarray()
 
     return score
 
