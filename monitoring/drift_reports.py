@@ -35,6 +35,19 @@ def read_reports(connection: Connection, *, classifier: str, version: str) -> li
     return [DriftReport(**{**row, "alarms": tuple(row["alarms"])}) for row in connection.execute(query).mappings()]
 
 
+def drift_began(connection: Connection, *, classifier: str, before: str) -> datetime | None:
+    """Return the start of the newest drift that was called under other versions than `before`: of the first of its alarmed windows."""
+    table = drift_report.c
+    called = sa.select(table.version).where(table.classifier == classifier, table.version != before, table.verdict == "drift")
+    version = connection.scalar(called.order_by(table.id.desc()).limit(1))
+    if version is None:
+        return None
+    reports = read_reports(connection, classifier=classifier, version=version)
+    last = max(place for place, report in enumerate(reports) if report.verdict == "drift")
+    calm = max((place for place in range(last) if not reports[place].alarms), default=-1)
+    return reports[calm + 1].window_start
+
+
 def store_reports(connection: Connection, reports: Sequence[DriftReport], *, classifier: str, version: str, reported_at: datetime) -> int:
     """Insert what is not there; return how many rows are new: another watch may have been faster."""
     common = {"classifier": classifier, "version": version, "reported_at": reported_at}

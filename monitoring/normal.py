@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import cached_property
 
 import pandas as pd
@@ -13,10 +14,22 @@ JOIN_FROM = 6
 JOIN_AT_MOST = 18
 
 
+def since_drift(reference: pd.DataFrame, began: datetime | None) -> pd.DataFrame:
+    """Leave out the rows from before a drift, when the champion was trained on rows from after it.
+
+    Otherwise a version that learnt the drift would be held against the world before it, and called back to training for ever.
+    Too few rows may be left; the first windows are then taken on trust.
+    """
+    if began is None or reference.empty or reference["occurred_at"].max() < began:
+        return reference
+    return reference[reference["occurred_at"] >= began].reset_index(drop=True)
+
+
 class Normal:
     """The pool that past windows are dealt from.
 
-    It holds the champion's reference rows (labelled rows of its newest days, weighted to look like live traffic). Once
+    It holds the champion's reference rows (labelled rows of its newest days, weighted to look like live traffic; `since_drift`
+    leaves out those from before a drift that the champion has learnt). Once
     JOIN_FROM windows of the champion's own log passed without any alarm, the newest JOIN_AT_MOST of them join. A window with an
     alarm never joins, nor does any row of another champion. Where the reference is too small to judge by, the first windows are
     taken on trust: they alarm nothing, so they join.

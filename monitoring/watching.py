@@ -18,12 +18,12 @@ from core.deployments import current_champions
 from core.params import ClassifierParams
 from monitoring.charts import draw_statistics
 from monitoring.drift import Score, judge, score, shortage
-from monitoring.drift_reports import DriftReport, read_reports, store_reports
+from monitoring.drift_reports import DriftReport, drift_began, read_reports, store_reports
 from monitoring.evidence import moved_labels, novel_phrases
 from monitoring.measuring import Meter, log_rows, read_reference
-from monitoring.normal import JOIN_AT_MOST, Normal
+from monitoring.normal import JOIN_AT_MOST, Normal, since_drift
 from monitoring.reports import Headline, describe, write_report
-from monitoring.windows import Window, effective_window, read_log, read_windows
+from monitoring.windows import Window, read_log, read_windows, window_size
 from pipelines.model.embedder import Embed
 from pipelines.model.head_file import load_head
 
@@ -32,10 +32,12 @@ SEVERITY = ("insufficient", "steady", "warning", "drift")
 
 @dataclass(frozen=True)
 class Task:
-    """What there is to judge: the champion, the windows reported before, the pending ones and their rows, and the past ones that join."""
+    """What there is to judge: the champion and its reference, the windows reported before, the pending ones, the past ones that join."""
 
     classifier: str
     version: str
+    reference: pd.DataFrame
+    size: int
     before: list[DriftReport]
     pending: list[Window]
     rows: list[pd.DataFrame]
@@ -79,10 +81,10 @@ def watch_classifier(
         if champion is None:
             return Verdict("insufficient", ("no version answers yet",))
         folder = models / classifier / champion.model.version
-        size = effective_window(folder / "reference.parquet", block.drift)
-        task = _gather(connection, champion, size)
+        task = _gather(connection, champion, read_reference(folder / "reference.parquet"), window_rows=block.drift.window_rows)
     if not task.pending:
-        return Verdict("insufficient", (f"no complete window of {size} answers since window {len(task.before)}",), {"window_rows": size})
+        told = f"no complete window of {task.size} answers since window {len(task.before)}"
+        return Verdict("insufficient", (told,), {"version": task.version, "window_rows": task.size})
     meter, normal = _prepare(folder, task, embed=embed, seed=seed)
     findings = list(_judge_windows(task, meter, normal))
     files = [_write_files(finding, task, findings, meter, reports=reports) for finding in findings]
@@ -90,8 +92,10 @@ def watch_classifier(
     return _store(engine, verdict, task, findings, files, now=now)
 
 
-def _gather(connection: Connection, champion: Deployment, size: int) -> Task:
+def _gather(connection: Connection, champion: Deployment, reference: pd.DataFrame, *, window_rows: int) -> Task:
     classifier, version = champion.model.classifier, champion.model.version
+    reference = since_drift(reference, drift_began(connection, classifier=classifier, before=version))
+    size = window_size(reference["weight"].sum(), window_rows=window_rows)
     before = read_reports(connection, classifier=classifier, version=version)
     windows = read_windows(connection, classifier=classifier, version=version, reported=[report.rows for report in before], size=size)
     pending = windows[len(before) :]
@@ -100,13 +104,13 @@ def _gather(connection: Connection, champion: Deployment, size: int) -> Task:
     def rows_of(window: Window) -> pd.DataFrame:
         return log_rows(read_log(connection, classifier=classifier, version=version, first=window.first, rows=window.rows))
 
-    return Task(classifier, version, before, pending, rows=list(map(rows_of, pending)), calm=list(map(rows_of, calm)))
+    rows, joining = list(map(rows_of, pending)), list(map(rows_of, calm))
+    return Task(classifier, version, reference, size, before, pending, rows, joining)
 
 
 def _prepare(folder: Path, task: Task, *, embed: Embed, seed: int) -> tuple[Meter, Normal]:
-    reference = read_reference(folder / "reference.parquet")
-    meter = Meter(load_head(folder), embed, phrases=reference["cleaned"], seed=seed)
-    normal = Normal(reference, meter, seed=seed)
+    meter = Meter(load_head(folder), embed, phrases=task.reference["cleaned"], seed=seed)
+    normal = Normal(task.reference, meter, seed=seed)
     for window in task.calm:
         normal.join(window)
     return meter, normal

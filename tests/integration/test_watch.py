@@ -178,5 +178,21 @@ def test_steady_windows_become_normal(place: Place) -> None:
     assert told["evidence"]["windows"][0]["number"] == 1
 
 
+@pytest.mark.usefixtures("no_evidently")
+def test_a_version_that_learnt_a_drift_is_not_held_against_the_world_before_it(place: Place) -> None:
+    """Version 2 was trained on sixty calm days and twenty moved ones; moved traffic is normal for it."""
+    calm, moved = live(1), live(2.5, seed=12, start=LIVE + timedelta(days=20), moved=0.4)
+    place.answer(calm, prefix="a")
+    place.answer(moved, prefix="b")
+    assert place.watch().kind == "drift"
+    place.deploy("2", pd.concat([traffic(days=60, a_day=60, seed=1), calm, moved], ignore_index=True))
+    after = live(3, seed=13, start=moved["occurred_at"].iloc[-1] + timedelta(days=1), moved=0.4)
+    place.answer(after.head(900), version="2", prefix="c")
+    verdict = place.watch()
+    assert (verdict.evidence["version"], verdict.evidence["normal_rows"]) == ("2", len(moved))
+    assert verdict.kind in ("steady", "warning")
+    assert verdict.evidence["window_rows"] == len(moved) // 6
+
+
 def at(rows: pd.DataFrame, number: int) -> datetime:
     return rows["occurred_at"].iloc[number].to_pydatetime()
