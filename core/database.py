@@ -17,7 +17,7 @@ from sqlalchemy.engine import Engine, make_url
 
 from core.embedded import hold_server, postmaster
 from core.errors import DatabaseUnreachable
-from core.logs import get_logger, redact
+from core.logs import configure_logs, get_logger, redact
 from core.settings import Settings, load_settings
 
 DATABASES = ("perennial", "prefect", "mlflow")
@@ -136,6 +136,7 @@ def hold() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     settings = load_settings(database_url=None)
+    configure_logs(settings.log_format)
     with open_database(settings):
         get_logger().info("postgres", state="ready")
         while not stop.wait(1.0):

@@ -87,6 +87,8 @@ def _prefect(settings: Settings, urls: DatabaseUrls) -> dict[str, str]:
         "PREFECT_API_DATABASE_CONNECTION_URL": with_driver(urls.prefect, "asyncpg"),
         "PREFECT_SERVER_DATABASE_TIMEOUT": "60",  # 10 s are too few while a training has the cores
         "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",
+        # A lease in memory dies with the server and leaves its slot taken for ever; one in a file ends after 5 minutes.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_LOGGING_LEVEL": "INFO",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         "PREFECT_RUNNER_POLL_FREQUENCY": "3",

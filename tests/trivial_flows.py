@@ -1,7 +1,8 @@
-"""Flows with the signatures of the real ones that do nothing; `python -m tests.trivial_flows` serves them for params.yaml."""
+"""Flows with the signatures of the real ones that do nothing, or hang when asked to; `python -m tests.trivial_flows` serves them for params.yaml."""
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ ROOT = Path(__file__).parents[1]
 
 @flow(name="retrain")
 def retrain(classifiers: list[str], reason: str = "manual", evidence: dict[str, Any] | None = None, now: datetime | None = None) -> str:
+    if reason == "hang":
+        time.sleep(600)
     return f"{classifiers} {reason} {evidence} {now}"
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import pytest
@@ -18,11 +17,9 @@ from core.embedded import postmaster
 from core.params import load_params
 from core.settings import Settings
 from flows.environment import child_settings, flow_environment
-from flows.health import runner_polls
-from flows.local_http import answers
 from tests.integration.places import free_ports
+from tests.integration.prefect_kit import ROOT, flow_runs, server_and_runner, wait_for
 
-ROOT = Path(__file__).parents[2]
 EMIT = """
 from datetime import UTC, datetime
 from core.contracts import Verdict
@@ -52,16 +49,6 @@ with open_flow_database(load_settings()):
     from tests.trivial_flows import retrain
     print(retrain(["block"]))
 """
-T = TypeVar("T")
-
-
-def wait_for(found: Callable[[], T], *, seconds: float, what: str) -> T:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if value := found():
-            return value
-        time.sleep(0.25)
-    raise AssertionError(f"not within {seconds:.0f} s: {what}")
 
 
 @pytest.fixture(scope="module")
@@ -77,29 +64,8 @@ def environment(place: Settings, database: DatabaseUrls) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def runner(place: Settings, environment: dict[str, str]) -> Iterator[None]:
     """The server and, once it answers, the runner of the trivial flows."""
-    with started(environment, "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(place.prefect_port)):
-        wait_for(lambda: answers(f"{place.prefect_url}/api/health"), seconds=180, what="the Prefect server answers")
-        with started(environment, "tests.trivial_flows"):
-            wait_for(lambda: runner_polls(place), seconds=120, what="the runner polls its deployments")
-            yield
-
-
-class started:
-    """`python -m ...` in a process group of its own, ended with the block."""
-
-    def __init__(self, environment: dict[str, str], *arguments: str) -> None:
-        self.command, self.environment = [sys.executable, "-m", *arguments], environment
-
-    def __enter__(self) -> subprocess.Popen[bytes]:
-        self.process = subprocess.Popen(self.command, env=self.environment, cwd=ROOT, start_new_session=True)
-        return self.process
-
-    def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, 9)
+    with server_and_runner(place, environment):
+        yield
 
 
 def prefect(environment: dict[str, str], *arguments: str) -> str:
@@ -107,10 +73,6 @@ def prefect(environment: dict[str, str], *arguments: str) -> str:
     done = subprocess.run(command, env=environment | {"COLUMNS": "200"}, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-def flow_runs(place: Settings) -> list[dict[str, Any]]:
-    return httpx.post(f"{place.prefect_url}/api/flow_runs/filter", json={}, trust_env=False).json()
 
 
 def called_for(run: dict[str, Any], classifier: str) -> bool:

@@ -16,6 +16,7 @@ from core.database import connect
 from core.embedded import postmaster
 from core.errors import PortTaken, ProcessFailed
 from core.settings import Settings
+from flows import processes
 from flows.environment import prefect_answers
 from flows.ports import port_is_free
 from flows.processes import ProgramStatus, down, restart_service, status, up
@@ -123,6 +124,29 @@ def test_a_program_that_dies_early_fails_with_the_end_of_its_log(tmp_home: Path)
     finally:
         connect_supervisor(settings).shutdown()
         psutil.wait_procs(supervised_processes(settings), timeout=30)
+
+
+def test_restarting_the_service_takes_the_newest_bento(tmp_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = own_place(tmp_home)
+    server = (sys.executable, "-m", "http.server", str(settings.service_port), "--bind", settings.host)
+    service = Program("service", "answers", server, port=settings.service_port, url=settings.service_url, health="/")
+    monkeypatch.setattr(processes, "list_programs", lambda settings: (service,))
+    assert restart_service(settings) is False
+    start_supervisor(settings, [service], {})
+    assert restart_service(settings) is False, "there is no bento yet"
+    store = settings.home / "bentoml" / "bentos" / "perennial"
+    store.mkdir(parents=True)
+    store.joinpath("latest").write_text("one")
+    try:
+        assert restart_service(settings) is True
+        first = by_name(settings)["service"]
+        assert restart_service(settings) is True
+        second = by_name(settings)["service"]
+    finally:
+        connect_supervisor(settings).shutdown()
+        psutil.wait_procs(supervised_processes(settings), timeout=30)
+    assert (first.state, second.state) == ("ready", "ready")
+    assert first.pid != second.pid
 
 
 def test_a_home_too_long_for_a_socket_works(tmp_path: Path) -> None:
