@@ -10,7 +10,9 @@ from core.contracts import Verdict
 from core.tables import decision
 
 
-def record_decision(connection: Connection, verdict: Verdict, *, classifier: str, subject: str, decided_at: datetime, run: str = "") -> None:
+def record_decision(
+    connection: Connection, verdict: Verdict, *, classifier: str, subject: str, decided_at: datetime, run: str = ""
+) -> None:
     """Append one verdict; `subject` names the kind of decision ("gate", "drift", "retraining", "rollout", "data checks")."""
     connection.execute(
         decision.insert().values(

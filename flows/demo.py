@@ -15,13 +15,14 @@ from core.contracts import Verdict
 from core.errors import PerennialError, SettingsError
 from core.settings import Settings
 from flows import playing, waiting
-from flows.environment import open_flow_database
+from flows.environment import apply_environment, flow_environment, telemetry_off
 from flows.loop import Loop, open_loop
 from flows.processes import down, up
 from flows.snapshot import build_demo
 from monitoring.feedback import import_feedback
 from monitoring.windows import effective_window
 from pipelines.source.demo import EPOCH
+from pipelines.source.practice import Scale
 from pipelines.source.traffic import Arrival, Traffic
 
 WATCHED = "block"
@@ -40,7 +41,7 @@ class Story:
     """What happened so far: one line a part, and the figures for the summary."""
 
     settings: Settings
-    scale: str
+    scale: Scale
     say: Callable[[str], None]
     parts: list[dict[str, Any]] = field(default_factory=list)
     answered: list[playing.Answered] = field(default_factory=list)
@@ -63,14 +64,15 @@ class Story:
         return answered
 
 
-def run_demo(settings: Settings, *, scale: str = "default", say: Callable[[str], None] = print) -> dict[str, Any]:
+def run_demo(settings: Settings, *, scale: Scale = "default", say: Callable[[str], None] = print) -> dict[str, Any]:
     """Play the story; return its summary (also build/demo/summary.json). The services are left up."""
     from flows.demo_summary import write_summary
 
     settings = settings.model_copy(update={"schedules": False})
     story = Story(settings, scale, say)
     clear_stage(settings)
-    with open_flow_database(settings), open_loop(settings) as loop:
+    apply_environment(telemetry_off())
+    with open_loop(settings) as loop:
         _set_up(story, loop)
         _learn(story, loop)
         start = _calm_traffic(story, loop)
@@ -103,7 +105,6 @@ def _set_up(story: Story, loop: Loop) -> None:
 
 
 def _learn(story: Story, loop: Loop) -> None:
-    from flows.environment import apply_environment, flow_environment
     from flows.retrain import retrain
 
     apply_environment(flow_environment(story.settings, loop.urls, server=True))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from prefect import Task, flow, task
+from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import TaskRun
 from prefect.states import State
@@ -45,17 +45,18 @@ _RETRIED: dict[str, Any] = {
 }
 
 
-def _step(function: Callable[..., Any], **options: Any) -> Task:
-    return task(timed_task(function), name=function.__name__.replace("_", " "), cache_policy=NO_CACHE, **options)
+def _step(function: Callable[..., Any], *, retried: bool = False) -> Callable[..., Any]:
+    options = _RETRIED if retried else {}
+    return task(name=function.__name__.replace("_", " "), cache_policy=NO_CACHE, **options)(timed_task(function))
 
 
-take_snapshot = _step(steps.take_snapshot, **_RETRIED)
+take_snapshot = _step(steps.take_snapshot, retried=True)
 check_snapshot = _step(steps.check_snapshot)
 train_classifiers = _step(steps.train_classifiers)
 publish_lock = _step(steps.publish_lock)
 compare_with_champion = _step(steps.compare_with_champion)
-register_candidate = _step(steps.register_candidate, **_RETRIED)
-decide_and_promote = _step(steps.decide_and_promote, **_RETRIED)
+register_candidate = _step(steps.register_candidate, retried=True)
+decide_and_promote = _step(steps.decide_and_promote, retried=True)
 package = _step(steps.package)
 
 

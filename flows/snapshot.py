@@ -16,6 +16,7 @@ from flows.loop import Loop, open_loop
 from monitoring.feedback import feedback_rows
 from pipelines.snapshots import previous_summary, record_snapshot, summarise, write_snapshot
 from pipelines.source.demo import EPOCH, build_demo_source
+from pipelines.source.practice import Scale
 from pipelines.workspace import dvc_add_data
 
 
@@ -45,7 +46,7 @@ def take_snapshot(settings: Settings, *, as_of: datetime, demo: bool = False) ->
         return snapshots
 
 
-def build_demo(loop: Loop, *, scale: str) -> int:
+def build_demo(loop: Loop, *, scale: Scale) -> int:
     """Fill the demo source's own database; return its rows. Refuses to touch a source that is yours."""
     if loop.settings.source_url is not None:
         raise SettingsError("the demo source", came="PERENNIAL_SOURCE_URL pointing at a database of yours", do="unset it for the demo")
