@@ -9,10 +9,11 @@ from monitoring.drift import ALARM
 from monitoring.statistics import STATISTICS
 
 WINDOWS_SHOWN = 40
+TICKS = (-3, 0, 3, 10, 30, 100)
 
 
 def draw_statistics(history: Sequence[tuple[int, Mapping[str, float]]], *, title: str, file: Path) -> None:
-    """Write a PNG of the z of each statistic over the window numbers, with the line of alarm; heights above 12 are drawn at 12."""
+    """Write a PNG of the z of each statistic over the window numbers, with the line of alarm; beyond it the scale is logarithmic."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -22,8 +23,11 @@ def draw_statistics(history: Sequence[tuple[int, Mapping[str, float]]], *, title
     axes = figure.add_subplot()
     shown = history[-WINDOWS_SHOWN:]
     for name in STATISTICS:
-        axes.plot([number for number, _ in shown], [min(z.get(name, float("nan")), 12) for _, z in shown], marker="o", ms=4, label=name)
+        axes.plot([number for number, _ in shown], [z.get(name, float("nan")) for _, z in shown], marker="o", ms=4, label=name)
     axes.axhline(ALARM, color="black", linestyle="--", linewidth=1)
+    axes.set_yscale("symlog", linthresh=ALARM)
+    axes.set_yticks(TICKS, [str(tick) for tick in TICKS])
+    axes.minorticks_off()
     axes.set(title=title, xlabel="window", ylabel="scales above the past")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
