@@ -44,6 +44,7 @@ def pool_rows(reference: Path) -> float:
 
 
 def window_size(rows: float, *, window_rows: int) -> int:
+    """As `effective_window`, from the number of rows that the reference stands for."""
     return max(min(window_rows, int(rows) // POOL_WINDOWS), LEAST_ROWS)
 
 
