@@ -120,6 +120,17 @@ def test_a_paused_schedule_plans_no_run(place: Settings) -> None:
     assert not [run for run in flow_runs(place) if run["state_type"] == "SCHEDULED"]
 
 
+@pytest.mark.usefixtures("runner")
+def test_a_schedule_plans_runs(place: Settings) -> None:
+    """SQLAlchemy 2.1 breaks the insert of Prefect 3.8.8's scheduler, which only its log tells."""
+    deployment = httpx.get(f"{place.prefect_url}/api/deployments/name/watch/block", trust_env=False).json()
+    url = f"{place.prefect_url}/api/deployments/{deployment['id']}/schedules/{deployment['schedules'][0]['id']}"
+    httpx.patch(url, json={"active": True}, trust_env=False).raise_for_status()
+    planned = wait_for(lambda: [run for run in flow_runs(place) if run["state_type"] == "SCHEDULED"], seconds=90, what="planned runs")
+    httpx.patch(url, json={"active": False}, trust_env=False).raise_for_status()
+    assert {run["deployment_id"] for run in planned} == {deployment["id"]}
+
+
 def test_without_a_server_a_flow_runs_and_leaves_nothing_behind(tmp_path: Path) -> None:
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PERENNIAL_", "PREFECT_"))}
     place = {"PERENNIAL_HOME": str(tmp_path / "home"), "PERENNIAL_PREFECT_PORT": str(free_ports(1)[0]), "PYTHONPATH": str(ROOT)}
