@@ -56,7 +56,7 @@ class HybridSvmHead(_Block):
     """Linear SVC on embedding ++ `ngram_weight` * TF-IDF of hashed n-grams; `keep` is the share of n-gram weights kept."""
 
     kind: Literal["hybrid_svm"] = "hybrid_svm"
-    C: float = Field(0.5, gt=0)
+    C: float = Field(1.0, gt=0)
     ngram_weight: float = Field(0.7, gt=0)
     buckets: int = Field(2**14, ge=2**8, le=2**20)
     keep: float = Field(0.05, gt=0, le=1)

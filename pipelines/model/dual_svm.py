@@ -44,12 +44,20 @@ class DualSvm:
         self.ngram_weights = np.zeros((ngrams.shape[1], labels), np.float32)
         self.random = np.random.default_rng(seed)
 
-    def train(self, chosen: np.ndarray, *, epochs: int) -> None:
-        """Pass `epochs` times over the rows `chosen` (bool (n,))."""
-        blocks = list(self._blocks(np.flatnonzero(chosen)))
-        for _ in range(epochs):
+    def train(self, chosen: np.ndarray, *, epochs: int, averaged: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pass `epochs` times over the rows `chosen` (bool (n,)).
+
+        Return the mean over the last `averaged` epochs of the weights, (d, labels) and (m, labels): the weights of a single
+        epoch still swing with the row that came last.
+        """
+        blocks, means = list(self._blocks(np.flatnonzero(chosen))), [np.zeros_like(self.weights), np.zeros_like(self.ngram_weights)]
+        for epoch in range(epochs):
             for number in self.random.permutation(len(blocks)):
                 self._improve(blocks[number])
+            if epoch >= epochs - averaged:
+                means[0] += self.weights / averaged
+                means[1] += self.ngram_weights / averaged
+        return means[0], means[1]
 
     def _blocks(self, rows: np.ndarray) -> Iterator[_Block]:
         shuffled = self.random.permutation(rows)
