@@ -59,7 +59,7 @@ def run(key: str) -> None:
     parts = split_rows(rows, test_days=spec["test_days"], seed=spec["seed"])
     refuse_impossible(rows, parts, left_out)
     write_rows(folder / "train.parquet", training_table(rows.only(~parts.test), seed=spec["seed"]))
-    write_rows(folder / "recent.parquet", recent_table(rows, parts))
+    write_rows(folder / "recent.parquet", with_left_out(recent_table(rows, parts), history, left_out=left_out))
     write_json(folder / "report.json", report(stored.num_rows, rows, parts, left_out))
 
 
@@ -157,6 +157,15 @@ def recent_table(rows: LabelledRows, parts: Parts) -> pa.Table:
         "region": pa.array(mine.regions, pa.string()), "part": pa.array(np.where(parts.test[recent], "test", "train"), pa.string()),
         "seen": pa.array(parts.seen[recent]), "seen_before": pa.array(parts.seen_before[recent]),
     })
+
+
+def with_left_out(recent: pa.Table, history: LabelledRows, *, left_out: Mapping[str, int]) -> pa.Table:
+    """Add the rows of the same days whose label was left out: part "left out". No head knows them, but live traffic brings them."""
+    rows = history.only(np.isin(history.labels, list(left_out)) & (history.occurred_at >= recent["occurred_at"].to_numpy().min()))
+    none = np.zeros(len(rows.ids), bool)
+    added = recent_table(rows, Parts(recent=~none, test=none, seen=none, seen_before=none))
+    added = added.set_column(added.column_names.index("part"), "part", pa.array(["left out"] * len(rows.ids), pa.string()))
+    return pa.concat_tables([recent, added]).sort_by([("occurred_at", "ascending"), ("id", "ascending")])
 
 
 def report(stored: int, rows: LabelledRows, parts: Parts, left_out: Mapping[str, int]) -> dict[str, Any]:
