@@ -43,7 +43,7 @@ def configure_logs(log_format: str = "auto") -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # the stream of the moment: tests and daemons replace it
         cache_logger_on_first_use=False,
     )
 
