@@ -111,7 +111,7 @@ def _down(settings: Settings, report: Report) -> list[int]:
         report("stopping")
         _stop_programs(settings, supervisor)
         supervisor.shutdown()
-    _end(running, seconds=20)
+    _end(running, seconds=20 if supervisor is not None else 0)  # orphans do not end by themselves
     _end(supervised_processes(settings), seconds=0)  # what started while the rest was stopping
     stop_server(settings.home / "postgres")
     return sorted(process.pid for process in [*running, *([server] if server else [])])
