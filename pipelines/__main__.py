@@ -32,8 +32,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m pipelines", description="Run one DVC stage in the current folder.",
-                                     epilog="Example: python -m pipelines train block")
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines",
+        description="Run one DVC stage in the current folder.",
+        epilog="Example: python -m pipelines train block",
+    )
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument("key", nargs="?", help=f"classifier, for {', '.join(PER_CLASSIFIER)}")
     asked = parser.parse_args(arguments)

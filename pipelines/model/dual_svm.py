@@ -36,10 +36,12 @@ class DualSvm:
     costs : (n,), C times the weight of each row
     """
 
-    def __init__(self, *, dense: np.ndarray, ngrams: sparse.csr_matrix, codes: np.ndarray, costs: np.ndarray, labels: int, seed: int) -> None:
+    def __init__(
+        self, *, dense: np.ndarray, ngrams: sparse.csr_matrix, codes: np.ndarray, costs: np.ndarray, labels: int, seed: int
+    ) -> None:
         self.dense, self.ngrams, self.codes = dense, ngrams, codes
         self.slack = (0.5 / costs).astype(np.float32)
-        self.alphas = np.zeros((len(codes), labels), np.float32)     # signed: positive for the own label, negative for the others
+        self.alphas = np.zeros((len(codes), labels), np.float32)  # signed: positive for the own label, negative for the others
         self.weights = np.zeros((dense.shape[1], labels), np.float32)
         self.ngram_weights = np.zeros((ngrams.shape[1], labels), np.float32)
         self.random = np.random.default_rng(seed)

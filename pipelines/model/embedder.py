@@ -22,7 +22,7 @@ Embed = Callable[[Sequence[str]], np.ndarray]
 USE = "universal-sentence-encoder-multilingual-3"
 BUILDER_VERSION = "1"
 BATCH_PHRASES = 256
-BATCH_CHARACTERS = 32_768     # bounds memory: a token takes some 30 kB on its way through the graph
+BATCH_CHARACTERS = 32_768  # bounds memory: a token takes some 30 kB on its way through the graph
 
 _ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBLE_DEVICES": "-1", "OMP_NUM_THREADS": "1"}
 
@@ -105,7 +105,9 @@ def _callable(module: Any, location: Path | str) -> Callable[[Sequence[str]], np
 
     function = module if callable(module) else getattr(module, "signatures", {}).get("serving_default")
     if function is None:
-        raise EmbedderUnusable("a model that can be called", came=f"{location} has neither a call nor a default signature", do="choose another handle")
+        raise EmbedderUnusable(
+            "a model that can be called", came=f"{location} has neither a call nor a default signature", do="choose another handle"
+        )
 
     def encode(cleaned: Sequence[str]) -> np.ndarray:
         out = function(tf.constant(list(cleaned), tf.string))
@@ -122,7 +124,9 @@ def _probe(encode: Callable[[Sequence[str]], np.ndarray], location: Path | str) 
     except Exception as error:
         raise _unusable("a model that takes strings", location, error) from error
     if out.ndim != 2 or out.shape[0] != 2 or out.dtype != np.float32:
-        raise EmbedderUnusable("float32 vectors, one a phrase", came=f"{location} gives {out.dtype}{list(out.shape)} for 2 phrases", do="choose another handle")
+        raise EmbedderUnusable(
+            "float32 vectors, one a phrase", came=f"{location} gives {out.dtype}{list(out.shape)} for 2 phrases", do="choose another handle"
+        )
     return int(out.shape[1])
 
 

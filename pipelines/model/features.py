@@ -15,7 +15,7 @@ MAX_CHARACTERS = 5
 SPACE = 32
 _FACTOR, _MIX = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 _POWERS = np.multiply.accumulate(np.full(2048, _FACTOR))
-_WORD_CHARACTERS = np.array([chr(code).isalnum() or chr(code) == "_" for code in range(128)] + [True])   # the last entry: beyond ASCII
+_WORD_CHARACTERS = np.array([chr(code).isalnum() or chr(code) == "_" for code in range(128)] + [True])  # the last entry: beyond ASCII
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Ngrams:
 
 def count_ngrams(cleaned: Sequence[str], *, buckets: int) -> Ngrams:
     """Counts of word n-grams (1 to 2) in columns [0, buckets), of character n-grams within words (2 to 5) in [buckets, 2 * buckets)."""
-    text = " " + "  ".join(cleaned) + " "                        # each phrase keeps one space on either side
+    text = " " + "  ".join(cleaned) + " "  # each phrase keeps one space on either side
     codes = np.frombuffer(text.encode("utf-32-le"), np.uint32).astype(np.uint64)
     owners = np.repeat(np.arange(len(cleaned)), [len(phrase) + 2 for phrase in cleaned])
     word_rows, word_hashes = _hash_words(codes, owners)

@@ -49,17 +49,22 @@ class Head:
 
 
 def save_head(head: Head, folder: Path) -> str:
-    """Write both files; equal heads give equal bytes. Return the digest, "sha256:...". """
+    """Write both files; equal heads give equal bytes. Return the digest, "sha256:..."."""
     folder.mkdir(parents=True, exist_ok=True)
     packed = _pack(head.arrays)
     manifest = {
-        "format": FORMAT, "kind": head.kind, "embedder_id": head.embedder_id, "labels": list(head.labels),
+        "format": FORMAT,
+        "kind": head.kind,
+        "embedder_id": head.embedder_id,
+        "labels": list(head.labels),
         "settings": dict(head.settings),
         "arrays": {name: {"dtype": str(array.dtype), "shape": list(array.shape)} for name, array in sorted(head.arrays.items())},
     }
     digest = _digest(manifest, packed)
     (folder / "head.npz").write_bytes(packed)
-    (folder / "head.json").write_text(json.dumps({**manifest, "digest": digest}, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "head.json").write_text(
+        json.dumps({**manifest, "digest": digest}, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     return digest
 
 
@@ -67,8 +72,13 @@ def load_head(folder: Path) -> Head:
     """Read a head; raise `HeadRefused` on any mismatch of digest, shape or format."""
     manifest, packed = _read(folder)
     _verify(folder, manifest, packed)
-    head = Head(kind=manifest["kind"], labels=tuple(manifest["labels"]), embedder_id=manifest["embedder_id"],
-                arrays=_unpack(folder, packed), settings=manifest["settings"])
+    head = Head(
+        kind=manifest["kind"],
+        labels=tuple(manifest["labels"]),
+        embedder_id=manifest["embedder_id"],
+        arrays=_unpack(folder, packed),
+        settings=manifest["settings"],
+    )
     _check_arrays(folder, head, manifest["arrays"])
     return head
 

@@ -14,8 +14,8 @@ from pipelines.model.features import as_matrix, count_ngrams, inverse_document_f
 from pipelines.model.scoring import Arrays, Settings, make_scorer, softmax
 from pipelines.model.training import TrainingRows
 
-EPOCHS, AVERAGED = 5, 3       # without the validation slice
-LAST_EPOCHS = 4               # with all rows, all averaged: another two epochs in each phase gain .0005 of weighted F1
+EPOCHS, AVERAGED = 5, 3  # without the validation slice
+LAST_EPOCHS = 4  # with all rows, all averaged: another two epochs in each phase gain .0005 of weighted F1
 
 
 def fit_hybrid_svm(params: blocks.HybridSvmHead, rows: TrainingRows, codes: np.ndarray, seed: int) -> tuple[Arrays, Settings]:
@@ -53,7 +53,11 @@ def prune_ngrams(weights: np.ndarray, *, keep: float) -> dict[str, np.ndarray]:
     kept = max(1, round(keep * weights.size))
     threshold = np.partition(size, weights.size - kept, axis=None)[weights.size - kept]
     found = sparse.csr_matrix(np.where((size >= threshold) & (size > 0), weights, 0))
-    return {"ngram_values": found.data.astype(np.float16), "ngram_labels": found.indices.astype(np.uint16), "ngram_starts": found.indptr.astype(np.int32)}
+    return {
+        "ngram_values": found.data.astype(np.float16),
+        "ngram_labels": found.indices.astype(np.uint16),
+        "ngram_starts": found.indptr.astype(np.int32),
+    }
 
 
 def fit_logistic(params: blocks.LogisticHead, rows: TrainingRows, codes: np.ndarray, seed: int) -> tuple[Arrays, Settings]:

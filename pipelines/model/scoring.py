@@ -11,7 +11,7 @@ from pipelines.model.features import as_matrix, count_ngrams, weigh_ngrams
 
 Arrays = Mapping[str, np.ndarray]
 Settings = Mapping[str, float]
-Scorer = Callable[[Sequence[str], np.ndarray], np.ndarray]      # cleaned, vectors -> logits float32 (n, labels)
+Scorer = Callable[[Sequence[str], np.ndarray], np.ndarray]  # cleaned, vectors -> logits float32 (n, labels)
 
 
 def make_scorer(kind: str, arrays: Arrays, settings: Settings) -> Scorer:
@@ -44,7 +44,9 @@ def _hybrid_svm(arrays: Arrays, settings: Settings) -> Scorer:
     weights, bias = _tempered(arrays, settings)
     buckets, idf = int(settings["buckets"]), arrays["idf"].astype(np.float32)
     values = arrays["ngram_values"].astype(np.float32) / np.float32(settings["temperature"])
-    table = sparse.csr_matrix((values, arrays["ngram_labels"].astype(np.int32), arrays["ngram_starts"]), shape=(2 * buckets, weights.shape[1]))
+    table = sparse.csr_matrix(
+        (values, arrays["ngram_labels"].astype(np.int32), arrays["ngram_starts"]), shape=(2 * buckets, weights.shape[1])
+    )
 
     def score(cleaned: Sequence[str], vectors: np.ndarray) -> np.ndarray:
         found = weigh_ngrams(count_ngrams(cleaned, buckets=buckets), idf=idf, weight=settings["ngram_weight"])

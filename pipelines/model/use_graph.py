@@ -14,8 +14,8 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 DIMENSIONS = 512
-CHUNKS = 17                                   # row i of the table lies in chunk i mod 17, each with its own scale and offset
-BRANCHES = ((2, 0), (3, 1), (5, 2))           # n-gram order, tokens to the left
+CHUNKS = 17  # row i of the table lies in chunk i mod 17, each with its own scale and offset
+BRANCHES = ((2, 0), (3, 1), (5, 2))  # n-gram order, tokens to the left
 MOST_LEFT = max(left for _, left in BRANCHES)
 MOST_RIGHT = max(order - 1 - left for order, left in BRANCHES)
 UNKNOWN, BEGIN, END = 0, 1, 2

@@ -11,10 +11,27 @@ from pipelines.model.embedder import USE, Embed, build_use, fetch_embedder, load
 from pipelines.stages.files import EMBEDDER, SPEC, read_json, write_json
 
 PARITY_PHRASES = (
-    "chronic kidney disease, stage 3", "fracture of the left femur, initial encounter for closed fracture", "type 2 diabetes",
-    "a", "", "0.9% nacl 500 ml", "influenza a/h1n1", "w/o complication (unspecified)", "schmerzen im rücken", "straße",
-    "douleur thoracique aiguë", "dolor de cabeza crónico", "головная боль", "心臓病", "급성 신부전", "حمى مجهولة السبب", "ปวดหัว",
-    "how do i activate my new card", "what is the exchange rate today", "x" * 300, "one two three " * 60,
+    "chronic kidney disease, stage 3",
+    "fracture of the left femur, initial encounter for closed fracture",
+    "type 2 diabetes",
+    "a",
+    "",
+    "0.9% nacl 500 ml",
+    "influenza a/h1n1",
+    "w/o complication (unspecified)",
+    "schmerzen im rücken",
+    "straße",
+    "douleur thoracique aiguë",
+    "dolor de cabeza crónico",
+    "головная боль",
+    "心臓病",
+    "급성 신부전",
+    "حمى مجهولة السبب",
+    "ปวดหัว",
+    "how do i activate my new card",
+    "what is the exchange rate today",
+    "x" * 300,
+    "one two three " * 60,
 )
 
 

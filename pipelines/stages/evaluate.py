@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import pyarrow as pa
 from core.contracts import Evaluation
 from pipelines.model.head_file import Head, load_head
 from pipelines.stages.embed import read_vectors
-from pipelines.stages.files import classifier_folder, read_json, read_rows, replacing, write_json, write_rows
+from pipelines.stages.files import classifier_folder, read_json, read_rows, write_json, write_rows
 from pipelines.stages.plots import draw_plots
 from pipelines.stages.scores import Answers, confused_pairs, prefixed, score, score_labels
 
@@ -43,7 +42,9 @@ def answer_rows(head: Head, rows: pa.Table) -> pa.Table:
     phrases = cleaned.dictionary.to_pylist()
     labels, shares = _best(head, phrases)
     codes = cleaned.indices.to_numpy()
-    return rows.append_column("predicted", pa.array(labels[codes], pa.string())).append_column("probability", pa.array(shares[codes], pa.float64()))
+    return rows.append_column("predicted", pa.array(labels[codes], pa.string())).append_column(
+        "probability", pa.array(shares[codes], pa.float64())
+    )
 
 
 def _best(head: Head, phrases: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -61,7 +62,9 @@ def evaluate(key: str, tested: pa.Table) -> dict[str, Any]:
     answers = answers_of(tested)
     labels = score_labels(answers)
     contract = Evaluation(
-        classifier=key, rows=len(answers.truth), metrics=score(answers),
+        classifier=key,
+        rows=len(answers.truth),
+        metrics=score(answers),
         unseen_metrics=score(answers.only(~tested["seen"].to_numpy(zero_copy_only=False))),
         recall_by_label={label: scores["recall"] for label, scores in labels.items()},
         support_by_label={label: int(scores["support"]) for label, scores in labels.items()},
@@ -70,6 +73,7 @@ def evaluate(key: str, tested: pa.Table) -> dict[str, Any]:
 
 
 def answers_of(rows: pa.Table) -> Answers:
+    """The columns that scores are made from."""
     truth, predicted = (np.array(rows[name].to_pylist(), dtype=str) for name in ("label", "predicted"))
     return Answers(truth, predicted, rows["probability"].to_numpy())
 

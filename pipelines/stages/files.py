@@ -22,6 +22,7 @@ CHECK = Path("build/check")
 
 
 def classifier_folder(key: str) -> Path:
+    """Where the stages of one classifier leave their outputs."""
     return Path("build/classifiers") / key
 
 
@@ -35,11 +36,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Keys sorted: equal values give equal bytes."""
     with replacing(path) as part:
         part.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
+    """Raises `StageFailed` when there is no such file."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -47,11 +50,13 @@ def read_json(path: Path) -> Any:
 
 
 def write_rows(path: Path, table: pa.Table) -> None:
+    """Parquet, zstd."""
     with replacing(path) as part:
         pq.write_table(table, part, compression="zstd")
 
 
 def read_rows(path: Path, *, columns: list[str] | None = None) -> pa.Table:
+    """Raises `StageFailed` when there is no such file."""
     try:
         return pq.read_table(path, columns=columns)
     except FileNotFoundError:

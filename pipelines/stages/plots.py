@@ -32,7 +32,9 @@ def _draw_reliability(axes: Any, answers: Answers) -> None:
     probabilities, right, rows = zip(*reliability(answers), strict=True)
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
     axes.scatter(probabilities, right, s=[20 + 400 * count / sum(rows) for count in rows], color="tab:blue")
-    axes.set(title="How often an answer of this probability is right", xlabel="probability", ylabel="share right", xlim=(0, 1.02), ylim=(0, 1.02))
+    axes.set(
+        title="How often an answer of this probability is right", xlabel="probability", ylabel="share right", xlim=(0, 1.02), ylim=(0, 1.02)
+    )
 
 
 def _draw_confusions(axes: Any, confused: list[dict[str, Any]]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,12 +74,9 @@ def calibration_error(answers: Answers) -> float:
 
 
 def prefixed(prefix: str, metrics: dict[str, float]) -> dict[str, float]:
+    """The same numbers under longer names."""
     return {f"{prefix}{name}": value for name, value in metrics.items()}
 
 
 def _round(value: float) -> float:
     return round(float(value), 6)
-
-
-def rows_per_label(labels: Sequence[str]) -> dict[str, int]:
-    return dict(sorted(Counter(labels).items()))

@@ -15,8 +15,8 @@ from pipelines.checks import require_checked
 from pipelines.model.text import clean_phrase
 from pipelines.stages.files import CHECK, DATA, SPEC, classifier_folder, read_json, read_rows, write_json, write_rows
 
-TEST_SHARE = 0.3              # of the distinct phrases of the newest test_days
-VALIDATION_SHARE = 0.1        # of the distinct phrases that train
+TEST_SHARE = 0.3  # of the distinct phrases of the newest test_days
+VALIDATION_SHARE = 0.1  # of the distinct phrases that train
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,12 @@ def labelled_rows(table: pa.Table, *, label: str) -> LabelledRows:
     cleaned = np.array([distinct.get(phrase, "") for phrase in table["phrase"].to_pylist()], dtype=object)
     phrases, codes = np.unique(cleaned, return_inverse=True)
     rows = LabelledRows(
-        ids=_column(table, "id"), labels=_column(table, label), regions=_column(table, "region"),
-        occurred_at=table["occurred_at"].cast(pa.timestamp("us")).to_numpy(), phrase_codes=codes, phrases=phrases,
+        ids=_column(table, "id"),
+        labels=_column(table, label),
+        regions=_column(table, "region"),
+        occurred_at=table["occurred_at"].cast(pa.timestamp("us")).to_numpy(),
+        phrase_codes=codes,
+        phrases=phrases,
     )
     return rows.only(cleaned != "")
 
@@ -127,15 +131,27 @@ def _occurring(rows: LabelledRows, among: np.ndarray) -> np.ndarray:
 def refuse_impossible(rows: LabelledRows, parts: Parts, left_out: Mapping[str, int]) -> None:
     """Raise `TrainingImpossible` when these rows cannot carry a classifier."""
     if not len(rows.ids):
-        came = f"{len(left_out)} labels, the most frequent with {max(left_out.values())} rows" if left_out else "no labelled row in the history"
-        raise TrainingImpossible("at least two labels with min_rows_per_label rows", came=came, do="lower min_rows_per_label, or widen history_days")
+        came = (
+            f"{len(left_out)} labels, the most frequent with {max(left_out.values())} rows"
+            if left_out
+            else "no labelled row in the history"
+        )
+        raise TrainingImpossible(
+            "at least two labels with min_rows_per_label rows", came=came, do="lower min_rows_per_label, or widen history_days"
+        )
     trained = sorted(set(rows.labels[~parts.test]))
     if len(trained) < 2:
-        raise TrainingImpossible("at least two labels among the training rows", came=f"only {', '.join(trained) or 'none'}",
-                                 do="widen history_days, lower min_rows_per_label, or correct source.label")
+        raise TrainingImpossible(
+            "at least two labels among the training rows",
+            came=f"only {', '.join(trained) or 'none'}",
+            do="widen history_days, lower min_rows_per_label, or correct source.label",
+        )
     if not parts.test.any():
-        raise TrainingImpossible("test rows: 30 % of the phrases of the newest test_days", came=f"none of {int(parts.recent.sum())} recent rows",
-                                 do="raise test_days")
+        raise TrainingImpossible(
+            "test rows: 30 % of the phrases of the newest test_days",
+            came=f"none of {int(parts.recent.sum())} recent rows",
+            do="raise test_days",
+        )
 
 
 def training_table(rows: LabelledRows, *, seed: int) -> pa.Table:
@@ -144,19 +160,31 @@ def training_table(rows: LabelledRows, *, seed: int) -> pa.Table:
     pairs, counts = np.unique(rows.phrase_codes.astype(np.int64) * len(labels) + label_codes, return_counts=True)
     cleaned = rows.phrases[pairs // len(labels)]
     validation = chosen_phrases(cleaned, share=VALIDATION_SHARE, salt=f"validation-{seed}")
-    return pa.table({"cleaned": pa.array(cleaned, pa.string()), "label": pa.array(labels[pairs % len(labels)], pa.string()),
-                     "rows": pa.array(counts, pa.int64()), "validation": pa.array(validation)})
+    return pa.table(
+        {
+            "cleaned": pa.array(cleaned, pa.string()),
+            "label": pa.array(labels[pairs % len(labels)], pa.string()),
+            "rows": pa.array(counts, pa.int64()),
+            "validation": pa.array(validation),
+        }
+    )
 
 
 def recent_table(rows: LabelledRows, parts: Parts) -> pa.Table:
     """Every row of the newest test_days."""
     mine, recent = rows.only(parts.recent), parts.recent
-    return pa.table({
-        "id": pa.array(mine.ids, pa.string()), "cleaned": pa.array(mine.phrases[mine.phrase_codes], pa.string()),
-        "label": pa.array(mine.labels, pa.string()), "occurred_at": pa.array(mine.occurred_at, pa.timestamp("us", "UTC")),
-        "region": pa.array(mine.regions, pa.string()), "part": pa.array(np.where(parts.test[recent], "test", "train"), pa.string()),
-        "seen": pa.array(parts.seen[recent]), "seen_before": pa.array(parts.seen_before[recent]),
-    })
+    return pa.table(
+        {
+            "id": pa.array(mine.ids, pa.string()),
+            "cleaned": pa.array(mine.phrases[mine.phrase_codes], pa.string()),
+            "label": pa.array(mine.labels, pa.string()),
+            "occurred_at": pa.array(mine.occurred_at, pa.timestamp("us", "UTC")),
+            "region": pa.array(mine.regions, pa.string()),
+            "part": pa.array(np.where(parts.test[recent], "test", "train"), pa.string()),
+            "seen": pa.array(parts.seen[recent]),
+            "seen_before": pa.array(parts.seen_before[recent]),
+        }
+    )
 
 
 def with_left_out(recent: pa.Table, history: LabelledRows, *, left_out: Mapping[str, int]) -> pa.Table:
@@ -171,8 +199,16 @@ def with_left_out(recent: pa.Table, history: LabelledRows, *, left_out: Mapping[
 def report(stored: int, rows: LabelledRows, parts: Parts, left_out: Mapping[str, int]) -> dict[str, Any]:
     """What became of the rows, in numbers."""
     return {
-        "stored_rows": stored, "rows": len(rows.ids), "train_rows": int((~parts.test).sum()), "test_rows": int(parts.test.sum()),
-        "unseen_test_rows": int((parts.test & ~parts.seen).sum()), "recent_rows": int(parts.recent.sum()),
-        "labels": len(set(rows.labels)), "left_out": dict(left_out), "left_out_rows": sum(left_out.values()),
-        "first": str(rows.occurred_at.min()), "last": str(rows.occurred_at.max()), "test_share": TEST_SHARE,
+        "stored_rows": stored,
+        "rows": len(rows.ids),
+        "train_rows": int((~parts.test).sum()),
+        "test_rows": int(parts.test.sum()),
+        "unseen_test_rows": int((parts.test & ~parts.seen).sum()),
+        "recent_rows": int(parts.recent.sum()),
+        "labels": len(set(rows.labels)),
+        "left_out": dict(left_out),
+        "left_out_rows": sum(left_out.values()),
+        "first": str(rows.occurred_at.min()),
+        "last": str(rows.occurred_at.max()),
+        "test_share": TEST_SHARE,
     }

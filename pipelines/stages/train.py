@@ -25,10 +25,13 @@ def run(key: str) -> None:
 
 
 def training_rows(key: str) -> TrainingRows:
+    """The training part of the split with its embeddings."""
     table = read_rows(classifier_folder(key) / "split" / "train.parquet")
     cleaned = table["cleaned"].to_pylist()
     return TrainingRows(
-        cleaned=np.array(cleaned, dtype=object), labels=np.array(table["label"].to_pylist(), dtype=str),
-        weights=table["rows"].to_numpy().astype(np.float64), vectors=read_vectors(cleaned),
+        cleaned=np.array(cleaned, dtype=object),
+        labels=np.array(table["label"].to_pylist(), dtype=str),
+        weights=table["rows"].to_numpy().astype(np.float64),
+        vectors=read_vectors(cleaned),
         validation=table["validation"].to_numpy(zero_copy_only=False),
     )
