@@ -10,7 +10,7 @@ from core.contracts import Deployment, ModelVersion
 from core.embedded import postmaster
 from core.errors import UnknownVersion
 from core.settings import Settings
-from flows.local_http import ask
+from flows.machine.local_http import ask
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine

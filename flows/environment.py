@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from core.database import DatabaseUrls, open_database, with_driver
 from core.settings import Settings
-from flows.local_http import answers
+from flows.machine.local_http import answers
 
 TELEMETRY_OFF = {
     "DO_NOT_TRACK": "true",

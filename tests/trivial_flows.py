@@ -1,4 +1,4 @@
-"""Flows with the signatures of the real ones that do nothing, or hang when asked to; `python -m tests.trivial_flows` serves them for params.yaml."""
+"""Two flows of a line each under the names of the real ones; `python -m tests.trivial_flows` serves them for params.yaml."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 def demo(scale: Scale = "default", json: Json = False) -> None:
     """Play the whole loop on demo data, and leave the services up."""
     from core.settings import load_settings
-    from flows.demo import run_demo
+    from flows.demo.story import run_demo
 
     out = output()
     summary = run_demo(load_settings(), scale=scale, say=out.say if out.json else typer.echo)

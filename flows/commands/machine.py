@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 def up(json: Json = False) -> None:
     """Start PostgreSQL, Prefect, MLflow, Evidently, the service and the flow runner; return when all are ready."""
     from core.settings import load_settings
-    from flows.processes import up as start
+    from flows.machine.processes import up as start
 
     out = output()
     _show(out, start(load_settings(), report=out.say), {})
@@ -27,7 +27,7 @@ def up(json: Json = False) -> None:
 def down(json: Json = False) -> None:
     """Stop all of them."""
     from core.settings import load_settings
-    from flows.processes import down as stop
+    from flows.machine.processes import down as stop
 
     out = output()
     ended = stop(load_settings(), report=out.say)
@@ -38,7 +38,7 @@ def status(json: Json = False) -> None:
     """Say what runs, where, and which version answers; exit code 3 when something does not run."""
     from core.settings import load_settings
     from flows.answering import champions_of
-    from flows.processes import status as look
+    from flows.machine.processes import status as look
 
     settings, out = load_settings(), output()
     programs = look(settings)
@@ -50,7 +50,7 @@ def status(json: Json = False) -> None:
 def serve(json: Json = False) -> None:
     """Run the newest bento in the foreground, until Ctrl-C or SIGTERM."""
     from core.settings import load_settings
-    from flows.serving import serve_newest
+    from flows.machine.serving import serve_newest
 
     raise typer.Exit(serve_newest(load_settings()))
 
@@ -58,7 +58,7 @@ def serve(json: Json = False) -> None:
 def doctor(json: Json = False) -> None:
     """Check Python, packages, git, params.yaml, ports, disk and database; exit code 1 when one is wrong."""
     from core.settings import load_settings
-    from flows.doctor import examine
+    from flows.machine.doctor import examine
 
     out = output()
     findings = examine(load_settings())

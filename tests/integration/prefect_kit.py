@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import httpx
 
 from core.settings import Settings
-from flows.health import runner_polls
-from flows.local_http import answers
+from flows.machine.health import runner_polls
+from flows.machine.local_http import answers
 
 ROOT = Path(__file__).parents[2]
 T = TypeVar("T")

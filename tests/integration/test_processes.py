@@ -16,13 +16,13 @@ from core.database import connect
 from core.embedded import postmaster
 from core.errors import PortTaken, ProcessFailed
 from core.settings import Settings
-from flows import processes
 from flows.environment import prefect_answers
-from flows.ports import port_is_free
-from flows.processes import ProgramStatus, down, restart_service, status, up
-from flows.programs import Program, list_programs
-from flows.startup import bring_up
-from flows.supervision import connect_supervisor, start_supervisor, supervised_processes, supervisor_folder
+from flows.machine import processes
+from flows.machine.ports import port_is_free
+from flows.machine.processes import ProgramStatus, down, restart_service, status, up
+from flows.machine.programs import Program, list_programs
+from flows.machine.startup import bring_up
+from flows.machine.supervision import connect_supervisor, start_supervisor, supervised_processes, supervisor_folder
 from tests.integration.places import own_place
 
 

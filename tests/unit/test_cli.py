@@ -15,10 +15,11 @@ from typer.testing import CliRunner, Result
 
 from core.contracts import Prediction, Verdict
 from core.errors import Busy, UncommittedChanges
-from flows import answering, cli, processes
+from flows import answering, cli
 from flows.commands.output import output
+from flows.machine import processes
+from flows.machine.processes import ProgramStatus
 from flows.phrases import read_phrases
-from flows.processes import ProgramStatus
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ["demo", "up", "down", "status", "snapshot", "retrain", "serve", "classify", "watch", "doctor"]

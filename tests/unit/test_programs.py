@@ -12,10 +12,10 @@ import pytest
 
 from core.errors import PortTaken
 from core.settings import Settings, load_settings
-from flows.ports import check_ports
-from flows.programs import list_programs, newest_bento
-from flows.startup import tail
-from flows.supervision import render_configuration, socket_file
+from flows.machine.ports import check_ports
+from flows.machine.programs import list_programs, newest_bento
+from flows.machine.startup import tail
+from flows.machine.supervision import render_configuration, socket_file
 from tests.integration.places import free_ports, own_place
 
 

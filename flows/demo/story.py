@@ -14,10 +14,10 @@ from typing import Any
 from core.contracts import Verdict
 from core.errors import PerennialError, SettingsError
 from core.settings import Settings
-from flows import playing, waiting
+from flows.demo import playing, waiting
 from flows.environment import apply_environment, flow_environment, telemetry_off
 from flows.loop import Loop, open_loop
-from flows.processes import down, up
+from flows.machine.processes import down, up
 from flows.snapshot import build_demo
 from monitoring.feedback import import_feedback
 from monitoring.windows import effective_window
@@ -66,7 +66,7 @@ class Story:
 
 def run_demo(settings: Settings, *, scale: Scale = "default", say: Callable[[str], None] = print) -> dict[str, Any]:
     """Play the story; return its summary (also build/demo/summary.json). The services are left up."""
-    from flows.demo_summary import write_summary
+    from flows.demo.summary import write_summary
 
     settings = settings.model_copy(update={"schedules": False})
     story = Story(settings, scale, say)

@@ -18,7 +18,7 @@ import psutil
 
 from core.errors import ProcessFailed
 from core.settings import REPOSITORY, Settings
-from flows.programs import Program
+from flows.machine.programs import Program
 
 MARK = "PERENNIAL_SUPERVISED"
 LONGEST_SOCKET = 90  # the limit is 107 bytes, and supervisor binds `<socket>.<pid>` first

@@ -10,7 +10,7 @@ from core.database import open_database
 from core.errors import ProcessFailed
 from core.settings import REPOSITORY, Settings
 from flows.environment import apply_environment, telemetry_off
-from flows.programs import newest_bento
+from flows.machine.programs import newest_bento
 
 
 def serve_newest(settings: Settings) -> int:

@@ -10,9 +10,9 @@ from typing import Any
 from core.errors import ProcessFailed
 from core.logs import redact
 from core.settings import Settings
-from flows.health import is_ready
-from flows.programs import Program
-from flows.supervision import connect_supervisor, log_file
+from flows.machine.health import is_ready
+from flows.machine.programs import Program
+from flows.machine.supervision import connect_supervisor, log_file
 
 Report = Callable[[str], None]
 ALIVE = frozenset({"STARTING", "RUNNING"})

@@ -9,7 +9,7 @@ import psutil
 
 from core.errors import PortTaken
 from core.settings import Settings
-from flows.programs import Program
+from flows.machine.programs import Program
 
 
 def check_ports(settings: Settings, programs: Iterable[Program]) -> None:

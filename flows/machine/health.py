@@ -5,8 +5,8 @@ from __future__ import annotations
 from core.embedded import holders
 from core.settings import Settings
 from flows.deployments import TAG
-from flows.local_http import answers, ask
-from flows.programs import Program
+from flows.machine.local_http import answers, ask
+from flows.machine.programs import Program
 
 
 def is_ready(settings: Settings, program: Program, pid: int) -> bool:

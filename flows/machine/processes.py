@@ -16,11 +16,11 @@ import psutil
 from core.embedded import postmaster, stop_server
 from core.settings import Settings
 from flows.environment import child_settings, flow_environment
-from flows.health import is_ready
-from flows.ports import check_ports
-from flows.programs import Program, folders, list_programs, newest_bento
-from flows.startup import ALIVE, Report, bring_up, tail
-from flows.supervision import (
+from flows.machine.health import is_ready
+from flows.machine.ports import check_ports
+from flows.machine.programs import Program, folders, list_programs, newest_bento
+from flows.machine.startup import ALIVE, Report, bring_up, tail
+from flows.machine.supervision import (
     connect_supervisor,
     log_file,
     private_folder,

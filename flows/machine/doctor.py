@@ -90,9 +90,9 @@ def _params(settings: Settings) -> tuple[bool, str, str]:
 
 
 def _ports(settings: Settings) -> tuple[bool, str, str]:
-    from flows.ports import check_ports
-    from flows.programs import list_programs
-    from flows.supervision import connect_supervisor
+    from flows.machine.ports import check_ports
+    from flows.machine.programs import list_programs
+    from flows.machine.supervision import connect_supervisor
 
     if connect_supervisor(settings) is not None:
         return True, "held by `perennial up`", ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 if TYPE_CHECKING:
-    from flows.demo import Story
+    from flows.demo.story import Story
 
 
 def write_summary(story: Story) -> dict[str, Any]:

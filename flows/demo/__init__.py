@@ -1,0 +1,1 @@
+"""The demo story: the whole loop on demo data."""

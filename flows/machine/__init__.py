@@ -1,0 +1,1 @@
+"""The programs of one machine: what runs, how it starts, whether it is well."""
