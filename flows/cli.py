@@ -47,6 +47,7 @@ app = typer.Typer(
 
 @app.callback()
 def perennial(json: Json = False) -> None:
+    """Set up the logs; every command follows."""
     from core.logs import configure_logs
     from core.settings import load_settings
 

@@ -13,6 +13,7 @@ LARGEST_EVIDENCE = 20_000  # characters of JSON; Prefect carries the payload int
 
 
 def resource_id(classifier: str) -> str:
+    """Return the id under which Prefect knows a classifier."""
     return f"classifier.{classifier}"
 
 

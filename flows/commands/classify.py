@@ -18,6 +18,7 @@ Column = Annotated[str | None, typer.Option(help="Column of the CSV that holds t
 
 
 def register(app: typer.Typer) -> None:
+    """Add `classify`."""
     app.command(epilog="Example: perennial classify block 'fx of left wrist' --json")(classify)
 
 

@@ -16,6 +16,7 @@ NewLabels = Annotated[bool, typer.Option("--new-labels", help="Keep labels that 
 
 
 def register(app: typer.Typer) -> None:
+    """Add `feedback import`."""
     group = typer.Typer(help="Right labels that arrive later.", no_args_is_help=True, rich_markup_mode=None)
     group.callback()(lambda: None)  # keeps `import` a command of its own
     group.command("import", epilog="Example: perennial feedback import fixes.csv")(import_file)

@@ -19,6 +19,7 @@ Scale = Annotated[Literal["default", "small"], typer.Option(help="`default` (ove
 
 
 def register(app: typer.Typer) -> None:
+    """Add `demo`, `snapshot`, `retrain` and `watch`."""
     app.command(epilog="Example: perennial demo --scale small")(demo)
     app.command(epilog="Example: perennial snapshot --as-of 2026-03-01")(snapshot)
     app.command(epilog="Example: perennial retrain chapter block --reason 'new coding rule'")(retrain)

@@ -8,6 +8,7 @@ from flows.commands.output import FAILED, SAID_NO, Json, Output, output
 
 
 def register(app: typer.Typer) -> None:
+    """Add `up`, `down`, `status`, `serve` and `doctor`."""
     app.command(epilog="Example: PERENNIAL_PREFECT_PORT=4300 perennial up")(up)
     app.command(epilog="Example: perennial down")(down)
     app.command(epilog="Example: perennial status --json")(status)

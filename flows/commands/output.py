@@ -97,6 +97,7 @@ def output() -> Output:
 
 
 def exit_code(error: PerennialError) -> int:
+    """Return 2 for misuse, 1 for everything else that went wrong."""
     return MISUSE if error.code in MISUSED else FAILED
 
 

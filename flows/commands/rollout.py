@@ -20,6 +20,7 @@ Why = Annotated[str, typer.Option(help="Recorded with the decision.")]
 
 
 def register(app: typer.Typer) -> None:
+    """Add `rollout status`, `promote` and `rollback`."""
     rollout = typer.Typer(help="Which version answers.", no_args_is_help=True, rich_markup_mode=None)
     rollout.command(epilog="Example: perennial rollout status block")(status)
     rollout.command(epilog="Example: perennial rollout promote block --version 3 --why 'checked by hand'")(promote)

@@ -23,6 +23,7 @@ def check_ports(settings: Settings, programs: Iterable[Program]) -> None:
 
 
 def port_is_free(host: str, port: int) -> bool:
+    """True when the port can be bound."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -61,10 +61,12 @@ stdout_logfile_backups=3
 
 
 def supervisor_folder(settings: Settings) -> Path:
+    """Where supervisord keeps its configuration and state."""
     return settings.home / "supervisor"
 
 
 def log_file(settings: Settings, name: str) -> Path:
+    """Where a program's output goes, rotated."""
     return settings.home / "logs" / f"{name}.log"
 
 
@@ -132,6 +134,7 @@ def supervised_processes(settings: Settings) -> list[psutil.Process]:
 
 
 def mark(settings: Settings) -> str:
+    """Return the word in the environment of every process that `up` of this home started."""
     return str(settings.home.resolve())
 
 
@@ -148,6 +151,7 @@ def _literal(value: object) -> str:
 
 
 def private_folder(folder: Path) -> Path:
+    """Make a folder that only its owner reads, and return it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
         raise ProcessFailed(f"a folder of one's own at {folder}", came="a folder of another user", do="remove it")
