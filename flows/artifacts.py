@@ -19,7 +19,7 @@ def show_checks(result: Mapping[str, Any]) -> None:
     """A table of the data checks: one row each, with what was observed against its limit."""
     columns = ("dataset", "name", "column", "severity", "passed", "observed", "limit", "rows")
     table = [{key: check.get(key) for key in columns} for check in result["checks"]]
-    create_table_artifact(table, key="data-checks", description=f"Data checks: **{result['verdict']}**")
+    create_table_artifact(table, key="data-checks", description=f"Data checks: **{result['verdict']}**. The page: {result['page']}")
 
 
 def show_verdict(folder: Path, candidate: ModelVersion, verdict: Verdict, *, reason: str, mlflow_url: str) -> None:

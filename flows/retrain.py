@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from prefect import flow, task
+from prefect import flow, tags, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import TaskRun
 from prefect.states import State
@@ -23,6 +23,7 @@ from flows.artifacts import show_checks, show_verdict
 from flows.hooks import log_failure, timed_task
 from flows.loop import Loop, hold_classifiers, open_loop
 from monitoring.retraining import decide_retraining
+from pipelines.checks import require_checked
 from pipelines.workspace import Workspace, open_workspace, require_committed
 
 
@@ -69,7 +70,7 @@ def retrain(
     run = f"{moment:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
     with open_loop(load_settings()) as loop, structlog.contextvars.bound_contextvars(run=run, classifiers=classifiers):
         blocks = {name: loop.params.classifier(name) for name in classifiers}
-        with hold_classifiers(loop.engine, classifiers):
+        with hold_classifiers(loop.engine, classifiers), tags("perennial", *classifiers, reason):
             due = {name: _decide_due(loop, name, reason, moment) for name in blocks}
             wanted = [name for name, verdict in due.items() if verdict.kind == "retrain"]
             verdicts = _retrain_wanted(loop, wanted, steps.Run(run, moment, reason, evidence or {})) if wanted else {}
@@ -80,7 +81,8 @@ def _retrain_wanted(loop: Loop, classifiers: Sequence[str], run: steps.Run) -> d
     require_committed(loop.settings.repository)
     with open_workspace(loop.settings.repository) as workspace:
         snapshots = take_snapshot(loop, workspace, classifiers, run)
-        show_checks(check_snapshot(workspace))
+        show_checks(check_snapshot(loop, workspace, run))
+        require_checked(workspace.folder / "build" / "check")
         train_classifiers(loop, workspace, classifiers)
         lock = publish_lock(loop, workspace, classifiers, snapshots, run)
         verdicts = {name: _judge(loop, workspace, name, lock, run) for name in classifiers}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +18,6 @@ from core.decisions import record_decision
 from core.logs import get_logger
 from flows.loop import Loop
 from flows.snapshot import record_snapshots, write_snapshots
-from pipelines.checks import require_checked
 from pipelines.comparison import ScoredRows, decide_promotion
 from pipelines.registry import promote, store_embedder, store_version
 from pipelines.snapshots import previous_tag
@@ -54,11 +54,13 @@ def take_snapshot(loop: Loop, workspace: Workspace, classifiers: Sequence[str], 
     return snapshots
 
 
-def check_snapshot(workspace: Workspace) -> dict[str, Any]:
-    """Run the data checks; return their result, or raise `DataCheckFailed` naming what is critical."""
+def check_snapshot(loop: Loop, workspace: Workspace, run: Run) -> dict[str, Any]:
+    """Run the data checks; keep their page and return their result, whatever it says."""
     workspace.reproduce(["check"])
-    require_checked(workspace.folder / "build" / "check")
-    return json.loads((workspace.folder / "build" / "check" / "result.json").read_text())
+    kept = loop.settings.reports / "checks" / run.id
+    shutil.copytree(workspace.folder / "build" / "check", kept)
+    result = json.loads((kept / "result.json").read_text())
+    return {**result, "page": str(kept / "report.html")}
 
 
 def train_classifiers(loop: Loop, workspace: Workspace, classifiers: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ import time
 
 import httpx
 import pytest
+import sqlalchemy as sa
 import yaml
 
 from tests.e2e.conftest import Place
@@ -67,3 +68,18 @@ def test_classify_answers_without_a_service(place: Place, played: dict, phrase: 
     done = place.perennial("--json", "classify", "block", phrase)
     assert done.returncode == 0, done.stderr
     assert set(json.loads(done.stdout)) == {"phrase", "label", "probability", "version"}
+
+
+def test_a_critical_check_stops_the_retraining_and_the_champion_stays(place: Place, played: dict) -> None:
+    before = champion(place)
+    spoil_the_source(place)
+    done = place.perennial("--json", "retrain", "block", "--reason", "spoilt source")
+    assert done.returncode == 1
+    assert "not_blank" in done.stderr
+    assert champion(place) == before
+
+
+def spoil_the_source(place: Place) -> None:
+    url = f"postgresql+psycopg://postgres@/demo?host={place.environment['PERENNIAL_HOME']}/postgres"
+    with sa.create_engine(url).begin() as connection:
+        connection.execute(sa.text("update diagnosis set phrase = '  ' where id % 10 = 0"))

@@ -1,0 +1,101 @@
+"""A retraining's clone: committed code only, a lock that is published, a run of its own."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import Engine
+
+from core.errors import Busy, StageFailed, UncommittedChanges
+from flows.loop import hold_classifiers
+from pipelines.workspace import open_workspace, require_committed
+
+DVC_YAML = """
+stages:
+  double:
+    cmd: python -c "import pathlib; n = int(pathlib.Path('data/n').read_text()); pathlib.Path('out').write_text(str(2 * n))"
+    deps: [data]
+    outs: [out]
+  fail:
+    cmd: python -c "raise SystemExit('the stage says why')"
+"""
+
+
+def git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-c", "user.name=t", "-c", "user.email=t@localhost", *arguments]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    subprocess.run(["dvc", "init", "--quiet"], cwd=folder, check=True)
+    (folder / "dvc.yaml").write_text(DVC_YAML)
+    (folder / "params.yaml").write_text("{}\n")
+    (folder / ".gitignore").write_text("/data\n/out\n")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "-m", "start")
+    return folder
+
+
+def retrain(repository: Path, number: int, tag: str) -> None:
+    with open_workspace(repository) as workspace:
+        (workspace.folder / "data").mkdir()
+        (workspace.folder / "data" / "n").write_text(str(number))
+        workspace.track_data()
+        workspace.reproduce(["double"])
+        workspace.publish(message="run", tag=tag, branches=[f"perennial/block/{tag}"])
+
+
+def test_a_published_run_is_up_to_date_after_checkout(repository: Path) -> None:
+    retrain(repository, 3, "first")
+    retrain(repository, 4, "second")
+    git(repository, "checkout", "--quiet", "first")
+    subprocess.run(["dvc", "checkout", "--quiet"], cwd=repository, check=True)
+    assert (repository / "out").read_text() == "6"
+    told = subprocess.run(["dvc", "repro", "double"], cwd=repository, check=True, capture_output=True, text=True).stdout
+    assert "Running stage" not in told
+    assert git(repository, "rev-parse", "perennial/block/second") == git(repository, "rev-parse", "second^{commit}")
+
+
+def test_a_run_leaves_the_users_tree_alone_and_no_clone_behind(repository: Path) -> None:
+    before = git(repository, "rev-parse", "HEAD")
+    with open_workspace(repository) as workspace:
+        folder = workspace.folder
+    assert not folder.exists()
+    assert git(repository, "rev-parse", "HEAD") == before
+    assert git(repository, "status", "--porcelain") == ""
+
+
+def test_a_later_run_starts_from_the_lock_and_outputs_of_an_earlier_one(repository: Path) -> None:
+    retrain(repository, 3, "first")
+    with open_workspace(repository) as workspace:
+        assert workspace.restore("first", ["data", "out"])
+        assert (workspace.folder / "out").read_text() == "6"
+        assert not workspace.restore("never", ["data"])
+
+
+def test_a_failing_stage_is_named_with_what_it_said(repository: Path) -> None:
+    with open_workspace(repository) as workspace, pytest.raises(StageFailed, match="the stage says why"):
+        workspace.reproduce(["fail"])
+
+
+def test_uncommitted_params_are_refused_by_name(repository: Path) -> None:
+    require_committed(repository)
+    (repository / "params.yaml").write_text("seed: 8\n")
+    with pytest.raises(UncommittedChanges, match=r"params\.yaml"):
+        require_committed(repository)
+
+
+def test_two_runs_of_one_classifier_exclude_each_other(engine: Engine) -> None:
+    with hold_classifiers(engine, ["block", "chapter"]):
+        with hold_classifiers(engine, ["phase"]):
+            pass
+        with pytest.raises(Busy, match="block"), hold_classifiers(engine, ["block"]):
+            pass
+    with hold_classifiers(engine, ["block"]):
+        pass

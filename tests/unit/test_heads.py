@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter
+
+from core.params import Head as HeadParams
+from pipelines.model.classifier import PhraseClassifier, best_labels, novelty, rank_labels
+from pipelines.model.head_file import Head, save_head
+from pipelines.model.heads import fit_head
+from pipelines.model.linear_heads import fit_temperature, fitting_rows, main_labels, prune_ngrams, unseen_share
+from pipelines.model.scoring import softmax
+from pipelines.model.training import TrainingRows
+from tests.stage_kit import phrases_of, training_rows, vectors_of
+
+LEARNING = ("logistic", "hybrid_svm")
+
+
+def fit(kind: str, training: TrainingRows | None = None, **changes: object) -> Head:
+    params = TypeAdapter(HeadParams).validate_python({"kind": kind, **({"buckets": 512} if kind == "hybrid_svm" else {}), **changes})
+    return fit_head(params, training=training or training_rows(), embedder_id="words-1", seed=7)
+
+
+def few_rows(cleaned: list[str], labels: list[str], counts: list[float]) -> TrainingRows:
+    return TrainingRows(np.array(cleaned, dtype=object), np.array(labels), np.array(counts), vectors_of(cleaned), np.zeros(len(cleaned), bool))
+
+
+@pytest.mark.parametrize("kind", LEARNING)
+def test_a_head_learns_what_words_mean(kind: str) -> None:
+    head = fit(kind)
+    answers = PhraseClassifier(head, vectors_of).predict(["Cardiac MURMUR", "asthma, acute", "femur broken"])
+    assert [answer.label for answer in answers] == ["heart", "lung", "bone"]
+
+
+@pytest.mark.parametrize("kind", [*LEARNING, "majority"])
+def test_probabilities_are_a_distribution(kind: str) -> None:
+    head, phrases = fit(kind), [*phrases_of("lung")[:20], "unknown", ""]
+    probabilities = head.probabilities(phrases, vectors_of(phrases))
+    assert probabilities.shape == (22, 3) and probabilities.dtype == np.float32
+    assert (probabilities >= 0).all() and np.allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    assert head.probabilities([], vectors_of([])).shape == (0, 3)
+
+
+@pytest.mark.parametrize("kind", LEARNING)
+def test_a_phrase_gets_the_same_answer_alone_and_in_a_batch(kind: str) -> None:
+    head, phrases = fit(kind), [*phrases_of("lung"), *phrases_of("heart")]
+    vectors = vectors_of(phrases)
+    together = head.probabilities(phrases, vectors)
+    alone = [head.probabilities([phrase], vectors[place : place + 1])[0] for place, phrase in enumerate(phrases)]
+    assert np.allclose(together, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", LEARNING)
+def test_the_order_of_the_rows_does_not_change_the_labels_learnt(kind: str) -> None:
+    rows, order = training_rows(), np.random.default_rng(0).permutation(330)
+    shuffled = TrainingRows(rows.cleaned[order], rows.labels[order], rows.weights[order], rows.vectors[order], rows.validation[order])
+    phrases = rows.cleaned.tolist()
+    one, two = (best_labels(fit(kind, given), phrases, rows.vectors) for given in (rows, shuffled))
+    assert np.mean(np.array(one) == np.array(two)) > 0.99
+
+
+def test_majority_answers_the_most_frequent_label_with_its_share() -> None:
+    head = fit("majority", few_rows(["a", "b", "c"], ["x", "y", "y"], [5, 2, 2]))
+    answer = PhraseClassifier(head, vectors_of).predict(["anything"])[0]
+    assert (answer.label, answer.probability, answer.alternatives[0][0]) == ("x", pytest.approx(5 / 9), "y")
+
+
+@pytest.mark.parametrize("kind", LEARNING)
+def test_two_labels_are_enough(kind: str) -> None:
+    head = fit(kind, training_rows(("heart", "bone")))
+    assert best_labels(head, ["coronary", "spinal"], vectors_of(["coronary", "spinal"])) == ["heart", "bone"]
+
+
+@pytest.mark.parametrize("kind", LEARNING)
+def test_a_label_that_lies_wholly_in_the_validation_slice_is_learnt(kind: str) -> None:
+    rows = training_rows()
+    head = fit(kind, replace(rows, validation=rows.validation | (rows.labels == "bone")))
+    assert head.labels == ("bone", "heart", "lung")
+    assert best_labels(head, ["spinal joint"], vectors_of(["spinal joint"])) == ["bone"]
+
+
+@pytest.mark.parametrize("kind", LEARNING)
+def test_no_validation_slice_is_no_error(kind: str) -> None:
+    rows = training_rows()
+    assert fit(kind, replace(rows, validation=np.zeros(len(rows.labels), bool))).labels == ("bone", "heart", "lung")
+
+
+def test_a_phrase_with_two_labels_teaches_the_frequent_one() -> None:
+    rows = few_rows(["b", "a", "a", "c", "c"], ["x", "x", "y", "z", "y"], [1, 2, 3, 4, 4])
+    assert main_labels(rows).tolist() == [True, False, True, False, True]
+
+
+def test_rows_of_a_label_without_any_other_row_are_fitted() -> None:
+    rows = replace(few_rows(["a", "b", "c"], ["x", "x", "y"], [1, 1, 1]), validation=np.array([True, False, True]))
+    assert fitting_rows(rows, np.array([0, 0, 1])).tolist() == [False, True, True]
+
+
+def test_unseen_share_counts_the_rows_of_phrases_that_came_once() -> None:
+    assert unseen_share(few_rows(["a", "b", "b", "c"], ["x", "x", "y", "x"], [1, 1, 1, 7])) == pytest.approx(1 / 10)
+
+
+def test_temperature_undoes_a_known_overconfidence() -> None:
+    random = np.random.default_rng(1)
+    logits = random.normal(size=(20_000, 5)).astype(np.float32) * 2
+    codes = np.array([random.choice(5, p=row) for row in softmax(logits).astype(float) / softmax(logits).sum(axis=1, keepdims=True)])
+    assert fit_temperature(logits * 3, codes, weights=np.ones(20_000)) == pytest.approx(3, rel=0.05)
+
+
+@pytest.mark.parametrize("keep", [0.01, 0.5, 1.0])
+def test_pruning_keeps_the_largest_weights(keep: float) -> None:
+    weights = np.random.default_rng(2).normal(size=(100, 7)).astype(np.float32)
+    pruned = prune_ngrams(weights, keep=keep)
+    assert len(pruned["ngram_values"]) == round(700 * keep)
+    assert np.abs(pruned["ngram_values"]).min() >= np.sort(np.abs(weights), axis=None)[-round(700 * keep)] - 1e-3
+    assert pruned["ngram_starts"].tolist() == sorted(pruned["ngram_starts"].tolist())
+
+
+def test_a_head_of_220_labels_is_at_most_8_MB(tmp_path: object) -> None:
+    random = np.random.default_rng(3)
+    labels = tuple(f"label{number}" for number in range(220))
+    pruned = prune_ngrams(random.normal(size=(2 * 2**14, 220)).astype(np.float32), keep=0.05)
+    arrays = {
+        "weights": random.normal(size=(512, 220)).astype(np.float32),
+        "bias": np.zeros(220, np.float32),
+        "idf": np.ones(2**15, np.float32),
+        "centroids": random.normal(size=(220, 512)).astype(np.float16),
+        **pruned,
+    }
+    save_head(Head("hybrid_svm", labels, "e", arrays, {"buckets": 2**14, "ngram_weight": 0.7, "temperature": 1}), tmp_path)  # type: ignore[arg-type]
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 8_000_000  # type: ignore[attr-defined]
+
+
+def test_a_known_phrase_is_less_novel_than_a_strange_one() -> None:
+    head = fit("logistic")
+    known, strange = novelty(head, vectors_of(["heart valve", "qqq zzz"]))
+    assert 0 <= known < strange <= 2
+
+
+def test_labels_are_ranked_best_first_and_equal_ones_in_their_order() -> None:
+    ranked = rank_labels(("a", "b", "c", "d"), np.array([[0.1, 0.4, 0.4, 0.1]], np.float32), top=3)
+    assert (ranked[0].label, [label for label, _ in ranked[0].alternatives]) == ("b", ["c", "a"])
+    assert rank_labels(("a", "b"), np.array([[0.2, 0.8]]), top=5)[0].alternatives == (("a", 0.2),)
