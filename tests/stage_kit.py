@@ -25,8 +25,9 @@ DIMENSIONS = 32
 
 
 def phrases_of(label: str) -> list[str]:
-    """Some 110 phrases of one label."""
-    return [f"{word} {first} {second}" for word in WORDS[label] for first in ENDINGS for second in ENDINGS[:4] if first != second][:110]
+    """110 phrases of one label, in no order."""
+    phrases = [f"{word} {first} {second}" for word in WORDS[label] for first in ENDINGS for second in ENDINGS[:4] if first != second]
+    return sorted(phrases, key=lambda phrase: zlib.crc32(phrase.encode()))[:110]
 
 
 def vectors_of(cleaned: Sequence[str]) -> np.ndarray:
@@ -56,15 +57,17 @@ def write_snapshot(folder: Path, *, rows: int = 1500, days: int = 400, dataset: 
     ranks = np.minimum(random.zipf(1.3, rows) - 1, len(pairs) - 1)
     ages = np.append(0, np.sort(random.uniform(0, days, rows - 1)))[::-1]
     chosen = [pairs[rank] for rank in ranks]
-    table = pa.table({
-        "id": [f"{number:06d}" for number in range(rows)],
-        "phrase": [phrase.upper() if number % 5 == 0 else phrase for number, (phrase, _) in enumerate(chosen)],
-        "occurred_at": pa.array([LAST_DAY - timedelta(days=float(age)) for age in ages], pa.timestamp("us", "UTC")),
-        "region": [("north", "south", None)[number % 3] for number in range(rows)],
-        "origin": ["source"] * rows,
-        "organ": [label for _, label in chosen],
-        "course": ["chronic" if "chronic" in phrase else "other" for phrase, _ in chosen],
-    })
+    table = pa.table(
+        {
+            "id": [f"{number:06d}" for number in range(rows)],
+            "phrase": [phrase.upper() if number % 5 == 0 else phrase for number, (phrase, _) in enumerate(chosen)],
+            "occurred_at": pa.array([LAST_DAY - timedelta(days=float(age)) for age in ages], pa.timestamp("us", "UTC")),
+            "region": [("north", "south", None)[number % 3] for number in range(rows)],
+            "origin": ["source"] * rows,
+            "organ": [label for _, label in chosen],
+            "course": ["chronic" if "chronic" in phrase else "other" for phrase, _ in chosen],
+        }
+    )
     place = folder / "data" / dataset
     place.mkdir(parents=True)
     pq.write_table(table, place / "rows.parquet")

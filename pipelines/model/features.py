@@ -29,7 +29,7 @@ class Ngrams:
 
 def count_ngrams(cleaned: Sequence[str], *, buckets: int) -> Ngrams:
     """Counts of word n-grams (1 to 2) in columns [0, buckets), of character n-grams within words (2 to 5) in [buckets, 2 * buckets)."""
-    text = " " + "  ".join(cleaned) + " "  # each phrase keeps one space on either side
+    text = "".join([f" {phrase} " for phrase in cleaned])
     codes = np.frombuffer(text.encode("utf-32-le"), np.uint32).astype(np.uint64)
     owners = np.repeat(np.arange(len(cleaned)), [len(phrase) + 2 for phrase in cleaned])
     word_rows, word_hashes = _hash_words(codes, owners)

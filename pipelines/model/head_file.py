@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import HeadRefused
-from pipelines.model.scoring import Scorer, make_scorer, required_arrays, softmax
+from pipelines.model.scoring import Scorer, make_scorer, misfit, softmax
 
 FORMAT = "perennial-head-1"
 
@@ -24,7 +24,7 @@ FORMAT = "perennial-head-1"
 class Head:
     """Vector and hashed n-grams to label probabilities.
 
-    `arrays` by name, as `scoring.required_arrays` lists; always holds `centroids`, float16 (labels, d), unit length.
+    `arrays` by name, as `scoring.misfit` checks; always holds `centroids`, float16 (labels, d), unit length.
     `settings` holds the few numbers that applying the head needs.
     """
 
@@ -72,14 +72,12 @@ def load_head(folder: Path) -> Head:
     """Read a head; raise `HeadRefused` on any mismatch of digest, shape or format."""
     manifest, packed = _read(folder)
     _verify(folder, manifest, packed)
-    head = Head(
-        kind=manifest["kind"],
-        labels=tuple(manifest["labels"]),
-        embedder_id=manifest["embedder_id"],
-        arrays=_unpack(folder, packed),
-        settings=manifest["settings"],
-    )
-    _check_arrays(folder, head, manifest["arrays"])
+    arrays = _unpack(folder, packed)
+    try:
+        head = Head(manifest["kind"], tuple(manifest["labels"]), manifest["embedder_id"], arrays, manifest["settings"])
+    except (KeyError, TypeError) as error:
+        raise _refused(folder, f"a manifest without {error}") from None
+    _check_arrays(folder, head, manifest.get("arrays"))
     return head
 
 
@@ -127,17 +125,12 @@ def _verify(folder: Path, manifest: Mapping[str, Any], packed: bytes) -> str:
     return found
 
 
-def _check_arrays(folder: Path, head: Head, said: Mapping[str, Any]) -> None:
+def _check_arrays(folder: Path, head: Head, said: Any) -> None:
     found = {name: {"dtype": str(array.dtype), "shape": list(array.shape)} for name, array in head.arrays.items()}
     if found != said:
         raise _refused(folder, "arrays other than the manifest names")
-    required = required_arrays(head.kind)
-    if not required:
-        raise _refused(folder, f"an unknown kind, {head.kind}")
-    if missing := sorted(set(required) - set(found)):
-        raise _refused(folder, f"kind {head.kind} without {', '.join(missing)}")
-    if found["centroids"]["shape"][0] != len(head.labels):
-        raise _refused(folder, f"{found['centroids']['shape'][0]} centroids for {len(head.labels)} labels")
+    if came := misfit(head.kind, head.arrays, head.settings, labels=len(head.labels)):
+        raise _refused(folder, came)
 
 
 def _refused(folder: Path, came: str) -> HeadRefused:

@@ -11,6 +11,7 @@ from pipelines.model.features import as_matrix, count_ngrams, weigh_ngrams
 
 Arrays = Mapping[str, np.ndarray]
 Settings = Mapping[str, float]
+NGRAM_ARRAYS = ("ngram_values", "ngram_labels", "ngram_starts")  # sparse rows: weights, label numbers, where each n-gram starts
 Scorer = Callable[[Sequence[str], np.ndarray], np.ndarray]  # cleaned, vectors -> logits float32 (n, labels)
 
 
@@ -19,9 +20,28 @@ def make_scorer(kind: str, arrays: Arrays, settings: Settings) -> Scorer:
     return _SCORERS[kind](arrays, settings)
 
 
-def required_arrays(kind: str) -> tuple[str, ...]:
-    """Names of the arrays that a kind cannot do without; () for an unknown kind."""
-    return _REQUIRED.get(kind, ())
+def misfit(kind: str, arrays: Arrays, settings: Settings, *, labels: int) -> str | None:
+    """What keeps these arrays from being a head of this kind, in one clause; None when nothing does."""
+    if kind not in _SHAPES:
+        return f"an unknown kind, {kind}"
+    needed = {*_SHAPES[kind], "centroids", *(NGRAM_ARRAYS if kind == "hybrid_svm" else ())}
+    missing = sorted((needed - set(arrays)) | (_SETTINGS[kind] - set(settings)))
+    if missing:
+        return f"kind {kind} without {', '.join(missing)}"
+    sizes = {"labels": labels, "dimensions": (arrays["centroids"].shape or (0,))[-1], "columns": 2 * int(settings.get("buckets", 0))}
+    for name, shape in {**_SHAPES[kind], "centroids": ("labels", "dimensions")}.items():
+        if arrays[name].shape != (wanted := tuple(sizes[size] for size in shape)):
+            return f"{name} of shape {arrays[name].shape}, not {wanted}"
+    return _misfit_ngrams(arrays, sizes) if kind == "hybrid_svm" else None
+
+
+def _misfit_ngrams(arrays: Arrays, sizes: Mapping[str, int]) -> str | None:
+    """The sparse product trusts these three arrays blindly."""
+    values, codes, starts = (arrays[name] for name in NGRAM_ARRAYS)
+    sound = values.ndim == codes.ndim == starts.ndim == 1 and len(values) == len(codes) and len(starts) == sizes["columns"] + 1
+    sound = sound and starts[0] == 0 and starts[-1] == len(values) and bool((np.diff(starts) >= 0).all())
+    sound = sound and (not len(codes) or 0 <= codes.min() <= codes.max() < sizes["labels"])
+    return None if sound else "n-gram weights that do not fit together"
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -61,8 +81,10 @@ def _tempered(arrays: Arrays, settings: Settings) -> tuple[np.ndarray, np.ndarra
 
 
 _SCORERS: dict[str, Callable[[Arrays, Settings], Scorer]] = {"majority": _majority, "logistic": _logistic, "hybrid_svm": _hybrid_svm}
-_REQUIRED = {
-    "majority": ("centroids", "log_prior"),
-    "logistic": ("centroids", "weights", "bias"),
-    "hybrid_svm": ("centroids", "weights", "bias", "idf", "ngram_values", "ngram_labels", "ngram_starts"),
+_LINEAR = {"weights": ("dimensions", "labels"), "bias": ("labels",)}
+_SHAPES: dict[str, dict[str, tuple[str, ...]]] = {
+    "majority": {"log_prior": ("labels",)},
+    "logistic": _LINEAR,
+    "hybrid_svm": {**_LINEAR, "idf": ("columns",)},
 }
+_SETTINGS: dict[str, set[str]] = {"majority": set(), "logistic": {"temperature"}, "hybrid_svm": {"temperature", "buckets", "ngram_weight"}}

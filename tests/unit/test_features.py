@@ -8,7 +8,7 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from pipelines.model.features import as_matrix, count_ngrams, inverse_document_frequency, weigh_ngrams
 from pipelines.model.text import clean_phrase
 
-BUCKETS = 2**20        # wide enough that the n-grams of these examples do not meet
+BUCKETS = 2**20  # wide enough that the n-grams of these examples do not meet
 CLEANED = st.lists(st.text(max_size=30).map(clean_phrase), max_size=8)
 
 
@@ -36,12 +36,12 @@ def test_equal_ngrams_share_a_column_and_are_counted() -> None:
     first, second = dense(["knee knee", "knee"], BUCKETS)
     shared = np.flatnonzero(second)
     assert (first[shared] == 2 * second[shared]).all()
-    assert first.sum() == 2 * second.sum() + 1                       # the pair "knee knee" is its own
+    assert first.sum() == 2 * second.sum() + 1  # the pair "knee knee" is its own
 
 
 def test_no_ngram_crosses_from_one_phrase_to_the_next() -> None:
     together, apart = dense(["left", "knee"], BUCKETS), dense(["left knee"], BUCKETS)
-    assert together.sum() == apart.sum() - 1                         # only the word pair is missing
+    assert together.sum() == apart.sum() - 1  # only the word pair is missing
 
 
 def test_weights_are_those_of_tf_idf() -> None:

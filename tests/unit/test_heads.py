@@ -24,13 +24,15 @@ def fit(kind: str, training: TrainingRows | None = None, **changes: object) -> H
 
 
 def few_rows(cleaned: list[str], labels: list[str], counts: list[float]) -> TrainingRows:
-    return TrainingRows(np.array(cleaned, dtype=object), np.array(labels), np.array(counts), vectors_of(cleaned), np.zeros(len(cleaned), bool))
+    return TrainingRows(
+        np.array(cleaned, dtype=object), np.array(labels), np.array(counts), vectors_of(cleaned), np.zeros(len(cleaned), bool)
+    )
 
 
 @pytest.mark.parametrize("kind", LEARNING)
 def test_a_head_learns_what_words_mean(kind: str) -> None:
     head = fit(kind)
-    answers = PhraseClassifier(head, vectors_of).predict(["Cardiac MURMUR", "asthma, acute", "femur broken"])
+    answers = PhraseClassifier(head, vectors_of).predict(["Cardiac MURMUR", "asthma acute", "femur broken"])
     assert [answer.label for answer in answers] == ["heart", "lung", "bone"]
 
 
@@ -104,7 +106,7 @@ def test_unseen_share_counts_the_rows_of_phrases_that_came_once() -> None:
 def test_temperature_undoes_a_known_overconfidence() -> None:
     random = np.random.default_rng(1)
     logits = random.normal(size=(20_000, 5)).astype(np.float32) * 2
-    codes = np.array([random.choice(5, p=row) for row in softmax(logits).astype(float) / softmax(logits).sum(axis=1, keepdims=True)])
+    codes = (softmax(logits).cumsum(axis=1) < random.uniform(size=(20_000, 1)) * 0.999).sum(axis=1)
     assert fit_temperature(logits * 3, codes, weights=np.ones(20_000)) == pytest.approx(3, rel=0.05)
 
 
