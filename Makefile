@@ -6,7 +6,7 @@ export DVC_NO_ANALYTICS = 1
 export DO_NOT_TRACK = true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check data up down lock
+.PHONY: help setup demo test test-slow check types fast-tests data up down lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,8 +33,13 @@ test-slow: setup ## The soaks and large runs
 
 check: setup ## Lint, types, import contracts, fast tests: within a minute
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target types fast-tests
+
+types:
+	$(BIN)/mypy
+
+fast-tests:
 	$(BIN)/python -m pytest -q -m "not slow" tests/unit tests/architecture
 
 data: setup ## Rebuild the default demo snapshot, the one that data.dvc describes
