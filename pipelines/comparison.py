@@ -109,7 +109,8 @@ def _reason_to_promote(evidence: dict) -> str:
     score = f"weighted F1 {evidence['candidate_weighted_f1']:.4f}"
     if "champion_weighted_f1" not in evidence:
         return f"first version: {score} beats the floor {evidence['floor_weighted_f1']:.4f} and the minimum"
-    return f"{score} against the champion's {evidence['champion_weighted_f1']:.4f}; gain at least {evidence['gain_lower_bound']:+.4f} (95 %)"
+    gain = f"gain at least {evidence['gain_lower_bound']:+.4f} (95 %)"
+    return f"{score} against the champion's {evidence['champion_weighted_f1']:.4f}; {gain}"
 
 
 def bootstrap_gains(rows: ScoredRows, labels: Sequence[str], *, seed: int, rounds: int = ROUNDS) -> np.ndarray:
