@@ -8,7 +8,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -149,8 +149,9 @@ def _import_tensorflow() -> Any:
         import tensorflow as tf
         import tensorflow_hub as hub
         import tensorflow_text  # noqa: F401  registers the tokenizer's ops
-    if not tf.config.threading.get_intra_op_parallelism_threads():
-        _use_one_thread(tf)
+    with suppress(RuntimeError):  # the process has used TensorFlow before: it keeps the threads that it has
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
     return hub
 
 
@@ -171,11 +172,6 @@ def _quiet() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-
-
-def _use_one_thread(tf: Any) -> None:
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def _unusable(wanted: str, location: Path | str, error: Exception) -> EmbedderUnusable:

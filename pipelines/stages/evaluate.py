@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from core.contracts import Evaluation
 from pipelines.model.head_file import Head, load_head
@@ -26,7 +27,7 @@ def run(key: str) -> None:
     """Read the split, the head and build/embeddings; write build/classifiers/<key>/evaluation/."""
     folder = classifier_folder(key)
     recent = answer_rows(load_head(folder / "model"), read_rows(folder / "split" / "recent.parquet"))
-    tested = recent.filter(pa.compute.equal(recent["part"], "test"))
+    tested = recent.filter(pc.equal(recent["part"], "test"))
     evaluation = evaluate(key, tested)
     out, test_share = folder / "evaluation", read_json(folder / "split" / "report.json")["test_share"]
     write_json(out / "evaluation.json", evaluation)

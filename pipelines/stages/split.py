@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from core.errors import TrainingImpossible
 from pipelines.checks import require_checked
@@ -65,8 +66,8 @@ def run(key: str) -> None:
 
 def labelled_rows(table: pa.Table, *, label: str) -> LabelledRows:
     """Rows with a label of this classifier and a phrase that is not blank (feedback may carry another classifier's label only)."""
-    table = table.filter(pa.compute.is_valid(table[label])).sort_by([("occurred_at", "ascending"), ("id", "ascending")])
-    distinct = {phrase: clean_phrase(phrase) for phrase in pa.compute.unique(table["phrase"]).drop_null().to_pylist()}
+    table = table.filter(pc.is_valid(table[label])).sort_by([("occurred_at", "ascending"), ("id", "ascending")])
+    distinct = {phrase: clean_phrase(phrase) for phrase in pc.unique(table["phrase"]).drop_null().to_pylist()}
     cleaned = np.array([distinct.get(phrase, "") for phrase in table["phrase"].to_pylist()], dtype=object)
     phrases, codes = np.unique(cleaned, return_inverse=True)
     rows = LabelledRows(

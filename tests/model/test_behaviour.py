@@ -1,0 +1,95 @@
+"""What users may rely on: minimum functionality, invariance, calibration, and a floor of quality on fixed data."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from core.params import LogisticHead, MajorityHead
+from pipelines.model.classifier import PhraseClassifier, best_labels, novelty
+from pipelines.model.embedder import Embed, use_id
+from pipelines.model.heads import fit_head
+from pipelines.stages.scores import Answers, calibration_error
+from tests.model.chapters import Split, as_training_rows
+
+PLAIN = {
+    "Malignant neoplasm of stomach": "neoplasms",
+    "Heart attack, acute myocardial infarction": "circulatory",
+    "chronic asthma": "respiratory",
+    "stomach ulcer with bleeding": "digestive",
+    "rheumatoid arthritis of the knee": "musculoskeletal",
+    "open wound of left hand": "injury",
+}
+
+
+@pytest.mark.parametrize("phrase", PLAIN)
+def test_plain_phrases_are_understood(classifier: PhraseClassifier, phrase: str) -> None:
+    assert classifier.predict([phrase])[0].label == PLAIN[phrase]
+
+
+def test_case_spacing_and_width_do_not_matter(classifier: PhraseClassifier, terms: Split) -> None:
+    phrases = [phrase for phrase, _ in terms.test[:60]]
+    plain = classifier.predict(phrases)
+    for change in (str.upper, str.title, lambda phrase: f"  {phrase}\t", lambda phrase: phrase.replace(" ", "\u00a0 ")):
+        changed = classifier.predict([change(phrase) for phrase in phrases])
+        assert [answer.label for answer in changed] == [answer.label for answer in plain]
+        assert np.allclose([answer.probability for answer in changed], [answer.probability for answer in plain], atol=1e-5)
+
+
+def test_a_slip_of_the_keyboard_rarely_changes_the_answer(classifier: PhraseClassifier, terms: Split) -> None:
+    phrases = [phrase for phrase, _ in terms.test[:200]]
+    slipped = [phrase[: len(phrase) // 2] + phrase[len(phrase) // 2 + 1 :] for phrase in phrases]
+    before, after = ([answer.label for answer in classifier.predict(given)] for given in (phrases, slipped))
+    assert np.mean(np.array(before) == np.array(after)) > 0.85
+
+
+FOREIGN = {
+    "lungenkrebs": "neoplasms",
+    "Herzinfarkt": "circulatory",
+    "fractura de fémur izquierdo": "injury",
+    "úlcera de estómago": "digestive",
+    "asthme chronique": "respiratory",
+    "arthrite du genou": "musculoskeletal",
+    "ruptura de ligamento de la rodilla": "injury",
+    "hypertension artérielle": "circulatory",
+}
+
+
+def test_other_languages_are_mostly_understood_though_never_trained_on(classifier: PhraseClassifier) -> None:
+    answers = [answer.label for answer in classifier.predict(list(FOREIGN))]
+    assert sum(answer == label for answer, label in zip(answers, FOREIGN.values(), strict=True)) >= 6, answers
+
+
+def test_the_floor_of_quality_holds(classifier: PhraseClassifier, embed: Embed, terms: Split) -> None:
+    cleaned, truth = [phrase for phrase, _ in terms.test], [label for _, label in terms.test]
+    vectors = embed(cleaned)
+    rows = as_training_rows(terms.training, embed)
+    kinds = (MajorityHead(kind="majority"), LogisticHead(kind="logistic"))
+    heads = [*(fit_head(params, training=rows, embedder_id=use_id(), seed=7) for params in kinds), classifier.head]
+    scores = [f1_score(truth, best_labels(head, cleaned, vectors), average="weighted", zero_division=0) for head in heads]
+    assert scores[0] < 0.6 < 0.93 < scores[1] <= scores[2] + 0.005
+    assert scores[2] > 0.95
+
+
+def test_probabilities_mean_what_they_say(classifier: PhraseClassifier, terms: Split) -> None:
+    answers = classifier.predict([phrase for phrase, _ in terms.test])
+    truth, predicted = np.array([label for _, label in terms.test]), np.array([answer.label for answer in answers])
+    assert calibration_error(Answers(truth, predicted, np.array([answer.probability for answer in answers]))) < 0.05
+
+
+def test_an_unknown_subject_is_novel(classifier: PhraseClassifier, embed: Embed, terms: Split) -> None:
+    strange = ["how do i activate my new card", "what is the exchange rate today", "book a flight to rome", "my phone has no signal"]
+    usual = novelty(classifier.head, embed([phrase for phrase, _ in terms.test]))
+    assert (novelty(classifier.head, embed(strange)) > np.quantile(usual, 0.95)).all()
+
+
+def test_one_phrase_of_a_trained_head_costs_well_below_a_millisecond(classifier: PhraseClassifier, embed: Embed, terms: Split) -> None:
+    cleaned = [phrase for phrase, _ in terms.test[:200]]
+    vectors = embed(cleaned)
+    started = time.process_time()
+    for place, phrase in enumerate(cleaned):
+        classifier.predict_cleaned([phrase], vectors[place : place + 1])
+    assert (time.process_time() - started) / len(cleaned) < 0.001

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from core.errors import StageFailed
+from pipelines.model.embedder import BATCH_CHARACTERS, BATCH_PHRASES, _batches
+from pipelines.stages.embed import _store, _stored, distinct_phrases, embed_steadily, merge_vectors, read_vectors
+from tests.stage_kit import DIMENSIONS, vectors_of
+
+
+class CountingEmbed:
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, cleaned: Sequence[str]) -> np.ndarray:
+        self.asked += cleaned
+        return vectors_of(cleaned)
+
+
+def test_only_new_phrases_are_embedded_and_old_ones_keep_their_vectors() -> None:
+    embed, kept = CountingEmbed(), ["a", "c", "gone"]
+    marked = vectors_of(kept) + 1
+    merged = merge_vectors(["a", "b", "c", "d"], kept, marked, embed=embed, width=DIMENSIONS)
+    assert embed.asked == ["b", "d"]
+    assert np.array_equal(merged, np.stack([marked[0], vectors_of(["b"])[0], marked[1], vectors_of(["d"])[0]]))
+
+
+def test_nothing_new_asks_no_embedder() -> None:
+    def refuse(cleaned: Sequence[str]) -> np.ndarray:
+        raise AssertionError(cleaned)
+
+    assert np.array_equal(merge_vectors(["b"], ["a", "b"], np.eye(2, dtype=np.float32), embed=refuse, width=2), [[0, 1]])
+
+
+def test_without_stored_vectors_all_are_embedded() -> None:
+    merged = merge_vectors(["a", "b"], [], np.empty((0, 0), np.float32), embed=vectors_of, width=DIMENSIONS)
+    assert np.array_equal(merged, vectors_of(["a", "b"]))
+
+
+def test_stored_vectors_are_reused_for_the_same_embedder_only(tmp_path: Path) -> None:
+    _store(tmp_path, ["a", "b"], vectors_of(["a", "b"]), "words-1")
+    phrases, vectors = _stored(tmp_path, "words-1")
+    assert phrases == ["a", "b"] and np.array_equal(vectors, vectors_of(["a", "b"]))
+    assert _stored(tmp_path, "words-2")[0] == []
+    assert _stored(tmp_path / "nothing", "words-1")[0] == []
+
+
+def test_files_linked_to_a_cache_are_replaced_not_written_into(tmp_path: Path) -> None:
+    folder, cache = tmp_path / "embeddings", tmp_path / "cache.npy"
+    _store(folder, ["a"], vectors_of(["a"]), "words-1")
+    cache.hardlink_to(folder / "vectors.npy")
+    before = cache.read_bytes()
+    for path in folder.iterdir():
+        path.chmod(0o444)
+    _store(folder, ["a", "b"], vectors_of(["a", "b"]), "words-1")
+    assert cache.read_bytes() == before
+    assert np.array_equal(read_vectors(["b", "a", "b"], folder), vectors_of(["b", "a", "b"]))
+    assert sorted(path.name for path in folder.iterdir()) == ["embedder.json", "phrases.parquet", "vectors.npy"]
+
+
+def test_a_phrase_never_embedded_is_named(tmp_path: Path) -> None:
+    _store(tmp_path, ["a"], vectors_of(["a"]), "words-1")
+    with pytest.raises(StageFailed, match="'lost one', 2 in all"):
+        read_vectors(["a", "lost one", "other"], tmp_path)
+
+
+def test_phrases_of_all_snapshots_are_distinct_cleaned_and_sorted(tmp_path: Path) -> None:
+    for name, phrases in {"one": ["B  b", "a", None, " "], "two": ["b B", "é", "Z"]}.items():
+        (tmp_path / name).mkdir()
+        pq.write_table(pa.table({"phrase": pa.array(phrases, pa.string())}), tmp_path / name / "rows.parquet")
+    assert distinct_phrases(tmp_path) == ["a", "b b", "z", "é"]
+    with pytest.raises(StageFailed):
+        distinct_phrases(tmp_path / "nothing")
+
+
+def test_steady_batches_have_one_size_and_end_with_a_filler() -> None:
+    sizes: list[int] = []
+
+    def embed(cleaned: Sequence[str]) -> np.ndarray:
+        sizes.append(len(cleaned))
+        assert cleaned[-1] not in phrases
+        return vectors_of(cleaned)
+
+    phrases = [f"word{number}" for number in range(600)]
+    assert np.array_equal(embed_steadily(phrases, embed=embed), vectors_of(phrases))
+    assert sizes == [BATCH_PHRASES] * 3
+
+
+def test_batches_keep_order_and_bound_phrases_and_characters() -> None:
+    phrases = ["x" * length for length in (BATCH_CHARACTERS + 5, 1, 2, *([40] * 700), BATCH_CHARACTERS, 3)]
+    batches = list(_batches(phrases))
+    assert [phrase for batch in batches for phrase in batch] == phrases
+    assert all(len(batch) <= BATCH_PHRASES for batch in batches)
+    assert all(len(batch) == 1 or sum(map(len, batch)) <= BATCH_CHARACTERS for batch in batches)
+    assert list(_batches([])) == []

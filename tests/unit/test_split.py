@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import TrainingImpossible
+from pipelines.stages.split import (
+    LabelledRows,
+    Parts,
+    chosen_phrases,
+    labelled_rows,
+    leave_out_rare,
+    recent_table,
+    refuse_impossible,
+    report,
+    split_rows,
+    training_table,
+    with_left_out,
+    within_history,
+)
+from tests.stage_kit import LAST_DAY
+
+Row = tuple[str, str | None, float]  # phrase, label, age in days
+
+
+def table(rows: list[Row]) -> pa.Table:
+    return pa.table(
+        {
+            "id": [f"{number:04d}" for number in range(len(rows))],
+            "phrase": pa.array([phrase for phrase, _, _ in rows], pa.string()),
+            "occurred_at": pa.array([LAST_DAY - timedelta(days=age) for _, _, age in rows], pa.timestamp("us", "UTC")),
+            "region": pa.array([None] * len(rows), pa.string()),
+            "label": pa.array([label for _, label, _ in rows], pa.string()),
+        }
+    )
+
+
+def rows_of(rows: list[Row]) -> LabelledRows:
+    return labelled_rows(table(rows), label="label")
+
+
+def many(count: int = 400, days: float = 200) -> list[Row]:
+    generator = random.Random(4)
+    return [(f"phrase {generator.randrange(60)}", generator.choice("xy"), generator.uniform(0, days)) for _ in range(count)] + [
+        ("now", "x", 0)
+    ]
+
+
+def phrases_in(rows: LabelledRows, chosen: np.ndarray) -> set[str]:
+    return set(rows.phrases[rows.phrase_codes[chosen]])
+
+
+def test_phrases_are_cleaned_and_rows_without_label_or_phrase_skipped() -> None:
+    rows = rows_of([("  Left KNEE ", "x", 2), ("left knee", "x", 1), ("hip", None, 1), (" \x00", "y", 1)])
+    assert rows.phrases[rows.phrase_codes].tolist() == ["left knee", "left knee"]
+
+
+def test_history_reaches_back_from_the_newest_row() -> None:
+    rows = within_history(rows_of([("a", "x", 10.5), ("b", "x", 9.5), ("c", "x", 0)]), days=10)
+    assert rows.phrases[rows.phrase_codes].tolist() == ["b", "c"]
+
+
+def test_rare_labels_are_left_out_and_counted() -> None:
+    kept, left_out = leave_out_rare(rows_of([("a", "x", 3), ("b", "x", 2), ("c", "y", 1)]), min_rows=2)
+    assert (kept.labels.tolist(), left_out) == (["x", "x"], {"y": 1})
+
+
+def test_test_rows_are_recent_and_share_no_recent_phrase_with_training() -> None:
+    rows = rows_of(many())
+    parts = split_rows(rows, test_days=90, seed=7)
+    oldest = rows.occurred_at.max() - np.timedelta64(90, "D")
+    assert (rows.occurred_at[parts.test] > oldest).all() and (rows.occurred_at[~parts.recent] <= oldest).all()
+    assert phrases_in(rows, parts.test) & phrases_in(rows, parts.recent & ~parts.test) == set()
+    assert parts.test.any() and (parts.recent & ~parts.test).any()
+
+
+def test_seen_says_whether_training_met_the_phrase() -> None:
+    rows = rows_of(many())
+    parts = split_rows(rows, test_days=90, seed=7)
+    trained, before = phrases_in(rows, ~parts.test), phrases_in(rows, ~parts.recent)
+    phrases = rows.phrases[rows.phrase_codes]
+    assert parts.seen.tolist() == [phrase in trained for phrase in phrases]
+    assert parts.seen_before.tolist() == [phrase in before for phrase in phrases]
+
+
+@given(st.permutations(many(80)))
+def test_the_split_does_not_depend_on_the_order_of_the_rows(shuffled: list[Row]) -> None:
+    def summary(rows: LabelledRows) -> list[tuple]:
+        parts = split_rows(rows, test_days=90, seed=7)
+        return sorted(zip(rows.phrases[rows.phrase_codes], rows.occurred_at.tolist(), parts.test.tolist(), strict=True))
+
+    assert summary(rows_of(shuffled)) == summary(rows_of(many(80)))
+
+
+@given(st.lists(st.text(min_size=1), unique=True, min_size=1))
+def test_a_phrase_is_chosen_by_itself(phrases: list[str]) -> None:
+    alone = [bool(chosen_phrases([phrase], share=0.3, salt="s")[0]) for phrase in phrases]
+    assert chosen_phrases(phrases, share=0.3, salt="s").tolist() == alone
+
+
+def test_the_share_of_chosen_phrases_holds_and_salts_are_independent() -> None:
+    phrases = [f"phrase {number}" for number in range(20_000)]
+    first, second = (chosen_phrases(phrases, share=0.3, salt=salt) for salt in ("test-7", "validation-7"))
+    assert np.mean(first) == pytest.approx(0.3, abs=0.015)
+    assert np.mean(second[first]) == pytest.approx(0.3, abs=0.03)
+
+
+def test_training_rows_are_distinct_with_counts_and_a_validation_slice_of_phrases() -> None:
+    rows = rows_of([("b", "x", 5), ("B ", "x", 4), ("b", "y", 3), ("a", "x", 2)] + [(f"p{number}", "x", 1) for number in range(500)])
+    trained = training_table(rows, seed=7).to_pydict()
+    pairs = list(zip(trained["cleaned"], trained["label"], strict=True))
+    assert pairs == sorted(set(pairs)) and sum(trained["rows"]) == len(rows.ids)
+    assert trained["rows"][pairs.index(("b", "x"))] == 2
+    by_phrase = dict(zip(trained["cleaned"], trained["validation"], strict=True))
+    assert all(by_phrase[phrase] == chosen for phrase, chosen in zip(trained["cleaned"], trained["validation"], strict=True))
+    assert 0.05 < np.mean(trained["validation"]) < 0.16
+
+
+def test_rows_of_left_out_labels_are_recent_rows_too() -> None:
+    history = rows_of([*many(), ("rare thing", "rare", 5), ("rare thing", "rare", 150)])
+    rows, left_out = leave_out_rare(history, min_rows=3)
+    recent = with_left_out(recent_table(rows, split_rows(rows, test_days=90, seed=7)), history, left_out=left_out).to_pydict()
+    added = [place for place, part in enumerate(recent["part"]) if part == "left out"]
+    assert [(recent["cleaned"][place], recent["label"][place], recent["seen"][place]) for place in added] == [("rare thing", "rare", False)]
+    assert recent["occurred_at"] == sorted(recent["occurred_at"])
+
+
+def test_the_report_adds_up() -> None:
+    rows = rows_of(many())
+    parts = split_rows(rows, test_days=90, seed=7)
+    told = report(500, rows, parts, {"rare": 3})
+    assert told["train_rows"] + told["test_rows"] == told["rows"] == 401
+    assert (told["stored_rows"], told["left_out_rows"], told["labels"]) == (500, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "min_rows", "clause"),
+    [
+        ([], 2, "no labelled row"),
+        ([("a", "x", 1), ("b", "y", 0)], 2, "the most frequent with 1 rows"),
+        ([(f"p{number}", "x", number) for number in range(200)], 2, "only x"),
+        ([(f"p{number}", "xy"[number % 2], 10 + number) for number in range(200)] + [("p0", "x", 0)], 2, "none of 1 recent rows"),
+    ],
+)
+def test_rows_that_cannot_carry_a_classifier_are_refused(given: list[Row], min_rows: int, clause: str) -> None:
+    rows, left_out = leave_out_rare(rows_of(given), min_rows=min_rows)
+    parts = split_rows(rows, test_days=5, seed=7)
+    with pytest.raises(TrainingImpossible, match=clause) as refusal:
+        refuse_impossible(rows, parts, left_out)
+    assert refusal.value.wanted and refusal.value.do
+
+
+def test_sound_rows_are_not_refused() -> None:
+    rows = rows_of(many())
+    refuse_impossible(rows, split_rows(rows, test_days=90, seed=7), {})
+
+
+def test_a_label_known_from_test_rows_only_is_not_trained() -> None:
+    rows = rows_of([(f"p{number}", "x", 100) for number in range(50)] + [(f"q{number}", "y", 1) for number in range(50)])
+    test = rows.labels == "y"
+    with pytest.raises(TrainingImpossible, match="only x"):
+        refuse_impossible(rows, Parts(recent=test, test=test, seen=~test, seen_before=~test), {})
