@@ -32,7 +32,7 @@ test-slow: setup ## The soaks and large runs
 	$(BIN)/python -m pytest -m slow tests
 
 check: setup ## Lint, types, import contracts, fast tests: within a minute
-	$(BIN)/ruff check .
+	$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target types fast-tests
 

@@ -21,9 +21,9 @@ from core.contracts import Inference, Prediction, Role
 from core.errors import InvalidPhrase
 from pipelines.model.text import clean_phrase
 
-THREAD_FROM = 16    # distinct phrases: from here on scoring them would hold the event loop for milliseconds
+THREAD_FROM = 16  # distinct phrases: from here on scoring them would hold the event loop for milliseconds
 
-Known = tuple[str, str, str]    # classifier, version, cleaned
+Known = tuple[str, str, str]  # classifier, version, cleaned
 
 
 class Embedder(Protocol):
@@ -105,16 +105,28 @@ class Answers:
 
     def _log(self, live: LiveModel, asked: Sequence[Asked], cleaned: Sequence[str], answers: Sequence[Answer], *, seconds: float) -> None:
         now = datetime.now(UTC)
-        self._journal.append([
-            Inference(
-                occurred_at=one.occurred_at or now, request_id=answer.request_id, version=answer.version, classifier=answer.classifier,
-                role=answer.role, phrase=one.phrase, cleaned=text, label=answer.prediction.label,
-                probability=answer.prediction.probability, alternatives=answer.prediction.alternatives,
-                embedder_id=live.model.embedder_id, cached=answer.cached, latency_ms=round(seconds * 1000, 3),
-                region=one.region, routing_key=one.key,
-            )
-            for one, text, answer in zip(asked, cleaned, answers, strict=True)
-        ])
+        self._journal.append(
+            [
+                Inference(
+                    occurred_at=one.occurred_at or now,
+                    request_id=answer.request_id,
+                    version=answer.version,
+                    classifier=answer.classifier,
+                    role=answer.role,
+                    phrase=one.phrase,
+                    cleaned=text,
+                    label=answer.prediction.label,
+                    probability=answer.prediction.probability,
+                    alternatives=answer.prediction.alternatives,
+                    embedder_id=live.model.embedder_id,
+                    cached=answer.cached,
+                    latency_ms=round(seconds * 1000, 3),
+                    region=one.region,
+                    routing_key=one.key,
+                )
+                for one, text, answer in zip(asked, cleaned, answers, strict=True)
+            ]
+        )
         self._count(live, answers, seconds)
 
     def _count(self, live: LiveModel, answers: Sequence[Answer], seconds: float) -> None:

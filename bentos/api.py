@@ -108,8 +108,12 @@ class RequestRefused(PerennialError):
 
 
 STATUSES: dict[type[PerennialError], int] = {
-    InvalidPhrase: 422, UnknownClassifier: 404, UnknownVersion: 404, UnknownRequest: 404,
-    EmbedderUnavailable: 503, DatabaseUnreachable: 503,
+    InvalidPhrase: 422,
+    UnknownClassifier: 404,
+    UnknownVersion: 404,
+    UnknownRequest: 404,
+    EmbedderUnavailable: 503,
+    DatabaseUnreachable: 503,
 }
 
 Request = TypeVar("Request", bound=Struct)
@@ -194,7 +198,12 @@ def prediction_response(answer: Answer) -> PredictionResponse:
     """The answer as it travels."""
     found = answer.prediction
     return PredictionResponse(
-        request_id=answer.request_id, classifier=answer.classifier, label=found.label, probability=found.probability,
+        request_id=answer.request_id,
+        classifier=answer.classifier,
+        label=found.label,
+        probability=found.probability,
         alternatives=[Alternative(label, probability) for label, probability in found.alternatives],
-        version=answer.version, role=answer.role, cached=answer.cached,
+        version=answer.version,
+        role=answer.role,
+        cached=answer.cached,
     )

@@ -24,8 +24,8 @@ from core.errors import EmbedderUnavailable
 from core.logs import get_logger
 
 HITS = "x-hits"
-IDLE_SECONDS = 2.0      # below uvicorn's keep-alive of 5 s, so that no request meets a connection that is just being closed
-ANSWER_SECONDS = 3.0    # below the services' traffic timeout of 5 s, so that the error is ours
+IDLE_SECONDS = 2.0  # below uvicorn's keep-alive of 5 s, so that no request meets a connection that is just being closed
+ANSWER_SECONDS = 3.0  # below the services' traffic timeout of 5 s, so that the error is ours
 
 _decode_phrases = msgspec.json.Decoder(list[str]).decode
 
@@ -129,7 +129,8 @@ class RemoteEmbedder:
         if self._session is None:
             connector = (
                 aiohttp.UnixConnector(self._socket, limit=64, keepalive_timeout=IDLE_SECONDS)
-                if self._socket else aiohttp.TCPConnector(limit=64, keepalive_timeout=IDLE_SECONDS)
+                if self._socket
+                else aiohttp.TCPConnector(limit=64, keepalive_timeout=IDLE_SECONDS)
             )
             self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
         return self._session

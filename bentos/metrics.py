@@ -58,11 +58,16 @@ class _StateCollector(Collector):
 def _requests(state: ServiceState) -> Iterator[Metric]:
     counts = state.answers.counts
     yield _counter("perennial_phrases", "Phrases answered", ("classifier", "version", "role"), counts.answered)
-    yield _counter("perennial_phrases_cached", "Phrases answered without computing an embedding", ("classifier",),
-                   {(name,): count for name, count in counts.cached.items()})
+    yield _counter(
+        "perennial_phrases_cached",
+        "Phrases answered without computing an embedding",
+        ("classifier",),
+        {(name,): count for name, count in counts.cached.items()},
+    )
     yield _counter("perennial_responses", "HTTP responses", ("route", "status"), state.responses.responses)
-    yield SummaryMetricFamily("perennial_answer_seconds", "Time from a checked request to its answers",
-                              count_value=counts.requests, sum_value=counts.seconds)
+    yield SummaryMetricFamily(
+        "perennial_answer_seconds", "Time from a checked request to its answers", count_value=counts.requests, sum_value=counts.seconds
+    )
 
 
 def _caches(state: ServiceState) -> Iterator[Metric]:

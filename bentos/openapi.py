@@ -43,8 +43,15 @@ class Operation:
 
 OPERATIONS = (
     Operation("predict", "POST", "/v1/{classifier}/predict", "Classify one phrase", PredictionResponse, PredictRequest, tuple(REASONS)),
-    Operation("predict_batch", "POST", "/v1/{classifier}/predict_batch", "Classify up to 256 phrases", BatchResponse, PredictBatchRequest,
-              tuple(REASONS)),
+    Operation(
+        "predict_batch",
+        "POST",
+        "/v1/{classifier}/predict_batch",
+        "Classify up to 256 phrases",
+        BatchResponse,
+        PredictBatchRequest,
+        tuple(REASONS),
+    ),
     Operation("classifiers", "GET", "/v1/classifiers", "The classifiers, their versions and labels", ClassifiersResponse),
 )
 
@@ -63,7 +70,8 @@ def openapi_document() -> dict[str, Any]:
 
 def _describe(operation: Operation) -> dict[str, Any]:
     described: dict[str, Any] = {
-        "operationId": operation.name, "summary": operation.summary,
+        "operationId": operation.name,
+        "summary": operation.summary,
         "responses": {"200": _content("The answer", operation.response)} | {str(status): _error(status) for status in operation.errors},
     }
     if "{classifier}" in operation.path:

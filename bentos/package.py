@@ -22,8 +22,25 @@ NAME = "perennial"
 SERVICE = "bentos.service:Classifier"
 CODE = ("core", "pipelines/__init__.py", "pipelines/model", "bentos")
 SERVING_PACKAGES = (
-    "aiohttp", "alembic", "bentoml", "msgspec", "numpy", "orjson", "prometheus-client", "psycopg", "psycopg-binary", "pydantic-settings",
-    "pyyaml", "scikit-learn", "scipy", "setuptools", "sqlalchemy", "structlog", "tensorflow", "tensorflow-hub", "tensorflow-text",
+    "aiohttp",
+    "alembic",
+    "bentoml",
+    "msgspec",
+    "numpy",
+    "orjson",
+    "prometheus-client",
+    "psycopg",
+    "psycopg-binary",
+    "pydantic-settings",
+    "pyyaml",
+    "scikit-learn",
+    "scipy",
+    "setuptools",
+    "sqlalchemy",
+    "structlog",
+    "tensorflow",
+    "tensorflow-hub",
+    "tensorflow-text",
     "uuid-utils",
 )
 DRAIN_SECONDS = 10
@@ -59,15 +76,22 @@ def serve_command(tag: str, *, settings: Settings, database_url: str) -> ServeCo
     bento_store = settings.home.absolute() / "bentoml"
     options = ("--host", settings.host, "--port", str(settings.service_port), "--timeout-graceful-shutdown", str(DRAIN_SECONDS))
     argv = (sys.executable, "-m", "bentoml", "serve", _resolve(tag, bento_store), *options)
-    return ServeCommand(argv, _bentoml_environment(bento_store) | {
-        "PERENNIAL_DATABASE_URL": database_url,
-        "PERENNIAL_HOME": str(settings.home.absolute()),
-        "PERENNIAL_CACHE_PHRASES": str(settings.cache_phrases),
-        "PERENNIAL_CACHE_ANSWERS": str(settings.cache_answers),
-        "PERENNIAL_POLL_SECONDS": str(settings.poll_seconds),
-        "PERENNIAL_LOG_FORMAT": settings.log_format,
-        "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0",
-    })
+    return ServeCommand(
+        argv,
+        _bentoml_environment(bento_store)
+        | {
+            "PERENNIAL_DATABASE_URL": database_url,
+            "PERENNIAL_HOME": str(settings.home.absolute()),
+            "PERENNIAL_CACHE_PHRASES": str(settings.cache_phrases),
+            "PERENNIAL_CACHE_ANSWERS": str(settings.cache_answers),
+            "PERENNIAL_POLL_SECONDS": str(settings.poll_seconds),
+            "PERENNIAL_LOG_FORMAT": settings.log_format,
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "TF_ENABLE_ONEDNN_OPTS": "0",
+        },
+    )
 
 
 def _resolve(tag: str, bento_store: Path) -> str:

@@ -38,7 +38,7 @@ from core.errors import EmbedderUnavailable, PerennialError
 from core.logs import get_logger
 
 MAX_CONCURRENT = 256
-BODY_SECONDS = 3.0       # below the service's traffic timeout of 5 s, so that the error is ours
+BODY_SECONDS = 3.0  # below the service's traffic timeout of 5 s, so that the error is ours
 RETRY_AFTER = {"retry-after": "1"}
 
 ANY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
@@ -161,7 +161,8 @@ def _nowhere(routes: Sequence[Route]) -> Endpoint:
     async def nowhere(request: Request) -> Response:
         allowed = sorted({method for route in routes if route.matches(request.scope)[0] is Match.PARTIAL for method in route.methods or ()})
         error = (
-            RequestRefused(405, "method_not_allowed", f"this path takes {', '.join(allowed)}") if allowed
+            RequestRefused(405, "method_not_allowed", f"this path takes {', '.join(allowed)}")
+            if allowed
             else RequestRefused(404, "not_found", "no such path; /v1/openapi.json has the routes")
         )
         request.app.state.parts.responses.responses["none", error.status] += 1

@@ -29,7 +29,7 @@ from core.logs import configure_logs, get_logger
 from core.settings import Settings, load_settings
 from pipelines.model.embedder import load_embedder
 
-PACKED = Path(__file__).resolve().parent.parent / "cold"    # beside the code in a bento, absent in the repository
+PACKED = Path(__file__).resolve().parent.parent / "cold"  # beside the code in a bento, absent in the repository
 SHIP_SECONDS = 0.25
 
 embedding = embedding_app()

@@ -39,7 +39,11 @@ class Perennial(TyperGroup):
 
 
 app = typer.Typer(
-    cls=Perennial, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    cls=Perennial,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="Phrase classifiers that keep themselves fresh.",
     epilog="Exit codes: 0 done, 1 failed, 2 misuse, 3 a verdict said no. `perennial COMMAND --help` shows an example.",
 )

@@ -42,16 +42,28 @@ def serve_deployments(deployments: Iterable[RunnerDeployment]) -> None:
 def _retrain_deployment(flow: Flow, name: str, block: ClassifierParams, *, schedules: bool) -> RunnerDeployment:
     """A second call waits for the first to end: it may bring news, and the cool-down answers it if it does not."""
     return _deployment(
-        flow, name, cron=block.schedule, active=schedules, collision="ENQUEUE", triggers=[drift_trigger(name)],
-        parameters={"classifiers": [name], "reason": "schedule"}, description=f"Retrain {name} and let the candidate face the champion",
+        flow,
+        name,
+        cron=block.schedule,
+        active=schedules,
+        collision="ENQUEUE",
+        triggers=[drift_trigger(name)],
+        parameters={"classifiers": [name], "reason": "schedule"},
+        description=f"Retrain {name} and let the candidate face the champion",
     )
 
 
 def _watch_deployment(flow: Flow, name: str, block: ClassifierParams, *, schedules: bool) -> RunnerDeployment:
     """A second call is dropped: the first looks at the same rows."""
     return _deployment(
-        flow, name, cron=block.drift.schedule, active=schedules, collision="CANCEL_NEW", triggers=[],
-        parameters={"classifiers": [name]}, description=f"Look for drift in what {name} answered",
+        flow,
+        name,
+        cron=block.drift.schedule,
+        active=schedules,
+        collision="CANCEL_NEW",
+        triggers=[],
+        parameters={"classifiers": [name]},
+        description=f"Look for drift in what {name} answered",
     )
 
 
@@ -60,7 +72,9 @@ def drift_trigger(name: str) -> DeploymentEventTrigger:
     from prefect.events import DeploymentEventTrigger
 
     return DeploymentEventTrigger(
-        name=f"drift of {name} calls for its retraining", expect={DRIFT}, match={"prefect.resource.id": resource_id(name)},
+        name=f"drift of {name} calls for its retraining",
+        expect={DRIFT},
+        match={"prefect.resource.id": resource_id(name)},
         parameters={
             "classifiers": [name],
             "reason": "drift",
@@ -78,9 +92,15 @@ def _deployment(
     from prefect.schedules import Cron
 
     return flow.to_deployment(  # type: ignore[return-value]
-        name, schedules=[Cron(cron, timezone="UTC", active=active)], paused=False, parameters=parameters, triggers=triggers,
+        name,
+        schedules=[Cron(cron, timezone="UTC", active=active)],
+        paused=False,
+        parameters=parameters,
+        triggers=triggers,
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy(collision)),
-        tags=[TAG, name], description=description, entrypoint_type=EntrypointType.MODULE_PATH,
+        tags=[TAG, name],
+        description=description,
+        entrypoint_type=EntrypointType.MODULE_PATH,
     )
 
 

@@ -28,8 +28,14 @@ NO_CHAMPION = Verdict("insufficient", ("no version answers yet",))
 def watch_one(loop: Loop, classifier: str, embed: Callable[[Sequence[str]], Any], now: datetime) -> Verdict:
     """Judge the classifier's new windows; the verdict is the gravest of them."""
     return watch_classifier(
-        loop.engine, classifier=classifier, block=loop.params.classifier(classifier), models=loop.settings.models,
-        reports=loop.settings.reports, embed=embed, now=now, seed=loop.params.seed,
+        loop.engine,
+        classifier=classifier,
+        block=loop.params.classifier(classifier),
+        models=loop.settings.models,
+        reports=loop.settings.reports,
+        embed=embed,
+        now=now,
+        seed=loop.params.seed,
     )
 
 

@@ -42,7 +42,8 @@ def make_head(version: str, *, labels: Sequence[str] = LABELS, embedder_id: str 
     centroids = random.normal(size=shape[::-1])
     centroids /= np.linalg.norm(centroids, axis=1, keepdims=True)
     arrays = {
-        "weights": random.normal(size=shape).astype(np.float32), "bias": np.zeros(len(labels), np.float32),
+        "weights": random.normal(size=shape).astype(np.float32),
+        "bias": np.zeros(len(labels), np.float32),
         "centroids": centroids.astype(np.float16),
     }
     return Head("logistic", tuple(labels), embedder_id, arrays, {"temperature": 1.0})
@@ -61,9 +62,19 @@ def champion(model: ModelVersion, why: str = "test") -> Deployment:
 
 def inference(number: int, **changes: Any) -> Inference:
     row = {
-        "occurred_at": datetime(2026, 1, 1, tzinfo=UTC), "request_id": f"request-{number}", "version": "1", "classifier": "organ",
-        "role": "champion", "phrase": f"Phrase {number}", "cleaned": f"phrase {number}", "label": "heart", "probability": 0.75,
-        "alternatives": (("lung", 0.25),), "embedder_id": EMBEDDER_ID, "cached": False, "latency_ms": 1.0,
+        "occurred_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "request_id": f"request-{number}",
+        "version": "1",
+        "classifier": "organ",
+        "role": "champion",
+        "phrase": f"Phrase {number}",
+        "cleaned": f"phrase {number}",
+        "label": "heart",
+        "probability": 0.75,
+        "alternatives": (("lung", 0.25),),
+        "embedder_id": EMBEDDER_ID,
+        "cached": False,
+        "latency_ms": 1.0,
     }
     return Inference(**{**row, **changes})
 

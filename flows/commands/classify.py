@@ -24,7 +24,10 @@ def register(app: typer.Typer) -> None:
 
 def classify(
     classifier: Annotated[str, typer.Argument(help="A classifier with a champion.")],
-    phrases: Phrases = None, file: File = None, column: Column = None, json: Json = False,
+    phrases: Phrases = None,
+    file: File = None,
+    column: Column = None,
+    json: Json = False,
 ) -> None:
     """Label phrases with the version that answers now; with --json one object a line, in the order of the input."""
     from core.settings import load_settings

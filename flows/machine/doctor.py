@@ -31,8 +31,13 @@ class Finding:
 def examine(settings: Settings) -> list[Finding]:
     """Ask every question, also after a bad answer."""
     questions: dict[str, Callable[[Settings], tuple[bool, str, str]]] = {
-        "python": _python, "packages": _packages, "git": _git, "params.yaml": _params,
-        "ports": _ports, "disk": _disk, "database": _database,
+        "python": _python,
+        "packages": _packages,
+        "git": _git,
+        "params.yaml": _params,
+        "ports": _ports,
+        "disk": _disk,
+        "database": _database,
     }
     return [_ask(name, question, settings) for name, question in questions.items()]
 

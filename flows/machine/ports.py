@@ -17,7 +17,8 @@ def check_ports(settings: Settings, programs: Iterable[Program]) -> None:
     for program in programs:
         if program.port is not None and not port_is_free(settings.host, program.port):
             raise PortTaken(
-                f"port {program.port} of {settings.host} for {program.name}", came=f"it is used by {describe_listener(program.port)}",
+                f"port {program.port} of {settings.host} for {program.name}",
+                came=f"it is used by {describe_listener(program.port)}",
                 do=f"stop that, or set {program.setting} to a free port",
             )
 

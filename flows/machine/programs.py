@@ -57,33 +57,61 @@ def _postgres() -> Program:
 
 def _prefect(settings: Settings) -> Program:
     return Program(
-        "prefect", "flows, schedules, events", _python("prefect", "server", "start", *_address(settings, settings.prefect_port)),
-        port=settings.prefect_port, setting="PERENNIAL_PREFECT_PORT", url=settings.prefect_url, health="/api/health",
+        "prefect",
+        "flows, schedules, events",
+        _python("prefect", "server", "start", *_address(settings, settings.prefect_port)),
+        port=settings.prefect_port,
+        setting="PERENNIAL_PREFECT_PORT",
+        url=settings.prefect_url,
+        health="/api/health",
     )
 
 
 def _mlflow(settings: Settings) -> Program:
     artifacts = str(settings.home / "mlartifacts")
     return Program(
-        "mlflow", "runs, versions, metrics",
-        _python("mlflow", "server", *_address(settings, settings.mlflow_port), "--workers", "1",
-                "--default-artifact-root", artifacts, "--artifacts-destination", artifacts),
-        port=settings.mlflow_port, setting="PERENNIAL_MLFLOW_PORT", url=settings.mlflow_url, health="/health",
+        "mlflow",
+        "runs, versions, metrics",
+        _python(
+            "mlflow",
+            "server",
+            *_address(settings, settings.mlflow_port),
+            "--workers",
+            "1",
+            "--default-artifact-root",
+            artifacts,
+            "--artifacts-destination",
+            artifacts,
+        ),
+        port=settings.mlflow_port,
+        setting="PERENNIAL_MLFLOW_PORT",
+        url=settings.mlflow_url,
+        health="/health",
     )
 
 
 def _evidently(settings: Settings) -> Program:
     return Program(
-        "evidently", "drift reports",
+        "evidently",
+        "drift reports",
         _python("evidently.cli", "ui", "--workspace", str(_evidently_workspace(settings)), *_address(settings, settings.evidently_port)),
-        port=settings.evidently_port, setting="PERENNIAL_EVIDENTLY_PORT", url=settings.evidently_url, health="/api/version",
+        port=settings.evidently_port,
+        setting="PERENNIAL_EVIDENTLY_PORT",
+        url=settings.evidently_url,
+        health="/api/version",
     )
 
 
 def _service(settings: Settings) -> Program:
     return Program(
-        "service", "predictions", _python("flows.cli", "serve"), stop_group=False,
-        port=settings.service_port, setting="PERENNIAL_SERVICE_PORT", url=settings.service_url, health="/readyz",
+        "service",
+        "predictions",
+        _python("flows.cli", "serve"),
+        stop_group=False,
+        port=settings.service_port,
+        setting="PERENNIAL_SERVICE_PORT",
+        url=settings.service_url,
+        health="/readyz",
     )
 
 

@@ -83,7 +83,10 @@ def render_configuration(settings: Settings, programs: Iterable[Program]) -> str
     """The text of supervisord.conf. It holds no secret: these travel in supervisord's environment."""
     folder = supervisor_folder(settings)
     server = SERVER.format(
-        socket=_literal(socket_file(settings)), logs=_literal(settings.home / "logs"), folder=_literal(folder), code=_literal(REPOSITORY),
+        socket=_literal(socket_file(settings)),
+        logs=_literal(settings.home / "logs"),
+        folder=_literal(folder),
+        code=_literal(REPOSITORY),
         user="user=root\n" if os.getuid() == 0 else "",
     )
     return server + "".join(_render_program(settings, program, position) for position, program in enumerate(programs, start=1))
@@ -95,8 +98,14 @@ def start_supervisor(settings: Settings, programs: Iterable[Program], environmen
     private_folder(socket_file(settings).parent)
     private_folder(settings.home / "logs")
     done = subprocess.run(
-        [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)], check=False, capture_output=True, text=True,
-        env={**os.environ, **environment, MARK: mark(settings)}, umask=0o077, cwd=REPOSITORY, timeout=60,
+        [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment, MARK: mark(settings)},
+        umask=0o077,
+        cwd=REPOSITORY,
+        timeout=60,
     )
     if done.returncode != 0:
         came = (done.stderr or done.stdout).strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
@@ -140,8 +149,12 @@ def mark(settings: Settings) -> str:
 
 def _render_program(settings: Settings, program: Program, position: int) -> str:
     return PROGRAM.format(
-        name=program.name, command=_literal(shlex.join(program.argv)), priority=position,
-        log=_literal(log_file(settings, program.name)), stop_group=str(program.stop_group).lower(), stop_signal=program.stop_signal,
+        name=program.name,
+        command=_literal(shlex.join(program.argv)),
+        priority=position,
+        log=_literal(log_file(settings, program.name)),
+        stop_group=str(program.stop_group).lower(),
+        stop_signal=program.stop_signal,
     )
 
 

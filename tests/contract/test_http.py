@@ -168,9 +168,7 @@ def test_metrics_count_what_happened(client: TestClient, bench: Bench) -> None:
     for number in range(20):
         client.get(f"/scan/{number}")
     families = {family.name: family for family in text_string_to_metric_families(client.get("/metrics").text)}
-    values = {
-        (name, *sorted(sample.labels.values())): sample.value for name, family in families.items() for sample in family.samples
-    }
+    values = {(name, *sorted(sample.labels.values())): sample.value for name, family in families.items() for sample in family.samples}
     assert values["perennial_phrases", "1", "champion", "organ"] == 4
     assert values["perennial_responses", "400", "predict"] == 1
     assert values["perennial_responses", "404", "none"] == 20

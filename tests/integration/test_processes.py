@@ -49,7 +49,12 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 def test_all_is_ready_and_the_service_waits_for_its_first_bento(running: Settings) -> None:
     states = {name: program.state for name, program in by_name(running).items()}
     assert states == {
-        "postgres": "ready", "prefect": "ready", "mlflow": "ready", "evidently": "ready", "runner": "ready", "service": "waiting",
+        "postgres": "ready",
+        "prefect": "ready",
+        "mlflow": "ready",
+        "evidently": "ready",
+        "runner": "ready",
+        "service": "waiting",
     }
     assert restart_service(running) is False
 

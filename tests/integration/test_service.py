@@ -179,10 +179,14 @@ def test_a_batch_is_answered_and_logged_in_one_piece(house: House, client: httpx
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
-        ("/v1/organ/predict", b"", 400), ("/v1/organ/predict", b'{"phrase": "\xff"}', 400),
+        ("/v1/organ/predict", b"", 400),
+        ("/v1/organ/predict", b'{"phrase": "\xff"}', 400),
         ("/v1/organ/predict", b'{"phrase": "a\\u0000"}', 422),
-        ("/v1/organ/predict", b" " * (4 * 2**20 + 1), 413), ("/v1/liver/predict", b'{"phrase": "a"}', 404),
-        ("/v1/organ/predict", b'{"phrase": "' + b"x" * 2001 + b'"}', 422), ("/raw/embed", b'["a"]', 404), ("/nowhere", b"", 404),
+        ("/v1/organ/predict", b" " * (4 * 2**20 + 1), 413),
+        ("/v1/liver/predict", b'{"phrase": "a"}', 404),
+        ("/v1/organ/predict", b'{"phrase": "' + b"x" * 2001 + b'"}', 422),
+        ("/raw/embed", b'["a"]', 404),
+        ("/nowhere", b"", 404),
     ],
 )
 def test_bad_input_is_refused_by_the_real_server(client: httpx.Client, path: str, body: bytes, status: int) -> None:

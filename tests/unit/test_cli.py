@@ -120,7 +120,13 @@ def test_status_as_json_holds_every_program(monkeypatch: pytest.MonkeyPatch) -> 
     show_programs(monkeypatch, "ready")
     told = json.loads(run("status", "--json").stdout)
     assert told["programs"][0] | {"log": ""} == {
-        "name": "prefect", "does": "flows", "state": "ready", "address": "http://127.0.0.1:4200", "pid": 7, "log": "", "detail": "",
+        "name": "prefect",
+        "does": "flows",
+        "state": "ready",
+        "address": "http://127.0.0.1:4200",
+        "pid": 7,
+        "log": "",
+        "detail": "",
     }
     assert told["champions"] == {}
 

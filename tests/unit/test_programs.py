@@ -37,7 +37,10 @@ def test_postgres_is_ours_only_without_a_url_of_yours(settings: Settings) -> Non
 def test_every_port_of_the_settings_is_bound_on_the_host(settings: Settings) -> None:
     ports = {program.setting: program.port for program in list_programs(settings) if program.port}
     assert ports == {
-        "PERENNIAL_PREFECT_PORT": 4200, "PERENNIAL_MLFLOW_PORT": 5000, "PERENNIAL_EVIDENTLY_PORT": 8000, "PERENNIAL_SERVICE_PORT": 3000,
+        "PERENNIAL_PREFECT_PORT": 4200,
+        "PERENNIAL_MLFLOW_PORT": 5000,
+        "PERENNIAL_EVIDENTLY_PORT": 8000,
+        "PERENNIAL_SERVICE_PORT": 3000,
     }
 
 
