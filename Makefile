@@ -36,10 +36,10 @@ check: setup ## Lint, types, import contracts, fast tests: within a minute
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target types fast-tests
 
-types:
+types: setup ## mypy alone
 	$(BIN)/mypy
 
-fast-tests:
+fast-tests: setup ## Unit and architecture tests alone
 	$(BIN)/python -m pytest -q -m "not slow" tests/unit tests/architecture
 
 data: setup ## Rebuild the default demo snapshot, the one that data.dvc describes
@@ -51,5 +51,5 @@ up: setup ## Start PostgreSQL, Prefect, MLflow, the service, Evidently's UI and 
 down: setup ## Stop all of them
 	$(BIN)/perennial down
 
-lock: ## Resolve requirements.lock anew
+lock: setup ## Resolve requirements.lock anew
 	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --python $(BIN)/python --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra dev -o requirements.lock pyproject.toml

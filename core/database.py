@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,9 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 class DatabaseUrls:
     """Plain `postgresql://` URLs, secrets included: never log them."""
 
-    perennial: str
-    prefect: str
-    mlflow: str
+    perennial: str = field(repr=False)
+    prefect: str = field(repr=False)
+    mlflow: str = field(repr=False)
 
     def sibling(self, name: str) -> str:
         """URL of another database on the server that holds `perennial`."""
@@ -57,8 +57,9 @@ def open_database(settings: Settings) -> Iterator[DatabaseUrls]:
 
 
 def connect(url: str) -> Engine:
-    """Return an engine whose connections are checked before use."""
-    return sa.create_engine(with_driver(url, "psycopg"), pool_pre_ping=True, pool_size=2, max_overflow=8)
+    """Return an engine whose connections are checked before use, and that gives up on a silent server after ten seconds."""
+    patience = {"connect_timeout": 10, "tcp_user_timeout": 10_000}
+    return sa.create_engine(with_driver(url, "psycopg"), pool_pre_ping=True, pool_size=2, max_overflow=8, connect_args=patience)
 
 
 def migrate(url: str) -> None:
@@ -93,7 +94,7 @@ def _urls(settings: Settings, admin_url: str) -> DatabaseUrls:
     def url_of(name: str) -> str:
         own = {"prefect": settings.prefect_database_url, "mlflow": settings.mlflow_database_url, "perennial": settings.database_url}[name]
         base = make_url(own.get_secret_value() if own else admin_url)
-        return (base if own else base.set(database=name)).render_as_string(hide_password=False)
+        return (base if own else base.set(database=name)).set(drivername="postgresql").render_as_string(hide_password=False)
 
     return DatabaseUrls(**{name: url_of(name) for name in DATABASES})
 
@@ -105,7 +106,7 @@ def _ensure_databases(settings: Settings, admin_url: str) -> None:
         for name in DATABASES:
             if given[name] is None:
                 create_database(admin_url, name)
-    except sa.exc.OperationalError as error:
+    except sa.exc.DBAPIError as error:
         raise _unreachable(admin_url, error) from None
 
 

@@ -26,6 +26,8 @@ def hold_server(folder: Path) -> Iterator[str]:
 
     Raises `DatabaseUnreachable` when it does not start.
     """
+    if " " in str(folder.resolve()):
+        raise DatabaseUnreachable("a home without a space in its path", came=str(folder), do="set PERENNIAL_HOME to another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     server = _open(folder.resolve())
     try:

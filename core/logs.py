@@ -12,12 +12,13 @@ from typing import Any
 
 import structlog
 
-_PASSWORD_IN_URL = re.compile(r"(\w[\w+.-]*://[^\s:/@]*):[^\s@/]+@")
+_PASSWORD_IN_URL = re.compile(r"(\w[\w+.-]*://[^\s:/@]*):[^\s@]+@")
+_PASSWORD_IN_QUERY = re.compile(r"([?&\s](?:password|passwd|sslpassword|secret|token)=)[^\s&]+", re.IGNORECASE)
 
 
 def redact(text: str) -> str:
     """Blank the password of every URL in the text."""
-    return _PASSWORD_IN_URL.sub(r"\1:***@", text)
+    return _PASSWORD_IN_QUERY.sub(r"\1***", _PASSWORD_IN_URL.sub(r"\1:***@", text))
 
 
 def _redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -15,7 +15,8 @@ from core.errors import ParamsError, UnknownClassifier
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Column = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
-RESERVED_COLUMNS = frozenset({"id", "phrase", "occurred_at", "region", "origin"})
+Cron = Annotated[str, StringConstraints(pattern=r"^\s*([0-9A-Za-z*/,#?-]+\s+){4}[0-9A-Za-z*/,#?-]+\s*$")]
+RESERVED_COLUMNS = frozenset({"id", "phrase", "occurred_at", "region", "origin", "cleaned"})
 
 
 class _Block(BaseModel):
@@ -84,7 +85,7 @@ class DriftParams(_Block):
 
     window_rows: int = Field(2000, ge=100)
     cool_down_days: float = Field(1.0, ge=0)
-    schedule: str = "0 * * * *"
+    schedule: Cron = "0 * * * *"
 
 
 class ClassifierParams(_Block):
@@ -97,7 +98,7 @@ class ClassifierParams(_Block):
     head: Head = HybridSvmHead()
     gate: GateParams = GateParams()
     drift: DriftParams = DriftParams()
-    schedule: str = "0 3 * * 1"
+    schedule: Cron = "0 3 * * 1"
 
     @model_validator(mode="after")
     def _history_covers_test(self) -> ClassifierParams:

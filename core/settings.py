@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.errors import SettingsError
@@ -37,6 +37,12 @@ class Settings(BaseSettings):
     poll_seconds: float = Field(1.0, gt=0, description="how often the service looks at `deployment`")
     schedules: bool = Field(True, description="false keeps the deployments but pauses their schedules")
     log_format: str = Field("auto", pattern="^(auto|json|console)$")
+
+    @field_validator("repository", "home", "embedder")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        """Children run in other folders."""
+        return path.expanduser().resolve()
 
     @property
     def models(self) -> Path:

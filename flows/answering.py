@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from core.contracts import Deployment, ModelVersion
 from core.embedded import postmaster
-from core.errors import UnknownVersion
+from core.errors import DatabaseUnreachable, UnknownVersion
+from core.logs import get_logger
 from core.settings import Settings
 from flows.machine.local_http import ask
 
@@ -20,9 +21,17 @@ if TYPE_CHECKING:
 
 
 def champions_of(settings: Settings) -> dict[str, Deployment]:
-    """Classifier -> its champion; empty while the embedded database is down. Repairs MLflow's aliases on the way."""
+    """Classifier -> its champion; empty while the database is down. Repairs MLflow's aliases on the way."""
     if settings.database_url is None and postmaster(settings.home / "postgres") is None:
         return {}
+    try:
+        return _champions(settings)
+    except DatabaseUnreachable as error:
+        get_logger().warning("champions unknown", error=str(error))
+        return {}
+
+
+def _champions(settings: Settings) -> dict[str, Deployment]:
     from core.database import connect, open_database
     from core.deployments import current_champions
 

@@ -19,7 +19,8 @@ def resource_id(classifier: str) -> str:
 
 def drift_payload(verdict: Verdict, *, now: datetime) -> dict[str, Any]:
     """What the retraining is told: the moment that was judged, the reasons, and the numbers while they are small."""
-    evidence = json.loads(json.dumps(dict(verdict.evidence), default=str))
+    numbers = {key: value for key, value in verdict.evidence.items() if key != "novel_phrases"}  # people's text stays in our database
+    evidence = json.loads(json.dumps(numbers, default=str))
     small = evidence if len(json.dumps(evidence)) <= LARGEST_EVIDENCE else {}
     return {"now": now.isoformat(), "evidence": {"reasons": list(verdict.reasons), **small}}
 

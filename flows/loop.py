@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -15,10 +15,14 @@ from core.contracts import ModelVersion
 from core.database import DatabaseUrls, connect, open_database, with_driver
 from core.deployments import current_champions
 from core.errors import Busy
+from core.logs import configure_logs
 from core.params import Params, load_params
 from core.settings import Settings
 from core.tables import decision
 from pipelines.registry import Registry
+
+DEMO_MARK = ".demo"
+"""Lies in a home that a demo made and may clear."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class Loop:
 @contextmanager
 def open_loop(settings: Settings) -> Iterator[Loop]:
     """Open the database and read params.yaml; everything is closed at the end."""
+    configure_logs(settings.log_format)
     params = load_params(settings.repository / "params.yaml")
     with open_database(settings) as urls:
         engine = connect(urls.perennial)
@@ -70,11 +75,12 @@ def hold_classifiers(engine: Engine, classifiers: Sequence[str]) -> Iterator[Non
 
     The locks live with a database connection, so a killed run leaves none behind.
     """
-    with ExitStack() as stack:
-        connection = stack.enter_context(engine.connect())
-        for name in sorted(classifiers):
-            taken = connection.scalar(sa.text("select pg_try_advisory_lock(hashtextextended(:name, 5063))"), {"name": name})
-            if not taken:
-                raise Busy(f"no other run of {name}", came="one that is under way", do="wait for it to end; see `perennial status`")
-        yield
-        connection.execute(sa.text("select pg_advisory_unlock_all()"))
+    take = sa.text("select pg_try_advisory_lock(hashtextextended(:name, 5063))")
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        try:
+            for name in sorted(classifiers):
+                if not connection.scalar(take, {"name": name}):
+                    raise Busy(f"no other run of {name}", came="one that is under way", do="wait for it to end; see `perennial status`")
+            yield
+        finally:
+            connection.execute(sa.text("select pg_advisory_unlock_all()"))

@@ -13,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import TaskRun
 from prefect.states import State
 from prefect.tasks import exponential_backoff
+from sqlalchemy.exc import OperationalError
 
 from core.contracts import ModelVersion, Verdict
 from core.decisions import record_decision
@@ -22,17 +23,20 @@ from flows import steps
 from flows.artifacts import show_checks, show_verdict
 from flows.hooks import log_failure, timed_task
 from flows.loop import Loop, hold_classifiers, open_loop
+from flows.machine.programs import newest_bento
 from monitoring.retraining import decide_retraining
 from pipelines.checks import require_checked
 from pipelines.workspace import Workspace, open_workspace, require_committed
 
 
 def is_retryable(_task: object, _run: TaskRun, state: State) -> bool:
-    """Retry what may succeed later without any change; nothing else."""
+    """Retry what may succeed later without any change; nothing else. For steps that may run twice."""
     try:
         state.result(raise_on_failure=True)
     except PerennialError as error:
         return error.retryable
+    except OperationalError:
+        return True
     except Exception:
         return False
     return False
@@ -56,8 +60,8 @@ check_snapshot = _step(steps.check_snapshot)
 train_classifiers = _step(steps.train_classifiers)
 publish_lock = _step(steps.publish_lock)
 compare_with_champion = _step(steps.compare_with_champion)
-register_candidate = _step(steps.register_candidate, retried=True)
-decide_and_promote = _step(steps.decide_and_promote, retried=True)
+register_candidate = _step(steps.register_candidate)
+decide_and_promote = _step(steps.decide_and_promote)
 package = _step(steps.package)
 
 
@@ -82,11 +86,11 @@ def _retrain_wanted(loop: Loop, classifiers: Sequence[str], run: steps.Run) -> d
     with open_workspace(loop.settings.repository) as workspace:
         snapshots = take_snapshot(loop, workspace, classifiers, run)
         show_checks(check_snapshot(loop, workspace, run))
-        require_checked(workspace.folder / "build" / "check")
+        require_checked(loop.settings.reports / "checks" / run.id)
         train_classifiers(loop, workspace, classifiers)
         lock = publish_lock(loop, workspace, classifiers, snapshots, run)
         verdicts = {name: _judge(loop, workspace, name, lock, run) for name in classifiers}
-        if any(verdict.kind == "promote" for verdict in verdicts.values()):
+        if any(verdict.kind == "promote" for verdict in verdicts.values()) or newest_bento(loop.settings) is None:
             package(loop, workspace, run)
     return verdicts
 

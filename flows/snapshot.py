@@ -17,7 +17,7 @@ from monitoring.feedback import feedback_rows
 from pipelines.snapshots import previous_summary, record_snapshot, summarise, write_snapshot
 from pipelines.source.demo import EPOCH, build_demo_source
 from pipelines.source.practice import Scale
-from pipelines.workspace import dvc_add_data
+from pipelines.workspace import dvc_add_data, prune_data
 
 
 def write_snapshots(loop: Loop, folder: Path, classifiers: Sequence[str], *, as_of: datetime) -> list[Snapshot]:
@@ -40,6 +40,7 @@ def take_snapshot(settings: Settings, *, as_of: datetime, demo: bool = False) ->
         if demo:
             build_demo(loop, scale="default")
         data = settings.repository / "data"
+        prune_data(data, list(loop.params.datasets()))
         snapshots = write_snapshots(loop, data, list(loop.params.classifiers), as_of=EPOCH if demo else as_of)
         dvc_add_data(settings.repository)
         record_snapshots(loop, data, snapshots, git_tag="")

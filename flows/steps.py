@@ -16,10 +16,11 @@ from bentos.package import build_bento
 from core.contracts import ModelVersion, Snapshot, Verdict
 from core.decisions import record_decision
 from core.logs import get_logger
-from flows.loop import Loop
+from flows.loop import DEMO_MARK, Loop
+from flows.machine.processes import ensure_service
 from flows.snapshot import record_snapshots, write_snapshots
 from pipelines.comparison import ScoredRows, decide_promotion
-from pipelines.registry import promote, store_embedder, store_version
+from pipelines.registry import append_promotion, repair_aliases, store_embedder, store_version
 from pipelines.snapshots import previous_tag
 from pipelines.workspace import Workspace
 
@@ -45,9 +46,13 @@ class Lock:
 
 
 def take_snapshot(loop: Loop, workspace: Workspace, classifiers: Sequence[str], run: Run) -> list[Snapshot]:
-    """Write data/ in the workspace, beside what earlier runs left of other data sets, and track it."""
+    """Write data/ of the classifiers in the workspace and track it; embeddings of the newest run before it are at hand."""
+    if loop.settings.source_url is not None:
+        (loop.settings.home / DEMO_MARK).unlink(missing_ok=True)  # from here on the home holds work of yours
+    datasets = sorted({loop.params.classifier(name).source.dataset for name in classifiers})
     with loop.engine.connect() as connection:
-        workspace.restore(previous_tag(connection, before=run.now), ["data", "build/embedder", "build/embeddings"])
+        workspace.restore(previous_tag(connection, dataset=datasets[0], before=run.now), ["data", "build/embedder", "build/embeddings"])
+    workspace.narrow(classifiers, datasets)
     snapshots = write_snapshots(loop, workspace.folder / "data", classifiers, as_of=run.now)
     workspace.track_data()
     get_logger().info("snapshot", rows=sum(snapshot.rows for snapshot in snapshots))
@@ -145,24 +150,31 @@ def register_candidate(loop: Loop, workspace: Workspace, classifier: str, verdic
 
 
 def decide_and_promote(loop: Loop, candidate: ModelVersion, verdict: Verdict, run: Run) -> None:
-    """Record the gate's verdict; when it says so, the candidate answers from now on."""
-    evidence = {**verdict.evidence, "version": candidate.version, "reason": run.reason}
+    """Record the gate's verdict and, when it says so, let the candidate answer from now on: both or neither."""
+    full = Verdict(verdict.kind, verdict.reasons, {**verdict.evidence, "version": candidate.version, "reason": run.reason})
     with loop.engine.begin() as connection:
-        full = Verdict(verdict.kind, verdict.reasons, evidence)
         record_decision(connection, full, classifier=candidate.classifier, subject="gate", decided_at=run.now, run=run.id)
-    if verdict.kind == "promote":
-        promote(loop.engine, loop.registry, candidate, why=verdict.reasons[0], now=run.now, run=run.id)
+        if verdict.kind == "promote":
+            append_promotion(connection, candidate, why=verdict.reasons[0], now=run.now, run=run.id)
+    repair_aliases(loop.engine, loop.registry, candidate.classifier)
 
 
 def package(loop: Loop, workspace: Workspace, run: Run) -> str:
+    """Build a bento of the champions; the service starts with it where it waited for one."""
+    tag = package_champions(loop, embedder_id(workspace), version=run.id)
+    ensure_service(loop.settings)
+    return tag
+
+
+def package_champions(loop: Loop, embedder: str, *, version: str) -> str:
     """Build a bento of the embedder and the heads of every champion that rests on it; return its tag."""
-    home, wanted = loop.settings.home, embedder_id(workspace)
+    home = loop.settings.home
     tag = build_bento(
-        {name: model for name, model in loop.champions().items() if model.embedder_id == wanted},
-        embedder=loop.settings.embedders / wanted,
+        {name: model for name, model in loop.champions().items() if model.embedder_id == embedder},
+        embedder=loop.settings.embedders / embedder,
         staging=home / "staging",
         bento_store=home / "bentoml",
-        version=run.id.lower(),
+        version=version.lower(),
     )
     get_logger().info("bento", tag=tag)
     return tag

@@ -61,12 +61,9 @@ def watch(classifiers: list[str], act: bool = False, now: datetime | None = None
     """
     moment = now or datetime.now(UTC)
     with open_loop(load_settings()) as loop, structlog.contextvars.bound_contextvars(classifiers=classifiers):
-        verdicts = _watch_all(loop, classifiers, moment)
-    for name in [name for name, verdict in verdicts.items() if verdict.kind == "drift"]:
-        if act:
-            verdicts[name] = _retrain(name, verdicts[name], moment)
-        else:
-            emit_drift(name, verdicts[name], now=moment)
+        verdicts = _watch_all(loop, classifiers, moment, act=act)
+    for name in [name for name, verdict in verdicts.items() if act and verdict.kind == "drift"]:
+        verdicts[name] = _retrain(name, verdicts[name], moment)
     return verdicts
 
 
@@ -79,7 +76,7 @@ def run_watch(settings: Settings, classifiers: Sequence[str], *, act: bool = Fal
         return watch(names, act=act, now=now)
 
 
-def _watch_all(loop: Loop, classifiers: Sequence[str], now: datetime) -> dict[str, Verdict]:
+def _watch_all(loop: Loop, classifiers: Sequence[str], now: datetime, *, act: bool) -> dict[str, Verdict]:
     champions, embedders, verdicts = loop.champions(), dict[str, Callable[[Sequence[str]], Any]](), dict[str, Verdict]()
     for name in classifiers:
         if name not in champions:
@@ -89,7 +86,9 @@ def _watch_all(loop: Loop, classifiers: Sequence[str], now: datetime) -> dict[st
         if wanted not in embedders:
             embedders[wanted] = load_embedder(embedder_folder(loop.settings, wanted))
         verdicts[name] = _watch_one(loop, name, embedders[wanted], now)
-        _show_watch(loop, name, verdicts[name])
+        if verdicts[name].kind == "drift" and not act:
+            emit_drift(name, verdicts[name], now=now)  # at once: the window is judged, and will not be judged again
+        _show_watch(loop, name, verdicts[name], return_state=True)  # a page that fails costs no verdict
     return verdicts
 
 

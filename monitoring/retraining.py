@@ -6,20 +6,20 @@ from datetime import datetime, timedelta
 
 from core.contracts import Verdict
 
-UNCONDITIONAL = frozenset({"scheduled", "manual"})
+COOLED = "drift"
 
 
 def decide_retraining(reason: str, *, last_retraining_at: datetime | None, now: datetime, cool_down_days: float) -> Verdict:
     """Return "retrain" or "wait".
 
-    `reason` is "scheduled", "manual", or what asks for it ("drift: ..."); only the last kind waits for the cool-down,
-    counted from the end of the last retraining, whatever its reason was.
+    Only a retraining for drift ("drift" or "drift: ...") waits for the cool-down, counted from the last retraining whatever
+    its reason was; a schedule or a person is never held up.
     """
     kind = reason.partition(":")[0].strip()
     last = last_retraining_at and last_retraining_at.isoformat()
     evidence = {"reason": reason, "last_retraining_at": last, "cool_down_days": cool_down_days}
-    if kind in UNCONDITIONAL:
-        return Verdict("retrain", (f"a {kind} retraining never waits",), evidence)
+    if kind != COOLED:
+        return Verdict("retrain", (f"only drift waits for the cool-down; this is for: {reason}",), evidence)
     if last_retraining_at is None:
         return Verdict("retrain", ("no retraining before",), evidence)
     due = last_retraining_at + timedelta(days=cool_down_days)

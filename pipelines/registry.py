@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 
 from core.contracts import Deployment, ModelVersion, Verdict
 from core.decisions import record_decision
@@ -126,11 +127,16 @@ def store_embedder(embedders: Path, built: Path) -> Path:
 
 @contextmanager
 def _appearing_whole(target: Path) -> Iterator[Path]:
-    part = target.with_name(f".{target.name}.part")
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.parent.mkdir(parents=True, exist_ok=True)
     yield part
-    part.rename(target)
+    try:
+        part.rename(target)
+    except OSError:
+        shutil.rmtree(part)  # another run was first
+        if not target.is_dir():
+            raise
 
 
 def stored_version(models: Path, *, classifier: str, version: str) -> ModelVersion:
@@ -144,11 +150,16 @@ def stored_version(models: Path, *, classifier: str, version: str) -> ModelVersi
 
 def promote(engine: Engine, registry: Registry, model: ModelVersion, *, why: str, now: datetime, run: str = "") -> None:
     """Make a version the champion: one `deployment` row and one decision together, then the aliases."""
-    verdict = Verdict("promote", (why,), {"version": model.version})
     with engine.begin() as connection:
-        append_deployment(connection, Deployment(model, "champion", 1.0, now, why))
-        record_decision(connection, verdict, classifier=model.classifier, subject="rollout", decided_at=now, run=run)
+        append_promotion(connection, model, why=why, now=now, run=run)
     repair_aliases(engine, registry, model.classifier)
+
+
+def append_promotion(connection: Connection, model: ModelVersion, *, why: str, now: datetime, run: str = "") -> None:
+    """The rows of a promotion, for a transaction that holds more; the caller then repairs the aliases."""
+    append_deployment(connection, Deployment(model, "champion", 1.0, now, why))
+    verdict = Verdict("promote", (why,), {"version": model.version})
+    record_decision(connection, verdict, classifier=model.classifier, subject="rollout", decided_at=now, run=run)
 
 
 def roll_back(engine: Engine, registry: Registry, classifier: str, *, why: str, now: datetime) -> ModelVersion:

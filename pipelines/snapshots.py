@@ -58,10 +58,10 @@ def write_snapshot(
     """
     labels, query = sorted(label_columns), _read(query_file)
     folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder, prefix=".extraction-") as passing:
+    with TemporaryDirectory(prefix="perennial-extraction-") as passing:
         source = Path(passing) / ROWS
         _extract_named(query_file, query, url=source_url, target=source, parameters=parameters, label_columns=labels)
-        rows, digest = _merge(source, folder / ROWS, labels, feedback)
+        rows, digest = _merge(source, folder / ROWS, labels, feedback, as_of=as_of)
     snapshot = Snapshot(dataset, as_of.astimezone(UTC), rows, digest, query_hash(query, parameters=parameters, label_columns=labels))
     facts = _facts(snapshot) | {"label_columns": labels, "query": f"queries/{query_file.name}", "parameters": dict(parameters)}
     _write_json(folder / FACTS, facts)
@@ -97,10 +97,10 @@ def previous_summary(connection: sa.Connection, dataset: str, *, before: datetim
     return connection.scalars(query.order_by(table.as_of.desc(), table.id.desc()).limit(1)).first()
 
 
-def previous_tag(connection: sa.Connection, *, before: datetime) -> str:
-    """Return the git tag of the newest tagged snapshot with as_of < before, "" when there is none."""
+def previous_tag(connection: sa.Connection, *, dataset: str, before: datetime) -> str:
+    """Return the git tag of the newest tagged snapshot of the dataset with as_of < before, "" when there is none."""
     table = snapshot_table.c
-    query = sa.select(table.git_tag).where(table.git_tag != "", table.as_of < before)
+    query = sa.select(table.git_tag).where(table.dataset == dataset, table.git_tag != "", table.as_of < before)
     return connection.scalars(query.order_by(table.as_of.desc(), table.id.desc()).limit(1)).first() or ""
 
 
@@ -147,20 +147,22 @@ def _read(query_file: Path) -> str:
         raise QueryRefused(f"a readable queries/{query_file.name}", came=str(error), do="correct source.query in params.yaml") from None
 
 
-def _merge(source: Path, target: Path, label_columns: Sequence[str], feedback: pa.Table | None) -> tuple[int, str]:
+def _merge(source: Path, target: Path, label_columns: Sequence[str], feedback: pa.Table | None, *, as_of: datetime) -> tuple[int, str]:
     """Source rows without those that feedback replaces, then the feedback rows by (occurred_at, id); return rows and logical hash."""
     schema = canonical_schema(label_columns).append(pa.field("origin", pa.string()))
     late = _aligned(feedback, schema)
-    batches = _source_batches(source, schema, replaced_ids=late.column("id"))
+    batches = _source_batches(source, schema, replaced_ids=late.column("id"), as_of=as_of)
     with replaced(target) as part:
         write_rows(part, (schema, chain(batches, late.to_batches())))
         return _digest(schema.names, pq.ParquetFile(part).iter_batches())
 
 
-def _source_batches(source: Path, schema: pa.Schema, *, replaced_ids: pa.ChunkedArray) -> Iterator[pa.RecordBatch]:
-    ids = replaced_ids.combine_chunks()
+def _source_batches(source: Path, schema: pa.Schema, *, replaced_ids: pa.ChunkedArray, as_of: datetime) -> Iterator[pa.RecordBatch]:
+    """What the source knew at `as_of`: a row of the future is left out, a row without a date is left to the checks."""
+    ids, moment = replaced_ids.combine_chunks(), pa.scalar(as_of, pa.timestamp("us", "UTC"))
     for batch in pq.ParquetFile(source).iter_batches():
-        kept = batch.filter(pc.invert(pc.is_in(batch.column("id"), value_set=ids)))
+        known = pc.fill_null(pc.less_equal(batch.column("occurred_at"), moment), True)
+        kept = batch.filter(pc.and_(known, pc.invert(pc.is_in(batch.column("id"), value_set=ids))))
         origin = pa.array(["source"] * len(kept), pa.string())
         yield pa.record_batch([*kept.columns, origin], schema=schema)
 

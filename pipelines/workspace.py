@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from core.errors import StageFailed, UncommittedChanges
 from core.logs import get_logger
 
 WATCHED = ("params.yaml", "dvc.yaml", "queries", "core", "pipelines", "bentos", "monitoring", "flows")
-AUTHOR = ("-c", "user.name=perennial", "-c", "user.email=perennial@localhost")
+AUTHOR = ("-c", "user.name=perennial", "-c", "user.email=perennial@localhost", "-c", "commit.gpgsign=false", "-c", "tag.gpgsign=false")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,18 @@ class Workspace:
         _git(["checkout", "--quiet", tag, "--", "dvc.lock", "data.dvc"], self.folder)
         return all([self.check_out(path) for path in paths])
 
+    def narrow(self, classifiers: Sequence[str], datasets: Sequence[str]) -> None:
+        """Keep only what this run retrains: other blocks leave params.yaml, other data sets leave data/.
+
+        So the published commit is whole: nothing in its pipeline is out of date.
+        """
+        path = self.folder / "params.yaml"
+        params = yaml.safe_load(path.read_text(encoding="utf-8"))
+        kept = {name: block for name, block in params["classifiers"].items() if name in classifiers}
+        if kept != params["classifiers"]:
+            path.write_text(yaml.safe_dump({**params, "classifiers": kept}, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        prune_data(self.folder / "data", datasets)
+
     def check_out(self, path: str) -> bool:
         """Bring one output back from the shared cache; False when the cache does not hold it."""
         return (
@@ -50,13 +64,20 @@ class Workspace:
         )
 
     def publish(self, *, message: str, tag: str, branches: Sequence[str]) -> str:
-        """Commit `data.dvc` and `dvc.lock`, tag the commit, push both to the repository; return the commit."""
-        _git(["add", "--force", "data.dvc", "dvc.lock"], self.folder)
+        """Commit `data.dvc`, `dvc.lock` and the narrowed params, tag the commit, push both to the repository; return the commit."""
+        _git(["add", "--force", "data.dvc", "dvc.lock", "params.yaml"], self.folder)
         _git([*AUTHOR, "commit", "--quiet", "--allow-empty", "-m", message], self.folder)
         _git([*AUTHOR, "tag", "-a", tag, "-m", message], self.folder)
         heads = [f"HEAD:refs/heads/{branch}" for branch in branches]
-        _git(["push", "--quiet", "origin", *heads, f"refs/tags/{tag}"], self.folder)
+        _git(["push", "--quiet", "--atomic", "origin", *heads, f"refs/tags/{tag}"], self.folder)
         return _git(["rev-parse", "HEAD"], self.folder)
+
+
+def prune_data(data: Path, datasets: Sequence[str]) -> None:
+    """Remove what earlier runs left of other data sets."""
+    for folder in data.iterdir() if data.is_dir() else ():
+        if folder.name not in datasets:
+            shutil.rmtree(folder)
 
 
 def dvc_add_data(folder: Path) -> None:

@@ -55,7 +55,10 @@ def promote(classifier: Classifier, version: Version = None, why: Why = "promote
     with _loop(classifier) as loop:
         chosen = version or (_retained(loop, classifier) or [""])[-1]
         model = stored_version(loop.settings.models, classifier=classifier, version=chosen)
-        make_champion(loop.engine, loop.registry, model, why=why, now=datetime.now(UTC))
+        before, now = loop.champions().get(classifier), datetime.now(UTC)
+        make_champion(loop.engine, loop.registry, model, why=why, now=now)
+        if before is not None and before.embedder_id != model.embedder_id:
+            _change_embedder(loop, model.embedder_id, version=f"{now:%Y%m%dt%H%M%S}-{classifier}")
     out.result({"classifier": classifier, "champion": model.version}, f"{classifier}: version {model.version} answers")
 
 
@@ -67,6 +70,15 @@ def rollback(classifier: Classifier, why: Why = "rolled back by hand", json: Jso
     with _loop(classifier) as loop:
         model = roll_back(loop.engine, loop.registry, classifier, why=why, now=datetime.now(UTC))
     out.result({"classifier": classifier, "champion": model.version}, f"{classifier}: version {model.version} answers again")
+
+
+def _change_embedder(loop: Loop, embedder_id: str, *, version: str) -> None:
+    """One service holds one embedder: it needs another bento, without the classifiers that rest on the old embedder."""
+    from flows.machine.processes import restart_service
+    from flows.steps import package_champions
+
+    package_champions(loop, embedder_id, version=version.replace("_", "-"))
+    restart_service(loop.settings)
 
 
 @contextmanager

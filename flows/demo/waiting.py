@@ -43,7 +43,7 @@ def until_logged(engine: Engine, request_ids: Sequence[str], *, seconds: float =
 
 
 def until_retrained(loop: Loop, classifier: str, *, since: datetime, seconds: float = 420) -> Verdict:
-    """Wait for the gate's verdict of a retraining decided at or after `since`; a failed flow run ends the wait."""
+    """Wait for the gate's verdict of a retraining decided at or after `since`; and until its flow run ends; a failed one raises."""
     newest = (
         sa.select(decision)
         .where(decision.c.classifier == classifier, decision.c.subject == "gate", decision.c.decided_at >= since)
@@ -52,10 +52,10 @@ def until_retrained(loop: Loop, classifier: str, *, since: datetime, seconds: fl
     )
 
     def verdict() -> Verdict | None:
-        _raise_if_failed(loop.settings.prefect_url)
+        ended = _newest_run_ended(loop.settings.prefect_url)
         with loop.engine.connect() as connection:
             row = connection.execute(newest).one_or_none()
-        return Verdict(row.kind, tuple(row.reasons), row.evidence) if row else None
+        return Verdict(row.kind, tuple(row.reasons), row.evidence) if row and ended else None
 
     return until(verdict, what=f"a verdict on the retraining of {classifier}", seconds=seconds, pause=1.0)
 
@@ -72,9 +72,10 @@ def until_served(service_url: str, classifier: str, loop: Loop, *, seconds: floa
     return time.monotonic() - started
 
 
-def _raise_if_failed(prefect_url: str) -> None:
+def _newest_run_ended(prefect_url: str) -> bool:
     """Ask the Prefect server for the newest retraining; when it failed, raise what it said."""
     wanted: dict[str, Any] = {"flows": {"name": {"any_": ["retrain"]}}, "sort": "EXPECTED_START_TIME_DESC", "limit": 1}
     runs = httpx.post(f"{prefect_url}/api/flow_runs/filter", json=wanted, timeout=10, trust_env=False).json()
     if runs and runs[0]["state_type"] in {"FAILED", "CRASHED"}:
         raise StageFailed("the retraining to end", came=str(runs[0]["state"]["message"])[:500], do="look at the run in the Prefect UI")
+    return bool(runs) and runs[0]["state_type"] == "COMPLETED"

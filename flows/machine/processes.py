@@ -74,6 +74,14 @@ def status(settings: Settings) -> list[ProgramStatus]:
     return [_status_of(settings, program, states.get(program.name)) for program in list_programs(settings)]
 
 
+def ensure_service(settings: Settings) -> bool:
+    """Start the service where `perennial up` runs without it: it waited for the first bento. Does not wait until it is ready."""
+    supervisor = connect_supervisor(settings)
+    if supervisor is None or supervisor.getProcessInfo("service")["statename"] in ALIVE:
+        return False
+    return bool(supervisor.startProcess("service", False))
+
+
 def restart_service(settings: Settings, *, report: Report = print) -> bool:
     """Let the service take the newest bento; False when `perennial up` does not run. Raises `ProcessFailed`."""
     supervisor = connect_supervisor(settings)
@@ -169,10 +177,16 @@ def _who_else(settings: Settings) -> str:
 
 def _fingerprint(settings: Settings) -> str:
     """Changes with anything that the programs were started with."""
-    told = f"{settings.model_dump()}{render_configuration(settings, list_programs(settings))}"
+    told = f"{settings.model_dump()}{render_configuration(settings, list_programs(settings))}{_params_text(settings)}"
     for secret in (settings.database_url, settings.prefect_database_url, settings.mlflow_database_url, settings.source_url):
         told += secret.get_secret_value() if secret else "-"
     return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _params_text(settings: Settings) -> str:
+    """A new block wants deployments of its own."""
+    path = settings.repository / "params.yaml"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _fingerprint_file(settings: Settings) -> Path:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from core.database import open_database
 from core.errors import ProcessFailed
@@ -20,10 +22,20 @@ def serve_newest(settings: Settings) -> int:
     if newest_bento(settings) is None:
         raise ProcessFailed("a bento to serve", came=f"none in {settings.home / 'bentoml'}", do="build one by `perennial retrain`")
     apply_environment(telemetry_off())
-    with open_database(settings) as urls:
-        command = serve_command("perennial:latest", settings=settings, database_url=urls.perennial)
+    with _database_url(settings) as url:
+        command = serve_command("perennial:latest", settings=settings, database_url=url)
         child = subprocess.Popen(command.argv, env={**os.environ, **command.environment}, cwd=REPOSITORY)
         return _wait(child)
+
+
+@contextmanager
+def _database_url(settings: Settings) -> Iterator[str]:
+    """A database that is given need not answer: the service starts cold and catches up."""
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value()
+        return
+    with open_database(settings) as urls:
+        yield urls.perennial
 
 
 def _wait(child: subprocess.Popen[bytes]) -> int:

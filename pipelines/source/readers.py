@@ -81,7 +81,7 @@ class SqlAlchemyReader:
                 yield _batch(names, rows)
 
     def _run(self, query: str) -> sa.CursorResult[Any]:
-        return self._connection.execution_options(stream_results=True).exec_driver_sql(query)
+        return self._connection.execution_options(stream_results=True, no_parameters=True).exec_driver_sql(query)
 
 
 def _batch(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> pa.RecordBatch:

@@ -22,7 +22,6 @@ def specs(params: Params) -> dict[str, dict[str, Any]]:
     for key, block in params.classifiers.items():
         files[f"{key}/split.json"] = _split(block, params.seed)
         files[f"{key}/head.json"] = {**block.head.model_dump(), "seed": params.seed}
-        files[f"{key}/evaluate.json"] = {"seed": params.seed}
     return files
 
 

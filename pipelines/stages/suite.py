@@ -154,7 +154,8 @@ def _observed(planned: Planned, result: Any) -> float | int | str | None:
     if planned.name == "column_present":
         return "present" if result.success else "missing"
     if "unexpected_count" in found:
-        return round(found["unexpected_count"] / max(found["element_count"], 1), 6)
+        blanks = 0 if planned.name == "not_null" else found.get("missing_count") or 0  # as Great Expectations counts for its limit
+        return round(found["unexpected_count"] / max(found["element_count"] - blanks, 1), 6)
     value = found.get("observed_value")
     if planned.name == "duplicates_share" and value is not None:
         return round(1 - value, 6)

@@ -61,7 +61,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     ports = {f"PERENNIAL_{name}_PORT": str(port) for name, port in zip(names, free_ports(4), strict=True)}
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PERENNIAL_", "PREFECT_", "MLFLOW_", "BENTOML_"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
-    place = Place(folder / "clone", {**kept, **ports, "PATH": path, "PERENNIAL_HOME": str(folder / "var")})
+    nowhere = {
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "NO_PROXY": "127.0.0.1,localhost",
+    }  # no network is needed
+    place = Place(folder / "clone", {**kept, **ports, **nowhere, "PATH": path, "PERENNIAL_HOME": str(folder / "var")})
     place.clone.joinpath("params.yaml").write_text(PARAMS, encoding="utf-8")
     place.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qam", "One classifier")
     yield place

@@ -38,6 +38,11 @@ def stages(folder: Path) -> dict[str, list]:
 
 def test_the_demo_snapshot_is_the_committed_one(reproduced: Path) -> None:
     assert (reproduced / "data.dvc").read_text() == (ROOT / "data.dvc").read_text()
+    assert json.loads((reproduced / "data" / "diagnoses" / "snapshot.json").read_text())["rows"] >= 200_000
+
+
+def test_the_default_head_of_block_is_small(reproduced: Path) -> None:
+    assert sum(file.stat().st_size for file in (reproduced / "build" / "classifiers" / "block" / "model").iterdir()) <= 8_000_000
 
 
 def test_the_lock_is_the_committed_one(reproduced: Path) -> None:

@@ -62,7 +62,7 @@ def test_the_drift_report_is_readable_offline(place: Place, played: dict, browse
     page = browser.new_page()
     page.on("request", lambda request: asked.append(request.url))
     page.goto(newest.as_uri())
-    page.get_by_text("probability").first.wait_for(timeout=60_000)
+    page.get_by_text("confidence").first.wait_for(timeout=60_000)
     page.screenshot(path=images / "drift-report.png")
     assert [url for url in asked if url.startswith("http")] == []
 
