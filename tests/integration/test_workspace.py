@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from sqlalchemy.engine import Engine
 
 from core.errors import Busy, StageFailed, UncommittedChanges
 from flows.loop import hold_classifiers
-from pipelines.workspace import open_workspace, require_committed
+from pipelines.workspace import open_workspace, require_committed, stage_environment
 
 DVC_YAML = """
 stages:
@@ -33,7 +35,7 @@ def repository(tmp_path: Path) -> Path:
     folder = tmp_path / "repository"
     folder.mkdir()
     git(folder, "init", "--quiet", "--initial-branch=main")
-    subprocess.run(["dvc", "init", "--quiet"], cwd=folder, check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], env=stage_environment(), cwd=folder, check=True)
     (folder / "dvc.yaml").write_text(DVC_YAML)
     (folder / "params.yaml").write_text("{}\n")
     (folder / ".gitignore").write_text("/data\n/out\n")
@@ -55,9 +57,16 @@ def test_a_published_run_is_up_to_date_after_checkout(repository: Path) -> None:
     retrain(repository, 3, "first")
     retrain(repository, 4, "second")
     git(repository, "checkout", "--quiet", "first")
-    subprocess.run(["dvc", "checkout", "--quiet"], cwd=repository, check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "checkout", "--quiet"], env=stage_environment(), cwd=repository, check=True)
     assert (repository / "out").read_text() == "6"
-    told = subprocess.run(["dvc", "repro", "double"], cwd=repository, check=True, capture_output=True, text=True).stdout
+    told = subprocess.run(
+        [sys.executable, "-m", "dvc", "repro", "double"],
+        env=stage_environment(),
+        cwd=repository,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
     assert "Running stage" not in told
     assert git(repository, "rev-parse", "perennial/block/second") == git(repository, "rev-parse", "second^{commit}")
 
@@ -99,3 +108,18 @@ def test_two_runs_of_one_classifier_exclude_each_other(engine: Engine) -> None:
             pass
     with hold_classifiers(engine, ["block"]):
         pass
+
+
+def test_a_run_publishes_the_params_of_its_own_classifiers_only(repository: Path) -> None:
+    (repository / "params.yaml").write_text("seed: 1\nclassifiers:\n  a: {x: 1}\n  b: {x: 2}\n")
+    git(repository, "commit", "--quiet", "-am", "two blocks")
+    with open_workspace(repository) as workspace:
+        for dataset in ("mine", "other"):
+            (workspace.folder / "data" / dataset).mkdir(parents=True)
+        (workspace.folder / "data" / "n").mkdir()
+        workspace.narrow(["a"], ["mine"])
+        assert yaml.safe_load((workspace.folder / "params.yaml").read_text()) == {"seed": 1, "classifiers": {"a": {"x": 1}}}
+        assert [folder.name for folder in (workspace.folder / "data").iterdir()] == ["mine"]
+    with open_workspace(repository) as workspace:
+        workspace.narrow(["a", "b"], [])
+        assert git(workspace.folder, "status", "--porcelain", "--", "params.yaml") == ""

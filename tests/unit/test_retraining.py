@@ -7,7 +7,7 @@ from monitoring.retraining import decide_retraining
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("reason", ["scheduled", "manual", "manual: new labels"])
+@pytest.mark.parametrize("reason", ["schedule", "manual", "demo", "new coding rule"])
 def test_people_and_schedules_never_wait(reason: str) -> None:
     assert decide_retraining(reason, last_retraining_at=NOW, now=NOW, cool_down_days=30).kind == "retrain"
 

@@ -157,3 +157,11 @@ def test_a_refused_query_names_its_file_and_keeps_the_old_snapshot(tmp_path: Pat
         snap(tmp_path / "notes", source, query_file)
     assert (tmp_path / "notes/rows.parquet").read_bytes() == before
     assert sorted(path.name for path in (tmp_path / "notes").iterdir()) == ["previous.json", "rows.parquet", "snapshot.json"]
+
+
+def test_rows_after_the_moment_are_not_known_yet(tmp_path: Path, source: Path, query_file: Path) -> None:
+    with sqlite3.connect(source) as connection:
+        connection.execute("insert into note values (99, 'from the future', '2099-01-01T00:00:00', 'B0', 'C')")
+    snapshot = snap(tmp_path / "notes", source, query_file)
+    assert snapshot.rows == 10
+    assert "99" not in pq.read_table(tmp_path / "notes/rows.parquet").column("id").to_pylist()

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core.errors import SettingsError
+from core.settings import load_settings
+from flows.demo.story import clear_stage
+from flows.loop import DEMO_MARK
+
+
+def test_the_demo_refuses_a_home_with_models_of_yours(tmp_path: Path) -> None:
+    (tmp_path / "models" / "intent").mkdir(parents=True)
+    with pytest.raises(SettingsError, match="in use"):
+        clear_stage(load_settings(home=tmp_path, database_url=None, source_url=None))
+    assert (tmp_path / "models" / "intent").exists()
+
+
+@pytest.mark.parametrize("name", ["database_url", "source_url"])
+def test_the_demo_refuses_databases_of_yours(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match="unset both"):
+        clear_stage(load_settings(home=tmp_path, **{name: "postgresql://somewhere/else"}))
+
+
+def test_the_demo_clears_what_a_demo_left_or_what_holds_no_model(tmp_path: Path) -> None:
+    settings = load_settings(home=tmp_path / "home", database_url=None, source_url=None)
+    (settings.home / "supervisor").mkdir(parents=True)
+    clear_stage(settings)
+    assert [entry.name for entry in settings.home.iterdir()] == [DEMO_MARK]
+    (settings.models / "block").mkdir(parents=True)
+    clear_stage(settings)
+    assert not settings.models.exists()

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core.errors import ParamsError, UnknownClassifier
+from core.params import load_params
+
+GOOD = "classifiers:\n  intent:\n    source: {query: queries/a.sql, label: intent}\n"
+
+
+def params(tmp_path: Path, text: str):
+    path = tmp_path / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_params(path)
+
+
+def test_only_source_is_required(tmp_path: Path) -> None:
+    block = params(tmp_path, GOOD).classifier("intent")
+    assert (block.head.kind, block.history_days, block.drift.window_rows) == ("hybrid_svm", 1095, 2000)
+
+
+@pytest.mark.parametrize(
+    ("added", "where"),
+    [
+        ("    heads: {}\n", "classifiers.intent.heads"),
+        ("    head: {kind: logistic, c: 3}\n", "classifiers.intent.head.c"),
+        ("    head: {kind: forest}\n", "classifiers.intent.head"),
+        ("    history_days: many\n", "classifiers.intent.history_days"),
+        ("    test_days: 2000\n", "classifiers.intent"),
+        ("    schedule: nonsense\n", "classifiers.intent.schedule"),
+        ("    gate: {min_weighted_f1: 2}\n", "classifiers.intent.gate.min_weighted_f1"),
+    ],
+)
+def test_what_is_wrong_is_named_by_its_path(tmp_path: Path, added: str, where: str) -> None:
+    with pytest.raises(ParamsError, match=where):
+        params(tmp_path, GOOD + added)
+
+
+@pytest.mark.parametrize("label", ["phrase", "cleaned", "no-dash"])
+def test_a_label_column_may_not_be_a_column_of_ours(tmp_path: Path, label: str) -> None:
+    with pytest.raises(ParamsError, match="label"):
+        params(tmp_path, GOOD.replace("label: intent", f"label: {label}"))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "classifiers: {}", "classifiers: {Upper: {}}", "a: [", "classifiers: 3"])
+def test_a_file_that_is_no_params_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ParamsError):
+        params(tmp_path, text)
+
+
+def test_blocks_with_equal_query_and_parameters_share_an_extraction(tmp_path: Path) -> None:
+    other = "  {name}:\n    source: {{query: queries/a.sql, label: {name}, parameters: {parameters}}}\n"
+    text = GOOD + other.format(name="topic", parameters="{}") + other.format(name="north", parameters="{region: north}")
+    datasets = params(tmp_path, text).datasets()
+    assert sorted(map(sorted, datasets.values())) == [["intent", "topic"], ["north"]]
+
+
+def test_an_unknown_classifier_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(UnknownClassifier, match="intent"):
+        params(tmp_path, GOOD).classifier("intnt")

@@ -1,0 +1,161 @@
+"""The pure parts around the retraining flow: what is retried, what the pages show, what a failure logs."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import structlog
+from prefect.states import Completed, Crashed, Failed, State
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from core.contracts import ModelVersion, Verdict
+from core.errors import Busy, DatabaseUnreachable, DataCheckFailed, HeadRefused, PerennialError, QueryRefused, SourceUnreachable
+from core.logs import configure_logs
+from flows import artifacts, retrain
+from flows.artifacts import artifact_key, show_checks, show_verdict
+from flows.hooks import log_failure, timed_task
+from flows.retrain import is_retryable
+
+CANDIDATE = ModelVersion("diagnosis_chapter", "4", "/models/4", "sha256:4", "tiny-1")
+MLFLOW = "http://127.0.0.1:5000"
+PNG = b"\x89PNG\r\n\x1a\n plot of "
+
+
+def named(error: type[PerennialError]) -> PerennialError:
+    return error("rows", came="none", do="look")
+
+
+def retried(state: State) -> bool:
+    return is_retryable(None, None, state)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *map(named, (SourceUnreachable, DatabaseUnreachable, Busy)),
+        OperationalError("select 1", {}, Exception("server closed the connection")),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_may_succeed_later_is_retried(error: Exception) -> None:
+    assert retried(Failed(data=error)) is True
+    assert retried(Crashed(data=error)) is True
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *map(named, (QueryRefused, DataCheckFailed, HeadRefused)),
+        ProgrammingError("select nothing", {}, Exception("no such column")),
+        ValueError("a bug"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_fails_again_is_not_retried(error: Exception) -> None:
+    assert retried(Failed(data=error)) is False
+
+
+def test_a_step_that_succeeded_is_not_retried() -> None:
+    assert retried(Completed(data=3)) is False
+
+
+def test_only_a_step_that_may_run_twice_is_retried() -> None:
+    assert (retrain.take_snapshot.retries, retrain.take_snapshot.retry_condition_fn) == (3, is_retryable)
+    once = ("train_classifiers", "publish_lock", "register_candidate", "decide_and_promote", "package")
+    assert {name: getattr(retrain, name).retries for name in once} == dict.fromkeys(once, 0)
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What was handed to Prefect: `body`, `key` and `description` of each artifact."""
+    kept: list[dict[str, Any]] = []
+    for name in ("create_markdown_artifact", "create_table_artifact"):
+        monkeypatch.setattr(artifacts, name, lambda body, **named: kept.append({"body": body, **named}))
+    return kept
+
+
+@pytest.fixture
+def plots(tmp_path: Path) -> Path:
+    for name in ("reliability.png", "confusions.png", "other.png"):
+        (tmp_path / name).write_bytes(PNG + name.encode())
+    return tmp_path
+
+
+def shown(made: list[dict[str, Any]], plots: Path, verdict: Verdict) -> dict[str, Any]:
+    show_verdict(plots, CANDIDATE, verdict, reason="drift", mlflow_url=MLFLOW)
+    [artifact] = made
+    return artifact
+
+
+def test_a_verdict_page_says_what_was_decided_and_why(made: list[dict[str, Any]], plots: Path) -> None:
+    verdict = Verdict("reject", ("macro F1 fell by 0.03", "recall of J00 fell"), {"macro_f1": 0.88, "champion_macro_f1": 0.91})
+    artifact = shown(made, plots, verdict)
+    page = artifact["body"].splitlines()
+    assert page[0] == "# diagnosis_chapter version 4: reject"
+    assert {"- macro F1 fell by 0.03", "- recall of J00 fell", "| macro f1 | 0.88 |", "| champion macro f1 | 0.91 |"} <= set(page)
+    assert "Called for by: **drift**" in artifact["body"]
+    assert artifact["key"] == "verdict-diagnosis-chapter"
+    assert artifact["description"] == "diagnosis_chapter: reject"
+
+
+def test_a_verdict_page_links_the_version(made: list[dict[str, Any]], plots: Path) -> None:
+    page = shown(made, plots, Verdict("promote"))["body"]
+    assert f"[diagnosis_chapter 4]({MLFLOW}/#/models/diagnosis_chapter/versions/4)" in page
+
+
+def test_a_verdict_page_carries_the_plots_that_exist(made: list[dict[str, Any]], plots: Path) -> None:
+    page = shown(made, plots, Verdict("promote"))["body"]
+    images = dict(line.removeprefix("![").split("](data:image/png;base64,") for line in page.splitlines() if line.startswith("!["))
+    decoded = {name: base64.b64decode(data.removesuffix(")"), validate=True) for name, data in images.items()}
+    assert decoded == {"reliability": PNG + b"reliability.png", "confusions": PNG + b"confusions.png"}
+
+
+def test_a_verdict_page_needs_no_plots(made: list[dict[str, Any]], tmp_path: Path) -> None:
+    assert "data:image" not in shown(made, tmp_path / "none", Verdict("promote"))["body"]
+
+
+def test_the_checks_are_a_table_with_observed_and_limit(made: list[dict[str, Any]]) -> None:
+    check = {
+        "dataset": "notes", "name": "rows", "column": None, "severity": "critical", "passed": False, "observed": 3, "limit": 100, "rows": 3,
+    }  # fmt: skip
+    without_column = {key: value for key, value in check.items() if key != "column"}
+    show_checks({"checks": [{**without_column, "expectation": "internal"}], "verdict": "fail", "page": "/reports/checks/r1/report.html"})
+    [artifact] = made
+    assert artifact["body"] == [check]
+    assert artifact["key"] == "data-checks"
+    assert "**fail**" in artifact["description"]
+    assert "/reports/checks/r1/report.html" in artifact["description"]
+
+
+@pytest.mark.parametrize("words", [("verdict", "Diagnosis_Chapter"), ("verdict", "diagnosis chapter!"), ("Verdict", "diagnosis--chapter")])
+def test_a_key_is_what_prefect_takes(words: tuple[str, ...]) -> None:
+    assert artifact_key(*words) == "verdict-diagnosis-chapter"
+
+
+@pytest.fixture
+def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    configure_logs("json")
+    yield lambda: [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    structlog.reset_defaults()
+
+
+def test_a_failure_is_one_line_that_names_flow_and_error(lines: Callable[[], list[dict[str, Any]]]) -> None:
+    state = Failed(message="Flow run encountered an exception: SourceUnreachable: postgresql://u:sEcr3t@h/d")
+    log_failure(SimpleNamespace(name="retrain"), SimpleNamespace(name="red-fox", id="0195"), state)
+    [line] = lines()
+    assert (line["level"], line["flow"], line["flow_run"], line["flow_run_id"]) == ("error", "retrain", "red-fox", "0195")
+    assert line["error"].endswith("SourceUnreachable: postgresql://u:***@h/d")
+
+
+def test_a_task_logs_its_name_and_keeps_its_answer(lines: Callable[[], list[dict[str, Any]]]) -> None:
+    def take_snapshot(number: int, *, twice: bool) -> int:
+        return number * 2 if twice else number
+
+    assert timed_task(take_snapshot)(3, twice=True) == 6
+    assert [(line["event"], line["state"]) for line in lines()] == [("take snapshot", "start"), ("take snapshot", "end")]
