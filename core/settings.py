@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -9,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.errors import SettingsError
 
+_URL = re.compile(r"^[a-z][a-z0-9_]*(\+[a-z0-9_]+)?://")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -43,6 +45,13 @@ class Settings(BaseSettings):
     def _absolute(cls, path: Path) -> Path:
         """Children run in other folders."""
         return path.expanduser().resolve()
+
+    @field_validator("database_url", "prefect_database_url", "mlflow_database_url", "source_url")
+    @classmethod
+    def _url(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not _URL.match(url.get_secret_value()):
+            raise ValueError("a URL is wanted, such as postgresql://user@host/name; what came is not shown")
+        return url
 
     @property
     def models(self) -> Path:

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection, Engine
 from core.contracts import Deployment, ModelVersion, Verdict
 from core.decisions import record_decision
 from core.deployments import append_deployment, current_champions, previous_champion
-from core.errors import UnknownVersion
+from core.errors import HeadRefused, UnknownVersion
 from pipelines.model.head_file import head_digest, load_head
 
 STORED_WITH_HEAD = ("reference.parquet", "evaluation.json")
@@ -80,7 +80,9 @@ class Registry:
 
         try:
             return {alias: str(version) for alias, version in self._client.get_registered_model(classifier).aliases.items()}
-        except MlflowException:
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
             return {}
 
     def project(self, classifier: str, *, champion: str, previous: str | None) -> bool:
@@ -108,12 +110,20 @@ class Registry:
 
 
 def store_version(models: Path, *, classifier: str, version: str, model: Path, evaluation: Path) -> ModelVersion:
-    """Copy the head, its reference rows and evaluation into the model store; the version appears whole or not at all."""
+    """Copy the head, its reference rows and evaluation into the model store; the version appears whole or not at all.
+
+    Raises `HeadRefused` when the head is damaged, or when another head lies under the number.
+    """
     with _appearing_whole(models / classifier / version) as part:
         shutil.copytree(model, part)
         for name in STORED_WITH_HEAD:
             shutil.copy(evaluation / name, part / name)
-    return stored_version(models, classifier=classifier, version=version)
+        digest = head_digest(part)
+    stored = stored_version(models, classifier=classifier, version=version)
+    if stored.head_digest != digest:
+        do = "move the old model store away: it belongs to another MLflow"
+        raise HeadRefused(f"version {version} of {classifier} to be new", came="another head under that number", do=do)
+    return stored
 
 
 def store_embedder(embedders: Path, built: Path) -> Path:
@@ -130,7 +140,11 @@ def _appearing_whole(target: Path) -> Iterator[Path]:
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.parent.mkdir(parents=True, exist_ok=True)
-    yield part
+    try:
+        yield part
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
     try:
         part.rename(target)
     except OSError:

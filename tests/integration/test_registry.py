@@ -222,7 +222,6 @@ def test_a_stored_version_is_never_written_over(tmp_path: Path) -> None:
     assert [entry.name for entry in (models / "organ").iterdir()] == ["1"]
 
 
-@pytest.mark.xfail(strict=True, reason="the head that lies under the number is returned in its place")
 def test_another_head_under_a_taken_number_is_refused(tmp_path: Path) -> None:
     models, first, second = tmp_path / "models", trained(tmp_path / "a", "1"), trained(tmp_path / "b", "2")
     store_version(models, classifier="organ", version="1", model=first[0], evaluation=first[1])
@@ -230,7 +229,6 @@ def test_another_head_under_a_taken_number_is_refused(tmp_path: Path) -> None:
         store_version(models, classifier="organ", version="1", model=second[0], evaluation=second[1])
 
 
-@pytest.mark.xfail(strict=True, reason="the copy is verified after it took its number")
 def test_a_head_that_came_damaged_takes_no_number(tmp_path: Path) -> None:
     model, evaluation = trained(tmp_path)
     (model / "head.npz").write_bytes((model / "head.npz").read_bytes()[:-20])

@@ -43,7 +43,6 @@ def test_a_wrong_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, name:
     assert caught.value.retryable is False
 
 
-@pytest.mark.xfail(strict=True, reason="addresses are parsed when they are opened, as an ArgumentError that names no variable")
 @pytest.mark.parametrize("name", ["DATABASE_URL", "PREFECT_DATABASE_URL", "MLFLOW_DATABASE_URL"])
 def test_an_address_that_is_none_names_its_variable(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(f"PERENNIAL_{name}", "no address")
