@@ -81,7 +81,7 @@ def watch_classifier(
         if champion is None:
             return Verdict("insufficient", ("no version answers yet",))
         folder = models / classifier / champion.model.version
-        task = _gather(connection, champion, read_reference(folder / "reference.parquet"), window_rows=block.drift.window_rows)
+        task = _gather(connection, champion, read_reference(folder / "reference.parquet"), window_rows=block.drift.window_rows, now=now)
     if not task.pending:
         told = f"no complete window of {task.size} answers since window {len(task.before)}"
         return Verdict("insufficient", (told,), {"version": task.version, "window_rows": task.size})
@@ -92,12 +92,13 @@ def watch_classifier(
     return _store(engine, verdict, task, findings, files, now=now)
 
 
-def _gather(connection: Connection, champion: Deployment, reference: pd.DataFrame, *, window_rows: int) -> Task:
+def _gather(connection: Connection, champion: Deployment, reference: pd.DataFrame, *, window_rows: int, now: datetime) -> Task:
     classifier, version = champion.model.classifier, champion.model.version
     reference = since_drift(reference, drift_began(connection, classifier=classifier, before=version))
     size = window_size(reference["weight"].sum(), window_rows=window_rows)
     before = read_reports(connection, classifier=classifier, version=version)
-    windows = read_windows(connection, classifier=classifier, version=version, reported=[report.rows for report in before], size=size)
+    reported = [report.rows for report in before]
+    windows = read_windows(connection, classifier=classifier, version=version, reported=reported, size=size, until=now)
     pending = windows[len(before) :]
     calm = [window for window, report in zip(windows, before, strict=False) if not report.alarms][-JOIN_AT_MOST:]
 

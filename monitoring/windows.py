@@ -48,9 +48,15 @@ def window_size(rows: float, *, window_rows: int) -> int:
     return max(min(window_rows, int(rows) // POOL_WINDOWS), LEAST_ROWS)
 
 
-def read_windows(connection: Connection, *, classifier: str, version: str, reported: Sequence[int], size: int) -> list[Window]:
-    """Return every complete window of the version's log: the reported ones (their rows, by number), then those of `size` rows."""
-    return cut_windows(tenures(connection, classifier=classifier, version=version), reported=reported, size=size)
+def read_windows(
+    connection: Connection, *, classifier: str, version: str, reported: Sequence[int], size: int, until: datetime | None = None
+) -> list[Window]:
+    """Return every complete window of the version's log up to `until`.
+
+    First the reported ones (their rows, by number), then those of `size` rows.
+    """
+    found = tenures(connection, classifier=classifier, version=version, until=until)
+    return cut_windows(found, reported=reported, size=size)
 
 
 def cut_windows(tenures: Sequence[int], *, reported: Sequence[int], size: int) -> list[Window]:
@@ -75,13 +81,14 @@ def cut_windows(tenures: Sequence[int], *, reported: Sequence[int], size: int) -
     return windows
 
 
-def tenures(connection: Connection, *, classifier: str, version: str) -> list[int]:
+def tenures(connection: Connection, *, classifier: str, version: str, until: datetime | None = None) -> list[int]:
     """Rows that the version answered as champion, by tenure.
 
     Told from the log itself, so that any clock fits: a tenure ends where another champion answered at least LEAST_ROWS in a row.
     Shorter runs are workers that changed over some moments apart.
     """
-    mine = _champion_rows(classifier).where(inference.c.version == version).subquery()
+    known = sa.true() if until is None else inference.c.occurred_at <= until
+    mine = _champion_rows(classifier).where(inference.c.version == version, known).subquery()
     ends = [*_interruptions(connection, classifier, version), None]
     seen = [connection.scalar(_count_before(mine, end)) or 0 for end in ends]
     return [after - before for before, after in pairwise([0, *seen])]
