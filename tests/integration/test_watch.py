@@ -15,7 +15,7 @@ from monitoring.watching import watch_classifier
 from monitoring.windows import read_windows
 from tests.monitoring_kit import START, embed_words, log, promote, store_model, traffic
 
-NOW = datetime(2026, 6, 1, tzinfo=UTC)
+NOW = datetime(2027, 6, 1, tzinfo=UTC)
 WINDOW = 500
 LIVE = START + timedelta(days=60)
 BLOCK = ClassifierParams.model_validate({"source": {"query": "queries/topics.sql", "label": "topic"}, "drift": {"window_rows": WINDOW}})
@@ -36,9 +36,9 @@ class Place:
         with self.engine.begin() as connection:
             log(connection, rows, classifier="topic", version=version, prefix=prefix)
 
-    def watch(self) -> Verdict:
+    def watch(self, *, now: datetime = NOW) -> Verdict:
         return watch_classifier(
-            self.engine, classifier="topic", block=BLOCK, models=self.models, reports=self.reports, embed=embed_words, now=NOW, seed=7
+            self.engine, classifier="topic", block=BLOCK, models=self.models, reports=self.reports, embed=embed_words, now=now, seed=7
         )
 
     def stored(self, table: sa.Table) -> list[dict[str, object]]:
@@ -196,3 +196,12 @@ def test_a_version_that_learnt_a_drift_is_not_held_against_the_world_before_it(p
 
 def at(rows: pd.DataFrame, number: int) -> datetime:
     return rows["occurred_at"].iloc[number].to_pydatetime()
+
+
+@pytest.mark.usefixtures("no_evidently")
+def test_answers_after_the_moment_are_not_judged(place: Place) -> None:
+    rows = live(3)
+    place.answer(rows)
+    moment = rows["occurred_at"].iloc[2 * WINDOW - 1].to_pydatetime()
+    place.watch(now=moment)
+    assert [row["window_number"] for row in place.stored(drift_report)] == [1, 2]
