@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from core.params import ClassifierParams, Params, load_params
 from core.settings import Settings, load_settings
-from flows.events import DRIFT, resource_id
+from flows.events import DRIFT, TAG, resource_id
 
 if TYPE_CHECKING:
     from prefect import Flow
     from prefect.deployments.runner import RunnerDeployment
     from prefect.events import DeploymentEventTrigger
 
-TAG = "perennial"
 RUNS_AT_ONCE = 2  # of all deployments; a retraining keeps a core and about 1.5 GB busy
 
 

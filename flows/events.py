@@ -9,6 +9,7 @@ from typing import Any
 from core.contracts import Verdict
 
 DRIFT = "drift.detected"
+TAG = "perennial"  # on everything of ours in Prefect
 LARGEST_EVIDENCE = 20_000  # characters of JSON; Prefect carries the payload into the parameters of the run
 
 

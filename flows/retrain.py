@@ -21,6 +21,7 @@ from core.errors import PerennialError
 from core.settings import Settings, load_settings
 from flows import steps
 from flows.artifacts import show_checks, show_verdict
+from flows.events import TAG
 from flows.hooks import log_failure, timed_task
 from flows.loop import Loop, hold_classifiers, open_loop
 from flows.machine.programs import newest_bento
@@ -74,7 +75,7 @@ def retrain(
     run = f"{moment:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
     with open_loop(load_settings()) as loop, structlog.contextvars.bound_contextvars(run=run, classifiers=classifiers):
         blocks = {name: loop.params.classifier(name) for name in classifiers}
-        with hold_classifiers(loop.engine, classifiers), tags("perennial", *classifiers, reason):
+        with hold_classifiers(loop.engine, classifiers), tags(TAG, *classifiers, reason):
             due = {name: _decide_due(loop, name, reason, moment) for name in blocks}
             wanted = [name for name, verdict in due.items() if verdict.kind == "retrain"]
             verdicts = _retrain_wanted(loop, wanted, steps.Run(run, moment, reason, evidence or {})) if wanted else {}

@@ -15,6 +15,7 @@ from core.contracts import Verdict
 from core.errors import PerennialError, SettingsError
 from core.settings import Settings
 from flows.demo import playing, waiting
+from flows.demo.summary import write_summary
 from flows.environment import apply_environment, flow_environment, telemetry_off
 from flows.loop import DEMO_MARK, Loop, open_loop
 from flows.machine.processes import down, up
@@ -67,8 +68,6 @@ class Story:
 
 def run_demo(settings: Settings, *, scale: Scale = "default", say: Callable[[str], None] = print) -> dict[str, Any]:
     """Play the story; return its summary (also build/demo/summary.json). The services are left up."""
-    from flows.demo.summary import write_summary
-
     settings = settings.model_copy(update={"schedules": False})
     require_committed(settings.repository)
     story = Story(settings, scale, say)
@@ -82,7 +81,7 @@ def run_demo(settings: Settings, *, scale: Scale = "default", say: Callable[[str
         _late_labels(story, loop, drifted)
         _drift_and_retraining(story, loop, drifted)
         _after(story, [row.arrival for row in exam], before)
-    return write_summary(story)
+    return write_summary(settings, scale=scale, parts=story.parts, figures=story.figures, say=say)
 
 
 def clear_stage(settings: Settings) -> None:

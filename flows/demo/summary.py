@@ -2,40 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import orjson
 
-if TYPE_CHECKING:
-    from flows.demo.story import Story
+from core.settings import Settings
 
 
-def write_summary(story: Story) -> dict[str, Any]:
+def write_summary(
+    settings: Settings, *, scale: str, parts: list[dict[str, Any]], figures: dict[str, Any], say: Callable[[str], None]
+) -> dict[str, Any]:
     """Write build/demo/summary.json and say the same as a table."""
-    settings = story.settings
     summary = {
-        "scale": story.scale,
-        "seconds": round(sum(part["seconds"] for part in story.parts), 1),
-        "parts": story.parts,
-        "figures": story.figures,
+        "scale": scale,
+        "seconds": round(sum(part["seconds"] for part in parts), 1),
+        "parts": parts,
+        "figures": figures,
         "addresses": {
             "Prefect (flow runs)": settings.prefect_url,
             "MLflow (versions)": settings.mlflow_url,
             "Evidently (drift)": settings.evidently_url,
             "service": f"{settings.service_url}/v1/classifiers",
         },
-        "files": {"drift reports": str(settings.reports.relative_to(settings.repository)) if _inside(story) else str(settings.reports)},
+        "files": {"drift reports": _shown(settings)},
     }
     path = settings.repository / "build" / "demo" / "summary.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(orjson.dumps(summary, option=orjson.OPT_INDENT_2))
     for line in _table(summary):
-        story.say(line)
+        say(line)
     return summary
 
 
-def _inside(story: Story) -> bool:
-    return story.settings.reports.is_relative_to(story.settings.repository)
+def _shown(settings: Settings) -> str:
+    """The folder of the reports, from the repository where it lies inside."""
+    inside = settings.reports.is_relative_to(settings.repository)
+    return str(settings.reports.relative_to(settings.repository) if inside else settings.reports)
 
 
 def _table(summary: dict[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.embedded import holders
 from core.settings import Settings
-from flows.deployments import TAG
+from flows.events import TAG
 from flows.machine.local_http import answers, ask
 from flows.machine.programs import Program
 
