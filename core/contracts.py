@@ -23,7 +23,7 @@ class Prediction:
 class Verdict:
     """A decision as a value.
 
-    `kind` is a word of the decision ("promote", "reject", "steady", "warning", "drift", "retrain", "wait", "pass", "fail");
+    `kind` is a word of the decision ("promote", "reject", "steady", "warning", "drift", "insufficient", "retrain", "wait", "pass", "fail");
     `reasons` are sentences for people; `evidence` holds the numbers they rest on (JSON-serialisable).
     """
 

@@ -13,7 +13,7 @@ from core.tables import decision
 def record_decision(
     connection: Connection, verdict: Verdict, *, classifier: str, subject: str, decided_at: datetime, run: str = ""
 ) -> None:
-    """Append one verdict; `subject` names the kind of decision ("gate", "drift", "retraining", "rollout", "data checks")."""
+    """Append one verdict; `subject` names the kind of decision ("gate", "drift", "retraining", "rollout")."""
     connection.execute(
         decision.insert().values(
             decided_at=decided_at,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.integration.places import free_ports
 
 ROOT = Path(__file__).parents[2]
 PARAMS = """
@@ -43,14 +43,6 @@ class Place:
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.environment[f'PERENNIAL_{name.upper()}_PORT']}"
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 @pytest.fixture(scope="session")

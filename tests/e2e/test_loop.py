@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import httpx
 import pytest
@@ -11,6 +10,7 @@ import sqlalchemy as sa
 import yaml
 
 from tests.e2e.conftest import Place
+from tests.serving_kit import wait_until
 
 
 def champion(place: Place) -> str:
@@ -51,10 +51,8 @@ def test_a_rollback_reaches_the_running_service_without_a_restart(place: Place, 
     before = champion(place)
     done = place.perennial("rollout", "rollback", "block")
     assert done.returncode == 0, done.stderr
-    started = time.monotonic()
-    while champion(place) == before and time.monotonic() - started < 5:
-        time.sleep(0.1)
-    assert champion(place) == "1"
+    assert before != "1"
+    wait_until(lambda: champion(place) == "1", seconds=5, what="version 1 answers again")
 
 
 def test_status_names_every_program_and_the_version_that_answers(place: Place, played: dict) -> None:
