@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("core", "pipelines", "bentos", "monitoring", "flows")
+ROOMS = ("core", "pipelines", "bentos", "monitoring", "flows", "benchmarks")
 SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py") if "versions" not in path.parts)
 UNSAFE = {"pickle", "joblib", "cloudpickle", "dill", "marshal", "shelve"}
 
