@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     embedder: Path = Field(REPOSITORY / "build" / "embedder", description="saved_model/ and embedder.json; a bento packs its own")
     cache_phrases: int = Field(50_000, ge=1, description="embeddings kept by the Embedder service")
     cache_answers: int = Field(20_000, ge=1, description="answers kept by the Classifier service")
+    keep_months: int = Field(36, ge=1, description="full months of the inference log that are kept; corrected rows stay")
     poll_seconds: float = Field(1.0, gt=0, description="how often the service looks at `deployment`")
     schedules: bool = Field(True, description="false keeps the deployments but pauses their schedules")
     log_format: str = Field("auto", pattern="^(auto|json|console)$")

@@ -41,6 +41,7 @@ inference = Table(
     _json("flags"),
     Index("inference_by_version", "classifier", "version", "occurred_at"),
     Index("inference_by_request", "request_id"),
+    postgresql_partition_by="RANGE (occurred_at)",
 )
 
 feedback = Table(

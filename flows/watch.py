@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from core.contracts import Verdict
+from core.logs import get_logger
+from core.partitions import tidy_inference
 from core.settings import Settings, load_settings
 from flows.artifacts import artifact_key
 from flows.events import drift_payload, emit_drift
@@ -47,8 +50,16 @@ def show_watch(loop: Loop, classifier: str, verdict: Verdict) -> None:
     create_markdown_artifact(page, key=artifact_key("drift", classifier), description=f"{classifier}: {verdict.kind}")
 
 
+def tidy_log(loop: Loop, now: datetime) -> None:
+    """Partitions of the months to come and of those that have rows; what is older than the log is kept goes."""
+    with loop.engine.begin() as connection:
+        tidied = tidy_inference(connection, now=now, kept_months=loop.settings.keep_months)
+    get_logger().info("inference log", **asdict(tidied))
+
+
 _OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "retries": 2, "retry_delay_seconds": 2, "retry_condition_fn": is_retryable}
 _watch_one = task(name="watch classifier", **_OPTIONS)(timed_task(watch_one))
+_tidy_log = task(name="tidy log", **_OPTIONS)(timed_task(tidy_log))
 _show_watch = task(name="show watch", **_OPTIONS)(timed_task(show_watch))
 
 
@@ -62,6 +73,7 @@ def watch(classifiers: list[str], act: bool = False, now: datetime | None = None
     moment = now or datetime.now(UTC)
     with open_loop(load_settings()) as loop, structlog.contextvars.bound_contextvars(classifiers=classifiers):
         verdicts = _watch_all(loop, classifiers, moment, act=act)
+        _tidy_log(loop, moment, return_state=True)  # a lock that cannot be had now can be had in an hour
     for name in [name for name, verdict in verdicts.items() if act and verdict.kind == "drift"]:
         verdicts[name] = _retrain(name, verdicts[name], moment)
     return verdicts
