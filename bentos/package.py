@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -17,6 +17,7 @@ from bentos.live_heads import load_checked, write_cold
 from core.contracts import ModelVersion
 from core.errors import ProcessFailed
 from core.settings import REPOSITORY, Settings
+from pipelines.model.embedder import read_embedder
 
 NAME = "perennial"
 SERVICE = "bentos.service:Classifier"
@@ -35,14 +36,14 @@ SERVING_PACKAGES = (
     "pyyaml",
     "scikit-learn",
     "scipy",
-    "setuptools",
     "sqlalchemy",
     "structlog",
-    "tensorflow",
-    "tensorflow-hub",
-    "tensorflow-text",
     "uuid-utils",
 )
+RUNTIME_PACKAGES: Mapping[str, tuple[str, ...]] = {
+    "tensorflow": ("setuptools", "tensorflow", "tensorflow-hub", "tensorflow-text"),  # tensorflow-hub imports pkg_resources
+    "litert": ("ai-edge-litert", "sentencepiece"),
+}
 DRAIN_SECONDS = 10
 
 
@@ -57,7 +58,7 @@ class ServeCommand:
 def build_bento(heads: Mapping[str, ModelVersion], *, embedder: Path, staging: Path, bento_store: Path, version: str) -> str:
     """Build offline and return the tag, `perennial:<version>`.
 
-    `embedder` holds `saved_model/` and `embedder.json`; `bento_store` is a BENTOML_HOME; `staging` gets a folder for
+    `embedder` holds the model of one runtime and `embedder.json`; `bento_store` is a BENTOML_HOME; `staging` gets a folder for
     the version, removed after the build. The build runs in a process of its own, in that folder, so that it imports the
     code that it packs. Raises `HeadRefused` for a corrupt head, `ProcessFailed` when BentoML refuses.
     """
@@ -65,7 +66,7 @@ def build_bento(heads: Mapping[str, ModelVersion], *, embedder: Path, staging: P
     shutil.rmtree(folder, ignore_errors=True)
     _stage_code(folder)
     _stage_cold(folder / "cold", heads, embedder=embedder)
-    _write_bentofile(folder)
+    _write_bentofile(folder, packages=(*SERVING_PACKAGES, *RUNTIME_PACKAGES[read_embedder(embedder)["runtime"]]))
     _run_build(folder, bento_store, version=version)
     shutil.rmtree(folder)
     return f"{NAME}:{version}"
@@ -111,8 +112,7 @@ def _stage_code(staging: Path) -> None:
 
 
 def _stage_cold(cold: Path, heads: Mapping[str, ModelVersion], *, embedder: Path) -> None:
-    shutil.copytree(embedder / "saved_model", cold / "embedder" / "saved_model")
-    shutil.copy(embedder / "embedder.json", cold / "embedder")
+    shutil.copytree(embedder, cold / "embedder")
     packed = []
     for name, model in heads.items():
         load_checked(Path(model.head_location), digest=model.head_digest)
@@ -123,8 +123,8 @@ def _stage_cold(cold: Path, heads: Mapping[str, ModelVersion], *, embedder: Path
     write_cold(cold, packed)
 
 
-def _write_bentofile(staging: Path) -> None:
-    requirements = "".join(f"{name}=={installed_version(name)}\n" for name in SERVING_PACKAGES)
+def _write_bentofile(staging: Path, *, packages: Sequence[str]) -> None:
+    requirements = "".join(f"{name}=={installed_version(name)}\n" for name in sorted(packages))
     (staging / "requirements.txt").write_text(requirements, encoding="utf-8")
     python = {"requirements_txt": "./requirements.txt", "lock_packages": False}
     (staging / "bentofile.yaml").write_text(yaml.safe_dump({"service": SERVICE, "name": NAME, "include": ["*"], "python": python}))

@@ -11,7 +11,6 @@ import os
 from pathlib import Path
 
 import bentoml
-import msgspec
 
 from bentos.answers import Answers
 from bentos.background import Background
@@ -24,10 +23,9 @@ from bentos.shipper import Shipper, insert_into
 from core.contracts import Deployment
 from core.database import connect
 from core.deployments import current_champions
-from core.errors import EmbedderUnusable
 from core.logs import configure_logs, get_logger
 from core.settings import Settings, load_settings
-from pipelines.model.embedder import load_embedder
+from pipelines.model.embedder import load_embedder, read_embedder
 
 PACKED = Path(__file__).resolve().parent.parent / "cold"  # beside the code in a bento, absent in the repository
 SHIP_SECONDS = 0.25
@@ -52,8 +50,8 @@ class Embedder:
     def __init__(self) -> None:
         settings = start_process()
         folder = embedder_folder(settings)
-        embed = load_embedder(folder / "saved_model")
-        embedding.state.cache = EmbeddingCache(embed, embedder_id=read_embedder_id(folder), maximum=settings.cache_phrases)
+        embed = load_embedder(folder)
+        embedding.state.cache = EmbeddingCache(embed, embedder_id=str(read_embedder(folder)["embedder_id"]), maximum=settings.cache_phrases)
 
     @bentoml.on_startup
     def ready(self) -> None:
@@ -69,7 +67,7 @@ class Classifier:
 
     def __init__(self) -> None:
         settings = start_process()
-        self.heads = LiveHeads(read_embedder_id(embedder_folder(settings)), home=settings.home)
+        self.heads = LiveHeads(str(read_embedder(embedder_folder(settings))["embedder_id"]), home=settings.home)
         self.heads.start_cold(PACKED)
         self.remote = RemoteEmbedder(embedder_address(os.environ))
         counts = JournalCounts()
@@ -107,15 +105,6 @@ def embedder_folder(settings: Settings) -> Path:
     """The embedder in the bento, else that of the settings."""
     packed = PACKED / "embedder"
     return packed if packed.exists() else settings.embedder
-
-
-def read_embedder_id(folder: Path) -> str:
-    """Raises `EmbedderUnusable` when the folder holds no embedder."""
-    try:
-        return str(msgspec.json.decode((folder / "embedder.json").read_bytes())["embedder_id"])
-    except OSError as error:
-        do = "run `dvc repro`, or set PERENNIAL_EMBEDDER"
-        raise EmbedderUnusable(f"embedder.json in {folder}", came=str(error.strerror), do=do) from None
 
 
 def start_background(settings: Settings, *, heads: LiveHeads, counts: JournalCounts) -> list[Background]:

@@ -107,10 +107,23 @@ class ClassifierParams(_Block):
         return self
 
 
-class EmbedderParams(_Block):
-    """`handle`: "universal-sentence-encoder-multilingual-3" (built from the wheel) or any TF-Hub handle or SavedModel path."""
+USE = "universal-sentence-encoder-multilingual-3"
 
-    handle: str = "universal-sentence-encoder-multilingual-3"
+
+class EmbedderParams(_Block):
+    """`handle`: "universal-sentence-encoder-multilingual-3" (built from the wheel) or any TF-Hub handle or SavedModel path.
+
+    `runtime` trains and serves: `tensorflow` runs every handle, `litert` the built-in one, with int8 products and without TensorFlow.
+    """
+
+    handle: str = USE
+    runtime: Literal["tensorflow", "litert"] = "tensorflow"
+
+    @model_validator(mode="after")
+    def _runtime_fits(self) -> EmbedderParams:
+        if self.runtime == "litert" and self.handle != USE:
+            raise ValueError(f"runtime litert runs {USE} only; set runtime: tensorflow for {self.handle}")
+        return self
 
 
 class CheckParams(_Block):

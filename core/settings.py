@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     prefect_port: int = Field(4200, ge=1, le=65535)
     mlflow_port: int = Field(5000, ge=1, le=65535)
     evidently_port: int = Field(8000, ge=1, le=65535)
-    embedder: Path = Field(REPOSITORY / "build" / "embedder", description="saved_model/ and embedder.json; a bento packs its own")
+    embedder: Path = Field(REPOSITORY / "build" / "embedder", description="the model and embedder.json; a bento packs its own")
     cache_phrases: int = Field(50_000, ge=1, description="embeddings kept by the Embedder service")
     cache_answers: int = Field(20_000, ge=1, description="answers kept by the Classifier service")
     keep_months: int = Field(36, ge=1, description="full months of the inference log that are kept; corrected rows stay")
@@ -61,7 +61,7 @@ class Settings(BaseSettings):
 
     @property
     def embedders(self) -> Path:
-        """One folder an embedder_id: `saved_model/` and embedder.json."""
+        """One folder an embedder_id: the model and embedder.json."""
         return self.home / "embedders"
 
     @property

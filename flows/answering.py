@@ -75,7 +75,7 @@ def open_champion(settings: Settings, classifier: str) -> tuple[str, PhraseClass
     load_params(settings.repository / "params.yaml").classifier(classifier)
     model = _champion(settings, classifier)
     head = load_head(Path(model.head_location))
-    return model.version, PhraseClassifier(head, load_embedder(settings.embedders / model.embedder_id / "saved_model"))
+    return model.version, PhraseClassifier(head, load_embedder(settings.embedders / model.embedder_id))
 
 
 def _champion(settings: Settings, classifier: str) -> ModelVersion:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -96,7 +95,7 @@ def _watch_all(loop: Loop, classifiers: Sequence[str], now: datetime, *, act: bo
             continue
         wanted = champions[name].embedder_id
         if wanted not in embedders:
-            embedders[wanted] = load_embedder(embedder_folder(loop.settings, wanted))
+            embedders[wanted] = load_embedder(loop.settings.embedders / wanted)
         verdicts[name] = _watch_one(loop, name, embedders[wanted], now)
         if verdicts[name].kind == "drift" and not act:
             emit_drift(name, verdicts[name], now=now)  # at once: the window is judged, and will not be judged again
@@ -106,8 +105,3 @@ def _watch_all(loop: Loop, classifiers: Sequence[str], now: datetime, *, act: bo
 
 def _retrain(classifier: str, verdict: Verdict, now: datetime) -> Verdict:
     return retrain([classifier], reason="drift", evidence=drift_payload(verdict, now=now)["evidence"], now=now)[classifier]
-
-
-def embedder_folder(settings: Settings, embedder_id: str) -> Path:
-    """The SavedModel of a retained embedder."""
-    return settings.embedders / embedder_id / "saved_model"

@@ -149,7 +149,7 @@ def build_tiny_embedder(folder: Path) -> Path:
 
     folder.mkdir(parents=True, exist_ok=True)
     tf.saved_model.save(Tiny(), str(folder / "saved_model"))
-    said = {"embedder_id": EMBEDDER_ID, "handle": "tiny", "dimensions": DIMENSIONS, "parity": 0.0}
+    said = {"embedder_id": EMBEDDER_ID, "handle": "tiny", "runtime": "tensorflow", "dimensions": DIMENSIONS, "parity": 0.0}
     (folder / "embedder.json").write_text(json.dumps(said))
     return folder
 

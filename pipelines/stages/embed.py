@@ -11,12 +11,13 @@ import pyarrow.compute as pc
 
 from core.errors import StageFailed
 from core.logs import get_logger
-from pipelines.model.embedder import BATCH_PHRASES, Embed, load_embedder
+from pipelines.model.embedder import Embed, load_embedder
 from pipelines.model.text import clean_phrase
 from pipelines.stages.files import DATA, EMBEDDER, EMBEDDINGS, read_json, read_rows, replacing, write_json, write_rows
 
 FILLER = "a b c d e f g h i j k l m n o p"
-STEADY_PHRASES = BATCH_PHRASES - 8
+STEADY_BATCH = 256  # a multiple of what a runtime takes in one call
+STEADY_PHRASES = STEADY_BATCH - 8
 
 
 def run() -> None:
@@ -25,7 +26,7 @@ def run() -> None:
     kept, vectors = _stored(EMBEDDINGS, embedder["embedder_id"])
 
     def embed(new: Sequence[str]) -> np.ndarray:
-        return embed_steadily(new, embed=load_embedder(EMBEDDER / "saved_model"))
+        return embed_steadily(new, embed=load_embedder(EMBEDDER))
 
     merged = merge_vectors(phrases, kept, vectors, embed=embed, width=embedder["dimensions"])
     _store(EMBEDDINGS, phrases, merged, embedder["embedder_id"])
@@ -64,7 +65,7 @@ def embed_steadily(phrases: Sequence[str], *, embed: Embed) -> np.ndarray:
     parts = []
     for start in range(0, len(phrases), STEADY_PHRASES):
         batch = list(phrases[start : start + STEADY_PHRASES])
-        parts.append(embed(batch + [FILLER] * (BATCH_PHRASES - len(batch)))[: len(batch)])
+        parts.append(embed(batch + [FILLER] * (STEADY_BATCH - len(batch)))[: len(batch)])
     return np.concatenate(parts)
 
 

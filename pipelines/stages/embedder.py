@@ -1,56 +1,44 @@
-"""Stage `embedder`: the frozen embedder as a SavedModel, and who it is."""
+"""Stage `embedder`: the frozen embedder in the runtime that will serve it, who it is, and how near to what it was made from."""
 
 from __future__ import annotations
 
-import math
 import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from pipelines.model.embedder import USE, Embed, build_use, fetch_embedder, load_embedder, reference_embed
+from pipelines.model.embedder import LITERT, TENSORFLOW, USE, Embed, build_embedder, convert_embedder, load_model
 from pipelines.stages.files import EMBEDDER, SPEC, read_json, write_json
-
-PARITY_PHRASES = (
-    "chronic kidney disease, stage 3",
-    "fracture of the left femur, initial encounter for closed fracture",
-    "type 2 diabetes",
-    "a",
-    "",
-    "0.9% nacl 500 ml",
-    "influenza a/h1n1",
-    "w/o complication (unspecified)",
-    "schmerzen im rücken",
-    "straße",
-    "douleur thoracique aiguë",
-    "dolor de cabeza crónico",
-    "головная боль",
-    "心臓病",
-    "급성 신부전",
-    "حمى مجهولة السبب",
-    "ปวดหัว",
-    "how do i activate my new card",
-    "what is the exchange rate today",
-    "x" * 300,
-    "one two three " * 60,
-)
+from pipelines.stages.parity import measure_loss, measure_parity
 
 
 def run() -> None:
-    """Read build/spec/embedder.json; write build/embedder/saved_model/ and embedder.json.
+    """Read build/spec/embedder.json; write build/embedder/: the model, and embedder.json.
 
-    `parity` is the largest difference to the numpy reference; null for an embedder that has none.
+    `parity` is the largest difference to the numpy reference; null for an embedder that has none. LiteRT says instead what it
+    loses against the float form that it was made from, see `measure_loss`.
     """
-    handle, folder = read_json(SPEC / "embedder.json")["handle"], EMBEDDER / "saved_model"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    identity = build_use(folder) if handle == USE else fetch_embedder(handle, folder)
-    embed = load_embedder(folder)
-    facts = {"embedder_id": identity, "handle": handle, "dimensions": embed(["a"]).shape[1]}
-    write_json(EMBEDDER / "embedder.json", {**facts, "parity": measure_parity(embed) if handle == USE else None})
+    spec = read_json(SPEC / "embedder.json")
+    shutil.rmtree(EMBEDDER, ignore_errors=True)
+    made = _make_litert() if spec["runtime"] == LITERT else _make_tensorflow(spec["handle"])
+    write_json(EMBEDDER / "embedder.json", {**spec, **made})
 
 
-def measure_parity(embed: Embed) -> float:
-    """The largest difference to the reference on fixed phrases, rounded up to two digits."""
-    difference = float(np.abs(embed(PARITY_PHRASES) - reference_embed(PARITY_PHRASES)).max())
-    step = 10.0 ** (math.floor(math.log10(difference)) - 1) if difference else 1.0
-    return float(f"{math.ceil(difference / step) * step:.2g}")
+def _make_tensorflow(handle: str) -> Mapping[str, Any]:
+    identity = build_embedder(handle, EMBEDDER)
+    embed = load_model(EMBEDDER, runtime=TENSORFLOW)
+    return {"embedder_id": identity, "dimensions": _width(embed), "parity": measure_parity(embed) if handle == USE else None}
+
+
+def _make_litert() -> Mapping[str, Any]:
+    with tempfile.TemporaryDirectory() as scratch:
+        build_embedder(USE, Path(scratch))
+        identity = convert_embedder(Path(scratch), EMBEDDER)
+        embed = load_model(EMBEDDER, runtime=LITERT)
+        loss = measure_loss(embed, of=load_model(Path(scratch), runtime=TENSORFLOW))
+    return {"embedder_id": identity, "dimensions": _width(embed), **loss}
+
+
+def _width(embed: Embed) -> int:
+    return int(embed(["a"]).shape[1])

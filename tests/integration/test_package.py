@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from bentos.live_heads import read_cold
-from bentos.package import SERVING_PACKAGES, build_bento, serve_command
+from bentos.package import RUNTIME_PACKAGES, SERVING_PACKAGES, build_bento, serve_command
 from core.errors import HeadRefused
 from core.settings import load_settings
 from tests.serving_kit import EMBEDDER_ID, store_head
@@ -22,9 +22,9 @@ ENDED = (*FORBIDDEN, "tensorflow", "pandas")
 @pytest.fixture(scope="module")
 def embedder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("embedder")
-    (folder / "saved_model").mkdir()
-    (folder / "saved_model" / "saved_model.pb").write_bytes(b"graph")
-    (folder / "embedder.json").write_text(json.dumps({"embedder_id": EMBEDDER_ID}))
+    (folder / "model.tflite").write_bytes(b"graph")
+    (folder / "sp.model").write_bytes(b"pieces")
+    (folder / "embedder.json").write_text(json.dumps({"embedder_id": EMBEDDER_ID, "runtime": "litert"}))
     return folder
 
 
@@ -41,7 +41,8 @@ def test_the_bento_holds_what_serves_and_nothing_else(bento: Path) -> None:
     source = bento / "src"
     assert {path.name for path in source.iterdir() if path.is_dir()} == {"core", "pipelines", "bentos", "cold"}
     assert {path.name for path in (source / "pipelines").iterdir()} == {"__init__.py", "model"}
-    assert (source / "cold" / "embedder" / "saved_model" / "saved_model.pb").read_bytes() == b"graph"
+    packed = {path.name: path.stat().st_size for path in (source / "cold" / "embedder").iterdir()}
+    assert (packed.pop("model.tflite"), packed.pop("sp.model"), [*packed]) == (5, 6, ["embedder.json"])
     assert not list(source.rglob("__pycache__"))
 
 
@@ -56,8 +57,8 @@ def test_the_requirements_are_pinned_and_serve_only(bento: Path) -> None:
     requirements = (bento / "env" / "python" / "requirements.txt").read_text()
     pinned = {line.split("==")[0] for line in requirements.splitlines() if "==" in line}
     assert info["version"] == "20260101-a"
-    assert pinned >= set(SERVING_PACKAGES)
-    assert not pinned & set(FORBIDDEN)
+    assert pinned >= {*SERVING_PACKAGES, *RUNTIME_PACKAGES["litert"]}
+    assert not pinned & {*FORBIDDEN, *RUNTIME_PACKAGES["tensorflow"]}
 
 
 def test_the_packed_service_imports_without_the_workshop(bento: Path) -> None:

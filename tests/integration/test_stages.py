@@ -129,7 +129,7 @@ def test_outputs_are_what_the_other_rooms_read(repository: Path) -> None:
 
 def test_the_trained_head_answers_as_the_evaluation_says(repository: Path) -> None:
     folder = repository / "build" / "classifiers" / "organ"
-    classifier = PhraseClassifier(load_head(folder / "model"), load_embedder(repository / "build" / "embedder" / "saved_model"))
+    classifier = PhraseClassifier(load_head(folder / "model"), load_embedder(repository / "build" / "embedder"))
     rows = pq.read_table(folder / "evaluation" / "predictions.parquet").slice(0, 50).to_pylist()
     answers = classifier.predict([row["cleaned"].upper() for row in rows])
     assert [answer.label for answer in answers] == [row["predicted"] for row in rows]

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from core.params import HybridSvmHead
+from core.params import USE, HybridSvmHead
 from pipelines.model.classifier import PhraseClassifier
-from pipelines.model.embedder import Embed, build_use, load_embedder, use_id
+from pipelines.model.embedder import TENSORFLOW, Embed, build_embedder, load_model
 from pipelines.model.heads import fit_head
 from tests.model.chapters import Split, as_training_rows, split_terms
 
 
 @pytest.fixture(scope="session")
 def embed(tmp_path_factory: pytest.TempPathFactory) -> Embed:
-    folder: Path = tmp_path_factory.mktemp("use") / "saved_model"
-    build_use(folder)
-    return load_embedder(folder)
+    folder: Path = tmp_path_factory.mktemp("use")
+    build_embedder(USE, folder)
+    return load_model(folder, runtime=TENSORFLOW)
 
 
 @pytest.fixture(scope="session")
@@ -28,4 +28,4 @@ def terms() -> Split:
 @pytest.fixture(scope="session")
 def classifier(embed: Embed, terms: Split) -> PhraseClassifier:
     training = as_training_rows(terms.training, embed)
-    return PhraseClassifier(fit_head(HybridSvmHead(), training=training, embedder_id=use_id(), seed=7), embed)
+    return PhraseClassifier(fit_head(HybridSvmHead(), training=training, embedder_id="use", seed=7), embed)

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from core.errors import StageFailed
-from pipelines.model.embedder import BATCH_CHARACTERS, BATCH_PHRASES, _batches
-from pipelines.stages.embed import _store, _stored, distinct_phrases, embed_steadily, merge_vectors, read_vectors
+from core.errors import EmbedderUnusable, StageFailed
+from pipelines.model.embedder import RUNTIMES, Runtime, _batches, load_embedder, read_embedder, use_id
+from pipelines.stages.embed import STEADY_BATCH, _store, _stored, distinct_phrases, embed_steadily, merge_vectors, read_vectors
 from tests.stage_kit import DIMENSIONS, vectors_of
 
 
@@ -89,13 +89,33 @@ def test_steady_batches_have_one_size_and_end_with_a_filler() -> None:
 
     phrases = [f"word{number}" for number in range(600)]
     assert np.array_equal(embed_steadily(phrases, embed=embed), vectors_of(phrases))
-    assert sizes == [BATCH_PHRASES] * 3
+    assert sizes == [STEADY_BATCH] * 3
 
 
-def test_batches_keep_order_and_bound_phrases_and_characters() -> None:
-    phrases = ["x" * length for length in (BATCH_CHARACTERS + 5, 1, 2, *([40] * 700), BATCH_CHARACTERS, 3)]
-    batches = list(_batches(phrases))
+@pytest.mark.parametrize("runtime", RUNTIMES.values(), ids=RUNTIMES)
+def test_batches_keep_order_and_bound_phrases_and_characters(runtime: Runtime) -> None:
+    most, limits = runtime.characters, {"phrases": runtime.phrases, "characters": runtime.characters}
+    phrases = ["x" * length for length in (most + 5, 1, 2, *([40] * 700), most, 3)]
+    batches = list(_batches(phrases, **limits))
     assert [phrase for batch in batches for phrase in batch] == phrases
-    assert all(len(batch) <= BATCH_PHRASES for batch in batches)
-    assert all(len(batch) == 1 or sum(map(len, batch)) <= BATCH_CHARACTERS for batch in batches)
-    assert list(_batches([])) == []
+    assert all(len(batch) <= runtime.phrases for batch in batches)
+    assert all(len(batch) == 1 or sum(map(len, batch)) <= most for batch in batches)
+    assert list(_batches([], **limits)) == []
+
+
+def test_a_steady_batch_is_whole_calls_of_every_runtime() -> None:
+    assert all(STEADY_BATCH % runtime.phrases == 0 for runtime in RUNTIMES.values())
+
+
+def test_an_embedder_says_its_runtime_and_an_unknown_one_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EmbedderUnusable, match=r"embedder\.json in"):
+        load_embedder(tmp_path)
+    (tmp_path / "embedder.json").write_text('{"embedder_id": "old"}')
+    assert read_embedder(tmp_path)["runtime"] == "tensorflow"
+    (tmp_path / "embedder.json").write_text('{"embedder_id": "new", "runtime": "abacus"}')
+    with pytest.raises(EmbedderUnusable, match="one of the runtimes tensorflow, litert; came abacus"):
+        load_embedder(tmp_path)
+
+
+def test_the_same_weights_are_another_embedder_in_another_runtime() -> None:
+    assert len({use_id(runtime) for runtime in RUNTIMES}) == len(RUNTIMES)

@@ -10,6 +10,7 @@ import pytest
 from bentos.live_heads import LiveHeads, read_cold, write_cold
 from core.contracts import Deployment, ModelVersion
 from core.errors import DatabaseUnreachable
+from pipelines.model.embedder import use_id
 from pipelines.model.head_file import save_head
 from tests.serving_kit import DIMENSIONS, EMBEDDER_ID, champion, make_head, store_head, vector_of
 
@@ -84,6 +85,14 @@ def test_a_head_made_for_another_embedder_is_refused_whatever_its_row_says(tmp_p
     made = store_head(tmp_path, "organ", "2", embedder_id="other")
     heads = heads_of(tmp_path, ModelVersion("organ", "2", made.head_location, made.head_digest, EMBEDDER_ID))
     assert live_versions(heads) == {}
+
+
+def test_a_head_made_with_the_other_runtime_is_refused(tmp_path: Path) -> None:
+    made = store_head(tmp_path, "organ", "1", embedder_id=use_id("tensorflow"))
+    for runtime, answering in {"tensorflow": {"organ": "1"}, "litert": {}}.items():
+        heads = LiveHeads(use_id(runtime), home=tmp_path / runtime)
+        follow(heads, made)
+        assert live_versions(heads) == answering
 
 
 @pytest.mark.parametrize("spoilt", [np.full((DIMENSIONS, 2), np.nan, np.float32), np.ones((7, 2), np.float32)])

@@ -38,6 +38,15 @@ def test_what_is_wrong_is_named_by_its_path(tmp_path: Path, added: str, where: s
         params(tmp_path, GOOD + added)
 
 
+@pytest.mark.parametrize(
+    ("embedder", "where"),
+    [("{runtime: abacus}", "embedder.runtime"), ("{handle: ./mine, runtime: litert}", "set runtime: tensorflow for ./mine")],
+)
+def test_a_runtime_that_cannot_run_the_embedder_is_refused(tmp_path: Path, embedder: str, where: str) -> None:
+    with pytest.raises(ParamsError, match=where):
+        params(tmp_path, f"embedder: {embedder}\n{GOOD}")
+
+
 @pytest.mark.parametrize("label", ["phrase", "cleaned", "no-dash"])
 def test_a_label_column_may_not_be_a_column_of_ours(tmp_path: Path, label: str) -> None:
     with pytest.raises(ParamsError, match="label"):
