@@ -39,6 +39,7 @@ PACKAGES = ("tensorflow", "ai-edge-litert", "sentencepiece", "numpy", "scikit-le
 
 
 def main() -> None:
+    """Measure and print; with --embed, be one of the processes measured."""
     parser = options("TensorFlow and LiteRT as the embedder's runtime")
     parser.add_argument("--embed", nargs=3, metavar=("RUNTIME", "FOLDER", "FILE"), help=argparse.SUPPRESS)
     parser.add_argument(
@@ -77,6 +78,7 @@ def measure(scratch: Path, classifiers: Sequence[str], *, quick: bool, seed: int
 
 
 def build_both(scratch: Path) -> None:
+    """The SavedModel and its LiteRT form, one folder a runtime."""
     tell("building both forms")
     build_embedder(USE, scratch / TENSORFLOW)
     convert_embedder(scratch / TENSORFLOW, scratch / LITERT)
@@ -112,6 +114,7 @@ def measure_process(runtime: str, folder: str, file: str, *, quick: bool) -> Non
 
 
 def cpu_ms_per_phrase(embed: Any, phrases: Sequence[str], size: int) -> float:
+    """CPU milliseconds a phrase in batches of `size`, all threads counted."""
     embed(phrases[:size])
     before = time.process_time()
     for start in range(0, len(phrases), size):
@@ -199,6 +202,8 @@ ROWS = {
 
 
 def runtime_table(figures: Mapping[str, Mapping[str, float]]) -> str:
+    """One row a figure, with TensorFlow divided by LiteRT."""
+
     def cells() -> Iterable[Sequence[str]]:
         for title, (name, form) in ROWS.items():
             tensorflow, litert = figures[TENSORFLOW][name], figures[LITERT][name]
@@ -208,6 +213,7 @@ def runtime_table(figures: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def quality_table(quality: Quality) -> str:
+    """One row a head and runtime."""
     names = ("weighted_f1", "macro_f1", "unseen_weighted_f1", "unseen_macro_f1", "calibration_error")
     rows = [(name, runtime, *(f"{forms[runtime][key]:.4f}" for key in names)) for name, forms in quality.items() for runtime in forms]
     return table(("head", "trained and tested on", *(name.replace("_", " ") for name in names)), rows)
