@@ -96,6 +96,12 @@ class StageFailed(PerennialError):
     code = "stage_failed"
 
 
+class NotReproducible(PerennialError):
+    """What a version was made from is not all there: a tag, a cached file, its record in MLflow."""
+
+    code = "not_reproducible"
+
+
 class UncommittedChanges(PerennialError):
     """A retraining runs what is committed; something is not."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from core.contracts import Deployment, ModelVersion
 from core.embedded import postmaster
-from core.errors import DatabaseUnreachable, UnknownVersion
+from core.errors import DatabaseUnreachable, EmbedderUnusable, UnknownVersion
 from core.logs import get_logger
 from core.settings import Settings
 from flows.machine.local_http import ask
@@ -68,14 +68,26 @@ def open_champion(settings: Settings, classifier: str) -> tuple[str, PhraseClass
     Raises `UnknownClassifier`, `UnknownVersion` before the first champion, `HeadRefused`, `EmbedderUnusable`.
     """
     from core.params import load_params
+
+    load_params(settings.repository / "params.yaml").classifier(classifier)
+    model = _champion(settings, classifier)
+    return model.version, open_version(settings, model)
+
+
+def open_version(settings: Settings, model: ModelVersion) -> PhraseClassifier:
+    """Any retained version, ready to answer, with the embedder it rests on.
+
+    Raises `HeadRefused`, or `EmbedderUnusable` when that embedder is not kept here.
+    """
     from pipelines.model.classifier import PhraseClassifier
     from pipelines.model.embedder import load_embedder
     from pipelines.model.head_file import load_head
 
-    load_params(settings.repository / "params.yaml").classifier(classifier)
-    model = _champion(settings, classifier)
-    head = load_head(Path(model.head_location))
-    return model.version, PhraseClassifier(head, load_embedder(settings.embedders / model.embedder_id))
+    head, folder = load_head(Path(model.head_location)), settings.embedders / model.embedder_id
+    if not folder.is_dir():
+        do = f"build it anew: `perennial reproduce {model.classifier} {model.version}`"
+        raise EmbedderUnusable(f"the embedder {model.embedder_id} in {settings.embedders}", came="none", do=do)
+    return PhraseClassifier(head, load_embedder(folder))
 
 
 def _champion(settings: Settings, classifier: str) -> ModelVersion:

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from core.errors import PerennialError
-from flows.commands import classify, feedback, flow, machine, rollout
+from flows.commands import classify, feedback, flow, lineage, machine, rollout
 from flows.commands.output import INTERRUPTED, Json, exit_code, new_output
 
 
@@ -58,7 +58,7 @@ def perennial(json: Json = False) -> None:
     configure_logs(load_settings().log_format)
 
 
-for room in (machine, flow, classify, feedback, rollout):
+for room in (machine, flow, classify, feedback, rollout, lineage):
     room.register(app)
 
 if __name__ == "__main__":

@@ -20,8 +20,10 @@ from flows.loop import DEMO_MARK, Loop
 from flows.machine.processes import ensure_service
 from flows.snapshot import record_snapshots, write_snapshots
 from pipelines.comparison import ScoredRows, decide_promotion
+from pipelines.model.head_file import head_digest
 from pipelines.registry import append_promotion, repair_aliases, store_embedder, store_version
 from pipelines.snapshots import previous_tag
+from pipelines.surroundings import surroundings
 from pipelines.workspace import Workspace
 
 
@@ -137,6 +139,8 @@ def register_candidate(loop: Loop, workspace: Workspace, classifier: str, verdic
         "embedder_id": embedder_id(workspace),
         "reason": run.reason,
         "run": run.id,
+        "head_digest": head_digest(folder / "model"),
+        "surroundings": json.dumps(surroundings()),
     }
     with loop.registry.run(classifier, name=run.id, tags=tags) as run_id:
         metrics = json.loads((folder / "evaluation" / "metrics.json").read_text())

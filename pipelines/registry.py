@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,16 @@ from core.errors import HeadRefused, UnknownVersion
 from pipelines.model.head_file import head_digest, load_head
 
 STORED_WITH_HEAD = ("reference.parquet", "evaluation.json")
+
+
+@dataclass(frozen=True)
+class RegisteredVersion:
+    """What MLflow knows of a version: its run, and the tags of the retraining that made it."""
+
+    classifier: str
+    version: str
+    run_id: str
+    tags: Mapping[str, str]
 
 
 class Registry:
@@ -73,6 +84,27 @@ class Registry:
     def tag(self, classifier: str, version: str, key: str, value: str) -> None:
         """Set one tag of a version."""
         self._client.set_model_version_tag(classifier, version, key, value)
+
+    def versions(self, classifier: str) -> list[RegisteredVersion]:
+        """Every version of the classifier, oldest first; empty when it was never registered."""
+        found = self._client.search_model_versions(f"name='{classifier}'") if classifier.isidentifier() else []
+        rows = [RegisteredVersion(classifier, str(row.version), row.run_id or "", dict(row.tags)) for row in found]
+        return sorted(rows, key=lambda row: int(row.version))
+
+    def version(self, classifier: str, version: str) -> RegisteredVersion:
+        """One version; raises `UnknownVersion` naming those there are."""
+        known = {row.version: row for row in self.versions(classifier)}
+        if version not in known:
+            raise UnknownVersion(f"a version of {classifier}", came=repr(version), do=f"name one of {', '.join(known) or 'none yet'}")
+        return known[version]
+
+    def metrics(self, run_id: str) -> dict[str, float]:
+        """The scores of a run."""
+        return dict(self._client.get_run(run_id).data.metrics)
+
+    def artifacts(self, run_id: str, name: str, target: Path) -> Path:
+        """Copy an artifact folder of a run below `target`; return where it lies."""
+        return Path(self._client.download_artifacts(run_id, name, str(target)))
 
     def aliases(self, classifier: str) -> dict[str, str]:
         """Return alias -> version; empty when the classifier was never registered."""
@@ -160,6 +192,26 @@ def stored_version(models: Path, *, classifier: str, version: str) -> ModelVersi
         kept = sorted(entry.name for entry in (models / classifier).glob("[0-9]*")) if classifier.isidentifier() else []
         raise UnknownVersion(f"a retained version of {classifier}", came=repr(version), do=f"name one of {', '.join(kept) or 'none yet'}")
     return ModelVersion(classifier, version, str(folder.resolve()), head_digest(folder), load_head(folder).embedder_id)
+
+
+def problem_of(folder: Path, *, digest: str) -> str:
+    """What keeps a stored head from being the recorded one, in one clause; "" when nothing does."""
+    if not folder.is_dir():
+        return "its files are gone"
+    try:
+        found = head_digest(folder)
+    except HeadRefused as error:
+        return error.came
+    return "" if found == digest else f"another head, of digest {found}"
+
+
+def restore_version(models: Path, *, classifier: str, version: str, model: Path, evaluation: Path) -> ModelVersion:
+    """Put a version's files back; damaged ones are set aside as `.<version>.damaged`."""
+    folder, aside = models / classifier / version, models / classifier / f".{version}.damaged"
+    if folder.exists():
+        shutil.rmtree(aside, ignore_errors=True)
+        folder.rename(aside)
+    return store_version(models, classifier=classifier, version=version, model=model, evaluation=evaluation)
 
 
 def promote(engine: Engine, registry: Registry, model: ModelVersion, *, why: str, now: datetime, run: str = "") -> None:

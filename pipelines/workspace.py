@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from core.errors import StageFailed, UncommittedChanges
+from core.errors import NotReproducible, StageFailed, UncommittedChanges
 from core.logs import get_logger
 
 WATCHED = ("params.yaml", "dvc.yaml", "queries", "core", "pipelines", "bentos", "monitoring", "flows")
@@ -32,6 +33,10 @@ class Workspace:
     def reproduce(self, targets: Sequence[str]) -> None:
         """`dvc repro` of the targets; raises `StageFailed` with what the stage said."""
         _run_logged([*_dvc(), "repro", *targets], self.folder)
+
+    def compute_again(self, targets: Sequence[str]) -> None:
+        """Run every stage up to the targets, whatever any cache holds; nothing enters the shared cache."""
+        _run_logged([*_dvc(), "repro", "--force", "--no-commit", *targets], self.folder)
 
     def track_data(self) -> None:
         """`dvc add data`: the snapshot becomes a version."""
@@ -99,6 +104,43 @@ def open_workspace(repository: Path, *, revision: str = "HEAD") -> Iterator[Work
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def commit_of(repository: Path, revision: str) -> str:
+    """The commit that a tag or branch names, "" when the repository has no such thing."""
+    asked = ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]
+    return _git(asked, repository) if _git_succeeds(asked, repository) else ""
+
+
+def file_at(repository: Path, revision: str, path: str) -> str | None:
+    """Text of a committed file; None when that commit has none."""
+    asked = ["show", "--end-of-options", f"{revision}:{path}"]
+    return _git(asked, repository, strip=False) if _git_succeeds(asked, repository) else None
+
+
+def commit_facts(repository: Path, commit: str) -> dict[str, str]:
+    """{committed_at, parent, subject}; empty when the repository has no such commit."""
+    if not commit_of(repository, commit):
+        return {}
+    told = _git(["show", "--no-patch", "--format=%cI%n%P%n%s", "--end-of-options", commit], repository).splitlines()
+    return dict(zip(("committed_at", "parent", "subject"), told, strict=True))
+
+
+def tracked_rows(repository: Path, revision: str, path: str, *, key: str) -> list[dict[str, Any]]:
+    """Rows of a DVC-tracked Parquet file, as it was at a revision, whose `id` is `key`; read from the cache alone.
+
+    Raises `NotReproducible` when the cache or the revision lacks the file.
+    """
+    import pyarrow.parquet as pq
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+
+    try:
+        with DVCFileSystem(str(repository), rev=revision).open(path) as file:
+            return pq.read_table(file, filters=[("id", "==", key)]).to_pylist()
+    except (DvcException, OSError) as error:
+        wanted = f"{path} of {revision} in the DVC cache"
+        raise NotReproducible(wanted, came=str(error)[:200], do="bring it back with `dvc fetch`") from None
+
+
 def require_committed(repository: Path) -> None:
     """Raise `UncommittedChanges` naming the files when code, queries or params.yaml differ from HEAD."""
     if not _git_succeeds(["rev-parse", "--verify", "HEAD"], repository):
@@ -120,8 +162,9 @@ def _dvc() -> list[str]:
     return [sys.executable, "-m", "dvc"]
 
 
-def _git(arguments: Sequence[str], folder: Path) -> str:
-    return _run(["git", *arguments], folder)
+def _git(arguments: Sequence[str], folder: Path, *, strip: bool = True) -> str:
+    told = _run(["git", *arguments], folder)
+    return told.strip() if strip else told
 
 
 def _git_succeeds(arguments: Sequence[str], folder: Path) -> bool:
@@ -132,7 +175,7 @@ def _run(command: Sequence[str], folder: Path) -> str:
     done = subprocess.run(command, cwd=folder, env=stage_environment(), capture_output=True, text=True)
     if done.returncode != 0:
         raise _failed(command, (done.stderr or done.stdout).splitlines())
-    return done.stdout.strip()
+    return done.stdout
 
 
 def _run_logged(command: Sequence[str], folder: Path) -> None:

@@ -17,6 +17,7 @@ import typer
 from core.errors import PerennialError
 
 OK, FAILED, MISUSE, SAID_NO, INTERRUPTED = 0, 1, 2, 3, 130
+PAGE = 120  # columns of a page that goes to a file or a pipe
 MISUSED = frozenset(
     {"params_invalid", "settings_invalid", "uncommitted_changes", "unknown_classifier", "unknown_version", "invalid_phrase"}
 )
@@ -65,6 +66,20 @@ class Output:
         widths = [max(len(row[place]) for row in [list(columns), *cells]) for place in range(len(columns))]
         for row in [list(columns), *cells]:
             typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+    def facts(self, value: Any, rows: Iterable[tuple[str, str]]) -> None:
+        """Print JSON, or two columns: names and what they hold, wrapped to the screen."""
+        if self.json:
+            self.line(value)
+            return
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table.grid(padding=(0, 2))
+        for name, held in rows:
+            grid.add_row(Text(name, style="bold"), Text(held, overflow="fold"))
+        Console(width=None if sys.stdout.isatty() else PAGE).print(grid)
 
     def error(self, error: PerennialError) -> None:
         """Say what was wanted, what came and what to do: three lines, or one JSON object; on standard error."""
