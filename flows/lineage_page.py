@@ -15,7 +15,7 @@ Rows = list[tuple[str, str]]
 Facts = Mapping[str, Any]
 SHOWN_METRICS = ("weighted_f1", "unseen_weighted_f1", "macro_f1", "accuracy", "calibration_error", "rows")
 SHOWN_VERDICTS = 6
-SHOWN_CHANGES = 5
+SHOWN_HASH = 19  # of a hash: "sha256:" and twelve digits
 
 
 def version_rows(facts: Facts) -> Rows:
@@ -25,20 +25,20 @@ def version_rows(facts: Facts) -> Rows:
     return [
         ("version", f"{facts['version']} of {facts['classifier']}, made by run {facts['run']}: {facts['reason']}"),
         ("source", _source(facts["source"])),
-        ("", facts["source"]["text"] or "its text is not in this repository"),
+        ("", _query(facts["source"]["text"])),
         ("snapshot", _snapshot(snapshot)),
         ("", f"{_or_unknown(facts['feedback']['rows'])} of its rows came from feedback on this classifier's answers"),
         (
             "code",
-            f"{code['commit']}, tag {code['tag']}{'' if code['tag_holds'] else ' (NOT FOUND THERE)'}, on {code.get('parent', 'unknown')}",
+            _code(code),
         ),
         ("params", yaml.safe_dump(facts["params"], default_flow_style=True, sort_keys=False, width=10**6).strip()),
         ("embedder", f"{facts['embedder']['embedder_id']} ({facts['embedder']['handle'] or 'NOT KEPT HERE'})"),
-        ("head", f"{head['digest']}, {'verified in the model store' if head['verified'] else 'NOT VERIFIED: ' + head['problem']}"),
+        ("head", f"{_short(head['digest'])}, {'verified in the model store' if head['verified'] else 'NOT VERIFIED: ' + head['problem']}"),
         ("checks", _checks(facts["checks"])),
-        *_titled("verdicts", [_verdict(row) for row in facts["verdicts"][-SHOWN_VERDICTS:]], none="none recorded"),
+        *_titled("verdicts", _verdicts(facts["verdicts"])[-SHOWN_VERDICTS:], none="none recorded"),
         *_titled("answered", [_span(row) for row in facts["deployments"]], none="never"),
-        ("drift", ", ".join(f"{count} windows {kind}" for kind, count in facts["drift"].items()) or "no window judged yet"),
+        ("drift", _windows(facts["drift"])),
         ("MLflow", f"run {mlflow['run_id']}: {', '.join(metrics)}"),
         ("made with", ", ".join(f"{name} {value}" for name, value in facts["surroundings"].items()) or "not recorded"),
     ]
@@ -85,14 +85,35 @@ def _titled(title: str, lines: Sequence[str], *, none: str) -> Rows:
 
 def _source(source: Facts) -> str:
     held = "as its text hashes" if source["verified"] else "NOT the hash of the text below"
-    return f"{source.get('query', 'unknown')}, label {source.get('label', 'unknown')}; hash {source['query_hash']}, {held}"
+    return f"{source.get('query', 'unknown')}, label {source.get('label', 'unknown')}; hash {_short(source['query_hash'])}, {held}"
+
+
+def _query(text: str | None) -> str:
+    """In one paragraph, without its comments; `--json` has it as it is."""
+    lines = (line.strip() for line in (text or "its text is not in this repository").splitlines())
+    return " ".join(line for line in lines if not line.startswith("--"))
 
 
 def _snapshot(snapshot: Facts) -> str:
     if "rows" not in snapshot:
         return f"not in the snapshot table; data.dvc {snapshot['data_md5']}"
     told = f"{snapshot['dataset']}: {snapshot['rows']} rows as of {snapshot['as_of']:%Y-%m-%d %H:%M}"
-    return f"{told}; hash {snapshot['logical_hash']}, data.dvc {snapshot['data_md5']}"
+    return f"{told}; hash {_short(snapshot['logical_hash'])}, data.dvc {_short(snapshot['data_md5'])}"
+
+
+def _windows(drift: Mapping[str, int]) -> str:
+    return f"windows of its answers: {', '.join(f'{count} {kind}' for kind, count in drift.items()) or 'none judged yet'}"
+
+
+def _code(code: Facts) -> str:
+    held = "" if code["tag_holds"] else " (NOT FOUND THERE)"
+    return (
+        f"tag {code['tag']}{held}, commit {_short(code['commit'])}, published on top of {_short(code.get('parent', 'an unknown commit'))}"
+    )
+
+
+def _short(text: str | None) -> str:
+    return (text or "unknown")[:SHOWN_HASH]
 
 
 def _checks(checks: Facts | None) -> str:
@@ -102,8 +123,14 @@ def _checks(checks: Facts | None) -> str:
     return f"{checks['verdict']}: {checks['checks']} checks{failed}; {checks['page']}"
 
 
-def _verdict(row: Facts) -> str:
-    return f"{row['decided_at']:%Y-%m-%d %H:%M} {row['subject']}: {row['kind']}, {'; '.join(row['reasons'])}"
+def _verdicts(rows: Sequence[Facts]) -> list[str]:
+    """A promotion rests on the gate's words: they are told once."""
+    told, rows = [], [row for row in rows if row["subject"] != "drift"]  # the windows have a line of their own
+    for before, row in zip([None, *rows], rows, strict=False):
+        again = before is not None and before["reasons"] == row["reasons"]
+        reasons = "for the same reason" if again else "; ".join(row["reasons"])
+        told.append(f"{row['decided_at']:%Y-%m-%d %H:%M} {row['subject']}: {row['kind']}, {reasons}")
+    return told
 
 
 def _span(row: Facts) -> str:

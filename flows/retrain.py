@@ -76,7 +76,7 @@ def retrain(
     with open_loop(load_settings()) as loop, structlog.contextvars.bound_contextvars(run=run, classifiers=classifiers):
         blocks = {name: loop.params.classifier(name) for name in classifiers}
         with hold_classifiers(loop.engine, classifiers), tags(TAG, *classifiers, reason):
-            due = {name: _decide_due(loop, name, reason, moment) for name in blocks}
+            due = {name: _decide_due(loop, name, reason, moment, run=run) for name in blocks}
             wanted = [name for name, verdict in due.items() if verdict.kind == "retrain"]
             verdicts = _retrain_wanted(loop, wanted, steps.Run(run, moment, reason, evidence or {})) if wanted else {}
     return {name: verdicts.get(name, due[name]) for name in classifiers}
@@ -106,11 +106,11 @@ def _judge(loop: Loop, workspace: Workspace, classifier: str, lock: steps.Lock, 
         return verdict
 
 
-def _decide_due(loop: Loop, classifier: str, reason: str, now: datetime) -> Verdict:
+def _decide_due(loop: Loop, classifier: str, reason: str, now: datetime, *, run: str) -> Verdict:
     policy = loop.params.classifier(classifier).drift
     verdict = decide_retraining(reason, last_retraining_at=loop.last_retraining(classifier), now=now, cool_down_days=policy.cool_down_days)
     with loop.engine.begin() as connection:
-        record_decision(connection, verdict, classifier=classifier, subject="retraining", decided_at=now)
+        record_decision(connection, verdict, classifier=classifier, subject="retraining", decided_at=now, run=run)
     return verdict
 
 

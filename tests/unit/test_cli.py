@@ -22,7 +22,7 @@ from flows.machine.processes import ProgramStatus
 from flows.phrases import read_phrases
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ["demo", "up", "down", "status", "snapshot", "retrain", "serve", "classify", "watch", "doctor"]
+COMMANDS = ["demo", "up", "down", "status", "snapshot", "retrain", "serve", "classify", "watch", "doctor", "lineage", "reproduce", "replay"]
 NESTED = ["feedback import", "rollout status", "rollout promote", "rollout rollback"]
 
 
@@ -94,6 +94,8 @@ def test_misuse_is_two(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("retrain", "nonsense").exit_code == 2
     assert run("classify", "block").exit_code == 2
     assert run("demo", "--scale", "huge").exit_code == 2
+    assert run("replay", "nonsense").exit_code == 2
+    assert run("lineage", "0198c1f2-6d0e-7c31-9f3e-2b1f6f0c8a55", "3").exit_code == 2
     assert json.loads(run("--json", "nonsense").stderr)["error"]["code"] == "misuse"
 
 
