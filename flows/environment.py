@@ -109,6 +109,7 @@ def _mlflow(urls: DatabaseUrls) -> dict[str, str]:
         "MLFLOW_BACKEND_STORE_URI": mlflow_uri(urls),  # the server's name for it; as an argument `ps` would show the password
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "false",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # four helper processes for features that are not used
     }
 

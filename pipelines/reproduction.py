@@ -26,7 +26,7 @@ MAX_EXAMPLES = 5
 class Training:
     """What a training left behind.
 
-    `files`: name in the evaluation folder -> sha256. `outputs`: what DVC tracks, path -> md5, in the order of the stages.
+    `files`: name in the evaluation folder -> sha256. `outputs`: what DVC tracks, path -> md5.
     `metrics`: dotted name in evaluation.json -> value. `rows`: predictions.parquet, in the order of the file.
     """
 
@@ -150,7 +150,7 @@ def _file_reasons(evidence: Mapping[str, Any]) -> tuple[str, ...]:
     head = ["head"] if digest["recorded"] != digest["repeated"] else []
     told = [f"other bytes in {', '.join([*head, *evidence['files_that_differ']])}"]
     if evidence["outputs_that_differ"]:
-        told.append(f"the first output that differs is {evidence['outputs_that_differ'][0]}")
+        told.append(f"what DVC tracks and differs: {', '.join(evidence['outputs_that_differ'])}")
     return tuple(told)
 
 

@@ -109,14 +109,15 @@ def test_other_answers_are_different_and_say_where(parts: dict[str, Any], told: 
     json.dumps(verdict.evidence, allow_nan=False)
 
 
-def test_a_difference_shows_the_rows_the_files_and_the_first_output_that_moved() -> None:
+def test_a_difference_shows_the_rows_the_files_and_the_outputs_that_moved() -> None:
     outputs = {**RECORD.outputs, "build/classifiers/organ/split": "s2", "build/classifiers/organ/model": "m9"}
     found = changed(
         digest="sha256:2", files={"evaluation.json": "9", "predictions.parquet": "2"}, outputs=outputs,
         rows=with_column("predicted", ["heart", "heart", "heart"]),
     )  # fmt: skip
     verdict = compare_trainings(RECORD, found)
-    assert verdict.reasons[:2] == ("other bytes in head, evaluation.json", "the first output that differs is build/classifiers/organ/split")
+    moved = "what DVC tracks and differs: build/classifiers/organ/split, build/classifiers/organ/model"
+    assert verdict.reasons[:2] == ("other bytes in head, evaluation.json", moved)
     [example] = verdict.evidence["rows"]["examples"]
     assert (example["cleaned"], example["recorded"]["predicted"], example["repeated"]["predicted"]) == ("old cough", "lung", "heart")
 
