@@ -2,6 +2,8 @@
 PYTHON ?= python3
 SCALE ?= default
 BIN := .venv/bin
+PROFILES := serving serving-tensorflow training training-gpu
+COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --python $(BIN)/python --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 export DVC_NO_ANALYTICS = 1
 export DO_NOT_TRACK = true
 
@@ -51,5 +53,6 @@ up: setup ## Start PostgreSQL, Prefect, MLflow, the service, Evidently's UI and 
 down: setup ## Stop all of them
 	$(BIN)/perennial down
 
-lock: setup ## Resolve requirements.lock anew
-	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --python $(BIN)/python --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra dev -o requirements.lock pyproject.toml
+lock: setup ## Resolve requirements.lock anew, and the profiles as parts of it
+	$(COMPILE) --extra dev -o requirements.lock pyproject.toml
+	for profile in $(PROFILES); do $(COMPILE) --extra $$profile --no-annotate -c requirements.lock -o requirements/$$profile.lock pyproject.toml || exit 1; done

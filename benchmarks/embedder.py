@@ -24,7 +24,7 @@ import psutil
 
 from benchmarks.harness import Bar, Result, interleave, median, options, present, table, tell, timed
 from benchmarks.installed import installed_size
-from bentos.package import RUNTIME_PACKAGES, SERVING_PACKAGES
+from bentos.package import SERVING_LOCKS
 from core.params import USE, load_params
 from pipelines.model.embedder import LITERT, RUNTIMES, TENSORFLOW, build_embedder, convert_embedder
 from pipelines.model.heads import fit_head
@@ -130,7 +130,7 @@ def proportional_size() -> float:
 def sizes(runtime: str, folder: Path) -> dict[str, float]:
     """Megabytes of the model on disk, and of every package that serving with this runtime installs."""
     model = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return {"model_mb": model / MEGA, "packages_mb": installed_size((*SERVING_PACKAGES, *RUNTIME_PACKAGES[runtime])) / MEGA}
+    return {"model_mb": model / MEGA, "packages_mb": installed_size(SERVING_LOCKS[runtime]) / MEGA}
 
 
 def compare_heads(name: str, phrases: Sequence[str], vectors: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:

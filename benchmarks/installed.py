@@ -1,35 +1,21 @@
-"""What installing packages costs on disk: they and all that they require."""
+"""What installing a lock costs on disk."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
-
-from packaging.requirements import Requirement
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 
 
-def installed_size(names: Iterable[str]) -> int:
-    """Bytes of the files of the packages `names` and of everything that they require on this machine, extras left out."""
-    return sum(_size(one) for one in _closure(names).values())
+def installed_size(lock: Path) -> int:
+    """Bytes of the files of every package that the lock names, as far as they are installed here."""
+    return sum(_size(name) for name in sorted(set(re.findall(r"^([\w.-]+)==", lock.read_text(encoding="utf-8"), re.MULTILINE))))
 
 
-def _closure(names: Iterable[str]) -> dict[str, Distribution]:
-    found: dict[str, Distribution] = {}
-    waiting = list(names)
-    while waiting:
-        name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
-        if name in found:
-            continue
-        try:
-            found[name] = distribution(name)
-        except PackageNotFoundError:
-            continue  # a marker that this environment was resolved without
-        needed = map(Requirement, found[name].requires or [])
-        waiting += [one.name for one in needed if one.marker is None or one.marker.evaluate({"extra": ""})]
-    return found
-
-
-def _size(one: Distribution) -> int:
-    paths = (one.locate_file(file) for file in one.files or [])
+def _size(name: str) -> int:
+    try:
+        files = distribution(name).files or []
+    except PackageNotFoundError:
+        return 0  # a marker that this environment was resolved without
+    paths = [file.locate() for file in files]
     return sum(path.stat().st_size for path in paths if path.is_file())  # type: ignore[attr-defined]

@@ -6,9 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version as installed_version
 from pathlib import Path
 
 import yaml
@@ -22,27 +21,9 @@ from pipelines.model.embedder import read_embedder
 NAME = "perennial"
 SERVICE = "bentos.service:Classifier"
 CODE = ("core", "pipelines/__init__.py", "pipelines/model", "bentos")
-SERVING_PACKAGES = (
-    "aiohttp",
-    "alembic",
-    "bentoml",
-    "msgspec",
-    "numpy",
-    "orjson",
-    "prometheus-client",
-    "psycopg",
-    "psycopg-binary",
-    "pydantic-settings",
-    "pyyaml",
-    "scikit-learn",
-    "scipy",
-    "sqlalchemy",
-    "structlog",
-    "uuid-utils",
-)
-RUNTIME_PACKAGES: Mapping[str, tuple[str, ...]] = {
-    "tensorflow": ("setuptools", "tensorflow", "tensorflow-hub", "tensorflow-text"),  # tensorflow-hub imports pkg_resources
-    "litert": ("ai-edge-litert", "sentencepiece"),
+SERVING_LOCKS = {  # a profile of the lock for each runtime of the embedder
+    "litert": REPOSITORY / "requirements" / "serving.lock",
+    "tensorflow": REPOSITORY / "requirements" / "serving-tensorflow.lock",
 }
 DRAIN_SECONDS = 10
 
@@ -66,7 +47,7 @@ def build_bento(heads: Mapping[str, ModelVersion], *, embedder: Path, staging: P
     shutil.rmtree(folder, ignore_errors=True)
     _stage_code(folder)
     _stage_cold(folder / "cold", heads, embedder=embedder)
-    _write_bentofile(folder, packages=(*SERVING_PACKAGES, *RUNTIME_PACKAGES[read_embedder(embedder)["runtime"]]))
+    _write_bentofile(folder, runtime=read_embedder(embedder)["runtime"])
     _run_build(folder, bento_store, version=version)
     shutil.rmtree(folder)
     return f"{NAME}:{version}"
@@ -123,9 +104,8 @@ def _stage_cold(cold: Path, heads: Mapping[str, ModelVersion], *, embedder: Path
     write_cold(cold, packed)
 
 
-def _write_bentofile(staging: Path, *, packages: Sequence[str]) -> None:
-    requirements = "".join(f"{name}=={installed_version(name)}\n" for name in sorted(packages))
-    (staging / "requirements.txt").write_text(requirements, encoding="utf-8")
+def _write_bentofile(staging: Path, *, runtime: str) -> None:
+    shutil.copy(SERVING_LOCKS[runtime], staging / "requirements.txt")
     python = {"requirements_txt": "./requirements.txt", "lock_packages": False}
     (staging / "bentofile.yaml").write_text(yaml.safe_dump({"service": SERVICE, "name": NAME, "include": ["*"], "python": python}))
 

@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from bentos.live_heads import read_cold
-from bentos.package import RUNTIME_PACKAGES, SERVING_PACKAGES, build_bento, serve_command
+from bentos.package import SERVING_LOCKS, build_bento, serve_command
 from core.errors import HeadRefused
 from core.settings import load_settings
+from tests.locks_kit import read_lock
 from tests.serving_kit import EMBEDDER_ID, store_head
 
 FORBIDDEN = ("prefect", "dvc", "mlflow", "great_expectations", "evidently")
@@ -52,13 +53,12 @@ def test_the_packed_heads_are_found_beside_the_code(bento: Path) -> None:
     assert all((Path(model.head_location) / "head.npz").exists() for model in packed.values())
 
 
-def test_the_requirements_are_pinned_and_serve_only(bento: Path) -> None:
+def test_the_requirements_are_the_serving_profile_of_the_lock(bento: Path) -> None:
     info = yaml.safe_load((bento / "bento.yaml").read_text())
-    requirements = (bento / "env" / "python" / "requirements.txt").read_text()
-    pinned = {line.split("==")[0] for line in requirements.splitlines() if "==" in line}
     assert info["version"] == "20260101-a"
-    assert pinned >= {*SERVING_PACKAGES, *RUNTIME_PACKAGES["litert"]}
-    assert not pinned & {*FORBIDDEN, *RUNTIME_PACKAGES["tensorflow"]}
+    pins = read_lock(bento / "env" / "python" / "requirements.txt")
+    assert [pin for pin in pins if pin.hashes] == read_lock(SERVING_LOCKS["litert"])
+    assert [pin.name for pin in pins if not pin.hashes] == ["bentoml"], "BentoML names its own version once more"
 
 
 def test_the_packed_service_imports_without_the_workshop(bento: Path) -> None:
