@@ -1,35 +1,25 @@
-"""The request path, in plain Python: clean, look up, embed what is missing, score, log, answer."""
+"""The request path, in plain Python: clean, look up, let misses be computed, log, answer."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
 
 import uuid_utils
 
 from bentos.caches import LruCache
-from bentos.embedding import Embedded
 from bentos.journal import Journal
 from bentos.live_heads import LiveModel
+from bentos.misses import Embedder, Found, Known, Misses
 from bentos.routing import route
-from core.contracts import Inference, Prediction, Role
+from bentos.said import Said, journal_row, response_body
 from core.errors import InvalidPhrase
 from pipelines.model.text import clean_phrase
 
-THREAD_FROM = 16  # distinct phrases: from here on scoring them would hold the event loop for milliseconds
-
-Known = tuple[str, str, str]  # classifier, version, cleaned
-
-
-class Embedder(Protocol):
-    """What embeds cleaned phrases; raises `EmbedderUnavailable`."""
-
-    async def embed(self, cleaned: Sequence[str]) -> Embedded: ...
+ENTRY_BYTES = 500  # of a cache entry beyond its texts: key, value, their objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +33,6 @@ class Asked:
     region: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """`cached`: no embedding had to be computed; the answer was in the first level, or its embedding in the embedder's cache."""
-
-    request_id: str
-    classifier: str
-    prediction: Prediction
-    version: str
-    role: Role
-    cached: bool
-
-
 @dataclass
 class AnswerCounts:
     """Phrases answered since the start of this process, by (classifier, version, role), and how long requests took."""
@@ -65,76 +43,75 @@ class AnswerCounts:
     requests: int = 0
 
 
+def answer_cache(maximum: int) -> LruCache[Known, Said]:
+    """The first level: answers by (classifier, version, cleaned phrase)."""
+    return LruCache(maximum, size=lambda key, said: ENTRY_BYTES + len(key[2]) + said.weight)
+
+
 class Answers:
     """Answers phrases with the live heads. For one event loop."""
 
     def __init__(
-        self, *, live: Callable[[], Mapping[str, LiveModel]], embedder: Embedder, journal: Journal, cache: LruCache[Known, Prediction]
+        self, *, live: Callable[[], Mapping[str, LiveModel]], embedder: Embedder, journal: Journal, cache: LruCache[Known, Said]
     ) -> None:
         self.counts, self.cache = AnswerCounts(), cache
-        self._live, self._embedder, self._journal = live, embedder, journal
+        self.misses = Misses(embedder, keep=cache.put)
+        self._live, self._journal = live, journal
 
-    async def answer(self, classifier: str, asked: Sequence[Asked]) -> list[Answer]:
-        """Answer in order; every answer is in the journal when this returns.
+    async def answer(self, classifier: str, asked: Sequence[Asked]) -> list[bytes]:
+        """Answer in order, each as a JSON object of its own; every answer is in the journal when this returns.
 
-        Raises `UnknownClassifier`, `InvalidPhrase` (nothing is left of a phrase after cleaning), `EmbedderUnavailable`.
+        `cached` in it: no embedding had to be computed; the answer was in the first level, or its embedding in the embedder's cache.
+        Raises `UnknownClassifier`, `InvalidPhrase` (nothing is left of a phrase after cleaning), `EmbedderUnavailable`, `Overloaded`.
         """
         started = time.perf_counter()
         live = route(self._live(), classifier)
-        cleaned = [_clean(one) for one in asked]
-        known, cached = await self._predictions(live, cleaned)
-        answers = [
-            Answer(str(uuid_utils.uuid7()), classifier, known[text], live.model.version, live.role, text in cached) for text in cleaned
-        ]
-        self._log(live, asked, cleaned, answers, seconds=time.perf_counter() - started)
-        return answers
+        found = await self._find(live, [_clean(one) for one in asked])
+        ids = [str(uuid_utils.uuid7()) for _ in asked]
+        seconds = time.perf_counter() - started
+        await self._journal.log(_rows(live, asked, found, ids, seconds=seconds))
+        self._count(live, found, seconds=seconds)
+        role = live.role
+        return [response_body(said, request_id=one, role=role, cached=hit) for (said, hit), one in zip(found, ids, strict=True)]
 
-    async def _predictions(self, live: LiveModel, cleaned: Sequence[str]) -> tuple[Mapping[str, Prediction], set[str]]:
-        """Prediction of each distinct cleaned phrase, and those for which no embedding was computed."""
+    async def warm(self, live: LiveModel, cleaned: Sequence[str]) -> None:
+        """Put answers into the first level before they are asked for; raises as `answer`."""
         name, version = live.model.classifier, live.model.version
-        known = {text: found for text in cleaned if (found := self.cache.get((name, version, text))) is not None}
-        cached = set(known)
-        missing = list(dict.fromkeys(text for text in cleaned if text not in known))
+        missing = [text for text in cleaned if (name, version, text) not in self.cache]
         if missing:
-            embedded = await self._embedder.embed(missing)
-            cached.update(text for text, hit in zip(missing, embedded.hits, strict=True) if hit)
-            for text, prediction in zip(missing, await _score(live, missing, embedded), strict=True):
-                known[text] = prediction
-                self.cache.put((name, version, text), prediction)
-        return known, cached
+            await self.misses.answer(live, missing)
 
-    def _log(self, live: LiveModel, asked: Sequence[Asked], cleaned: Sequence[str], answers: Sequence[Answer], *, seconds: float) -> None:
-        now = datetime.now(UTC)
-        self._journal.append(
-            [
-                Inference(
-                    occurred_at=one.occurred_at or now,
-                    request_id=answer.request_id,
-                    version=answer.version,
-                    classifier=answer.classifier,
-                    role=answer.role,
-                    phrase=one.phrase,
-                    cleaned=text,
-                    label=answer.prediction.label,
-                    probability=answer.prediction.probability,
-                    alternatives=answer.prediction.alternatives,
-                    embedder_id=live.model.embedder_id,
-                    cached=answer.cached,
-                    latency_ms=round(seconds * 1000, 3),
-                    region=one.region,
-                    routing_key=one.key,
-                )
-                for one, text, answer in zip(asked, cleaned, answers, strict=True)
-            ]
-        )
-        self._count(live, answers, seconds)
+    async def _find(self, live: LiveModel, cleaned: Sequence[str]) -> list[Found]:
+        name, version, get = live.model.classifier, live.model.version, self.cache.get
+        known = [get((name, version, text)) for text in cleaned]
+        missing = list(dict.fromkeys(text for text, said in zip(cleaned, known, strict=True) if said is None))
+        computed = dict(zip(missing, await self.misses.answer(live, missing), strict=True)) if missing else {}
+        return [(said, True) if said is not None else computed[text] for text, said in zip(cleaned, known, strict=True)]
 
-    def _count(self, live: LiveModel, answers: Sequence[Answer], seconds: float) -> None:
+    def _count(self, live: LiveModel, found: Sequence[Found], *, seconds: float) -> None:
         counts, name = self.counts, live.model.classifier
-        counts.answered[name, live.model.version, live.role] += len(answers)
-        counts.cached[name] += sum(answer.cached for answer in answers)
+        counts.answered[name, live.model.version, live.role] += len(found)
+        counts.cached[name] += sum(hit for _, hit in found)
         counts.seconds += seconds
         counts.requests += 1
+
+
+def _rows(live: LiveModel, asked: Sequence[Asked], found: Sequence[Found], ids: Sequence[str], *, seconds: float) -> list[bytes]:
+    now, latency_ms = datetime.now(UTC), round(seconds * 1000, 3)
+    return [
+        journal_row(
+            said,
+            occurred_at=one.occurred_at or now,
+            request_id=request_id,
+            role=live.role,
+            phrase=one.phrase,
+            cached=hit,
+            latency_ms=latency_ms,
+            region=one.region,
+            routing_key=one.key,
+        )
+        for one, (said, hit), request_id in zip(asked, found, ids, strict=True)
+    ]
 
 
 def _clean(one: Asked) -> str:
@@ -143,9 +120,3 @@ def _clean(one: Asked) -> str:
         came = "only white space or control characters"
         raise InvalidPhrase(f"a visible character in {one.place}", came=came, do="send a phrase", field=one.place)
     return cleaned
-
-
-async def _score(live: LiveModel, cleaned: Sequence[str], embedded: Embedded) -> Sequence[Prediction]:
-    if len(cleaned) < THREAD_FROM:
-        return live.classifier.predict_cleaned(cleaned, embedded.vectors)
-    return await asyncio.to_thread(live.classifier.predict_cleaned, cleaned, embedded.vectors)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
-from bentos.answers import Answer, Asked
+from bentos.answers import Asked
 from core.errors import (
     DatabaseUnreachable,
     EmbedderUnavailable,
     InvalidPhrase,
+    Overloaded,
     PerennialError,
     UnknownClassifier,
     UnknownRequest,
@@ -113,6 +115,7 @@ STATUSES: dict[type[PerennialError], int] = {
     UnknownVersion: 404,
     UnknownRequest: 404,
     EmbedderUnavailable: 503,
+    Overloaded: 429,
     DatabaseUnreachable: 503,
 }
 
@@ -194,16 +197,6 @@ def _field(name: str, place: str) -> str:
     return {"phrase": "phrases", "key": "keys", "region": "regions"}.get(name, name) + place.removeprefix("phrases")
 
 
-def prediction_response(answer: Answer) -> PredictionResponse:
-    """The answer as it travels."""
-    found = answer.prediction
-    return PredictionResponse(
-        request_id=answer.request_id,
-        classifier=answer.classifier,
-        label=found.label,
-        probability=found.probability,
-        alternatives=[Alternative(label, probability) for label, probability in found.alternatives],
-        version=answer.version,
-        role=answer.role,
-        cached=answer.cached,
-    )
+def batch_body(answers: Sequence[bytes]) -> bytes:
+    """The JSON of a `BatchResponse` from the JSON of its predictions."""
+    return b'{"predictions":[%b]}' % b",".join(answers)

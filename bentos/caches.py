@@ -15,6 +15,7 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 BATCH_PHRASES = 256
+ENTRY_BYTES = 400  # of a cache entry beyond its text and value: key and objects
 
 
 @dataclass
@@ -27,15 +28,25 @@ class CacheCounts:
 
 
 class LruCache(Generic[Key, Value]):
-    """At most `maximum` values; the least recently used goes first. For one thread."""
+    """At most `maximum` values; the least recently used goes first. For one thread. `size` says how many bytes an entry costs."""
 
-    def __init__(self, maximum: int) -> None:
+    def __init__(self, maximum: int, *, size: Callable[[Key, Value], int] = lambda key, value: 0) -> None:
         self.maximum = maximum
         self.counts = CacheCounts()
+        self.weight = 0
+        self._size = size
         self._values: OrderedDict[Key, Value] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._values)
+
+    def __contains__(self, key: Key) -> bool:
+        """Without counting or refreshing."""
+        return key in self._values
+
+    def newest(self) -> list[tuple[Key, Value]]:
+        """Every entry, the most recently used first."""
+        return list(self._values.items())[::-1]
 
     def get(self, key: Key) -> Value | None:
         value = self._values.get(key)
@@ -47,11 +58,17 @@ class LruCache(Generic[Key, Value]):
         return value
 
     def put(self, key: Key, value: Value) -> None:
+        if key in self._values:
+            self.weight -= self._size(key, self._values.pop(key))
         self._values[key] = value
-        self._values.move_to_end(key)
+        self.weight += self._size(key, value)
         if len(self._values) > self.maximum:
-            self._values.popitem(last=False)
+            self.weight -= self._size(*self._values.popitem(last=False))
             self.counts.evictions += 1
+
+
+def _entry_bytes(key: tuple[str, str], vector: bytes) -> int:
+    return ENTRY_BYTES + len(key[1]) + len(vector)
 
 
 class EmbeddingCache:
@@ -64,7 +81,7 @@ class EmbeddingCache:
     def __init__(self, embed: Callable[[Sequence[str]], np.ndarray], *, embedder_id: str, maximum: int) -> None:
         self.computed = 0
         self._embed, self._embedder_id = embed, embedder_id
-        self._kept: LruCache[tuple[str, str], bytes] = LruCache(maximum)
+        self._kept: LruCache[tuple[str, str], bytes] = LruCache(maximum, size=_entry_bytes)
         self._promised: dict[str, asyncio.Future[bytes]] = {}
         self._queue: deque[str] = deque()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="embed")
@@ -77,14 +94,29 @@ class EmbeddingCache:
     def counts(self) -> CacheCounts:
         return self._kept.counts
 
-    async def vectors(self, cleaned: Sequence[str]) -> tuple[list[bytes], list[bool]]:
-        """Return one embedding a phrase, in order, and whether it was found in the cache. Raises what the model raises."""
-        found = [self._kept.get((self._embedder_id, text)) for text in cleaned]
-        promises = {text: self._promise(text) for text, vector in zip(cleaned, found, strict=True) if vector is None}
-        if promises:
-            await asyncio.wait(promises.values())  # unlike gather, leaves the promises of others alone when this request is cancelled
-        vectors = [promises[text].result() if vector is None else vector for text, vector in zip(cleaned, found, strict=True)]
-        return vectors, [vector is not None for vector in found]
+    @property
+    def weight(self) -> int:
+        """Bytes, about."""
+        return self._kept.weight
+
+    def known(self, cleaned: Sequence[str]) -> list[bytes | None]:
+        """Look each phrase up; never waits."""
+        return [self._kept.get((self._embedder_id, text)) for text in cleaned]
+
+    async def compute(self, cleaned: Sequence[str]) -> list[bytes]:
+        """One embedding a phrase, in order. Raises what the model raises."""
+        promises = [self._promise(text) for text in cleaned]
+        await asyncio.wait(promises)  # unlike gather, leaves the promises of others alone when this request is cancelled
+        return [promise.result() for promise in promises]
+
+    def newest(self) -> list[tuple[str, bytes]]:
+        """Every phrase with its embedding, the most recently used first."""
+        return [(text, vector) for (_, text), vector in self._kept.newest()]
+
+    def restore(self, entries: Sequence[tuple[str, bytes]]) -> None:
+        """Take in what `newest` gave."""
+        for text, vector in reversed(entries):
+            self._kept.put((self._embedder_id, text), vector)
 
     def _promise(self, text: str) -> asyncio.Future[bytes]:
         if text not in self._promised:

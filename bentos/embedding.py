@@ -1,15 +1,14 @@
 """The wire between the two services: cleaned phrases as JSON one way, float32 bytes the other, on a private unix socket.
 
 BentoML's own calls between services unpickle their bodies; the embedder therefore has this one route and no API method.
+What is in the cache is sent before the rest is computed, so that a hit does not wait for the misses that came in the same call.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
 import aiohttp
 import msgspec
@@ -18,14 +17,18 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from bentos.caches import EmbeddingCache
+from bentos.lifeline import Address, Lifeline
+from bentos.misses import Embedded
 from core.errors import EmbedderUnavailable
 from core.logs import get_logger
 
+EMBED, STATS = "/raw/embed", "/raw/stats"
 HITS = "x-hits"
 IDLE_SECONDS = 2.0  # below uvicorn's keep-alive of 5 s, so that no request meets a connection that is just being closed
-ANSWER_SECONDS = 3.0  # below the services' traffic timeout of 5 s, so that the error is ours
+ANSWER_SECONDS = 3.0  # what a client is made to wait at most before it hears 503
 
 _decode_phrases = msgspec.json.Decoder(list[str]).decode
 
@@ -38,35 +41,46 @@ class EmbedderStats(msgspec.Struct):
     evictions: int
     computed: int
     size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Embedded:
-    """`vectors` float32 (n, d), and for each phrase whether its embedding was found in the embedder's cache."""
-
-    vectors: np.ndarray
-    hits: Sequence[bool]
+    bytes: int = 0
 
 
 def embedding_app() -> Starlette:
     """The routes of the embedder service, which sets `app.state.cache` once the model is loaded."""
-    return Starlette(routes=[Route("/embed", _embed, methods=["POST"]), Route("/stats", _stats, methods=["GET"])])
+    return Starlette(routes=[Route(EMBED, _Embed(), methods=["POST"]), Route(STATS, _stats, methods=["GET"])])
 
 
-async def _embed(request: Request) -> Response:
-    cache: EmbeddingCache = request.app.state.cache
-    try:
-        vectors, hits = await cache.vectors(_decode_phrases(await request.body()))
-    except Exception as error:
-        get_logger().error("embedding", state="failed", error=f"{type(error).__name__}: {error}")
-        return Response(status_code=503)
-    return Response(b"".join(vectors), headers={HITS: "".join("01"[hit] for hit in hits)}, media_type="application/octet-stream")
+class _Embed:
+    """An ASGI app, because a Starlette response cannot be half sent."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await _send_vectors(scope["app"].state.cache, _decode_phrases(await Request(scope, receive).body()), send)
+        except Exception as error:  # after the first part this ends the connection, which the other side notices
+            get_logger().error("embedding", state="failed", error=f"{type(error).__name__}: {error}")
+            await Response(status_code=503)(scope, receive, send)
+
+
+async def _send_vectors(cache: EmbeddingCache, cleaned: Sequence[str], send: Send) -> None:
+    known = cache.known(cleaned)
+    flags = bytes(b"01"[vector is not None] for vector in known)
+    hits = b"".join(vector for vector in known if vector is not None)
+    missing = [text for text, vector in zip(cleaned, known, strict=True) if vector is None]
+    headers = [(HITS.encode(), flags)]
+    if hits and missing:
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": hits, "more_body": True})
+        await send({"type": "http.response.body", "body": b"".join(await cache.compute(missing))})
+        return
+    body = hits or b"".join(await cache.compute(missing) if missing else ())
+    headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def _stats(request: Request) -> Response:
     cache: EmbeddingCache = request.app.state.cache
     counts = cache.counts
-    stats = EmbedderStats(counts.hits, counts.misses, counts.evictions, cache.computed, len(cache))
+    stats = EmbedderStats(counts.hits, counts.misses, counts.evictions, cache.computed, len(cache), cache.weight)
     return Response(msgspec.json.encode(stats), media_type="application/json")
 
 
@@ -80,60 +94,73 @@ def embedder_address(environment: Mapping[str, str]) -> str:
 
 
 class RemoteEmbedder:
-    """Client of the embedder service. Connections are pooled; for one event loop."""
+    """Client of the embedder service. Connections are pooled; for one event loop.
 
-    def __init__(self, address: str, *, timeout: float = ANSWER_SECONDS) -> None:
-        parts = urlsplit(address)
-        self._socket = unquote(parts.path) if parts.scheme == "file" else None
-        self._base = "http://embedder" if self._socket else f"http://{parts.netloc}"
+    A dead embedder's socket still takes connections, which its supervisor holds open: a request would wait there. Therefore a
+    lifeline says whether the process lives; while it does not, every call fails at once, and so do those in flight when it dies.
+    """
+
+    def __init__(self, address: str, *, dimensions: int, timeout: float = ANSWER_SECONDS) -> None:
+        self._address, self._row_bytes = Address.parse(address), 4 * dimensions
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._session: aiohttp.ClientSession | None = None
+        self.lifeline = Lifeline(self._address, on_death=self._hang_up)
 
-    async def embed(self, cleaned: Sequence[str]) -> Embedded:
-        """Raises `EmbedderUnavailable` when there is no good answer in time."""
-        body, headers = await self._call("POST", "/raw/embed", data=msgspec.json.encode(cleaned))
-        vectors = np.frombuffer(body, np.float32).reshape(len(cleaned), -1)
-        return Embedded(vectors, [flag == "1" for flag in headers[HITS]])
+    async def embed(self, cleaned: Sequence[str]) -> AsyncGenerator[Embedded, None]:
+        """Give the hits, then the rest. Raises `EmbedderUnavailable` when there is no good answer in time."""
+        async with self._call("POST", EMBED, msgspec.json.encode(cleaned)) as response:
+            flags = response.headers[HITS]
+            for flag in "10":
+                places = [place for place, found in enumerate(flags) if found == flag]
+                if places:
+                    data = await response.content.readexactly(len(places) * self._row_bytes)
+                    yield Embedded(places, np.frombuffer(data, np.float32).reshape(len(places), -1), flag == "1")
 
     async def stats(self) -> EmbedderStats:
         """Raises `EmbedderUnavailable`."""
-        body, _ = await self._call("GET", "/raw/stats")
-        return msgspec.json.decode(body, type=EmbedderStats)
-
-    async def is_ready(self) -> bool:
-        try:
-            await self.stats()
-        except EmbedderUnavailable:
-            return False
-        return True
+        async with self._call("GET", STATS) as response:
+            return msgspec.json.decode(await response.read(), type=EmbedderStats)
 
     async def close(self) -> None:
+        """Let go of every connection."""
+        await self.lifeline.stop()
         if self._session is not None:
             await self._session.close()
 
-    async def _call(self, method: str, path: str, data: bytes | None = None) -> tuple[bytes, Mapping[str, str]]:
-        try:
-            with suppress(aiohttp.ServerDisconnectedError):  # an idle connection that died: asking twice does no harm
-                return await self._try(method, path, data)
-            return await self._try(method, path, data)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise _unavailable(f"{type(error).__name__} {error}") from None
-
-    async def _try(self, method: str, path: str, data: bytes | None) -> tuple[bytes, Mapping[str, str]]:
-        async with self._opened().request(method, self._base + path, data=data) as response:
-            if response.status != 200:
-                raise _unavailable(f"status {response.status}")
-            return await response.read(), response.headers
+    @asynccontextmanager
+    async def _call(self, method: str, path: str, data: bytes | None = None) -> AsyncIterator[aiohttp.ClientResponse]:
+        if not self.lifeline.alive:
+            raise _unavailable("no living process")
+        with _named_errors():
+            async with self._opened().request(method, self._address.base_url + path, data=data) as response:
+                if response.status != 200:
+                    raise _unavailable(f"status {response.status}")
+                yield response
 
     def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            connector = (
-                aiohttp.UnixConnector(self._socket, limit=64, keepalive_timeout=IDLE_SECONDS)
-                if self._socket
+        if self._session is None or self._session.closed:
+            path = self._address.path
+            connector: aiohttp.BaseConnector = (
+                aiohttp.UnixConnector(path, limit=64, keepalive_timeout=IDLE_SECONDS)
+                if path
                 else aiohttp.TCPConnector(limit=64, keepalive_timeout=IDLE_SECONDS)
             )
             self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
         return self._session
+
+    def _hang_up(self) -> None:
+        """Every call in flight fails now."""
+        if self._session is not None and self._session.connector is not None:
+            self._session.connector.close()
+            self._session = None
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    try:
+        yield
+    except (aiohttp.ClientError, OSError, EOFError, TimeoutError) as error:
+        raise _unavailable(f"{type(error).__name__} {error}") from None
 
 
 def _unavailable(came: str) -> EmbedderUnavailable:

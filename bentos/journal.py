@@ -7,6 +7,7 @@ writes, so that any process can tell a live segment from one left behind. Rows s
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import threading
@@ -16,9 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
-
-from core.contracts import Inference
 from core.logs import get_logger
 
 SEGMENT_BYTES = 8 * 2**20
@@ -41,10 +39,9 @@ class JournalCounts:
         return max(0, self.found + self.written - self.shipped - self.corrupt - self.refused)
 
 
-def encode_row(row: Inference) -> bytes:
-    """One line of a segment."""
-    payload = orjson.dumps(row)
-    return b"%08x %s\n" % (zlib.crc32(payload), payload)
+def encode_row(row: bytes) -> bytes:
+    """One line of a segment from a JSON object."""
+    return b"%08x %s\n" % (zlib.crc32(row), row)
 
 
 def decode_row(line: bytes) -> bytes | None:
@@ -59,10 +56,30 @@ class Journal:
     def __init__(self, folder: Path, *, counts: JournalCounts, segment_bytes: int = SEGMENT_BYTES) -> None:
         self._folder, self._counts, self._segment_bytes = folder, counts, segment_bytes
         self._lock = threading.Lock()
+        self._rows: list[bytes] = []
+        self._waiters: list[asyncio.Future[None]] = []
         folder.mkdir(parents=True, exist_ok=True)
         self._file, self._size = open_segment(folder), 0
 
-    def append(self, rows: Sequence[Inference]) -> None:
+    async def log(self, rows: Sequence[bytes]) -> None:
+        """Return when the rows, JSON objects, are written. Requests that are ready in one turn of the event loop share one write."""
+        loop = asyncio.get_running_loop()
+        if not self._waiters:
+            loop.call_soon(self._commit)
+        written = loop.create_future()
+        self._waiters.append(written)
+        self._rows.extend(rows)
+        await written
+
+    def _commit(self) -> None:
+        rows, self._rows = self._rows, []
+        waiters, self._waiters = self._waiters, []
+        self.append(rows)
+        for written in waiters:
+            if not written.done():
+                written.set_result(None)
+
+    def append(self, rows: Sequence[bytes]) -> None:
         """Write the rows before returning. A full or broken disk costs the rows, counted, never the answer."""
         data = b"".join(map(encode_row, rows))
         with self._lock:

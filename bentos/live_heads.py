@@ -44,11 +44,13 @@ class LiveHeads:
     """`current` maps classifier to live model; it is never changed, only replaced, so a request that took one keeps it.
 
     A head that is corrupt, has another digest than its row, belongs to another embedder or gives no probabilities is
-    refused, logged once and looked at again with every poll; the last good one stays.
+    refused, logged once and looked at again with every poll; the last good one stays. `prepare` is called with a loaded version
+    before it takes traffic.
     """
 
     embedder_id: str
     home: Path
+    prepare: Callable[[LiveModel], None] = lambda live: None
     counts: HeadCounts = field(default_factory=HeadCounts)
     current: Mapping[str, LiveModel] = field(default_factory=lambda: MappingProxyType({}))
     _refused: set[ModelVersion] = field(default_factory=set)
@@ -77,6 +79,7 @@ class LiveHeads:
             self._refuse(model, error)
             return None
         self._refused.discard(model)
+        self.prepare(live)
         get_logger().info("live head", classifier=name, version=model.version, before=current.model.version if current else None)
         return live
 

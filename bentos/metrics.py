@@ -73,13 +73,17 @@ def _requests(state: ServiceState) -> Iterator[Metric]:
 def _caches(state: ServiceState) -> Iterator[Metric]:
     levels = {("answers",): state.answers.cache.counts}
     sizes = {("answers",): len(state.answers.cache)}
+    weights = {("answers",): state.answers.cache.weight}
     if state.embedder is not None:
         levels[("embeddings",)] = state.embedder  # type: ignore[assignment]
         sizes[("embeddings",)] = state.embedder.size
+        weights[("embeddings",)] = state.embedder.bytes
         yield _counter("perennial_embeddings_computed", "Embeddings computed", (), {(): state.embedder.computed})
     for name in ("hits", "misses", "evictions"):
         yield _counter(f"perennial_cache_{name}", f"Cache {name}", ("level",), {key: getattr(level, name) for key, level in levels.items()})
     yield _gauge("perennial_cache_size", "Entries kept", ("level",), sizes)
+    yield _gauge("perennial_cache_bytes", "Memory of the entries kept, about", ("level",), weights)
+    yield _gauge("perennial_misses_waiting", "New phrases being answered", (), {(): len(state.answers.misses)})
 
 
 def _heads(heads: LiveHeads) -> Iterator[Metric]:

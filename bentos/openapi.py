@@ -18,6 +18,7 @@ from bentos.api import (
 
 REASONS = {
     400: "The body is no JSON in UTF-8",
+    401: "No API key came, or an unknown one",
     404: "No such classifier; the message names the known ones",
     408: "The body came too slowly",
     413: "The body is too large",
@@ -25,6 +26,7 @@ REASONS = {
     429: "Too many requests at once; Retry-After says when to come again",
     503: "The embedder does not answer; Retry-After says when to come again",
 }
+SECURITY = {"key": {"type": "http", "scheme": "bearer", "description": "an API key; none is asked for where none is configured"}}
 RETRY_AFTER = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
 
 
@@ -52,7 +54,9 @@ OPERATIONS = (
         PredictBatchRequest,
         tuple(REASONS),
     ),
-    Operation("classifiers", "GET", "/v1/classifiers", "The classifiers, their versions and labels", ClassifiersResponse),
+    Operation(
+        "classifiers", "GET", "/v1/classifiers", "The classifiers, their versions and labels", ClassifiersResponse, errors=(401, 429)
+    ),
 )
 
 
@@ -64,7 +68,8 @@ def openapi_document() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Perennial", "version": "1", "description": "Phrase classifiers that keep themselves fresh"},
         "paths": {operation.path: {operation.method.lower(): _describe(operation)} for operation in OPERATIONS},
-        "components": {"schemas": schemas},
+        "components": {"schemas": schemas, "securitySchemes": SECURITY},
+        "security": [{}, {"key": []}],
     }
 
 

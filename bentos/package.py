@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from bentos.keys import refuse_open_door
 from bentos.live_heads import load_checked, write_cold
 from core.contracts import ModelVersion
 from core.errors import ProcessFailed
@@ -25,6 +26,7 @@ SERVING_LOCKS = {  # a profile of the lock for each runtime of the embedder
     "litert": REPOSITORY / "requirements" / "serving.lock",
     "tensorflow": REPOSITORY / "requirements" / "serving-tensorflow.lock",
 }
+LAUNCH = str(REPOSITORY / "bentos" / "launch.py")
 DRAIN_SECONDS = 10
 
 
@@ -54,18 +56,26 @@ def build_bento(heads: Mapping[str, ModelVersion], *, embedder: Path, staging: P
 
 
 def serve_command(tag: str, *, settings: Settings, database_url: str) -> ServeCommand:
-    """How to serve a bento (`perennial:latest`: the newest built) on the host and port of the settings."""
+    """How to serve a bento (`perennial:latest`: the newest built) on the host and port of the settings.
+
+    Raises `KeysUnusable` for an address beyond loopback without API keys.
+    """
+    refuse_open_door(settings.host, settings.api_keys_file)
+    keys = {"PERENNIAL_API_KEYS_FILE": str(settings.api_keys_file)} if settings.api_keys_file else {}
     bento_store = settings.home.absolute() / "bentoml"
     options = ("--host", settings.host, "--port", str(settings.service_port), "--timeout-graceful-shutdown", str(DRAIN_SECONDS))
-    argv = (sys.executable, "-m", "bentoml", "serve", _resolve(tag, bento_store), *options)
+    argv = (sys.executable, LAUNCH, "serve", _resolve(tag, bento_store), *options)
     return ServeCommand(
         argv,
         _bentoml_environment(bento_store)
+        | keys
         | {
             "PERENNIAL_DATABASE_URL": database_url,
             "PERENNIAL_HOME": str(settings.home.absolute()),
             "PERENNIAL_CACHE_PHRASES": str(settings.cache_phrases),
             "PERENNIAL_CACHE_ANSWERS": str(settings.cache_answers),
+            "PERENNIAL_WARM_PHRASES": str(settings.warm_phrases),
+            "PERENNIAL_WARM_SECONDS": str(settings.warm_seconds),
             "PERENNIAL_POLL_SECONDS": str(settings.poll_seconds),
             "PERENNIAL_LOG_FORMAT": settings.log_format,
             "OMP_NUM_THREADS": "1",

@@ -6,20 +6,29 @@ request alive for as long as the timeout, tracing costs more than the rest of a 
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
+import socket
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import bentoml
+from sqlalchemy.engine import Engine
 
-from bentos.answers import Answers
+from bentos.answers import Answers, answer_cache
 from bentos.background import Background
-from bentos.caches import EmbeddingCache, LruCache
+from bentos.caches import EmbeddingCache
 from bentos.embedding import RemoteEmbedder, embedder_address, embedding_app
+from bentos.endpoint import Parts
 from bentos.journal import Journal, JournalCounts
+from bentos.kept import KeptEmbeddings
+from bentos.keys import Keys, refuse_open_door
 from bentos.live_heads import LiveHeads
-from bentos.routes import Parts, classifier_app
+from bentos.routes import OURS, ClassifierApp, Front
 from bentos.shipper import Shipper, insert_into
+from bentos.warming import Warmer, frequent_in
 from core.contracts import Deployment
 from core.database import connect
 from core.deployments import current_champions
@@ -29,9 +38,11 @@ from pipelines.model.embedder import load_embedder, read_embedder
 
 PACKED = Path(__file__).resolve().parent.parent / "cold"  # beside the code in a bento, absent in the repository
 SHIP_SECONDS = 0.25
+SAVE_SECONDS = 300.0  # what a killed process forgets of its caches at most
+LOOPBACK = "127.0.0.1"
 
 embedding = embedding_app()
-classifying = classifier_app()
+classifying = ClassifierApp()
 
 _OPTIONS = {
     "workers": 1,
@@ -43,19 +54,28 @@ _OPTIONS = {
 
 
 @bentoml.service(name="Embedder", threads=1, runner_connection={"max_requests": 10**9, "max_age": 1e9}, **_OPTIONS)
-@bentoml.asgi_app(embedding, path="/raw")
+@bentoml.asgi_app(embedding, path="/")
 class Embedder:
     """One process, one model, one cache for every classifier."""
 
     def __init__(self) -> None:
         settings = start_process()
         folder = embedder_folder(settings)
-        embed = load_embedder(folder)
-        embedding.state.cache = EmbeddingCache(embed, embedder_id=str(read_embedder(folder)["embedder_id"]), maximum=settings.cache_phrases)
+        embedder_id = str(read_embedder(folder)["embedder_id"])
+        cache = EmbeddingCache(load_embedder(folder), embedder_id=embedder_id, maximum=settings.cache_phrases)
+        kept = KeptEmbeddings(settings.caches, cache, embedder_id=embedder_id)
+        kept.restore()
+        embedding.state.cache = cache
+        self.saving = Background(kept.save, seconds=SAVE_SECONDS, name="embeddings kept")
 
     @bentoml.on_startup
     def ready(self) -> None:
+        self.saving.start()
         rest_from_collecting()
+
+    @bentoml.on_shutdown
+    def stop(self) -> None:
+        self.saving.stop()
 
 
 @bentoml.service(name="Classifier", threads=4, **_OPTIONS)
@@ -67,31 +87,52 @@ class Classifier:
 
     def __init__(self) -> None:
         settings = start_process()
-        self.heads = LiveHeads(str(read_embedder(embedder_folder(settings))["embedder_id"]), home=settings.home)
+        refuse_open_door(listening_host(sys.argv), settings.api_keys_file)
+        facts, counts, keys = read_embedder(embedder_folder(settings)), JournalCounts(), Keys(settings.api_keys_file)
+        self.heads = LiveHeads(str(facts["embedder_id"]), home=settings.home)
         self.heads.start_cold(PACKED)
-        self.remote = RemoteEmbedder(embedder_address(os.environ))
-        counts = JournalCounts()
+        self.remote = RemoteEmbedder(embedder_address(os.environ), dimensions=int(facts["dimensions"]))
         self.journal = Journal(settings.journal, counts=counts)
-        self.background = start_background(settings, heads=self.heads, counts=counts)
-        cache: LruCache = LruCache(settings.cache_answers)
+        cache = answer_cache(settings.cache_answers)
         answers = Answers(live=lambda: self.heads.current, embedder=self.remote, journal=self.journal, cache=cache)
-        classifying.state.parts = Parts(answers, self.heads, counts, self.remote.stats)
+        engine = open_engine(settings)
+        self.warmer = make_warmer(settings, answers, engine)
+        self.heads.prepare = self.warmer.warm
+        self.background = [
+            Background(keys.refresh, seconds=settings.poll_seconds, name="api keys"),
+            Background(self.warmer.save, seconds=SAVE_SECONDS, name="phrases kept"),
+            *(follow_database(settings, engine, heads=self.heads, counts=counts) if engine else ()),
+        ]
+        classifying.state.parts = Parts(answers, self.heads, counts, self.remote.stats, keys)
 
     @bentoml.on_startup
-    def ready(self) -> None:
+    async def ready(self) -> None:
+        self.remote.lifeline.start()
+        self.warmer.use(asyncio.get_running_loop())
+        self.warming = asyncio.create_task(self._warm())
         for thread in self.background:
             thread.start()
         rest_from_collecting()
 
+    async def _warm(self) -> None:
+        await self.remote.lifeline.wait()
+        await asyncio.to_thread(self.warmer.warm_all, self.heads.current.values())
+
     @bentoml.on_shutdown
     async def stop(self) -> None:
+        self.warmer.use(None)
+        self.warming.cancel()
         self.journal.close()
         for thread in self.background:
-            thread.stop()
+            await asyncio.to_thread(thread.stop)
         await self.remote.close()
 
     async def __is_ready__(self) -> bool:
-        return bool(self.heads.current) and await self.remote.is_ready()
+        return bool(self.heads.current) and self.remote.lifeline.alive and self.warmer.done
+
+
+Embedder.add_asgi_middleware(Front, app=embedding, paths=("/raw/",))  # type: ignore[attr-defined]
+Classifier.add_asgi_middleware(Front, app=classifying, paths=OURS)  # type: ignore[attr-defined]
 
 
 def start_process() -> Settings:
@@ -107,12 +148,30 @@ def embedder_folder(settings: Settings) -> Path:
     return packed if packed.exists() else settings.embedder
 
 
-def start_background(settings: Settings, *, heads: LiveHeads, counts: JournalCounts) -> list[Background]:
-    """The poll of `deployment` and the shipper; none without a database, when rows wait in the journal."""
+def listening_host(argv: Sequence[str]) -> str:
+    """The address of the socket that BentoML gave this worker (`--fd N`); loopback when there is none or it is a unix socket."""
+    if "--fd" not in argv:
+        return LOOPBACK
+    with socket.socket(fileno=os.dup(int(argv[argv.index("--fd") + 1]))) as listener:
+        return LOOPBACK if listener.family == socket.AF_UNIX else str(listener.getsockname()[0])
+
+
+def open_engine(settings: Settings) -> Engine | None:
+    """The database's engine; without a database only cold heads answer, and rows wait in the journal."""
     if settings.database_url is None:
         get_logger().warning("service", state="no PERENNIAL_DATABASE_URL: cold heads only, rows stay in the journal")
-        return []
-    engine = connect(settings.database_url.get_secret_value())
+        return None
+    return connect(settings.database_url.get_secret_value())
+
+
+def make_warmer(settings: Settings, answers: Answers, engine: Engine | None) -> Warmer:
+    """Warm from the kept phrases, or from the log."""
+    frequent = frequent_in(engine, seconds=settings.warm_seconds) if engine and settings.warm_seconds else None
+    return Warmer(answers, folder=settings.caches, phrases=settings.warm_phrases, seconds=settings.warm_seconds, frequent=frequent)
+
+
+def follow_database(settings: Settings, engine: Engine, *, heads: LiveHeads, counts: JournalCounts) -> list[Background]:
+    """The poll of `deployment` and the shipper."""
     shipper = Shipper(settings.journal, insert=insert_into(engine), counts=counts)
 
     def read() -> dict[str, Deployment]:

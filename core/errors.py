@@ -84,6 +84,19 @@ class EmbedderUnavailable(PerennialError):
     retryable = True
 
 
+class Overloaded(PerennialError):
+    """More is waiting than can be answered in time."""
+
+    code = "overloaded"
+    retryable = True
+
+
+class KeysUnusable(PerennialError):
+    """The API keys are missing where they are needed, or their file cannot be read."""
+
+    code = "keys_unusable"
+
+
 class HeadRefused(PerennialError):
     """A head file is corrupt, or belongs to another embedder."""
 

@@ -37,15 +37,18 @@ class Settings(BaseSettings):
     cache_phrases: int = Field(50_000, ge=1, description="embeddings kept by the Embedder service")
     cache_answers: int = Field(20_000, ge=1, description="answers kept by the Classifier service")
     keep_months: int = Field(36, ge=1, description="full months of the inference log that are kept; corrected rows stay")
+    warm_phrases: int = Field(2_000, ge=0, description="phrases a classifier answered once before a version takes traffic; 0: none")
+    warm_seconds: float = Field(5.0, ge=0, description="what warming may take at most; readiness, and a new version, wait for it")
+    api_keys_file: Path | None = Field(None, description="SHA-256 of an API key a line; needed when host is not loopback")
     poll_seconds: float = Field(1.0, gt=0, description="how often the service looks at `deployment`")
     schedules: bool = Field(True, description="false keeps the deployments but pauses their schedules")
     log_format: str = Field("auto", pattern="^(auto|json|console)$")
 
-    @field_validator("repository", "home", "embedder")
+    @field_validator("repository", "home", "embedder", "api_keys_file")
     @classmethod
-    def _absolute(cls, path: Path) -> Path:
+    def _absolute(cls, path: Path | None) -> Path | None:
         """Children run in other folders."""
-        return path.expanduser().resolve()
+        return path and path.expanduser().resolve()
 
     @field_validator("database_url", "prefect_database_url", "mlflow_database_url", "source_url")
     @classmethod
@@ -67,6 +70,11 @@ class Settings(BaseSettings):
     @property
     def journal(self) -> Path:
         return self.home / "journal"
+
+    @property
+    def caches(self) -> Path:
+        """What the two cache levels held, for the next start."""
+        return self.home / "caches"
 
     @property
     def reports(self) -> Path:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,13 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import numpy as np
+import orjson
 
-from bentos.answers import Answer, Answers, Asked
-from bentos.caches import LruCache
-from bentos.embedding import Embedded, EmbedderStats
+from bentos.answers import Answers, Asked, answer_cache
+from bentos.api import PredictionResponse
+from bentos.embedding import EmbedderStats
 from bentos.journal import Journal, JournalCounts, decode_row, segments
 from bentos.live_heads import LiveHeads
+from bentos.misses import Embedded
 from bentos.package import ServeCommand
 from core.contracts import Deployment, Inference, ModelVersion
 from core.errors import EmbedderUnavailable
@@ -60,6 +63,10 @@ def champion(model: ModelVersion, why: str = "test") -> Deployment:
     return Deployment(model=model, role="champion", share=1.0, since=datetime.now(UTC), why=why)
 
 
+def row(number: int, **changes: Any) -> bytes:
+    return orjson.dumps(inference(number, **changes))
+
+
 def inference(number: int, **changes: Any) -> Inference:
     row = {
         "occurred_at": datetime(2026, 1, 1, tzinfo=UTC),
@@ -87,13 +94,16 @@ class FakeEmbedder:
         self.down = False
         self._seen: set[str] = set()
 
-    async def embed(self, cleaned: Sequence[str]) -> Embedded:
+    async def embed(self, cleaned: Sequence[str]) -> AsyncGenerator[Embedded, None]:
         if self.down:
             raise EmbedderUnavailable("an answer", came="none", do="try again")
         self.batches.append(list(cleaned))
-        hits = [text in self._seen for text in cleaned]
+        seen = [text in self._seen for text in cleaned]
         self._seen.update(cleaned)
-        return Embedded(np.stack([vector_of(text) for text in cleaned]), hits)
+        for hit in (True, False):
+            places = [place for place, known in enumerate(seen) if known == hit]
+            if places:
+                yield Embedded(places, np.stack([vector_of(cleaned[place]) for place in places]), hit)
 
     async def stats(self) -> EmbedderStats:
         if self.down:
@@ -117,16 +127,19 @@ class Bench:
     def __post_init__(self) -> None:
         self.heads = LiveHeads(EMBEDDER_ID, home=self.home)
         self.journal = Journal(self.home / "journal", counts=self.counts)
-        self.answers = Answers(live=lambda: self.heads.current, embedder=self.embedder, journal=self.journal, cache=LruCache(100))
+        self.answers = Answers(live=lambda: self.heads.current, embedder=self.embedder, journal=self.journal, cache=answer_cache(100))
 
     def promote(self, classifier: str, version: str, **options: Any) -> ModelVersion:
         model = store_head(self.home, classifier, version, **options)
         self.heads.refresh(lambda: {classifier: champion(model)})
         return model
 
-    def answer(self, *phrases: str, classifier: str = "organ") -> list[Answer]:
-        asked = [Asked(phrase, f"phrases[{place}]") for place, phrase in enumerate(phrases)]
-        return asyncio.run(self.answers.answer(classifier, asked))
+    def answer(self, *phrases: str, classifier: str = "organ") -> list[PredictionResponse]:
+        return self.ask([Asked(phrase, f"phrases[{place}]") for place, phrase in enumerate(phrases)], classifier=classifier)
+
+    def ask(self, asked: Sequence[Asked], *, classifier: str = "organ") -> list[PredictionResponse]:
+        bodies = asyncio.run(self.answers.answer(classifier, asked))
+        return [msgspec.json.decode(body, type=PredictionResponse) for body in bodies]
 
     def logged(self) -> list[dict[str, Any]]:
         lines = [line for segment in segments(self.home / "journal") for line in segment.read_bytes().splitlines()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import msgspec
@@ -11,10 +11,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
-from bentos import routes
+from bentos import endpoint
 from bentos.api import MAX_BATCH, MAX_BODY_BYTES, BatchResponse, ClassifiersResponse, ErrorResponse, PredictionResponse
+from bentos.endpoint import Parts
 from bentos.openapi import OPERATIONS
-from bentos.routes import Parts, classifier_app
+from bentos.routes import ClassifierApp
 from pipelines.model.text import MAX_PHRASE_LENGTH
 from tests.serving_kit import Bench
 
@@ -29,7 +30,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 @pytest.fixture
 def client(bench: Bench) -> Iterator[TestClient]:
-    app = classifier_app()
+    app = ClassifierApp()
     app.state.parts = Parts(bench.answers, bench.heads, bench.counts, bench.embedder.stats)
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
@@ -140,14 +141,15 @@ def test_without_the_embedder_a_new_phrase_is_503_and_says_when_to_come_again(cl
 
 
 def test_too_many_requests_at_once_are_429(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routes, "MAX_CONCURRENT", 0)
+    monkeypatch.setattr(endpoint, "MAX_CONCURRENT", 0)
     response = client.post("/v1/organ/predict", json={"phrase": "a"})
     assert (response.status_code, response.headers["retry-after"], error_of(response).code) == (429, "1", "overloaded")
 
 
 def test_an_error_of_ours_is_a_500_without_its_reason(client: TestClient, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken(cleaned: list[str]) -> None:
+    async def broken(cleaned: list[str]) -> AsyncGenerator[None, None]:
         raise RuntimeError("the secret reason")
+        yield
 
     monkeypatch.setattr(bench.embedder, "embed", broken)
     response = client.post("/v1/organ/predict", json={"phrase": "a"})

@@ -22,7 +22,7 @@ from core.errors import PerennialError
 from pipelines.model.text import MAX_PHRASE_LENGTH
 
 ONE, BATCH = msgspec.json.Decoder(PredictRequest), msgspec.json.Decoder(PredictBatchRequest)
-EXPECTED = {"InvalidPhrase": 422, "UnknownClassifier": 404, "UnknownVersion": 404, "UnknownRequest": 404}
+EXPECTED = {"InvalidPhrase": 422, "UnknownClassifier": 404, "UnknownVersion": 404, "UnknownRequest": 404, "Overloaded": 429}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, PerennialError)])

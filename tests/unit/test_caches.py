@@ -21,6 +21,13 @@ def cache_of(embed=embed, maximum: int = 100) -> EmbeddingCache:
     return EmbeddingCache(embed, embedder_id="tiny", maximum=maximum)
 
 
+async def vectors(cache: EmbeddingCache, cleaned: Sequence[str]) -> tuple[list[bytes], list[bool]]:
+    """As the embedder's route does it."""
+    known = cache.known(cleaned)
+    computed = iter(await cache.compute([text for text, one in zip(cleaned, known, strict=True) if one is None]) if None in known else [])
+    return [one if one is not None else next(computed) for one in known], [one is not None for one in known]
+
+
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.booleans())), st.integers(1, 4))
 def test_lru_keeps_the_most_recently_used(steps: list[tuple[str, bool]], maximum: int) -> None:
     cache: LruCache[str, str] = LruCache(maximum)
@@ -47,7 +54,7 @@ def test_lru_counts_evictions() -> None:
 def test_a_cached_embedding_equals_a_computed_one() -> None:
     async def twice() -> tuple[list[bytes], list[bool], list[bytes], list[bool]]:
         cache = cache_of()
-        return *(await cache.vectors(["a", "b", "a"])), *(await cache.vectors(["b", "a", "c"]))
+        return *(await vectors(cache, ["a", "b", "a"])), *(await vectors(cache, ["b", "a", "c"]))
 
     first, first_hits, second, second_hits = asyncio.run(twice())
     assert first == [vector_of(text).tobytes() for text in ("a", "b", "a")]
@@ -66,10 +73,10 @@ def test_concurrent_misses_are_computed_once_and_gather_while_the_model_works() 
 
     async def crowd() -> list[tuple[list[bytes], list[bool]]]:
         cache = cache_of(slow)
-        first = asyncio.create_task(cache.vectors(["a"]))
+        first = asyncio.create_task(vectors(cache, ["a"]))
         while not batches:
             await asyncio.sleep(0)
-        others = [asyncio.create_task(cache.vectors(texts)) for texts in (["a", "b"], ["b", "c"], ["c"])]
+        others = [asyncio.create_task(vectors(cache, texts)) for texts in (["a", "b"], ["b", "c"], ["c"])]
         await asyncio.sleep(0)
         release.set()
         return await asyncio.gather(first, *others)
@@ -88,10 +95,10 @@ def test_hits_do_not_wait_for_a_batch() -> None:
 
     async def run() -> list[bool]:
         cache = cache_of(slow)
-        await cache.vectors(["a"])
-        stuck = asyncio.create_task(cache.vectors(["stuck"]))
+        await vectors(cache, ["a"])
+        stuck = asyncio.create_task(vectors(cache, ["stuck"]))
         await asyncio.sleep(0)
-        _, hits = await asyncio.wait_for(cache.vectors(["a"]), 5)
+        _, hits = await asyncio.wait_for(vectors(cache, ["a"]), 5)
         assert not stuck.done()
         release.set()
         await stuck
@@ -110,8 +117,8 @@ def test_an_error_reaches_every_waiter_and_is_not_kept() -> None:
 
     async def run() -> tuple[list[object], list[bytes]]:
         cache = cache_of(once_broken)
-        broken = await asyncio.gather(cache.vectors(["a"]), cache.vectors(["a"]), return_exceptions=True)
-        return list(broken), (await cache.vectors(["a"]))[0]
+        broken = await asyncio.gather(vectors(cache, ["a"]), vectors(cache, ["a"]), return_exceptions=True)
+        return list(broken), (await vectors(cache, ["a"]))[0]
 
     broken, mended = asyncio.run(run())
     assert [type(error) for error in broken] == [ValueError, ValueError]
@@ -127,7 +134,7 @@ def test_a_cancelled_request_leaves_the_promise_of_others() -> None:
 
     async def run() -> list[bytes]:
         cache = cache_of(slow)
-        leaving, staying = (asyncio.create_task(cache.vectors(["a"])) for _ in range(2))
+        leaving, staying = (asyncio.create_task(vectors(cache, ["a"])) for _ in range(2))
         await asyncio.sleep(0)
         leaving.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -141,7 +148,7 @@ def test_a_cancelled_request_leaves_the_promise_of_others() -> None:
 def test_a_bomb_of_distinct_phrases_stays_within_the_limit() -> None:
     async def run() -> tuple[int, int]:
         cache = cache_of(maximum=50)
-        await cache.vectors([f"phrase {number}" for number in range(1000)])
+        await vectors(cache, [f"phrase {number}" for number in range(1000)])
         return len(cache), cache.computed
 
     assert asyncio.run(run()) == (50, 1000)

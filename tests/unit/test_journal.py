@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bentos import journal as journal_module
 from bentos.journal import Journal, JournalCounts, decode_row, encode_row, segments
 from bentos.shipper import REFUSED, RowRefused, Shipper
-from tests.serving_kit import inference
+from tests.serving_kit import inference, row
 
 
 class Table:
@@ -46,17 +46,16 @@ def requests(numbers: range) -> set[str]:
 
 @given(st.text(st.characters(codec="utf-8")), st.datetimes(), st.floats(0, 1))
 def test_a_row_survives_its_line(phrase: str, occurred_at: datetime, probability: float) -> None:
-    row = inference(1, phrase=phrase, occurred_at=occurred_at, probability=probability)
-    line = encode_row(row)
+    line = encode_row(row(1, phrase=phrase, occurred_at=occurred_at, probability=probability))
     assert line.count(b"\n") == 1 and line.endswith(b"\n")
     stored = json.loads(decode_row(line) or b"")
     assert (stored["phrase"], stored["probability"]) == (phrase, probability)
-    assert stored.keys() == asdict(row).keys()
+    assert stored.keys() == asdict(inference(1)).keys()
 
 
 @given(st.data())
 def test_an_altered_line_is_noticed(data: st.DataObject) -> None:
-    line = bytearray(encode_row(inference(1)))
+    line = bytearray(encode_row(row(1)))
     place = data.draw(st.integers(0, len(line) - 2))
     line[place] ^= 1 << data.draw(st.integers(0, 7))
     assert decode_row(bytes(line)) is None
@@ -64,7 +63,7 @@ def test_an_altered_line_is_noticed(data: st.DataObject) -> None:
 
 def test_rows_are_in_the_file_when_append_returns(tmp_path: Path) -> None:
     journal, _, counts = opened(tmp_path, Table())
-    journal.append([inference(1), inference(2)])
+    journal.append([row(1), row(2)])
     [segment] = segments(tmp_path)
     assert len(segment.read_bytes().splitlines()) == 2
     assert (counts.written, counts.waiting) == (2, 2)
@@ -73,10 +72,10 @@ def test_rows_are_in_the_file_when_append_returns(tmp_path: Path) -> None:
 def test_rows_are_shipped_while_the_segment_lives_and_it_is_removed_after(tmp_path: Path) -> None:
     table = Table()
     journal, shipper, counts = opened(tmp_path, table)
-    journal.append([inference(1)])
+    journal.append([row(1)])
     shipper.ship()
     assert (table.rows.keys(), len(segments(tmp_path)), counts.waiting) == (requests(range(1, 2)), 1, 0)
-    journal.append([inference(2)])
+    journal.append([row(2)])
     journal.close()
     shipper.ship()
     assert table.rows.keys() == requests(range(1, 3))
@@ -88,7 +87,7 @@ def test_nothing_is_lost_while_the_database_is_away(tmp_path: Path) -> None:
     journal, shipper, counts = opened(tmp_path, table, segment_bytes=2000)
     table.away = True
     for number in range(50):
-        journal.append([inference(number)])
+        journal.append([row(number)])
         with pytest.raises(ConnectionError):
             shipper.ship()
     assert (counts.waiting, counts.shipped, len(segments(tmp_path)) > 3) == (50, 0, True)
@@ -100,9 +99,9 @@ def test_nothing_is_lost_while_the_database_is_away(tmp_path: Path) -> None:
 def test_a_new_process_replays_what_an_earlier_one_left(tmp_path: Path) -> None:
     table = Table()
     journal, shipper, _ = opened(tmp_path, table)
-    journal.append([inference(1)])
+    journal.append([row(1)])
     shipper.ship()
-    journal.append([inference(2), inference(3)])
+    journal.append([row(2), row(3)])
     os.close(journal._file)  # as the kernel does for a killed process
     shipper._lock.close()
     calls = table.calls
@@ -115,7 +114,7 @@ def test_a_new_process_replays_what_an_earlier_one_left(tmp_path: Path) -> None:
 def test_a_lost_position_repeats_rows_without_doubling_them(tmp_path: Path) -> None:
     table = Table()
     journal, shipper, _ = opened(tmp_path, table)
-    journal.append([inference(1), inference(2)])
+    journal.append([row(1), row(2)])
     shipper.ship()
     next(tmp_path.glob("*.position")).write_text("")
     shipper.ship()
@@ -124,9 +123,9 @@ def test_a_lost_position_repeats_rows_without_doubling_them(tmp_path: Path) -> N
 
 def test_torn_and_altered_lines_are_skipped_and_counted(tmp_path: Path) -> None:
     table = Table()
-    whole = encode_row(inference(1))
-    altered = encode_row(inference(2)).replace(b"heart", b"lungs")
-    (tmp_path / "0-1.jsonl").write_bytes(whole + b"rubbish\n" + altered + encode_row(inference(3)) + whole[:40])
+    whole = encode_row(row(1))
+    altered = encode_row(row(2)).replace(b"heart", b"lungs")
+    (tmp_path / "0-1.jsonl").write_bytes(whole + b"rubbish\n" + altered + encode_row(row(3)) + whole[:40])
     _, shipper, counts = opened(tmp_path, table)
     shipper.ship()
     assert (table.rows.keys(), counts.corrupt, counts.waiting) == ({"request-1", "request-3"}, 3, 0)
@@ -135,7 +134,7 @@ def test_torn_and_altered_lines_are_skipped_and_counted(tmp_path: Path) -> None:
 def test_the_unfinished_line_of_a_live_segment_waits(tmp_path: Path) -> None:
     table = Table()
     journal, shipper, counts = opened(tmp_path, table)
-    line = encode_row(inference(1))
+    line = encode_row(row(1))
     os.write(journal._file, line[:30])
     shipper.ship()
     assert (len(table.rows), counts.corrupt) == (0, 0)
@@ -147,7 +146,7 @@ def test_the_unfinished_line_of_a_live_segment_waits(tmp_path: Path) -> None:
 def test_one_refused_row_does_not_hold_the_others(tmp_path: Path) -> None:
     table = Table()
     journal, shipper, counts = opened(tmp_path, table)
-    journal.append([inference(number, phrase="poison" if number == 13 else "fine") for number in range(40)])
+    journal.append([row(number, phrase="poison" if number == 13 else "fine") for number in range(40)])
     shipper.ship()
     assert table.rows.keys() == requests(range(40)) - {"request-13"}
     assert (counts.refused, counts.shipped, counts.waiting) == (1, 39, 0)
@@ -158,8 +157,8 @@ def test_of_two_shippers_one_ships_and_a_live_segment_stays(tmp_path: Path) -> N
     first_table, second_table = Table(), Table()
     first, first_shipper, _ = opened(tmp_path, first_table)
     second, second_shipper, _ = opened(tmp_path, second_table)
-    first.append([inference(1)])
-    second.append([inference(2)])
+    first.append([row(1)])
+    second.append([row(2)])
     first_shipper.ship()
     second_shipper.ship()
     assert (first_table.rows.keys(), second_table.rows.keys()) == (requests(range(1, 3)), set())
@@ -171,9 +170,9 @@ def test_a_full_disk_costs_the_row_and_not_the_answer(tmp_path: Path, monkeypatc
     journal, shipper, counts = opened(tmp_path, table)
     write = os.write
     monkeypatch.setattr(journal_module.os, "write", lambda file, data: write(file, data[:25]))
-    journal.append([inference(1)])
+    journal.append([row(1)])
     monkeypatch.setattr(journal_module.os, "write", write)
-    journal.append([inference(2)])
+    journal.append([row(2)])
     shipper.ship()
     assert (table.rows.keys(), counts.dropped, counts.corrupt) == ({"request-2"}, 1, 1)
 

@@ -1,0 +1,89 @@
+"""What the caches held, kept in files for the next start. Phrases may be private: only the owner can read them."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from pathlib import Path
+
+import msgspec
+
+from bentos.caches import EmbeddingCache
+from core.logs import get_logger
+
+EMBEDDINGS, PHRASES = "embeddings.bin", "phrases.json"
+
+
+class _Head(msgspec.Struct):
+    """First line of the file of embeddings. `checksum`: CRC-32 of all bytes after it."""
+
+    embedder_id: str
+    phrases: list[str]
+    bytes_each: int
+    checksum: int
+
+
+class KeptEmbeddings:
+    """Cleaned phrases and their float32 vectors, 2 kB each at 512 dimensions: 100 MB for a full cache."""
+
+    def __init__(self, folder: Path, cache: EmbeddingCache, *, embedder_id: str) -> None:
+        self._file, self._cache, self._embedder_id = folder / EMBEDDINGS, cache, embedder_id
+        self._saved = 0
+
+    def save(self) -> None:
+        """Replace the file when something was computed since the last time. Raises OSError."""
+        computed = self._cache.computed
+        if computed == self._saved:
+            return
+        entries = self._cache.newest()
+        vectors = [vector for _, vector in entries]
+        checksum = reduce(lambda before, vector: zlib.crc32(vector, before), vectors, 0)
+        head = _Head(self._embedder_id, [text for text, _ in entries], len(vectors[0]), checksum)
+        _replace(self._file, [msgspec.json.encode(head), b"\n", *vectors])
+        self._saved = computed
+
+    def restore(self) -> int:
+        """Fill the cache; return how many. Nothing when there is no file, it is damaged, or it is another embedder's."""
+        try:
+            entries = _read(self._file, embedder_id=self._embedder_id)
+        except (OSError, ValueError, msgspec.DecodeError) as error:
+            get_logger().info("embedding", state="starts cold", reason=f"{type(error).__name__}: {error}")
+            return 0
+        self._cache.restore(entries)
+        return len(entries)
+
+
+def _read(file: Path, *, embedder_id: str) -> list[tuple[str, bytes]]:
+    with file.open("rb") as opened:
+        head = msgspec.json.decode(opened.readline(), type=_Head)
+        if head.embedder_id != embedder_id:
+            raise ValueError(f"kept for embedder {head.embedder_id}")
+        entries = [(text, opened.read(head.bytes_each)) for text in head.phrases]
+    checksum = reduce(lambda before, entry: zlib.crc32(entry[1], before), entries, 0)
+    if checksum != head.checksum:
+        raise ValueError("damaged")
+    return entries
+
+
+def save_phrases(folder: Path, phrases: dict[str, list[str]]) -> None:
+    """Keep the cleaned phrases of each classifier, the most recently asked first. Raises OSError."""
+    if phrases:
+        _replace(folder / PHRASES, [msgspec.json.encode(phrases)])
+
+
+def read_phrases(folder: Path) -> dict[str, list[str]]:
+    """What `save_phrases` kept, or nothing."""
+    try:
+        return msgspec.json.decode((folder / PHRASES).read_bytes(), type=dict[str, list[str]])
+    except (OSError, msgspec.DecodeError):
+        return {}
+
+
+def _replace(file: Path, parts: Iterable[bytes] | Sequence[bytes]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_suffix(".new")
+    with os.fdopen(os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as opened:
+        opened.writelines(parts)
+    draft.replace(file)

@@ -1,0 +1,126 @@
+"""Phrases that the first level does not know: gathered, embedded and scored once, however many requests ask."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from bentos.live_heads import LiveModel
+from bentos.said import Said, say
+from core.contracts import Prediction
+from core.errors import Overloaded
+
+BATCH_PHRASES = 256
+MAX_WAITING = 8192  # phrases: the embedder computes them in about 2 s, so that nobody admitted waits for longer
+THREAD_FROM = 16  # phrases: from here on scoring them would hold the event loop for milliseconds
+
+Known = tuple[str, str, str]  # classifier, version, cleaned
+Found = tuple[Said, bool]  # the answer; whether its embedding was in the embedder's cache
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Some of the phrases that were asked for: their places, `vectors` float32 (n, d), and whether these were in the embedder's cache."""
+
+    places: Sequence[int]
+    vectors: np.ndarray
+    hit: bool
+
+
+class Embedder(Protocol):
+    """What embeds cleaned phrases, in parts, what it has before what it computes; raises `EmbedderUnavailable`."""
+
+    def embed(self, cleaned: Sequence[str]) -> AsyncGenerator[Embedded, None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    live: LiveModel
+    text: str
+    promise: asyncio.Future[Found]
+
+
+class Misses:
+    """One promise a (classifier, version, cleaned phrase). For one event loop.
+
+    What is asked for in one turn of the event loop, by any request, goes to the embedder in one call; calls do not wait for one another.
+    """
+
+    def __init__(self, embedder: Embedder, *, keep: Callable[[Known, Said], None]) -> None:
+        self._embedder, self._keep = embedder, keep
+        self._promised: dict[Known, asyncio.Future[Found]] = {}
+        self._gathered: list[_Wanted] = []
+        self._calls: set[asyncio.Task[None]] = set()
+        self._scorer = ThreadPoolExecutor(1, thread_name_prefix="score")
+
+    def __len__(self) -> int:
+        return len(self._promised)
+
+    async def answer(self, live: LiveModel, cleaned: Sequence[str]) -> list[Found]:
+        """Answer in order. Raises `Overloaded` when too much waits already, `EmbedderUnavailable`."""
+        if len(self._promised) + len(cleaned) > MAX_WAITING:
+            raise Overloaded(f"at most {MAX_WAITING} new phrases at once", came="more", do="try again in a second")
+        promises = [self._promise(live, text) for text in cleaned]
+        await asyncio.wait(promises)  # unlike gather, leaves the promises of others alone when this request is cancelled
+        return [promise.result() for promise in promises]
+
+    def _promise(self, live: LiveModel, text: str) -> asyncio.Future[Found]:
+        key = (live.model.classifier, live.model.version, text)
+        promise = self._promised.get(key)
+        if promise is None:
+            loop = asyncio.get_running_loop()
+            promise = self._promised[key] = loop.create_future()
+            if not self._gathered:
+                loop.call_soon(self._send)
+            self._gathered.append(_Wanted(live, text, promise))
+        return promise
+
+    def _send(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        for start in range(0, len(gathered), BATCH_PHRASES):
+            call = asyncio.create_task(self._call(gathered[start : start + BATCH_PHRASES]))
+            self._calls.add(call)
+            call.add_done_callback(self._calls.discard)
+
+    async def _call(self, wanted: Sequence[_Wanted]) -> None:
+        try:
+            async with aclosing(self._embedder.embed([one.text for one in wanted])) as parts:
+                async for part in parts:
+                    await self._score([wanted[place] for place in part.places], part)
+        except Exception as error:
+            self._break(wanted, error)
+
+    async def _score(self, wanted: Sequence[_Wanted], part: Embedded) -> None:
+        by_version: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for place, one in enumerate(wanted):
+            by_version[one.live.model.classifier, one.live.model.version].append(place)
+        for places in by_version.values():
+            chosen, vectors = [wanted[place] for place in places], part.vectors[places]
+            for one, prediction in zip(chosen, await self._predict(chosen, vectors), strict=True):
+                self._settle(one, prediction, hit=part.hit)
+
+    async def _predict(self, wanted: Sequence[_Wanted], vectors: np.ndarray) -> Sequence[Prediction]:
+        predict, texts = wanted[0].live.classifier.predict_cleaned, [one.text for one in wanted]
+        if len(texts) < THREAD_FROM:
+            return predict(texts, vectors)
+        return await asyncio.get_running_loop().run_in_executor(self._scorer, predict, texts, vectors)
+
+    def _settle(self, one: _Wanted, prediction: Prediction, *, hit: bool) -> None:
+        key = (one.live.model.classifier, one.live.model.version, one.text)
+        said = say(one.live.model, one.text, prediction)
+        self._keep(key, said)
+        self._promised.pop(key).set_result((said, hit))
+
+    def _break(self, wanted: Sequence[_Wanted], error: Exception) -> None:
+        for one in wanted:
+            if not one.promise.done():
+                del self._promised[one.live.model.classifier, one.live.model.version, one.text]
+                one.promise.set_exception(error)
+                one.promise.exception()  # seen: a request that was cancelled never asks for it

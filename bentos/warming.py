@@ -1,0 +1,101 @@
+"""Answers are in the first level before a version takes traffic: those last asked for, else the log's most frequent ones."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from concurrent.futures import TimeoutError as NotInTime
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from bentos.answers import Answers
+from bentos.kept import read_phrases, save_phrases
+from bentos.live_heads import LiveModel
+from core.errors import PerennialError
+from core.logs import get_logger
+
+CHUNK_PHRASES = 64  # a quarter of the embedder's batch: requests that come while warming do not wait for long
+LOG_DAYS = 7
+
+ReadFrequent = Callable[[str, int], list[str]]
+
+_FREQUENT = sa.text(
+    "select cleaned from inference where classifier = :classifier and occurred_at > now() - make_interval(days => :days)"
+    " group by cleaned order by count(*) desc, cleaned limit :limit"
+)
+
+
+def frequent_in(engine: Engine, *, seconds: float) -> ReadFrequent:
+    """Return the adapter that asks the log for a classifier's most frequent cleaned phrases, for at most `seconds`."""
+
+    def read(classifier: str, limit: int) -> list[str]:
+        with engine.begin() as connection:
+            connection.execute(sa.text("select set_config('statement_timeout', :time, true)"), {"time": str(int(1000 * seconds))})
+            return list(connection.scalars(_FREQUENT, {"classifier": classifier, "days": LOG_DAYS, "limit": limit}))
+
+    return read
+
+
+class Warmer:
+    """Warms from threads other than the event loop's; never raises for what is away, never takes longer than `seconds` a version."""
+
+    def __init__(self, answers: Answers, *, folder: Path, phrases: int, seconds: float, frequent: ReadFrequent | None = None) -> None:
+        self._answers, self._folder, self._phrases, self._seconds = answers, folder, phrases, seconds
+        self._frequent = frequent
+        self._kept = read_phrases(folder)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.done = False
+
+    def use(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """The event loop on which answers are computed; without one there is no warming."""
+        self._loop = loop
+
+    def warm_all(self, models: Iterable[LiveModel]) -> None:
+        """Warm what answers at the start; `done` afterwards, whatever happens."""
+        try:
+            for live in models:
+                self.warm(live)
+        finally:
+            self.done = True
+
+    def warm(self, live: LiveModel) -> None:
+        """Answer the phrases that this version will most likely be asked."""
+        texts = self._likely(live.model.classifier)
+        if not texts or self._loop is None:
+            return
+        future = asyncio.run_coroutine_threadsafe(self._answer(live, texts), self._loop)
+        try:
+            future.result(self._seconds)
+            state = "warm"
+        except (NotInTime, PerennialError) as error:
+            future.cancel()
+            state = f"not wholly warm: {type(error).__name__}"
+        get_logger().info("warming", state=state, classifier=live.model.classifier, version=live.model.version, phrases=len(texts))
+
+    def save(self) -> None:
+        """Keep what is in the first level for the next start. Raises OSError."""
+        save_phrases(self._folder, self._recent())
+
+    def _likely(self, classifier: str) -> list[str]:
+        texts = [*self._recent().get(classifier, ()), *self._kept.get(classifier, ())] or self._logged(classifier)
+        return list(dict.fromkeys(texts))[: self._phrases]
+
+    def _logged(self, classifier: str) -> list[str]:
+        try:
+            return self._frequent(classifier, self._phrases) if self._frequent and self._phrases else []
+        except sa.exc.SQLAlchemyError as error:
+            get_logger().info("warming", state="no phrases from the log", reason=type(error).__name__)
+            return []
+
+    def _recent(self) -> dict[str, list[str]]:
+        recent: dict[str, dict[str, None]] = defaultdict(dict)
+        for (classifier, _, text), _ in self._answers.cache.newest():
+            recent[classifier][text] = None
+        return {classifier: list(texts) for classifier, texts in recent.items()}
+
+    async def _answer(self, live: LiveModel, texts: list[str]) -> None:
+        for start in range(0, len(texts), CHUNK_PHRASES):
+            await self._answers.warm(live, texts[start : start + CHUNK_PHRASES])
