@@ -28,7 +28,6 @@ from core.logs import get_logger
 EMBED, STATS = "/raw/embed", "/raw/stats"
 HITS = "x-hits"
 IDLE_SECONDS = 2.0  # below uvicorn's keep-alive of 5 s, so that no request meets a connection that is just being closed
-ANSWER_SECONDS = 3.0  # what a client is made to wait at most before it hears 503
 
 _decode_phrases = msgspec.json.Decoder(list[str]).decode
 
@@ -98,17 +97,18 @@ class RemoteEmbedder:
 
     A dead embedder's socket still takes connections, which its supervisor holds open: a request would wait there. Therefore a
     lifeline says whether the process lives; while it does not, every call fails at once, and so do those in flight when it dies.
+    No call takes longer than `seconds`.
     """
 
-    def __init__(self, address: str, *, dimensions: int, timeout: float = ANSWER_SECONDS) -> None:
+    def __init__(self, address: str, *, dimensions: int, seconds: float) -> None:
         self._address, self._row_bytes = Address.parse(address), 4 * dimensions
-        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._timeout = aiohttp.ClientTimeout(total=seconds)
         self._session: aiohttp.ClientSession | None = None
-        self.lifeline = Lifeline(self._address, on_death=self._hang_up)
+        self.lifeline = Lifeline(self._address, seconds=seconds, on_death=self._hang_up)
 
     async def embed(self, cleaned: Sequence[str]) -> AsyncGenerator[Embedded, None]:
         """Give the hits, then the rest. Raises `EmbedderUnavailable` when there is no good answer in time."""
-        async with self._call("POST", EMBED, msgspec.json.encode(cleaned)) as response:
+        async with self._post(EMBED, msgspec.json.encode(cleaned)) as response:
             flags = response.headers[HITS]
             for flag in "10":
                 places = [place for place, found in enumerate(flags) if found == flag]
@@ -116,10 +116,9 @@ class RemoteEmbedder:
                     data = await response.content.readexactly(len(places) * self._row_bytes)
                     yield Embedded(places, np.frombuffer(data, np.float32).reshape(len(places), -1), flag == "1")
 
-    async def stats(self) -> EmbedderStats:
-        """Raises `EmbedderUnavailable`."""
-        async with self._call("GET", STATS) as response:
-            return msgspec.json.decode(await response.read(), type=EmbedderStats)
+    def stats(self) -> EmbedderStats | None:
+        """What the embedder said a moment ago; None when it does not live."""
+        return msgspec.json.decode(self.lifeline.told, type=EmbedderStats) if self.lifeline.alive else None
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -128,11 +127,11 @@ class RemoteEmbedder:
             await self._session.close()
 
     @asynccontextmanager
-    async def _call(self, method: str, path: str, data: bytes | None = None) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _post(self, path: str, data: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
         if not self.lifeline.alive:
             raise _unavailable("no living process")
         with _named_errors():
-            async with self._opened().request(method, self._address.base_url + path, data=data) as response:
+            async with self._opened().post(self._address.base_url + path, data=data) as response:
                 if response.status != 200:
                     raise _unavailable(f"status {response.status}")
                 yield response

@@ -35,7 +35,7 @@ class Parts:
     answers: Answers
     heads: LiveHeads
     journal: JournalCounts
-    embedder_stats: Callable[[], Awaitable[EmbedderStats]]
+    embedder_stats: Callable[[], EmbedderStats | None]
     keys: Keys = field(default_factory=lambda: Keys(None))
     responses: ServiceCounts = field(default_factory=ServiceCounts)
     running: int = 0

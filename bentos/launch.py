@@ -1,18 +1,21 @@
-"""`bentoml serve` with three cures in its supervisor (circus). Run as a file, so that nothing of this repository is imported beside a bento.
+"""`bentoml serve` with cures in its supervisor (circus). Run as a file: nothing of this repository is imported beside a bento.
 
-It looks at its workers every second, not every ten: a killed worker is back that much earlier. It stops the entry service
-before the services that this one depends on: requests in flight can finish. It is controlled over unix sockets of its own user,
-not over two TCP ports that anybody on the machine could give orders to.
+It looks at its workers every second, not every ten: a killed worker is back that much earlier. When it stops, it first refuses new
+connections, then lets the entry service finish, then stops the services that this one depends on. It is controlled over unix
+sockets of its own user, not over two TCP ports that anybody on the machine could give orders to.
 """
 
 from __future__ import annotations
 
 import shutil
+import socket
 import sys
 import tempfile
+from contextlib import suppress
 from typing import Any
 
 CHECK_SECONDS = 1.0
+ENTRY = "_bento_api_server"
 
 
 def main() -> None:
@@ -33,6 +36,8 @@ def _make_arbiter(watchers: list[Any], *, threaded: bool = False, **options: Any
     class Ordered(Arbiter):
         @gen.coroutine
         def _stop_watchers(self, close_output_streams: bool = False, watcher_iter_func: Any = None) -> Any:
+            with suppress(OSError):
+                self.sockets[ENTRY].shutdown(socket.SHUT_RDWR)  # for every process that inherited it
             for watcher in reversed(self.watchers):  # dependencies were listed first
                 yield watcher._stop(close_output_streams)
 

@@ -11,7 +11,6 @@ from urllib.parse import unquote, urlsplit
 from core.logs import get_logger
 
 PING_SECONDS = 2.0  # below uvicorn's keep-alive of 5 s
-PONG_SECONDS = 3.0  # a living process that is silent for longer counts as dead
 AGAIN_SECONDS = 0.1
 _PING = b"GET /raw/stats HTTP/1.1\r\nhost: embedder\r\n\r\n"
 
@@ -45,12 +44,13 @@ class Lifeline:
     """Holds one connection to the process and asks over it every few seconds. The kernel ends it when the process dies.
 
     The first answer on a connection may take for ever: while the process is dead, its supervisor's socket keeps the question
-    for the next process, whose answer is thus the earliest sign of life there can be.
+    for the next process, whose answer is thus the earliest sign of life there can be. Later it counts as dead after `seconds` of silence.
     """
 
-    def __init__(self, address: Address, *, on_death: Callable[[], None]) -> None:
+    def __init__(self, address: Address, *, seconds: float, on_death: Callable[[], None]) -> None:
+        self.told = b""
         self._alive = asyncio.Event()
-        self._address, self._on_death = address, on_death
+        self._address, self._seconds, self._on_death = address, seconds, on_death
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -82,11 +82,11 @@ class Lifeline:
     async def _hold(self) -> None:
         reader, writer = await self._address.connect()
         try:
-            await _ask(reader, writer)
+            self.told = await _ask(reader, writer)
             self._set(alive=True)
             while not await _ended(reader):
-                async with asyncio.timeout(PONG_SECONDS):
-                    await _ask(reader, writer)
+                async with asyncio.timeout(self._seconds):
+                    self.told = await _ask(reader, writer)
         finally:
             writer.close()
 
@@ -102,13 +102,14 @@ class Lifeline:
             self._on_death()
 
 
-async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
     writer.write(_PING)
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     _, _, length = head.partition(b"content-length:")
-    await reader.readexactly(int(length.split(b"\r\n", 1)[0]))
+    body = await reader.readexactly(int(length.split(b"\r\n", 1)[0]))
     if not head.startswith(b"http/1.1 200"):
         raise EOFError
+    return body
 
 
 async def _ended(reader: asyncio.StreamReader) -> bool:

@@ -74,6 +74,7 @@ def serve_command(tag: str, *, settings: Settings, database_url: str) -> ServeCo
             "PERENNIAL_HOME": str(settings.home.absolute()),
             "PERENNIAL_CACHE_PHRASES": str(settings.cache_phrases),
             "PERENNIAL_CACHE_ANSWERS": str(settings.cache_answers),
+            "PERENNIAL_ANSWER_SECONDS": str(settings.answer_seconds),
             "PERENNIAL_WARM_PHRASES": str(settings.warm_phrases),
             "PERENNIAL_WARM_SECONDS": str(settings.warm_seconds),
             "PERENNIAL_POLL_SECONDS": str(settings.poll_seconds),

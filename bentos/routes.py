@@ -25,7 +25,6 @@ from bentos.api import (
 from bentos.endpoint import Endpoint, Parts, respond, told_error
 from bentos.metrics import ServiceState, render_metrics
 from bentos.openapi import OPERATIONS, openapi_document
-from core.errors import EmbedderUnavailable
 
 ANY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 OURS = ("/v1/", "/metrics")  # paths that BentoML's own routes never see
@@ -101,11 +100,7 @@ class Front:
 
 async def _metrics(request: Request) -> Response:
     parts: Parts = request.app.state.parts
-    try:
-        stats = await parts.embedder_stats()
-    except EmbedderUnavailable:
-        stats = None
-    state = ServiceState(parts.answers, parts.heads, parts.journal, parts.responses, stats)
+    state = ServiceState(parts.answers, parts.heads, parts.journal, parts.responses, parts.embedder_stats())
     return Response(render_metrics(state), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -91,7 +91,7 @@ class Classifier:
         facts, counts, keys = read_embedder(embedder_folder(settings)), JournalCounts(), Keys(settings.api_keys_file)
         self.heads = LiveHeads(str(facts["embedder_id"]), home=settings.home)
         self.heads.start_cold(PACKED)
-        self.remote = RemoteEmbedder(embedder_address(os.environ), dimensions=int(facts["dimensions"]))
+        self.remote = RemoteEmbedder(embedder_address(os.environ), dimensions=int(facts["dimensions"]), seconds=settings.answer_seconds)
         self.journal = Journal(settings.journal, counts=counts)
         cache = answer_cache(settings.cache_answers)
         answers = Answers(live=lambda: self.heads.current, embedder=self.remote, journal=self.journal, cache=cache)

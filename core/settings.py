@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     cache_phrases: int = Field(50_000, ge=1, description="embeddings kept by the Embedder service")
     cache_answers: int = Field(20_000, ge=1, description="answers kept by the Classifier service")
     keep_months: int = Field(36, ge=1, description="full months of the inference log that are kept; corrected rows stay")
+    answer_seconds: float = Field(3.0, gt=0, description="what a request waits for the embedder at most before it hears 503")
     warm_phrases: int = Field(2_000, ge=0, description="phrases a classifier answered once before a version takes traffic; 0: none")
     warm_seconds: float = Field(5.0, ge=0, description="what warming may take at most; readiness, and a new version, wait for it")
     api_keys_file: Path | None = Field(None, description="SHA-256 of an API key a line; needed when host is not loopback")

@@ -1,4 +1,4 @@
-"""up, down, status, serve, doctor: the processes of this machine."""
+"""up, down, status, serve, keys, doctor: the processes of this machine."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from flows.commands.output import FAILED, SAID_NO, Json, Output, output
 
 
 def register(app: typer.Typer) -> None:
-    """Add `up`, `down`, `status`, `serve` and `doctor`."""
+    """Add `up`, `down`, `status`, `serve`, `keys` and `doctor`."""
     app.command(epilog="Example: PERENNIAL_PREFECT_PORT=4300 perennial up")(up)
     app.command(epilog="Example: perennial down")(down)
     app.command(epilog="Example: perennial status --json")(status)
     app.command(epilog="Example: perennial serve")(serve)
+    app.command(epilog="Example: perennial keys")(keys)
     app.command(epilog="Example: perennial doctor")(doctor)
 
 
@@ -54,6 +55,14 @@ def serve(json: Json = False) -> None:
     from flows.machine.serving import serve_newest
 
     raise typer.Exit(serve_newest(load_settings()))
+
+
+def keys(json: Json = False) -> None:
+    """Make an API key: shown once, for the client; its hash is a line for the file that PERENNIAL_API_KEYS_FILE names."""
+    from bentos.keys import new_key
+
+    key, hashed = new_key()
+    output().result({"key": key, "hash": hashed}, f"key for the client (shown once): {key}\nline for the file: {hashed}")
 
 
 def doctor(json: Json = False) -> None:

@@ -19,7 +19,15 @@ from core.errors import PerennialError
 OK, FAILED, MISUSE, SAID_NO, INTERRUPTED = 0, 1, 2, 3, 130
 PAGE = 120  # columns of a page that goes to a file or a pipe
 MISUSED = frozenset(
-    {"params_invalid", "settings_invalid", "uncommitted_changes", "unknown_classifier", "unknown_version", "invalid_phrase"}
+    {
+        "params_invalid",
+        "settings_invalid",
+        "uncommitted_changes",
+        "unknown_classifier",
+        "unknown_version",
+        "invalid_phrase",
+        "keys_unusable",
+    }
 )
 
 

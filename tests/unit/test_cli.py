@@ -22,7 +22,22 @@ from flows.machine.processes import ProgramStatus
 from flows.phrases import read_phrases
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ["demo", "up", "down", "status", "snapshot", "retrain", "serve", "classify", "watch", "doctor", "lineage", "reproduce", "replay"]
+COMMANDS = [
+    "demo",
+    "up",
+    "down",
+    "status",
+    "snapshot",
+    "retrain",
+    "serve",
+    "keys",
+    "classify",
+    "watch",
+    "doctor",
+    "lineage",
+    "reproduce",
+    "replay",
+]
 NESTED = ["feedback import", "rollout status", "rollout promote", "rollout rollback"]
 
 

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+import sqlalchemy as sa
+
+from bentos.kept import save_phrases
+from bentos.warming import Warmer
+from tests.serving_kit import Bench, champion, store_head
+
+Result = TypeVar("Result")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    bench.promote("organ", "1")
+    yield bench
+    bench.journal.close()
+
+
+def warmer_of(bench: Bench, *, phrases: int = 50, seconds: float = 30, **options: object) -> Warmer:
+    return Warmer(bench.answers, folder=bench.home / "caches", phrases=phrases, seconds=seconds, **options)
+
+
+def on_a_thread(warmer: Warmer, action: Callable[[], Result]) -> Result:
+    """As in the service: the event loop answers, another thread warms."""
+
+    async def run() -> Result:
+        warmer.use(asyncio.get_running_loop())
+        work: Awaitable[Result] = asyncio.to_thread(action)
+        return await work
+
+    return asyncio.run(run())
+
+
+def first_level(bench: Bench) -> set[tuple[str, str, str]]:
+    return {key for key, _ in bench.answers.cache.newest()}
+
+
+def test_kept_phrases_are_answered_before_anybody_asks(bench: Bench) -> None:
+    save_phrases(bench.home / "caches", {"organ": ["a", "b"], "gone": ["c"]})
+    warmer = warmer_of(bench)
+    assert not warmer.done
+    on_a_thread(warmer, lambda: warmer.warm_all(bench.heads.current.values()))
+    assert (first_level(bench), warmer.done) == ({("organ", "1", "a"), ("organ", "1", "b")}, True)
+    assert [answer.cached for answer in bench.answer("a", "b")] == [True, True]
+    assert len(bench.logged()) == 2, "warming is no inference"
+
+
+def test_a_new_version_is_warm_before_it_takes_traffic(bench: Bench) -> None:
+    bench.answer("a", "b")
+    warmer, model = warmer_of(bench), store_head(bench.home, "organ", "2")
+    warm_before: list[set] = []
+
+    def prepare(live: object) -> None:
+        assert bench.heads.current["organ"].model.version == "1"
+        warmer.warm(live)
+        warm_before.append(first_level(bench))
+
+    bench.heads.prepare = prepare
+    on_a_thread(warmer, lambda: bench.heads.refresh(lambda: {"organ": champion(model)}))
+    assert {("organ", "2", "a"), ("organ", "2", "b")} <= warm_before[0]
+    assert bench.embedder.batches == [["a", "b"], ["b", "a"]], "the second level knew them"
+
+
+def test_warming_is_bounded_in_phrases_the_most_recent_first(bench: Bench) -> None:
+    save_phrases(bench.home / "caches", {"organ": [f"phrase {number}" for number in range(200)]})
+    warmer = warmer_of(bench, phrases=70)
+    on_a_thread(warmer, lambda: warmer.warm_all(bench.heads.current.values()))
+    assert {text for _, _, text in first_level(bench)} == {f"phrase {number}" for number in range(70)}
+
+
+def test_warming_is_bounded_in_time_and_a_version_serves_all_the_same(bench: Bench) -> None:
+    save_phrases(bench.home / "caches", {"organ": ["a"]})
+    warmer = warmer_of(bench, seconds=0)
+    on_a_thread(warmer, lambda: warmer.warm_all(bench.heads.current.values()))
+    assert warmer.done
+
+
+def test_without_the_embedder_warming_gives_up(bench: Bench) -> None:
+    save_phrases(bench.home / "caches", {"organ": ["a"]})
+    bench.embedder.down = True
+    warmer = warmer_of(bench)
+    on_a_thread(warmer, lambda: warmer.warm_all(bench.heads.current.values()))
+    assert (warmer.done, first_level(bench)) == (True, set())
+
+
+def test_without_kept_phrases_the_log_is_asked_and_its_absence_does_no_harm(bench: Bench) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def frequent(classifier: str, limit: int) -> list[str]:
+        asked.append((classifier, limit))
+        if len(asked) == 1:
+            raise sa.exc.OperationalError("select", {}, Exception("away"))
+        return ["from the log"]
+
+    warmer = warmer_of(bench, frequent=frequent)
+    on_a_thread(warmer, lambda: warmer.warm_all(bench.heads.current.values()))
+    assert (first_level(bench), warmer.done) == (set(), True)
+    on_a_thread(warmer, lambda: warmer.warm_all(bench.heads.current.values()))
+    assert (first_level(bench), asked) == ({("organ", "1", "from the log")}, [("organ", 50)] * 2)
+
+
+def test_what_is_saved_is_what_was_asked_last(bench: Bench) -> None:
+    bench.answer("a")
+    bench.answer("b")
+    bench.answer("a")
+    warmer_of(bench).save()
+    assert warmer_of(bench)._kept == {"organ": ["a", "b"]}
