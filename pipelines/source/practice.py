@@ -15,7 +15,7 @@ import numpy as np
 
 from pipelines.source.icd import CHAPTERS, Catalogue, load_catalogue
 
-Scale = Literal["default", "small"]
+Scale = Literal["small", "default", "large"]
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 """The end of the five years: the demo's now."""
@@ -23,8 +23,8 @@ DAYS = 1826
 RULE_CHANGED_DAY = DAYS - 1095
 """Before this day some categories were recorded in another chapter."""
 
-ROWS = {"default": 240_000, "small": 20_000}
-BREADTH = {"default": 1.0, "small": 0.35}
+ROWS = {"small": 20_000, "default": 240_000, "large": 1_050_000}
+BREADTH = {"small": 0.35, "default": 1.0, "large": 1.0}
 """How much of its vocabulary a practice of this size uses."""
 REGIONS = ("north", "south")
 REGION_SHARE = (0.6, 0.4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -60,7 +61,16 @@ class AdbcReader:
     def stream(self, query: str) -> Iterator[pa.RecordBatch]:
         with _named_errors(self._url):
             self._cursor.execute(query)
-            yield from self._cursor.fetch_record_batch()
+            yield from _read_ahead(self._cursor.fetch_record_batch())
+
+
+def _read_ahead(batches: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """Fetch the next batch while the caller works on this one: the database and the Parquet writer run side by side."""
+    with ThreadPoolExecutor(1, thread_name_prefix="extract") as other:
+        coming = other.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = other.submit(next, batches, None)
+            yield batch
 
 
 class SqlAlchemyReader:

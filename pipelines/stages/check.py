@@ -48,5 +48,5 @@ def _subject(dataset: str, label_columns: Mapping[str, int], limits: Mapping[str
     except FileNotFoundError as error:
         raise StageFailed(f"a snapshot in {folder}", came=f"no {error.filename}", do="run `make data`, or `dvc checkout`") from None
     if "phrase" in frame:
-        frame["cleaned"] = [None if phrase is None else clean_phrase(phrase) for phrase in frame["phrase"]]
+        frame["cleaned"] = frame["phrase"].map({phrase: clean_phrase(phrase) for phrase in frame["phrase"].dropna().unique()})
     return Subject(dataset, frame, dict(sorted(label_columns.items())), datetime.fromisoformat(facts["as_of"]), limits, previous)

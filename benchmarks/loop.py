@@ -1,0 +1,165 @@
+"""Where the time of a retraining goes, stage by stage; what one per cent of new rows costs; what 21 classifiers cost.
+
+    python -m benchmarks.loop [--quick] [--json]
+
+Each retraining is `perennial retrain` on the demo source, in a clone and a home of its own. Seconds are those that the log tells
+for every task and every DVC stage, so that the stages of `train classifiers` add up to it, less DVC's own time.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from benchmarks.harness import Bar, Result, median, options, present, table, tell, timed
+from benchmarks.places import Place, open_place
+from benchmarks.processes import measure
+from pipelines.model.text import clean_phrase
+from pipelines.source.practice import Scale
+
+TASKS = (
+    "take snapshot", "check snapshot", "train classifiers", "publish lock",
+    "compare with champion", "register candidate", "decide and promote", "package",
+)  # fmt: skip
+NEW_SHARE = 0.01
+_NEW_ROWS = """
+with drawn as (select * from diagnosis order by md5(id::text) limit %(rows)s),
+     base as (select max(id) as diagnosis, (select max(id) from encounter) as encounter from diagnosis),
+     last as (select max(occurred_at) as moment from encounter),
+     visits as (insert into encounter select base.encounter + row_number() over (order by drawn.id), last.moment, 0, 'late'
+                from drawn, base, last returning id)
+insert into diagnosis
+select base.diagnosis + row_number() over (order by drawn.id), base.encounter + row_number() over (order by drawn.id),
+       drawn.phrase || case when drawn.id %% 2 = 0 then ' review' else '' end, drawn.term_id, drawn.code
+from drawn, base
+"""
+"""Every other row brings a phrase that nobody wrote before."""
+
+
+@dataclass
+class Run:
+    """One retraining: seconds by task or stage, the whole, and how many embeddings were computed."""
+
+    wall: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+    embedded: int = 0
+    reused: int = 0
+
+
+def retrain(place: Place) -> Run:
+    """Run `perennial retrain` for every classifier of the place. Raises CalledProcessError with its log."""
+    run = Run()
+    command = [sys.executable, "-m", "flows.cli", "retrain", "--json"]
+    with timed() as whole:
+        done = subprocess.run(command, cwd=place.settings.repository, env=place.environment, capture_output=True, text=True)
+    if done.returncode not in (0, 3):  # 3: a verdict said no, which is an answer
+        raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr[-4000:])
+    run.wall = whole.wall
+    for line in _events(done.stderr.splitlines()):
+        _add(run, line)
+    return run
+
+
+def _events(lines: Iterable[str]) -> Iterable[Mapping[str, Any]]:
+    for line in lines:
+        if line.startswith("{"):
+            try:
+                yield json.loads(line)
+            except ValueError:
+                continue
+
+
+def _add(run: Run, line: Mapping[str, Any]) -> None:
+    event = str(line.get("event", ""))
+    if event == "embed" and "new" in line:
+        run.embedded, run.reused = line["new"], line["reused"]
+    if line.get("state") == "end" and (event in TASKS or event.startswith("stage ")):
+        run.seconds[event] = round(run.seconds.get(event, 0.0) + line["seconds"], 2)
+
+
+def add_rows(place: Place, share: float) -> tuple[int, int]:
+    """Add a share of new rows to the source; return how many, and how many distinct cleaned phrases no row had before."""
+    with psycopg.connect(place.loop.source_url) as connection:
+        count = connection.execute("select count(*) from diagnosis").fetchone()
+        before = _cleaned(connection)
+        rows = round(share * (count[0] if count else 0))
+        connection.execute(_NEW_ROWS, {"rows": rows})
+        return rows, len(_cleaned(connection) - before)
+
+
+def _cleaned(connection: psycopg.Connection) -> set[str]:
+    return {clean_phrase(row[0]) for row in connection.execute("select distinct phrase from diagnosis")}
+
+
+def measure_scale(scale: Scale, result: Result) -> None:
+    """A first retraining, and one after a per cent of new rows."""
+    with open_place(scale=scale) as place:
+        tell(f"{scale}: first retraining")
+        first = retrain(place)
+        rows, unseen = add_rows(place, NEW_SHARE)
+        tell(f"{scale}: retraining after {rows} new rows")
+        second = retrain(place)
+    result.figures[scale] = {"first": first.__dict__, "second": second.__dict__, "new_rows": rows, "new_phrases": unseen}
+    result.tables.append(_stage_table(scale, first, second))
+    result.bars.append(Bar(f"{scale}: embeddings computed after 1 % new rows, per new phrase", second.embedded / max(unseen, 1), 1.0))
+
+
+def _stage_table(scale: str, first: Run, second: Run) -> str:
+    names = [name for task in TASKS for name in (task, *(_STAGES.get(task, ()))) if name in first.seconds]
+    lines = [(_indented(name), first.seconds[name], second.seconds.get(name, 0.0)) for name in names]
+    lines.append(("the whole command", round(first.wall, 1), round(second.wall, 1)))
+    lines.append(("embeddings computed / reused", f"{first.embedded} / {first.reused}", f"{second.embedded} / {second.reused}"))
+    return table((f"{scale}, seconds", "first", "1 % new rows"), lines)
+
+
+_STAGES: Mapping[str, Sequence[str]] = {
+    "check snapshot": ("stage resolve", "stage check"),
+    "train classifiers": ("stage embedder", "stage embed", "stage split", "stage train", "stage evaluate"),
+}
+
+
+def _indented(name: str) -> str:
+    return f"&nbsp;&nbsp;{name.removeprefix('stage ')}" if name.startswith("stage ") else name
+
+
+def measure_many(scale: Scale, result: Result) -> None:
+    """21 classifiers from one embedding pass, and `dvc repro` when nothing is left to do."""
+    with open_place(scale=scale, params="params-21.yaml") as place:
+        classifiers = len(place.loop.params.classifiers)
+        tell(f"{classifiers} classifiers: retraining")
+        run = retrain(place)
+        idle = _idle_repro(place)
+    result.figures["many"] = {"classifiers": classifiers, "wall": run.wall, "seconds": run.seconds, "idle_repro": idle}
+    lines = [(name, seconds) for name, seconds in run.seconds.items()]
+    result.tables.append(table((f"{classifiers} classifiers, {scale}", "seconds"), [*lines, ("the whole command", round(run.wall, 1))]))
+    result.bars.append(Bar(f"seconds of a `dvc repro` with nothing to do, {classifiers} classifiers", idle, 10))
+
+
+def _idle_repro(place: Place) -> float:
+    """Check the retraining's tag out and ask DVC three times; median of the wall seconds."""
+    clone = place.settings.repository
+    [tag] = subprocess.run(["git", "tag", "--list", "retrain-*"], cwd=clone, capture_output=True, text=True, check=True).stdout.split()
+    subprocess.run(["git", "checkout", "--quiet", "--force", tag], cwd=clone, check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "checkout", "--quiet"], cwd=clone, env=place.environment, check=True)
+    tell("dvc repro, nothing to do")
+    return median(measure(["-m", "dvc", "repro"], environment=place.environment, cwd=clone).wall for _ in range(3))
+
+
+def main() -> None:
+    arguments = options("Where the time of a retraining goes, stage by stage.").parse_args()
+    scales: tuple[Scale, ...] = ("small",) if arguments.quick else ("default", "large")
+    result = Result(input="demo source, params.yaml (three classifiers) and params-21.yaml")
+    for scale in scales:
+        measure_scale(scale, result)
+    measure_many(scales[0], result)
+    present(result, title="The loop", packages=("prefect", "dvc", "tensorflow", "scikit-learn", "mlflow"), arguments=arguments)
+
+
+if __name__ == "__main__":
+    main()
