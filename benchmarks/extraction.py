@@ -9,7 +9,6 @@ seconds are taken inside it, imports left out; the peak is the kernel's, of the 
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -73,7 +72,7 @@ def measure_extraction(*, quick: bool) -> Result:
 def _rounds(place: Place, *, rounds: int) -> dict[str, list[tuple[dict, Usage]]]:
     seen: dict[str, list[tuple[dict, Usage]]] = {name: [] for name in CONTENDERS}
     for number in range(rounds):
-        for name in CONTENDERS if number % 2 == 0 else reversed(CONTENDERS):
+        for name in CONTENDERS if number % 2 == 0 else reversed(list(CONTENDERS)):
             tell(f"round {number + 1} of {rounds}: {name}")
             usage = measure(["-m", "benchmarks.extraction", "--contender", name, place.loop.source_url, str(place.folder)])
             seen[name].append((json.loads(usage.output), usage))
@@ -124,4 +123,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -112,7 +112,7 @@ def measure_scale(scale: Scale, result: Result) -> None:
 
 def _stage_table(scale: str, first: Run, second: Run) -> str:
     names = [name for task in TASKS for name in (task, *(_STAGES.get(task, ()))) if name in first.seconds]
-    lines = [(_indented(name), first.seconds[name], second.seconds.get(name, 0.0)) for name in names]
+    lines: list[tuple[object, ...]] = [(_indented(name), first.seconds[name], second.seconds.get(name, 0.0)) for name in names]
     lines.append(("the whole command", round(first.wall, 1), round(second.wall, 1)))
     lines.append(("embeddings computed / reused", f"{first.embedded} / {first.reused}", f"{second.embedded} / {second.reused}"))
     return table((f"{scale}, seconds", "first", "1 % new rows"), lines)
