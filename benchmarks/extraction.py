@@ -112,6 +112,7 @@ _PICKS: tuple[Callable[[tuple[dict, Usage]], float], ...] = (
 
 
 def main() -> None:
+    """Print the benchmark that the module describes."""
     parser = options("Rows out of the database against pandas.read_sql, and the data checks.")
     parser.add_argument("--contender", nargs=3, metavar=("NAME", "URL", "FOLDER"), help="one round, called by the benchmark itself")
     arguments = parser.parse_args()

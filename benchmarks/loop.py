@@ -152,6 +152,7 @@ def _idle_repro(place: Place) -> float:
 
 
 def main() -> None:
+    """Print the benchmark that the module describes."""
     arguments = options("Where the time of a retraining goes, stage by stage.").parse_args()
     scales: tuple[Scale, ...] = ("small",) if arguments.quick else ("default", "large")
     result = Result(input="demo source, params.yaml (three classifiers) and params-21.yaml")
