@@ -62,6 +62,18 @@ def connect(url: str) -> Engine:
     return sa.create_engine(with_driver(url, "psycopg"), pool_pre_ping=True, pool_size=2, max_overflow=8, connect_args=patience)
 
 
+def require_reachable(url: str) -> None:
+    """Raise `DatabaseUnreachable` when no connection comes about within ten seconds."""
+    engine = connect(url)
+    try:
+        with engine.connect():
+            pass
+    except sa.exc.OperationalError as error:
+        raise _unreachable(url, error) from None
+    finally:
+        engine.dispose()
+
+
 def migrate(url: str) -> None:
     """Bring the tables to the newest revision (Alembic). A second call does nothing."""
     config = Config()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from core.contracts import Verdict
@@ -25,3 +26,10 @@ def record_decision(
             run=run,
         )
     )
+
+
+def recorded_decision(connection: Connection, *, classifier: str, subject: str, run: str) -> Verdict | None:
+    """The verdict that a run has already recorded on the subject."""
+    mine = (decision.c.classifier == classifier, decision.c.subject == subject, decision.c.run == run)
+    row = connection.execute(sa.select(decision).where(*mine).order_by(decision.c.id).limit(1)).one_or_none()
+    return Verdict(row.kind, tuple(row.reasons), row.evidence) if row else None

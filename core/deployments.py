@@ -9,6 +9,11 @@ from core.contracts import Deployment, ModelVersion
 from core.tables import deployment
 
 
+def hold_rollout(connection: Connection, classifier: str) -> None:
+    """Until the transaction ends, nobody else who asks decides who answers for the classifier."""
+    connection.execute(sa.text("select pg_advisory_xact_lock(hashtextextended(:name, 5064))"), {"name": classifier})
+
+
 def append_deployment(connection: Connection, entry: Deployment) -> None:
     """Add one row; the newest row of a role says who plays it. The caller commits."""
     model = entry.model

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the system says when nothing more can be written."""
+
 
 class PerennialError(Exception):
     """Base of every error a user may meet.
@@ -57,6 +62,26 @@ class DatabaseUnreachable(PerennialError):
 
     code = "database_unreachable"
     retryable = True
+
+
+class RegistryUnreachable(PerennialError):
+    """MLflow's database did not answer."""
+
+    code = "registry_unreachable"
+    retryable = True
+
+
+class FlowServerUnreachable(PerennialError):
+    """The Prefect server did not answer."""
+
+    code = "flow_server_unreachable"
+    retryable = True
+
+
+class DiskFull(PerennialError):
+    """There is no room left where something had to be written."""
+
+    code = "disk_full"
 
 
 class DataCheckFailed(PerennialError):

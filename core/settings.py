@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     warm_seconds: float = Field(5.0, ge=0, description="what warming may take at most; readiness, and a new version, wait for it")
     api_keys_file: Path | None = Field(None, description="SHA-256 of an API key a line; needed when host is not loopback")
     poll_seconds: float = Field(1.0, gt=0, description="how often the service looks at `deployment`")
+    stage_seconds: float = Field(6 * 3600.0, gt=0, description="the longest that one call of DVC may take in a retraining")
     schedules: bool = Field(True, description="false keeps the deployments but pauses their schedules")
     log_format: str = Field("auto", pattern="^(auto|json|console)$")
 

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from core.errors import PerennialError
 from flows.commands import classify, feedback, flow, lineage, machine, rollout
 from flows.commands.output import INTERRUPTED, Json, exit_code, new_output
+from flows.outages import name_outage
 
 
 class Perennial(TyperGroup):
@@ -33,6 +34,12 @@ class Perennial(TyperGroup):
         except typer.TyperException as error:
             out.misuse(error)
             return error.exit_code
+        except Exception as error:
+            named = name_outage(error)
+            if named is None:
+                raise
+            out.error(named)
+            return exit_code(named)
         if code == INTERRUPTED:
             out.say("interrupted")
         return code

@@ -1,12 +1,15 @@
-"""What surrounds every task and flow: start, end and seconds in the log, and one line for a failure."""
+"""What surrounds every task and flow: start, end and seconds in the log, outages by name, and one line for a failure."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+from core.errors import PerennialError
 from core.logs import get_logger, timed
+from flows.outages import named_outages
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -17,7 +20,7 @@ def timed_task(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def logged(*args: P.args, **kwargs: P.kwargs) -> R:
-        with timed(function.__name__.replace("_", " ")):
+        with timed(function.__name__.replace("_", " ")), named_outages():
             return function(*args, **kwargs)
 
     return logged
@@ -26,3 +29,15 @@ def timed_task(function: Callable[P, R]) -> Callable[P, R]:
 def log_failure(flow: Any, flow_run: Any, state: Any) -> None:
     """A failure hook: which flow, which run, and what the error said."""
     get_logger().error("flow failed", flow=flow.name, flow_run=flow_run.name, flow_run_id=str(flow_run.id), error=state.message)
+
+
+def quiet_named_errors() -> None:
+    """A named error says it all: Prefect's own lines about it go without a traceback."""
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).addFilter(_without_traceback)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    if record.exc_info and isinstance(record.exc_info[1], PerennialError):
+        record.exc_info = None
+    return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -83,4 +83,5 @@ def hold_classifiers(engine: Engine, classifiers: Sequence[str]) -> Iterator[Non
                     raise Busy(f"no other run of {name}", came="one that is under way", do="wait for it to end; see `perennial status`")
             yield
         finally:
-            connection.execute(sa.text("select pg_advisory_unlock_all()"))
+            with suppress(sa.exc.DBAPIError):  # the connection was lost, and the locks with it
+                connection.execute(sa.text("select pg_advisory_unlock_all()"))

@@ -44,7 +44,10 @@ def reproduce(loop: Loop, classifier: str, version: str) -> Reproduction:
     """
     started, known = time.perf_counter(), loop.registry.version(classifier, version)
     commit = published_commit(loop.settings.repository, known)
-    with open_workspace(loop.settings.repository, revision=commit) as workspace, TemporaryDirectory(prefix="perennial-record-") as kept:
+    with (
+        open_workspace(loop.settings.repository, revision=commit, seconds=loop.settings.stage_seconds) as workspace,
+        TemporaryDirectory(prefix="perennial-record-") as kept,
+    ):
         recorded = read_record(loop, known, commit=commit, folder=Path(kept))
         bring_snapshot(workspace, known)
         with timed("reproduce", classifier=classifier, version=version, tag=known.tags["git_tag"]):

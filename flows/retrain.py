@@ -13,7 +13,6 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import TaskRun
 from prefect.states import State
 from prefect.tasks import exponential_backoff
-from sqlalchemy.exc import OperationalError
 
 from core.contracts import ModelVersion, Verdict
 from core.decisions import record_decision
@@ -22,7 +21,7 @@ from core.settings import Settings, load_settings
 from flows import steps
 from flows.artifacts import show_checks, show_verdict
 from flows.events import TAG
-from flows.hooks import log_failure, timed_task
+from flows.hooks import log_failure, quiet_named_errors, timed_task
 from flows.loop import Loop, hold_classifiers, open_loop
 from flows.machine.programs import newest_bento
 from monitoring.retraining import decide_retraining
@@ -36,8 +35,6 @@ def is_retryable(_task: object, _run: TaskRun, state: State) -> bool:
         state.result(raise_on_failure=True)
     except PerennialError as error:
         return error.retryable
-    except OperationalError:
-        return True
     except Exception:
         return False
     return False
@@ -59,11 +56,11 @@ def _step(function: Callable[..., Any], *, retried: bool = False) -> Callable[..
 take_snapshot = _step(steps.take_snapshot, retried=True)
 check_snapshot = _step(steps.check_snapshot)
 train_classifiers = _step(steps.train_classifiers)
-publish_lock = _step(steps.publish_lock)
-compare_with_champion = _step(steps.compare_with_champion)
-register_candidate = _step(steps.register_candidate)
-decide_and_promote = _step(steps.decide_and_promote)
-package = _step(steps.package)
+publish_lock = _step(steps.publish_lock, retried=True)
+compare_with_champion = _step(steps.compare_with_champion, retried=True)
+register_candidate = _step(steps.register_candidate, retried=True)
+decide_and_promote = _step(steps.decide_and_promote, retried=True)
+package = _step(steps.package, retried=True)
 
 
 @flow(name="retrain", on_failure=[log_failure], on_crashed=[log_failure])
@@ -71,6 +68,7 @@ def retrain(
     classifiers: list[str], reason: str = "manual", evidence: dict[str, Any] | None = None, now: datetime | None = None
 ) -> dict[str, Verdict]:
     """Retrain the classifiers on one snapshot; return classifier -> Verdict ("promote", "reject" or "wait")."""
+    quiet_named_errors()
     moment = now or datetime.now(UTC)
     run = f"{moment:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
     with open_loop(load_settings()) as loop, structlog.contextvars.bound_contextvars(run=run, classifiers=classifiers):
@@ -84,7 +82,7 @@ def retrain(
 
 def _retrain_wanted(loop: Loop, classifiers: Sequence[str], run: steps.Run) -> dict[str, Verdict]:
     require_committed(loop.settings.repository)
-    with open_workspace(loop.settings.repository) as workspace:
+    with open_workspace(loop.settings.repository, seconds=loop.settings.stage_seconds) as workspace:
         snapshots = take_snapshot(loop, workspace, classifiers, run)
         show_checks(check_snapshot(loop, workspace, run))
         require_checked(loop.settings.reports / "checks" / run.id)
@@ -100,7 +98,7 @@ def _judge(loop: Loop, workspace: Workspace, classifier: str, lock: steps.Lock, 
     with structlog.contextvars.bound_contextvars(classifier=classifier):
         verdict = compare_with_champion(loop, workspace, classifier)
         candidate: ModelVersion = register_candidate(loop, workspace, classifier, verdict, lock, run)
-        decide_and_promote(loop, candidate, verdict, run)
+        verdict = decide_and_promote(loop, candidate, verdict, run)
         plots = workspace.folder / "build" / "classifiers" / classifier / "evaluation"
         show_verdict(plots, candidate, verdict, reason=run.reason, mlflow_url=loop.settings.mlflow_url)
         return verdict

@@ -11,20 +11,26 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from sqlalchemy.engine import Connection
 
 from bentos.package import build_bento
 from core.contracts import ModelVersion, Snapshot, Verdict
-from core.decisions import record_decision
+from core.database import require_reachable
+from core.decisions import record_decision, recorded_decision
+from core.deployments import current_champions, hold_rollout
+from core.errors import DatabaseUnreachable, RegistryUnreachable
 from core.logs import get_logger
 from flows.loop import DEMO_MARK, Loop
 from flows.machine.processes import ensure_service
 from flows.snapshot import record_snapshots, write_snapshots
 from pipelines.comparison import ScoredRows, decide_promotion
 from pipelines.model.head_file import head_digest
-from pipelines.registry import append_promotion, repair_aliases, store_embedder, store_version
+from pipelines.registry import append_promotion, finish_or_forget, repair_aliases, store_embedder, store_version, stored_version
 from pipelines.snapshots import previous_tag
 from pipelines.surroundings import surroundings
 from pipelines.workspace import Workspace
+
+COMPARED = "champion_version"
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ def check_snapshot(loop: Loop, workspace: Workspace, run: Run) -> dict[str, Any]
     """Run the data checks; keep their page and return their result, whatever it says."""
     workspace.reproduce(["check"])
     kept = loop.settings.reports / "checks" / run.id
-    shutil.copytree(workspace.folder / "build" / "check", kept)
+    shutil.copytree(workspace.folder / "build" / "check", kept, dirs_exist_ok=True)
     result = json.loads((kept / "result.json").read_text())
     return {**result, "page": str(kept / "report.html")}
 
@@ -87,12 +93,17 @@ def publish_lock(loop: Loop, workspace: Workspace, classifiers: Sequence[str], s
 
 
 def compare_with_champion(loop: Loop, workspace: Workspace, classifier: str) -> Verdict:
-    """Score candidate and champion on the candidate's test rows and hold them against the gate."""
+    """Score candidate and champion on the candidate's test rows and hold them against the gate.
+
+    The evidence names the version that it was compared with, "" for none.
+    """
     block, champion = loop.params.classifier(classifier), loop.champions().get(classifier)
+    compared = {COMPARED: champion.version if champion else ""}
     if champion and champion.embedder_id != embedder_id(workspace):
         reason = "the champion rests on another embedder, so both cannot be scored on the same vectors; promote by hand if it is meant"
-        return Verdict("reject", (reason,), {"champion_embedder": champion.embedder_id})
-    return decide_promotion(scored_rows(workspace, classifier, champion), gate=block.gate, seed=loop.params.seed)
+        return Verdict("reject", (reason,), {"champion_embedder": champion.embedder_id, **compared})
+    verdict = decide_promotion(scored_rows(workspace, classifier, champion), gate=block.gate, seed=loop.params.seed)
+    return Verdict(verdict.kind, verdict.reasons, {**verdict.evidence, **compared})
 
 
 def scored_rows(workspace: Workspace, classifier: str, champion: ModelVersion | None) -> ScoredRows:
@@ -129,9 +140,28 @@ def majority_label(folder: Path) -> str:
 
 
 def register_candidate(loop: Loop, workspace: Workspace, classifier: str, verdict: Verdict, lock: Lock, run: Run) -> ModelVersion:
-    """Log the candidate in MLflow, register its version, and keep its head in the model store."""
+    """Log the candidate in MLflow, register its version, and keep its head in the model store; a second call ends what the first began."""
+    require_registry(loop)
+    finish_or_forget(loop.registry, loop.settings.models, classifier)
+    done = loop.registry.version_of(classifier, run.id)
+    if done is not None:
+        return stored_version(loop.settings.models, classifier=classifier, version=done)
     folder = workspace.folder / "build" / "classifiers" / classifier
-    tags = {
+    tags = _tags(workspace, folder / "model", lock, run)
+    with loop.registry.run(classifier, name=run.id, tags=tags) as run_id:
+        metrics = json.loads((folder / "evaluation" / "metrics.json").read_text())
+        head = loop.params.classifier(classifier).head.model_dump()
+        loop.registry.log_evaluation(run_id, metrics=metrics, params=head, evaluation=folder / "evaluation", model=folder / "model")
+        loop.registry.log_verdict(run_id, verdict)
+        version = loop.registry.register(classifier, run_id=run_id, tags={**tags, "verdict": verdict.kind})
+        where = {"model": folder / "model", "evaluation": folder / "evaluation"}
+        stored = store_version(loop.settings.models, classifier=classifier, version=version, **where)
+        loop.registry.complete(classifier, version)
+    return stored
+
+
+def _tags(workspace: Workspace, model: Path, lock: Lock, run: Run) -> dict[str, str]:
+    return {
         "git_commit": lock.commit,
         "git_tag": lock.tag,
         "snapshot": lock.snapshots,
@@ -139,28 +169,54 @@ def register_candidate(loop: Loop, workspace: Workspace, classifier: str, verdic
         "embedder_id": embedder_id(workspace),
         "reason": run.reason,
         "run": run.id,
-        "head_digest": head_digest(folder / "model"),
+        "head_digest": head_digest(model),
         "surroundings": json.dumps(surroundings()),
     }
-    with loop.registry.run(classifier, name=run.id, tags=tags) as run_id:
-        metrics = json.loads((folder / "evaluation" / "metrics.json").read_text())
-        head = loop.params.classifier(classifier).head.model_dump()
-        loop.registry.log_evaluation(run_id, metrics=metrics, params=head, evaluation=folder / "evaluation", model=folder / "model")
-        loop.registry.log_verdict(run_id, verdict)
-        version = loop.registry.register(classifier, run_id=run_id, tags={**tags, "verdict": verdict.kind})
-    return store_version(
-        loop.settings.models, classifier=classifier, version=version, model=folder / "model", evaluation=folder / "evaluation"
-    )
 
 
-def decide_and_promote(loop: Loop, candidate: ModelVersion, verdict: Verdict, run: Run) -> None:
-    """Record the gate's verdict and, when it says so, let the candidate answer from now on: both or neither."""
-    full = Verdict(verdict.kind, verdict.reasons, {**verdict.evidence, "version": candidate.version, "reason": run.reason})
+def require_registry(loop: Loop) -> None:
+    """Raise `RegistryUnreachable` at once when MLflow's database does not answer: MLflow itself would try for two minutes."""
+    try:
+        require_reachable(loop.urls.mlflow)
+    except DatabaseUnreachable as error:
+        raise RegistryUnreachable(
+            "MLflow's database to answer", came=error.came, do="start it, or correct PERENNIAL_MLFLOW_DATABASE_URL; then retrain"
+        ) from None
+
+
+def decide_and_promote(loop: Loop, candidate: ModelVersion, verdict: Verdict, run: Run) -> Verdict:
+    """Record the gate's verdict and, when it says so, let the candidate answer from now on: both or neither.
+
+    Return the verdict that holds: "wait" when somebody has changed the champion since the comparison. A second call for the
+    same run only repairs the aliases.
+    """
+    name = candidate.classifier
     with loop.engine.begin() as connection:
-        record_decision(connection, full, classifier=candidate.classifier, subject="gate", decided_at=run.now, run=run.id)
-        if verdict.kind == "promote":
-            append_promotion(connection, candidate, why=verdict.reasons[0], now=run.now, run=run.id)
-    repair_aliases(loop.engine, loop.registry, candidate.classifier)
+        hold_rollout(connection, name)
+        before = recorded_decision(connection, classifier=name, subject="gate", run=run.id)
+        verdict = before or _record_verdict(connection, candidate, verdict, run)
+    loop.registry.tag(name, candidate.version, "verdict", verdict.kind)
+    repair_aliases(loop.engine, loop.registry, name)
+    return verdict
+
+
+def _record_verdict(connection: Connection, candidate: ModelVersion, verdict: Verdict, run: Run) -> Verdict:
+    champion = current_champions(connection).get(candidate.classifier)
+    held = _against(champion.model.version if champion else "", candidate, verdict)
+    full = Verdict(held.kind, held.reasons, {**held.evidence, "version": candidate.version, "reason": run.reason})
+    record_decision(connection, full, classifier=candidate.classifier, subject="gate", decided_at=run.now, run=run.id)
+    if held.kind == "promote":
+        append_promotion(connection, candidate, why=held.reasons[0], now=run.now, run=run.id)
+    return held
+
+
+def _against(champion: str, candidate: ModelVersion, verdict: Verdict) -> Verdict:
+    """What a person decided while the retraining ran is not overwritten by it."""
+    compared = verdict.evidence[COMPARED]
+    if verdict.kind != "promote" or champion == compared:
+        return verdict
+    changed = f"the champion became version {champion} while this ran; version {candidate.version} was compared with {compared or 'none'}"
+    return Verdict("wait", (f"{changed}: retrain, or promote it by hand",), verdict.evidence)
 
 
 def package(loop: Loop, workspace: Workspace, run: Run) -> str:

@@ -17,10 +17,11 @@ from sqlalchemy.engine import Connection, Engine
 
 from core.contracts import Deployment, ModelVersion, Verdict
 from core.decisions import record_decision
-from core.deployments import append_deployment, current_champions, previous_champion
+from core.deployments import append_deployment, current_champions, hold_rollout, previous_champion
 from core.errors import HeadRefused, UnknownVersion
 from pipelines.model.head_file import head_digest, load_head
 
+STATE, UNFINISHED, COMPLETE = "state", "unfinished", "complete"
 STORED_WITH_HEAD = ("reference.parquet", "evaluation.json")
 
 
@@ -75,11 +76,36 @@ class Registry:
         self._client.set_tag(run_id, "verdict", verdict.kind)
 
     def register(self, classifier: str, *, run_id: str, tags: Mapping[str, str]) -> str:
-        """Create the next version of the classifier, alias `candidate`; return its number."""
+        """Create the next version of the classifier, not whole yet; return its number. `complete` follows when its head is kept."""
         self._ensure_registered(classifier)
-        created = self._client.create_model_version(classifier, source=f"runs:/{run_id}/head", run_id=run_id, tags=dict(tags))
-        self._client.set_registered_model_alias(classifier, "candidate", created.version)
+        told = {**tags, STATE: UNFINISHED}
+        created = self._client.create_model_version(classifier, source=f"runs:/{run_id}/head", run_id=run_id, tags=told)
         return str(created.version)
+
+    def complete(self, classifier: str, version: str) -> None:
+        """The version's head lies in the model store: it is whole, and the candidate."""
+        self._client.set_model_version_tag(classifier, version, STATE, COMPLETE)
+        self._client.set_registered_model_alias(classifier, "candidate", version)
+
+    def version_of(self, classifier: str, run: str) -> str | None:
+        """The whole version that a retraining has registered, None when it has not come to that."""
+        found = self._client.search_model_versions(f"name = '{classifier}' and tags.run = '{run}' and tags.{STATE} = '{COMPLETE}'")
+        return str(found[0].version) if found else None
+
+    def unfinished(self, classifier: str) -> list[str]:
+        """Versions that were never completed."""
+        found = self._client.search_model_versions(f"name = '{classifier}' and tags.{STATE} = '{UNFINISHED}'")
+        return [str(version.version) for version in found]
+
+    def forget(self, classifier: str, version: str) -> None:
+        """Remove a version. Its number is not given again."""
+        self._client.delete_model_version(classifier, version)
+
+    def end_runs(self, classifier: str) -> None:
+        """Mark the runs that nobody will end any more."""
+        experiment = self._client.get_experiment_by_name(classifier)
+        for run in self._client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'") if experiment else ():
+            self._client.set_terminated(run.info.run_id, status="KILLED")
 
     def tag(self, classifier: str, version: str, key: str, value: str) -> None:
         """Set one tag of a version."""
@@ -158,6 +184,21 @@ def store_version(models: Path, *, classifier: str, version: str, model: Path, e
     return stored
 
 
+def finish_or_forget(registry: Registry, models: Path, classifier: str) -> None:
+    """Put right what a killed retraining left: a version whose head is kept is whole, one without a head is removed.
+
+    For the holder of the classifier's lock only: no other retraining of it is under way.
+    """
+    registry.end_runs(classifier)
+    for version in registry.unfinished(classifier):
+        if (models / classifier / version).is_dir():
+            registry.complete(classifier, version)
+        else:
+            registry.forget(classifier, version)
+    for part in (models / classifier).glob(".*.part"):
+        shutil.rmtree(part, ignore_errors=True)
+
+
 def store_embedder(embedders: Path, built: Path) -> Path:
     """Keep the embedder under its id, once; return its folder."""
     target = embedders / json.loads((built / "embedder.json").read_text())["embedder_id"]
@@ -217,6 +258,7 @@ def restore_version(models: Path, *, classifier: str, version: str, model: Path,
 def promote(engine: Engine, registry: Registry, model: ModelVersion, *, why: str, now: datetime, run: str = "") -> None:
     """Make a version the champion: one `deployment` row and one decision together, then the aliases."""
     with engine.begin() as connection:
+        hold_rollout(connection, model.classifier)
         append_promotion(connection, model, why=why, now=now, run=run)
     repair_aliases(engine, registry, model.classifier)
 
@@ -231,6 +273,7 @@ def append_promotion(connection: Connection, model: ModelVersion, *, why: str, n
 def roll_back(engine: Engine, registry: Registry, classifier: str, *, why: str, now: datetime) -> ModelVersion:
     """Return to the champion before the present one; raises `UnknownVersion` when there is none."""
     with engine.begin() as connection:
+        hold_rollout(connection, classifier)
         before = previous_champion(connection, classifier)
         if before is None:
             raise UnknownVersion(f"an earlier champion of {classifier}", came="none", do="promote a retained version instead")

@@ -58,7 +58,7 @@ def write_snapshot(
     """
     labels, query = sorted(label_columns), _read(query_file)
     folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix="perennial-extraction-") as passing:
+    with TemporaryDirectory(prefix=".extraction-", dir=folder.parent) as passing:  # what a killed run leaves goes with its data/
         source = Path(passing) / ROWS
         _extract_named(query_file, query, url=source_url, target=source, parameters=parameters, label_columns=labels)
         rows, digest = _merge(source, folder / ROWS, labels, feedback, as_of=as_of)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -16,27 +17,36 @@ from typing import Any
 
 import yaml
 
-from core.errors import NotReproducible, StageFailed, UncommittedChanges
+from core.errors import NotReproducible, UncommittedChanges
 from core.logs import get_logger
+from pipelines.children import end_those_within, failed, run_program
 
 WATCHED = ("params.yaml", "dvc.yaml", "queries", "core", "pipelines", "bentos", "monitoring", "flows")
 AUTHOR = ("-c", "user.name=perennial", "-c", "user.email=perennial@localhost", "-c", "commit.gpgsign=false", "-c", "tag.gpgsign=false")
+PREFIX, OWNER = "perennial-run-", "owner"
+STAGE_SECONDS = 6 * 3600.0
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """A clone of the repository at one commit."""
+    """A clone of the repository at one commit; no program in it may take longer than `seconds`."""
 
     folder: Path
     commit: str
+    seconds: float = STAGE_SECONDS
 
     def reproduce(self, targets: Sequence[str]) -> None:
         """`dvc repro` of the targets; raises `StageFailed` with what the stage said."""
-        _run_logged([*_dvc(), "repro", *targets], self.folder)
+        self._call_dvc("repro", *targets)
 
     def compute_again(self, targets: Sequence[str]) -> None:
         """Run every stage up to the targets, whatever any cache holds; nothing enters the shared cache."""
-        _run_logged([*_dvc(), "repro", "--force", "--no-commit", *targets], self.folder)
+        self._call_dvc("repro", "--force", "--no-commit", *targets)
+
+    def _call_dvc(self, *arguments: str) -> None:
+        """A long call, each of its lines a log line as it comes."""
+        command = [*_dvc(), *arguments]
+        run_program(command, folder=self.folder, environment=stage_environment(), seconds=self.seconds, on_line=_log_line)
 
     def track_data(self) -> None:
         """`dvc add data`: the snapshot becomes a version."""
@@ -69,10 +79,14 @@ class Workspace:
         )
 
     def publish(self, *, message: str, tag: str, branches: Sequence[str]) -> str:
-        """Commit `data.dvc`, `dvc.lock` and the narrowed params, tag the commit, push both to the repository; return the commit."""
-        _git(["add", "--force", "data.dvc", "dvc.lock", "params.yaml"], self.folder)
-        _git([*AUTHOR, "commit", "--quiet", "--allow-empty", "-m", message], self.folder)
-        _git([*AUTHOR, "tag", "-a", tag, "-m", message], self.folder)
+        """Commit `data.dvc`, `dvc.lock` and the narrowed params, tag the commit, push both to the repository; return the commit.
+
+        A second call for the same tag only pushes.
+        """
+        if not _git_succeeds(["rev-parse", "--verify", "--quiet", f"refs/tags/{tag}"], self.folder):
+            _git(["add", "--force", "data.dvc", "dvc.lock", "params.yaml"], self.folder)
+            _git([*AUTHOR, "commit", "--quiet", "--allow-empty", "-m", message], self.folder)
+            _git([*AUTHOR, "tag", "-a", tag, "-m", message], self.folder)
         heads = [f"HEAD:refs/heads/{branch}" for branch in branches]
         _git(["push", "--quiet", "--atomic", "origin", *heads, f"refs/tags/{tag}"], self.folder)
         return _git(["rev-parse", "HEAD"], self.folder)
@@ -91,17 +105,50 @@ def dvc_add_data(folder: Path) -> None:
 
 
 @contextmanager
-def open_workspace(repository: Path, *, revision: str = "HEAD") -> Iterator[Workspace]:
-    """Clone `repository` at `revision` into a temporary folder that shares its DVC cache; removed at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="perennial-"))
-    try:
+def open_workspace(repository: Path, *, revision: str = "HEAD", seconds: float = STAGE_SECONDS) -> Iterator[Workspace]:
+    """Clone `repository` at `revision` into a temporary folder that shares its DVC cache; removed at the end.
+
+    What killed runs left behind is removed first, with the programs that still work in it.
+    """
+    remove_abandoned(Path(tempfile.gettempdir()))
+    with _owned_folder() as folder:
         clone = folder / "clone"
         _git(["clone", "--quiet", "--no-checkout", str(repository), str(clone)], folder)
         _git(["checkout", "--quiet", "--detach", _git(["rev-parse", revision], repository)], clone)
         _run([*_dvc(), "cache", "dir", "--quiet", "--local", str(repository / ".dvc" / "cache")], clone)
-        yield Workspace(clone, _git(["rev-parse", "HEAD"], clone))
-    finally:
+        yield Workspace(clone, _git(["rev-parse", "HEAD"], clone), seconds)
+
+
+@contextmanager
+def _owned_folder() -> Iterator[Path]:
+    """A temporary folder whose `owner` file is locked as long as this process lives; it gets that name only when it is locked."""
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    with (folder / f"{OWNER}.new").open("w") as owner:
+        try:
+            fcntl.flock(owner, fcntl.LOCK_EX)
+            (folder / f"{OWNER}.new").rename(folder / OWNER)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_abandoned(temporary: Path) -> list[Path]:
+    """Remove the clones whose owner died, and end what still works in them; return their folders."""
+    abandoned = [folder for folder in temporary.glob(f"{PREFIX}*") if _is_abandoned(folder)]
+    for folder in abandoned:
+        get_logger().warning("workspace", state="removing what a killed run left", folder=str(folder))
+        end_those_within(folder)
         shutil.rmtree(folder, ignore_errors=True)
+    return abandoned
+
+
+def _is_abandoned(folder: Path) -> bool:
+    try:
+        with (folder / OWNER).open("r+") as owner:
+            fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # held, not named yet, or another user's
+        return False
+    return True
 
 
 def commit_of(repository: Path, revision: str) -> str:
@@ -172,23 +219,11 @@ def _git_succeeds(arguments: Sequence[str], folder: Path) -> bool:
 
 
 def _run(command: Sequence[str], folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, env=stage_environment(), capture_output=True, text=True)
+    """Run a short command; return what it says on standard output."""
+    done = subprocess.run(command, cwd=folder, env=stage_environment(), capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise _failed(command, (done.stderr or done.stdout).splitlines())
+        raise failed(command, (done.stderr or done.stdout).splitlines())
     return done.stdout
-
-
-def _run_logged(command: Sequence[str], folder: Path) -> None:
-    """Run a long command, each of its lines a log line as it comes."""
-    lines = []
-    process = subprocess.Popen(command, cwd=folder, env=stage_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    with process:
-        for line in process.stdout or ():
-            if line.strip():
-                lines.append(line.rstrip())
-                _log_line(lines[-1])
-    if process.returncode != 0:
-        raise _failed(command, lines)
 
 
 def _log_line(line: str) -> None:
@@ -198,8 +233,3 @@ def _log_line(line: str) -> None:
         get_logger().info(fields.pop("event"), **{key: fields[key] for key in fields.keys() - {"level", "timestamp"}})
     except (ValueError, KeyError, AttributeError, TypeError):
         get_logger().info("stage output", line=line)
-
-
-def _failed(command: Sequence[str], lines: Sequence[str]) -> StageFailed:
-    words = [word for word in command if not word.startswith(("/", "-"))]
-    return StageFailed(f"`{' '.join(words)}` to succeed", came=" | ".join(lines[-6:]) or "no output", do="mend what it names and run again")

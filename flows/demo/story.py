@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from core.contracts import Verdict
-from core.errors import PerennialError, SettingsError
+from core.embedded import postmaster
+from core.errors import Busy, PerennialError, SettingsError
 from core.settings import Settings
 from flows.demo import playing, waiting
 from flows.demo.summary import write_summary
@@ -67,21 +68,29 @@ class Story:
 
 
 def run_demo(settings: Settings, *, scale: Scale = "default", say: Callable[[str], None] = print) -> dict[str, Any]:
-    """Play the story; return its summary (also build/demo/summary.json). The services are left up."""
+    """Play the story; return its summary (also build/demo/summary.json). The services are left up, unless it is interrupted."""
     settings = settings.model_copy(update={"schedules": False})
     require_committed(settings.repository)
     story = Story(settings, scale, say)
     clear_stage(settings)
     apply_environment(telemetry_off())
-    with open_loop(settings) as loop:
-        _set_up(story, loop)
-        _learn(story, loop)
-        start = _calm_traffic(story, loop)
-        exam, drifted, before = _drifted_traffic(story, loop, start)
-        _late_labels(story, loop, drifted)
-        _drift_and_retraining(story, loop, drifted)
-        _after(story, [row.arrival for row in exam], before)
+    try:
+        with open_loop(settings) as loop:
+            _play(story, loop)
+    except KeyboardInterrupt:
+        down(settings, report=say)
+        raise
     return write_summary(settings, scale=scale, parts=story.parts, figures=story.figures, say=say)
+
+
+def _play(story: Story, loop: Loop) -> None:
+    _set_up(story, loop)
+    _learn(story, loop)
+    start = _calm_traffic(story, loop)
+    exam, drifted, before = _drifted_traffic(story, loop, start)
+    _late_labels(story, loop, drifted)
+    _drift_and_retraining(story, loop, drifted)
+    _after(story, [row.arrival for row in exam], before)
 
 
 def clear_stage(settings: Settings) -> None:
@@ -94,6 +103,9 @@ def clear_stage(settings: Settings) -> None:
         raise SettingsError("a home without models for the demo", came="one in use", do="set PERENNIAL_HOME to an empty folder")
     if settings.home.exists():
         down(settings, report=lambda _: None)
+        if postmaster(settings.home / "postgres") is not None:
+            do = "wait for it or end it, then call the demo again"
+            raise Busy("a home that nothing works in", came="another command that holds its PostgreSQL", do=do)
         shutil.rmtree(settings.home)
     settings.home.mkdir(parents=True, exist_ok=True)
     mark.touch()

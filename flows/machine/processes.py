@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
-from core.embedded import postmaster, stop_server
+from core.embedded import holders, postmaster, stop_server
+from core.errors import Busy
 from core.settings import Settings
 from flows.environment import child_settings, flow_environment
 from flows.machine.health import is_ready
@@ -31,6 +34,7 @@ from flows.machine.supervision import (
     supervisor_folder,
 )
 
+PATIENCE_SECONDS = 900.0  # `up` waits up to 300 s for its slowest program, and programs start side by side
 NO_BENTO = "no bento yet: `perennial retrain` builds the first"
 
 
@@ -48,22 +52,32 @@ class ProgramStatus:
 
 
 def up(settings: Settings, *, report: Report = print) -> list[ProgramStatus]:
-    """Start what does not run yet, and return when all of it is ready.
+    """Start what does not run yet, and return when all of it is ready. An interrupt stops what it has started.
 
-    Raises `PortTaken`, `DatabaseUnreachable`, or `ProcessFailed` with the end of the log of the program that died.
+    Raises `PortTaken`, `DatabaseUnreachable`, `Busy`, or `ProcessFailed` with the end of the log of the program that died.
     """
     with _one_at_a_time(settings):
         if connect_supervisor(settings) is not None and _started_with(settings) != _fingerprint(settings):
             report("the settings have changed: starting anew")
             _down(settings, report)
-        if connect_supervisor(settings) is None:
-            _start_anew(settings, report)
-        bring_up(settings, _wanted(settings), report=report)
+        anew = connect_supervisor(settings) is None
+        try:
+            if anew:
+                _start_anew(settings, report)
+            bring_up(settings, _wanted(settings), report=report)
+        except KeyboardInterrupt:
+            if anew:
+                _down(settings, report)
+            raise
     return status(settings)
 
 
 def down(settings: Settings, *, report: Report = print) -> list[int]:
-    """Stop all that `up` started, PostgreSQL included; return the ids of the processes that ended."""
+    """Stop all that `up` started; return the ids of the processes that ended.
+
+    PostgreSQL stays up while another command holds it, and stops with that command. Raises `Busy` when another `up` or
+    `down` does not end.
+    """
     with _one_at_a_time(settings):
         return _down(settings, report)
 
@@ -121,8 +135,30 @@ def _down(settings: Settings, report: Report) -> list[int]:
         supervisor.shutdown()
     _end(running, seconds=20 if supervisor is not None else 0)  # orphans do not end by themselves
     _end(supervised_processes(settings), seconds=0)  # what started while the rest was stopping
-    stop_server(settings.home / "postgres")
-    return sorted(process.pid for process in [*running, *([server] if server else [])])
+    if _stop_postgres(settings, report) and server:
+        running.append(server)
+    return sorted(process.pid for process in running)
+
+
+def _stop_postgres(settings: Settings, report: Report) -> bool:
+    """Stop the embedded server unless somebody else's command works with it; True when it is down."""
+    folder = settings.home / "postgres"
+    others = [pid for pid in holders(folder) if pid != os.getpid()] if postmaster(folder) else []
+    if others:
+        report(f"PostgreSQL stays up for {_describe(others)}, and stops with it")
+        return False
+    stop_server(folder)
+    return True
+
+
+def _describe(pids: Iterable[int]) -> str:
+    """`perennial retrain (pid 4711)`: the last words of each command line."""
+    told = []
+    for pid in pids:
+        with suppress(psutil.Error):
+            words = [Path(word).name for word in psutil.Process(pid).cmdline()[1:4] if not word.startswith("-")]
+            told.append(f"{' '.join(words) or 'a process'} (pid {pid})")
+    return ", ".join(told) or "a process"
 
 
 def _stop_programs(settings: Settings, supervisor: Any) -> None:
@@ -133,8 +169,12 @@ def _stop_programs(settings: Settings, supervisor: Any) -> None:
         for name in group:
             if states[name]["statename"] in ALIVE:
                 supervisor.stopProcess(name, False)
-        _wait_for(lambda group=group: not any(supervisor.getProcessInfo(name)["pid"] for name in group), seconds=40)
+        _wait_for(partial(_all_ended, supervisor, group), seconds=40)
         _end(flow_runs, seconds=0)
+
+
+def _all_ended(supervisor: Any, names: Iterable[str]) -> bool:
+    return not any(supervisor.getProcessInfo(name)["pid"] for name in names)
 
 
 def _descendants(pid: int) -> list[psutil.Process]:
@@ -199,14 +239,30 @@ def _started_with(settings: Settings) -> str:
 
 
 @contextmanager
-def _one_at_a_time(settings: Settings) -> Iterator[None]:
-    """Two `up` or `down` of one home wait for each other."""
-    with (private_folder(supervisor_folder(settings)) / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+def _one_at_a_time(settings: Settings, *, seconds: float = PATIENCE_SECONDS) -> Iterator[None]:
+    """Two `up` or `down` of one home wait for each other; raise `Busy` naming the other when it does not end."""
+    path = private_folder(supervisor_folder(settings)) / "lock"
+    with path.open("a+") as lock:
+        if not _wait_for(lambda: _locked(lock), seconds=seconds):
+            came = f"process {path.read_text().strip() or 'unknown'}, which still runs after {seconds:.0f} s"
+            raise Busy("no other `perennial up` or `down` of this home", came=came, do="wait for it, or end it")
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
         yield
 
 
-def _wait_for(condition: Any, *, seconds: float) -> None:
+def _locked(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _wait_for(condition: Callable[[], bool], *, seconds: float) -> bool:
+    """True as soon as the condition holds, False after the deadline."""
     deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
+    while not (held := condition()) and time.monotonic() < deadline:
         time.sleep(0.1)
+    return held

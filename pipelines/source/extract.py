@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import stamina
 
-from core.errors import QueryRefused, SourceUnreachable
+from core.errors import NO_ROOM, DiskFull, QueryRefused, SourceUnreachable
 from pipelines.source import queries
 from pipelines.source.columns import Canonical, choose_columns
 from pipelines.source.readers import Reader, open_reader
@@ -83,11 +83,16 @@ def _groups(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa
 
 @contextmanager
 def replaced(target: Path) -> Iterator[Path]:
-    """Yield a path beside `target` to write to; rename it at the end, remove it after a failure."""
+    """Yield a path beside `target` to write to; rename it at the end, remove it after a failure. Raises `DiskFull`."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
     try:
         yield part
         os.replace(part, target)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        do = "make room there, then run again; what was there before stays"
+        raise DiskFull(f"room for {target.name} in {target.parent}", came=error.strerror or str(error), do=do) from None
     finally:
         part.unlink(missing_ok=True)

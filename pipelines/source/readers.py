@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -160,10 +161,17 @@ def _named_errors(url: URL) -> Iterator[None]:
         yield
     except (adbc.Error, sa.exc.SQLAlchemyError, OSError) as error:  # ADBC raises a plain OSError in the middle of a stream
         came = _first_line(error, url)
+        if _is_interrupt(came):
+            raise KeyboardInterrupt from None
         if not _is_lost(error, came):
             raise QueryRefused("a query that the source runs", came=came, do="correct the query") from None
         where = f"the source at {url.host or url.query.get('host') or url.database}"
         raise SourceUnreachable(where, came=came, do="start it, or correct PERENNIAL_SOURCE_URL") from None
+
+
+def _is_interrupt(came: str) -> bool:
+    """ADBC answers Ctrl-C in its own way: it cancels the query, and raises what the server says of that."""
+    return "canceling statement due to user request" in came and threading.current_thread() is threading.main_thread()
 
 
 def _is_lost(error: Exception, came: str) -> bool:

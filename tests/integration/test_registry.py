@@ -61,7 +61,9 @@ def register(registry: Registry, classifier: str, tmp_path: Path, number: str) -
         registry.log_evaluation(run, metrics={"macro_f1": 0.9}, params={"kind": "logistic"}, evaluation=evaluation, model=model)
         registry.log_verdict(run, VERDICT)
         version = registry.register(classifier, run_id=run, tags={"git_tag": f"data-{number}"})
-    return store_version(tmp_path / "models", classifier=classifier, version=version, model=model, evaluation=evaluation)
+    stored = store_version(tmp_path / "models", classifier=classifier, version=version, model=model, evaluation=evaluation)
+    registry.complete(classifier, version)
+    return stored
 
 
 def rollouts(engine: Engine, classifier: str) -> list[Any]:

@@ -1,0 +1,157 @@
+"""What may happen to a retraining from outside: another one, a person's decision, an outage, a hang, Ctrl-C, a full disk."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from core.database import DatabaseUrls
+from tests.integration.prefect_kit import wait_for
+from tests.integration.retrain_kit import Place, build_place, prefect_server, verdict
+
+pytestmark = pytest.mark.timeout(1200)
+STARTED = re.compile(r'"state": "start", "event": "register candidate"|"event": "register candidate", "state": "start"')
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, database: DatabaseUrls) -> Iterator[Place]:
+    place = build_place(tmp_path_factory.mktemp("faults"), database)
+    with prefect_server(place):
+        assert verdict(place.retrain("first")) == "promote"
+        yield place
+    place.engine.dispose()
+
+
+def held(place: Place, *arguments: str, **changes: str) -> subprocess.Popen[str]:
+    """A retraining that waits at a boundary; `let_go` ends the waiting."""
+    for name in ("held", "let-go"):
+        (place.settings.home / name).unlink(missing_ok=True)
+    process = place.start(*arguments, **changes)
+    wait_for(lambda: (place.settings.home / "held").exists() or process.poll() is not None, seconds=240, what="the retraining waits")
+    assert process.poll() is None, process.communicate()[1][-4000:]
+    return process
+
+
+def let_go(place: Place) -> None:
+    (place.settings.home / "let-go").touch()
+
+
+def ended(process: subprocess.Popen[str], *, seconds: float = 240) -> subprocess.CompletedProcess[str]:
+    out, err = process.communicate(timeout=seconds)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def clones(place: Place) -> list[Path]:
+    return list(Path(place.environment["TMPDIR"]).glob("perennial-*"))
+
+
+def told(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
+    """The one error object of a command with --json; nothing of a traceback before it."""
+    assert "Traceback" not in done.stderr, done.stderr[-4000:]
+    [line] = [line for line in done.stderr.splitlines() if line.startswith('{"error"')]
+    return json.loads(line)["error"]
+
+
+def test_of_two_retrainings_at_once_one_is_busy_and_a_decision_by_hand_stands(place: Place) -> None:
+    """The second refuses, named; and the first does not overwrite what a person decides while it runs."""
+    before = place.champion()
+    first = held(place, "tests.dying", "hold", "flows.retrain:register_candidate")
+    second = place.run("flows.cli", "--json", "retrain", "organ")
+    assert (second.returncode, told(second)["code"]) == (1, "busy")
+    shutil.copytree(place.settings.models / "organ" / before, place.settings.models / "organ" / "99")
+    by_hand = place.run("flows.cli", "--json", "rollout", "promote", "organ", "--version", "99")
+    assert by_hand.returncode == 0, by_hand.stderr[-4000:]
+    let_go(place)
+    assert (verdict(ended(first)), place.champion()) == ("wait", "99")
+    [[reasons]] = place.rows("select reasons from decision where subject = 'gate' order by id desc limit 1")
+    assert "the champion became version 99 while this ran" in reasons[0]
+
+
+def test_an_interrupt_while_training_ends_everything_at_once(place: Place) -> None:
+    """Ctrl-C reaches our process alone, as from a supervisor: its DVC must not outlive it."""
+    before = place.champion()
+    process = place.start("flows.cli", "retrain", "organ")
+    dvc = wait_for(lambda: working_in(clones(place), "repro"), seconds=240, what="dvc repro works in the clone")
+    process.send_signal(signal.SIGINT)
+    done = ended(process, seconds=60)
+    assert (done.returncode, "Traceback" in done.stderr) == (130, False), done.stderr[-4000:]
+    assert done.stderr.splitlines()[-1] == "interrupted"
+    _, alive = psutil.wait_procs(dvc, timeout=10)
+    assert not alive
+    assert clones(place) == []
+    assert place.champion() == before
+    assert place.retrain().returncode == 0, "no lock is left"
+
+
+def working_in(folders: list[Path], word: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            inside = any(Path(process.cwd()).is_relative_to(folder) for folder in folders)
+            if inside and word in process.cmdline():
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def test_a_stage_that_hangs_is_ended_and_named(place: Place) -> None:
+    done = place.run("flows.cli", "--json", "retrain", "organ", PERENNIAL_STAGE_SECONDS="0.5")
+    assert done.returncode == 1
+    error = told(done)
+    assert error["code"] == "stage_failed"
+    assert "within 0 s" in error["wanted"] or "within 1 s" in error["wanted"]
+    assert "PERENNIAL_STAGE_SECONDS" in error["do"]
+    assert clones(place) == []
+
+
+def test_without_the_registry_the_retraining_tries_again_and_fails_with_one_message(place: Place) -> None:
+    before = place.champion()
+    nowhere = "postgresql://postgres@127.0.0.1:9/mlflow"
+    done = place.run("flows.cli", "--json", "retrain", "organ", PERENNIAL_MLFLOW_DATABASE_URL=nowhere)
+    assert done.returncode == 1
+    error = told(done)
+    assert error["code"] == "registry_unreachable"
+    assert "PERENNIAL_MLFLOW_DATABASE_URL" in error["do"]
+    assert len(STARTED.findall(done.stderr)) == 4
+    assert place.champion() == before
+
+
+def test_a_full_disk_while_extracting_is_named_and_leaves_the_champion(place: Place, tmp_path: Path) -> None:
+    before, small = place.champion(), tmp_path / "small"
+    with small_disk(small):
+        process = held(place, "tests.dying", "hold", "flows.steps:write_snapshots", TMPDIR=str(small))
+        fill(small / "filler")
+        let_go(place)
+        done = ended(process)
+        assert [path.name for path in small.iterdir()] == ["filler"], "the clone is gone"
+    assert done.returncode == 1
+    assert told(done)["code"] == "disk_full"
+    assert place.champion() == before
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """A file system of 64 MB; only root may mount one."""
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)], capture_output=True, check=False).returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(b"\0" * 65536):
+            pass

@@ -1,0 +1,104 @@
+"""Faults that take minutes: ten calls for one retraining, a Prefect server that dies, a cache that rots, an interrupted answer."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from core.database import DatabaseUrls
+from flows.environment import flow_environment
+from flows.machine.health import runner_polls
+from tests.integration.prefect_kit import ROOT, Started, flow_runs, wait_for
+from tests.integration.retrain_kit import Place, build_place, prefect_server, verdict
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+EMIT = """
+import sys
+from datetime import UTC, datetime
+from core.contracts import Verdict
+from flows.events import emit_drift
+for number in range(10):
+    emit_drift("organ", Verdict("drift", (f"call {number}",), {}), now=datetime(2026, 1, 2, 0, 0, number, tzinfo=UTC))
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("slowfaults")
+
+
+@pytest.fixture(scope="module")
+def place(folder: Path, database: DatabaseUrls) -> Iterator[Place]:
+    place = build_place(folder, database)
+    with prefect_server(place):
+        assert verdict(place.retrain("first")) == "promote"
+    yield place
+    place.engine.dispose()
+
+
+def test_a_rotten_dvc_cache_is_noticed_and_computed_anew(place: Place) -> None:
+    """Every file of the cache is damaged; the champion has its own copy, and the next retraining trusts none of them."""
+    before, cache = place.champion(), place.settings.repository / ".dvc" / "cache" / "files"
+    damaged = [path for path in cache.rglob("*") if path.is_file()]
+    assert len(damaged) > 10
+    for path in damaged:
+        path.chmod(0o644)
+        path.write_bytes(b"rotten" + path.read_bytes()[6:])
+    with prefect_server(place):
+        answer = place.run("flows.cli", "--json", "classify", "organ", "heart acute left")
+        assert answer.returncode == 0, answer.stderr[-4000:]
+        assert json.loads(answer.stdout)["version"] == before
+        assert verdict(place.retrain()) == "promote"
+
+
+def test_an_interrupted_classify_says_so_in_one_line(place: Place) -> None:
+    process = place.start("flows.cli", "classify", "organ", "heart acute left")
+    assert process.stderr.readline().startswith("loading the champion")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err.splitlines()[-1], "Traceback" in err) == (130, "interrupted", False), err
+
+
+def test_a_prefect_server_that_dies_meanwhile_costs_one_message(place: Place) -> None:
+    for name in ("held", "let-go"):
+        (place.settings.home / name).unlink(missing_ok=True)
+    with prefect_server(place) as server:
+        process = place.start("tests.dying", "hold", "flows.retrain:publish_lock")
+        wait_for(lambda: (place.settings.home / "held").exists() or process.poll() is not None, seconds=300, what="it waits")
+        family = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
+        for one in family:
+            one.kill()
+        psutil.wait_procs(family, timeout=30)
+        (place.settings.home / "let-go").touch()
+        _, err = process.communicate(timeout=600)
+    assert (process.returncode, "Traceback" in err) == (1, False), err[-6000:]
+    [line] = [line for line in err.splitlines() if line.startswith('{"error"')]
+    assert json.loads(line)["error"]["code"] == "flow_server_unreachable"
+    with prefect_server(place):
+        assert verdict(place.retrain()) == "promote"
+
+
+def test_ten_drift_events_in_a_minute_are_one_retraining(place: Place) -> None:
+    environment = {**place.environment, **flow_environment(place.settings, place.urls, server=True), "PERENNIAL_SCHEDULES": "false"}
+    [[gates]] = place.rows("select count(*) from decision where subject = 'gate'")
+    with prefect_server(place), Started(environment, "flows.deployments"):
+        wait_for(lambda: runner_polls(place.settings), seconds=300, what="the runner polls its deployments")
+        subprocess.run([sys.executable, "-c", EMIT], env=environment, cwd=ROOT, check=True, timeout=120)
+        wait_for(lambda: len(answered(place)) == 10, seconds=1500, what="ten calls answered")
+    runs = answered(place)
+    assert {run["state_type"] for run in runs} == {"COMPLETED"}
+    kinds = [row.kind for row in place.rows("select kind from decision where subject = 'retraining' and evidence ->> 'reason' = 'drift'")]
+    assert sorted(kinds) == ["retrain"] + ["wait"] * 9
+    assert place.rows("select count(*) from decision where subject = 'gate'") == [(gates + 1,)]
+
+
+def answered(place: Place) -> list[dict]:
+    ended = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+    return [run for run in flow_runs(place.settings) if run["parameters"].get("reason") == "drift" and run["state_type"] in ended]

@@ -1,0 +1,115 @@
+"""`up` and `down` beside other commands of one home, and Ctrl-C in the middle of commands."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from core.embedded import holders, postmaster, stop_server
+from core.errors import Busy
+from core.settings import Settings
+from flows.machine import processes
+from flows.machine.processes import down
+from flows.machine.supervision import connect_supervisor, private_folder, supervised_processes, supervisor_folder
+from tests.integration.places import PORTS, own_place
+from tests.integration.prefect_kit import ROOT, wait_for
+
+HOLD = "from core.database import open_database\nfrom core.settings import load_settings\nwith open_database(load_settings()): input()"
+
+
+@pytest.fixture
+def settings(tmp_home: Path) -> Iterator[Settings]:
+    settings = own_place(tmp_home).model_copy(update={"schedules": False})
+    yield settings
+    down(settings)
+    stop_server(settings.home / "postgres")
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    ports = {f"PERENNIAL_{name.upper()}": str(getattr(settings, name)) for name in PORTS}
+    return {**os.environ, **ports, "PERENNIAL_HOME": str(settings.home), "PERENNIAL_SCHEDULES": "false", "PYTHONPATH": str(ROOT)}
+
+
+def start(settings: Settings, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, *arguments]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=ROOT, env=environment(settings), start_new_session=True, **pipes)
+
+
+def interrupt(process: subprocess.Popen[str]) -> str:
+    """Send SIGINT to the process alone; return what it said until it ended, with 130 and one line."""
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert (process.returncode, "Traceback" in err) == (130, False), err[-4000:]
+    assert err.splitlines()[-1] == "interrupted"
+    return err
+
+
+def test_down_leaves_postgresql_to_a_command_that_works_with_it(settings: Settings) -> None:
+    folder, said = settings.home / "postgres", []
+    other = start(settings, "-c", HOLD)
+    wait_for(lambda: other.pid in holders(folder), seconds=120, what="another command holds the server")
+    assert down(settings, report=said.append) == []
+    assert f"(pid {other.pid})" in said[-1]
+    assert postmaster(folder) is not None and other.poll() is None
+    other.communicate("\n", timeout=60)
+    assert other.returncode == 0
+    assert postmaster(folder) is None, "it stops with its last holder"
+
+
+def test_down_stops_postgresql_when_its_holder_was_killed(settings: Settings) -> None:
+    folder = settings.home / "postgres"
+    other = start(settings, "-c", HOLD)
+    wait_for(lambda: other.pid in holders(folder), seconds=120, what="another command holds the server")
+    other.kill()
+    other.wait(30)
+    assert len(down(settings)) == 1
+    assert postmaster(folder) is None
+
+
+def test_a_down_that_cannot_have_its_turn_says_whose_it_is(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (private_folder(supervisor_folder(settings)) / "lock").open("w") as lock:
+        lock.write("4711")
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(Busy, match="4711"), processes._one_at_a_time(settings, seconds=0.3):
+            pass
+    with processes._one_at_a_time(settings, seconds=0.3):
+        pass
+
+
+def test_an_interrupted_up_stops_what_it_started_and_the_next_down_has_nothing_to_do(settings: Settings) -> None:
+    process = start(settings, "-m", "flows.cli", "up")
+    wait_for(lambda: len(supervised_processes(settings)) >= 4 or process.poll() is not None, seconds=120, what="programs start")
+    interrupt(process)
+    assert connect_supervisor(settings) is None
+    assert supervised_processes(settings) == []
+    assert postmaster(settings.home / "postgres") is None
+    assert down(settings) == []
+
+
+@pytest.mark.slow
+def test_an_interrupted_demo_leaves_nothing_running(settings: Settings, clone: Path) -> None:
+    process = start(settings.model_copy(update={"repository": clone}), "-m", "flows.cli", "demo", "--scale", "small")
+    wait_for(lambda: len(supervised_processes(settings)) >= 4 or process.poll() is not None, seconds=240, what="programs start")
+    children = psutil.Process(process.pid).children(recursive=True)
+    interrupt(process)
+    assert supervised_processes(settings) == []
+    assert postmaster(settings.home / "postgres") is None
+    assert not psutil.wait_procs(children, timeout=30)[1]
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The demo runs what is committed."""
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(tmp_path / "clone")], check=True)
+    monkeypatch.setenv("PERENNIAL_REPOSITORY", str(tmp_path / "clone"))
+    return tmp_path / "clone"
