@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from typer.testing import CliRunner, Result
 
 from core.contracts import Prediction, Verdict
 from core.errors import Busy, UncommittedChanges
-from flows import answering, cli
+from flows import answering, cli, reproduce
+from flows.commands import lineage
 from flows.commands.output import output
 from flows.machine import processes
 from flows.machine.processes import ProgramStatus
@@ -166,6 +168,16 @@ def test_classify_refuses_what_the_service_would(tmp_path: Path, content: str) -
     file = tmp_path / "phrases.csv"
     file.write_text(content, encoding="utf-8")
     assert run("classify", "block", "--file", str(file), "--column", "text").exit_code == 2
+
+
+@pytest.mark.parametrize(("kind", "code"), [("identical", 0), ("equivalent", 0), ("different", 3)])
+def test_a_reproduction_that_differs_is_three(monkeypatch: pytest.MonkeyPatch, kind: str, code: int) -> None:
+    verdict = Verdict(kind, ("other bytes in head",), {"rows": {}})
+    result = reproduce.Reproduction("block", "1", verdict, "retrain-x", "abc", 1.0, (), ())
+    monkeypatch.setattr(lineage, "_loop", nullcontext)
+    monkeypatch.setattr(reproduce, "reproduce", lambda *_: result)
+    assert run("reproduce", "block", "1").exit_code == code
+    assert json.loads(run("reproduce", "block", "1", "--json").stdout)["verdict"]["kind"] == kind
 
 
 def test_a_text_file_is_one_phrase_a_line(tmp_path: Path) -> None:
