@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -113,11 +113,18 @@ USE = "universal-sentence-encoder-multilingual-3"
 class EmbedderParams(_Block):
     """`handle`: "universal-sentence-encoder-multilingual-3" (built from the wheel) or any TF-Hub handle or SavedModel path.
 
-    `runtime` trains and serves: `tensorflow` runs every handle, `litert` the built-in one, with int8 products and without TensorFlow.
+    `runtime` trains and serves: `litert` runs the built-in one, with int8 products and without TensorFlow, `tensorflow` runs every
+    handle. Not given, it is the first that can.
     """
 
     handle: str = USE
-    runtime: Literal["tensorflow", "litert"] = "tensorflow"
+    runtime: Literal["tensorflow", "litert"] = "litert"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _runtime_follows_handle(cls, given: Any) -> Any:
+        foreign = isinstance(given, dict) and given.get("handle", USE) != USE
+        return {"runtime": "tensorflow", **given} if foreign else given
 
     @model_validator(mode="after")
     def _runtime_fits(self) -> EmbedderParams:

@@ -1,4 +1,4 @@
-"""What the serving tests share: a tiny SavedModel embedder, heads made of numpy, real service processes."""
+"""What the serving tests share: a tiny LiteRT embedder, heads made of numpy, real service processes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import zlib
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
@@ -31,7 +32,9 @@ from bentos.misses import Embedded
 from bentos.package import ServeCommand
 from core.contracts import Deployment, Inference, ModelVersion
 from core.errors import EmbedderUnavailable
+from pipelines.model.embedder import use_resource
 from pipelines.model.head_file import Head, save_head
+from pipelines.model.litert import convert_saved_model
 
 EMBEDDER_ID = "tiny-1"
 DIMENSIONS = 512
@@ -145,22 +148,24 @@ class Bench:
 
 
 def build_tiny_embedder(folder: Path) -> Path:
-    """Write `saved_model/` and `embedder.json`: hashed words through a fixed random table. Imports tensorflow."""
+    """Write a LiteRT model and embedder.json: tokens through a fixed random table. Imports tensorflow, to convert."""
     import tensorflow as tf
 
     class Tiny(tf.Module):
         def __init__(self) -> None:
             self.table = tf.constant(np.random.default_rng(0).normal(size=(4096, DIMENSIONS)).astype(np.float32))
 
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-        def __call__(self, phrases: tf.Tensor) -> tf.Tensor:
-            words = tf.strings.split(phrases)
-            rows = tf.gather(self.table, tf.strings.to_hash_bucket_fast(words.flat_values, 4096))
-            return tf.math.l2_normalize(tf.math.segment_sum(rows, words.value_rowids()), axis=1)
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, name="ids"), tf.TensorSpec([None], tf.int32, name="lens")])
+        def from_ids(self, ids: tf.Tensor, lens: tf.Tensor) -> dict[str, tf.Tensor]:
+            tokens = tf.RaggedTensor.from_row_lengths(tf.gather(self.table, ids % 4096), lens)
+            owners = tf.cast(tokens.value_rowids(), tf.int32)
+            return {"embeddings": tf.math.l2_normalize(tf.math.unsorted_segment_sum(tokens.flat_values, owners, tf.shape(lens)[0]), axis=1)}
 
-    folder.mkdir(parents=True, exist_ok=True)
-    tf.saved_model.save(Tiny(), str(folder / "saved_model"))
-    said = {"embedder_id": EMBEDDER_ID, "handle": "tiny", "runtime": "tensorflow", "dimensions": DIMENSIONS, "parity": 0.0}
+    tiny = Tiny()
+    with tempfile.TemporaryDirectory() as scratch:
+        tf.saved_model.save(tiny, scratch, signatures={"from_ids": tiny.from_ids})
+        convert_saved_model(Path(scratch), folder, tokenizer=use_resource("sp.model"))
+    said = {"embedder_id": EMBEDDER_ID, "handle": "tiny", "runtime": "litert", "dimensions": DIMENSIONS}
     (folder / "embedder.json").write_text(json.dumps(said))
     return folder
 

@@ -36,6 +36,14 @@ def test_a_batch_is_answered_and_logged_in_one_piece(house: House, client: httpx
     wait_until(lambda: ids <= house.logged_ids(), seconds=10, what="256 rows in the table")
 
 
+def test_no_process_of_the_service_holds_tensorflow(house: House, client: httpx.Client) -> None:
+    assert client.post("/v1/organ/predict", json={"phrase": "femur never said"}).json()["cached"] is False
+    family = [psutil.Process(house.service.pid), *psutil.Process(house.service.pid).children(recursive=True)]
+    mapped = {Path(part.path) for process in family for part in process.memory_maps()}
+    assert any("ai_edge_litert" in path.parts for path in mapped), "the embedder is among them"
+    assert not [path for path in mapped if "tensorflow" in path.parts]
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [

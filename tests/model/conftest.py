@@ -8,7 +8,7 @@ import pytest
 
 from core.params import USE, HybridSvmHead
 from pipelines.model.classifier import PhraseClassifier
-from pipelines.model.embedder import TENSORFLOW, Embed, build_embedder, load_model
+from pipelines.model.embedder import LITERT, Embed, build_embedder, convert_embedder, load_model
 from pipelines.model.heads import fit_head
 from tests.model.chapters import Split, as_training_rows, split_terms
 
@@ -16,8 +16,9 @@ from tests.model.chapters import Split, as_training_rows, split_terms
 @pytest.fixture(scope="session")
 def embed(tmp_path_factory: pytest.TempPathFactory) -> Embed:
     folder: Path = tmp_path_factory.mktemp("use")
-    build_embedder(USE, folder)
-    return load_model(folder, runtime=TENSORFLOW)
+    build_embedder(USE, folder / "built")
+    convert_embedder(folder / "built", folder / "litert")
+    return load_model(folder / "litert", runtime=LITERT)
 
 
 @pytest.fixture(scope="session")

@@ -47,6 +47,14 @@ def test_a_runtime_that_cannot_run_the_embedder_is_refused(tmp_path: Path, embed
         params(tmp_path, f"embedder: {embedder}\n{GOOD}")
 
 
+@pytest.mark.parametrize(
+    ("embedder", "runtime"),
+    [("{}", "litert"), ("{runtime: tensorflow}", "tensorflow"), ("{handle: ./mine}", "tensorflow")],
+)
+def test_the_runtime_is_the_first_that_can_run_the_embedder(tmp_path: Path, embedder: str, runtime: str) -> None:
+    assert params(tmp_path, f"embedder: {embedder}\n{GOOD}").embedder.runtime == runtime
+
+
 @pytest.mark.parametrize("label", ["phrase", "cleaned", "no-dash"])
 def test_a_label_column_may_not_be_a_column_of_ours(tmp_path: Path, label: str) -> None:
     with pytest.raises(ParamsError, match="label"):

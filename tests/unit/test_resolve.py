@@ -32,7 +32,7 @@ def test_defaults_are_written_out() -> None:
         "seed": 3,
     }
     assert specs()["course/head.json"] == {"kind": "logistic", "C": 30.0, "seed": 3}
-    assert specs()["embedder.json"] == {"handle": "universal-sentence-encoder-multilingual-3", "runtime": "tensorflow"}
+    assert specs()["embedder.json"] == {"handle": "universal-sentence-encoder-multilingual-3", "runtime": "litert"}
 
 
 def test_a_label_column_is_checked_by_the_least_demanding_classifier() -> None:
