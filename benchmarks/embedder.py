@@ -45,16 +45,23 @@ def main() -> None:
     parser.add_argument(
         "--classifiers", nargs="*", default=["chapter", "block"], help="whose heads are trained on both (default chapter, block)"
     )
+    parser.add_argument("--rounds", type=int, default=3, help="processes a runtime, of which medians are told (default 3; 1 with --quick)")
     arguments = parser.parse_args()
     if arguments.embed:
         measure_process(*arguments.embed, quick=arguments.quick)
         return
     with tempfile.TemporaryDirectory() as scratch:
-        result = measure(Path(scratch), arguments.classifiers, quick=arguments.quick, seed=arguments.seed)
+        result = measure(
+            Path(scratch),
+            arguments.classifiers,
+            rounds=1 if arguments.quick else arguments.rounds,
+            quick=arguments.quick,
+            seed=arguments.seed,
+        )
     present(result, title="Embedder", packages=PACKAGES, arguments=arguments)
 
 
-def measure(scratch: Path, classifiers: Sequence[str], *, quick: bool, seed: int) -> Result:
+def measure(scratch: Path, classifiers: Sequence[str], *, rounds: int, quick: bool, seed: int) -> Result:
     """Build both forms, run each in processes of its own, taking turns, then train on the vectors that they left."""
     build_both(scratch)
     phrases = read_rows(Path("build/embeddings/phrases.parquet"))["cleaned"].to_pylist()
@@ -66,7 +73,7 @@ def measure(scratch: Path, classifiers: Sequence[str], *, quick: bool, seed: int
     def turn(runtime: str) -> None:
         said[runtime].append(run_process(runtime, scratch, quick=quick))
 
-    interleave({runtime: partial(turn, runtime) for runtime in RUNTIMES}, rounds=1 if quick else 3)
+    interleave({runtime: partial(turn, runtime) for runtime in RUNTIMES}, rounds=rounds)
     figures = {runtime: {name: median(one[name] for one in turns) for name in turns[0]} for runtime, turns in said.items()}
     for runtime, facts in figures.items():
         facts |= sizes(runtime, scratch / runtime)
