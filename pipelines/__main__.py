@@ -42,6 +42,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     asked = parser.parse_args(arguments)
     if (asked.stage in PER_CLASSIFIER) != (asked.key is not None):
         parser.error(f"{asked.stage} takes {'a classifier' if asked.stage in PER_CLASSIFIER else 'no classifier'}")
+    if asked.key is not None and not asked.key.isidentifier():  # it becomes a folder
+        parser.error(f"a classifier is wanted, came {asked.key!r}")
     return asked
 
 

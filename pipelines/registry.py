@@ -228,9 +228,9 @@ def _appearing_whole(target: Path) -> Iterator[Path]:
 
 def stored_version(models: Path, *, classifier: str, version: str) -> ModelVersion:
     """Describe a retained version; raises `UnknownVersion`, or `HeadRefused` when its files are damaged."""
-    folder = models / classifier / version
-    if not version.isdigit() or not folder.is_dir():
-        kept = sorted(entry.name for entry in (models / classifier).glob("[0-9]*")) if classifier.isidentifier() else []
+    folder, named = models / classifier / version, classifier.isidentifier()
+    if not (named and version.isascii() and version.isdigit() and folder.is_dir()):
+        kept = sorted(entry.name for entry in (models / classifier).glob("[0-9]*")) if named else []
         raise UnknownVersion(f"a retained version of {classifier}", came=repr(version), do=f"name one of {', '.join(kept) or 'none yet'}")
     return ModelVersion(classifier, version, str(folder.resolve()), head_digest(folder), load_head(folder).embedder_id)
 

@@ -1,0 +1,63 @@
+"""docs/operations.md tells of every alarm and refusal; no command block of the docs is left to nobody."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import core.errors
+from bentos.embedding import EmbedderStats
+from bentos.metrics import ServiceCounts, ServiceState, render_metrics
+from core.errors import PerennialError
+from tests.architecture.test_map import ROOT, trees
+from tests.documented import ELSEWHERE, blocks, command
+from tests.serving_kit import Bench
+
+TOLD = set(re.findall(r"`([a-z_]+)`", (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")))
+
+
+def calls(name: str) -> list[ast.Call]:
+    nodes = [node for _, tree in trees() for node in ast.walk(tree)]
+    return [node for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name]
+
+
+def test_every_error_is_told() -> None:
+    classes = [value for value in vars(core.errors).values() if isinstance(value, type) and issubclass(value, PerennialError)]
+    assert {cls.code for cls in classes} - TOLD == set()
+
+
+def test_every_refusal_of_the_service_is_told() -> None:
+    codes = {call.args[1].value for call in calls("RequestRefused") if isinstance(call.args[1], ast.Constant)}
+    assert len(codes) >= 7
+    assert codes - TOLD == set()
+
+
+def test_every_verdict_is_told() -> None:
+    kinds = {call.args[0].value for call in calls("Verdict") if call.args and isinstance(call.args[0], ast.Constant)}
+    assert {"promote", "reject", "drift"} <= kinds
+    assert kinds - TOLD == set()
+
+
+def test_every_metric_is_told(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    text = render_metrics(ServiceState(bench.answers, bench.heads, bench.counts, ServiceCounts(), EmbedderStats(0, 0, 0, 0, 0))).decode()
+    names = {name.removesuffix("_total") for name in re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)}
+    assert len(names) >= 10
+    assert names - TOLD == set()
+
+
+def test_a_block_that_is_run_elsewhere_names_where() -> None:
+    named = {(block.file, block.first): {command(line) for line in block.lines} for block in blocks() if block.elsewhere}
+    assert {key: set(ways) for key, ways in ELSEWHERE.items()} == named
+    for ways in ELSEWHERE.values():
+        for file, text in ways.values():
+            assert text in (ROOT / file).read_text(encoding="utf-8"), f"{file} no longer runs it"
+
+
+def test_no_command_hides_in_a_block_without_a_language() -> None:
+    """It would be run by nobody and noticed by nobody."""
+    commands = re.compile(r"^ *(\$ )?(\.venv/bin/|perennial |make |dvc |curl |git |python -m )", re.MULTILINE)
+    for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        shown = re.findall(r"^ *```(\w*)\n(.*?)^ *```$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+        assert [text for language, text in shown if not language and commands.search(text)] == [], f"{path.name}: call it `sh`"
