@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from bentos import endpoint
 from bentos.api import MAX_BATCH, MAX_BODY_BYTES, BatchResponse, ClassifiersResponse, ErrorResponse, PredictionResponse
 from bentos.endpoint import Parts
+from bentos.keys import Keys, new_key
 from bentos.openapi import OPERATIONS
 from bentos.routes import ClassifierApp
 from pipelines.model.text import MAX_PHRASE_LENGTH
@@ -138,6 +139,22 @@ def test_without_the_embedder_a_new_phrase_is_503_and_says_when_to_come_again(cl
     bench.embedder.down = True
     response = client.post("/v1/organ/predict", json={"phrase": "a"})
     assert (response.status_code, response.headers["retry-after"], error_of(response).code) == (503, "1", "embedder_unavailable")
+
+
+def test_with_keys_only_their_holders_are_answered(client: TestClient, bench: Bench, tmp_path: Path) -> None:
+    key, hashed = new_key()
+    (tmp_path / "keys").write_text(hashed)
+    client.app.state.parts.keys = Keys(tmp_path / "keys")
+    for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": key}, {"authorization": f"Bearer {hashed}"}):
+        response = client.post("/v1/organ/predict", json={"phrase": "a"}, headers=headers)
+        assert (response.status_code, response.headers["www-authenticate"], error_of(response).code) == (401, "Bearer", "unauthorized")
+        assert key not in response.text
+    assert bench.logged() == []
+    right = {"authorization": f"Bearer {key}"}
+    assert client.post("/v1/organ/predict", json={"phrase": "a"}, headers=right).status_code == 200
+    assert [client.get("/v1/classifiers", headers=headers).status_code for headers in ({}, right)] == [401, 200]
+    assert [client.get(path).status_code for path in ("/metrics", "/v1/openapi.json")] == [200, 200]
+    assert documented(client)["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
 
 
 def test_too_many_requests_at_once_are_429(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

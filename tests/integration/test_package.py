@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bentos.keys import new_key
 from bentos.live_heads import read_cold
 from bentos.package import SERVING_LOCKS, build_bento, serve_command
-from core.errors import HeadRefused
+from core.errors import HeadRefused, KeysUnusable
 from core.settings import load_settings
 from tests.locks_kit import read_lock
 from tests.serving_kit import EMBEDDER_ID, store_head
@@ -88,3 +89,13 @@ def test_the_command_keeps_the_secret_out_of_the_arguments(tmp_path: Path) -> No
     assert command.environment["PERENNIAL_DATABASE_URL"].count("secret") == 1
     assert command.argv[command.argv.index("--port") + 1] == "3456"
     assert command.argv[command.argv.index("--host") + 1] == "127.0.0.1"
+
+
+def test_an_address_beyond_loopback_is_refused_without_api_keys(tmp_path: Path) -> None:
+    settings = load_settings(home=tmp_path, host="0.0.0.0")
+    with pytest.raises(KeysUnusable, match="PERENNIAL_API_KEYS_FILE"):
+        serve_command("perennial:1", settings=settings, database_url="postgresql://")
+    (tmp_path / "keys").write_text(new_key()[1])
+    guarded = load_settings(home=tmp_path, host="0.0.0.0", api_keys_file=tmp_path / "keys")
+    command = serve_command("perennial:1", settings=guarded, database_url="postgresql://")
+    assert command.environment["PERENNIAL_API_KEYS_FILE"] == str(tmp_path / "keys")

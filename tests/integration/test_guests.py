@@ -1,0 +1,142 @@
+"""Guests who mean harm, or are merely broken, at the real service; after each of them it is well."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.house_kit import House
+from tests.serving_kit import wait_until
+
+TESTS = Path(__file__).parents[1]
+SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
+PREDICT = "/v1/organ/predict"
+
+
+@pytest.fixture(autouse=True)
+def well_afterwards(house: House, client: httpx.Client) -> Iterator[None]:
+    """The same two processes answer a known and a new phrase, and nothing of the guest is left in hand."""
+    workers = [one.pid for name in ("Embedder", "Classifier") for one in house.workers(name)]
+    client.post(PREDICT, json={"phrase": "known"}).raise_for_status()
+    yield
+    wait_until(lambda: metric(client, "perennial_misses_waiting ") == 0, seconds=60, what="no new phrase waiting")
+    answers = [client.post(PREDICT, json={"phrase": phrase}) for phrase in ("known", "after the guest")]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert [one.pid for name in ("Embedder", "Classifier") for one in house.workers(name)] == workers
+
+
+def metric(client: httpx.Client, line_start: str) -> float:
+    lines = client.get("/metrics").text.splitlines()
+    return next(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(line_start))
+
+
+def said(house: House, request: bytes) -> bytes:
+    """What comes back for raw bytes until the service ends the connection or is silent for a while."""
+    with socket.create_connection(("127.0.0.1", house.settings.service_port), timeout=30) as connection:
+        connection.sendall(request)
+        return connection.recv(65536)
+
+
+def test_no_port_but_the_services_is_open(house: House) -> None:
+    root = psutil.Process(house.service.pid)
+    open_ports = {one.laddr.port for process in (root, *root.children(recursive=True)) for one in _listening(process)}
+    assert open_ports == {house.settings.service_port}
+
+
+def _listening(process: psutil.Process) -> list:
+    return [one for one in process.net_connections("tcp") if one.status == psutil.CONN_LISTEN]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/../etc/passwd/predict",
+        "/v1/..%2f..%2fetc%2fpasswd/predict",
+        "/v1/%2e%2e/predict",
+        "/v1/organ%00/predict",
+        "/v1//predict",
+        "/v1/organ%2fx/predict",
+    ],
+)
+def test_tricks_in_a_path_are_404(house: House, path: str) -> None:
+    body = b'{"phrase": "a"}'
+    head = f"POST {path} HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    answer = said(house, head.encode() + body)
+    assert answer.startswith(b"HTTP/1.1 404 ") and b'"code":' in answer
+
+
+def test_a_body_that_never_ends_is_408(house: House) -> None:
+    answer = said(house, b'POST /v1/organ/predict HTTP/1.1\r\nhost: here\r\ncontent-length: 100\r\n\r\n{"phrase": ')
+    assert answer.startswith(b"HTTP/1.1 408 ") and b"slow_body" in answer
+
+
+def test_what_is_no_http_is_refused(house: House) -> None:
+    assert said(house, b"\x80\x04\x95 rubbish \r\n\r\n").startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_body_announced_too_large_is_413_before_it_is_sent(house: House) -> None:
+    answer = said(house, b"POST /v1/organ/predict HTTP/1.1\r\nhost: here\r\ncontent-length: 9999999999\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_pickle_is_refused_wherever_it_is_sent(client: httpx.Client) -> None:
+    pickle = b"\x80\x04\x95\x1d\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94\x8c\x06system\x94\x93\x94\x8c\x02id\x94\x85\x94R\x94."
+    headers = {"content-type": "application/vnd.bentoml+pickle"}
+    paths = (PREDICT, "/v1/organ/predict_batch", "/raw/embed", "/", "/readyz", "/metrics", "/embed")
+    assert {path: client.post(path, content=pickle, headers=headers).status_code for path in paths} == {
+        PREDICT: 400,
+        "/v1/organ/predict_batch": 400,
+        "/raw/embed": 404,
+        "/": 405,
+        "/readyz": 405,
+        "/metrics": 405,
+        "/embed": 404,
+    }
+
+
+def test_a_bomb_of_ten_thousand_distinct_phrases_leaves_known_ones_quick_and_memory_bounded(house: House, client: httpx.Client) -> None:
+    before = memory(house)
+    with ThreadPoolExecutor(20) as pool, httpx.Client(base_url=house.url, timeout=60) as guest:
+        batches = [[f"bomb {batch} {number} " + "x" * 100 for number in range(250)] for batch in range(40)]
+        thrown = [pool.submit(guest.post, "/v1/organ/predict_batch", json={"phrases": batch}) for batch in batches]
+        during = [client.post(PREDICT, json={"phrase": "known"}) for _ in range(50)]
+        statuses = Counter(one.result().status_code for one in thrown)
+    assert set(statuses) <= {200, 429}
+    assert {one.status_code for one in during} == {200}
+    slowest = max(one.elapsed.total_seconds() for one in during)
+    print(f"{dict(statuses)}; the slowest of 50 hits meanwhile: {1000 * slowest:.0f} ms; {memory(house) - before:+.0f} MB")
+    for level, maximum in (("answers", house.settings.cache_answers), ("embeddings", house.settings.cache_phrases)):
+        assert metric(client, f'perennial_cache_size{{level="{level}"}}') <= maximum
+    assert memory(house) - before < 300
+
+
+def memory(house: House) -> float:
+    """Resident megabytes of both workers."""
+    return sum(one.memory_info().rss for name in ("Embedder", "Classifier") for one in house.workers(name)) / 2**20
+
+
+def fuzz(house: House, cases: int, folder: Path) -> subprocess.CompletedProcess[str]:
+    options = ("--max-examples", str(cases), "--checks", "all", "--seed", "1", "--no-color")
+    argv = [str(SCHEMATHESIS), "--config-file", str(TESTS / "schemathesis.toml"), "run", f"{house.url}/v1/openapi.json", *options]
+    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_a_hundred_requests_made_from_the_document_keep_to_it(house: House, tmp_path: Path) -> None:
+    done = fuzz(house, 100, tmp_path)
+    assert done.returncode == 0, done.stdout[-5000:]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_thousand_requests_made_from_the_document_keep_to_it(house: House, tmp_path: Path) -> None:
+    done = fuzz(house, 1000, tmp_path)
+    assert done.returncode == 0, done.stdout[-5000:]
