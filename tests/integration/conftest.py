@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
@@ -11,8 +13,9 @@ from tests.house_kit import House, built_house
 
 
 @pytest.fixture(scope="session")
-def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with built_house(tmp_path_factory.mktemp("house")) as house:
+def _house() -> Iterator[House]:
+    """Not under pytest's folder: another session closes that to PostgreSQL's user, who could then not stop the server."""
+    with TemporaryDirectory(prefix="house-", ignore_cleanup_errors=True) as home, built_house(Path(home)) as house:
         yield house
 
 
