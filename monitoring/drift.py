@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.contracts import Verdict
-from monitoring.statistics import STATISTICS, Answers, Reference, make_reference, measure
+from monitoring.statistics import STATISTICS, Answers, References, make_references, measure, summarise
 
 ALARM = 3.0
 PAST_WINDOWS = 400
@@ -41,15 +41,12 @@ class Pool:
     def rows(self) -> float:
         return float(self.weight.sum())
 
-    def take(self, index: np.ndarray) -> Pool:
-        return Pool(self.answers.take(index), self.day[index], self.weight[index])
-
 
 @dataclass(frozen=True)
 class Calibration:
     """What normal is: the references, and mean and scale (6,) of the past windows in the order of STATISTICS."""
 
-    references: tuple[Reference, ...]
+    references: References
     mean: np.ndarray
     scale: np.ndarray
 
@@ -74,13 +71,17 @@ def shortage(pool: Pool, *, size: int) -> str | None:
 def calibrate(pool: Pool, *, size: int, labels: int, seed: int, past_windows: int = PAST_WINDOWS) -> Calibration:
     """Measure past windows of `size` rows; `labels` is the number of label codes. Equal arguments give equal results."""
     random = np.random.default_rng(seed)
-    references, past = [], []
-    for _ in range(past_windows):
-        older, newer = deal_days(pool, random=random)
-        references.append(make_reference(older.answers, weight=older.weight, labels=labels))
-        past.append(measure(draw_window(newer, size=size, random=random), reference=references[-1]))
+    days, group = np.unique(pool.day, return_inverse=True)
+    chosen, windows = np.zeros((past_windows, len(days)), bool), []
+    for older in chosen:
+        older[:] = deal_days(len(days), random=random)
+        newer = np.flatnonzero(~older[group])
+        window = newer[draw_window(pool.day[newer], pool.weight[newer], size=size, random=random)]
+        windows.append(summarise(pool.answers.take(window), labels=labels))
+    references = make_references(pool.answers, weight=pool.weight, group=group, chosen=chosen, labels=labels)
+    past = np.concatenate([measure(window, references=references.only(number)) for number, window in enumerate(windows)])
     spread = np.std(past, axis=0, ddof=1) * _widening(size / pool.rows)
-    return Calibration(tuple(references), np.mean(past, axis=0), np.maximum(spread, LEAST_SCALE))
+    return Calibration(references, np.mean(past, axis=0), np.maximum(spread, LEAST_SCALE))
 
 
 def _widening(share: float) -> np.ndarray:
@@ -91,23 +92,23 @@ def _widening(share: float) -> np.ndarray:
     return np.where(ONE_SAMPLE, np.sqrt((1 + share) / max(1 - 2 * share, 0.1)), 1.0)
 
 
-def deal_days(pool: Pool, *, random: np.random.Generator) -> tuple[Pool, Pool]:
-    """Deal the days at random into two halves; every row is in one of them."""
-    days = random.permutation(np.unique(pool.day))
-    chosen = np.isin(pool.day, days[: len(days) // 2])
-    return pool.take(np.flatnonzero(chosen)), pool.take(np.flatnonzero(~chosen))
+def deal_days(days: int, *, random: np.random.Generator) -> np.ndarray:
+    """Deal the days at random into two halves: bool (days,), True for one of them."""
+    chosen = np.zeros(days, bool)
+    chosen[random.permutation(days)[: days // 2]] = True
+    return chosen
 
 
-def draw_window(pool: Pool, *, size: int, random: np.random.Generator) -> Answers:
-    """Draw `size` rows: whole days of the rows of weight 1, filled up with rows that stand for several.
+def draw_window(day: np.ndarray, weight: np.ndarray, *, size: int, random: np.random.Generator) -> np.ndarray:
+    """Draw `size` row numbers: whole days of the rows of weight 1, filled up with rows that stand for several.
 
     The heavier rows are drawn from all days, their share of the window that of their weight: repeating each as often as its
     weight says made windows less varied than live ones (Jensen-Shannon 2 scales too high), and the rule blind.
     """
-    heavy, light = np.flatnonzero(pool.weight > 1), np.flatnonzero(pool.weight <= 1)
-    filled = round(size * pool.weight[heavy].sum() / pool.rows) if len(light) else size
-    whole_days = _draw_days(light, pool.day[light], rows=size - filled, random=random)
-    return pool.answers.take(np.concatenate([whole_days, _draw_rows(heavy, rows=filled, random=random)]))
+    heavy, light = np.flatnonzero(weight > 1), np.flatnonzero(weight <= 1)
+    filled = round(size * weight[heavy].sum() / weight.sum()) if len(light) else size
+    whole_days = _draw_days(light, day[light], rows=size - filled, random=random)
+    return np.concatenate([whole_days, _draw_rows(heavy, rows=filled, random=random)])
 
 
 def _draw_rows(index: np.ndarray, *, rows: int, random: np.random.Generator) -> np.ndarray:
@@ -138,7 +139,8 @@ def _stretch(index: np.ndarray, rows: int, random: np.random.Generator) -> np.nd
 
 def score(window: Answers, *, calibration: Calibration) -> Score:
     """Hold a window against the past: z above 3 is an alarm."""
-    values = np.mean([measure(window, reference=reference) for reference in calibration.references], axis=0)
+    summary = summarise(window, labels=calibration.references.shares.shape[1])
+    values = measure(summary, references=calibration.references).mean(axis=0)
     z = (values - calibration.mean) / calibration.scale
     alarms = tuple(name for name, height in zip(STATISTICS, z, strict=True) if height > ALARM)
     return Score(_named(values), _named(z), alarms)

@@ -1,10 +1,12 @@
-"""Six numbers that tell one window of answers from the past. Pure numpy."""
+"""Six numbers that tell one window of answers from the past. Pure numpy and scipy."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.special import rel_entr
 
 STATISTICS = ("label_shares", "embeddings", "confidence", "low_confidence", "novelty_mean", "novelty_p90")
 FEATURES = 256
@@ -32,57 +34,100 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Reference:
-    """What a window is held against.
+class References:
+    """What windows are held against, r of them.
 
-    `shares` (labels,) of rows, `centre` (256,) mean features, `confidence` (n,) sorted, `below` (n,) share of rows up to each.
+    `shares` (r, labels) of rows, `centre` (r, 256) mean features, `points` (p,) the confidences that occur, sorted,
+    `below` (r, p + 1) share of rows with a confidence before each of them; 1 at the end.
+    """
+
+    shares: np.ndarray
+    centre: np.ndarray
+    points: np.ndarray
+    below: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.shares)
+
+    def only(self, number: int) -> References:
+        one = slice(number, number + 1)
+        return References(self.shares[one], self.centre[one], self.points, self.below[one])
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the six need of a window, whatever it is held against.
+
+    `shares` (labels,) of rows, `centre` (256,) mean features, `confidence` (n,) sorted, `alone` (3,) the statistics without reference.
     """
 
     shares: np.ndarray
     centre: np.ndarray
     confidence: np.ndarray
-    below: np.ndarray
+    alone: np.ndarray
 
 
-def make_reference(answers: Answers, *, weight: np.ndarray, labels: int) -> Reference:
-    """`weight` (n,) is the number of rows that each answer stands for."""
-    share = weight / weight.sum()
-    order = np.argsort(answers.confidence, kind="stable")
-    shares = np.bincount(answers.label, weights=share, minlength=labels)
-    return Reference(shares, share.astype(np.float32) @ answers.features, answers.confidence[order], np.cumsum(share[order]))
+def make_references(answers: Answers, *, weight: np.ndarray, group: np.ndarray, chosen: np.ndarray, labels: int) -> References:
+    """Put references together from groups of answers.
+
+    Parameters
+    ----------
+    weight : (n,) the number of rows that each answer stands for
+    group : (n,) int, from 0 on
+    chosen : (r, groups) bool, the groups that each reference is made of
+    labels : number of label codes
+    """
+
+    def by_group(codes: np.ndarray, values: np.ndarray, width: int) -> csr_matrix:
+        return csr_matrix((values, (group, codes)), shape=(chosen.shape[1], width))
+
+    points, place = np.unique(answers.confidence, return_inverse=True)
+    share = chosen / (chosen @ np.bincount(group, weight, minlength=chosen.shape[1]))[:, None]
+    features = by_group(np.arange(len(answers)), weight.astype(np.float32), len(answers)) @ answers.features
+    below = np.cumsum(share @ by_group(place, weight, len(points)), axis=1)
+    return References(
+        shares=share @ by_group(answers.label, weight, labels),
+        centre=share @ features,
+        points=points,
+        below=np.pad(below, ((0, 0), (1, 0))).astype(np.float32),
+    )
 
 
-def measure(window: Answers, *, reference: Reference) -> np.ndarray:
-    """Return the six, in the order of STATISTICS: larger the more the window differs, or the less the head knows its phrases."""
-    shares = np.bincount(window.label, minlength=len(reference.shares)) / len(window)
-    return np.array([
-        jensen_shannon(shares, reference.shares),
-        np.linalg.norm(window.features.mean(axis=0) - reference.centre),
-        kolmogorov_smirnov(np.sort(window.confidence), reference.confidence, below=reference.below),
-        np.mean(window.confidence < LOW_CONFIDENCE),
-        np.mean(window.novelty),
-        np.quantile(window.novelty, 0.9),
-    ])  # fmt: skip
+def summarise(window: Answers, *, labels: int) -> Summary:
+    """`labels` is the number of label codes."""
+    low, novelty = np.mean(window.confidence < LOW_CONFIDENCE), window.novelty
+    alone = np.array([low, np.mean(novelty), np.quantile(novelty, 0.9)])
+    shares = np.bincount(window.label, minlength=labels) / len(window)
+    return Summary(shares, window.features.mean(axis=0), np.sort(window.confidence), alone)
 
 
-def jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
-    """Return the Jensen-Shannon distance (base 2, 0 to 1) of two distributions over the same labels."""
+def measure(window: Summary, *, references: References) -> np.ndarray:
+    """Return (r, 6) in the order of STATISTICS: larger the more the window differs, or the less the head knows its phrases."""
+    moved = (
+        jensen_shannon(window.shares, references.shares),
+        np.linalg.norm(window.centre - references.centre, axis=1),
+        kolmogorov_smirnov(window.confidence, references.points, below=references.below),
+    )
+    return np.column_stack([*moved, np.tile(window.alone, (len(references), 1))])
+
+
+def jensen_shannon(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """Return the Jensen-Shannon distance (base 2, 0 to 1) of `p` (labels,) from each of `q` (r, labels): (r,)."""
     middle = (p + q) / 2
-    divergence = (_relative_entropy(p, middle) + _relative_entropy(q, middle)) / 2
-    return float(np.sqrt(max(divergence, 0.0)))
+    divergence = np.sum(rel_entr(p, middle) + rel_entr(q, middle), axis=1) / (2 * np.log(2))
+    return np.sqrt(np.maximum(divergence, 0.0))
 
 
-def _relative_entropy(p: np.ndarray, q: np.ndarray) -> float:
-    present = p > 0
-    return float(np.sum(p[present] * np.log2(p[present] / q[present])))
+def kolmogorov_smirnov(sample: np.ndarray, points: np.ndarray, *, below: np.ndarray) -> np.ndarray:
+    """Return the largest distance of a sorted sample from each of r distributions: (r,).
 
-
-def kolmogorov_smirnov(sample: np.ndarray, values: np.ndarray, *, below: np.ndarray) -> float:
-    """Return the largest distance between two distributions: a sorted sample, and sorted values with the share up to each."""
-    points = np.concatenate([sample, values])
-    of_sample = np.searchsorted(sample, points, side="right") / len(sample)
-    of_values = np.concatenate([[0.0], below])[np.searchsorted(values, points, side="right")]
-    return float(np.max(np.abs(of_sample - of_values)))
+    `below` (r, p + 1): share before each of the sorted `points`, 1 at the end. The largest distance lies at a step of the sample:
+    at it where the sample is above, just before it where it is below.
+    """
+    rank = np.arange(len(sample) + 1) / len(sample)
+    above = rank[1:] - below[:, np.searchsorted(points, sample, side="right")]
+    under = below[:, np.searchsorted(points, sample, side="left")] - rank[:-1]
+    return np.maximum(above.max(axis=1), under.max(axis=1))
 
 
 def fourier_features(vectors: np.ndarray, *, projection: np.ndarray) -> np.ndarray:

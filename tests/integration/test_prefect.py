@@ -11,11 +11,13 @@ from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
-from core.database import DatabaseUrls
+from core.database import DatabaseUrls, connect
 from core.embedded import postmaster
 from core.params import load_params
 from core.settings import Settings
+from core.tables import decision
 from flows.environment import child_settings, flow_environment
 from tests.integration.places import free_ports
 from tests.integration.prefect_kit import ROOT, flow_runs, server_and_runner, wait_for
@@ -41,6 +43,28 @@ room.load_embedder = lambda location: None
 room.watch_classifier = lambda engine, **_: Verdict("drift", ("labels moved twice",), {"z": 5.5})
 verdicts = room.run_watch(settings, ["chapter", "block"], now=datetime(2026, 4, 1, tzinfo=UTC))
 print(verdicts["chapter"].kind, verdicts["block"].kind)
+"""
+ACT = """
+from datetime import UTC, datetime
+import flows.retrain as retraining
+import flows.watch as room
+from core.contracts import Deployment, ModelVersion, Verdict
+from core.database import connect
+from core.decisions import record_decision
+from core.deployments import append_deployment
+from core.settings import load_settings
+settings = load_settings()
+model = ModelVersion("chapter", "1", "nowhere", "sha256:0", "use")
+with connect(settings.database_url.get_secret_value()).begin() as connection:
+    append_deployment(connection, Deployment(model, "champion", 1.0, datetime.now(UTC), "test"))
+    noon = datetime(2026, 3, 31, 12, tzinfo=UTC)
+    record_decision(connection, Verdict("promote", ()), classifier="chapter", subject="gate", decided_at=noon)
+room.load_embedder = lambda location: None
+room.watch_classifier = lambda engine, **_: Verdict("drift", ("labels moved twice",), {"z": 5.5})
+retraining._retrain_wanted = lambda loop, wanted, run: {name: Verdict("promote", (run.reason,), run.evidence) for name in wanted}
+for now in (datetime(2026, 4, 1, tzinfo=UTC), datetime(2027, 4, 1, tzinfo=UTC)):
+    verdict = room.run_watch(settings, ["chapter"], act=True, now=now)["chapter"]
+    print("told", verdict.kind, *verdict.evidence.get("reasons", ()), sep=" ")
 """
 ALONE = """
 from core.settings import load_settings
@@ -116,6 +140,23 @@ def test_a_watch_that_finds_drift_shows_it_and_calls_the_retraining(place: Setti
     wait_for(lambda: [run for run in flow_runs(place) if called_for(run, "chapter")], seconds=60, what="its retraining")
     artifacts = httpx.post(f"{place.prefect_url}/api/artifacts/filter", json={}, trust_env=False).json()
     assert [artifact["key"] for artifact in artifacts] == ["drift-chapter"]
+
+
+@pytest.mark.usefixtures("runner")
+def test_a_watch_that_acts_waits_for_the_cool_down_and_then_retrains(
+    place: Settings, environment: dict[str, str], database: DatabaseUrls
+) -> None:
+    """Half a day after the last retraining the verdict is to wait; a year after it the retraining gets the evidence of the drift."""
+    events = len([run for run in flow_runs(place) if called_for(run, "chapter")])
+    done = subprocess.run([sys.executable, "-c", ACT], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    told = [line for line in done.stdout.splitlines() if line.startswith("told")]
+    assert told == ["told wait", "told promote labels moved twice"], done.stderr
+    with connect(database.perennial).connect() as connection:
+        rows = connection.execute(sa.select(decision.c.kind).where(decision.c.subject == "retraining").order_by(decision.c.id))
+        assert rows.scalars().all()[-2:] == ["wait", "retrain"]
+    acted = [run for run in flow_runs(place) if called_for(run, "chapter") and run["deployment_id"] is None]
+    assert len(acted) == 2
+    assert len([run for run in flow_runs(place) if called_for(run, "chapter")]) == events + 2  # and no event called for another
 
 
 @pytest.mark.usefixtures("runner")

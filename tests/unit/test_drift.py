@@ -64,42 +64,40 @@ def test_equal_pools_and_seeds_give_equal_calibrations() -> None:
     assert (one.scale == two.scale).all()
 
 
-def test_dealing_parts_the_days() -> None:
-    pool = normal()[2]
-    older, newer = deal_days(pool, random=np.random.default_rng(1))
-    assert not set(older.day) & set(newer.day)
-    assert len(older.day) + len(newer.day) == len(pool.day)
-    assert len(set(older.day)) == len(set(newer.day)) == 45
+def test_dealing_takes_half_of_the_days_and_another_half_each_time() -> None:
+    random = np.random.default_rng(1)
+    halves = np.array([deal_days(91, random=random) for _ in range(50)])
+    assert set(halves.sum(axis=1)) == {45}
+    assert halves.any(axis=0).all() and not halves.all(axis=0).any()
 
 
 def test_a_past_window_is_of_whole_days_and_of_the_size_asked_for() -> None:
-    pool = numbered(days=20, a_day=10)
-    window = draw_window(pool, size=35, random=np.random.default_rng(1))
-    drawn = pd.Series(window.label // 10).value_counts()
-    assert len(window) == len(set(window.label)) == 35
+    day, weight = days_of(days=20, a_day=10)
+    window = draw_window(day, weight, size=35, random=np.random.default_rng(1))
+    drawn = pd.Series(day[window]).value_counts()
+    assert len(window) == len(set(window)) == 35
     assert sorted(drawn) == [5, 10, 10, 10]
 
 
 def test_a_day_larger_than_the_window_gives_a_stretch_of_it() -> None:
-    pool = numbered(days=4, a_day=100)
-    starts = {int(draw_window(pool, size=10, random=np.random.default_rng(seed)).label[0] % 100) for seed in range(20)}
+    day, weight = days_of(days=4, a_day=100)
+    starts = {int(draw_window(day, weight, size=10, random=np.random.default_rng(seed))[0] % 100) for seed in range(20)}
     assert len(starts) > 5
 
 
 def test_heavy_rows_take_their_share_and_no_row_comes_twice_while_others_are_left() -> None:
-    pool = numbered(days=20, a_day=10)
-    heavy = Pool(pool.answers, pool.day, np.where(np.arange(200) % 10 == 0, 5.0, 1.0))
-    window = draw_window(heavy, size=56, random=np.random.default_rng(2))
-    assert len(window) == 56
-    assert int(np.sum(window.label % 10 == 0)) == round(56 * 100 / 280)
-    assert len(set(window.label)) == 56
+    day, _ = days_of(days=20, a_day=10)
+    weight = np.where(np.arange(200) % 10 == 0, 5.0, 1.0)
+    window = draw_window(day, weight, size=56, random=np.random.default_rng(2))
+    assert len(window) == len(set(window)) == 56
+    assert int(np.sum(window % 10 == 0)) == round(56 * 100 / 280)
 
 
 def test_a_head_that_was_never_unsure_is_not_alarmed_by_one_unsure_answer() -> None:
     meter, _, pool, _ = normal()
     sure = Pool(replace(pool.answers, confidence=np.full(len(pool.day), 0.99)), pool.day, pool.weight)
     calibration = calibrate(sure, size=SIZE, labels=meter.labels, seed=1, past_windows=60)
-    window = draw_window(sure, size=SIZE, random=np.random.default_rng(9))
+    window = sure.answers.take(draw_window(sure.day, sure.weight, size=SIZE, random=np.random.default_rng(9)))
     window.confidence[:1] = 0.4
     assert "low_confidence" not in score(window, calibration=calibration).alarms
     window.confidence[:30] = 0.4
@@ -123,6 +121,10 @@ def test_too_little_to_compare_with_is_told() -> None:
 
 def numbered(*, days: int, a_day: int) -> Pool:
     """Rows whose label is their number."""
-    rows = days * a_day
-    answers = Answers(np.arange(rows), np.full(rows, 0.9), np.full(rows, 0.1), np.ones((rows, 256), np.float32))
-    return Pool(answers, np.repeat(np.arange(days), a_day), np.ones(rows))
+    day, weight = days_of(days=days, a_day=a_day)
+    rows = len(day)
+    return Pool(Answers(np.arange(rows), np.full(rows, 0.9), np.full(rows, 0.1), np.ones((rows, 256), np.float32)), day, weight)
+
+
+def days_of(*, days: int, a_day: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.repeat(np.arange(days), a_day), np.ones(days * a_day)

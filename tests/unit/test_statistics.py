@@ -12,8 +12,9 @@ from monitoring.statistics import (
     fourier_features,
     jensen_shannon,
     kolmogorov_smirnov,
-    make_reference,
+    make_references,
     measure,
+    summarise,
 )
 
 samples = st.lists(st.floats(0, 1), min_size=1, max_size=40)
@@ -28,13 +29,14 @@ def unit(random: np.random.Generator, rows: int) -> np.ndarray:
 @given(counts, counts)
 def test_jensen_shannon_is_scipys_distance(left: list[int], right: list[int]) -> None:
     p, q = np.array(left) / sum(left), np.array(right) / sum(right)
-    assert jensen_shannon(p, q) == pytest.approx(jensenshannon(p, q, base=2), abs=1e-6)
+    assert jensen_shannon(p, np.array([q, p])) == pytest.approx([jensenshannon(p, q, base=2), 0], abs=1e-6)
 
 
 @given(samples, samples)
 def test_kolmogorov_smirnov_is_scipys(left: list[float], right: list[float]) -> None:
-    below = np.arange(1, len(right) + 1) / len(right)
-    ours = kolmogorov_smirnov(np.sort(left), np.sort(right), below=below)
+    points, rows = np.unique(right, return_counts=True)
+    below = np.concatenate([[0], np.cumsum(rows)])[None] / len(right)
+    [ours] = kolmogorov_smirnov(np.sort(left), points, below=below)
     assert ours == pytest.approx(ks_2samp(left, right, method="asymp").statistic, abs=1e-9)
 
 
@@ -54,7 +56,7 @@ def test_the_feature_distance_approximates_the_kernel_distance() -> None:
 
 def test_a_window_equal_to_its_reference_is_at_distance_zero() -> None:
     answers = make_answers(np.random.default_rng(1), 200)
-    measured = dict(zip(STATISTICS, measure(answers, reference=make_reference(answers, weight=np.ones(200), labels=4)), strict=True))
+    measured = dict(zip(STATISTICS, against(answers, answers, weight=np.ones(200)), strict=True))
     assert [measured[name] for name in ("label_shares", "embeddings", "confidence")] == pytest.approx([0, 0, 0], abs=1e-5)
     assert measured["low_confidence"] == np.mean(answers.confidence < 0.5)
     assert measured["novelty_p90"] == pytest.approx(np.quantile(answers.novelty, 0.9))
@@ -65,8 +67,27 @@ def test_a_weight_is_worth_as_many_rows() -> None:
     answers, window = make_answers(random, 100), make_answers(random, 50)
     weight = random.integers(1, 5, 100)
     repeated = answers.take(np.repeat(np.arange(100), weight))
-    weighted = measure(window, reference=make_reference(answers, weight=weight, labels=4))
-    assert measure(window, reference=make_reference(repeated, weight=np.ones(len(repeated)), labels=4)) == pytest.approx(weighted, abs=1e-5)
+    weighted = against(window, answers, weight=weight)
+    assert against(window, repeated, weight=np.ones(len(repeated))) == pytest.approx(weighted, abs=1e-5)
+
+
+def test_a_reference_of_chosen_groups_is_that_of_their_answers_alone() -> None:
+    random = np.random.default_rng(4)
+    answers, window = make_answers(random, 120), make_answers(random, 50)
+    group, weight = np.repeat([0, 1, 2], 40), np.ones(120)
+    chosen = np.array([[True, False, True], [False, True, False]])
+    both = make_references(answers, weight=weight, group=group, chosen=chosen, labels=4)
+    measured = measure(summarise(window, labels=4), references=both)
+    for row, choice in zip(measured, chosen, strict=True):
+        kept = np.flatnonzero(choice[group])
+        assert row == pytest.approx(against(window, answers.take(kept), weight=weight[kept]), abs=1e-5)
+
+
+def against(window: Answers, answers: Answers, *, weight: np.ndarray) -> np.ndarray:
+    """The six of a window against one reference of all the answers."""
+    everything = {"group": np.zeros(len(answers), int), "chosen": np.array([[True]])}
+    references = make_references(answers, weight=weight, labels=4, **everything)
+    return measure(summarise(window, labels=4), references=references)[0]
 
 
 def make_answers(random: np.random.Generator, rows: int) -> Answers:
