@@ -54,7 +54,7 @@ class Vectors:
 
     @cached_property
     def _model(self) -> Embed:
-        return load_embedder(EMBEDDER / "saved_model")
+        return load_embedder(EMBEDDER)
 
 
 def snapshot_vectors() -> Vectors:
