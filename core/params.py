@@ -7,26 +7,26 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from core.errors import ParamsError, UnknownClassifier
+from core.errors import UnknownClassifier
+from core.params_file import COLUMN, CRON, NAME, QUERY, explain, read_params_file
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-Column = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
+Name = Annotated[str, StringConstraints(pattern=NAME)]
+Column = Annotated[str, StringConstraints(pattern=COLUMN)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Cron = Annotated[str, StringConstraints(pattern=r"^\s*([0-9A-Za-z*/,#?-]+\s+){4}[0-9A-Za-z*/,#?-]+\s*$")]
+Cron = Annotated[str, StringConstraints(pattern=CRON)]
 RESERVED_COLUMNS = frozenset({"id", "phrase", "occurred_at", "region", "origin", "cleaned"})
 
 
 class _Block(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class SourceParams(_Block):
     """Where the labelled rows come from: a query file, the label column, and values bound to the query's `:names`."""
 
-    query: str = Field(pattern=r"^queries/[A-Za-z0-9_\-]+\.sql$")
+    query: str = Field(pattern=QUERY)
     label: Column
     parameters: dict[str, str | int | float | bool] = {}
 
@@ -134,7 +134,7 @@ class EmbedderParams(_Block):
 
 
 class CheckParams(_Block):
-    """Limits of the data checks. Shares are of rows."""
+    """Limits of the data checks. Shares are of rows; `max_unusable_share` of rows without a phrase, or a label, to learn from."""
 
     max_unseen_label_share: Share = 0.05
     max_ambiguous_share: Share = 0.30
@@ -142,6 +142,7 @@ class CheckParams(_Block):
     min_volume_ratio: Share = 0.8
     max_phrase_length: int = Field(300, ge=1)
     max_garbage_share: Share = 0.01
+    max_unusable_share: Share = 0.01
     max_duplicate_id_share: Share = 0.0
     max_duplicate_share: Share = 0.98
 
@@ -172,24 +173,11 @@ class Params(_Block):
 def load_params(path: Path) -> Params:
     """Read and check params.yaml; raise `ParamsError` with the path of the first wrong key and what is allowed."""
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Params.model_validate(raw if isinstance(raw, dict) else {})
-    except OSError as error:
-        raise ParamsError(f"a readable {path.name}", came=str(error.strerror), do="run from the repository's root") from None
-    except yaml.YAMLError as error:
-        raise ParamsError(f"YAML in {path.name}", came=str(error).replace("\n", " "), do="mend the syntax") from None
+        return Params.model_validate(read_params_file(path))
     except ValidationError as error:
-        raise _explain(error) from None
+        raise explain(error, known=_keys()) from None
 
 
-def _explain(error: ValidationError) -> ParamsError:
-    first = error.errors()[0]
-    where = ".".join(_without_union_tag(first["loc"]))
-    if first["type"] == "extra_forbidden":
-        return ParamsError(f"only known keys at {where}", came="an unknown key", do="remove it or correct its spelling")
-    return ParamsError(f"{where}: {first['msg']}", came=repr(first.get("input"))[:80], do="correct params.yaml")
-
-
-def _without_union_tag(loc: tuple[int | str, ...]) -> list[str]:
-    """`head.logistic.C` -> `head.C`: pydantic puts the chosen kind into the path."""
-    return [str(part) for before, part in zip(("", *loc), loc, strict=False) if before != "head"]
+def _keys() -> set[str]:
+    """Every key that some block has."""
+    return {key for block in _Block.__subclasses__() for key in block.model_fields}

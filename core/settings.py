@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from core.errors import SettingsError
 
 _URL = re.compile(r"^[a-z][a-z0-9_]*(\+[a-z0-9_]+)?://")
+_RELATIVE_FILE = re.compile(r"^(?P<scheme>(?:sqlite|duckdb)(?:\+[a-z0-9_]+)?):///(?P<file>[^/:].*)$")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -58,6 +59,13 @@ class Settings(BaseSettings):
         if url is not None and not _URL.match(url.get_secret_value()):
             raise ValueError("a URL is wanted, such as postgresql://user@host/name; what came is not shown")
         return url
+
+    @field_validator("source_url")
+    @classmethod
+    def _absolute_file(cls, url: SecretStr | None) -> SecretStr | None:
+        """`sqlite:///rows.db` is a file of this folder; flows that start elsewhere find it too."""
+        found = _RELATIVE_FILE.match(url.get_secret_value()) if url else None
+        return SecretStr(f"{found['scheme']}:///{Path(found['file']).resolve()}") if found else url
 
     @property
     def models(self) -> Path:

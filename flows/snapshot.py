@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core.contracts import Snapshot
 from core.database import create_database
-from core.errors import SettingsError
+from core.errors import QueryRefused, SettingsError
 from core.logs import timed
 from core.params import ClassifierParams
 from core.settings import Settings
@@ -34,14 +34,17 @@ def record_snapshots(loop: Loop, folder: Path, snapshots: Sequence[Snapshot], *,
             record_snapshot(connection, snapshot, git_tag=git_tag, summary=summary)
 
 
-def take_snapshot(settings: Settings, *, as_of: datetime, demo: bool = False) -> list[Snapshot]:
-    """Write and track data/ in the repository itself; with `demo`, of the demo source built anew at its epoch."""
+def take_snapshot(settings: Settings, classifiers: Sequence[str] = (), *, as_of: datetime, demo: bool = False) -> list[Snapshot]:
+    """Write and track data/ in the repository itself, of all classifiers when none is named; what the others have stays.
+
+    With `demo`, of the demo source built anew at its epoch.
+    """
     with open_loop(settings) as loop:
         if demo:
             build_demo(loop, scale="default")
         data = settings.repository / "data"
         prune_data(data, list(loop.params.datasets()))
-        snapshots = write_snapshots(loop, data, list(loop.params.classifiers), as_of=EPOCH if demo else as_of)
+        snapshots = write_snapshots(loop, data, list(classifiers) or list(loop.params.classifiers), as_of=EPOCH if demo else as_of)
         dvc_add_data(settings.repository)
         record_snapshots(loop, data, snapshots, git_tag="")
         return snapshots
@@ -62,14 +65,19 @@ def _write_one(loop: Loop, folder: Path, dataset: str, blocks: dict[str, Classif
     with loop.engine.connect() as connection:
         previous = previous_summary(connection, dataset, before=as_of)
         feedback = feedback_rows(connection, label_columns=columns, received_by=as_of)
-    return write_snapshot(
-        folder / dataset,
-        dataset=dataset,
-        query_file=loop.settings.repository / source.query,
-        label_columns=sorted(set(columns.values())),
-        parameters=source.parameters,
-        source_url=loop.source_url,
-        as_of=as_of,
-        feedback=feedback if feedback.num_rows else None,
-        previous=previous,
-    )
+    try:
+        return write_snapshot(
+            folder / dataset,
+            dataset=dataset,
+            query_file=loop.settings.repository / source.query,
+            label_columns=sorted(set(columns.values())),
+            parameters=source.parameters,
+            source_url=loop.source_url,
+            as_of=as_of,
+            feedback=feedback if feedback.num_rows else None,
+            previous=previous,
+        )
+    except QueryRefused as error:
+        elsewhere = f"if it belongs to another database, name other classifiers, or take {', '.join(blocks)} out of params.yaml"
+        do = f"{error.do}; {elsewhere}"
+        raise QueryRefused(error.wanted, came=error.came, do=do) from None

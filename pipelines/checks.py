@@ -15,6 +15,16 @@ RESULT, REPORT = "result.json", "report.html"
 MAX_EXAMPLES = 20
 
 
+MENDS = {
+    "usable": "leave rows without a phrase or a label out of the query (`where ... is not null`), or raise checks.max_unusable_share",
+    "ids_unique": "let an id name one row (a join may repeat rows), or leave id out of the query",
+    "volume": "correct the source, or lower checks.min_volume_ratio when fewer rows are meant",
+    "unknown_label_share": "correct the labels, or raise checks.max_unseen_label_share when so many new ones are meant",
+    "garbage_share": "correct the encoding in the source or the query, or raise checks.max_garbage_share",
+}
+"""Critical check -> what mends it."""
+
+
 @dataclass(frozen=True)
 class Check:
     """One expectation and what came of it.
@@ -64,8 +74,13 @@ def require_checked(folder: Path = Path("build/check")) -> None:
     raise DataCheckFailed(
         "data that passes every critical check",
         came="; ".join(map(_sentence, failed)),
-        do=f"look at {folder / REPORT} for the rows, and correct the source",
+        do=f"{_mends(failed)}; {folder / REPORT} shows the rows",
     )
+
+
+def _mends(failed: Sequence[dict[str, Any]]) -> str:
+    """What to do about each kind of failure, once."""
+    return "; ".join(dict.fromkeys(MENDS.get(check["name"], "correct the source") for check in failed))
 
 
 def _read(folder: Path) -> dict[str, Any]:

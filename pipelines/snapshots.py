@@ -22,9 +22,11 @@ from core.contracts import Snapshot
 from core.errors import QueryRefused
 from core.tables import snapshot as snapshot_table
 from pipelines.source.columns import canonical_schema
-from pipelines.source.extract import extract, replaced, write_rows
+from pipelines.source.extract import Extraction, extract, replaced, write_rows
 
 ROWS, FACTS, PREVIOUS = "rows.parquet", "snapshot.json", "previous.json"
+AFTER, ZONELESS = "rows_after_as_of", "times_without_zone"
+"""Facts that are there when they are not 0: source rows left out, for they are of the future; rows whose time was taken as UTC."""
 
 
 def write_snapshot(
@@ -60,11 +62,13 @@ def write_snapshot(
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".extraction-", dir=folder.parent) as passing:  # what a killed run leaves goes with its data/
         source = Path(passing) / ROWS
-        _extract_named(query_file, query, url=source_url, target=source, parameters=parameters, label_columns=labels)
+        came = _extract_named(query_file, query, url=source_url, target=source, parameters=parameters, label_columns=labels)
+        future = _rows_after(source, as_of, query_file)
         rows, digest = _merge(source, folder / ROWS, labels, feedback, as_of=as_of)
     snapshot = Snapshot(dataset, as_of.astimezone(UTC), rows, digest, query_hash(query, parameters=parameters, label_columns=labels))
     facts = _facts(snapshot) | {"label_columns": labels, "query": f"queries/{query_file.name}", "parameters": dict(parameters)}
-    _write_json(folder / FACTS, facts)
+    counted = {AFTER: future, ZONELESS: came.zoneless}
+    _write_json(folder / FACTS, facts | {name: count for name, count in counted.items() if count})
     _write_json(folder / PREVIOUS, dict(previous or {}))
     return snapshot
 
@@ -133,9 +137,20 @@ def _encoded(batch: pa.RecordBatch, names: Sequence[str]) -> Iterator[bytes]:
     return map(orjson.dumps, zip(*(column.to_pylist() for column in plain), strict=True))
 
 
-def _extract_named(query_file: Path, query: str, **how: Any) -> None:
+def _rows_after(source: Path, as_of: datetime, query_file: Path) -> int:
+    """How many rows the source dates after the moment; a snapshot leaves them out. Raises `QueryRefused` when that is all of them."""
+    file, moment = pq.ParquetFile(source), pa.scalar(as_of, pa.timestamp("us", "UTC"))
+    times = (batch.column("occurred_at") for batch in file.iter_batches(columns=["occurred_at"]))
+    found = sum(pc.sum(pc.greater(column, moment)).as_py() or 0 for column in times)
+    if found == file.metadata.num_rows:
+        came, do = f"{found} rows, all of them later", "correct the times or their zone in the query, or name a later moment"
+        raise QueryRefused(f"a row of {as_of:%Y-%m-%d %H:%M} UTC or before (queries/{query_file.name})", came=came, do=do)
+    return found
+
+
+def _extract_named(query_file: Path, query: str, **how: Any) -> Extraction:
     try:
-        extract(query, **how)
+        return extract(query, **how)
     except QueryRefused as error:
         raise QueryRefused(f"{error.wanted} (queries/{query_file.name})", came=error.came, do=error.do) from None
 
@@ -158,10 +173,10 @@ def _merge(source: Path, target: Path, label_columns: Sequence[str], feedback: p
 
 
 def _source_batches(source: Path, schema: pa.Schema, *, replaced_ids: pa.ChunkedArray, as_of: datetime) -> Iterator[pa.RecordBatch]:
-    """What the source knew at `as_of`: a row of the future is left out, a row without a date is left to the checks."""
+    """What the source knew at `as_of`: a row of the future is left out."""
     ids, moment = replaced_ids.combine_chunks(), pa.scalar(as_of, pa.timestamp("us", "UTC"))
     for batch in pq.ParquetFile(source).iter_batches():
-        known = pc.fill_null(pc.less_equal(batch.column("occurred_at"), moment), True)
+        known = pc.less_equal(batch.column("occurred_at"), moment)
         kept = batch.filter(pc.and_(known, pc.invert(pc.is_in(batch.column("id"), value_set=ids))))
         origin = pa.array(["source"] * len(kept), pa.string())
         yield pa.record_batch([*kept.columns, origin], schema=schema)

@@ -21,7 +21,7 @@ Scale = Annotated[Literal["default", "small"], typer.Option(help="`default` (ove
 def register(app: typer.Typer) -> None:
     """Add `demo`, `snapshot`, `retrain` and `watch`."""
     app.command(epilog="Example: perennial demo --scale small")(demo)
-    app.command(epilog="Example: perennial snapshot --as-of 2026-03-01")(snapshot)
+    app.command(epilog="Example: perennial snapshot block --as-of 2026-03-01")(snapshot)
     app.command(epilog="Example: perennial retrain chapter block --reason 'new coding rule'")(retrain)
     app.command(epilog="Example: perennial watch block --act")(watch)
 
@@ -37,16 +37,17 @@ def demo(scale: Scale = "default", json: Json = False) -> None:
         out.line(summary)
 
 
-def snapshot(as_of: AsOf = None, demo: Demo = False, json: Json = False) -> None:
+def snapshot(classifiers: Classifiers = None, as_of: AsOf = None, demo: Demo = False, json: Json = False) -> None:
     """Write the labelled rows of a moment under data/ and track them with DVC."""
     from core.settings import load_settings
     from flows.environment import open_flow_database
 
     settings, out, moment = load_settings(), output(), as_of.replace(tzinfo=UTC) if as_of else datetime.now(UTC)
+    _require_known(settings, classifiers)
     with open_flow_database(settings), out.working("writing the snapshot"):
         from flows.snapshot import take_snapshot
 
-        taken = take_snapshot(settings, as_of=moment, demo=demo)
+        taken = take_snapshot(settings, classifiers or [], as_of=moment, demo=demo)
     rows = [(one.dataset, one.rows, f"{one.as_of:%Y-%m-%d %H:%M}", one.logical_hash) for one in taken]
     out.table({"snapshots": taken}, columns=("dataset", "rows", "as of", "hash"), rows=rows)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 MAX_PHRASE_LENGTH = 2000
+"""Characters; the service answers no longer phrase, so none is learnt from."""
 
 _DROPPED = frozenset({"Cf", "Cs"})  # zero-width and bidi marks; lone surrogates, which UTF-8 cannot carry
 
@@ -20,6 +21,11 @@ def clean_phrase(phrase: str) -> str:
     while cleaned != before:  # dropping a mark may let its neighbours compose: repeat until nothing moves
         before, cleaned = cleaned, _fold(cleaned)
     return cleaned
+
+
+def clean_learnable(phrase: str | None) -> str:
+    """`clean_phrase`, or "" for what no classifier learns because the service would refuse it: nothing, a blank, more than the limit."""
+    return clean_phrase(phrase) if phrase and len(phrase) <= MAX_PHRASE_LENGTH else ""
 
 
 def _fold(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -38,31 +39,42 @@ def choose_columns(returned: Sequence[str], label_columns: Sequence[str]) -> lis
 
 
 class Canonical:
-    """Turns batches into canonical batches; counts equal rows without id across batches, which must come ordered."""
+    """Turns batches into canonical batches; counts equal rows without id across batches, which must come in order of time.
+
+    `zoneless` counts the rows whose time came without a zone, and was taken as UTC.
+    """
 
     def __init__(self, label_columns: Sequence[str]) -> None:
-        self.schema = canonical_schema(label_columns)
-        self._last, self._occurrence = b"", 0
+        self.schema, self.zoneless = canonical_schema(label_columns), 0
+        self._time: object = None
+        self._occurrences: Counter[bytes] = Counter()
 
     def convert(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Raise `QueryRefused` for times that are no times."""
         columns = {name: batch.column(name) for name in batch.schema.names}
         made = {name: _text(column) for name, column in columns.items() if name != "occurred_at"}
         made["occurred_at"] = _moment(columns["occurred_at"])
+        self.zoneless += _zoneless(columns["occurred_at"])
         made.setdefault("region", pa.nulls(len(batch), pa.string()))
         if "id" not in made:
-            made["id"] = self._ids(made, len(batch))
+            made["id"] = self._ids(made, columns["occurred_at"])
         return pa.record_batch([made[name] for name in self.schema.names], schema=self.schema)
 
-    def _ids(self, columns: dict[str, pa.Array], rows: int) -> pa.Array:
-        """Hash of the row's content and its occurrence among equal rows."""
-        contents = zip(*(_as_list(columns[name]) for name in self.schema.names if name != "id"), strict=True)
-        return pa.array([self._id(repr(content).encode()) for content in contents] if rows else [], pa.string())
+    def _ids(self, columns: dict[str, pa.Array], times: pa.Array) -> pa.Array:
+        """Hash of the row's content (the time as it came) and its occurrence among equal rows."""
+        others = [_as_list(columns[name]) for name in self.schema.names if name not in ("id", "occurred_at")]
+        came = _as_list(times if _is_text(times) else columns["occurred_at"])
+        return pa.array([self._id(*row) for row in zip(came, *others, strict=True)], pa.string())
 
-    def _id(self, content: bytes) -> str:
-        self._occurrence = self._occurrence + 1 if content == self._last else 1
-        self._last = content
-        return hashlib.blake2b(content + b"#%d" % self._occurrence, digest_size=16).hexdigest()
+    def _id(self, time: object, *content: object) -> str:
+        """Databases order by their collation, so equal rows need not be neighbours; but they share a time."""
+        if time != self._time:
+            self._time = time
+            self._occurrences.clear()
+        row = hashlib.blake2b(repr((time, *content)).encode(), digest_size=16)
+        self._occurrences[row.digest()] += 1
+        row.update(b"#%d" % self._occurrences[row.digest()])
+        return row.hexdigest()
 
 
 def _as_list(column: pa.Array) -> list[object]:
@@ -71,8 +83,28 @@ def _as_list(column: pa.Array) -> list[object]:
 
 def _text(column: pa.Array) -> pa.Array:
     column = column.storage if isinstance(column, pa.ExtensionArray) else column
-    text = column.cast(pa.string())
+    text = _decoded(column) if _is_text(column) or pa.types.is_binary(column.type) else column.cast(pa.string())
     return pc.if_else(pc.equal(text, NULL_TEXT), pa.scalar(None, pa.string()), text)
+
+
+def _is_text(column: pa.Array) -> bool:
+    return pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+
+
+def _decoded(column: pa.Array) -> pa.Array:
+    """Bytes that are no UTF-8 become replacement characters, which the checks count."""
+    values = column.cast(pa.binary())
+    try:
+        return values.cast(pa.string())
+    except pa.ArrowInvalid:
+        return pa.array([None if value is None else value.decode(errors="replace") for value in values.to_pylist()], pa.string())
+
+
+def _zoneless(column: pa.Array) -> int:
+    """Of texts, those without a zone at the end; of dates and timestamps all or none."""
+    if _is_text(column):
+        return len(column) - (pc.sum(pc.match_substring_regex(pc.utf8_trim_whitespace(column), _OFFSET)).as_py() or 0)
+    return 0 if getattr(column.type, "tz", None) else len(column)
 
 
 def _moment(column: pa.Array) -> pa.Array:
@@ -87,7 +119,7 @@ def _moment(column: pa.Array) -> pa.Array:
 
 def _as_utc(column: pa.Array) -> pa.Array:
     """Times with a zone keep their moment; times without one are UTC."""
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+    if _is_text(column):
         return _parsed(_text(column))
     if pa.types.is_date(column.type):
         column = column.cast(pa.timestamp("us"))
@@ -105,4 +137,5 @@ def _parsed(text: pa.Array) -> pa.Array:
 
 
 def _no_time(came: str) -> QueryRefused:
-    return QueryRefused("a time in occurred_at of every row", came=came, do="return a timestamp, or ISO 8601 text, from the query")
+    do = "return a timestamp or ISO 8601 text from the query (of seconds since 1970: to_timestamp(x); SQLite: datetime(x, 'unixepoch'))"
+    return QueryRefused("a time in occurred_at of every row", came=came, do=do)

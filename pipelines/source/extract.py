@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,22 @@ import stamina
 from core.errors import NO_ROOM, DiskFull, QueryRefused, SourceUnreachable
 from pipelines.source import queries
 from pipelines.source.columns import Canonical, choose_columns
-from pipelines.source.readers import Reader, open_reader
+from pipelines.source.readers import open_reader
 
 ROW_GROUP_ROWS = 65_536
 ATTEMPTS = 4
 
 
-def extract(query: str, *, url: str, target: Path, parameters: Mapping[str, Any] | None = None, label_columns: Sequence[str]) -> int:
-    """Write the query's rows to `target` and return their number (at least 1).
+@dataclass(frozen=True)
+class Extraction:
+    """What came: `rows` (at least 1), and how many of them had a time without a zone, which was taken as UTC."""
+
+    rows: int
+    zoneless: int
+
+
+def extract(query: str, *, url: str, target: Path, parameters: Mapping[str, Any] | None = None, label_columns: Sequence[str]) -> Extraction:
+    """Write the query's rows to `target`.
 
     The file holds `columns.canonical_schema(label_columns)`, ordered by (occurred_at, id); equal rows give equal bytes.
     A failure leaves nothing new: what was at `target` before stays.
@@ -31,6 +40,8 @@ def extract(query: str, *, url: str, target: Path, parameters: Mapping[str, Any]
     ------
     SourceUnreachable
         After ATTEMPTS attempts.
+    SettingsError
+        The URL is none, or its driver is not installed.
     QueryRefused
         The query fails, lacks a column or returns no row.
     """
@@ -40,21 +51,17 @@ def extract(query: str, *, url: str, target: Path, parameters: Mapping[str, Any]
     raise AssertionError("stamina raises after the last attempt")
 
 
-def _extract_once(query: str, *, url: str, target: Path, parameters: Mapping[str, Any], label_columns: Sequence[str]) -> int:
+def _extract_once(query: str, *, url: str, target: Path, parameters: Mapping[str, Any], label_columns: Sequence[str]) -> Extraction:
+    canonical = Canonical(label_columns)
     with open_reader(url) as reader:
         bound = queries.bind(query, parameters=parameters, dialect=reader.dialect)
         columns = choose_columns(reader.columns(queries.probe(bound)), label_columns)
         ordered = queries.ordered(bound, columns=columns, dialect=reader.dialect)
         with replaced(target) as part:
-            rows = write_rows(part, _canonical(reader, ordered, label_columns))
+            rows = write_rows(part, (canonical.schema, (canonical.convert(batch) for batch in reader.stream(ordered))))
             if not rows:
                 raise QueryRefused("at least one row", came="none", do="correct the query or its parameters")
-    return rows
-
-
-def _canonical(reader: Reader, query: str, label_columns: Sequence[str]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    canonical = Canonical(label_columns)
-    return canonical.schema, (canonical.convert(batch) for batch in reader.stream(query))
+    return Extraction(rows, canonical.zoneless)
 
 
 def write_rows(path: Path, rows: tuple[pa.Schema, Iterable[pa.RecordBatch]]) -> int:

@@ -13,10 +13,11 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 import sqlalchemy as sa
-from sqlalchemy.engine import URL, Dialect, make_url
+from sqlalchemy.engine import URL, Dialect
 
 from core.errors import QueryRefused, SourceUnreachable
 from core.logs import redact
+from pipelines.source.drivers import parse_source_url, read_by_adbc
 
 PARTITION_ROWS = 20_000
 _SQLITE_BATCH_ROWS = "16384"
@@ -39,9 +40,12 @@ class Reader(Protocol):
 
 @contextmanager
 def open_reader(url: str) -> Iterator[Reader]:
-    """Yield a reader for any SQLAlchemy URL. What the driver raises comes out as `SourceUnreachable` or `QueryRefused`."""
-    parsed = _parse(url)
-    opened = _open_adbc if parsed.get_backend_name() in ("postgresql", "sqlite") else _open_sqlalchemy
+    """Yield a reader for any SQLAlchemy URL. What the driver raises comes out as `SourceUnreachable` or `QueryRefused`.
+
+    Raises `SettingsError` when the URL is none, or its driver is not installed.
+    """
+    parsed = parse_source_url(url)
+    opened = _open_adbc if read_by_adbc(parsed) else _open_sqlalchemy
     with ExitStack() as stack:
         with _named_errors(parsed):
             reader = opened(parsed, stack)
@@ -81,8 +85,9 @@ class SqlAlchemyReader:
         self._connection, self._url, self.dialect = connection, url, connection.dialect
 
     def columns(self, query: str) -> list[str]:
-        with _named_errors(self._url):
-            return list(self._run(query).keys())
+        """Closes its cursor: MySQL's unbuffered one takes no second query before."""
+        with _named_errors(self._url), self._run(query) as result:
+            return list(result.keys())
 
     def stream(self, query: str) -> Iterator[pa.RecordBatch]:
         with _named_errors(self._url):
@@ -102,8 +107,23 @@ def _batch(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> pa.RecordBatc
 
 def _column(name: str, values: Sequence[Any]) -> pa.Array:
     if name == "occurred_at":
+        return _times(values)
+    return pa.array([None if value is None else _as_text(value) for value in values], pa.string())
+
+
+def _times(values: Sequence[Any]) -> pa.Array:
+    """As Arrow types; values of several kinds as texts."""
+    try:
         return pa.array(values)
-    return pa.array([None if value is None else str(value) for value in values], pa.string())
+    except pa.ArrowException:
+        return pa.array([None if value is None else str(value) for value in values], pa.string())
+
+
+def _as_text(value: object) -> str:
+    """As PostgreSQL's `cast(... as text)`; bytes that are no UTF-8 show as replacement characters, which the checks count."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _open_adbc(url: URL, stack: ExitStack) -> Reader:
@@ -141,15 +161,6 @@ def _existing_file(url: URL) -> str:
 def _open_sqlalchemy(url: URL, stack: ExitStack) -> Reader:
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     return SqlAlchemyReader(stack.enter_context(engine.connect()), url)
-
-
-def _parse(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-        parsed.get_dialect()
-    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ValueError) as error:
-        raise SourceUnreachable("an SQLAlchemy URL", came=redact(str(error)), do="correct PERENNIAL_SOURCE_URL") from None
-    return parsed
 
 
 @contextmanager

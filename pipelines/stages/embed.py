@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from core.errors import StageFailed
 from core.logs import get_logger
 from pipelines.model.embedder import Embed, load_embedder
-from pipelines.model.text import clean_phrase
+from pipelines.model.text import clean_learnable
 from pipelines.stages.files import DATA, EMBEDDER, EMBEDDINGS, read_json, read_rows, replacing, write_json, write_rows
 
 FILLER = "a b c d e f g h i j k l m n o p"
@@ -33,13 +33,13 @@ def run() -> None:
 
 
 def distinct_phrases(data: Path) -> list[str]:
-    """Every distinct cleaned phrase of the snapshots below `data`, sorted by code point; blank ones left out."""
+    """Every distinct cleaned phrase of the snapshots below `data`, sorted by code point; those that no classifier learns left out."""
     found: set[str] = set()
     for path in sorted(data.glob("*/rows.parquet")):
         found.update(pc.unique(read_rows(path, columns=["phrase"])["phrase"]).drop_null().to_pylist())
     if not found:
         raise StageFailed("at least one phrase in data/*/rows.parquet", came="none", do="run `make data`")
-    return sorted({clean_phrase(phrase) for phrase in found} - {""})
+    return sorted({clean_learnable(phrase) for phrase in found} - {""})
 
 
 def merge_vectors(phrases: Sequence[str], kept: Sequence[str], vectors: np.ndarray, *, embed: Embed, width: int) -> np.ndarray:

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from core.errors import TrainingImpossible
+from core.logs import get_logger
 from pipelines.checks import require_checked
-from pipelines.model.text import clean_phrase
+from pipelines.model.text import clean_learnable
 from pipelines.stages.files import CHECK, DATA, SPEC, classifier_folder, read_json, read_rows, write_json, write_rows
 
 TEST_SHARE = 0.3  # of the distinct phrases of the newest test_days
@@ -55,20 +56,23 @@ def run(key: str) -> None:
     require_checked(CHECK)
     spec, folder = read_json(SPEC / key / "split.json"), classifier_folder(key) / "split"
     stored = read_rows(DATA / spec["dataset"] / "rows.parquet", columns=["id", "phrase", "occurred_at", "region", spec["label"]])
-    history = within_history(labelled_rows(stored, label=spec["label"]), days=spec["history_days"])
+    usable = labelled_rows(stored, label=spec["label"])
+    history = within_history(usable, days=spec["history_days"])
     rows, left_out = leave_out_rare(history, min_rows=spec["min_rows_per_label"])
     parts = split_rows(rows, test_days=spec["test_days"], seed=spec["seed"])
     refuse_impossible(rows, parts, left_out)
     write_rows(folder / "train.parquet", training_table(rows.only(~parts.test), seed=spec["seed"]))
     write_rows(folder / "recent.parquet", with_left_out(recent_table(rows, parts), history, left_out=left_out))
-    write_json(folder / "report.json", report(stored.num_rows, rows, parts, left_out))
+    told = {**report(stored.num_rows, rows, parts, left_out), **left_behind(stored.num_rows, usable, history)}
+    write_json(folder / "report.json", told)
+    get_logger().info("split", **{name: count for name, count in told.items() if name != "left_out"}, labels_left_out=len(left_out))
 
 
 def labelled_rows(table: pa.Table, *, label: str) -> LabelledRows:
-    """Rows with a label of this classifier and a phrase that is not blank (feedback may carry another classifier's label only)."""
-    table = table.filter(pc.is_valid(table[label])).sort_by([("occurred_at", "ascending"), ("id", "ascending")])
-    distinct = {phrase: clean_phrase(phrase) for phrase in pc.unique(table["phrase"]).drop_null().to_pylist()}
-    cleaned = np.array([distinct.get(phrase, "") for phrase in table["phrase"].to_pylist()], dtype=object)
+    """Rows with a label of this classifier and a phrase to learn from (feedback may carry another classifier's label only)."""
+    table = table.filter(_has_label(table[label])).sort_by([("occurred_at", "ascending"), ("id", "ascending")])
+    distinct = {phrase: clean_learnable(phrase) for phrase in pc.unique(table["phrase"]).to_pylist()}
+    cleaned = np.array([distinct[phrase] for phrase in table["phrase"].to_pylist()], dtype=object)
     phrases, codes = np.unique(cleaned, return_inverse=True)
     rows = LabelledRows(
         ids=_column(table, "id"),
@@ -79,6 +83,10 @@ def labelled_rows(table: pa.Table, *, label: str) -> LabelledRows:
         phrases=phrases,
     )
     return rows.only(cleaned != "")
+
+
+def _has_label(labels: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(labels), ""), False)
 
 
 def _column(table: pa.Table, name: str) -> np.ndarray:
@@ -213,3 +221,8 @@ def report(stored: int, rows: LabelledRows, parts: Parts, left_out: Mapping[str,
         "last": str(rows.occurred_at.max()),
         "test_share": TEST_SHARE,
     }
+
+
+def left_behind(stored: int, usable: LabelledRows, history: LabelledRows) -> dict[str, int]:
+    """Rows that were not even looked at: without a label or a phrase to learn from, or older than the history."""
+    return {"unusable_rows": stored - len(usable.ids), "rows_before_history": len(usable.ids) - len(history.ids)}

@@ -9,12 +9,16 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from pipelines.checks import MAX_EXAMPLES, Check, Severity
+from pipelines.model.text import MAX_PHRASE_LENGTH
 
 if TYPE_CHECKING:
     import pandas as pd
 
 GARBAGE = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd]"
 """Control characters (tab and line ends are fine) and the replacement character of a failed decoding."""
+VISIBLE = r"[^\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]"
+"""What `clean_phrase` leaves something of."""
+USABLE = "usable"
 _SOURCE_ROWS: dict[str, Any] = {"row_condition": 'origin=="source"', "condition_parser": "pandas"}
 _FIXED = ("id", "phrase", "occurred_at", "region", "origin")
 
@@ -43,7 +47,7 @@ class Planned:
 
 
 def run_suite(subject: Subject) -> list[Check]:
-    """Check one snapshot. `subject.frame` holds the snapshot's columns and `cleaned`, index 0, 1, 2, ..."""
+    """Check one snapshot. `subject.frame` holds the snapshot's columns, `cleaned` and `usable_column` of each label, index 0, 1, 2, ..."""
     planned = list(plan(subject))
     results = _validate([one.expectation for one in planned], subject.frame)
     return [_check(one, result, subject) for one, result in zip(planned, results, strict=True)]
@@ -88,8 +92,11 @@ def _about_phrases(subject: Subject) -> Iterator[Planned]:
     import great_expectations.expectations as gxe
 
     longest, garbage_share = subject.limits["max_phrase_length"], subject.limits["max_garbage_share"]
-    yield Planned("not_null", gxe.ExpectColumnValuesToNotBeNull(column="phrase"), "critical", 0.0, "phrase")
-    yield Planned("not_blank", gxe.ExpectColumnValuesToMatchRegex(column="phrase", regex=r"\S"), "critical", 0.0, "phrase")
+    yield Planned("not_null", gxe.ExpectColumnValuesToNotBeNull(column="phrase"), "warning", 0.0, "phrase")
+    yield Planned("not_blank", gxe.ExpectColumnValuesToMatchRegex(column="phrase", regex=VISIBLE), "warning", 0.0, "phrase")
+    answered = gxe.ExpectColumnValueLengthsToBeBetween(column="phrase", max_value=MAX_PHRASE_LENGTH)
+    yield Planned("phrase_answerable", answered, "warning", 0.0, "phrase")
+    yield _mostly_usable(subject, "phrase", gxe.ExpectColumnValuesToNotBeNull(column="cleaned", mostly=_usable_share(subject)))
     length = gxe.ExpectColumnValueLengthsToBeBetween(column="phrase", max_value=longest)
     yield Planned("phrase_length", length, "warning", 0.0, "phrase")
     clean = gxe.ExpectColumnValuesToNotMatchRegex(column="phrase", regex=GARBAGE)
@@ -104,12 +111,28 @@ def _about_labels(subject: Subject, column: str, min_rows: int) -> Iterator[Plan
     from pipelines.stages.expectations import ExpectColumnPairValuesToAgree, ExpectColumnValuesToBeFrequent
 
     ambiguous = subject.limits["max_ambiguous_share"]
-    yield Planned("not_null", gxe.ExpectColumnValuesToNotBeNull(column=column, **_SOURCE_ROWS), "critical", 0.0, column)
-    yield Planned("not_blank", gxe.ExpectColumnValuesToMatchRegex(column=column, regex=r"\S"), "critical", 0.0, column)
+    yield Planned("not_null", gxe.ExpectColumnValuesToNotBeNull(column=column, **_SOURCE_ROWS), "warning", 0.0, column)
+    yield Planned("not_blank", gxe.ExpectColumnValuesToMatchRegex(column=column, regex=r"\S"), "warning", 0.0, column)
+    usable = gxe.ExpectColumnValuesToNotBeNull(column=usable_column(column), mostly=_usable_share(subject), **_SOURCE_ROWS)
+    yield _mostly_usable(subject, column, usable)
     yield from _about_unseen_labels(subject, column)
     yield Planned("label_has_rows", ExpectColumnValuesToBeFrequent(column=column, min_rows=min_rows), "warning", 0.0, column)
     agreeing = ExpectColumnPairValuesToAgree(column_A="cleaned", column_B=column, mostly=1 - ambiguous)
     yield Planned("one_label_a_phrase", agreeing, "warning", ambiguous, column)
+
+
+def usable_column(column: str) -> str:
+    """Where the frame holds a label column without its blank labels; no column of a source has a blank in its name."""
+    return f"usable {column}"
+
+
+def _usable_share(subject: Subject) -> float:
+    return 1 - subject.limits["max_unusable_share"]
+
+
+def _mostly_usable(subject: Subject, column: str, expectation: Any) -> Planned:
+    """Single rows that cannot be learnt from are left out and counted; many of them stop the training."""
+    return Planned(USABLE, expectation, "critical", subject.limits["max_unusable_share"], column)
 
 
 def _about_unseen_labels(subject: Subject, column: str) -> Iterator[Planned]:
@@ -154,7 +177,9 @@ def _observed(planned: Planned, result: Any) -> float | int | str | None:
     if planned.name == "column_present":
         return "present" if result.success else "missing"
     if "unexpected_count" in found:
-        blanks = 0 if planned.name == "not_null" else found.get("missing_count") or 0  # as Great Expectations counts for its limit
+        blanks = (
+            0 if planned.name in ("not_null", USABLE) else found.get("missing_count") or 0
+        )  # as Great Expectations counts for its limit
         return round(found["unexpected_count"] / max(found["element_count"] - blanks, 1), 6)
     value = found.get("observed_value")
     if planned.name == "duplicates_share" and value is not None:

@@ -41,26 +41,31 @@ class Place:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "--quiet", "--message", message)
+
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.environment[f'PERENNIAL_{name.upper()}_PORT']}"
 
 
-@pytest.fixture(scope="session")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    folder = tmp_path_factory.mktemp("place")
+def new_place(folder: Path, **settings: str) -> Place:
+    """A fresh clone in `folder`, a home beside it, free ports; `settings` go into the environment."""
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder / "clone")], check=True)
     names = ("PREFECT", "MLFLOW", "SERVICE", "EVIDENTLY")
     ports = {f"PERENNIAL_{name}_PORT": str(port) for name, port in zip(names, free_ports(4), strict=True)}
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PERENNIAL_", "PREFECT_", "MLFLOW_", "BENTOML_"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
-    nowhere = {
-        "HTTP_PROXY": "http://127.0.0.1:9",
-        "HTTPS_PROXY": "http://127.0.0.1:9",
-        "NO_PROXY": "127.0.0.1,localhost",
-    }  # no network is needed
-    place = Place(folder / "clone", {**kept, **ports, **nowhere, "PATH": path, "PERENNIAL_HOME": str(folder / "var")})
+    nowhere = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1,localhost"}
+    home = {"PATH": path, "PERENNIAL_HOME": str(folder / "var")}
+    return Place(folder / "clone", {**kept, **ports, **nowhere, **home, **settings})  # no network is needed
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    place = new_place(tmp_path_factory.mktemp("place"))
     place.clone.joinpath("params.yaml").write_text(PARAMS, encoding="utf-8")
-    place.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qam", "One classifier")
+    place.commit("One classifier")
     yield place
     place.perennial("down")
 

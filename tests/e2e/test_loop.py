@@ -74,7 +74,7 @@ def test_a_critical_check_stops_the_retraining_and_the_champion_stays(place: Pla
     spoil_the_source(place)
     done = place.perennial("--json", "retrain", "block", "--reason", "spoilt source")
     assert done.returncode == 1
-    assert "not_blank" in done.stderr
+    assert "usable on diagnoses.phrase" in done.stderr
     assert champion(place) == before
 
 

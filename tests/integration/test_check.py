@@ -44,31 +44,22 @@ def labelled(label: str, *places: int) -> Callable[[Rows], Rows]:
     return setting({"block": label}, *places)
 
 
+SCRIPTS = ("看護師", "ممرضة مناوبة", "👩🏽\u200d⚕️ ward", "שלום\u200f", "12", "a\nb")
 DEFECTS: dict[str, tuple[Callable[[Rows], Rows], set[tuple[str, str | None, str]]]] = {
     "sound": (lambda rows: rows, set()),
-    "no_phrase": (setting({"phrase": None}, 3), {("not_null", "phrase", "critical")}),
-    "blank_phrase": (setting({"phrase": " \t "}, 3), {("not_blank", "phrase", "critical")}),
-    "no_label": (setting({"block": None}, 3), {("not_null", "block", "critical")}),
+    "no_phrase": (setting({"phrase": None}, 3), {("not_null", "phrase", "warning")}),
+    "blank_phrase": (setting({"phrase": " \t\u200b\x00"}, 3), {
+        ("not_blank", "phrase", "warning"), ("garbage_characters", "phrase", "warning"),
+    }),
+    "endless_phrase": (setting({"phrase": "x " * 50_000}, 3), {
+        ("phrase_answerable", "phrase", "warning"), ("phrase_length", "phrase", "warning"),
+    }),
+    "many_without_phrase": (setting({"phrase": None}, 3, 4, 5), {("not_null", "phrase", "warning"), ("usable", "phrase", "critical")}),
+    "no_label": (setting({"block": None}, 3), {("not_null", "block", "warning")}),
     "blank_label": (setting({"chapter": " "}, *range(6)), {
-        ("not_blank", "chapter", "critical"), ("label_known", "chapter", "warning"),
+        ("not_blank", "chapter", "warning"), ("label_known", "chapter", "warning"), ("usable", "chapter", "critical"),
     }),
-    "new_label": (labelled("NEW", *range(8)), {("label_known", "block", "warning")}),
-    "many_new_labels": (labelled("NEW", *range(30)), {("label_known", "block", "warning"), ("unknown_label_share", "block", "critical")}),
-    "rare_label": (labelled("NEW", 1, 2), {("label_known", "block", "warning"), ("label_has_rows", "block", "warning")}),
-    "two_labels_a_phrase": (setting({"phrase": "Same  Thing"}, *range(140)), {
-        ("one_label_a_phrase", "block", "warning"), ("one_label_a_phrase", "chapter", "warning"),
-    }),
-    "stale": (lambda rows: [row | {"occurred_at": AS_OF - timedelta(days=20)} if row["origin"] == "source" else row for row in rows], {
-        ("fresh", "occurred_at", "warning"),
-    }),
-    "shrunken": (lambda rows: rows[:100], {("volume", None, "critical")}),
-    "long_phrase": (setting({"phrase": "x" * 400}, 3), {("phrase_length", "phrase", "warning")}),
-    "garbage": (setting({"phrase": "caf\ufffd"}, 3), {("garbage_characters", "phrase", "warning")}),
-    "much_garbage": (lambda rows: [row | {"phrase": row["phrase"] + "\x07"} if n < 5 else row for n, row in enumerate(rows)], {
-        ("garbage_characters", "phrase", "warning"), ("garbage_share", "phrase", "critical"),
-    }),
-    "equal_ids": (setting({"id": "7"}, 8, 9), {("ids_unique", "id", "critical")}),
-    "one_phrase": (setting({"phrase": "Again", "block": "B0", "chapter": "C0"}, *range(202)), {("duplicates_share", "phrase", "warning")}),
+    "other_scripts": (lambda rows: [row | {"phrase": f"{SCRIPTS[n % 6]} {n}"} for n, row in enumerate(rows)], set()),
 }  # fmt: skip
 
 

@@ -1,0 +1,90 @@
+"""params.yaml as text: every key once, and pydantic's refusals in the words of the house."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from core.errors import ParamsError
+
+NAME = r"^[a-z][a-z0-9_]{0,39}$"
+COLUMN = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
+QUERY = r"^queries/[A-Za-z0-9_\-]+\.sql$"
+CRON = r"^\s*([0-9A-Za-z*/,#?-]+\s+){4}[0-9A-Za-z*/,#?-]+\s*$"
+_WORDS = {
+    NAME: "a name of lower-case letters, digits and _ (at most 40, a letter first)",
+    COLUMN: "a column name of letters, digits and _ (rename the column in the query with `as`)",
+    QUERY: "a file queries/NAME.sql, NAME of letters, digits, - and _",
+    CRON: "the five fields of cron, such as 0 3 * * 1",
+}
+
+
+class _EveryKeyOnce(yaml.SafeLoader):
+    """YAML keeps the last of two equal keys: a second `classifiers:` would silently take the place of the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen and isinstance(key, yaml.ScalarNode):
+                place = f"a second `{key.value}` in line {key.start_mark.line + 1}"
+                raise ParamsError("every key of a block once", came=place, do="put what belongs to it under the first one")
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
+        return super().construct_mapping(node, deep)
+
+
+def read_params_file(path: Path) -> dict[str, Any]:
+    """The mapping that the file holds. Raises `ParamsError`."""
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_EveryKeyOnce)
+    except OSError as error:
+        raise ParamsError(f"a readable {path.name}", came=str(error.strerror), do="run from the repository's root") from None
+    except UnicodeDecodeError as error:
+        came = f"byte {error.object[error.start]:#04x} at position {error.start}"
+        raise ParamsError(f"UTF-8 in {path.name}", came=came, do="save the file as UTF-8") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ParamsError(f"YAML in {path.name}", came=" ".join(str(error).split()), do="mend the syntax") from None
+    if not isinstance(raw, dict):
+        raise ParamsError(f"keys and values in {path.name}", came=_short(raw), do="begin with `classifiers:` and a block under it")
+    return raw
+
+
+def explain(error: ValidationError, *, known: Collection[str]) -> ParamsError:
+    """The first thing that is wrong, by its path; `known` are the keys that any block may have."""
+    first, others = error.errors()[0], error.error_count() - 1
+    where = ".".join(_without_union_tag(first["loc"]))
+    more = f" (and {others} more)" if others else ""
+    if first["type"] == "extra_forbidden":
+        near = get_close_matches(str(first["loc"][-1]), known, n=1)
+        do = f"write `{near[0]}` if that is meant, or remove it" if near else "remove it"
+        return ParamsError(f"only known keys at {where}", came=f"an unknown key{more}", do=do)
+    came = "nothing" if first["type"] == "missing" else _short(first.get("input"))
+    return ParamsError(f"{where}: {_wanted(first)}", came=came + more, do="correct params.yaml")
+
+
+def _wanted(first: Any) -> str:
+    if first["type"] == "missing":
+        return "a value, for it is required"
+    pattern = first.get("ctx", {}).get("pattern")
+    if pattern in _WORDS:
+        return _WORDS[pattern]
+    if "parameters" in first["loc"]:
+        return "a text, a number, or true or false (a date in quotes)"
+    return str(first["msg"]).removeprefix("Value error, ")
+
+
+def _short(value: object) -> str:
+    """Collections by what they hold, so that the sentence stays short."""
+    if isinstance(value, dict):
+        return f"the keys {', '.join(map(str, value))}"[:80] if value else "an empty block"
+    return "nothing" if value is None else repr(value)[:80]
+
+
+def _without_union_tag(loc: tuple[int | str, ...]) -> list[str]:
+    """`head.logistic.C` -> `head.C`: pydantic puts the chosen kind, and the kind of a parameter, into the path."""
+    kept = [str(part) for before, part in zip(("", *loc), loc, strict=False) if before != "head" and part != "[key]"]
+    return kept[: kept.index("parameters") + 2] if "parameters" in kept else kept
