@@ -52,10 +52,9 @@ def write_tickets(url: str, *, labels: int, rows_a_label: int) -> None:
     """A schema of its own, uuid keys, times with a zone, up to 1,000 labels (three words each)."""
     queues = [" ".join(words) for words in product(THINGS, WORDS, WORDS)][:labels]
     drawn, begin = random.Random(11), datetime(2025, 3, 3, tzinfo=UTC)
-    names = ("id", "text", "at", "queue")
     rows = [
-        dict(zip(names, (uuid.UUID(int=drawn.getrandbits(128)), ticket(queue, drawn), begin + timedelta(minutes=drawn.randrange(300_000)), queue),
-                 strict=True))
+        {"id": uuid.UUID(int=drawn.getrandbits(128)), "text": ticket(queue, drawn), "queue": queue,
+         "at": begin + timedelta(minutes=drawn.randrange(300_000))}
         for queue in queues for _ in range(rows_a_label)
     ]  # fmt: skip
     with sa.create_engine(url).begin() as connection:

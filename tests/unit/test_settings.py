@@ -114,3 +114,17 @@ def test_a_wrong_value_beside_an_address_does_not_show_it(monkeypatch: pytest.Mo
     with pytest.raises(SettingsError) as caught:
         load_settings()
     assert "sEcr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["sqlite", "sqlite+pysqlite", "duckdb"])
+def test_a_source_in_this_folder_is_found_from_every_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scheme: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    relative = load_settings(source_url=f"{scheme}:///rows.db").source_url
+    absolute = load_settings(source_url=f"{scheme}:///{tmp_path}/rows.db").source_url
+    assert relative == absolute and relative is not None and relative.get_secret_value() == f"{scheme}:///{tmp_path}/rows.db"
+
+
+@pytest.mark.parametrize("url", ["sqlite:///:memory:", "sqlite:////var/rows.db", "postgresql://me@host/rows"])
+def test_other_sources_stay_as_they_are(url: str) -> None:
+    source = load_settings(source_url=url).source_url
+    assert source is not None and source.get_secret_value() == url

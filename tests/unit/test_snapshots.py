@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import QueryRefused
@@ -139,6 +141,49 @@ def test_the_order_of_feedback_does_not_matter(tmp_path: Path, source: Path, que
     second = snap(tmp_path / "two", source, query_file, late.take([2, 0, 1]))
     assert first == second
     assert (tmp_path / "one/rows.parquet").read_bytes() == (tmp_path / "two/rows.parquet").read_bytes()
+
+
+plain = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\ue000"), max_size=3)
+ROW = st.tuples(
+    plain, st.sampled_from(["2025-12-01", "2025-12-01T00:00:00+00:00", "2025-12-02 08:00:00"]), st.sampled_from(["a", "A", "b"])
+)
+KEYLESS = "select phrase, at as occurred_at, block, block as chapter from note"
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(ROW, min_size=1, max_size=8), st.randoms(use_true_random=False))
+def test_rows_without_id_in_any_order_are_one_snapshot(found: list[tuple], random) -> None:
+    made = [snapshot_of(found), snapshot_of(random.sample(found, len(found)))]
+    assert made[0] == made[1]
+    assert len(set(made[0][1]["id"].to_pylist())) == len(found)
+
+
+def snapshot_of(found: list[tuple]) -> tuple:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        with closing(sqlite3.connect(folder / "source.db")) as connection:
+            connection.execute("create table note (phrase text, at text, block text)")
+            connection.executemany("insert into note values (?, ?, ?)", found)
+            connection.commit()
+        (folder / "queries").mkdir()
+        (folder / "queries/notes.sql").write_text(KEYLESS)
+        snapshot = snap(folder / "notes", folder / "source.db", folder / "queries/notes.sql")
+        return snapshot, pq.read_table(folder / "notes/rows.parquet")
+
+
+def test_what_is_counted_is_told(tmp_path: Path, source: Path, query_file: Path) -> None:
+    with sqlite3.connect(source) as connection:
+        connection.execute("insert into note values (98, 'zoned', '2025-12-05T08:00:00+01:00', 'B0', 'C')")
+        connection.execute("insert into note values (99, 'from the future', '2099-01-01T00:00:00', 'B0', 'C')")
+    snap(tmp_path / "notes", source, query_file)
+    told = json.loads((tmp_path / "notes/snapshot.json").read_text())
+    assert (told["rows"], told["rows_after_as_of"], told["times_without_zone"]) == (11, 1, 11)
+
+
+def test_rows_of_the_future_alone_are_refused(tmp_path: Path, source: Path, query_file: Path) -> None:
+    query_file.write_text("select id, phrase, '2099-01-01' as occurred_at, block, chapter from note")
+    with pytest.raises(QueryRefused, match=r"a row of 2026-01-01 00:00 UTC or before \(queries/notes.sql\); came 10 rows"):
+        snap(tmp_path / "notes", source, query_file)
 
 
 def test_summary_counts_labels_and_becomes_the_next_previous(tmp_path: Path, source: Path, query_file: Path) -> None:

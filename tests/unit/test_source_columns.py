@@ -72,3 +72,37 @@ def test_missing_columns_are_named() -> None:
 def test_a_zone_is_not_lost() -> None:
     east = datetime(2025, 6, 1, 14, tzinfo=timezone(timedelta(hours=2)))
     assert convert(id=["1"], phrase=["p"], occurred_at=[east.isoformat()], block=["A"])["occurred_at"] == [NOON]
+
+
+def test_equal_rows_need_not_be_neighbours_to_get_ids_of_their_own() -> None:
+    """MySQL and SQL Server order `a` and `A` as equals."""
+    turned = convert(phrase=["a", "A", "a"], occurred_at=["2025-06-01"] * 3, block=["B"] * 3)
+    straight = convert(phrase=["a", "a", "A"], occurred_at=["2025-06-01"] * 3, block=["B"] * 3)
+    assert len(set(turned["id"])) == 3 and set(turned["id"]) == set(straight["id"])
+
+
+def test_bytes_that_are_no_utf8_show_as_replacement_characters() -> None:
+    assert convert(id=["1"], phrase=[b"caf\xe9"], occurred_at=[NOON], block=[b"A"])["phrase"] == ["caf\ufffd"]
+    broken = pa.array([b"caf\xe9"]).view(pa.string())
+    batch = pa.record_batch({"id": ["1"], "phrase": broken, "occurred_at": [NOON], "block": ["A"]})
+    assert Canonical(["block"]).convert(batch)["phrase"].to_pylist() == ["caf\ufffd"]
+
+
+@pytest.mark.parametrize(
+    ("times", "zoneless"),
+    [
+        (["2025-06-01", "2025-06-01T12:00:00", "2025-06-01T12:00:00Z", "2025-06-01 12:00:00+02"], 2),
+        ([date(2025, 6, 1)], 1),
+        ([NOON], 0),
+        ([NOON.replace(tzinfo=None)] * 3, 3),
+    ],
+)
+def test_times_without_a_zone_are_counted(times: list, zoneless: int) -> None:
+    canonical, labels = Canonical(["block"]), ["A"] * len(times)
+    canonical.convert(pa.record_batch({"phrase": labels, "occurred_at": times, "block": labels}))
+    assert canonical.zoneless == zoneless
+
+
+def test_seconds_since_1970_are_refused_with_the_call_that_makes_them_a_time() -> None:
+    with pytest.raises(QueryRefused, match="'unixepoch'"):
+        convert(id=["1"], phrase=["p"], occurred_at=["1735689600"], block=["A"])

@@ -16,6 +16,7 @@ from pipelines.stages.split import (
     chosen_phrases,
     labelled_rows,
     leave_out_rare,
+    left_behind,
     recent_table,
     refuse_impossible,
     report,
@@ -57,7 +58,9 @@ def phrases_in(rows: LabelledRows, chosen: np.ndarray) -> set[str]:
 
 
 def test_phrases_are_cleaned_and_rows_without_label_or_phrase_skipped() -> None:
-    rows = rows_of([("  Left KNEE ", "x", 2), ("left knee", "x", 1), ("hip", None, 1), (" \x00", "y", 1)])
+    useless: list = [("hip", None, 1), ("hip", " \t", 1), (" \x00", "y", 1), (None, "y", 1), ("x" * 2001, "y", 1)]
+    rows = rows_of([("  Left KNEE ", "x", 2), ("left knee", "x", 1), *useless])
+    assert left_behind(7, rows, rows) == {"unusable_rows": 5, "rows_before_history": 0}
     assert rows.phrases[rows.phrase_codes].tolist() == ["left knee", "left knee"]
 
 
@@ -96,6 +99,30 @@ def test_the_split_does_not_depend_on_the_order_of_the_rows(shuffled: list[Row])
         return sorted(zip(rows.phrases[rows.phrase_codes], rows.occurred_at.tolist(), parts.test.tolist(), strict=True))
 
     assert summary(rows_of(shuffled)) == summary(rows_of(many(80)))
+
+
+aged = st.tuples(st.sampled_from([f"phrase {number}" for number in range(12)]), st.sampled_from("xy"), st.floats(0, 200))
+LATEST: Row = ("now", "x", 0)
+
+
+@given(st.lists(aged, max_size=40), st.integers(1, 150))
+def test_only_the_newest_days_test_and_no_recent_phrase_is_on_both_sides(found: list[Row], test_days: int) -> None:
+    rows = rows_of([*found, LATEST])
+    parts = split_rows(rows, test_days=test_days, seed=7)
+    oldest = rows.occurred_at.max() - np.timedelta64(test_days, "D")
+    assert (rows.occurred_at[parts.test] > oldest).all()
+    assert phrases_in(rows, parts.test) & phrases_in(rows, parts.recent & ~parts.test) == set()
+
+
+@given(st.lists(aged, max_size=30), st.lists(aged, max_size=30))
+def test_old_rows_that_are_added_move_no_row_into_the_test_or_out_of_it(found: list[Row], old: list[Row]) -> None:
+    def tested(given: list[Row]) -> list[tuple]:
+        rows = rows_of(given)
+        chosen = rows.only(split_rows(rows, test_days=90, seed=7).test)
+        return sorted(zip(chosen.phrases[chosen.phrase_codes], chosen.labels, chosen.occurred_at.tolist(), strict=True))
+
+    older = [(phrase, label, 90 + age) for phrase, label, age in old]
+    assert tested([*found, LATEST, *older]) == tested([*found, LATEST])
 
 
 @given(st.lists(st.text(min_size=1), unique=True, min_size=1))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.model.text import clean_phrase
+from pipelines.model.text import MAX_PHRASE_LENGTH, clean_learnable, clean_phrase
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 
@@ -28,6 +28,23 @@ def test_the_result_can_be_stored_and_has_no_control_character(phrase: str) -> N
 def test_white_space_around_and_between_does_not_matter(phrase: str) -> None:
     assert clean_phrase(f"\t {phrase}\n") == clean_phrase(phrase)
     assert clean_phrase(phrase.replace(" ", " \u00a0 ")) == clean_phrase(phrase)
+
+
+@given(ANY_TEXT, ANY_TEXT)
+def test_what_a_blank_parts_is_cleaned_apart(first: str, second: str) -> None:
+    apart = f"{clean_phrase(first)} {clean_phrase(second)}".strip()
+    assert clean_phrase(f"{first} {second}") == apart
+
+
+@given(ANY_TEXT)
+def test_the_letters_case_does_not_matter(phrase: str) -> None:
+    assert clean_phrase(phrase.casefold()) == clean_phrase(phrase)
+
+
+@given(st.none() | ANY_TEXT)
+def test_only_what_the_service_would_answer_is_learnt(phrase: str | None) -> None:
+    assert clean_learnable(phrase) == ("" if phrase is None else clean_phrase(phrase))
+    assert clean_learnable((phrase or "") + "x" * MAX_PHRASE_LENGTH) == ("" if phrase else "x" * MAX_PHRASE_LENGTH)
 
 
 def test_every_code_point_is_cleaned_at_once() -> None:
