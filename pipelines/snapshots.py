@@ -67,8 +67,7 @@ def write_snapshot(
         rows, digest = _merge(source, folder / ROWS, labels, feedback, as_of=as_of)
     snapshot = Snapshot(dataset, as_of.astimezone(UTC), rows, digest, query_hash(query, parameters=parameters, label_columns=labels))
     facts = _facts(snapshot) | {"label_columns": labels, "query": f"queries/{query_file.name}", "parameters": dict(parameters)}
-    counted = {AFTER: future, ZONELESS: came.zoneless}
-    _write_json(folder / FACTS, facts | {name: count for name, count in counted.items() if count})
+    _write_json(folder / FACTS, facts | _counted(after=future, zoneless=came.zoneless))
     _write_json(folder / PREVIOUS, dict(previous or {}))
     return snapshot
 
@@ -205,6 +204,10 @@ def _facts(snapshot: Snapshot) -> dict[str, Any]:
         "logical_hash": snapshot.logical_hash,
         "query_hash": snapshot.query_hash,
     }
+
+
+def _counted(*, after: int, zoneless: int) -> dict[str, int]:
+    return {name: count for name, count in ((AFTER, after), (ZONELESS, zoneless)) if count}
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
