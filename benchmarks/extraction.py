@@ -30,7 +30,7 @@ def perennial(url: str, folder: Path) -> Callable[[], int]:
 
     with open_reader(url):
         pass  # the driver is imported
-    return lambda: extract(QUERY.read_text(encoding="utf-8"), url=url, target=folder / "perennial.parquet", label_columns=LABELS)
+    return lambda: extract(QUERY.read_text(encoding="utf-8"), url=url, target=folder / "perennial.parquet", label_columns=LABELS).rows
 
 
 def pandas(url: str, folder: Path) -> Callable[[], int]:

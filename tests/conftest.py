@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy.engine import Engine
 
 from core.database import DatabaseUrls, connect, open_database
 from core.settings import Settings, load_settings
 from core.tables import metadata
+
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # machines are slow and noisy
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -150,7 +150,7 @@ ROW = st.tuples(
 KEYLESS = "select phrase, at as occurred_at, block, block as chapter from note"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(ROW, min_size=1, max_size=8), st.randoms(use_true_random=False))
 def test_rows_without_id_in_any_order_are_one_snapshot(found: list[tuple], random) -> None:
     made = [snapshot_of(found), snapshot_of(random.sample(found, len(found)))]
