@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from core.errors import UnknownClassifier
 from core.params_file import COLUMN, CRON, NAME, QUERY, explain, read_params_file
@@ -63,13 +63,39 @@ class HybridSvmHead(_Block):
     keep: float = Field(0.05, gt=0, le=1)
 
 
+class TfidfSvmHead(_Block):
+    """Linear SVC on TF-IDF of hashed n-grams alone, each phrase of length 1; `keep` is the share of its weights kept."""
+
+    kind: Literal["tfidf_svm"]
+    C: float = Field(1.0, gt=0)
+    buckets: int = Field(2**14, ge=2**8, le=2**20)
+    keep: float = Field(0.05, gt=0, le=1)
+
+
+class MlpHead(_Block):
+    """One hidden layer of `hidden` rectified units on the embedding, trained in Keras for `epochs`."""
+
+    kind: Literal["mlp"]
+    hidden: int = Field(512, ge=1, le=8192)
+    epochs: int = Field(40, ge=1, le=1000)
+    dropout: float = Field(0.5, ge=0, lt=1)
+
+
 class MajorityHead(_Block):
     """Always the most frequent label: the floor."""
 
     kind: Literal["majority"]
 
 
-Head = Annotated[LogisticHead | HybridSvmHead | MajorityHead, Field(discriminator="kind")]
+def _block_of_kind(given: Any) -> Any:
+    """`logistic` is short for `{kind: logistic}`."""
+    return {"kind": given} if isinstance(given, str) else given
+
+
+Head = Annotated[
+    Annotated[LogisticHead | HybridSvmHead | TfidfSvmHead | MlpHead | MajorityHead, Field(discriminator="kind")],
+    BeforeValidator(_block_of_kind),
+]
 
 
 class GateParams(_Block):
@@ -89,13 +115,14 @@ class DriftParams(_Block):
 
 
 class ClassifierParams(_Block):
-    """One classifier. Only `source` is required."""
+    """One classifier. Only `source` is required. `compare`: heads that a retraining trains beside the chosen one, for its report alone."""
 
     source: SourceParams
     history_days: int = Field(1095, ge=1)
     test_days: int = Field(90, ge=1)
     min_rows_per_label: int = Field(15, ge=2)
     head: Head = HybridSvmHead()
+    compare: list[Head] = []
     gate: GateParams = GateParams()
     drift: DriftParams = DriftParams()
     schedule: Cron = "0 3 * * 1"

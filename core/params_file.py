@@ -85,6 +85,7 @@ def _short(value: object) -> str:
 
 
 def _without_union_tag(loc: tuple[int | str, ...]) -> list[str]:
-    """`head.logistic.C` -> `head.C`: pydantic puts the chosen kind, and the kind of a parameter, into the path."""
-    kept = [str(part) for before, part in zip(("", *loc), loc, strict=False) if before != "head" and part != "[key]"]
+    """`head.logistic.C` -> `head.C`, `compare.0.mlp.epochs` -> `compare.0.epochs`: pydantic puts kinds into the path."""
+    tagged = [before == "head" or isinstance(before, int) for before in ("", *loc)]
+    kept = [str(part) for tag, part in zip(tagged, loc, strict=False) if not tag and part != "[key]"]
     return kept[: kept.index("parameters") + 2] if "parameters" in kept else kept

@@ -22,8 +22,8 @@ def show_checks(result: Mapping[str, Any]) -> None:
     create_table_artifact(table, key="data-checks", description=f"Data checks: **{result['verdict']}**. The page: {result['page']}")
 
 
-def show_verdict(folder: Path, candidate: ModelVersion, verdict: Verdict, *, reason: str, mlflow_url: str) -> None:
-    """A page a candidate: verdict, reasons, evidence, plots, and where to look further."""
+def show_verdict(folder: Path, candidate: ModelVersion, verdict: Verdict, *, reason: str, mlflow_url: str, comparison: str = "") -> None:
+    """A page a candidate: verdict, reasons, evidence, plots, and where to look further; `comparison` is the table of heads compared."""
     plots = "\n\n".join(_inline(folder / name) for name in PLOTS if (folder / name).exists())
     link = f"[{candidate.classifier} {candidate.version}]({mlflow_url}/#/models/{candidate.classifier}/versions/{candidate.version})"
     page = f"""# {candidate.classifier} version {candidate.version}: {verdict.kind}
@@ -34,6 +34,7 @@ Called for by: **{reason}**. MLflow: {link}
 
 {_table(verdict.evidence)}
 
+{comparison}
 {plots}
 """
     create_markdown_artifact(page, key=artifact_key("verdict", candidate.classifier), description=f"{candidate.classifier}: {verdict.kind}")

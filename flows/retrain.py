@@ -99,8 +99,9 @@ def _judge(loop: Loop, workspace: Workspace, classifier: str, lock: steps.Lock, 
         verdict = compare_with_champion(loop, workspace, classifier)
         candidate: ModelVersion = register_candidate(loop, workspace, classifier, verdict, lock, run)
         verdict = decide_and_promote(loop, candidate, verdict, run)
-        plots = workspace.folder / "build" / "classifiers" / classifier / "evaluation"
-        show_verdict(plots, candidate, verdict, reason=run.reason, mlflow_url=loop.settings.mlflow_url)
+        built = workspace.folder / "build" / "classifiers" / classifier
+        table = (built / "comparison" / "table.md").read_text(encoding="utf-8")
+        show_verdict(built / "evaluation", candidate, verdict, reason=run.reason, mlflow_url=loop.settings.mlflow_url, comparison=table)
         return verdict
 
 

@@ -77,8 +77,8 @@ def check_snapshot(loop: Loop, workspace: Workspace, run: Run) -> dict[str, Any]
 
 
 def train_classifiers(loop: Loop, workspace: Workspace, classifiers: Sequence[str]) -> None:
-    """Everything that DVC computes from the snapshot to the evaluations."""
-    workspace.reproduce([f"evaluate@{name}" for name in classifiers])
+    """Everything that DVC computes from the snapshot to the evaluations, and to the heads compared where a block lists some."""
+    workspace.reproduce([f"compare@{name}" for name in classifiers])
     store_embedder(loop.settings.embedders, workspace.folder / "build" / "embedder")
 
 
@@ -152,6 +152,7 @@ def register_candidate(loop: Loop, workspace: Workspace, classifier: str, verdic
         metrics = json.loads((folder / "evaluation" / "metrics.json").read_text())
         head = loop.params.classifier(classifier).head.model_dump()
         loop.registry.log_evaluation(run_id, metrics=metrics, params=head, evaluation=folder / "evaluation", model=folder / "model")
+        loop.registry.log_comparison(run_id, folder / "comparison")
         loop.registry.log_verdict(run_id, verdict)
         version = loop.registry.register(classifier, run_id=run_id, tags={**tags, "verdict": verdict.kind})
         where = {"model": folder / "model", "evaluation": folder / "evaluation"}

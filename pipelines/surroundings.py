@@ -13,6 +13,7 @@ LIBRARIES = (
     "scipy",
     "scikit-learn",
     "tensorflow",
+    "keras",
     "tensorflow-text",
     "ai-edge-litert",
     "sentencepiece",

@@ -69,16 +69,25 @@ def save_head(head: Head, folder: Path) -> str:
 
 
 def load_head(folder: Path) -> Head:
-    """Read a head; raise `HeadRefused` on any mismatch of digest, shape or format."""
+    """Read a head; raise `HeadRefused` when digest, format, labels, shapes or numbers are not those of a head."""
     manifest, packed = _read(folder)
     _verify(folder, manifest, packed)
-    arrays = _unpack(folder, packed)
-    try:
-        head = Head(manifest["kind"], tuple(manifest["labels"]), manifest["embedder_id"], arrays, manifest["settings"])
-    except (KeyError, TypeError) as error:
-        raise _refused(folder, f"a manifest without {error}") from None
-    _check_arrays(folder, head, manifest.get("arrays"))
+    if came := _misfit_manifest(manifest):
+        raise _refused(folder, came)
+    head = Head(manifest["kind"], tuple(manifest["labels"]), manifest["embedder_id"], _unpack(folder, packed), manifest["settings"])
+    _check_arrays(folder, head, manifest["arrays"])
     return head
+
+
+def _misfit_manifest(manifest: Mapping[str, Any]) -> str | None:
+    """What keeps this from describing a head, in one clause; None when nothing does."""
+    for name, wanted in {"kind": str, "embedder_id": str, "labels": list, "settings": dict, "arrays": dict}.items():
+        if not isinstance(manifest.get(name), wanted):
+            return f"a manifest without {name}" if name not in manifest else f"{name} of {str(manifest[name])[:40]!r}"
+    labels = manifest["labels"]
+    if not labels or not all(isinstance(label, str) for label in labels) or len(set(labels)) < len(labels):
+        return "labels that are not distinct texts"
+    return None
 
 
 def head_digest(folder: Path) -> str:

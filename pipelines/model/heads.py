@@ -9,7 +9,8 @@ from scipy import sparse
 
 from core import params as blocks
 from pipelines.model.head_file import Head
-from pipelines.model.linear_heads import fit_hybrid_svm, fit_logistic
+from pipelines.model.linear_heads import fit_hybrid_svm, fit_logistic, fit_tfidf_svm
+from pipelines.model.mlp_head import fit_mlp
 from pipelines.model.scoring import Arrays, Settings
 from pipelines.model.training import TrainingRows
 
@@ -40,4 +41,6 @@ _FITS: dict[str, Callable[..., tuple[Arrays, Settings]]] = {
     "majority": _fit_majority,
     "logistic": fit_logistic,
     "hybrid_svm": fit_hybrid_svm,
+    "tfidf_svm": fit_tfidf_svm,
+    "mlp": fit_mlp,
 }

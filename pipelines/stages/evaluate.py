@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -31,10 +32,21 @@ def run(key: str) -> None:
     evaluation = evaluate(key, tested)
     out, test_share = folder / "evaluation", read_json(folder / "split" / "report.json")["test_share"]
     write_json(out / "evaluation.json", evaluation)
-    write_json(out / "metrics.json", {**evaluation["metrics"], **prefixed("unseen_", evaluation["unseen_metrics"])})
+    write_json(out / "metrics.json", flat_metrics(evaluation))
     write_rows(out / "predictions.parquet", tested.select(["id", "cleaned", "label", "occurred_at", "seen", "predicted", "probability"]))
     write_rows(out / "reference.parquet", reference_table(recent, test_share=test_share))
     draw_plots(out, answers_of(tested), evaluation)
+
+
+def tested_rows(key: str) -> pa.Table:
+    """The rows that a head is tested on."""
+    recent = read_rows(classifier_folder(key) / "split" / "recent.parquet")
+    return recent.filter(pc.equal(recent["part"], "test"))
+
+
+def flat_metrics(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics of all test rows, and with `unseen_` before their names those of the phrases never trained on."""
+    return {**evaluation["metrics"], **prefixed("unseen_", evaluation["unseen_metrics"])}
 
 
 def answer_rows(head: Head, rows: pa.Table) -> pa.Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from core.params import ClassifierParams, Params, load_params
+from core.params import ClassifierParams, Head, Params, load_params
 from pipelines.stages.files import SPEC, write_json
 
 
@@ -22,7 +22,20 @@ def specs(params: Params) -> dict[str, dict[str, Any]]:
     for key, block in params.classifiers.items():
         files[f"{key}/split.json"] = _split(block, params.seed)
         files[f"{key}/head.json"] = {**block.head.model_dump(), "seed": params.seed}
+        files[f"{key}/compare.json"] = _compare(block, params.seed)
     return files
+
+
+def _compare(block: ClassifierParams, seed: int) -> dict[str, Any]:
+    """Each head once, by a name of its own; the chosen one is trained already."""
+    heads = {_name(head): head.model_dump() for head in block.compare if head != block.head}
+    return {"chosen": _name(block.head), "heads": heads, "seed": seed}
+
+
+def _name(head: Head) -> str:
+    """`logistic`, `logistic C=3.0`: the kind, and what differs from its defaults."""
+    changed = head.model_dump(exclude={"kind"}, exclude_defaults=True)
+    return " ".join([head.kind, *(f"{key}={value}" for key, value in changed.items())])
 
 
 def _checks(params: Params) -> dict[str, Any]:

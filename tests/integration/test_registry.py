@@ -66,6 +66,22 @@ def register(registry: Registry, classifier: str, tmp_path: Path, number: str) -
     return stored
 
 
+def test_heads_compared_are_metrics_and_a_table_of_the_run(
+    registry: Registry, mlflow: MlflowClient, classifier: str, tmp_path: Path
+) -> None:
+    scores = {"chosen": "logistic", "heads": {"logistic C=3.0": {"weighted_f1": 0.9, "bytes": 500}}}
+    for name, content in (("asked", scores), ("not asked", {**scores, "heads": {}})):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "scores.json").write_text(json.dumps(content))
+        (tmp_path / name / "table.md").write_text("| head |")
+        with registry.run(classifier, name=name, tags={}) as run:
+            registry.log_comparison(run, tmp_path / name)
+        logged, files = mlflow.get_run(run).data.metrics, [file.path for file in mlflow.list_artifacts(run, "comparison")]
+        asked = name == "asked"
+        assert logged == ({"compare/logistic C 3.0/weighted_f1": 0.9, "compare/logistic C 3.0/bytes": 500} if asked else {})
+        assert files == (["comparison/scores.json", "comparison/table.md"] if asked else [])
+
+
 def rollouts(engine: Engine, classifier: str) -> list[Any]:
     chosen = sa.select(decision).where(decision.c.classifier == classifier, decision.c.subject == "rollout").order_by(decision.c.id)
     with engine.connect() as connection:

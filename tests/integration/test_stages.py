@@ -34,7 +34,7 @@ def environment() -> dict[str, str]:
 
 
 def call(folder: Path, *command: str, fails: bool = False) -> str:
-    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=900)
     assert (done.returncode != 0) == fails, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
 
@@ -93,7 +93,7 @@ def test_a_repeated_run_does_nothing(repository: Path) -> None:
 def test_two_forced_runs_give_one_lock(repository: Path) -> None:
     before = (repository / "dvc.lock").read_bytes()
     said = dvc(repository, "repro", "--force")
-    assert said.count("Running stage") == 7
+    assert said.count("Running stage") == 8
     assert (repository / "dvc.lock").read_bytes() == before
 
 
@@ -102,7 +102,7 @@ def test_one_key_runs_only_what_it_changes(repository: Path, embedder: Path) -> 
     write_params(repository, embedder, {"organ": {**ORGAN, "head": {"kind": "logistic"}, "gate": {"min_weighted_f1": 0.1}}})
     said = dvc(repository, "repro")
     ran = {line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")}
-    assert ran == {"resolve", "train@organ", "evaluate@organ"}
+    assert ran == {"resolve", "train@organ", "evaluate@organ", "compare@organ"}
     changed = {name for name, digest in outputs(repository).items() if before[name] != digest}
     assert "train@organ: build/classifiers/organ/model" in changed
     assert not any(name.startswith(("split", "embed", "check")) for name in changed)
@@ -134,6 +134,22 @@ def test_the_trained_head_answers_as_the_evaluation_says(repository: Path) -> No
     answers = classifier.predict([row["cleaned"].upper() for row in rows])
     assert [answer.label for answer in answers] == [row["predicted"] for row in rows]
     assert np.allclose([answer.probability for answer in answers], [row["probability"] for row in rows], atol=1e-5)
+
+
+def test_heads_asked_for_are_compared_on_the_same_rows_twice_alike(repository: Path, embedder: Path) -> None:
+    folder = repository / "build" / "classifiers" / "organ"
+    comparison, metrics = folder / "comparison" / "scores.json", folder / "evaluation" / "metrics.json"
+    assert json.loads(comparison.read_text())["heads"] == {} and not (folder / "comparison" / "table.md").read_bytes()
+    listed = ["tfidf_svm", {"kind": "mlp", "epochs": 4, "hidden": 16}, "majority"]
+    write_params(repository, embedder, {"organ": {**ORGAN, "compare": listed}})
+    dvc(repository, "repro", "compare@organ")
+    before, heads = outputs(repository), json.loads(comparison.read_text())["heads"]
+    assert list(heads) == ["hybrid_svm buckets=512", "majority", "mlp hidden=16 epochs=4", "tfidf_svm"]
+    assert heads["hybrid_svm buckets=512"].items() >= json.loads(metrics.read_text()).items()
+    assert len({scores["rows"] for scores in heads.values()}) == 1
+    assert heads["majority"]["weighted_f1"] < heads["tfidf_svm"]["weighted_f1"]
+    dvc(repository, "repro", "--force", "--single-item", "compare@organ")
+    assert outputs(repository) == before
 
 
 def test_new_rows_embed_only_new_phrases(repository: Path) -> None:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from core.params import USE, HybridSvmHead
+from core.params import USE, HybridSvmHead, LogisticHead, MajorityHead, MlpHead, TfidfSvmHead
 from pipelines.model.classifier import PhraseClassifier
 from pipelines.model.embedder import LITERT, Embed, build_embedder, convert_embedder, load_model
+from pipelines.model.head_file import Head
 from pipelines.model.heads import fit_head
+from pipelines.model.training import TrainingRows
 from tests.model.chapters import Split, as_training_rows, split_terms
 
 
@@ -27,6 +29,18 @@ def terms() -> Split:
 
 
 @pytest.fixture(scope="session")
-def classifier(embed: Embed, terms: Split) -> PhraseClassifier:
-    training = as_training_rows(terms.training, embed)
-    return PhraseClassifier(fit_head(HybridSvmHead(), training=training, embedder_id="use", seed=7), embed)
+def training(embed: Embed, terms: Split) -> TrainingRows:
+    return as_training_rows(terms.training, embed)
+
+
+@pytest.fixture(scope="session")
+def heads(training: TrainingRows) -> dict[str, Head]:
+    """One head of every kind, with its defaults."""
+    svm, others = HybridSvmHead(), (LogisticHead(kind="logistic"), TfidfSvmHead(kind="tfidf_svm"), MlpHead(kind="mlp"))
+    kinds = (svm, *others, MajorityHead(kind="majority"))
+    return {params.kind: fit_head(params, training=training, embedder_id="use", seed=7) for params in kinds}
+
+
+@pytest.fixture(scope="session")
+def classifier(heads: dict[str, Head], embed: Embed) -> PhraseClassifier:
+    return PhraseClassifier(heads["hybrid_svm"], embed)

@@ -7,19 +7,22 @@ import pytest
 from pydantic import TypeAdapter
 
 from core.params import Head as HeadParams
+from pipelines.model.calibration import fit_temperature
 from pipelines.model.classifier import PhraseClassifier, best_labels, novelty, rank_labels
 from pipelines.model.head_file import Head, save_head
 from pipelines.model.heads import fit_head
-from pipelines.model.linear_heads import fit_temperature, fitting_rows, main_labels, prune_ngrams, unseen_share
+from pipelines.model.linear_heads import prune_ngrams
 from pipelines.model.scoring import softmax
-from pipelines.model.training import TrainingRows
+from pipelines.model.training import TrainingRows, fitting_rows, main_labels, unseen_share
 from tests.stage_kit import phrases_of, training_rows, vectors_of
 
-LEARNING = ("logistic", "hybrid_svm")
+LEARNING = ("logistic", "hybrid_svm", "tfidf_svm")
+"""The perceptron, which needs TensorFlow to be fitted, is in tests/model."""
+SMALL = {"hybrid_svm": {"buckets": 512}, "tfidf_svm": {"buckets": 512}}
 
 
 def fit(kind: str, training: TrainingRows | None = None, **changes: object) -> Head:
-    params = TypeAdapter(HeadParams).validate_python({"kind": kind, **({"buckets": 512} if kind == "hybrid_svm" else {}), **changes})
+    params = TypeAdapter(HeadParams).validate_python({"kind": kind, **SMALL.get(kind, {}), **changes})
     return fit_head(params, training=training or training_rows(), embedder_id="words-1", seed=7)
 
 
@@ -87,6 +90,12 @@ def test_a_label_that_lies_wholly_in_the_validation_slice_is_learnt(kind: str) -
 def test_no_validation_slice_is_no_error(kind: str) -> None:
     rows = training_rows()
     assert fit(kind, replace(rows, validation=np.zeros(len(rows.labels), bool))).labels == ("bone", "heart", "lung")
+
+
+def test_tfidf_svm_looks_at_the_words_alone() -> None:
+    head, rows = fit("tfidf_svm"), training_rows()
+    phrases, vectors = rows.cleaned.tolist(), rows.vectors
+    assert np.array_equal(head.probabilities(phrases, vectors), head.probabilities(phrases, -vectors))
 
 
 def test_a_phrase_with_two_labels_teaches_the_frequent_one() -> None:

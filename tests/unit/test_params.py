@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import ParamsError, UnknownClassifier
-from core.params import load_params
+from core.params import LogisticHead, MajorityHead, MlpHead, load_params
 
 GOOD = "classifiers:\n  intent:\n    source: {query: queries/a.sql, label: intent}\n"
 
@@ -27,6 +27,11 @@ def test_only_source_is_required(tmp_path: Path) -> None:
         ("    heads: {}\n", "classifiers.intent.heads"),
         ("    head: {kind: logistic, c: 3}\n", "classifiers.intent.head.c"),
         ("    head: {kind: forest}\n", "classifiers.intent.head"),
+        ("    head: forest\n", "classifiers.intent.head"),
+        ("    compare: mlp\n", "classifiers.intent.compare"),
+        ("    compare: [logistic, forest]\n", r"classifiers.intent.compare.1.*'tfidf_svm', 'mlp', 'majority'"),
+        ("    compare: [{kind: mlp, layers: 3}]\n", "classifiers.intent.compare.0.layers"),
+        ("    head: {kind: mlp, epochs: 0}\n", "classifiers.intent.head.epochs"),
         ("    history_days: many\n", "classifiers.intent.history_days"),
         ("    test_days: 2000\n", "classifiers.intent"),
         ("    schedule: nonsense\n", "classifiers.intent.schedule"),
@@ -53,6 +58,12 @@ def test_a_runtime_that_cannot_run_the_embedder_is_refused(tmp_path: Path, embed
 )
 def test_the_runtime_is_the_first_that_can_run_the_embedder(tmp_path: Path, embedder: str, runtime: str) -> None:
     assert params(tmp_path, f"embedder: {embedder}\n{GOOD}").embedder.runtime == runtime
+
+
+def test_a_head_may_be_named_by_its_kind_alone(tmp_path: Path) -> None:
+    block = params(tmp_path, GOOD + "    head: mlp\n    compare: [logistic, {kind: logistic, C: 3}, majority]\n").classifier("intent")
+    assert block.head == MlpHead(kind="mlp")
+    assert block.compare == [LogisticHead(kind="logistic"), LogisticHead(kind="logistic", C=3.0), MajorityHead(kind="majority")]
 
 
 @pytest.mark.parametrize("label", ["phrase", "cleaned", "no-dash"])

@@ -35,6 +35,21 @@ def test_defaults_are_written_out() -> None:
     assert specs()["embedder.json"] == {"handle": "universal-sentence-encoder-multilingual-3", "runtime": "litert"}
 
 
+def test_heads_to_compare_are_told_once_by_what_sets_them_apart_and_without_the_chosen_one() -> None:
+    asked = [
+        "logistic",
+        {"kind": "logistic", "C": 3},
+        "hybrid_svm",
+        {"kind": "hybrid_svm", "C": 1.0},
+        {"kind": "mlp", "hidden": 8, "epochs": 2},
+    ]
+    organ = RAW["classifiers"]["organ"] | {"compare": asked}  # type: ignore[index]
+    said = specs(classifiers={"organ": organ})["organ/compare.json"]
+    assert (said["chosen"], list(said["heads"])) == ("hybrid_svm", ["logistic", "logistic C=3.0", "mlp hidden=8 epochs=2"])
+    assert said["heads"]["logistic C=3.0"] == {"kind": "logistic", "C": 3.0}
+    assert specs()["course/compare.json"] == {"chosen": "logistic", "heads": {}, "seed": 3}
+
+
 def test_a_label_column_is_checked_by_the_least_demanding_classifier() -> None:
     assert specs()["checks.json"]["datasets"] == {"notes": {"label_columns": {"organ": 9, "course": 5}}}
 
@@ -42,7 +57,8 @@ def test_a_label_column_is_checked_by_the_least_demanding_classifier() -> None:
 @pytest.mark.parametrize(
     ("changes", "touched"),
     [
-        ({"head": {"kind": "majority"}}, {"organ/head.json"}),
+        ({"head": {"kind": "majority"}}, {"organ/head.json", "organ/compare.json"}),
+        ({"compare": ["mlp"]}, {"organ/compare.json"}),
         ({"test_days": 60}, {"organ/split.json"}),
         ({"gate": {"min_weighted_f1": 0.9}}, set()),
         ({"drift": {"window_rows": 500}}, set()),

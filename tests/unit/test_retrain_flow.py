@@ -124,6 +124,13 @@ def test_a_verdict_page_needs_no_plots(made: list[dict[str, Any]], tmp_path: Pat
     assert "data:image" not in shown(made, tmp_path / "none", Verdict("promote"))["body"]
 
 
+def test_a_verdict_page_shows_the_heads_compared_when_some_were(made: list[dict[str, Any]], plots: Path) -> None:
+    table = "## Heads\n\n| head |\n|---|\n| mlp |\n"
+    show_verdict(plots, CANDIDATE, Verdict("promote", (), {"macro_f1": 0.88}), reason="drift", mlflow_url=MLFLOW, comparison=table)
+    page = made[0]["body"]
+    assert "| macro f1 | 0.88 |\n\n## Heads\n\n| head |\n|---|\n| mlp |\n\n![reliability]" in page
+
+
 def test_the_checks_are_a_table_with_observed_and_limit(made: list[dict[str, Any]]) -> None:
     check = {
         "dataset": "notes", "name": "rows", "column": None, "severity": "critical", "passed": False, "observed": 3, "limit": 100, "rows": 3,
