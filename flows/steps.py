@@ -27,6 +27,7 @@ from pipelines.comparison import ScoredRows, decide_promotion
 from pipelines.model.head_file import head_digest
 from pipelines.registry import append_promotion, finish_or_forget, repair_aliases, store_embedder, store_version, stored_version
 from pipelines.snapshots import previous_tag
+from pipelines.stages.compare import logged_metrics
 from pipelines.surroundings import surroundings
 from pipelines.workspace import Workspace
 
@@ -152,7 +153,8 @@ def register_candidate(loop: Loop, workspace: Workspace, classifier: str, verdic
         metrics = json.loads((folder / "evaluation" / "metrics.json").read_text())
         head = loop.params.classifier(classifier).head.model_dump()
         loop.registry.log_evaluation(run_id, metrics=metrics, params=head, evaluation=folder / "evaluation", model=folder / "model")
-        loop.registry.log_comparison(run_id, folder / "comparison")
+        if compared := logged_metrics(folder / "comparison"):
+            loop.registry.log_comparison(run_id, folder / "comparison", metrics=compared)
         loop.registry.log_verdict(run_id, verdict)
         version = loop.registry.register(classifier, run_id=run_id, tags={**tags, "verdict": verdict.kind})
         where = {"model": folder / "model", "evaluation": folder / "evaluation"}

@@ -69,15 +69,11 @@ class Registry:
         self._client.log_artifacts(run_id, str(evaluation), "evaluation")
         self._client.log_artifacts(run_id, str(model), "head")
 
-    def log_comparison(self, run_id: str, folder: Path) -> None:
-        """Log the scores of the heads compared as metrics `compare/<head>/<metric>`, and their table; nothing when none were."""
-        from mlflow.entities import Metric
-
-        heads, stamp = json.loads((folder / "scores.json").read_text(encoding="utf-8"))["heads"], int(time.time() * 1000)
-        named = {f"compare/{name.replace('=', ' ')}/{metric}": value for name, scores in heads.items() for metric, value in scores.items()}
-        if named:  # a name holds no `=` in MLflow
-            self._client.log_batch(run_id, metrics=[Metric(name, float(value), stamp, 0) for name, value in named.items()])
-            self._client.log_artifacts(run_id, str(folder), "comparison")
+    def log_comparison(self, run_id: str, folder: Path, *, metrics: Mapping[str, float]) -> None:
+        """The scores of the heads compared, and the folder that holds their table."""
+        for name, value in metrics.items():
+            self._client.log_metric(run_id, name, value)
+        self._client.log_artifacts(run_id, str(folder), "comparison")
 
     def log_verdict(self, run_id: str, verdict: Verdict) -> None:
         """The gate report: kind as a tag, reasons and evidence as gate.json."""

@@ -88,3 +88,9 @@ def comparison_page(heads: Mapping[str, Mapping[str, float]], *, chosen: str) ->
 def cells(scores: Mapping[str, float]) -> list[str]:
     """The numbers under COLUMNS, a dash where no test row was unseen, and the size."""
     return [*(f"{scores[name]:.4f}" if name in scores else "–" for name in COLUMNS), f"{scores['bytes'] / 1e6:.2f}"]
+
+
+def logged_metrics(folder: Path) -> dict[str, float]:
+    """`compare/<head>/<metric>` -> value, for MLflow, which takes no `=` in a name; empty when no head was compared."""
+    heads = read_json(folder / "scores.json")["heads"].items()
+    return {f"compare/{name.replace('=', ' ')}/{metric}": value for name, scores in heads for metric, value in scores.items()}

@@ -21,6 +21,7 @@ from core.errors import HeadRefused, PerennialError, UnknownVersion
 from core.tables import decision
 from pipelines.model.head_file import save_head
 from pipelines.registry import Registry, promote, repair_aliases, roll_back, store_embedder, store_version, stored_version
+from pipelines.stages.compare import logged_metrics
 from tests.serving_kit import EMBEDDER_ID, make_head
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -75,7 +76,8 @@ def test_heads_compared_are_metrics_and_a_table_of_the_run(
         (tmp_path / name / "scores.json").write_text(json.dumps(content))
         (tmp_path / name / "table.md").write_text("| head |")
         with registry.run(classifier, name=name, tags={}) as run:
-            registry.log_comparison(run, tmp_path / name)
+            if compared := logged_metrics(tmp_path / name):
+                registry.log_comparison(run, tmp_path / name, metrics=compared)
         logged, files = mlflow.get_run(run).data.metrics, [file.path for file in mlflow.list_artifacts(run, "comparison")]
         asked = name == "asked"
         assert logged == ({"compare/logistic C 3.0/weighted_f1": 0.9, "compare/logistic C 3.0/bytes": 500} if asked else {})
