@@ -1,8 +1,11 @@
 """The inference journal: every answer is in a local file before it leaves; a shipper moves the rows to PostgreSQL.
 
 A row is one line, `<crc32, 8 hex digits> <JSON>\\n`. A segment is a file of lines, locked by its writer as long as it
-writes, so that any process can tell a live segment from one left behind. Rows survive the death of the process
-(they are the kernel's after one write call), not of the machine.
+writes, so that any process can tell a live segment from one left behind. What waits for one fdatasync shares it, so that
+rows survive the machine too; without `sync` they are the kernel's after the write and survive the process only.
+
+The journal has a size. When the database is away for so long that it is full, new rows are dropped and counted: a row that
+was written is never taken back.
 """
 
 from __future__ import annotations
@@ -14,12 +17,15 @@ import threading
 import time
 import zlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.logs import get_logger
 
 SEGMENT_BYTES = 8 * 2**20
+WEIGH_SECONDS = 1.0
 SUFFIX = ".jsonl"
 
 
@@ -51,36 +57,55 @@ def decode_row(line: bytes) -> bytes | None:
 
 
 class Journal:
-    """Append-only. Raises OSError at start when the folder cannot be written."""
+    """Append-only. Raises OSError at start when the folder cannot be written.
 
-    def __init__(self, folder: Path, *, counts: JournalCounts, segment_bytes: int = SEGMENT_BYTES) -> None:
-        self._folder, self._counts, self._segment_bytes = folder, counts, segment_bytes
+    Parameters
+    ----------
+    maximum : bytes that the segments may hold together, waiting rows and the live segment.
+    sync : reach the disk before `log` returns; 2 ms on the machine of docs/benchmarks.md, shared by all that wait.
+    """
+
+    def __init__(
+        self, folder: Path, *, counts: JournalCounts, maximum: int = 2**30, sync: bool = False, segment_bytes: int = SEGMENT_BYTES
+    ) -> None:
+        self._folder, self._counts, self._maximum, self._sync, self._segment_bytes = folder, counts, maximum, sync, segment_bytes
         self._lock = threading.Lock()
         self._rows: list[bytes] = []
         self._waiters: list[asyncio.Future[None]] = []
+        self._committing: asyncio.Task[None] | None = None
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal")
         folder.mkdir(parents=True, exist_ok=True)
+        self._older, self._weighed = _bytes_in(folder), time.monotonic()
         self._file, self._size = open_segment(folder), 0
 
     async def log(self, rows: Sequence[bytes]) -> None:
-        """Return when the rows, JSON objects, are written. Requests that are ready in one turn of the event loop share one write."""
+        """Return when the rows, JSON objects, are written. Requests that wait at the same time share one write and one sync."""
         loop = asyncio.get_running_loop()
-        if not self._waiters:
-            loop.call_soon(self._commit)
         written = loop.create_future()
         self._waiters.append(written)
         self._rows.extend(rows)
+        if self._committing is None:
+            self._committing = loop.create_task(self._commit(loop))
         await written
 
-    def _commit(self) -> None:
-        rows, self._rows = self._rows, []
-        waiters, self._waiters = self._waiters, []
-        self.append(rows)
-        for written in waiters:
-            if not written.done():
-                written.set_result(None)
+    async def _commit(self, loop: asyncio.AbstractEventLoop) -> None:
+        """While one group is on its way to the disk, the next gathers."""
+        try:
+            while self._waiters:
+                rows, self._rows = self._rows, []
+                waiters, self._waiters = self._waiters, []
+                if self._sync:
+                    await loop.run_in_executor(self._writer, self.append, rows)
+                else:
+                    self.append(rows)
+                for written in waiters:
+                    if not written.done():
+                        written.set_result(None)
+        finally:
+            self._committing = None
 
     def append(self, rows: Sequence[bytes]) -> None:
-        """Write the rows before returning. A full or broken disk costs the rows, counted, never the answer."""
+        """Write the rows before returning. A full or broken disk, or a full journal, costs the rows, counted, never the answer."""
         data = b"".join(map(encode_row, rows))
         with self._lock:
             try:
@@ -93,22 +118,45 @@ class Journal:
 
     def close(self) -> None:
         """Release the segment; the shipper may then remove it."""
+        self._writer.shutdown()
         with self._lock:
             os.close(self._file)
 
     def _write(self, data: bytes) -> None:
         if self._size >= self._segment_bytes:
             self._rotate()
+        if self._is_full(len(data)):
+            raise OSError(f"the journal holds its {self._maximum} bytes; is the database away?")
         written = os.write(self._file, data)
         self._size += written
         if written < len(data):
             self._size = self._segment_bytes  # what follows a torn line goes to a new segment
             raise OSError("the disk is full")
+        if self._sync:
+            os.fdatasync(self._file)
+
+    def _is_full(self, more: int) -> bool:
+        """The shipper removes segments behind our back: weigh them again before rows are dropped, once a second at most."""
+        if self._older + self._size + more <= self._maximum:
+            return False
+        if time.monotonic() - self._weighed >= WEIGH_SECONDS:
+            self._older, self._weighed = _bytes_in(self._folder) - self._size, time.monotonic()
+        return self._older + self._size + more > self._maximum
 
     def _rotate(self) -> None:
         fresh = open_segment(self._folder)
         os.close(self._file)
         self._file, self._size = fresh, 0
+        self._older = _bytes_in(self._folder)
+
+
+def _bytes_in(folder: Path) -> int:
+    """Bytes of all segments; one that is removed meanwhile counts nothing."""
+    total = 0
+    for segment in segments(folder):
+        with suppress(FileNotFoundError):
+            total += segment.stat().st_size
+    return total
 
 
 def open_segment(folder: Path) -> int:

@@ -92,7 +92,7 @@ class Classifier:
         self.heads = LiveHeads(str(facts["embedder_id"]), home=settings.home)
         self.heads.start_cold(PACKED)
         self.remote = RemoteEmbedder(embedder_address(os.environ), dimensions=int(facts["dimensions"]), seconds=settings.answer_seconds)
-        self.journal = Journal(settings.journal, counts=counts)
+        self.journal = Journal(settings.journal, counts=counts, maximum=settings.journal_mb * 2**20, sync=settings.journal_sync)
         cache = answer_cache(settings.cache_answers)
         answers = Answers(live=lambda: self.heads.current, embedder=self.remote, journal=self.journal, cache=cache)
         engine = open_engine(settings)

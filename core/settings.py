@@ -37,6 +37,10 @@ class Settings(BaseSettings):
     embedder: Path = Field(REPOSITORY / "build" / "embedder", description="the model and embedder.json; a bento packs its own")
     cache_phrases: int = Field(50_000, ge=1, description="embeddings kept by the Embedder service")
     cache_answers: int = Field(20_000, ge=1, description="answers kept by the Classifier service")
+    journal_mb: int = Field(1024, ge=16, description="answers that may wait for the database; beyond it new rows are dropped and counted")
+    journal_sync: bool = Field(
+        True, description="false: an answer leaves when its row is the kernel's, not the disk's; a power cut may cost rows"
+    )
     keep_months: int = Field(36, ge=1, description="full months of the inference log that are kept; corrected rows stay")
     answer_seconds: float = Field(3.0, gt=0, description="what a request waits for the embedder at most before it hears 503")
     warm_phrases: int = Field(2_000, ge=0, description="phrases a classifier answered once before a version takes traffic; 0: none")

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -35,7 +37,7 @@ class Table:
         self.rows.update({row["request_id"]: row for row in decoded})
 
 
-def opened(folder: Path, table: Table, **options: int) -> tuple[Journal, Shipper, JournalCounts]:
+def opened(folder: Path, table: Table, **options: Any) -> tuple[Journal, Shipper, JournalCounts]:
     counts = JournalCounts()
     return Journal(folder, counts=counts, **options), Shipper(folder, insert=table.insert, counts=counts), counts
 
@@ -181,3 +183,44 @@ def test_a_folder_that_cannot_be_written_is_noticed_at_start(tmp_path: Path) -> 
     (tmp_path / "journal").write_text("a file")
     with pytest.raises(OSError):
         Journal(tmp_path / "journal", counts=JournalCounts())
+
+
+def test_what_waits_at_the_same_time_shares_a_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced, real = [], os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda file: (synced.append(file), real(file)))
+    journal, _, counts = opened(tmp_path, Table(), sync=True)
+
+    async def together(rows: range) -> None:
+        await asyncio.gather(*(journal.log([row(number)]) for number in rows))
+
+    asyncio.run(together(range(50)))
+    assert (counts.written, len(synced)) == (50, 1)
+    asyncio.run(together(range(50, 51)))
+    assert (counts.written, len(synced)) == (51, 2)
+
+
+def test_a_request_that_goes_away_leaves_its_row_and_the_others_alone(tmp_path: Path) -> None:
+    journal, _, counts = opened(tmp_path, Table(), sync=True)
+
+    async def one_goes() -> bool:
+        gone, stays = asyncio.ensure_future(journal.log([row(1)])), asyncio.ensure_future(journal.log([row(2)]))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await stays
+        return gone.cancelled()
+
+    assert asyncio.run(one_goes())
+    assert counts.written == 2
+
+
+def test_a_full_journal_drops_new_rows_keeps_old_ones_and_recovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "WEIGH_SECONDS", 0)
+    table = Table()
+    journal, shipper, counts = opened(tmp_path, table, maximum=3 * len(encode_row(row(1))), segment_bytes=1)
+    for number in range(1, 6):
+        journal.append([row(number)])
+    assert (counts.written, counts.dropped) == (3, 2)
+    shipper.ship()
+    assert table.rows.keys() == requests(range(1, 4))
+    journal.append([row(6)])
+    assert (counts.written, counts.dropped) == (4, 2)
