@@ -1,7 +1,7 @@
 """The command blocks of README.md and docs/: which are run as they stand, and which by another test.
 
-A new block is run by tests/e2e/test_the_docs.py, in the place where the small demo was played. One that takes too long for that is
-named in ELSEWHERE with the place that runs its commands.
+A new block is run by tests/e2e/test_the_docs.py (`make test-slow`), in the place where the small demo was played. One that takes
+too long for that is named in ELSEWHERE with the place that runs its commands.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -71,14 +73,21 @@ def test_classify_answers_without_a_service(place: Place, played: dict, phrase: 
 
 def test_a_critical_check_stops_the_retraining_and_the_champion_stays(place: Place, played: dict) -> None:
     before = champion(place)
-    spoil_the_source(place)
-    done = place.perennial("--json", "retrain", "block", "--reason", "spoilt source")
+    with spoilt_source(place):
+        done = place.perennial("--json", "retrain", "block", "--reason", "spoilt source")
     assert done.returncode == 1
     assert "usable on diagnoses.phrase" in done.stderr
     assert champion(place) == before
 
 
-def spoil_the_source(place: Place) -> None:
+@contextmanager
+def spoilt_source(place: Place) -> Iterator[None]:
     url = f"postgresql+psycopg://postgres@/demo?host={place.environment['PERENNIAL_HOME']}/postgres"
-    with sa.create_engine(url).begin() as connection:
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.execute(sa.text("create table kept as select id, phrase from diagnosis where id % 10 = 0"))
         connection.execute(sa.text("update diagnosis set phrase = '  ' where id % 10 = 0"))
+    yield
+    with engine.begin() as connection:
+        connection.execute(sa.text("update diagnosis set phrase = kept.phrase from kept where kept.id = diagnosis.id"))
+        connection.execute(sa.text("drop table kept"))
