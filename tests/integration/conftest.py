@@ -1,4 +1,4 @@
-"""One served house for the tests of a session; each test finds its service up."""
+"""What the integration tests of several files share: a service with its database, and a place for retrainings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,19 @@ from tempfile import TemporaryDirectory
 import httpx
 import pytest
 
+from core.database import DatabaseUrls
 from tests.house_kit import House, built_house
+from tests.integration.retrain_kit import Place, build_place, prefect_server, verdict
+
+
+@pytest.fixture(scope="session")
+def place_with_champion(tmp_path_factory: pytest.TempPathFactory, database: DatabaseUrls) -> Iterator[Place]:
+    """With a first champion, and a Prefect server for all that follows: two retrainings' time to build."""
+    place = build_place(tmp_path_factory.mktemp("faults"), database)
+    with prefect_server(place):
+        assert verdict(place.retrain("first")) == "promote"
+        yield place
+    place.engine.dispose()
 
 
 @pytest.fixture(scope="session")

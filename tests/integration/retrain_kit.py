@@ -29,6 +29,11 @@ from tests.stage_kit import write_snapshot
 
 QUERY = "select id, phrase, occurred_at, organ from note"
 
+LOCKS = """
+select 1 from pg_locks join pg_database on pg_database.oid = pg_locks.database
+where locktype = 'advisory' and datname = current_database()
+"""
+
 
 @dataclass(frozen=True)
 class Place:

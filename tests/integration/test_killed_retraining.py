@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
-from core.database import DatabaseUrls
-from tests.integration.retrain_kit import Place, build_place, mlflow_uri, prefect_server, verdict
+from tests.integration.retrain_kit import Place, mlflow_uri, verdict
 
 STEPS = (
     "take_snapshot", "check_snapshot", "train_classifiers", "publish_lock", "compare_with_champion", "register_candidate",
@@ -25,27 +23,20 @@ WITHIN = [
     ("after", "flows.steps:store_version"),
     ("before", "flows.steps:repair_aliases"),
 ]
-LOCKS = """
-select 1 from pg_locks join pg_database on pg_database.oid = pg_locks.database
-where locktype = 'advisory' and datname = current_database()
-"""
-REPRESENTATIVE = [("after", "flows.retrain:check_snapshot"), ("after", "pipelines.registry:Registry.register")]
+IN_A_ROW = [
+    ("after", "flows.retrain:check_snapshot"),
+    ("after", "pipelines.registry:Registry.register"),
+    ("before", "flows.steps:repair_aliases"),
+]
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, database: DatabaseUrls) -> Iterator[Place]:
-    """With a first champion, and a Prefect server for all that follows."""
-    place = build_place(tmp_path_factory.mktemp("killed"), database)
-    with prefect_server(place):
-        assert verdict(place.retrain("first")) == "promote"
-        yield place
-    place.engine.dispose()
-
-
-def die_then_retrain(place: Place, when: str, where: str) -> None:
+def kill(place: Place, when: str, where: str) -> None:
     killed = place.retrain(when, where)
     assert killed.returncode == -9, killed.stderr[-4000:]
     assert_nothing_half_answers(place)
+
+
+def retrain_whole(place: Place) -> None:
     before = place.champion()
     assert verdict(place.retrain()) == "promote"
     assert place.champion() != before
@@ -57,8 +48,13 @@ def assert_nothing_half_answers(place: Place) -> None:
     for row in place.rows("select version, head_location from deployment"):
         assert (Path(row.head_location) / "head.npz").is_file()
     promoted = {row.version for row in place.rows("select version from deployment")}
-    gates = place.rows("select evidence ->> 'version' as version from decision where subject = 'gate' and kind = 'promote'")
-    assert {row.version for row in gates} == promoted
+    assert decided(place, "rollout") == promoted
+    assert decided(place, "gate") <= promoted
+
+
+def decided(place: Place, subject: str) -> set[str]:
+    query = "select evidence ->> 'version' as version from decision where subject = :subject and kind = 'promote'"
+    return {row.version for row in place.rows(query, subject=subject)}
 
 
 def assert_whole(place: Place) -> None:
@@ -66,7 +62,7 @@ def assert_whole(place: Place) -> None:
     client = MlflowClient(mlflow_uri(place), mlflow_uri(place))
     versions = {str(version.version): version for version in client.search_model_versions("name = 'organ'")}
     kept = {folder.name for folder in (place.settings.models / "organ").iterdir()}
-    assert versions.keys() == kept
+    assert versions.keys() <= kept
     assert {version.tags["state"] for version in versions.values()} == {"complete"}
     aliases = client.get_registered_model("organ").aliases
     assert str(aliases["champion"]) == place.champion() and {str(version) for version in aliases.values()} <= kept
@@ -80,13 +76,17 @@ def assert_whole(place: Place) -> None:
     )
 
 
-@pytest.mark.parametrize(("when", "where"), REPRESENTATIVE, ids=lambda value: value.rpartition(":")[2])
-def test_after_a_kill_the_next_retraining_succeeds(place: Place, when: str, where: str) -> None:
-    die_then_retrain(place, when, where)
+@pytest.mark.timeout(900)
+def test_after_three_kills_in_a_row_the_next_retraining_succeeds(place_with_champion: Place) -> None:
+    """With a snapshot only, with a version that has no head yet, and with a champion that MLflow does not know of."""
+    for when, where in IN_A_ROW:
+        kill(place_with_champion, when, where)
+    retrain_whole(place_with_champion)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("when", "where"), sorted({*BOUNDARIES, *WITHIN} - {*REPRESENTATIVE}), ids=lambda value: value.rpartition(":")[2])
-def test_after_a_kill_anywhere_the_next_retraining_succeeds(place: Place, when: str, where: str) -> None:
-    die_then_retrain(place, when, where)
+@pytest.mark.parametrize(("when", "where"), [*BOUNDARIES, *WITHIN], ids=lambda value: value.rpartition(":")[2])
+def test_after_a_kill_anywhere_the_next_retraining_succeeds(place_with_champion: Place, when: str, where: str) -> None:
+    kill(place_with_champion, when, where)
+    retrain_whole(place_with_champion)
