@@ -19,6 +19,7 @@ from core.contracts import Deployment, ModelVersion, Verdict
 from core.decisions import record_decision
 from core.deployments import append_deployment, current_champions, hold_rollout, previous_champion
 from core.errors import HeadRefused, UnknownVersion
+from core.logs import get_logger
 from pipelines.model.head_file import head_digest, load_head
 
 STATE, UNFINISHED, COMPLETE = "state", "unfinished", "complete"
@@ -150,11 +151,15 @@ class Registry:
             return {}
 
     def project(self, classifier: str, *, champion: str, previous: str | None) -> bool:
-        """Make the aliases say what `deployment` says; return True when something had to be repaired."""
-        wanted = {"champion": champion} | ({"previous": previous} if previous else {})
-        wrong = {alias: version for alias, version in wanted.items() if self.aliases(classifier).get(alias) != version}
+        """Make the aliases say what `deployment` says; return True when something had to be repaired.
+
+        A version that MLflow does not know gets no alias: that is logged.
+        """
+        wanted, told = {"champion": champion} | ({"previous": previous} if previous else {}), self.aliases(classifier)
+        wrong = {alias: version for alias, version in wanted.items() if told.get(alias) != version}
         for alias in sorted(wrong, reverse=True):  # previous before champion
-            self._client.set_registered_model_alias(classifier, alias, wrong[alias])
+            with _known_version(classifier, wrong[alias]):
+                self._client.set_registered_model_alias(classifier, alias, wrong[alias])
         return bool(wrong)
 
     def _experiment(self, classifier: str) -> str:
@@ -171,6 +176,18 @@ class Registry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+
+
+@contextmanager
+def _known_version(classifier: str, version: str) -> Iterator[None]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        get_logger().warning("alias", state="MLflow does not know the version", classifier=classifier, version=version)
 
 
 def store_version(models: Path, *, classifier: str, version: str, model: Path, evaluation: Path) -> ModelVersion:
