@@ -57,7 +57,8 @@ def _repair(settings: Settings, urls: DatabaseUrls, engine: Engine, classifier: 
     from flows.environment import apply_environment, flow_environment, mlflow_uri
 
     apply_environment(flow_environment(settings, urls))
-    from pipelines.registry import Registry, repair_aliases
+    from pipelines.promotion import repair_aliases
+    from pipelines.registry import Registry
 
     repair_aliases(engine, Registry(mlflow_uri(urls), settings.home / "mlartifacts"), classifier)
 

@@ -25,7 +25,8 @@ from flows.machine.processes import ensure_service
 from flows.snapshot import record_snapshots, write_snapshots
 from pipelines.comparison import ScoredRows, decide_promotion
 from pipelines.model.head_file import head_digest
-from pipelines.registry import append_promotion, finish_or_forget, repair_aliases, store_embedder, store_version, stored_version
+from pipelines.promotion import append_promotion, repair_aliases
+from pipelines.registry import finish_or_forget, store_embedder, store_version, stored_version
 from pipelines.snapshots import previous_tag
 from pipelines.stages.compare import logged_metrics
 from pipelines.surroundings import surroundings

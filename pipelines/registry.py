@@ -9,15 +9,10 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.engine import Connection, Engine
-
-from core.contracts import Deployment, ModelVersion, Verdict
-from core.decisions import record_decision
-from core.deployments import append_deployment, current_champions, hold_rollout, previous_champion
+from core.contracts import ModelVersion, Verdict
 from core.errors import HeadRefused, UnknownVersion
 from core.logs import get_logger
 from pipelines.model.head_file import head_digest, load_head
@@ -276,42 +271,3 @@ def restore_version(models: Path, *, classifier: str, version: str, model: Path,
         shutil.rmtree(aside, ignore_errors=True)
         folder.rename(aside)
     return store_version(models, classifier=classifier, version=version, model=model, evaluation=evaluation)
-
-
-def promote(engine: Engine, registry: Registry, model: ModelVersion, *, why: str, now: datetime, run: str = "") -> None:
-    """Make a version the champion: one `deployment` row and one decision together, then the aliases."""
-    with engine.begin() as connection:
-        hold_rollout(connection, model.classifier)
-        append_promotion(connection, model, why=why, now=now, run=run)
-    repair_aliases(engine, registry, model.classifier)
-
-
-def append_promotion(connection: Connection, model: ModelVersion, *, why: str, now: datetime, run: str = "") -> None:
-    """The rows of a promotion, for a transaction that holds more; the caller then repairs the aliases."""
-    append_deployment(connection, Deployment(model, "champion", 1.0, now, why))
-    verdict = Verdict("promote", (why,), {"version": model.version})
-    record_decision(connection, verdict, classifier=model.classifier, subject="rollout", decided_at=now, run=run)
-
-
-def roll_back(engine: Engine, registry: Registry, classifier: str, *, why: str, now: datetime) -> ModelVersion:
-    """Return to the champion before the present one; raises `UnknownVersion` when there is none."""
-    with engine.begin() as connection:
-        hold_rollout(connection, classifier)
-        before = previous_champion(connection, classifier)
-        if before is None:
-            raise UnknownVersion(f"an earlier champion of {classifier}", came="none", do="promote a retained version instead")
-        append_deployment(connection, Deployment(before.model, "champion", 1.0, now, why))
-        verdict = Verdict("roll_back", (why,), {"version": before.model.version})
-        record_decision(connection, verdict, classifier=classifier, subject="rollout", decided_at=now)
-    repair_aliases(engine, registry, classifier)
-    return before.model
-
-
-def repair_aliases(engine: Engine, registry: Registry, classifier: str) -> bool:
-    """Project `deployment` onto MLflow's aliases; True when they differed."""
-    with engine.connect() as connection:
-        champion = current_champions(connection).get(classifier)
-        before = previous_champion(connection, classifier)
-    if champion is None:
-        return False
-    return registry.project(classifier, champion=champion.model.version, previous=before.model.version if before else None)

@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 def status(classifier: Classifier, json: Json = False) -> None:
     """Every version that has answered, newest first, and the retained ones; repairs MLflow's aliases."""
     from core.deployments import history
-    from pipelines.registry import repair_aliases
+    from pipelines.promotion import repair_aliases
 
     out = output()
     with _loop(classifier) as loop:
@@ -48,7 +48,7 @@ def status(classifier: Classifier, json: Json = False) -> None:
 
 def promote(classifier: Classifier, version: Version = None, why: Why = "promoted by hand", json: Json = False) -> None:
     """Make a retained version the champion; the running service follows within seconds."""
-    from pipelines.registry import promote as make_champion
+    from pipelines.promotion import promote as make_champion
     from pipelines.registry import stored_version
 
     out = output()
@@ -64,7 +64,7 @@ def promote(classifier: Classifier, version: Version = None, why: Why = "promote
 
 def rollback(classifier: Classifier, why: Why = "rolled back by hand", json: Json = False) -> None:
     """Return to the champion before the present one."""
-    from pipelines.registry import roll_back
+    from pipelines.promotion import roll_back
 
     out = output()
     with _loop(classifier) as loop:

@@ -23,7 +23,8 @@ from flows.machine.processes import down, up
 from flows.snapshot import build_demo
 from monitoring.feedback import import_feedback
 from monitoring.windows import effective_window
-from pipelines.registry import promote, stored_version
+from pipelines.promotion import promote
+from pipelines.registry import stored_version
 from pipelines.source.demo import EPOCH
 from pipelines.source.practice import Scale
 from pipelines.source.traffic import Arrival, Traffic

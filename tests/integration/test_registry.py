@@ -20,7 +20,8 @@ from core.deployments import append_deployment, current_champions, history
 from core.errors import HeadRefused, PerennialError, UnknownVersion
 from core.tables import decision
 from pipelines.model.head_file import save_head
-from pipelines.registry import Registry, promote, repair_aliases, roll_back, store_embedder, store_version, stored_version
+from pipelines.promotion import promote, repair_aliases, roll_back
+from pipelines.registry import Registry, store_embedder, store_version, stored_version
 from pipelines.stages.compare import logged_metrics
 from tests.serving_kit import EMBEDDER_ID, make_head
 
