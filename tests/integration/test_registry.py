@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import uuid
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -22,7 +21,7 @@ from core.errors import HeadRefused, PerennialError, UnknownVersion
 from core.tables import decision
 from pipelines.model.head_file import save_head
 from pipelines.promotion import promote, repair_aliases, roll_back
-from pipelines.registry import Registry, finish_or_forget, store_embedder, store_version, stored_version
+from pipelines.registry import Registry, store_embedder, store_version, stored_version
 from pipelines.stages.compare import logged_metrics
 from tests.serving_kit import EMBEDDER_ID, make_head
 
@@ -117,33 +116,6 @@ def test_a_tag_may_be_added_later(registry: Registry, mlflow: MlflowClient, clas
     version = register(registry, classifier, tmp_path, "1").version
     registry.tag(classifier, version, "bento", "perennial:1")
     assert mlflow.get_model_version(classifier, version).tags == {"git_tag": "data-1", "bento": "perennial:1", "state": "complete"}
-
-
-def test_what_a_killed_retraining_left_is_finished_when_its_head_is_kept_and_else_forgotten(
-    registry: Registry, mlflow: MlflowClient, classifier: str, tmp_path: Path
-) -> None:
-    models, whole = tmp_path / "models", register(registry, classifier, tmp_path, "1")
-    run = mlflow.create_run(mlflow.get_experiment_by_name(classifier).experiment_id).info.run_id
-    _, kept = (registry.register(classifier, run_id=run, tags={"run": name}) for name in ("headless", "kept"))
-    model, evaluation = trained(tmp_path / "training-3", "3")
-    store_version(models, classifier=classifier, version=kept, model=model, evaluation=evaluation)
-    (models / classifier / ".4.1.part").mkdir()
-    finish_or_forget(registry, models, classifier)
-    assert (registry.unfinished(classifier), registry.version_of(classifier, "kept")) == ([], kept)
-    assert {str(version.version) for version in mlflow.search_model_versions(f"name = '{classifier}'")} == {whole.version, kept}
-    assert sorted(folder.name for folder in (models / classifier).iterdir()) == [whole.version, kept]
-    assert mlflow.get_run(run).info.status == "KILLED"
-
-
-def test_a_version_that_mlflow_does_not_know_gets_no_alias_and_still_answers(
-    engine: Engine, registry: Registry, classifier: str, tmp_path: Path
-) -> None:
-    promote(engine, registry, known := register(registry, classifier, tmp_path, "1"), why="first", now=NOW)
-    shutil.copytree(known.head_location, tmp_path / "models" / classifier / "99")
-    unknown = stored_version(tmp_path / "models", classifier=classifier, version="99")
-    promote(engine, registry, unknown, why="by hand", now=NOW)
-    assert deployed(engine, classifier) == ["1", "99"]
-    assert registry.aliases(classifier) == {"candidate": "1", "champion": "1", "previous": "1"}
 
 
 def test_a_run_keeps_scores_params_and_tags(registry: Registry, mlflow: MlflowClient, classifier: str, tmp_path: Path) -> None:

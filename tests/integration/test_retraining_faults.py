@@ -109,6 +109,7 @@ def test_a_stage_that_hangs_is_ended_and_named(place: Place) -> None:
     assert clones(place) == []
 
 
+@pytest.mark.slow
 def test_without_the_registry_the_retraining_tries_again_and_fails_with_one_message(place: Place) -> None:
     before = place.champion()
     nowhere = "postgresql://postgres@127.0.0.1:9/mlflow"
@@ -121,6 +122,7 @@ def test_without_the_registry_the_retraining_tries_again_and_fails_with_one_mess
     assert place.champion() == before
 
 
+@pytest.mark.slow
 def test_a_full_disk_while_extracting_is_named_and_leaves_the_champion(place: Place, tmp_path: Path) -> None:
     before, small = place.champion(), tmp_path / "small"
     with small_disk(small):
