@@ -24,8 +24,7 @@ from flows.environment import child_settings, flow_environment
 from flows.machine.local_http import answers
 from tests.integration.places import PORTS, free_ports
 from tests.integration.prefect_kit import ROOT, Started, wait_for
-from tests.serving_kit import build_tiny_embedder
-from tests.stage_kit import write_snapshot
+from tests.stage_kit import save_word_embedder, write_snapshot
 
 QUERY = "select id, phrase, occurred_at, organ from note"
 
@@ -78,9 +77,9 @@ def build_place(folder: Path, server: DatabaseUrls) -> Place:
     """Clone this repository, give it one small classifier, and databases of its own on the server of the test session."""
     clone = folder / "clone"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
-    build_tiny_embedder(folder / "embedder")
+    save_word_embedder(folder / "embedder")
     write_source(folder / "source.db")
-    write_block(clone, embedder=folder / "embedder" / "saved_model")
+    write_block(clone, embedder=folder / "embedder")
     names = {name: f"{name}_{folder.name}".replace("-", "_") for name in ("perennial", "prefect", "mlflow")}
     for name in names.values():
         create_database(server.perennial, name)
