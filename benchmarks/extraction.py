@@ -12,11 +12,14 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.harness import Bar, Result, median, options, present, table, tell
-from benchmarks.places import Place, open_place
 from benchmarks.processes import Usage, measure
 from core.settings import REPOSITORY
+
+if TYPE_CHECKING:
+    from benchmarks.places import Place  # it imports the whole workshop, which a contender's memory should not hold
 
 QUERY = REPOSITORY / "queries" / "diagnoses.sql"
 LABELS = ("block", "chapter", "encounter_phase")
@@ -60,6 +63,8 @@ def run_contender(name: str, url: str, folder: str) -> None:
 
 def measure_extraction(*, quick: bool) -> Result:
     """Both contenders in interleaved rounds, then the checks; the snapshot is the one that a retraining would take."""
+    from benchmarks.places import open_place
+
     with open_place(scale="default" if quick else "large") as place:
         seen = _rounds(place, rounds=1 if quick else ROUNDS)
         rows = seen["perennial"][0][0]["rows"]
