@@ -60,6 +60,23 @@ DEFECTS: dict[str, tuple[Callable[[Rows], Rows], set[tuple[str, str | None, str]
         ("not_blank", "chapter", "warning"), ("label_known", "chapter", "warning"), ("usable", "chapter", "critical"),
     }),
     "other_scripts": (lambda rows: [row | {"phrase": f"{SCRIPTS[n % 6]} {n}"} for n, row in enumerate(rows)], set()),
+    "new_label": (labelled("NEW", *range(8)), {("label_known", "block", "warning")}),
+    "many_new_labels": (labelled("NEW", *range(30)), {("label_known", "block", "warning"), ("unknown_label_share", "block", "critical")}),
+    "rare_label": (labelled("NEW", 1, 2), {("label_known", "block", "warning"), ("label_has_rows", "block", "warning")}),
+    "two_labels_a_phrase": (setting({"phrase": "Same  Thing"}, *range(140)), {
+        ("one_label_a_phrase", "block", "warning"), ("one_label_a_phrase", "chapter", "warning"),
+    }),
+    "stale": (lambda rows: [row | {"occurred_at": AS_OF - timedelta(days=20)} if row["origin"] == "source" else row for row in rows], {
+        ("fresh", "occurred_at", "warning"),
+    }),
+    "shrunken": (lambda rows: rows[:100], {("volume", None, "critical")}),
+    "long_phrase": (setting({"phrase": "x" * 400}, 3), {("phrase_length", "phrase", "warning")}),
+    "garbage": (setting({"phrase": "caf\ufffd"}, 3), {("garbage_characters", "phrase", "warning")}),
+    "much_garbage": (lambda rows: [row | {"phrase": row["phrase"] + "\x07"} if n < 5 else row for n, row in enumerate(rows)], {
+        ("garbage_characters", "phrase", "warning"), ("garbage_share", "phrase", "critical"),
+    }),
+    "equal_ids": (setting({"id": "7"}, 8, 9), {("ids_unique", "id", "critical")}),
+    "one_phrase": (setting({"phrase": "Again", "block": "B0", "chapter": "C0"}, *range(202)), {("duplicates_share", "phrase", "warning")}),
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import uuid
 from pathlib import Path
 
+import orjson
 import pytest
 from sqlalchemy.engine import Engine
 
@@ -91,7 +92,7 @@ def test_a_shadow_whose_files_are_gone_costs_no_answer(loop: Loop, model: ModelV
 def test_a_row_that_waits_in_the_journal_is_found(loop: Loop, model: ModelVersion) -> None:
     row = answered(loop, model)
     journal = Journal(loop.settings.journal, counts=JournalCounts())
-    journal.append([row, dataclasses.replace(row, request_id=str(uuid.uuid4()))])
+    journal.append([orjson.dumps(one) for one in (row, dataclasses.replace(row, request_id=str(uuid.uuid4())))])
     [found] = logged_rows(loop, row.request_id)
     journal.close()
     assert (found.label, found.probability, found.occurred_at, found.flags) == (row.label, row.probability, row.occurred_at, ("journal",))

@@ -91,7 +91,7 @@ def no_waiting() -> Iterator[None]:
 
 
 def run(url: str, target: Path) -> int:
-    return extract(ROWS, url=url, target=target, label_columns=["block"])
+    return extract(ROWS, url=url, target=target, label_columns=["block"]).rows
 
 
 def test_a_connection_cut_in_the_middle_of_the_stream_costs_nothing(database: DatabaseUrls, tmp_path: Path) -> None:
