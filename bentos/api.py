@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
+from urllib.parse import parse_qs
 
 import msgspec
 from msgspec import Meta, Struct
@@ -24,6 +25,9 @@ from core.errors import (
 from pipelines.model.text import MAX_PHRASE_LENGTH
 
 MAX_BATCH = 256
+MAX_QUERY_FIELDS = 16
+VERSION_PATTERN = "^[1-9][0-9]{0,8}$"
+VERSION = re.compile(VERSION_PATTERN, re.ASCII)
 MAX_BODY_BYTES = 4 * 2**20
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
@@ -77,13 +81,22 @@ class BatchResponse(Struct):
     predictions: list[PredictionResponse]
 
 
+class BesideInfo(Struct):
+    """A version beside the champion: a canary answers `share` of the requests, a shadow scores all and answers none."""
+
+    version: str
+    role: str
+    share: Annotated[float, Meta(ge=0, le=1)]
+
+
 class ClassifierInfo(Struct):
-    """A classifier and the version that answers for it."""
+    """A classifier, the version that answers for it, and those beside it."""
 
     classifier: str
     version: str
     role: str
     labels: list[str]
+    beside: list[BesideInfo]
 
 
 class ClassifiersResponse(Struct):
@@ -195,6 +208,19 @@ def _field(name: str, place: str) -> str:
     if place == "phrase":
         return name
     return {"phrase": "phrases", "key": "keys", "region": "regions"}.get(name, name) + place.removeprefix("phrases")
+
+
+def version_of(query: bytes) -> str | None:
+    """The version that a query string asks for, None when it asks for none. Raises `RequestRefused` when it is no number."""
+    try:
+        named = parse_qs(query.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS).get("version", [])
+    except ValueError:
+        raise RequestRefused(422, "invalid_field", f"Expected a query of at most {MAX_QUERY_FIELDS} fields in ASCII") from None
+    if not named:
+        return None
+    if len(named) > 1 or not VERSION.fullmatch(named[0]):
+        raise RequestRefused(422, "invalid_field", "Expected one version number, such as 3", field="version")
+    return named[0]
 
 
 def batch_body(answers: Sequence[bytes]) -> bytes:

@@ -16,6 +16,7 @@ from bentos.journal import JournalCounts
 from bentos.keys import Keys
 from bentos.live_heads import LiveHeads
 from bentos.metrics import ServiceCounts
+from bentos.retained import Retained
 from core.errors import PerennialError
 from core.logs import get_logger
 
@@ -36,16 +37,26 @@ class Parts:
     heads: LiveHeads
     journal: JournalCounts
     embedder_stats: Callable[[], EmbedderStats | None]
-    keys: Keys = field(default_factory=lambda: Keys(None))
+    keys: Keys
+    retained: Retained
     responses: ServiceCounts = field(default_factory=ServiceCounts)
     running: int = 0
 
 
-Handler = Callable[[Parts, str, bytes], Awaitable[bytes]]
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: the classifier of its path, its query string as it came, its body."""
+
+    classifier: str
+    query: bytes
+    body: bytes
+
+
+Handler = Callable[[Parts, Call], Awaitable[bytes]]
 
 
 class Endpoint:
-    """An ASGI app for one route. `handler` maps parts, the classifier of the path and the body to a JSON answer."""
+    """An ASGI app for one route. `handler` maps parts and the request to a JSON answer."""
 
     def __init__(self, name: str, handler: Handler) -> None:
         self.name, self._handler = name, handler
@@ -62,7 +73,8 @@ class Endpoint:
                 raise RequestRefused(401, "unauthorized", "an API key is needed: authorization: Bearer <key>")
             if parts.running > MAX_CONCURRENT:
                 raise RequestRefused(429, "overloaded", f"more than {MAX_CONCURRENT} requests at once")
-            body = await self._handler(parts, classifier, await read_body(scope, receive))
+            call = Call(classifier, scope["query_string"], await read_body(scope, receive))
+            body = await self._handler(parts, call)
         except Exception as error:
             status, body = told_error(error)
             extra = EXTRA.get(status)

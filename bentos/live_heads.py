@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
-import msgspec
-import numpy as np
-
-from core.contracts import Deployment, ModelVersion, Role
+from bentos.loading import LiveModel, keep_question, load_live, read_cold, signature
+from core.contracts import Deployment, ModelVersion, Role, Rollout
 from core.errors import HeadRefused
 from core.logs import get_logger
-from pipelines.model.classifier import PhraseClassifier
-from pipelines.model.head_file import Head, head_digest, load_head
 
-COLD_FILE = "heads.json"
-
-ReadChampions = Callable[[], Mapping[str, Deployment]]
+ReadRollouts = Callable[[], Mapping[str, Rollout]]
+TellRefusals = Callable[[list["Refused"]], None]
 
 
 @dataclass(frozen=True, slots=True)
-class LiveModel:
-    """A loaded version and the role it plays."""
+class LiveRollout:
+    """Who answers for one classifier: the champion; beside it a canary for `share` of the requests, and a shadow that only scores."""
 
-    model: ModelVersion
-    role: Role
-    classifier: PhraseClassifier
-    labels: tuple[str, ...]
+    champion: LiveModel
+    canary: LiveModel | None = None
+    share: float = 0.0
+    shadow: LiveModel | None = None
+
+    @property
+    def models(self) -> list[LiveModel]:
+        return [live for live in (self.champion, self.canary, self.shadow) if live is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A row of `deployment` whose head may not answer."""
+
+    entry: Deployment
+    reason: str
+    at: datetime
 
 
 @dataclass
@@ -41,103 +50,91 @@ class HeadCounts:
 
 @dataclass
 class LiveHeads:
-    """`current` maps classifier to live model; it is never changed, only replaced, so a request that took one keeps it.
+    """`current` maps classifier to rollout; it is never changed, only replaced, so a request that took one keeps it.
 
-    A head that is corrupt, has another digest than its row, belongs to another embedder or gives no probabilities is
-    refused, logged once and looked at again with every poll; the last good one stays. `prepare` is called with a loaded version
-    before it takes traffic.
+    A head that may not answer (see `loading`) is refused: logged and told once for its row of `deployment`, and looked at again when
+    its files change. Of the champion the last good version stays; a canary's share falls to the champion. `prepare` is called with a
+    loaded version before it takes traffic, and may refuse it.
     """
 
     embedder_id: str
     home: Path
     prepare: Callable[[LiveModel], None] = lambda live: None
     counts: HeadCounts = field(default_factory=HeadCounts)
-    current: Mapping[str, LiveModel] = field(default_factory=lambda: MappingProxyType({}))
-    _refused: set[ModelVersion] = field(default_factory=set)
+    current: Mapping[str, LiveRollout] = field(default_factory=lambda: MappingProxyType({}))
+    _refused: dict[Deployment, tuple] = field(default_factory=dict)
+    _untold: list[Refused] = field(default_factory=list)
 
     def start_cold(self, folder: Path) -> None:
         """Load the heads that came with the bento."""
-        self._follow({model.classifier: (model, "champion") for model in read_cold(folder)})
+        now = datetime.now(UTC)
+        self._follow({one.classifier: Rollout(Deployment(one, "champion", 1.0, now, "packed with the bento")) for one in read_cold(folder)})
+        self._untold.clear()  # the log has them; `deployment` does not know these rows
 
-    def refresh(self, read: ReadChampions) -> None:
+    def refresh(self, read: ReadRollouts) -> None:
         """Look at `deployment` once. Raises what `read` raises; the last known state stays."""
-        self._follow({name: (entry.model, entry.role) for name, entry in read().items()})
+        self._follow(read())
 
-    def _follow(self, wanted: Mapping[str, tuple[ModelVersion, Role]]) -> None:
-        changed = {name: live for name, (model, role) in wanted.items() if (live := self._changed(name, model, role)) is not None}
-        if changed:
-            self.current = MappingProxyType({**self.current, **changed})
-            self.counts.swaps += len(changed)
+    def tell(self, record: TellRefusals) -> None:
+        """Hand over the refusals not yet recorded. Raises what `record` raises; they are then handed over the next time."""
+        if self._untold:
+            record(list(self._untold))
+            self._untold.clear()
 
-    def _changed(self, name: str, model: ModelVersion, role: Role) -> LiveModel | None:
-        current = self.current.get(name)
-        if current is not None and (current.model.version, current.model.head_digest) == (model.version, model.head_digest):
+    def _follow(self, wanted: Mapping[str, Rollout]) -> None:
+        entries = {entry for rollout in wanted.values() for entry in (rollout.champion, rollout.canary, rollout.shadow)}
+        self._refused = {entry: seen for entry, seen in self._refused.items() if entry in entries}
+        found = {name: live for name, rollout in wanted.items() if (live := self._live(rollout, self.current.get(name))) is not None}
+        if any(self.current.get(name) != live for name, live in found.items()):
+            self.current = MappingProxyType({**self.current, **found})
+
+    def _live(self, wanted: Rollout, before: LiveRollout | None) -> LiveRollout | None:
+        """What shall answer; None when nothing does yet."""
+        last = before.champion if before else None
+        champion = (self._take(wanted.champion, before, beside=last) if wanted.champion else None) or last
+        if champion is None:
+            return None
+        canary, shadow = (
+            self._take(entry, before, beside=champion) if entry and entry.model.version != champion.model.version else None
+            for entry in (wanted.canary, wanted.shadow)
+        )
+        return LiveRollout(champion, canary, wanted.canary.share if canary and wanted.canary else 0.0, shadow)
+
+    def _take(self, entry: Deployment, before: LiveRollout | None, *, beside: LiveModel | None) -> LiveModel | None:
+        """The version of this row, loaded once whatever roles it plays in turn; None when it is refused."""
+        loaded = next((live for live in before.models if _same(live.model, entry.model)), None) if before else None
+        if loaded is not None and loaded.role == entry.role:
+            return loaded
+        folder = self.home / entry.model.head_location
+        if self._refused.get(entry) == signature(folder):
             return None
         try:
-            live = self._load(model, role)
+            live = self._loaded(entry.model, entry.role, loaded=loaded, beside=beside)
         except HeadRefused as error:
-            self._refuse(model, error)
+            self._refuse(entry, error, seen=signature(folder))
             return None
-        self._refused.discard(model)
-        self.prepare(live)
-        get_logger().info("live head", classifier=name, version=model.version, before=current.model.version if current else None)
+        self._refused.pop(entry, None)
+        self.counts.swaps += 1
+        get_logger().info("live head", classifier=entry.model.classifier, version=entry.model.version, role=entry.role)
         return live
 
-    def _load(self, model: ModelVersion, role: Role) -> LiveModel:
-        head = load_checked(self.home / model.head_location, digest=model.head_digest)
-        for found in (model.embedder_id, head.embedder_id):
-            if found != self.embedder_id:
-                do = "serve a bento built with that embedder"
-                raise HeadRefused(f"a head for embedder {self.embedder_id}", came=f"one for {found}", do=do)
-        try_out(head)
-        return LiveModel(model, role, PhraseClassifier(head, _embedded_elsewhere), head.labels)
+    def _loaded(self, model: ModelVersion, role: Role, *, loaded: LiveModel | None, beside: LiveModel | None) -> LiveModel:
+        live = replace(loaded, role=role) if loaded else load_live(model, role, home=self.home, embedder_id=self.embedder_id)
+        if beside is not None:
+            keep_question(live.labels, beside=beside.labels)
+        if role != "shadow":
+            self.prepare(live)
+        return live
 
-    def _refuse(self, model: ModelVersion, error: HeadRefused) -> None:
-        if model not in self._refused:
-            self._refused.add(model)
+    def _refuse(self, entry: Deployment, error: HeadRefused, *, seen: tuple) -> None:
+        if entry not in self._refused:
             self.counts.refusals += 1
-            get_logger().error("head refused", classifier=model.classifier, version=model.version, error=str(error))
+            self._untold.append(Refused(entry, str(error), datetime.now(UTC)))
+            get_logger().error(
+                "head refused", classifier=entry.model.classifier, version=entry.model.version, role=entry.role, error=str(error)
+            )
+        self._refused[entry] = seen
 
 
-def load_checked(folder: Path, *, digest: str) -> Head:
-    """Load a head whose file has this digest, or raise `HeadRefused`."""
-    found = head_digest(folder)
-    if found != digest:
-        raise HeadRefused(f"a head of digest {digest} in {folder}", came=f"digest {found}", do="restore the head file, or roll back")
-    return load_head(folder)
-
-
-def try_out(head: Head) -> None:
-    """Answer once before taking traffic: this also does the imports and preparations that the first request would wait for.
-
-    Raises `HeadRefused` when the answer is no distribution over the labels.
-    """
-    vectors = np.full((1, head.arrays["centroids"].shape[1]), 0.01, np.float32)
-    try:
-        answer = head.probabilities(["a phrase"], vectors)
-    except (ValueError, IndexError, KeyError) as error:
-        raise HeadRefused("a head that answers", came=f"{type(error).__name__}: {error}", do="train again, or roll back") from None
-    if answer.shape != (1, len(head.labels)) or not abs(float(answer.sum()) - 1) < 1e-3:
-        raise HeadRefused("probabilities that sum to 1", came=f"{answer.sum()} over {answer.shape}", do="train again, or roll back")
-
-
-def read_cold(folder: Path) -> list[ModelVersion]:
-    """The versions packed beside the service, with absolute locations; none when there is no list."""
-    listed = folder / COLD_FILE
-    if not listed.exists():
-        return []
-    packed = msgspec.json.decode(listed.read_bytes(), type=list[ModelVersion])
-    return [_absolute(model, folder) for model in packed]
-
-
-def write_cold(folder: Path, models: list[ModelVersion]) -> None:
-    """List packed versions; `head_location` is relative to the folder."""
-    (folder / COLD_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(models), indent=2))
-
-
-def _absolute(model: ModelVersion, folder: Path) -> ModelVersion:
-    return ModelVersion(model.classifier, model.version, str(folder / model.head_location), model.head_digest, model.embedder_id)
-
-
-def _embedded_elsewhere(_: Sequence[str]) -> np.ndarray:
-    raise AssertionError("the classifier service embeds in the embedder service")
+def _same(one: ModelVersion, other: ModelVersion) -> bool:
+    return (one.version, one.head_digest) == (other.version, other.head_digest)

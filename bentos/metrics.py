@@ -17,6 +17,8 @@ from bentos.answers import Answers
 from bentos.embedding import EmbedderStats
 from bentos.journal import JournalCounts
 from bentos.live_heads import LiveHeads
+from bentos.retained import Retained
+from bentos.shadow import Shadow
 
 
 @dataclass
@@ -34,6 +36,7 @@ class ServiceState:
     heads: LiveHeads
     journal: JournalCounts
     responses: ServiceCounts
+    retained: Retained
     embedder: EmbedderStats | None = None
 
 
@@ -51,7 +54,8 @@ class _StateCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from _requests(self._state)
         yield from _caches(self._state)
-        yield from _heads(self._state.heads)
+        yield from _heads(self._state.heads, self._state.retained)
+        yield from _shadow(self._state.answers.shadow)
         yield from _journal(self._state.journal)
 
 
@@ -86,11 +90,21 @@ def _caches(state: ServiceState) -> Iterator[Metric]:
     yield _gauge("perennial_misses_waiting", "New phrases being answered", (), {(): len(state.answers.misses)})
 
 
-def _heads(heads: LiveHeads) -> Iterator[Metric]:
-    live = {(name, model.model.version, model.role): 1 for name, model in heads.current.items()}
-    yield _gauge("perennial_live_head", "1 for every version that answers", ("classifier", "version", "role"), live)
+def _heads(heads: LiveHeads, retained: Retained) -> Iterator[Metric]:
+    live = {(name, one.model.version, one.role): 1 for name, rollout in heads.current.items() for one in rollout.models}
+    shares = {(name, one.canary.model.version): one.share for name, one in heads.current.items() if one.canary}
+    yield _gauge("perennial_live_head", "1 for every version that plays a role", ("classifier", "version", "role"), live)
+    yield _gauge("perennial_canary_share", "Share of the requests that a canary answers", ("classifier", "version"), shares)
+    yield _gauge("perennial_asked_heads", "Versions kept because somebody asked for them", (), {(): len(retained)})
+    yield _counter("perennial_asked_heads_loaded", "Versions loaded because somebody asked for them", (), {(): retained.counts.loads})
     yield _counter("perennial_head_swaps", "Heads taken into service", (), {(): heads.counts.swaps})
     yield _counter("perennial_head_refusals", "Heads refused", (), {(): heads.counts.refusals})
+
+
+def _shadow(shadow: Shadow) -> Iterator[Metric]:
+    outcomes = {(name,): count for name, count in shadow.counts.phrases.items()}
+    yield _counter("perennial_shadow_phrases", "Phrases offered to a shadow", ("outcome",), outcomes)
+    yield _gauge("perennial_shadow_waiting", "Phrases that wait for a shadow", (), {(): len(shadow)})
 
 
 def _journal(counts: JournalCounts) -> Iterator[Metric]:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from bentos.live_heads import LiveModel
+from bentos.loading import LiveModel
 from bentos.said import Said, say
 from core.contracts import Prediction
 from core.errors import Overloaded
@@ -63,11 +63,11 @@ class Misses:
     def __len__(self) -> int:
         return len(self._promised)
 
-    async def answer(self, live: LiveModel, cleaned: Sequence[str]) -> list[Found]:
-        """Answer in order. Raises `Overloaded` when too much waits already, `EmbedderUnavailable`."""
-        if len(self._promised) + len(cleaned) > MAX_WAITING:
+    async def answer(self, wanted: Sequence[tuple[LiveModel, str]]) -> list[Found]:
+        """Answer versions and cleaned phrases in order. Raises `Overloaded` when too much waits already, `EmbedderUnavailable`."""
+        if len(self._promised) + len(wanted) > MAX_WAITING:
             raise Overloaded(f"at most {MAX_WAITING} new phrases at once", came="more", do="try again in a second")
-        promises = [self._promise(live, text) for text in cleaned]
+        promises = [self._promise(live, text) for live, text in wanted]
         await asyncio.wait(promises)  # unlike gather, leaves the promises of others alone when this request is cancelled
         return [promise.result() for promise in promises]
 
@@ -103,7 +103,12 @@ class Misses:
             by_version[one.live.model.classifier, one.live.model.version].append(place)
         for places in by_version.values():
             chosen, vectors = [wanted[place] for place in places], part.vectors[places]
-            for one, prediction in zip(chosen, await self._predict(chosen, vectors), strict=True):
+            try:
+                predictions = await self._predict(chosen, vectors)
+            except Exception as error:
+                self._break(chosen, error)  # a head that fails costs its own phrases, not those beside them
+                continue
+            for one, prediction in zip(chosen, predictions, strict=True):
                 self._settle(one, prediction, hit=part.hit)
 
     async def _predict(self, wanted: Sequence[_Wanted], vectors: np.ndarray) -> Sequence[Prediction]:

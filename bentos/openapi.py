@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from bentos.api import (
+    VERSION_PATTERN,
     BatchResponse,
     ClassifiersResponse,
     ErrorResponse,
@@ -19,14 +20,21 @@ from bentos.api import (
 REASONS = {
     400: "The body is no JSON in UTF-8",
     401: "No API key came, or an unknown one",
-    404: "No such classifier; the message names the known ones",
+    404: "No such classifier or version; the message names the known ones",
     408: "The body came too slowly",
+    409: "The version asked for is damaged, or rests on another embedder",
     413: "The body is too large",
     422: "A field is missing, unknown, of the wrong type or beyond its limit",
     429: "Too many requests at once; Retry-After says when to come again",
     503: "The embedder does not answer; Retry-After says when to come again",
 }
 SECURITY = {"key": {"type": "http", "scheme": "bearer", "description": "an API key; none is asked for where none is configured"}}
+VERSION = {
+    "name": "version",
+    "in": "query",
+    "description": "a retained version to answer, in the role asked; by default the rollout chooses",
+    "schema": {"type": "string", "pattern": VERSION_PATTERN},
+}
 RETRY_AFTER = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
 
 
@@ -80,7 +88,7 @@ def _describe(operation: Operation) -> dict[str, Any]:
         "responses": {"200": _content("The answer", operation.response)} | {str(status): _error(status) for status in operation.errors},
     }
     if "{classifier}" in operation.path:
-        described["parameters"] = [{"name": "classifier", "in": "path", "required": True, "schema": {"type": "string"}}]
+        described["parameters"] = [{"name": "classifier", "in": "path", "required": True, "schema": {"type": "string"}}, VERSION]
     if operation.request is not None:
         described["requestBody"] = {"required": True, "content": _json(operation.request)}
     return described

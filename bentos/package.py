@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from bentos.keys import refuse_open_door
-from bentos.live_heads import load_checked, write_cold
+from bentos.loading import load_checked, write_cold
 from core.contracts import ModelVersion
 from core.errors import ProcessFailed
 from core.settings import REPOSITORY, Settings

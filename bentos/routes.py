@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bentos.api import (
+    BesideInfo,
     ClassifierInfo,
     ClassifiersResponse,
     PredictBatchRequest,
@@ -21,10 +22,15 @@ from bentos.api import (
     asked_one,
     batch_body,
     decode_request,
+    version_of,
 )
-from bentos.endpoint import Endpoint, Parts, respond, told_error
+from bentos.endpoint import Call, Endpoint, Parts, respond, told_error
+from bentos.live_heads import LiveRollout
+from bentos.loading import LiveModel
 from bentos.metrics import ServiceState, render_metrics
 from bentos.openapi import OPERATIONS, openapi_document
+from core.errors import HeadRefused
+from core.logs import get_logger
 
 ANY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 OURS = ("/v1/", "/metrics")  # paths that BentoML's own routes never see
@@ -32,19 +38,37 @@ OURS = ("/v1/", "/metrics")  # paths that BentoML's own routes never see
 _PREDICT, _PREDICT_BATCH = msgspec.json.Decoder(PredictRequest), msgspec.json.Decoder(PredictBatchRequest)
 
 
-async def _predict(parts: Parts, classifier: str, body: bytes) -> bytes:
-    [answer] = await parts.answers.answer(classifier, asked_one(decode_request(_PREDICT, body)))
+async def _predict(parts: Parts, call: Call) -> bytes:
+    asked, by = asked_one(decode_request(_PREDICT, call.body)), await _asked_version(parts, call) if call.query else None
+    [answer] = await parts.answers.answer(call.classifier, asked, by=by)
     return answer
 
 
-async def _predict_batch(parts: Parts, classifier: str, body: bytes) -> bytes:
-    return batch_body(await parts.answers.answer(classifier, asked_batch(decode_request(_PREDICT_BATCH, body))))
+async def _predict_batch(parts: Parts, call: Call) -> bytes:
+    asked, by = asked_batch(decode_request(_PREDICT_BATCH, call.body)), await _asked_version(parts, call) if call.query else None
+    return batch_body(await parts.answers.answer(call.classifier, asked, by=by))
 
 
-async def _classifiers(parts: Parts, _: str, __: bytes) -> bytes:
-    current = sorted(parts.heads.current.items())
-    infos = [ClassifierInfo(name, live.model.version, live.role, list(live.labels)) for name, live in current]
+async def _asked_version(parts: Parts, call: Call) -> LiveModel | None:
+    """The version that the query names; None when it names none."""
+    version = version_of(call.query)
+    try:
+        return await parts.retained.find(call.classifier, version) if version else None
+    except HeadRefused as error:
+        get_logger().warning("asked version", state="refused", classifier=call.classifier, version=version, error=str(error))
+        told = f"version {version} is damaged, or rests on another embedder than this service; the service's log has the reason"
+        raise RequestRefused(409, "head_refused", told) from None
+
+
+async def _classifiers(parts: Parts, _: Call) -> bytes:
+    infos = [_info(name, rollout) for name, rollout in sorted(parts.heads.current.items())]
     return msgspec.json.encode(ClassifiersResponse(infos))
+
+
+def _info(name: str, rollout: LiveRollout) -> ClassifierInfo:
+    beside = [BesideInfo(live.model.version, live.role, rollout.share if live is rollout.canary else 1.0) for live in rollout.models[1:]]
+    champion = rollout.champion
+    return ClassifierInfo(name, champion.model.version, champion.role, list(champion.labels), beside)
 
 
 ENDPOINTS = {
@@ -100,7 +124,7 @@ class Front:
 
 async def _metrics(request: Request) -> Response:
     parts: Parts = request.app.state.parts
-    state = ServiceState(parts.answers, parts.heads, parts.journal, parts.responses, parts.embedder_stats())
+    state = ServiceState(parts.answers, parts.heads, parts.journal, parts.responses, parts.retained, parts.embedder_stats())
     return Response(render_metrics(state), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

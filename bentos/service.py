@@ -26,12 +26,13 @@ from bentos.journal import Journal, JournalCounts
 from bentos.kept import KeptEmbeddings
 from bentos.keys import Keys, refuse_open_door
 from bentos.live_heads import LiveHeads
+from bentos.refusals import record_refusals
+from bentos.retained import Retained
 from bentos.routes import OURS, ClassifierApp, Front
 from bentos.shipper import Shipper, insert_into
 from bentos.warming import Warmer, frequent_in
-from core.contracts import Deployment
 from core.database import connect
-from core.deployments import current_champions
+from core.deployments import current_rollouts
 from core.logs import configure_logs, get_logger
 from core.settings import Settings, load_settings
 from pipelines.model.embedder import load_embedder, read_embedder
@@ -97,31 +98,33 @@ class Classifier:
         answers = Answers(live=lambda: self.heads.current, embedder=self.remote, journal=self.journal, cache=cache)
         engine = open_engine(settings)
         self.warmer = make_warmer(settings, answers, engine)
-        self.heads.prepare = self.warmer.warm
+        self.heads.prepare, self.shadow = self.warmer.warm, answers.shadow
+        retained = Retained(lambda: self.heads.current, models=settings.models, home=settings.home, embedder_id=str(facts["embedder_id"]))
         self.background = [
             Background(keys.refresh, seconds=settings.poll_seconds, name="api keys"),
             Background(self.warmer.save, seconds=SAVE_SECONDS, name="phrases kept"),
             *(follow_database(settings, engine, heads=self.heads, counts=counts) if engine else ()),
         ]
-        classifying.state.parts = Parts(answers, self.heads, counts, self.remote.stats, keys)
+        classifying.state.parts = Parts(answers, self.heads, counts, self.remote.stats, keys, retained)
 
     @bentoml.on_startup
     async def ready(self) -> None:
         self.remote.lifeline.start()
         self.warmer.use(asyncio.get_running_loop())
-        self.warming = asyncio.create_task(self._warm())
+        self.tasks = [asyncio.create_task(self._warm()), asyncio.create_task(self.shadow.run())]
         for thread in self.background:
             thread.start()
         rest_from_collecting()
 
     async def _warm(self) -> None:
         await self.remote.lifeline.wait()
-        await asyncio.to_thread(self.warmer.warm_all, self.heads.current.values())
+        await asyncio.to_thread(self.warmer.warm_all, [live.champion for live in self.heads.current.values()])
 
     @bentoml.on_shutdown
     async def stop(self) -> None:
         self.warmer.use(None)
-        self.warming.cancel()
+        for task in self.tasks:
+            task.cancel()
         self.journal.close()
         for thread in self.background:
             await asyncio.to_thread(thread.stop)
@@ -174,12 +177,14 @@ def follow_database(settings: Settings, engine: Engine, *, heads: LiveHeads, cou
     """The poll of `deployment` and the shipper."""
     shipper = Shipper(settings.journal, insert=insert_into(engine), counts=counts)
 
-    def read() -> dict[str, Deployment]:
+    def follow() -> None:
         with engine.connect() as connection:
-            return current_champions(connection)
+            rollouts = current_rollouts(connection)
+        heads.refresh(lambda: rollouts)
+        heads.tell(lambda refusals: record_refusals(engine, refusals))
 
     return [
-        Background(lambda: heads.refresh(read), seconds=settings.poll_seconds, name="deployment poll"),
+        Background(follow, seconds=settings.poll_seconds, name="deployment poll"),
         Background(shipper.ship, seconds=SHIP_SECONDS, name="journal shipper"),
     ]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import TimeoutError as NotInTime
+from contextlib import suppress
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -13,17 +14,20 @@ from sqlalchemy.engine import Engine
 
 from bentos.answers import Answers
 from bentos.kept import read_phrases, save_phrases
-from bentos.live_heads import LiveModel
-from core.errors import PerennialError
+from bentos.loading import LiveModel
+from bentos.said import Said
+from core.errors import HeadRefused, PerennialError
 from core.logs import get_logger
 
 CHUNK_PHRASES = 64  # a quarter of the embedder's batch: requests that come while warming do not wait for long
 LOG_DAYS = 7
+PROBE_PHRASES = 8  # of fewer, equal answers prove nothing
 
 ReadFrequent = Callable[[str, int], list[str]]
 
 _FREQUENT = sa.text(
     "select cleaned from inference where classifier = :classifier and occurred_at > now() - make_interval(days => :days)"
+    " and role in ('champion', 'canary')"
     " group by cleaned order by count(*) desc, cleaned limit :limit"
 )
 
@@ -57,23 +61,25 @@ class Warmer:
         """Warm what answers at the start; `done` afterwards, whatever happens."""
         try:
             for live in models:
-                self.warm(live)
+                with suppress(HeadRefused):  # it answers already, and nothing else is there to answer
+                    self.warm(live)
         finally:
             self.done = True
 
     def warm(self, live: LiveModel) -> None:
-        """Answer the phrases that this version will most likely be asked."""
+        """Answer the phrases that this version will likely be asked; raise `HeadRefused` when it says the same of all, or no number."""
         texts = self._likely(live.model.classifier)
         if not texts or self._loop is None:
             return
         future = asyncio.run_coroutine_threadsafe(self._answer(live, texts), self._loop)
         try:
-            future.result(self._seconds)
+            said = future.result(self._seconds)
             state = "warm"
         except (NotInTime, PerennialError) as error:
             future.cancel()
-            state = f"not wholly warm: {type(error).__name__}"
+            said, state = [], f"not wholly warm: {type(error).__name__}"
         get_logger().info("warming", state=state, classifier=live.model.classifier, version=live.model.version, phrases=len(texts))
+        refuse_senseless(said)
 
     def save(self) -> None:
         """Keep what is in the first level for the next start. Raises OSError."""
@@ -96,6 +102,15 @@ class Warmer:
             recent[classifier][text] = None
         return {classifier: list(texts) for classifier, texts in recent.items()}
 
-    async def _answer(self, live: LiveModel, texts: list[str]) -> None:
-        for start in range(0, len(texts), CHUNK_PHRASES):
-            await self._answers.warm(live, texts[start : start + CHUNK_PHRASES])
+    async def _answer(self, live: LiveModel, texts: list[str]) -> list[Said]:
+        starts = range(0, len(texts), CHUNK_PHRASES)
+        return [said for start in starts for said in await self._answers.warm(live, texts[start : start + CHUNK_PHRASES])]
+
+
+def refuse_senseless(said: Sequence[Said]) -> None:
+    """Raise `HeadRefused` for answers that hold no number, or are one and the same to at least PROBE_PHRASES phrases."""
+    if any(b'"probability":null' in one.response for one in said):
+        raise HeadRefused("a head that answers with probabilities", came="something that is no number", do="train again, or roll back")
+    if len(said) >= PROBE_PHRASES and len({one.response for one in said}) == 1:
+        came = f"one answer to all {len(said)} phrases of the warm-up"
+        raise HeadRefused("a head that tells phrases apart", came=came, do="train again, or roll back")

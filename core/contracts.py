@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-Role = Literal["champion", "canary", "shadow"]
+Role = Literal["champion", "canary", "shadow", "asked"]
+ANSWERING: tuple[Role, ...] = ("champion", "canary", "asked")
+"""Roles whose rows somebody was answered with; a shadow's row has the request_id of such a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +58,22 @@ class ModelVersion:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One row of `deployment`: from `since` on, `version` plays `role` for `share` of the requests (0 to 1)."""
+    """One row of `deployment`: from `since` on, `version` plays `role` for `share` of the requests (0 to 1; 0: the role ends)."""
 
     model: ModelVersion
     role: Role
     share: float
     since: datetime
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """Who plays which role for one classifier now; None: nobody."""
+
+    champion: Deployment | None = None
+    canary: Deployment | None = None
+    shadow: Deployment | None = None
 
 
 @dataclass(frozen=True, slots=True)

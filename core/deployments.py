@@ -5,8 +5,10 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from core.contracts import Deployment, ModelVersion
+from core.contracts import Deployment, ModelVersion, Rollout
 from core.tables import deployment
+
+PLAYED = ("champion", "canary", "shadow")
 
 
 def hold_rollout(connection: Connection, classifier: str) -> None:
@@ -41,6 +43,17 @@ def current_champions(connection: Connection) -> dict[str, Deployment]:
         .order_by(deployment.c.classifier, deployment.c.id.desc())
     )
     return {row.classifier: _entry(row) for row in connection.execute(newest)}
+
+
+def current_rollouts(connection: Connection) -> dict[str, Rollout]:
+    """Return who plays which role, by classifier: of every role the newest row, unless its share is 0. One statement, so one moment."""
+    by_role = (deployment.c.classifier, deployment.c.role)
+    newest = sa.select(deployment).distinct(*by_role).order_by(*by_role, deployment.c.id.desc())
+    playing: dict[str, dict[str, Deployment]] = {}
+    for row in connection.execute(newest):
+        if row.share > 0 and row.role in PLAYED:
+            playing.setdefault(row.classifier, {})[row.role] = _entry(row)
+    return {classifier: Rollout(**roles) for classifier, roles in playing.items()}
 
 
 def history(connection: Connection, classifier: str) -> list[Deployment]:

@@ -167,7 +167,7 @@ def _deployments(loop: Loop, known: RegisteredVersion) -> list[Facts]:
         entries = history(connection, known.classifier)
     told = []
     for place, entry in enumerate(entries):
-        if entry.model.version == known.version:
+        if entry.model.version == known.version and entry.share > 0:
             until = next((later.since for later in entries[place + 1 :] if later.role == entry.role), None)
             digest_holds = entry.model.head_digest == known.tags.get("head_digest", "")
             span = {"role": entry.role, "share": entry.share, "since": entry.since, "until": until, "why": entry.why}

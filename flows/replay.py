@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from pydantic import TypeAdapter
 
 from bentos.journal import decode_row, segments
-from core.contracts import Inference, ModelVersion, Prediction, Verdict
+from core.contracts import ANSWERING, Inference, ModelVersion, Prediction, Verdict
 from core.deployments import history
 from core.errors import HeadRefused, PerennialError, UnknownRequest
 from core.settings import Settings
@@ -23,8 +23,6 @@ from flows.loop import Loop
 from pipelines.model.text import clean_phrase
 from pipelines.registry import problem_of, stored_version
 from pipelines.reproduction import compare_answers
-
-ANSWERING = ("champion", "canary")
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from core.contracts import ANSWERING
 from core.errors import InvalidFeedback, PerennialError, UnknownRequest
 from core.tables import feedback, inference
 from monitoring.feedback_file import Late, Refusal, read_feedback_file
 
-ANSWERING = ("champion", "canary")
 CHUNK = 2000
 
 Labels = Mapping[str, Collection[str]]

@@ -16,8 +16,8 @@ from monitoring.feedback import newest_feedback
 class Performance:
     """Quality of one version over a time.
 
-    `answers` scored in any role; `labelled` of them with feedback; `weighted_f1` and `accuracy` of those, None without any;
-    `estimated_accuracy`: mean calibrated confidence of all answers, within .025 to .045 of the truth, None without any.
+    `answers` scored as champion, canary or shadow; `labelled` of them with feedback; `weighted_f1` and `accuracy` of those, None
+    without any; `estimated_accuracy`: mean calibrated confidence of all answers, within .025 to .045 of the truth, None without any.
     """
 
     classifier: str
@@ -56,7 +56,7 @@ def weighted_f1(right: list[str], said: list[str]) -> float:
 def _chosen(classifier: str, version: str, since: datetime | None, until: datetime | None) -> sa.Subquery:
     """One answer a request: a version that changed its role in between may have two."""
     query = sa.select(inference.c.request_id, inference.c.label, inference.c.probability).distinct(inference.c.request_id)
-    query = query.where(inference.c.classifier == classifier, inference.c.version == version)
+    query = query.where(inference.c.classifier == classifier, inference.c.version == version, inference.c.role != "asked")
     if since is not None:
         query = query.where(inference.c.occurred_at >= since)
     if until is not None:

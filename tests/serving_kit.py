@@ -26,11 +26,14 @@ import orjson
 from bentos.answers import Answers, Asked, answer_cache
 from bentos.api import PredictionResponse
 from bentos.embedding import EmbedderStats
+from bentos.endpoint import Parts
 from bentos.journal import Journal, JournalCounts, decode_row, segments
+from bentos.keys import Keys
 from bentos.live_heads import LiveHeads
 from bentos.misses import Embedded
 from bentos.package import ServeCommand
-from core.contracts import Deployment, Inference, ModelVersion
+from bentos.retained import Retained
+from core.contracts import Deployment, Inference, ModelVersion, Rollout
 from core.errors import EmbedderUnavailable
 from pipelines.model.embedder import use_resource
 from pipelines.model.head_file import Head, save_head
@@ -64,6 +67,14 @@ def store_head(home: Path, classifier: str, version: str, **options: Any) -> Mod
 
 def champion(model: ModelVersion, why: str = "test") -> Deployment:
     return Deployment(model=model, role="champion", share=1.0, since=datetime.now(UTC), why=why)
+
+
+def canary(model: ModelVersion, share: float) -> Deployment:
+    return Deployment(model=model, role="canary", share=share, since=datetime.now(UTC), why="test")
+
+
+def shadow(model: ModelVersion) -> Deployment:
+    return Deployment(model=model, role="shadow", share=1.0, since=datetime.now(UTC), why="test")
 
 
 def row(number: int, **changes: Any) -> bytes:
@@ -132,8 +143,15 @@ class Bench:
 
     def promote(self, classifier: str, version: str, **options: Any) -> ModelVersion:
         model = store_head(self.home, classifier, version, **options)
-        self.heads.refresh(lambda: {classifier: champion(model)})
+        self.roll_out(champion(model))
         return model
+
+    def roll_out(self, champion: Deployment, **beside: Deployment) -> None:
+        self.heads.refresh(lambda: {champion.model.classifier: Rollout(champion, **beside)})
+
+    def parts(self) -> Parts:
+        retained = Retained(lambda: self.heads.current, models=self.home / "models", home=self.home, embedder_id=EMBEDDER_ID)
+        return Parts(self.answers, self.heads, self.counts, self.embedder.stats, Keys(None), retained)
 
     def answer(self, *phrases: str, classifier: str = "organ") -> list[PredictionResponse]:
         return self.ask([Asked(phrase, f"phrases[{place}]") for place, phrase in enumerate(phrases)], classifier=classifier)

@@ -41,7 +41,8 @@ def test_every_verdict_is_told() -> None:
 
 def test_every_metric_is_told(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
-    text = render_metrics(ServiceState(bench.answers, bench.heads, bench.counts, ServiceCounts(), EmbedderStats(0, 0, 0, 0, 0))).decode()
+    state = ServiceState(bench.answers, bench.heads, bench.counts, ServiceCounts(), bench.parts().retained, EmbedderStats(0, 0, 0, 0, 0))
+    text = render_metrics(state).decode()
     names = {name.removesuffix("_total") for name in re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)}
     assert len(names) >= 10
     assert names - TOLD == set()

@@ -13,7 +13,6 @@ from starlette.testclient import TestClient
 
 from bentos import endpoint
 from bentos.api import MAX_BATCH, MAX_BODY_BYTES, BatchResponse, ClassifiersResponse, ErrorResponse, PredictionResponse
-from bentos.endpoint import Parts
 from bentos.keys import Keys, new_key
 from bentos.openapi import OPERATIONS
 from bentos.routes import ClassifierApp
@@ -32,7 +31,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 @pytest.fixture
 def client(bench: Bench) -> Iterator[TestClient]:
     app = ClassifierApp()
-    app.state.parts = Parts(bench.answers, bench.heads, bench.counts, bench.embedder.stats)
+    app.state.parts = bench.parts()
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from bentos.keys import new_key
-from bentos.live_heads import read_cold
+from bentos.loading import read_cold
 from bentos.package import SERVING_LOCKS, build_bento, serve_command
 from core.errors import HeadRefused, KeysUnusable
 from core.settings import load_settings

@@ -54,7 +54,7 @@ def test_a_cached_answer_equals_a_computed_one(bench: Bench, phrases: list[str])
 
     first = told()
     assert told() == first
-    expected = bench.heads.current["organ"].classifier
+    expected = bench.heads.current["organ"].champion.classifier
     cleaned = [phrase.lower().strip() for phrase in phrases]
     fresh = expected.predict_cleaned(cleaned, np.stack([vector_of(text) for text in cleaned]))
     assert [one[0] for one in first] == [one.label for one in fresh]
@@ -79,7 +79,7 @@ def test_a_new_version_does_not_answer_from_the_old_ones_cache(bench: Bench) -> 
 def test_a_large_batch_is_answered_in_order(bench: Bench) -> None:
     phrases = [f"phrase {number}" for number in range(THREAD_FROM * 4)]
     vectors = np.stack([vector_of(phrase) for phrase in phrases])
-    expected = [one.label for one in bench.heads.current["organ"].classifier.predict_cleaned(phrases, vectors)]
+    expected = [one.label for one in bench.heads.current["organ"].champion.classifier.predict_cleaned(phrases, vectors)]
     assert [answer.label for answer in bench.answer(*phrases)] == expected
     assert set(expected) == {"heart", "lung"}
 

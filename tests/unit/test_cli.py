@@ -40,7 +40,7 @@ COMMANDS = [
     "reproduce",
     "replay",
 ]
-NESTED = ["feedback import", "rollout status", "rollout promote", "rollout rollback"]
+NESTED = ["feedback import", "rollout status", "rollout promote", "rollout rollback", "rollout shadow", "rollout canary"]
 
 
 def run(*arguments: str) -> Result:

@@ -2,17 +2,21 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bentos.live_heads import LiveHeads, read_cold, write_cold
-from core.contracts import Deployment, ModelVersion
+from bentos.live_heads import LiveHeads
+from bentos.loading import read_cold, write_cold
+from core.contracts import Deployment, ModelVersion, Rollout
 from core.errors import DatabaseUnreachable
 from pipelines.model.embedder import use_id
 from pipelines.model.head_file import save_head
-from tests.serving_kit import DIMENSIONS, EMBEDDER_ID, champion, make_head, store_head, vector_of
+from tests.serving_kit import DIMENSIONS, EMBEDDER_ID, make_head, store_head, vector_of
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def heads_of(home: Path, *models: ModelVersion) -> LiveHeads:
@@ -22,18 +26,18 @@ def heads_of(home: Path, *models: ModelVersion) -> LiveHeads:
 
 
 def follow(heads: LiveHeads, *models: ModelVersion) -> None:
-    heads.refresh(lambda: {model.classifier: champion(model) for model in models})
+    heads.refresh(lambda: {model.classifier: Rollout(Deployment(model, "champion", 1.0, NOW, "test")) for model in models})
 
 
 def live_versions(heads: LiveHeads) -> dict[str, str]:
-    return {name: live.model.version for name, live in heads.current.items()}
+    return {name: live.champion.model.version for name, live in heads.current.items()}
 
 
 def test_the_champions_are_loaded_and_answer_as_the_stored_head(tmp_path: Path) -> None:
     heads = heads_of(tmp_path, store_head(tmp_path, "organ", "1"), store_head(tmp_path, "chapter", "7"))
     assert live_versions(heads) == {"organ": "1", "chapter": "7"}
     vectors = np.stack([vector_of("a")])
-    [prediction] = heads.current["organ"].classifier.predict_cleaned(["a"], vectors)
+    [prediction] = heads.current["organ"].champion.classifier.predict_cleaned(["a"], vectors)
     assert prediction.probability == pytest.approx(make_head("1").probabilities(["a"], vectors).max())
 
 
@@ -41,7 +45,7 @@ def test_a_swap_replaces_the_mapping_and_leaves_the_old_one_to_its_requests(tmp_
     heads = heads_of(tmp_path, store_head(tmp_path, "organ", "1"))
     in_hand = heads.current
     follow(heads, store_head(tmp_path, "organ", "2"))
-    assert (in_hand["organ"].model.version, live_versions(heads)) == ("1", {"organ": "2"})
+    assert (in_hand["organ"].champion.model.version, live_versions(heads)) == ("1", {"organ": "2"})
 
 
 def test_a_version_is_loaded_once(tmp_path: Path) -> None:
@@ -120,7 +124,7 @@ def test_one_bad_head_does_not_hold_the_others(tmp_path: Path) -> None:
 def test_the_last_known_state_survives_an_outage(tmp_path: Path) -> None:
     heads = heads_of(tmp_path, store_head(tmp_path, "organ", "1"))
 
-    def away() -> dict[str, Deployment]:
+    def away() -> dict[str, Rollout]:
         raise DatabaseUnreachable("a database", came="none", do="start it")
 
     with pytest.raises(DatabaseUnreachable):

@@ -46,7 +46,7 @@ def test_kept_phrases_are_answered_before_anybody_asks(bench: Bench) -> None:
     save_phrases(bench.home / "caches", {"organ": ["a", "b"], "gone": ["c"]})
     warmer = warmer_of(bench)
     assert not warmer.done
-    on_a_thread(warmer, lambda: warmer.warm_all(bench.heads.current.values()))
+    on_a_thread(warmer, lambda: warmer.warm_all([bench.heads.current["organ"].champion]))
     assert (first_level(bench), warmer.done) == ({("organ", "1", "a"), ("organ", "1", "b")}, True)
     assert [answer.cached for answer in bench.answer("a", "b")] == [True, True]
     assert len(bench.logged()) == 2, "warming is no inference"
@@ -58,12 +58,12 @@ def test_a_new_version_is_warm_before_it_takes_traffic(bench: Bench) -> None:
     warm_before: list[set] = []
 
     def prepare(live: object) -> None:
-        assert bench.heads.current["organ"].model.version == "1"
+        assert bench.heads.current["organ"].champion.model.version == "1"
         warmer.warm(live)
         warm_before.append(first_level(bench))
 
     bench.heads.prepare = prepare
-    on_a_thread(warmer, lambda: bench.heads.refresh(lambda: {"organ": champion(model)}))
+    on_a_thread(warmer, lambda: bench.roll_out(champion(model)))
     assert {("organ", "2", "a"), ("organ", "2", "b")} <= warm_before[0]
     assert bench.embedder.batches == [["a", "b"], ["b", "a"]], "the second level knew them"
 
@@ -71,14 +71,14 @@ def test_a_new_version_is_warm_before_it_takes_traffic(bench: Bench) -> None:
 def test_warming_is_bounded_in_phrases_the_most_recent_first(bench: Bench) -> None:
     save_phrases(bench.home / "caches", {"organ": [f"phrase {number}" for number in range(200)]})
     warmer = warmer_of(bench, phrases=70)
-    on_a_thread(warmer, lambda: warmer.warm_all(bench.heads.current.values()))
+    on_a_thread(warmer, lambda: warmer.warm_all([bench.heads.current["organ"].champion]))
     assert {text for _, _, text in first_level(bench)} == {f"phrase {number}" for number in range(70)}
 
 
 def test_warming_is_bounded_in_time_and_a_version_serves_all_the_same(bench: Bench) -> None:
     save_phrases(bench.home / "caches", {"organ": ["a"]})
     warmer = warmer_of(bench, seconds=0)
-    on_a_thread(warmer, lambda: warmer.warm_all(bench.heads.current.values()))
+    on_a_thread(warmer, lambda: warmer.warm_all([bench.heads.current["organ"].champion]))
     assert warmer.done
 
 
@@ -86,7 +86,7 @@ def test_without_the_embedder_warming_gives_up(bench: Bench) -> None:
     save_phrases(bench.home / "caches", {"organ": ["a"]})
     bench.embedder.down = True
     warmer = warmer_of(bench)
-    on_a_thread(warmer, lambda: warmer.warm_all(bench.heads.current.values()))
+    on_a_thread(warmer, lambda: warmer.warm_all([bench.heads.current["organ"].champion]))
     assert (warmer.done, first_level(bench)) == (True, set())
 
 
@@ -100,9 +100,9 @@ def test_without_kept_phrases_the_log_is_asked_and_its_absence_does_no_harm(benc
         return ["from the log"]
 
     warmer = warmer_of(bench, frequent=frequent)
-    on_a_thread(warmer, lambda: warmer.warm_all(bench.heads.current.values()))
+    on_a_thread(warmer, lambda: warmer.warm_all([bench.heads.current["organ"].champion]))
     assert (first_level(bench), warmer.done) == (set(), True)
-    on_a_thread(warmer, lambda: warmer.warm_all(bench.heads.current.values()))
+    on_a_thread(warmer, lambda: warmer.warm_all([bench.heads.current["organ"].champion]))
     assert (first_level(bench), asked) == ({("organ", "1", "from the log")}, [("organ", 50)] * 2)
 
 
