@@ -17,7 +17,7 @@ from bentos.keys import Keys, new_key
 from bentos.openapi import OPERATIONS
 from bentos.routes import ClassifierApp
 from pipelines.model.text import MAX_PHRASE_LENGTH
-from tests.serving_kit import Bench
+from tests.serving_kit import Bench, canary, champion, shadow, store_head
 
 
 @pytest.fixture
@@ -196,3 +196,48 @@ def test_metrics_count_what_happened(client: TestClient, bench: Bench) -> None:
     assert len(families["perennial_responses"].samples) == 4, "scanned paths add no series"
     bench.embedder.down = True
     assert "embeddings" not in client.get("/metrics").text.replace("computing an embedding", "")
+
+
+def test_a_version_asked_for_answers_alone_and_its_rows_say_so(client: TestClient, bench: Bench) -> None:
+    store_head(bench.home, "organ", "2")
+    single = client.post("/v1/organ/predict?version=2", json={"phrase": "a"}).json()
+    batch = client.post("/v1/organ/predict_batch?version=2", json={"phrases": ["a", "b"]}).json()["predictions"]
+    assert {(one["version"], one["role"]) for one in (single, *batch)} == {("2", "asked")}
+    assert [(row["version"], row["role"]) for row in bench.logged()] == [("2", "asked")] * 3
+    assert client.post("/v1/organ/predict?other=2", json={"phrase": "a"}).json()["role"] == "champion"
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [
+        ("version=9", 404, "unknown_version"),
+        ("version=0", 422, "invalid_field"),
+        ("version=", 422, "invalid_field"),
+        ("version=1&version=2", 422, "invalid_field"),
+        ("version=..%2F..%2Fetc", 422, "invalid_field"),
+        ("version=%D9%A1", 422, "invalid_field"),
+        ("version=1%00", 422, "invalid_field"),
+        ("version=1%0A", 422, "invalid_field"),
+        ("&".join(f"a{number}=1" for number in range(100)), 422, "invalid_field"),
+        ("version=8", 409, "head_refused"),
+    ],
+)
+def test_a_version_that_cannot_answer_is_refused(client: TestClient, bench: Bench, query: str, status: int, code: str) -> None:
+    store_head(bench.home, "organ", "8", embedder_id="other")
+    for route, body in (("predict", {"phrase": "a"}), ("predict_batch", {"phrases": ["a"]})):
+        response = client.post(f"/v1/organ/{route}?{query}", json=body)
+        assert (response.status_code, error_of(response).code) == (status, code)
+        assert str(bench.home) not in response.text
+        assert str(status) in documented(client)["paths"][f"/v1/{{classifier}}/{route}"]["post"]["responses"]
+    assert bench.logged() == []
+
+
+def test_who_stands_beside_the_champion_is_told(client: TestClient, bench: Bench) -> None:
+    first, second, third = (store_head(bench.home, "organ", version) for version in "123")
+    bench.roll_out(champion(first), canary=canary(second, 0.2), shadow=shadow(third))
+    [told] = client.get("/v1/classifiers").json()["classifiers"]
+    beside = [{"version": "2", "role": "canary", "share": 0.2}, {"version": "3", "role": "shadow", "share": 1.0}]
+    assert (told["version"], told["role"], told["beside"]) == ("1", "champion", beside)
+    text = client.get("/metrics").text
+    assert 'perennial_canary_share{classifier="organ",version="2"} 0.2' in text
+    assert 'perennial_live_head{classifier="organ",role="shadow",version="3"} 1.0' in text

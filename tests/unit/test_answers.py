@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from bentos.answers import Asked
 from bentos.misses import THREAD_FROM
+from bentos.routing import meets_canary
 from core.errors import EmbedderUnavailable, InvalidPhrase, UnknownClassifier
-from tests.serving_kit import Bench, make_head, vector_of
+from tests.serving_kit import Bench, canary, champion, make_head, store_head, vector_of
 
 
 @pytest.fixture
@@ -126,3 +127,45 @@ def test_counts_follow_what_was_answered(bench: Bench) -> None:
     bench.answer("a")
     counts = bench.answers.counts
     assert (counts.answered, counts.cached["organ"], counts.requests) == ({("organ", "1", "champion"): 3}, 1, 2)
+
+
+def with_canary(bench: Bench, share: float) -> None:
+    bench.roll_out(champion(store_head(bench.home, "organ", "1")), canary=canary(store_head(bench.home, "organ", "2"), share))
+
+
+def meets(identity: str, share: float) -> bool:
+    return meets_canary(identity, classifier="organ", version="2", share=share)
+
+
+def test_every_phrase_of_a_batch_meets_champion_or_canary_by_itself(bench: Bench) -> None:
+    with_canary(bench, 0.3)
+    phrases = [f"phrase {number}" for number in range(60)]
+    expected = [("2", "canary") if meets(phrase, 0.3) else ("1", "champion") for phrase in phrases]
+    answers = bench.answer(*phrases)
+    assert [(answer.version, answer.role) for answer in answers] == expected
+    assert len(set(expected)) == 2
+    assert len(bench.embedder.batches) == 1, "one call of the embedder for both versions"
+    assert [(row["version"], row["role"], row["label"]) for row in bench.logged()] == [(a.version, a.role, a.label) for a in answers]
+    for answer, phrase in zip(answers, phrases, strict=True):
+        right = make_head(answer.version).probabilities([phrase], np.stack([vector_of(phrase)])).max()
+        assert answer.probability == pytest.approx(right, abs=1e-5)
+
+
+def test_a_key_meets_one_version_whatever_the_phrase(bench: Bench) -> None:
+    with_canary(bench, 0.5)
+    for key in ("patient 1", "patient 2", "patient 3", "patient 4"):
+        answers = bench.ask([Asked(f"phrase {number}", key=key) for number in range(10)])
+        assert {answer.role for answer in answers} == {"canary" if meets(key, 0.5) else "champion"}
+
+
+def test_spelling_does_not_change_who_answers(bench: Bench) -> None:
+    with_canary(bench, 0.5)
+    answers = bench.answer("Broken Heart", " broken  heart ", "BROKEN HEART")
+    assert len({answer.version for answer in answers}) == 1
+
+
+def test_a_canary_that_ends_leaves_everything_to_the_champion(bench: Bench) -> None:
+    with_canary(bench, 1.0)
+    assert {answer.role for answer in bench.answer("a", "b", "c")} == {"canary"}
+    bench.promote("organ", "1")
+    assert {answer.role for answer in bench.answer("a", "b", "c")} == {"champion"}

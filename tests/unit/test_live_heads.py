@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bentos.live_heads import LiveHeads
-from bentos.loading import read_cold, write_cold
+from bentos.live_heads import LiveHeads, Refused
+from bentos.loading import LiveModel, read_cold, write_cold
 from core.contracts import Deployment, ModelVersion, Rollout
-from core.errors import DatabaseUnreachable
+from core.errors import DatabaseUnreachable, HeadRefused
 from pipelines.model.embedder import use_id
 from pipelines.model.head_file import save_head
-from tests.serving_kit import DIMENSIONS, EMBEDDER_ID, make_head, store_head, vector_of
+from tests.serving_kit import DIMENSIONS, EMBEDDER_ID, canary, make_head, shadow, store_head, vector_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -145,3 +145,111 @@ def test_cold_heads_answer_until_the_deployment_says_otherwise(tmp_path: Path) -
 
 def test_no_cold_heads_is_no_error(tmp_path: Path) -> None:
     assert read_cold(tmp_path) == []
+
+
+def roll_out(heads: LiveHeads, model: ModelVersion, **beside: Deployment) -> None:
+    heads.refresh(lambda: {model.classifier: Rollout(Deployment(model, "champion", 1.0, NOW, "test"), **beside)})
+
+
+def told(heads: LiveHeads) -> list[Refused]:
+    found: list[Refused] = []
+    heads.tell(found.extend)
+    return found
+
+
+def test_a_canary_and_a_shadow_stand_beside_the_champion_and_go_when_they_end(tmp_path: Path) -> None:
+    first, second, third = (store_head(tmp_path, "organ", version) for version in "123")
+    heads = heads_of(tmp_path, first)
+    roll_out(heads, first, canary=canary(second, 0.2), shadow=shadow(third))
+    live = heads.current["organ"]
+    assert [(one.model.version, one.role) for one in live.models] == [("1", "champion"), ("2", "canary"), ("3", "shadow")]
+    assert live.share == 0.2
+    roll_out(heads, first)
+    assert [one.role for one in heads.current["organ"].models] == ["champion"]
+
+
+def test_a_canary_that_is_promoted_is_not_loaded_again(tmp_path: Path) -> None:
+    first, second = (store_head(tmp_path, "organ", version) for version in "12")
+    heads = heads_of(tmp_path, first)
+    roll_out(heads, first, canary=canary(second, 0.2))
+    loaded = heads.current["organ"].canary
+    follow(heads, second)
+    now = heads.current["organ"]
+    assert (now.champion.classifier is loaded.classifier, now.champion.role, now.canary) == (True, "champion", None)
+
+
+def test_a_version_does_not_stand_beside_itself(tmp_path: Path) -> None:
+    model = store_head(tmp_path, "organ", "1")
+    heads = heads_of(tmp_path)
+    roll_out(heads, model, canary=canary(model, 0.5), shadow=shadow(model))
+    assert [one.role for one in heads.current["organ"].models] == ["champion"]
+
+
+def test_a_changed_share_changes_nothing_else(tmp_path: Path) -> None:
+    first, second = (store_head(tmp_path, "organ", version) for version in "12")
+    heads = heads_of(tmp_path)
+    roll_out(heads, first, canary=canary(second, 0.2))
+    before = heads.current["organ"]
+    roll_out(heads, first, canary=canary(second, 0.6))
+    now = heads.current["organ"]
+    assert (now.share, now.canary is before.canary, heads.counts.swaps) == (0.6, True, 2)
+
+
+def test_a_refused_canary_leaves_its_share_to_the_champion(tmp_path: Path) -> None:
+    first, bad = store_head(tmp_path, "organ", "1"), corrupt_bytes(store_head(tmp_path, "organ", "2"))
+    heads = heads_of(tmp_path)
+    roll_out(heads, first, canary=canary(bad, 0.5))
+    live = heads.current["organ"]
+    assert (live.champion.model.version, live.canary, live.share) == ("1", None, 0.0)
+
+
+def constant(home: Path, version: str) -> ModelVersion:
+    good, folder = make_head(version), home / "models" / "organ" / version
+    digest = save_head(replace(good, arrays={**good.arrays, "weights": np.zeros_like(good.arrays["weights"])}), folder)
+    return ModelVersion("organ", version, str(folder), digest, EMBEDDER_ID)
+
+
+def test_a_head_that_says_one_thing_never_answers(tmp_path: Path) -> None:
+    heads = heads_of(tmp_path, store_head(tmp_path, "organ", "1"))
+    follow(heads, constant(tmp_path, "2"))
+    assert (live_versions(heads), "tells phrases apart" in told(heads)[0].reason) == ({"organ": "1"}, True)
+
+
+def test_labels_may_come_and_go_but_most_must_stay(tmp_path: Path) -> None:
+    four = ("heart", "lung", "liver", "skin")
+    heads = heads_of(tmp_path, store_head(tmp_path, "organ", "1", labels=four))
+    follow(heads, store_head(tmp_path, "organ", "2", labels=(*four[:2], "bone")))
+    assert live_versions(heads) == {"organ": "2"}
+    follow(heads, store_head(tmp_path, "organ", "3", labels=("north", "south", "heart")))
+    assert (live_versions(heads), "at least half" in told(heads)[0].reason) == ({"organ": "2"}, True)
+
+
+def test_a_version_refused_by_its_warm_up_does_not_answer_and_is_not_warmed_at_every_poll(tmp_path: Path) -> None:
+    warmed: list[str] = []
+
+    def prepare(live: LiveModel) -> None:
+        warmed.append(live.model.version)
+        if live.model.version == "2":
+            raise HeadRefused("sense", came="none", do="train again")
+
+    heads = heads_of(tmp_path, store_head(tmp_path, "organ", "1"))
+    heads.prepare = prepare
+    bad = store_head(tmp_path, "organ", "2")
+    follow(heads, bad)
+    follow(heads, bad)
+    assert (live_versions(heads), warmed) == ({"organ": "1"}, ["2"])
+
+
+def test_a_refusal_is_told_once_and_again_until_it_is_recorded(tmp_path: Path) -> None:
+    heads = heads_of(tmp_path, store_head(tmp_path, "organ", "1"))
+    bad = corrupt_bytes(store_head(tmp_path, "organ", "2"))
+    follow(heads, bad)
+
+    def away(_: list[Refused]) -> None:
+        raise DatabaseUnreachable("a database", came="none", do="start it")
+
+    with pytest.raises(DatabaseUnreachable):
+        heads.tell(away)
+    assert [(one.entry.model.version, one.entry.role) for one in told(heads)] == [("2", "champion")]
+    follow(heads, bad)
+    assert told(heads) == []

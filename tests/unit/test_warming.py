@@ -9,7 +9,9 @@ import pytest
 import sqlalchemy as sa
 
 from bentos.kept import save_phrases
-from bentos.warming import Warmer
+from bentos.said import Said
+from bentos.warming import PROBE_PHRASES, Warmer, refuse_senseless
+from core.errors import HeadRefused
 from tests.serving_kit import Bench, champion, store_head
 
 Result = TypeVar("Result")
@@ -112,3 +114,14 @@ def test_what_is_saved_is_what_was_asked_last(bench: Bench) -> None:
     bench.answer("a")
     warmer_of(bench).save()
     assert warmer_of(bench)._kept == {"organ": ["a", "b"]}
+
+
+@pytest.mark.parametrize("response", [b'"label":"heart","probability":null}', b'"label":"heart","probability":0.5}'])
+def test_a_version_that_says_no_number_or_one_thing_to_the_warm_up_is_refused(response: bytes) -> None:
+    with pytest.raises(HeadRefused):
+        refuse_senseless([Said(response, b"")] * PROBE_PHRASES)
+
+
+def test_few_equal_answers_prove_nothing() -> None:
+    refuse_senseless([Said(b'"probability":0.5}', b"")] * (PROBE_PHRASES - 1))
+    refuse_senseless([*[Said(b'"probability":0.5}', b"")] * PROBE_PHRASES, Said(b'"probability":0.6}', b"")])
