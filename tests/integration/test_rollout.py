@@ -1,0 +1,185 @@
+"""Canary, shadow, refusals and versions by number, in the real service; who may play which role, in the real table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from bentos.live_heads import Refused
+from bentos.refusals import record_refusals
+from bentos.routing import meets_canary
+from core.contracts import Deployment, ModelVersion, Role
+from core.deployments import append_deployment, current_rollouts, history
+from core.errors import HeadRefused, UnknownVersion
+from core.tables import decision
+from monitoring.feedback import answered
+from monitoring.windows import read_log, tenures
+from pipelines.promotion import append_promotion, end_role, play
+from tests.house_kit import House, failed, steady_load
+from tests.serving_kit import store_head, wait_until
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def model(version: str, *, embedder_id: str = "tiny") -> ModelVersion:
+    return ModelVersion("organ", version, f"/models/{version}", f"sha256:{version}", embedder_id)
+
+
+def promote(engine: Engine, version: str) -> None:
+    with engine.begin() as connection:
+        append_promotion(connection, model(version), why="better", now=NOW)
+
+
+def stand(engine: Engine, version: str, role: Role, share: float = 1.0) -> None:
+    play(engine, model(version), role=role, share=share, why="try", now=NOW)
+
+
+def roles(engine: Engine) -> dict[str, tuple[str, float]]:
+    with engine.connect() as connection:
+        rollout = current_rollouts(connection)["organ"]
+    entries = {name: getattr(rollout, name) for name in ("champion", "canary", "shadow")}
+    return {name: (entry.model.version, entry.share) for name, entry in entries.items() if entry}
+
+
+def decisions(engine: Engine, kind: str | None = None) -> list[Any]:
+    query = sa.select(decision).where(decision.c.subject == "rollout").order_by(decision.c.id)
+    with engine.connect() as connection:
+        return [row for row in connection.execute(query) if kind in (None, row.kind)]
+
+
+def test_each_step_is_a_row_of_deployment_and_a_decision(engine: Engine) -> None:
+    promote(engine, "1")
+    stand(engine, "2", "canary", 0.1)
+    stand(engine, "2", "canary", 0.5)
+    stand(engine, "3", "shadow")
+    assert roles(engine) == {"champion": ("1", 1.0), "canary": ("2", 0.5), "shadow": ("3", 1.0)}
+    assert end_role(engine, "organ", role="canary", why="enough", now=NOW) == model("2")
+    assert end_role(engine, "organ", role="canary", why="enough", now=NOW) is None
+    assert roles(engine) == {"champion": ("1", 1.0), "shadow": ("3", 1.0)}
+    assert [row.kind for row in decisions(engine)] == ["promote", "canary", "canary", "shadow", "end"]
+    with engine.connect() as connection:
+        assert [(entry.role, entry.share) for entry in history(connection, "organ")][-1] == ("canary", 0.0)
+
+
+def test_a_promotion_ends_what_else_the_version_played_and_nothing_of_others(engine: Engine) -> None:
+    promote(engine, "1")
+    stand(engine, "2", "canary", 0.1)
+    stand(engine, "3", "shadow")
+    promote(engine, "2")
+    assert roles(engine) == {"champion": ("2", 1.0), "shadow": ("3", 1.0)}
+    promote(engine, "3")
+    assert roles(engine) == {"champion": ("3", 1.0)}
+
+
+def test_who_may_not_stand_beside_the_champion(engine: Engine) -> None:
+    with pytest.raises(UnknownVersion, match="a champion"):
+        stand(engine, "2", "shadow")
+    promote(engine, "1")
+    with pytest.raises(UnknownVersion, match="another version"):
+        stand(engine, "1", "canary", 0.5)
+    with pytest.raises(HeadRefused, match="embedder"):
+        play(engine, model("2", embedder_id="other"), role="canary", share=0.5, why="try", now=NOW)
+    assert roles(engine) == {"champion": ("1", 1.0)}
+
+
+def test_a_refusal_is_one_decision_for_a_row_of_deployment(engine: Engine) -> None:
+    entry = Deployment(model("2"), "champion", 1.0, NOW, "better")
+    later = Deployment(model("2"), "champion", 1.0, NOW + timedelta(days=1), "again")
+    for one in (entry, entry, later):
+        record_refusals(engine, [Refused(one, "corrupt", NOW)])
+    found = decisions(engine, "refuse")
+    assert [(row.reasons, row.evidence["version"], row.evidence["role"]) for row in found] == [(["corrupt"], "2", "champion")] * 2
+
+
+@pytest.fixture
+def plain(house: House) -> Iterator[House]:
+    """Version 1 answers alone, before and after."""
+    alone(house)
+    yield house
+    alone(house)
+
+
+def alone(house: House) -> None:
+    put(house, "1", "champion")
+    for role in ("canary", "shadow"):
+        put(house, "2", role, 0.0)
+    wait_until(lambda: beside(house) == ("1", {}), seconds=60, what="version 1 alone")
+
+
+def put(house: House, version: str, role: Role, share: float = 1.0) -> None:
+    with house.engine.begin() as connection:
+        append_deployment(connection, Deployment(house.versions[version], role, share, datetime.now(UTC), "test"))
+
+
+def beside(house: House) -> tuple[str, dict[str, tuple[str, float]]]:
+    [told] = httpx.get(f"{house.url}/v1/classifiers", timeout=10).json()["classifiers"]
+    return told["version"], {one["role"]: (one["version"], one["share"]) for one in told["beside"]}
+
+
+def test_a_canary_answers_its_share_always_the_same_phrases_while_a_shadow_scores_the_rest(plain: House, client: httpx.Client) -> None:
+    put(plain, "2", "canary", 0.3)
+    put(plain, "3", "shadow")
+    wait_until(lambda: beside(plain) == ("1", {"canary": ("2", 0.3), "shadow": ("3", 1.0)}), seconds=60, what="both beside version 1")
+    phrases = [f"limb {number}" for number in range(200)]
+    expected = ["2" if meets_canary(phrase, classifier="organ", version="2", share=0.3) else "1" for phrase in phrases]
+    answers = [client.post("/v1/organ/predict_batch", json={"phrases": phrases}).json()["predictions"] for _ in range(2)]
+    assert [[one["version"] for one in told] for told in answers] == [expected] * 2
+    assert {(one["version"], one["role"]) for one in answers[0]} == {("1", "champion"), ("2", "canary")}
+
+    ids = {one["request_id"] for told in answers for one in told}
+    shadowed = lambda: [row for row in plain.logged() if row.request_id in ids and row.role == "shadow"]  # noqa: E731
+    wait_until(lambda: len(shadowed()) == len(ids), seconds=60, what="a shadow row for every answer")
+    logged = Counter(row.role for row in plain.logged() if row.request_id in ids)
+    assert logged == {"champion": 2 * expected.count("1"), "canary": 2 * expected.count("2"), "shadow": 400}
+    assert {row.version for row in shadowed()} == {"3"}
+    assert_only_the_champion_is_watched(plain, ids, champion_rows=2 * expected.count("1"))
+
+
+def assert_only_the_champion_is_watched(house: House, ids: set[str], *, champion_rows: int) -> None:
+    """Windows hold the champion's rows, feedback belongs to the one row that answered."""
+    with house.engine.connect() as connection:
+        rows = read_log(connection, classifier="organ", version="1")
+        told = answered()
+        owners = Counter(connection.scalars(sa.select(told.c.role).where(told.c.request_id.in_(ids))))
+        championed = sum((row.role, row.version) == ("champion", "3") for row in house.logged())
+        assert sum(tenures(connection, classifier="organ", version="3")) == championed, "its shadow rows are in no window"
+    assert (len(set(rows["request_id"]) & ids), sum(owners.values()), set(owners)) == (champion_rows, len(ids), {"champion", "canary"})
+
+
+def test_a_corrupt_canary_is_refused_with_a_decision_and_the_champion_answers_all(plain: House, client: httpx.Client) -> None:
+    bad = store_head(plain.settings.home, "organ", "7")
+    (Path(bad.head_location) / "head.npz").write_bytes(b"rubbish")
+    plain.versions["7"] = bad
+    put(plain, "7", "canary", 0.5)
+    mine = lambda: [row for row in decisions(plain.engine, "refuse") if row.evidence["version"] == "7"]  # noqa: E731
+    wait_until(lambda: bool(mine()), seconds=60, what="the refusal recorded")
+    told = client.post("/v1/organ/predict_batch", json={"phrases": [f"b {number}" for number in range(50)]}).json()["predictions"]
+    assert {(one["version"], one["role"]) for one in told} == {("1", "champion")}
+    assert [(row.evidence["role"], len(row.reasons)) for row in mine()] == [("canary", 1)]
+
+
+def test_any_retained_version_answers_when_asked(plain: House, client: httpx.Client) -> None:
+    told = client.post("/v1/organ/predict?version=2", json={"phrase": "a limb"}).json()
+    assert (told["version"], told["role"]) == ("2", "asked")
+    refused = client.post("/v1/organ/predict?version=99", json={"phrase": "a limb"})
+    assert (refused.status_code, refused.json()["code"], "2, 1" in refused.json()["message"]) == (404, "unknown_version", True)
+
+
+def test_a_canary_that_is_promoted_and_ended_costs_no_request(plain: House) -> None:
+    with steady_load(plain) as seen:
+        put(plain, "2", "canary", 0.5)
+        wait_until(lambda: beside(plain)[1] == {"canary": ("2", 0.5)}, seconds=60, what="the canary")
+        put(plain, "2", "champion")
+        wait_until(lambda: beside(plain) == ("2", {}), seconds=60, what="version 2 alone")
+        answers = len(seen)
+        wait_until(lambda: len(seen) > answers + 20, seconds=60, what="answers after it")
+    assert failed(seen) == []
+    assert {answer["role"] for _, answer in seen} == {"champion", "canary"}
