@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from core.errors import PerennialError
-from flows.commands import classify, feedback, flow, lineage, machine, rollout
+from flows.commands import classify, feedback, flow, lineage, machine, rollout, sizing
 from flows.commands.output import INTERRUPTED, Json, exit_code, new_output
 from flows.outages import name_outage
 
@@ -65,7 +65,7 @@ def perennial(json: Json = False) -> None:
     configure_logs(load_settings().log_format)
 
 
-for room in (machine, flow, classify, feedback, rollout, lineage):
+for room in (machine, flow, classify, feedback, rollout, lineage, sizing):
     room.register(app)
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ COMMANDS = [
     "lineage",
     "reproduce",
     "replay",
+    "loadtest",
 ]
 NESTED = ["feedback import", "rollout status", "rollout promote", "rollout rollback", "rollout shadow", "rollout canary"]
 

@@ -1,0 +1,94 @@
+"""loadtest, advise: how much traffic a service bears, and how large it should be."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.commands.output import SAID_NO, Json, output
+
+if TYPE_CHECKING:
+    from flows.sizing.loadtest import Report
+
+Url = Annotated[str | None, typer.Option(help="Address of the service; by default that of this machine.")]
+Classifier = Annotated[str | None, typer.Option(help="A classifier of the service; by default its first.")]
+Rate = Annotated[float, typer.Option(min=0.1, help="Requests a second.")]
+Peak = Annotated[
+    float | None, typer.Option(min=0.1, help="Requests a second in the middle fifth of the time; by default four times the rate.")
+]
+Seconds = Annotated[float, typer.Option(min=1, help="How long requests are sent.")]
+File = Annotated[Path | None, typer.Option("--from", help="Phrases from a file instead of the log.", exists=True, dir_okay=False)]
+Column = Annotated[str | None, typer.Option(help="Column of a CSV that holds the phrases; without it the file is plain text.")]
+New = Annotated[float, typer.Option(min=0, max=1, help="Share of phrases that nobody said before.")]
+Zipf = Annotated[bool, typer.Option("--zipf", help="Draw by a Zipf law fitted to the phrases instead of by how often each was said.")]
+Seed = Annotated[int, typer.Option(help="Draws the phrases.")]
+Limit = Annotated[float | None, typer.Option("--max-p99", min=0, help="Milliseconds; when the 99th percentile is above, exit code 3.")]
+Rows = Annotated[int, typer.Option(min=100, help="How many of the newest answers of the log are read.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `loadtest`."""
+    app.command(epilog="Example: perennial loadtest --rate 50 --peak 200 --seconds 60 --new 0.05")(loadtest)
+
+
+def loadtest(
+    url: Url = None,
+    classifier: Classifier = None,
+    rate: Rate = 50,
+    peak: Peak = None,
+    seconds: Seconds = 60,
+    file: File = None,
+    column: Column = None,
+    new: New = 0.05,
+    zipf: Zipf = False,
+    rows: Rows = 200_000,
+    seed: Seed = 0,
+    max_p99: Limit = None,
+    json: Json = False,
+) -> None:
+    """Play phrases at fixed moments; report cold and warm ones apart, with the hit rate. Exit code 3 after errors.
+
+    A request's clock starts when it is due, so that a stalled service shows. What is answered is logged like any traffic, with a
+    routing key that begins with `loadtest-`.
+    """
+    from core.settings import load_settings
+    from flows.sizing.asked import phrases_asked
+    from flows.sizing.loadtest import find_classifier, plan_load, report_load, requests_of, run_load
+    from flows.sizing.streams import draw_phrases
+
+    out, settings, highest = output(), load_settings(), peak or 4 * rate
+    url = (url or settings.service_url).rstrip("/")
+    wanted = find_classifier(url, classifier)
+    said = phrases_asked(settings, file=file, column=column, classifier=wanted, rows=rows)
+    asked = requests_of(rate=rate, peak=highest, seconds=seconds)
+    drawn, s = draw_phrases(said, rows=asked, new=new, seed=seed, mark=f"{time.time_ns():x}", zipf=zipf)
+    plan = plan_load(url, wanted, drawn, rate=rate, peak=highest, seconds=seconds)
+    with out.working(f"asking {url} for {len(drawn)} answers of {wanted} in {seconds:g} s"):
+        report = report_load(plan, run_load(plan))
+    _show_load({**asdict(report), "url": url, "zipf_s": s, "new": new}, report)
+    over = max_p99 is not None and (report.whole.p99 is None or report.whole.p99 > max_p99)
+    if report.whole.errors or over:
+        raise typer.Exit(SAID_NO)
+
+
+def _show_load(told: dict, report: Report) -> None:
+    out, columns = output(), ("requests", "asked", "hit rate", "p50 ms", "p95 ms", "p99 ms", "errors")
+    rows = [(one.name, one.requests, _share(one.hit_rate), _ms(one.p50), _ms(one.p95), _ms(one.p99), one.errors) for one in report.slices]
+    out.table(told, columns=columns, rows=rows)
+    if not out.json:
+        typer.echo(
+            f"answered a second: {report.achieved_rate:g} of {report.rate:g}; at the peak {report.achieved_peak:g} of {report.peak:g}"
+        )
+        typer.echo(f"asked again: {report.retries}; statuses: {report.statuses}")
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"

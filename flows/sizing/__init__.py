@@ -1,0 +1,1 @@
+"""How much traffic a service bears, and how large it should be."""

@@ -1,0 +1,67 @@
+"""What the inference log says was asked: phrases, in their order, and what answering them took."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from core.database import connect, open_database
+from core.errors import InvalidPhrase
+from core.settings import Settings
+from core.tables import inference
+from flows.phrases import checked_phrases, read_phrases
+from flows.sizing.player import SAID
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One value a phrase, in the order in which they were asked. Without a log `version`, `cached` and `latency_ms` say nothing."""
+
+    phrase: list[str]
+    cleaned: list[str]
+    classifier: list[str]
+    version: list[str]
+    cached: np.ndarray
+    latency_ms: np.ndarray
+
+
+def read_asked(connection: Connection, *, rows: int, classifier: str | None = None) -> Asked:
+    """Return the newest `rows` answers that clients got; no shadows, and nothing that a load test asked."""
+    columns = [inference.c[name] for name in ("phrase", "cleaned", "classifier", "version", "cached", "latency_ms")]
+    client = sa.or_(inference.c.routing_key.is_(None), sa.not_(inference.c.routing_key.startswith(SAID)))
+    query = sa.select(*columns).where(inference.c.role != "shadow", client)
+    if classifier:
+        query = query.where(inference.c.classifier == classifier)
+    newest = query.order_by(inference.c.occurred_at.desc(), inference.c.request_id.desc()).limit(rows)
+    found = list(zip(*reversed(connection.execute(newest).all()), strict=True)) or [()] * len(columns)
+    phrase, cleaned, named, version, cached, latency = found
+    return Asked(list(phrase), list(cleaned), list(named), list(version), np.array(cached, bool), np.array(latency, float))
+
+
+def phrases_asked(settings: Settings, *, file: Path | None, column: str | None, classifier: str | None, rows: int) -> list[str]:
+    """Phrases of a file, or of the log. Raises `InvalidPhrase` when there are none."""
+    said = (
+        asked_of_log(settings, rows=rows, classifier=classifier).phrase
+        if file is None
+        else list(checked_phrases(read_phrases(file, column)))
+    )
+    if not said:
+        raise InvalidPhrase(
+            "phrases to play", came=f"none in {file or 'the inference log'}", do="ask the service some, or give --from FILE"
+        )
+    return said
+
+
+def asked_of_log(settings: Settings, *, rows: int, classifier: str | None) -> Asked:
+    """As `read_asked`, from the database of the settings."""
+    with open_database(settings) as urls:
+        engine = connect(urls.perennial)
+        try:
+            with engine.connect() as connection:
+                return read_asked(connection, rows=rows, classifier=classifier)
+        finally:
+            engine.dispose()

@@ -1,0 +1,45 @@
+"""`perennial loadtest` in Locust, against a real service."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.house_kit import House
+from tests.serving_kit import wait_until
+
+
+def perennial(house: House, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PERENNIAL_HOME": str(house.settings.home), "PERENNIAL_SERVICE_PORT": str(house.settings.service_port)}
+    command = [sys.executable, "-m", "flows.cli", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+
+
+def test_a_load_test_asks_as_often_as_planned_and_tells_warm_from_cold(house: House, tmp_path: Path) -> None:
+    phrases = tmp_path / "phrases.txt"
+    phrases.write_text("".join(f"loaded heart {number % 7}\n" for number in range(70)))
+    options = ("--from", str(phrases), "--rate", "20", "--peak", "60", "--seconds", "4", "--new", "0.1")
+    done = perennial(house, "loadtest", *options, "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    slices = {one["name"]: one for one in told["slices"]}
+    assert told["classifier"] == "organ"
+    assert (slices["all"]["requests"], slices["all"]["errors"]) == (112, 0)
+    assert told["statuses"] == {"200": 112}
+    assert slices["cold"]["hit_rate"] == 0, "nobody had asked for these"
+    assert slices["warm"]["hit_rate"] > 0.9
+    assert slices["all"]["p50"] > 0
+    wait_until(lambda: sum((row.routing_key or "").startswith("loadtest-") for row in house.logged()) == 112, seconds=60, what="the rows")
+    refused = perennial(house, "loadtest", *options[:2], "--rate", "5", "--seconds", "1", "--max-p99", "0.001")
+    assert refused.returncode == 3
+    assert "hit rate" in refused.stdout
+
+
+def test_a_load_test_needs_a_service_and_a_classifier_it_knows(house: House) -> None:
+    nobody = perennial(house, "loadtest", "--url", "http://127.0.0.1:9", "--seconds", "1")
+    assert (nobody.returncode, "perennial up" in nobody.stderr) == (1, True)
+    unknown = perennial(house, "loadtest", "--classifier", "liver")
+    assert (unknown.returncode, "organ" in unknown.stderr) == (2, True)
