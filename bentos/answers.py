@@ -71,7 +71,7 @@ class Answers:
     ) -> None:
         self.counts, self.cache = AnswerCounts(), cache
         self.misses = Misses(embedder, keep=cache.put)
-        self.shadow = Shadow(embedder, journal=journal, cache=answer_cache(cache.maximum // 4), busy=lambda: len(self.misses))
+        self.shadow = Shadow(embedder, journal=journal, cache=answer_cache(cache.maximum), busy=lambda: len(self.misses))
         self._live, self._journal = live, journal
 
     async def answer(self, classifier: str, asked: Sequence[Asked], *, by: LiveModel | None = None) -> list[bytes]:

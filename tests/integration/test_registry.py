@@ -16,11 +16,11 @@ from sqlalchemy.engine import Engine
 
 from core.contracts import Deployment, ModelVersion, Verdict
 from core.database import DatabaseUrls, with_driver
-from core.deployments import append_deployment, current_champions, history
+from core.deployments import append_deployment, current_champions, current_rollouts, history
 from core.errors import HeadRefused, PerennialError, UnknownVersion
 from core.tables import decision
 from pipelines.model.head_file import save_head
-from pipelines.promotion import promote, repair_aliases, roll_back
+from pipelines.promotion import play, promote, repair_aliases, roll_back
 from pipelines.registry import Registry, store_embedder, store_version, stored_version
 from pipelines.stages.compare import logged_metrics
 from tests.serving_kit import EMBEDDER_ID, make_head
@@ -177,6 +177,17 @@ def test_a_rollback_returns_to_the_version_before(registry: Registry, engine: En
     last = rollouts(engine, classifier)[-1]
     assert (last.kind, last.reasons, last.evidence) == ("roll_back", ["it was not"], {"version": "1"})
     assert registry.aliases(classifier) == {"candidate": "2", "champion": "1", "previous": "2"}
+
+
+def test_a_rollback_to_the_canary_ends_the_canary(registry: Registry, engine: Engine, classifier: str, tmp_path: Path) -> None:
+    first, second = (register(registry, classifier, tmp_path, number) for number in ("1", "2"))
+    for model in (first, second):
+        promote(engine, registry, model, why="better", now=NOW)
+    play(engine, first, role="canary", share=0.2, why="was it?", now=NOW)
+    roll_back(engine, registry, classifier, why="it was not", now=NOW)
+    with engine.connect() as connection:
+        rollout = current_rollouts(connection)[classifier]
+    assert (rollout.champion.model, rollout.canary) == (first, None)
 
 
 def test_without_a_version_before_a_rollback_changes_nothing(registry: Registry, engine: Engine, classifier: str, tmp_path: Path) -> None:
