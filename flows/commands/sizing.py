@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,9 @@ import typer
 from flows.commands.output import SAID_NO, Json, output
 
 if TYPE_CHECKING:
+    from flows.sizing.advice import Advice
     from flows.sizing.loadtest import Report
+    from flows.sizing.trial import Trial
 
 Url = Annotated[str | None, typer.Option(help="Address of the service; by default that of this machine.")]
 Classifier = Annotated[str | None, typer.Option(help="A classifier of the service; by default its first.")]
@@ -29,10 +31,15 @@ Seed = Annotated[int, typer.Option(help="Draws the phrases.")]
 Limit = Annotated[float | None, typer.Option("--max-p99", min=0, help="Milliseconds; when the 99th percentile is above, exit code 3.")]
 Rows = Annotated[int, typer.Option(min=100, help="How many of the newest answers of the log are read.")]
 
+Within = Annotated[float, typer.Option(min=0, max=1, help="Hit rate that a smaller cache may cost, as a share of all answers.")]
+Png = Annotated[Path | None, typer.Option(help="Where the picture goes; by default among the reports.", dir_okay=False)]
+Check = Annotated[bool, typer.Option("--check", help="Try the advice out; takes two starts of a service and twice --seconds.")]
+
 
 def register(app: typer.Typer) -> None:
-    """Add `loadtest`."""
+    """Add `loadtest` and `advise`."""
     app.command(epilog="Example: perennial loadtest --rate 50 --peak 200 --seconds 60 --new 0.05")(loadtest)
+    app.command(epilog="Example: perennial advise --rate 50 --peak 200 --check")(advise)
 
 
 def loadtest(
@@ -56,14 +63,14 @@ def loadtest(
     routing key that begins with `loadtest-`.
     """
     from core.settings import load_settings
-    from flows.sizing.asked import phrases_asked
+    from flows.sizing.asked import stream_asked
     from flows.sizing.loadtest import find_classifier, plan_load, report_load, requests_of, run_load
     from flows.sizing.streams import draw_phrases
 
     out, settings, highest = output(), load_settings(), peak or 4 * rate
     url = (url or settings.service_url).rstrip("/")
     wanted = find_classifier(url, classifier)
-    said = phrases_asked(settings, file=file, column=column, classifier=wanted, rows=rows)
+    said = stream_asked(settings, file=file, column=column, classifier=wanted, rows=rows).phrase
     asked = requests_of(rate=rate, peak=highest, seconds=seconds)
     drawn, s = draw_phrases(said, rows=asked, new=new, seed=seed, mark=f"{time.time_ns():x}", zipf=zipf)
     plan = plan_load(url, wanted, drawn, rate=rate, peak=highest, seconds=seconds)
@@ -73,6 +80,52 @@ def loadtest(
     over = max_p99 is not None and (report.whole.p99 is None or report.whole.p99 > max_p99)
     if report.whole.errors or over:
         raise typer.Exit(SAID_NO)
+
+
+def advise(
+    classifier: Classifier = None,
+    rate: Rate = 50,
+    peak: Peak = None,
+    file: File = None,
+    column: Column = None,
+    rows: Rows = 200_000,
+    within: Within = 0.005,
+    png: Png = None,
+    check: Check = False,
+    seconds: Seconds = 20,
+    json: Json = False,
+) -> None:
+    """Advise sizes of both caches, workers and threads, from what was asked in which order; draw the hit rate of every size.
+
+    With --check the newest phrases are asked of two services of their own, one with the advised caches and one without, and prediction
+    and measurement are shown side by side.
+    """
+    from core.settings import load_settings
+    from flows.sizing.advice import advise as think
+    from flows.sizing.advice import costs_of
+    from flows.sizing.asked import stream_asked
+    from flows.sizing.picture import draw_hit_rates
+    from flows.sizing.trial import try_sizes
+
+    out, settings = output(), load_settings()
+    if check and file and not classifier:
+        raise typer.BadParameter("phrases of a file need --classifier, to ask it", param_hint="--check")
+    asked = stream_asked(settings, file=file, column=column, classifier=classifier, rows=rows)
+    now, trial = (settings.cache_answers, settings.cache_phrases), None
+    told = think(asked, costs=costs_of(asked), now=now, rate=rate, peak=peak or 4 * rate, within=within)
+    if check:
+        with out.working("serving the newest bento twice, with the advised caches and without"):
+            trial = try_sizes(settings, asked, sizes=(told.answers.size, told.embeddings.size), rate=rate, seconds=seconds)
+        told = replace(told, costs=trial.costs)
+    picture = png or settings.reports / "hit-rates.png"
+    draw_hit_rates(told, picture)
+    _show_advice(told, trial, picture)
+
+
+def _show_advice(told: Advice, trial: Trial | None, picture: Path) -> None:
+    from flows.sizing.advice_page import advice_facts, advice_rows
+
+    output().facts(advice_facts(told, trial) | {"picture": picture}, [*advice_rows(told, trial), ("picture", str(picture))])
 
 
 def _show_load(told: dict, report: Report) -> None:

@@ -15,6 +15,7 @@ from core.settings import Settings
 from core.tables import inference
 from flows.phrases import checked_phrases, read_phrases
 from flows.sizing.player import SAID
+from pipelines.model.text import clean_phrase
 
 
 @dataclass(frozen=True)
@@ -42,18 +43,17 @@ def read_asked(connection: Connection, *, rows: int, classifier: str | None = No
     return Asked(list(phrase), list(cleaned), list(named), list(version), np.array(cached, bool), np.array(latency, float))
 
 
-def phrases_asked(settings: Settings, *, file: Path | None, column: str | None, classifier: str | None, rows: int) -> list[str]:
+def stream_asked(settings: Settings, *, file: Path | None, column: str | None, classifier: str | None, rows: int) -> Asked:
     """Phrases of a file, or of the log. Raises `InvalidPhrase` when there are none."""
-    said = (
-        asked_of_log(settings, rows=rows, classifier=classifier).phrase
-        if file is None
-        else list(checked_phrases(read_phrases(file, column)))
-    )
-    if not said:
+    if file:
+        asked = asked_of_file(file, column=column, classifier=classifier or "phrases")
+    else:
+        asked = asked_of_log(settings, rows=rows, classifier=classifier)
+    if not asked.phrase:
         raise InvalidPhrase(
-            "phrases to play", came=f"none in {file or 'the inference log'}", do="ask the service some, or give --from FILE"
+            "phrases to go by", came=f"none in {file or 'the inference log'}", do="ask the service some, or give --from FILE"
         )
-    return said
+    return asked
 
 
 def asked_of_log(settings: Settings, *, rows: int, classifier: str | None) -> Asked:
@@ -65,3 +65,10 @@ def asked_of_log(settings: Settings, *, rows: int, classifier: str | None) -> As
                 return read_asked(connection, rows=rows, classifier=classifier)
         finally:
             engine.dispose()
+
+
+def asked_of_file(file: Path, *, column: str | None, classifier: str) -> Asked:
+    """The phrases of a file, as if one version had answered them in this order. Raises `InvalidPhrase`."""
+    phrase = list(checked_phrases(read_phrases(file, column)))
+    rows = len(phrase)
+    return Asked(phrase, [clean_phrase(one) for one in phrase], [classifier] * rows, [""] * rows, np.zeros(rows, bool), np.zeros(rows))

@@ -1,4 +1,4 @@
-"""`perennial loadtest` in Locust, against a real service."""
+"""`perennial loadtest` and `perennial advise`, against real services."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+
+import numpy as np
+import pytest
 
 from tests.house_kit import House
 from tests.serving_kit import wait_until
@@ -43,3 +46,33 @@ def test_a_load_test_needs_a_service_and_a_classifier_it_knows(house: House) -> 
     assert (nobody.returncode, "perennial up" in nobody.stderr) == (1, True)
     unknown = perennial(house, "loadtest", "--classifier", "liver")
     assert (unknown.returncode, "organ" in unknown.stderr) == (2, True)
+
+
+@pytest.mark.slow
+def test_an_advice_holds_when_it_is_tried(house: House, tmp_path: Path) -> None:
+    phrases, picture = tmp_path / "phrases.txt", tmp_path / "hits.png"
+    phrases.write_text("".join(f"tried heart {number}\n" for number in np.random.default_rng(2).zipf(1.4, 500).tolist()))
+    before = house.logged_ids()
+    options = (
+        "--from",
+        str(phrases),
+        "--classifier",
+        "organ",
+        "--rate",
+        "50",
+        "--seconds",
+        "10",
+        "--within",
+        "0.05",
+        "--png",
+        str(picture),
+    )
+    done = perennial(house, "advise", *options, "--check", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["check"]["requests"], told["check"]["errors"]) == (500, 0)
+    assert told["check"]["hit_rate"] == pytest.approx(told["check"]["predicted_hit_rate"], abs=0.02)
+    assert told["check"]["speed_up"] > 1
+    assert min(told["workers"], told["threads"]) >= 1
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert house.logged_ids() == before, "what a trial answers is logged nowhere"

@@ -40,6 +40,7 @@ COMMANDS = [
     "reproduce",
     "replay",
     "loadtest",
+    "advise",
 ]
 NESTED = ["feedback import", "rollout status", "rollout promote", "rollout rollback", "rollout shadow", "rollout canary"]
 
