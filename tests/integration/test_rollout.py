@@ -21,6 +21,7 @@ from core.deployments import append_deployment, current_rollouts, history
 from core.errors import HeadRefused, UnknownVersion
 from core.tables import decision
 from monitoring.feedback import answered
+from monitoring.performance import measure_performance
 from monitoring.windows import read_log, tenures
 from pipelines.promotion import append_promotion, end_role, play
 from tests.house_kit import House, failed, steady_load
@@ -169,6 +170,15 @@ def test_a_corrupt_canary_is_refused_with_a_decision_and_the_champion_answers_al
 def test_any_retained_version_answers_when_asked(plain: House, client: httpx.Client) -> None:
     told = client.post("/v1/organ/predict?version=2", json={"phrase": "a limb"}).json()
     assert (told["version"], told["role"]) == ("2", "asked")
+    wait_until(lambda: told["request_id"] in plain.logged_ids(), seconds=60, what="its row")
+    with plain.engine.connect() as connection:
+        watched = set(read_log(connection, classifier="organ", version="2")["request_id"])
+        assert told["request_id"] not in watched, "in no window"
+        counted = measure_performance(connection, classifier="organ", version="2").answers
+        mine = [row.role for row in plain.logged() if row.version == "2"]
+        assert counted == sum(role != "asked" for role in mine) < len(mine), "a try-out is no traffic"
+        owner = answered()
+        assert connection.scalar(sa.select(owner.c.role).where(owner.c.request_id == told["request_id"])) == "asked", "it may be corrected"
     refused = client.post("/v1/organ/predict?version=99", json={"phrase": "a limb"})
     assert (refused.status_code, refused.json()["code"], "2, 1" in refused.json()["message"]) == (404, "unknown_version", True)
 
