@@ -6,13 +6,17 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy.engine import Engine
 
+from bentos.shipper import insert_into
+from flows.sizing.asked import read_asked
 from tests.house_kit import House
-from tests.serving_kit import wait_until
+from tests.serving_kit import row, wait_until
 
 
 def perennial(house: House, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -35,7 +39,7 @@ def test_a_load_test_asks_as_often_as_planned_and_tells_warm_from_cold(house: Ho
     assert slices["cold"]["hit_rate"] == 0, "nobody had asked for these"
     assert slices["warm"]["hit_rate"] > 0.9
     assert slices["all"]["p50"] > 0
-    wait_until(lambda: sum((row.routing_key or "").startswith("loadtest-") for row in house.logged()) == 112, seconds=60, what="the rows")
+    wait_until(lambda: sum((one.routing_key or "").startswith("loadtest-") for one in house.logged()) == 112, seconds=60, what="the rows")
     refused = perennial(house, "loadtest", *options[:2], "--rate", "5", "--seconds", "1", "--max-p99", "0.001")
     assert refused.returncode == 3
     assert "hit rate" in refused.stdout
@@ -76,3 +80,20 @@ def test_an_advice_holds_when_it_is_tried(house: House, tmp_path: Path) -> None:
     assert min(told["workers"], told["threads"]) >= 1
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert house.logged_ids() == before, "what a trial answers is logged nowhere"
+
+
+def test_the_log_gives_what_clients_asked_in_their_order(engine: Engine) -> None:
+    when = datetime(2026, 1, 1, tzinfo=UTC)
+    rows = [
+        row(1, occurred_at=when + timedelta(seconds=3), cached=True),
+        row(2, occurred_at=when + timedelta(seconds=1)),
+        row(3, occurred_at=when + timedelta(seconds=2), role="shadow"),
+        row(4, occurred_at=when + timedelta(seconds=4), routing_key="loadtest-7"),
+        row(5, occurred_at=when + timedelta(seconds=5), routing_key="client-7", classifier="tissue"),
+    ]
+    insert_into(engine)(rows)
+    with engine.connect() as connection:
+        asked, newest = read_asked(connection, rows=9), read_asked(connection, rows=1, classifier="organ")
+        assert read_asked(connection, rows=9, classifier="nobody").phrase == []
+    assert (asked.cleaned, asked.classifier) == (["phrase 2", "phrase 1", "phrase 5"], ["organ", "organ", "tissue"])
+    assert (asked.cached.tolist(), newest.phrase) == ([False, True, False], ["Phrase 1"])
