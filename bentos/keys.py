@@ -51,9 +51,16 @@ def refuse_open_door(host: str, keys_file: Path | None) -> None:
     """Raise `KeysUnusable` when anybody on the network could ask: an address beyond loopback needs keys."""
     if keys_file is not None:
         read_keys(keys_file)
-    elif not ip_address(host).is_loopback:
+    elif not _is_loopback(host):
         do = "make one by `perennial keys` and set PERENNIAL_API_KEYS_FILE, or bind 127.0.0.1"
         raise KeysUnusable(f"API keys for a service on {host}", came="no PERENNIAL_API_KEYS_FILE", do=do)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name: nobody knows where it leads, but for this one
+        return host == "localhost"
 
 
 @dataclass

@@ -65,8 +65,9 @@ def _waiting_months(connection: Connection) -> Iterable[datetime]:
 
 
 def _make(connection: Connection, month: datetime) -> None:
-    """Fill the table before it becomes a partition: the default one must hold no row of its range."""
+    """Fill the table before it becomes a partition: the default one must hold no row of its range, nor get one meanwhile."""
     name, span = _name(month), {"start": month, "end": _month(month, plus=1)}
+    connection.execute(sa.text(f"lock table {OTHER} in access exclusive mode"))
     connection.execute(sa.text(f"create table {name} (like inference including defaults including constraints)"))
     moved = f"delete from {OTHER} where occurred_at >= :start and occurred_at < :end returning *"
     connection.execute(sa.text(f"with moved as ({moved}) insert into {name} select * from moved"), span)

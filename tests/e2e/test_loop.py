@@ -87,7 +87,9 @@ def spoilt_source(place: Place) -> Iterator[None]:
     with engine.begin() as connection:
         connection.execute(sa.text("create table kept as select id, phrase from diagnosis where id % 10 = 0"))
         connection.execute(sa.text("update diagnosis set phrase = '  ' where id % 10 = 0"))
-    yield
-    with engine.begin() as connection:
-        connection.execute(sa.text("update diagnosis set phrase = kept.phrase from kept where kept.id = diagnosis.id"))
-        connection.execute(sa.text("drop table kept"))
+    try:
+        yield
+    finally:
+        with engine.begin() as connection:
+            connection.execute(sa.text("update diagnosis set phrase = kept.phrase from kept where kept.id = diagnosis.id"))
+            connection.execute(sa.text("drop table kept"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -13,6 +14,7 @@ from sqlalchemy.engine import Connection, Engine
 from core.database import MIGRATIONS, DatabaseUrls, create_database, migrate, with_driver
 from core.partitions import OTHER, Tidied, tidy_inference
 from core.tables import feedback, inference
+from tests.serving_kit import wait_until
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 
@@ -73,6 +75,28 @@ def test_a_row_is_taken_once_before_and_after_its_month_has_a_partition(connecti
     tidy_inference(connection, now=NOW, kept_months=1)
     with pytest.raises(sa.exc.IntegrityError):
         log(connection, "one", NOW)
+
+
+def test_a_row_that_is_just_being_logged_neither_stops_a_new_month_nor_is_lost(database: DatabaseUrls) -> None:
+    create_database(database.perennial, "raced")
+    migrate(url := database.sibling("raced"))
+    engine = sa.create_engine(with_driver(url, "psycopg"), poolclass=sa.NullPool)
+    waiting = sa.text(
+        "select exists (select from pg_locks join pg_database on database = pg_database.oid where datname = 'raced' and not granted)"
+    )
+
+    def tidy() -> Tidied:
+        with engine.begin() as connection:
+            return tidy_inference(connection, now=NOW, kept_months=36)
+
+    with ThreadPoolExecutor(1) as other, engine.connect() as logging, engine.connect() as looking:
+        log(logging, "one", NOW)
+        tidied = other.submit(tidy)
+        wait_until(lambda: tidied.done() or looking.scalar(waiting), seconds=60, what="a wait for the row's transaction")
+        logging.commit()
+        assert tidied.result(60) == Tidied(made=2)
+    with engine.connect() as connection:
+        assert places(connection) == {"one": "inference_2026_03"}
 
 
 def test_the_migration_keeps_the_rows_both_ways(database: DatabaseUrls) -> None:

@@ -84,7 +84,11 @@ def test_a_key_is_long_random_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "open_door"), [("127.0.0.1", False), ("127.0.0.9", False), ("::1", False), ("0.0.0.0", True), ("10.1.2.3", True), ("::", True)]
+    ("host", "open_door"),
+    [
+        *(("127.0.0.1", False), ("127.0.0.9", False), ("::1", False), ("localhost", False)),
+        *(("0.0.0.0", True), ("10.1.2.3", True), ("::", True), ("desk.example", True)),
+    ],
 )
 def test_only_loopback_needs_no_keys(host: str, open_door: bool, file: Path) -> None:
     if open_door:
