@@ -1,0 +1,165 @@
+"""Who is measured by `benchmarks.serving` and `benchmarks.memory`, and how each is started: this project's service and its peers."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from benchmarks.servers import Server, answers_post, free_port, run_server, wait_for
+from bentos.package import build_bento, serve_command
+from core.contracts import Deployment, ModelVersion
+from core.database import connect, open_database
+from core.deployments import append_deployment
+from core.params import USE
+from core.settings import REPOSITORY, load_settings
+from pipelines.model.embedder import LITERT, TENSORFLOW, build_embedder, convert_embedder, read_embedder
+from pipelines.model.head_file import head_digest
+
+HEAD = REPOSITORY / "build" / "classifiers" / "block" / "model"
+EMBEDDER = REPOSITORY / "build" / "embedder"
+PEERS = "benchmarks.serving_peers"
+REMEMBERED = 50_000  # phrases that every LRU may hold: as many as the service keeps embeddings
+PROBE = "heart failure"
+QUIET = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A way to serve the head. `path` takes one phrase, `batch_path` several (None: it was not asked to)."""
+
+    name: str
+    path: str = "/predict"
+    batch_path: str | None = None
+    runtime: str = LITERT
+    remembered: int = 0
+    kind: str = "fastapi"
+    sync: bool = True
+    database: bool = True
+
+    def body(self, phrase: str) -> dict[str, Any]:
+        return {"inputs": [phrase]} if self.kind == "mlflow" else {"phrase": phrase}
+
+    def batch(self, phrases: Sequence[str]) -> dict[str, Any]:
+        return {"inputs" if self.kind == "mlflow" else "phrases": list(phrases)}
+
+    def line(self, phrase: str) -> str:
+        return json.dumps(self.body(phrase))
+
+
+PERENNIAL = Contender("perennial", "/v1/block/predict", "/v1/block/predict_batch", remembered=REMEMBERED, kind="perennial")
+NO_SYNC = replace(PERENNIAL, name="perennial, journal not synced", sync=False)
+NO_LOG = replace(PERENNIAL, name="perennial, no database, journal full: no log", database=False)
+BARE = Contender("(a) FastAPI, TensorFlow", batch_path="/predict_batch", runtime=TENSORFLOW)
+BARE_LITERT = Contender("(a') FastAPI, LiteRT", batch_path="/predict_batch")
+CACHED = Contender("(b) FastAPI, LiteRT, LRU", batch_path="/predict_batch", remembered=REMEMBERED)
+CACHED_TF = replace(CACHED, name="(b') FastAPI, TensorFlow, LRU", runtime=TENSORFLOW)
+DEPENDS = Contender("(c) BentoML, depends", kind="bentoml")
+MLFLOW = Contender("(d) mlflow models serve", "/invocations", "/invocations", kind="mlflow")
+MLFLOW_CACHED = replace(MLFLOW, name="(d) mlflow models serve, LRU", remembered=REMEMBERED)
+CONSTANT = Contender("(e) Starlette, a constant", kind="constant")
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Scratch folder with both forms of the embedder and MLflow's model."""
+
+    folder: Path
+
+    def embedder(self, runtime: str) -> Path:
+        return EMBEDDER if read_embedder(EMBEDDER)["runtime"] == runtime else self.folder / runtime
+
+    def prepare(self, contenders: Sequence[Contender]) -> None:
+        """Build what the demo's `build/` does not hold."""
+        missing = {one.runtime for one in contenders if one.kind != "constant"} - {read_embedder(EMBEDDER)["runtime"]}
+        if missing:
+            build_embedder(USE, self.folder / TENSORFLOW)
+        if LITERT in missing:
+            convert_embedder(self.folder / TENSORFLOW, self.folder / LITERT)
+        if any(one.kind == "mlflow" for one in contenders):
+            from mlflow.pyfunc import save_model
+
+            save_model(self.folder / "mlflow", python_model=str(REPOSITORY / "benchmarks" / "serving_peers" / "mlflow_model.py"))
+
+    def start(self, one: Contender) -> AbstractContextManager[Server]:
+        """A fresh server, ready."""
+        if one.kind == "perennial":
+            return run_perennial(self.folder, {"block": HEAD}, sync=one.sync, database=one.database)
+        port, environment = free_port(), self._environment(one)
+        log, ready = self.folder / f"{one.kind}.log", answers_post(one.path, one.body(PROBE))
+        return run_server(self._command(one, port), port=port, environment=environment, log=log, ready=ready)
+
+    def _environment(self, one: Contender) -> dict[str, str]:
+        facts = {"BENCH_EMBEDDER": str(self.embedder(one.runtime)), "BENCH_RUNTIME": one.runtime, "BENCH_HEAD": str(HEAD)}
+        bentoml = {"BENTOML_HOME": str(self.folder / "bentoml"), "BENTOML_DO_NOT_TRACK": "True"}
+        return {**QUIET, **bentoml, **facts, "BENCH_LRU": str(one.remembered), "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+    def _command(self, one: Contender, port: int) -> list[str]:
+        where = ["--host", "127.0.0.1", "--port", str(port)]
+        if one.kind == "mlflow":
+            return [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(self.folder / "mlflow"), "--env-manager", "local", *where]
+        if one.kind == "bentoml":
+            return [sys.executable, "-m", "bentoml", "serve", f"{PEERS}.bentoml_services:Classifier", *where]
+        module = f"{PEERS}.{one.kind}_app:app"
+        return [sys.executable, "-m", "uvicorn", module, "--no-access-log", "--log-level", "warning", *where]
+
+
+@contextmanager
+def run_perennial(folder: Path, heads: Mapping[str, Path], *, sync: bool = True, database: bool = True) -> Iterator[Server]:
+    """The bento service with `heads` as champions, in a home of its own with a PostgreSQL of its own.
+
+    Without `database`: cold heads only, and the journal as small as it may be, so that once it is full nothing is logged.
+    """
+    with tempfile.TemporaryDirectory(prefix="pb-") as short:
+        home = Path(short)
+        settings = load_settings(home=home, database_url=None, service_port=free_port(), log_format="json")
+        embedder_id = str(read_embedder(EMBEDDER)["embedder_id"])
+        versions = {name: ModelVersion(name, "1", str(place), head_digest(place), embedder_id) for name, place in heads.items()}
+        tag = build_bento(versions, embedder=EMBEDDER, staging=home / "staging", bento_store=home / "bentoml", version="1")
+        with open_database(settings) as urls:
+            appoint(urls.perennial, versions)
+            command = serve_command(tag, settings=settings, database_url=urls.perennial)
+            environment = {**command.environment, "PERENNIAL_JOURNAL_SYNC": str(sync).lower()}
+            if not database:
+                del environment["PERENNIAL_DATABASE_URL"]
+                environment["PERENNIAL_JOURNAL_MB"] = "16"
+            log, port = folder / "perennial.log", settings.service_port
+            with run_server(command.argv, port=port, environment=environment, log=log, ready=_is_ready) as server:
+                settle = (lambda: _shipped(server)) if database else server.settle
+                yield replace(server, settle=settle, beside=(_postmaster(home),))
+
+
+def appoint(url: str, versions: Mapping[str, ModelVersion]) -> None:
+    """Make every version the champion of its classifier."""
+    engine = connect(url)
+    with engine.begin() as connection:
+        for model in versions.values():
+            append_deployment(connection, Deployment(model=model, role="champion", share=1.0, since=datetime.now(UTC), why="benchmark"))
+    engine.dispose()
+
+
+def metric(server: Server, name: str) -> float:
+    """Sum of a metric of the service over its labels."""
+    lines = (line for line in server.get("/metrics").splitlines() if line.startswith((f"{name}{{", f"{name} ")))
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+
+def _is_ready(url: str) -> bool:
+    return httpx.get(f"{url}/readyz", timeout=30).status_code == 200
+
+
+def _shipped(server: Server) -> None:
+    wait_for(lambda: metric(server, "perennial_journal_waiting") == 0, seconds=300, what="the journal shipped")
+
+
+def _postmaster(home: Path) -> psutil.Process:
+    return psutil.Process(int((home / "postgres" / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0]))
