@@ -58,7 +58,7 @@ class Contender:
 
 PERENNIAL = Contender("perennial", "/v1/block/predict", "/v1/block/predict_batch", remembered=REMEMBERED, kind="perennial")
 NO_SYNC = replace(PERENNIAL, name="perennial, journal not synced", sync=False)
-NO_LOG = replace(PERENNIAL, name="perennial, no database, journal full: no log", database=False)
+NO_LOG = replace(PERENNIAL, name="perennial, no database", database=False)
 BARE = Contender("(a) FastAPI, TensorFlow", batch_path="/predict_batch", runtime=TENSORFLOW)
 BARE_LITERT = Contender("(a') FastAPI, LiteRT", batch_path="/predict_batch")
 CACHED = Contender("(b) FastAPI, LiteRT, LRU", batch_path="/predict_batch", remembered=REMEMBERED)
@@ -117,7 +117,7 @@ class Workshop:
 def run_perennial(folder: Path, heads: Mapping[str, Path], *, sync: bool = True, database: bool = True) -> Iterator[Server]:
     """The bento service with `heads` as champions, in a home of its own with a PostgreSQL of its own.
 
-    Without `database`: cold heads only, and the journal as small as it may be, so that once it is full nothing is logged.
+    Without `database`: cold heads only, and rows stay in a journal of 16 MB; beyond that they are dropped.
     """
     with tempfile.TemporaryDirectory(prefix="pb-") as short:
         home = Path(short)
