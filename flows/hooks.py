@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from core.errors import PerennialError
 from core.logs import get_logger, timed
-from flows.outages import named_outages
+from flows.outages import name_outage, named_outages
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,12 +32,15 @@ def log_failure(flow: Any, flow_run: Any, state: Any) -> None:
 
 
 def quiet_named_errors() -> None:
-    """A named error says it all: Prefect's own lines about it go without a traceback."""
+    """A named error, and an outage that has a name, say it all: Prefect's own lines about them go without a traceback."""
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_without_traceback)
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    if record.exc_info and isinstance(record.exc_info[1], PerennialError):
-        record.exc_info = None
+    error = record.exc_info[1] if record.exc_info else None
+    while error is not None:
+        if isinstance(error, PerennialError) or name_outage(error):
+            record.exc_info = None
+        error = error.__cause__
     return True
