@@ -59,7 +59,7 @@ class AnswerCounts:
 
 
 def answer_cache(maximum: int) -> LruCache[Known, Said]:
-    """The first level: answers by (classifier, version, cleaned phrase)."""
+    """The first level: answers by (classifier, version and head, cleaned phrase)."""
     return LruCache(maximum, size=lambda key, said: ENTRY_BYTES + len(key[2]) + said.weight)
 
 
@@ -101,14 +101,14 @@ class Answers:
 
     async def warm(self, live: LiveModel, cleaned: Sequence[str]) -> list[Said]:
         """Put answers into the first level before they are asked for; return the new ones. Raises as `answer`."""
-        name, version = live.model.classifier, live.model.version
+        name, version = live.model.classifier, live.model.identity
         missing = [(live, text) for text in cleaned if (name, version, text) not in self.cache]
         return [said for said, _ in await self.misses.answer(missing)] if missing else []
 
     async def _find(self, models: Sequence[LiveModel], cleaned: Sequence[str]) -> list[Found]:
         """In order; what the first level does not know is computed, of all versions in one call of the embedder."""
         get = self.cache.get
-        keys = [(live.model.classifier, live.model.version, text) for live, text in zip(models, cleaned, strict=True)]
+        keys = [(live.model.classifier, live.model.identity, text) for live, text in zip(models, cleaned, strict=True)]
         found = [(said, True) if (said := get(key)) is not None else None for key in keys]
         missing = {key: live for key, live, known in zip(keys, models, found, strict=True) if known is None}
         if not missing:

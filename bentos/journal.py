@@ -69,7 +69,7 @@ class Journal:
         self, folder: Path, *, counts: JournalCounts, maximum: int = 2**30, sync: bool = False, segment_bytes: int = SEGMENT_BYTES
     ) -> None:
         self._folder, self._counts, self._maximum, self._sync, self._segment_bytes = folder, counts, maximum, sync, segment_bytes
-        self._lock = threading.Lock()
+        self._lock, self._closed = threading.Lock(), False
         self._rows: list[bytes] = []
         self._waiters: list[asyncio.Future[None]] = []
         self._committing: asyncio.Task[None] | None = None
@@ -94,21 +94,28 @@ class Journal:
             while self._waiters:
                 rows, self._rows = self._rows, []
                 waiters, self._waiters = self._waiters, []
-                if self._sync:
-                    await loop.run_in_executor(self._writer, self.append, rows)
-                else:
-                    self.append(rows)
-                for written in waiters:
-                    if not written.done():
-                        written.set_result(None)
+                try:
+                    await self._append_group(loop, rows)
+                finally:  # whatever came, nobody waits for ever
+                    for written in waiters:
+                        if not written.done():
+                            written.set_result(None)
         finally:
             self._committing = None
+
+    async def _append_group(self, loop: asyncio.AbstractEventLoop, rows: Sequence[bytes]) -> None:
+        if self._sync and not self._closed:
+            await loop.run_in_executor(self._writer, self.append, rows)
+        else:
+            self.append(rows)
 
     def append(self, rows: Sequence[bytes]) -> None:
         """Write the rows before returning. A full or broken disk, or a full journal, costs the rows, counted, never the answer."""
         data = b"".join(map(encode_row, rows))
         with self._lock:
             try:
+                if self._closed:
+                    raise OSError("the journal is closed")
                 self._write(data)
             except OSError as error:
                 self._counts.dropped += len(rows)
@@ -118,9 +125,11 @@ class Journal:
 
     def close(self) -> None:
         """Release the segment; the shipper may then remove it."""
-        self._writer.shutdown()
         with self._lock:
-            os.close(self._file)
+            if not self._closed:
+                self._closed = True
+                os.close(self._file)
+        self._writer.shutdown()
 
     def _write(self, data: bytes) -> None:
         if self._size >= self._segment_bytes:

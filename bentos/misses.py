@@ -15,13 +15,13 @@ import numpy as np
 from bentos.loading import LiveModel
 from bentos.said import Said, say
 from core.contracts import Prediction
-from core.errors import Overloaded
+from core.errors import EmbedderUnavailable, Overloaded
 
 BATCH_PHRASES = 256
 MAX_WAITING = 8192  # phrases: the embedder computes them in about 2 s, so that nobody admitted waits for longer
 THREAD_FROM = 16  # phrases: from here on scoring them would hold the event loop for milliseconds
 
-Known = tuple[str, str, str]  # classifier, version, cleaned
+Known = tuple[str, str, str]  # classifier, identity of the version, cleaned
 Found = tuple[Said, bool]  # the answer; whether its embedding was in the embedder's cache
 
 
@@ -72,7 +72,7 @@ class Misses:
         return [promise.result() for promise in promises]
 
     def _promise(self, live: LiveModel, text: str) -> asyncio.Future[Found]:
-        key = (live.model.classifier, live.model.version, text)
+        key = (live.model.classifier, live.model.identity, text)
         promise = self._promised.get(key)
         if promise is None:
             loop = asyncio.get_running_loop()
@@ -94,13 +94,14 @@ class Misses:
             async with aclosing(self._embedder.embed([one.text for one in wanted])) as parts:
                 async for part in parts:
                     await self._score([wanted[place] for place in part.places], part)
+            self._break(wanted, EmbedderUnavailable("an embedding of every phrase", came="fewer", do="try again in a second"))
         except Exception as error:
             self._break(wanted, error)
 
     async def _score(self, wanted: Sequence[_Wanted], part: Embedded) -> None:
         by_version: dict[tuple[str, str], list[int]] = defaultdict(list)
         for place, one in enumerate(wanted):
-            by_version[one.live.model.classifier, one.live.model.version].append(place)
+            by_version[one.live.model.classifier, one.live.model.identity].append(place)
         for places in by_version.values():
             chosen, vectors = [wanted[place] for place in places], part.vectors[places]
             try:
@@ -118,7 +119,7 @@ class Misses:
         return await asyncio.get_running_loop().run_in_executor(self._scorer, predict, texts, vectors)
 
     def _settle(self, one: _Wanted, prediction: Prediction, *, hit: bool) -> None:
-        key = (one.live.model.classifier, one.live.model.version, one.text)
+        key = (one.live.model.classifier, one.live.model.identity, one.text)
         said = say(one.live.model, one.text, prediction)
         self._keep(key, said)
         self._promised.pop(key).set_result((said, hit))
@@ -126,6 +127,6 @@ class Misses:
     def _break(self, wanted: Sequence[_Wanted], error: Exception) -> None:
         for one in wanted:
             if not one.promise.done():
-                del self._promised[one.live.model.classifier, one.live.model.version, one.text]
+                del self._promised[one.live.model.classifier, one.live.model.identity, one.text]
                 one.promise.set_exception(error)
                 one.promise.exception()  # seen: a request that was cancelled never asks for it

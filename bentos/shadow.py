@@ -86,7 +86,7 @@ class Shadow:
 
     async def _score(self, phrases: Sequence[Shadowed]) -> None:
         live, found = phrases[0].live, {}
-        name, version = live.model.classifier, live.model.version
+        name, version = live.model.classifier, live.model.identity
         for text in dict.fromkeys(one.cleaned for one in phrases):
             if (said := self.cache.get((name, version, text))) is not None:
                 found[text] = (said, True)

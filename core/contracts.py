@@ -55,6 +55,11 @@ class ModelVersion:
     head_digest: str
     embedder_id: str
 
+    @property
+    def identity(self) -> str:
+        """What an answer is remembered under: a number may come back with another head, in a registry begun anew."""
+        return f"{self.version}:{self.head_digest}"
+
 
 @dataclass(frozen=True, slots=True)
 class Deployment:

@@ -80,11 +80,11 @@ def open_version(settings: Settings, model: ModelVersion) -> PhraseClassifier:
 
     Raises `HeadRefused`, or `EmbedderUnusable` when that embedder is not kept here.
     """
+    from bentos.loading import load_checked
     from pipelines.model.classifier import PhraseClassifier
     from pipelines.model.embedder import load_embedder
-    from pipelines.model.head_file import load_head
 
-    head, folder = load_head(Path(model.head_location)), settings.embedders / model.embedder_id
+    head, folder = load_checked(Path(model.head_location), digest=model.head_digest), settings.embedders / model.embedder_id
     if not folder.is_dir():
         do = f"build it anew: `perennial reproduce {model.classifier} {model.version}`"
         raise EmbedderUnusable(f"the embedder {model.embedder_id} in {settings.embedders}", came="none", do=do)

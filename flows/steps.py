@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from sqlalchemy.engine import Connection
 
+from bentos.loading import load_checked
 from bentos.package import build_bento
 from core.contracts import ModelVersion, Snapshot, Verdict
 from core.database import require_reachable
@@ -121,10 +122,9 @@ def scored_rows(workspace: Workspace, classifier: str, champion: ModelVersion | 
 def champion_answers(workspace: Workspace, champion: ModelVersion, cleaned: Sequence[str]) -> list[str]:
     """Label the phrases with the champion's head on the embeddings that the candidate was trained on."""
     from pipelines.model.classifier import best_labels
-    from pipelines.model.head_file import load_head
     from pipelines.stages.embed import read_vectors
 
-    head = load_head(Path(champion.head_location))
+    head = load_checked(Path(champion.head_location), digest=champion.head_digest)
     distinct = sorted(set(cleaned))
     vectors = read_vectors(distinct, workspace.folder / "build" / "embeddings")
     answers = dict(zip(distinct, best_labels(head, distinct, vectors), strict=True))

@@ -32,12 +32,19 @@ class LabelledRows:
     labels: np.ndarray
     regions: np.ndarray
     occurred_at: np.ndarray
+    from_source: np.ndarray
     phrase_codes: np.ndarray
     phrases: np.ndarray
 
     def only(self, chosen: np.ndarray) -> LabelledRows:
         return LabelledRows(
-            self.ids[chosen], self.labels[chosen], self.regions[chosen], self.occurred_at[chosen], self.phrase_codes[chosen], self.phrases
+            ids=self.ids[chosen],
+            labels=self.labels[chosen],
+            regions=self.regions[chosen],
+            occurred_at=self.occurred_at[chosen],
+            from_source=self.from_source[chosen],
+            phrase_codes=self.phrase_codes[chosen],
+            phrases=self.phrases,
         )
 
 
@@ -55,7 +62,7 @@ def run(key: str) -> None:
     """Read data/<dataset>/rows.parquet; write build/classifiers/<key>/split/. Raises `DataCheckFailed`, `TrainingImpossible`."""
     require_checked(CHECK)
     spec, folder = read_json(SPEC / key / "split.json"), classifier_folder(key) / "split"
-    stored = read_rows(DATA / spec["dataset"] / "rows.parquet", columns=["id", "phrase", "occurred_at", "region", spec["label"]])
+    stored = read_rows(DATA / spec["dataset"] / "rows.parquet", columns=["id", "phrase", "occurred_at", "region", "origin", spec["label"]])
     usable = labelled_rows(stored, label=spec["label"])
     history = within_history(usable, days=spec["history_days"])
     rows, left_out = leave_out_rare(history, min_rows=spec["min_rows_per_label"])
@@ -79,6 +86,7 @@ def labelled_rows(table: pa.Table, *, label: str) -> LabelledRows:
         labels=_column(table, label),
         regions=_column(table, "region"),
         occurred_at=table["occurred_at"].cast(pa.timestamp("us")).to_numpy(),
+        from_source=pc.equal(table["origin"], "source").to_numpy(),
         phrase_codes=codes,
         phrases=phrases,
     )
@@ -94,7 +102,7 @@ def _column(table: pa.Table, name: str) -> np.ndarray:
 
 
 def within_history(rows: LabelledRows, *, days: int) -> LabelledRows:
-    """The rows of the last `days` before the newest one."""
+    """The rows of the last `days` before the newest source row, and what came after it."""
     return rows.only(_newest(rows, days)) if len(rows.ids) else rows
 
 
@@ -128,7 +136,9 @@ def _hash(salted: Any, phrase: str) -> int:
 
 
 def _newest(rows: LabelledRows, days: int) -> np.ndarray:
-    return rows.occurred_at > rows.occurred_at.max() - np.timedelta64(days, "D")
+    """Days count back from the newest source row: a fix of today must not empty the test days of a source that ends last spring."""
+    dated = rows.occurred_at[rows.from_source] if rows.from_source.any() else rows.occurred_at
+    return rows.occurred_at > dated.max() - np.timedelta64(days, "D")
 
 
 def _occurring(rows: LabelledRows, among: np.ndarray) -> np.ndarray:

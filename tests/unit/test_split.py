@@ -37,6 +37,7 @@ def table(rows: list[Row]) -> pa.Table:
             "phrase": pa.array([phrase for phrase, _, _ in rows], pa.string()),
             "occurred_at": pa.array([LAST_DAY - timedelta(days=age) for _, _, age in rows], pa.timestamp("us", "UTC")),
             "region": pa.array([None] * len(rows), pa.string()),
+            "origin": pa.array(["source"] * len(rows), pa.string()),
             "label": pa.array([label for _, label, _ in rows], pa.string()),
         }
     )
@@ -193,3 +194,15 @@ def test_a_label_known_from_test_rows_only_is_not_trained() -> None:
     test = rows.labels == "y"
     with pytest.raises(TrainingImpossible, match="only x"):
         refuse_impossible(rows, Parts(recent=test, test=test, seen=~test, seen_before=~test), {})
+
+
+def test_a_fix_of_today_does_not_empty_the_test_days_of_an_old_source() -> None:
+    rows = many()
+    stored = table([*rows, ("fixed today", "y", -300.0)])
+    origin = pa.array(["source"] * len(rows) + ["feedback"])
+    stored = stored.set_column(stored.column_names.index("origin"), "origin", origin)
+    with_fix, without = labelled_rows(stored, label="label"), rows_of(rows)
+    parts = split_rows(with_fix, test_days=90, seed=7)
+    assert int(parts.recent.sum()) == int(split_rows(without, test_days=90, seed=7).recent.sum()) + 1
+    assert parts.recent[-1]
+    assert len(within_history(with_fix, days=150).ids) == len(within_history(without, days=150).ids) + 1

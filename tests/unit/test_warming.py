@@ -41,7 +41,8 @@ def on_a_thread(warmer: Warmer, action: Callable[[], Result]) -> Result:
 
 
 def first_level(bench: Bench) -> set[tuple[str, str, str]]:
-    return {key for key, _ in bench.answers.cache.newest()}
+    """Classifier, version, phrase of what it holds."""
+    return {(name, identity.partition(":")[0], text) for (name, identity, text), _ in bench.answers.cache.newest()}
 
 
 def test_kept_phrases_are_answered_before_anybody_asks(bench: Bench) -> None:
