@@ -1,4 +1,4 @@
-"""Whole processes, measured by the kernel: wall and CPU seconds, peak memory."""
+"""Whole processes, measured by the kernel: wall and CPU seconds."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Usage:
-    """Wall and CPU seconds (children it waited for included), largest resident set of one of its processes in MB, and what it printed."""
+    """Wall and CPU seconds (children it waited for included), and what it printed."""
 
     wall: float
     cpu: float
-    peak_mb: float
     output: str
 
 
@@ -35,4 +34,4 @@ def measure(arguments: Sequence[str], *, environment: Mapping[str, str] | None =
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise subprocess.CalledProcessError(process.returncode, command, output)
-    return Usage(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output)
+    return Usage(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, output)
