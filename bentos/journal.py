@@ -114,14 +114,13 @@ class Journal:
         data = b"".join(map(encode_row, rows))
         with self._lock:
             try:
-                if self._closed:
-                    raise OSError("the journal is closed")
-                self._write(data)
+                written = self._write(data)
             except OSError as error:
-                self._counts.dropped += len(rows)
+                written = b""
                 get_logger().error("journal", state="row lost", error=str(error))
-                return
-            self._counts.written += len(rows)
+            kept = written.count(b"\n")
+            self._counts.written += kept
+            self._counts.dropped += len(rows) - kept
 
     def close(self) -> None:
         """Release the segment; the shipper may then remove it."""
@@ -131,18 +130,27 @@ class Journal:
                 os.close(self._file)
         self._writer.shutdown()
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes) -> bytes:
+        """Return the whole lines that are in the segment now: they will be shipped, whatever else fails."""
+        if self._closed:
+            raise OSError("the journal is closed")
         if self._size >= self._segment_bytes:
             self._rotate()
         if self._is_full(len(data)):
             raise OSError(f"the journal holds its {self._maximum} bytes; is the database away?")
-        written = os.write(self._file, data)
-        self._size += written
-        if written < len(data):
-            self._size = self._segment_bytes  # what follows a torn line goes to a new segment
-            raise OSError("the disk is full")
-        if self._sync:
-            os.fdatasync(self._file)
+        written = data[: os.write(self._file, data)]
+        whole = written[: written.rfind(b"\n") + 1]
+        self._size += len(whole)
+        try:
+            if len(whole) < len(data):
+                get_logger().error("journal", state="the disk is full")
+                os.ftruncate(self._file, self._size)  # a torn line is no row: the shipper has not taken it
+            if self._sync:
+                os.fdatasync(self._file)
+        except OSError as error:
+            self._size = self._segment_bytes  # the next rows go to a new segment: this one's later syncs prove nothing
+            get_logger().error("journal", state="rows not safe from a power cut", error=str(error))
+        return whole
 
     def _is_full(self, more: int) -> bool:
         """The shipper removes segments behind our back: weigh them again before rows are dropped, once a second at most."""
@@ -153,9 +161,8 @@ class Journal:
         return self._older + self._size + more > self._maximum
 
     def _rotate(self) -> None:
-        fresh = open_segment(self._folder)
-        os.close(self._file)
-        self._file, self._size = fresh, 0
+        full, self._file, self._size = self._file, open_segment(self._folder), 0
+        os.close(full)
         self._older = _bytes_in(self._folder)
 
 
@@ -173,8 +180,13 @@ def open_segment(folder: Path) -> int:
     name = f"{time.time_ns():020d}-{os.getpid()}"
     draft = folder / f"{name}.new"
     file = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
-    fcntl.flock(file, fcntl.LOCK_EX)
-    draft.rename(folder / f"{name}{SUFFIX}")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        draft.rename(folder / f"{name}{SUFFIX}")
+    except OSError:
+        os.close(file)
+        draft.unlink(missing_ok=True)
+        raise
     return file
 
 

@@ -17,12 +17,11 @@ EMBEDDINGS, PHRASES = "embeddings.bin", "phrases.json"
 
 
 class _Head(msgspec.Struct):
-    """First line of the file of embeddings. `checksum`: CRC-32 of all bytes after it."""
+    """Second line of the file of embeddings, before the vectors; the first is the CRC-32 of all bytes after it, in 8 hex digits."""
 
     embedder_id: str
     phrases: list[str]
     bytes_each: int
-    checksum: int
 
 
 class KeptEmbeddings:
@@ -39,9 +38,9 @@ class KeptEmbeddings:
             return
         entries = self._cache.newest()
         vectors = [vector for _, vector in entries]
-        checksum = reduce(lambda before, vector: zlib.crc32(vector, before), vectors, 0)
-        head = _Head(self._embedder_id, [text for text, _ in entries], len(vectors[0]), checksum)
-        _replace(self._file, [msgspec.json.encode(head), b"\n", *vectors])
+        head = _Head(self._embedder_id, [text for text, _ in entries], len(vectors[0]))
+        parts = [msgspec.json.encode(head), b"\n", *vectors]
+        _replace(self._file, [_checksum(parts), *parts])
         self._saved = computed
 
     def restore(self) -> int:
@@ -57,14 +56,18 @@ class KeptEmbeddings:
 
 def _read(file: Path, *, embedder_id: str) -> list[tuple[str, bytes]]:
     with file.open("rb") as opened:
-        head = msgspec.json.decode(opened.readline(), type=_Head)
+        checksum, line = opened.readline(), opened.readline()
+        head = msgspec.json.decode(line, type=_Head)
         if head.embedder_id != embedder_id:
             raise ValueError(f"kept for embedder {head.embedder_id}")
-        entries = [(text, opened.read(head.bytes_each)) for text in head.phrases]
-    checksum = reduce(lambda before, entry: zlib.crc32(entry[1], before), entries, 0)
-    if checksum != head.checksum:
+        vectors = [opened.read(head.bytes_each) for _ in head.phrases]
+    if checksum != _checksum([line, *vectors]):
         raise ValueError("damaged")
-    return entries
+    return list(zip(head.phrases, vectors, strict=True))
+
+
+def _checksum(parts: Iterable[bytes]) -> bytes:
+    return b"%08x\n" % reduce(lambda before, part: zlib.crc32(part, before), parts, 0)
 
 
 def save_phrases(folder: Path, phrases: dict[str, list[str]]) -> None:

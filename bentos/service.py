@@ -125,6 +125,7 @@ class Classifier:
         self.warmer.use(None)
         for task in self.tasks:
             task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)  # what they log on their way out is in the journal before it closes
         self.journal.close()
         for thread in self.background:
             await asyncio.to_thread(thread.stop)

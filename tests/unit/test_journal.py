@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bentos import journal as journal_module
-from bentos.journal import Journal, JournalCounts, decode_row, encode_row, segments
+from bentos.journal import Journal, JournalCounts, decode_row, encode_row, open_segment, segments
 from bentos.shipper import REFUSED, RowRefused, Shipper
 from tests.serving_kit import inference, row
 
@@ -176,7 +176,42 @@ def test_a_full_disk_costs_the_row_and_not_the_answer(tmp_path: Path, monkeypatc
     monkeypatch.setattr(journal_module.os, "write", write)
     journal.append([row(2)])
     shipper.ship()
-    assert (table.rows.keys(), counts.dropped, counts.corrupt) == ({"request-2"}, 1, 1)
+    assert (table.rows.keys(), counts) == ({"request-2"}, JournalCounts(written=1, shipped=1, dropped=1))
+
+
+def test_of_a_group_that_does_not_fit_the_disk_the_rows_that_do_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, write = Table(), os.write
+    journal, shipper, counts = opened(tmp_path, table)
+    fits = len(encode_row(row(1))) + 25
+    monkeypatch.setattr(journal_module.os, "write", lambda file, data: write(file, data[:fits]))
+    journal.append([row(1), row(2), row(3)])
+    journal.close()
+    shipper.ship()
+    assert (table.rows.keys(), counts) == ({"request-1"}, JournalCounts(written=1, shipped=1, dropped=2))
+
+
+def test_rows_whose_sync_failed_are_counted_as_what_becomes_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, sync = Table(), os.fdatasync
+    journal, shipper, counts = opened(tmp_path, table, sync=True)
+    monkeypatch.setattr(journal_module.os, "fdatasync", failing)
+    journal.append([row(1), row(2)])
+    shipper.ship()
+    assert (table.rows.keys(), counts) == (requests(range(1, 3)), JournalCounts(written=2, shipped=2))
+    monkeypatch.setattr(journal_module.os, "fdatasync", sync)
+    journal.append([row(3)])
+    assert len(segments(tmp_path)) == 2, "a file whose sync failed takes no more rows: the next sync of it would say that all is well"
+
+
+def failing(*_: object) -> None:
+    raise OSError("broken")
+
+
+def test_a_segment_that_cannot_be_made_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_files = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(journal_module.fcntl, "flock", failing)
+    with pytest.raises(OSError, match="broken"):
+        open_segment(tmp_path)
+    assert (list(tmp_path.iterdir()), len(os.listdir("/proc/self/fd"))) == ([], open_files)
 
 
 def test_a_folder_that_cannot_be_written_is_noticed_at_start(tmp_path: Path) -> None:

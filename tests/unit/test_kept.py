@@ -42,11 +42,11 @@ def test_another_embedders_vectors_are_never_used(tmp_path: Path) -> None:
     assert KeptEmbeddings(tmp_path, cache_of(), embedder_id="other").restore() == 0
 
 
-@pytest.mark.parametrize("place", [0, 40, -3])
-def test_a_damaged_file_is_a_cold_start(tmp_path: Path, place: int) -> None:
+@pytest.mark.parametrize("place", [b"tiny", b"broken heart", b"]", -3, 0])
+def test_a_damaged_file_is_a_cold_start(tmp_path: Path, place: bytes | int) -> None:
     KeptEmbeddings(tmp_path, filled(), embedder_id="tiny").save()
     data = bytearray((tmp_path / EMBEDDINGS).read_bytes())
-    data[place] ^= 0xFF
+    data[place if isinstance(place, int) else data.index(place)] ^= 1
     (tmp_path / EMBEDDINGS).write_bytes(data)
     assert KeptEmbeddings(tmp_path, cache_of(), embedder_id="tiny").restore() == 0
 
