@@ -63,9 +63,21 @@ def history(connection: Connection, classifier: str) -> list[Deployment]:
 
 
 def previous_champion(connection: Connection, classifier: str) -> Deployment | None:
-    """Return the last champion of another version than the current one: what a rollback returns to."""
-    champions = [entry for entry in history(connection, classifier) if entry.role == "champion"]
-    return next((entry for entry in reversed(champions) if entry.model.version != champions[-1].model.version), None)
+    """Return what a rollback returns to: the champion that the present one followed when it first came; None when there is none.
+
+    A version that was left for one before it is not returned to, so that each rollback goes one further back.
+    """
+    standing: dict[str, Deployment] = {}
+    for entry in history(connection, classifier):
+        if entry.role == "champion":
+            standing = _standing_with(standing, entry)
+    return list(standing.values())[-2] if len(standing) > 1 else None
+
+
+def _standing_with(standing: dict[str, Deployment], entry: Deployment) -> dict[str, Deployment]:
+    """The champions that a champion stands on, oldest first, and itself: one that comes back leaves all that came after it."""
+    below = list(standing).index(entry.model.version) if entry.model.version in standing else len(standing)
+    return dict(list(standing.items())[:below]) | {entry.model.version: entry}
 
 
 def _entry(row: Row) -> Deployment:

@@ -31,7 +31,7 @@ def append_promotion(connection: Connection, model: ModelVersion, *, why: str, n
 
 
 def roll_back(engine: Engine, registry: Registry, classifier: str, *, why: str, now: datetime) -> ModelVersion:
-    """Return to the champion before the present one; raises `UnknownVersion` when there is none."""
+    """Return to the champion before the present one, and again to the one before that; raises `UnknownVersion` when there is none."""
     with engine.begin() as connection:
         hold_rollout(connection, classifier)
         before = previous_champion(connection, classifier)

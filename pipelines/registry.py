@@ -150,12 +150,19 @@ class Registry:
 
         A version that MLflow does not know gets no alias: that is logged.
         """
-        wanted, told = {"champion": champion} | ({"previous": previous} if previous else {}), self.aliases(classifier)
+        told = self.aliases(classifier)
+        wanted = {"previous": previous, "champion": champion}
         wrong = {alias: version for alias, version in wanted.items() if told.get(alias) != version}
-        for alias in sorted(wrong, reverse=True):  # previous before champion
-            with _known_version(classifier, wrong[alias]):
-                self._client.set_registered_model_alias(classifier, alias, wrong[alias])
+        for alias, version in wrong.items():  # previous before champion
+            with _known_version(classifier, version or told[alias]):
+                self._set_alias(classifier, alias, version)
         return bool(wrong)
+
+    def _set_alias(self, classifier: str, alias: str, version: str | None) -> None:
+        if version is None:
+            self._client.delete_registered_model_alias(classifier, alias)
+        else:
+            self._client.set_registered_model_alias(classifier, alias, version)
 
     def _experiment(self, classifier: str) -> str:
         found = self._client.get_experiment_by_name(classifier)

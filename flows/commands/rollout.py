@@ -74,7 +74,7 @@ def promote(classifier: Classifier, version: Version = None, why: Why = "promote
 
 
 def rollback(classifier: Classifier, why: Why = "rolled back by hand", json: Json = False) -> None:
-    """Return to the champion before the present one."""
+    """Return to the champion before the present one; a second time, to the one before that. `promote --version` returns to a later one."""
     from pipelines.promotion import roll_back
 
     out = output()

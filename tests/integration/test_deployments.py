@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy.engine import Engine
 
 from core.contracts import Deployment, ModelVersion
@@ -45,7 +46,17 @@ def test_the_previous_champion_is_another_version(engine: Engine) -> None:
         assert previous_champion(connection, "organ") == entry("1")
     append(engine, entry("1"))
     with engine.connect() as connection:
-        assert previous_champion(connection, "organ") == entry("2"), "after a rollback, what was rolled back"
+        assert previous_champion(connection, "organ") is None, "what was left is not returned to"
+
+
+@pytest.mark.parametrize(
+    ("champions", "previous"),
+    [("1232", "1"), ("12321", None), ("123214", "1"), ("1212", "1"), ("1223", "2"), ("1321", None), ("121343", "1")],
+)
+def test_what_a_rollback_returns_to(engine: Engine, champions: str, previous: str | None) -> None:
+    append(engine, *map(entry, champions))
+    with engine.connect() as connection:
+        assert previous_champion(connection, "organ") == (entry(previous) if previous else None)
 
 
 def test_the_first_champion_has_no_previous(engine: Engine) -> None:

@@ -176,7 +176,18 @@ def test_a_rollback_returns_to_the_version_before(registry: Registry, engine: En
     assert deployed(engine, classifier) == ["1", "2", "1"]
     last = rollouts(engine, classifier)[-1]
     assert (last.kind, last.reasons, last.evidence) == ("roll_back", ["it was not"], {"version": "1"})
-    assert registry.aliases(classifier) == {"candidate": "2", "champion": "1", "previous": "2"}
+    assert registry.aliases(classifier) == {"candidate": "2", "champion": "1"}
+
+
+def test_each_rollback_goes_one_further_back_until_there_is_none(
+    registry: Registry, engine: Engine, classifier: str, tmp_path: Path
+) -> None:
+    for number in ("1", "2", "3"):
+        promote(engine, registry, register(registry, classifier, tmp_path, number), why="better", now=NOW)
+    assert [roll_back(engine, registry, classifier, why="worse", now=NOW).version for _ in range(2)] == ["2", "1"]
+    with pytest.raises(UnknownVersion, match="promote a retained version instead"):
+        roll_back(engine, registry, classifier, why="worse", now=NOW)
+    assert deployed(engine, classifier) == ["1", "2", "3", "2", "1"]
 
 
 def test_a_rollback_to_the_canary_ends_the_canary(registry: Registry, engine: Engine, classifier: str, tmp_path: Path) -> None:
