@@ -54,12 +54,15 @@ class LiveHeads:
 
     A head that may not answer (see `loading`) is refused: logged and told once for its row of `deployment`, and looked at again when
     its files change. Of the champion the last good version stays; a canary's share falls to the champion. `prepare` is called with a
-    loaded version before it takes traffic, and may refuse it.
+    loaded version before it takes traffic, and may refuse it. Of the classifiers only those are followed that `serves` admits; `idle`:
+    others have a champion, none of these has.
     """
 
     embedder_id: str
     home: Path
     prepare: Callable[[LiveModel], None] = lambda live: None
+    serves: Callable[[str], bool] = lambda classifier: True
+    idle: bool = False
     counts: HeadCounts = field(default_factory=HeadCounts)
     current: Mapping[str, LiveRollout] = field(default_factory=lambda: MappingProxyType({}))
     _refused: dict[Deployment, tuple] = field(default_factory=dict)
@@ -81,7 +84,9 @@ class LiveHeads:
             record(list(self._untold))
             self._untold.clear()
 
-    def _follow(self, wanted: Mapping[str, Rollout]) -> None:
+    def _follow(self, all_: Mapping[str, Rollout]) -> None:
+        wanted = {name: rollout for name, rollout in all_.items() if self.serves(name)}
+        self.idle = bool(all_) and not wanted
         entries = {entry for rollout in wanted.values() for entry in (rollout.champion, rollout.canary, rollout.shadow)}
         self._refused = {entry: seen for entry, seen in self._refused.items() if entry in entries}
         found = {name: live for name, rollout in wanted.items() if (live := self._live(rollout, self.current.get(name))) is not None}

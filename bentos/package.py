@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from bentos.keys import refuse_open_door
+from bentos.launch import FURTHER
 from bentos.loading import load_checked, write_cold
 from core.contracts import ModelVersion
 from core.errors import ProcessFailed
@@ -38,25 +39,33 @@ class ServeCommand:
     environment: Mapping[str, str]
 
 
-def build_bento(heads: Mapping[str, ModelVersion], *, embedder: Path, staging: Path, bento_store: Path, version: str) -> str:
-    """Build offline and return the tag, `perennial:<version>`.
+def build_bento(
+    heads: Mapping[str, ModelVersion], *, embedder: Path, staging: Path, bento_store: Path, version: str, group: int = 1
+) -> str:
+    """Build offline and return the tag: `perennial:<version>`, or `perennial-2:<version>` for the second group of classifiers.
 
     `embedder` holds the model of one runtime and `embedder.json`; `bento_store` is a BENTOML_HOME; `staging` gets a folder for
     the version, removed after the build. The build runs in a process of its own, in that folder, so that it imports the
     code that it packs. Raises `HeadRefused` for a corrupt head, `ProcessFailed` when BentoML refuses.
     """
-    folder = staging / version
+    name, folder = bento_name(group), staging / version
     shutil.rmtree(folder, ignore_errors=True)
     _stage_code(folder)
     _stage_cold(folder / "cold", heads, embedder=embedder)
-    _write_bentofile(folder, runtime=read_embedder(embedder)["runtime"])
-    _run_build(folder, bento_store, version=version)
+    _write_bentofile(folder, name=name, runtime=read_embedder(embedder)["runtime"])
+    _run_build(folder, bento_store, tag=f"{name}:{version}")
     shutil.rmtree(folder)
-    return f"{NAME}:{version}"
+    return f"{name}:{version}"
+
+
+def bento_name(group: int) -> str:
+    """The name of a group's bento; groups are numbered from 1."""
+    return NAME if group == 1 else f"{NAME}-{group}"
 
 
 def serve_command(tag: str, *, settings: Settings, database_url: str) -> ServeCommand:
-    """How to serve a bento (`perennial:latest`: the newest built) on the host and port of the settings.
+    """How to serve a bento (`perennial:latest`: the newest built) on the host and port of the settings, and those of the further groups
+    on the next ports. A group without a bento of that version runs from this one, and takes its heads from `deployment`.
 
     Raises `KeysUnusable` for an address beyond loopback without API keys.
     """
@@ -64,7 +73,8 @@ def serve_command(tag: str, *, settings: Settings, database_url: str) -> ServeCo
     keys = {"PERENNIAL_API_KEYS_FILE": str(settings.api_keys_file)} if settings.api_keys_file else {}
     bento_store = settings.home.absolute() / "bentoml"
     options = ("--host", settings.host, "--port", str(settings.service_port), "--timeout-graceful-shutdown", str(DRAIN_SECONDS))
-    argv = (sys.executable, LAUNCH, "serve", _resolve(tag, bento_store), *options)
+    resolved = _resolve(tag, bento_store)
+    argv = (sys.executable, LAUNCH, "serve", resolved, *options)
     return ServeCommand(
         argv,
         _bentoml_environment(bento_store)
@@ -72,6 +82,9 @@ def serve_command(tag: str, *, settings: Settings, database_url: str) -> ServeCo
         | {
             "PERENNIAL_DATABASE_URL": database_url,
             "PERENNIAL_HOME": str(settings.home.absolute()),
+            "PERENNIAL_BENTOS": settings.bentos,
+            "PERENNIAL_BENTO": "1",
+            FURTHER: " ".join(_further(resolved, group.number, bento_store) for group in settings.groups[1:]),
             "PERENNIAL_CACHE_PHRASES": str(settings.cache_phrases),
             "PERENNIAL_CACHE_ANSWERS": str(settings.cache_answers),
             "PERENNIAL_ANSWER_SECONDS": str(settings.answer_seconds),
@@ -89,8 +102,14 @@ def serve_command(tag: str, *, settings: Settings, database_url: str) -> ServeCo
 
 def _resolve(tag: str, bento_store: Path) -> str:
     """Name the version behind `latest` now: a worker that starts again later must not find a newer bento than its sibling."""
-    latest = bento_store / "bentos" / NAME / "latest"
-    return f"{NAME}:{latest.read_text().strip()}" if tag == f"{NAME}:latest" and latest.exists() else tag
+    name, _, version = tag.partition(":")
+    latest = bento_store / "bentos" / name / "latest"
+    return f"{name}:{latest.read_text().strip()}" if version == "latest" and latest.exists() else tag
+
+
+def _further(tag: str, group: int, bento_store: Path) -> str:
+    version = tag.partition(":")[2]
+    return f"{bento_name(group)}:{version}" if (bento_store / "bentos" / bento_name(group) / version).exists() else tag
 
 
 def _stage_code(staging: Path) -> None:
@@ -115,20 +134,20 @@ def _stage_cold(cold: Path, heads: Mapping[str, ModelVersion], *, embedder: Path
     write_cold(cold, packed)
 
 
-def _write_bentofile(staging: Path, *, runtime: str) -> None:
+def _write_bentofile(staging: Path, *, name: str, runtime: str) -> None:
     shutil.copy(SERVING_LOCKS[runtime], staging / "requirements.txt")
     python = {"requirements_txt": "./requirements.txt", "lock_packages": False}
-    (staging / "bentofile.yaml").write_text(yaml.safe_dump({"service": SERVICE, "name": NAME, "include": ["*"], "python": python}))
+    (staging / "bentofile.yaml").write_text(yaml.safe_dump({"service": SERVICE, "name": name, "include": ["*"], "python": python}))
 
 
-def _run_build(staging: Path, bento_store: Path, *, version: str) -> None:
+def _run_build(staging: Path, bento_store: Path, *, tag: str) -> None:
     bento_store.mkdir(parents=True, exist_ok=True)
-    argv = [sys.executable, "-m", "bentoml", "build", "--version", version, "."]
+    argv = [sys.executable, "-m", "bentoml", "build", "--version", tag.partition(":")[2], "."]
     environment = {**os.environ, **_bentoml_environment(bento_store)}
     done = subprocess.run(argv, cwd=staging, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         came = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or ["no output"]
-        raise ProcessFailed(f"a bento {NAME}:{version}", came=came[0], do=f"run `{' '.join(argv[1:])}` in {staging}")
+        raise ProcessFailed(f"a bento {tag}", came=came[0], do=f"run `{' '.join(argv[1:])}` in {staging}")
 
 
 def _bentoml_environment(home: Path) -> dict[str, str]:

@@ -33,6 +33,8 @@ from bentos.shipper import Shipper, insert_into
 from bentos.warming import Warmer, frequent_in
 from core.database import connect
 from core.deployments import current_rollouts
+from core.errors import SettingsError
+from core.groups import Group
 from core.logs import configure_logs, get_logger
 from core.settings import Settings, load_settings
 from pipelines.model.embedder import load_embedder, read_embedder
@@ -90,7 +92,7 @@ class Classifier:
         settings = start_process()
         refuse_open_door(listening_host(sys.argv), settings.api_keys_file)
         facts, counts, keys = read_embedder(embedder_folder(settings)), JournalCounts(), Keys(settings.api_keys_file)
-        self.heads = LiveHeads(str(facts["embedder_id"]), home=settings.home)
+        self.heads = LiveHeads(str(facts["embedder_id"]), home=settings.home, serves=served_group(settings).serves)
         self.heads.start_cold(PACKED)
         self.remote = RemoteEmbedder(embedder_address(os.environ), dimensions=int(facts["dimensions"]), seconds=settings.answer_seconds)
         self.journal = Journal(settings.journal, counts=counts, maximum=settings.journal_mb * 2**20, sync=settings.journal_sync)
@@ -132,7 +134,7 @@ class Classifier:
         await self.remote.close()
 
     async def __is_ready__(self) -> bool:
-        return bool(self.heads.current) and self.remote.lifeline.alive and self.warmer.done
+        return bool(self.heads.current or self.heads.idle) and self.remote.lifeline.alive and self.warmer.done
 
 
 Embedder.add_asgi_middleware(Front, app=embedding, paths=("/raw/",))  # type: ignore[attr-defined]
@@ -144,6 +146,14 @@ def start_process() -> Settings:
     settings = load_settings()
     configure_logs(settings.log_format)
     return settings
+
+
+def served_group(settings: Settings) -> Group:
+    """The classifiers of this process. Raises `SettingsError`."""
+    if settings.bento > len(settings.groups):
+        came = f"{settings.bento}, and PERENNIAL_BENTOS has {len(settings.groups)}"
+        raise SettingsError("PERENNIAL_BENTO to be the number of a group", came=came, do="leave it to `perennial serve`")
+    return settings.groups[settings.bento - 1]
 
 
 def embedder_folder(settings: Settings) -> Path:
@@ -175,8 +185,9 @@ def make_warmer(settings: Settings, answers: Answers, engine: Engine | None) -> 
 
 
 def follow_database(settings: Settings, engine: Engine, *, heads: LiveHeads, counts: JournalCounts) -> list[Background]:
-    """The poll of `deployment` and the shipper."""
-    shipper = Shipper(settings.journal, insert=insert_into(engine), counts=counts)
+    """The poll of `deployment` and the shipper; the first group ships what groups that are no more left behind."""
+    folders = [settings.journal, *(left_journals(settings) if settings.bento == 1 else ())]
+    shippers = [Shipper(folder, insert=insert_into(engine), counts=counts) for folder in folders]
 
     def follow() -> None:
         with engine.connect() as connection:
@@ -186,8 +197,14 @@ def follow_database(settings: Settings, engine: Engine, *, heads: LiveHeads, cou
 
     return [
         Background(follow, seconds=settings.poll_seconds, name="deployment poll"),
-        Background(shipper.ship, seconds=SHIP_SECONDS, name="journal shipper"),
+        *(Background(one.ship, seconds=SHIP_SECONDS, name="journal shipper") for one in shippers),
     ]
+
+
+def left_journals(settings: Settings) -> list[Path]:
+    """Journals of groups that the settings no longer have."""
+    served = {settings.model_copy(update={"bento": group.number}).journal for group in settings.groups}
+    return [folder for folder in settings.journals if folder not in served]
 
 
 def rest_from_collecting() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.errors import SettingsError
+from core.groups import Group, group_of, parse_groups
 
 _URL = re.compile(r"^[a-z][a-z0-9_]*(\+[a-z0-9_]+)?://")
 _RELATIVE_FILE = re.compile(r"^(?P<scheme>(?:sqlite|duckdb)(?:\+[a-z0-9_]+)?):///(?P<file>[^/:].*)$")
@@ -45,6 +46,8 @@ class Settings(BaseSettings):
     answer_seconds: float = Field(3.0, gt=0, description="what a request waits for the embedder at most before it hears 503")
     warm_phrases: int = Field(2_000, ge=0, description="phrases a classifier answered once before a version takes traffic; 0: none")
     warm_seconds: float = Field(5.0, ge=0, description="what warming may take at most; readiness, and a new version, wait for it")
+    bentos: str = Field("", description="groups that are served apart, such as `chapter,block;encounter_phase`")
+    bento: int = Field(1, ge=1, description="the group that this process serves; `perennial serve` sets it for each")
     api_keys_file: Path | None = Field(None, description="SHA-256 of an API key a line; needed when host is not loopback")
     poll_seconds: float = Field(1.0, gt=0, description="how often the service looks at `deployment`")
     stage_seconds: float = Field(6 * 3600.0, gt=0, description="the longest that one call of DVC may take in a retraining")
@@ -71,6 +74,19 @@ class Settings(BaseSettings):
         found = _RELATIVE_FILE.match(url.get_secret_value()) if url else None
         return SecretStr(f"{found['scheme']}:///{Path(found['file']).resolve()}") if found else url
 
+    @field_validator("bentos")
+    @classmethod
+    def _groups(cls, bentos: str, info: ValidationInfo) -> str:
+        port, count = info.data.get("service_port", 1), len(parse_groups(bentos))
+        if port + count - 1 > 65535:
+            raise ValueError(f"{count} groups take the ports from PERENNIAL_SERVICE_PORT on, {port}, and 65535 is the last")
+        return bentos
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """Which classifiers are served together; one group unless told otherwise."""
+        return parse_groups(self.bentos)
+
     @property
     def models(self) -> Path:
         """The model store: `<classifier>/<version>/` with head and reference rows."""
@@ -83,12 +99,22 @@ class Settings(BaseSettings):
 
     @property
     def journal(self) -> Path:
-        return self.home / "journal"
+        """Rows that wait for the database; each group writes its own."""
+        return self.home / f"journal{self._apart}"
+
+    @property
+    def journals(self) -> list[Path]:
+        """Those of all groups, also of groups that are no more."""
+        return [folder for folder in sorted(self.home.glob("journal*")) if re.fullmatch(r"journal(-\d+)?", folder.name)]
 
     @property
     def caches(self) -> Path:
         """What the two cache levels held, for the next start."""
-        return self.home / "caches"
+        return self.home / f"caches{self._apart}"
+
+    @property
+    def _apart(self) -> str:
+        return "" if self.bento == 1 else f"-{self.bento}"
 
     @property
     def reports(self) -> Path:
@@ -96,7 +122,15 @@ class Settings(BaseSettings):
 
     @property
     def service_url(self) -> str:
-        return f"http://{self.host}:{self.service_port}"
+        return self.group_url(1)
+
+    def group_url(self, number: int) -> str:
+        """Where a group is served: the first on the service's port, the others on the next ones."""
+        return f"http://{self.host}:{self.service_port + number - 1}"
+
+    def url_of(self, classifier: str) -> str:
+        """Where a classifier answers."""
+        return self.group_url(group_of(self.groups, classifier).number)
 
     @property
     def prefect_url(self) -> str:

@@ -92,7 +92,7 @@ def _compute(loop: Loop, row: Inference, logged: Prediction) -> tuple[Verdict, P
 def _journalled(settings: Settings, request_id: str) -> Iterator[dict[str, Any]]:
     """Rows that wait to be shipped."""
     sought = request_id.encode()
-    for segment in segments(settings.journal):
+    for segment in (segment for journal in settings.journals for segment in segments(journal)):
         for line in segment.read_bytes().splitlines():
             if sought in line and (payload := decode_row(line)) is not None:
                 row = orjson.loads(payload)

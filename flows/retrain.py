@@ -17,6 +17,7 @@ from prefect.tasks import exponential_backoff
 from core.contracts import ModelVersion, Verdict
 from core.decisions import record_decision
 from core.errors import PerennialError
+from core.groups import refuse_unknown
 from core.settings import Settings, load_settings
 from flows import steps
 from flows.artifacts import show_checks, show_verdict
@@ -73,6 +74,7 @@ def retrain(
     run = f"{moment:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
     with open_loop(load_settings()) as loop, structlog.contextvars.bound_contextvars(run=run, classifiers=classifiers):
         blocks = {name: loop.params.classifier(name) for name in classifiers}
+        refuse_unknown(loop.settings.groups, loop.params.classifiers)
         with hold_classifiers(loop.engine, classifiers), tags(TAG, *classifiers, reason):
             due = {name: _decide_due(loop, name, reason, moment, run=run) for name in blocks}
             wanted = [name for name, verdict in due.items() if verdict.kind == "retrain"]

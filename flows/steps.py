@@ -231,16 +231,22 @@ def package(loop: Loop, workspace: Workspace, run: Run) -> str:
 
 
 def package_champions(loop: Loop, embedder: str, *, version: str) -> str:
-    """Build a bento of the embedder and the heads of every champion that rests on it; return its tag."""
+    """Build a bento a group of the embedder and the heads of every champion that rests on it; return the first group's tag.
+
+    The first group's comes last: where it is, the others of its version are.
+    """
     home = loop.settings.home
-    tag = build_bento(
-        {name: model for name, model in loop.champions().items() if model.embedder_id == embedder},
-        embedder=loop.settings.embedders / embedder,
-        staging=home / "staging",
-        bento_store=home / "bentoml",
-        version=version.lower(),
-    )
-    get_logger().info("bento", tag=tag)
+    champions = {name: model for name, model in loop.champions().items() if model.embedder_id == embedder}
+    for group in reversed(loop.settings.groups):
+        tag = build_bento(
+            {name: model for name, model in champions.items() if group.serves(name)},
+            embedder=loop.settings.embedders / embedder,
+            staging=home / "staging",
+            bento_store=home / "bentoml",
+            version=version.lower(),
+            group=group.number,
+        )
+        get_logger().info("bento", tag=tag)
     return tag
 
 

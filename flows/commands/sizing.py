@@ -68,7 +68,7 @@ def loadtest(
     from flows.sizing.streams import draw_phrases
 
     out, settings, highest = output(), load_settings(), peak or 4 * rate
-    url = (url or settings.service_url).rstrip("/")
+    url = (url or (settings.url_of(classifier) if classifier else settings.service_url)).rstrip("/")
     wanted = find_classifier(url, classifier)
     said = stream_asked(settings, file=file, column=column, classifier=wanted, rows=rows).phrase
     asked = requests_of(rate=rate, peak=highest, seconds=seconds)

@@ -63,7 +63,7 @@ class Story:
 
     def play(self, arrivals: list[Arrival], classifier: str = WATCHED) -> list[playing.Answered]:
         """Send arrivals through the service and remember what it answered."""
-        answered = playing.play(self.settings.service_url, classifier, arrivals)
+        answered = playing.play(self.settings.url_of(classifier), classifier, arrivals)
         self.answered += answered
         return answered
 
@@ -180,7 +180,7 @@ def _drift_and_retraining(story: Story, loop: Loop, drifted: list[playing.Answer
         else:
             _require(verdict.kind == "promote", "the retrained version promoted", told["outcome"])
     with story.part("The live service takes the new version, without a restart") as told:
-        seconds = waiting.until_served(story.settings.service_url, WATCHED, loop)
+        seconds = waiting.until_served(story.settings.url_of(WATCHED), WATCHED, loop)
         told["outcome"] = f"version {version} -> {loop.champions()[WATCHED].version}, seen {seconds:.1f} s later"
         story.figures["seconds_until_served"] = round(seconds, 2)
 

@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from core.errors import PerennialError
+from core.groups import refuse_unknown
 from core.settings import REPOSITORY, Settings
 
 ENOUGH_DISK = 5 * 2**30  # bytes; the demo leaves about 2 GB under var/ and .dvc/cache
@@ -90,18 +91,19 @@ def _params(settings: Settings) -> tuple[bool, str, str]:
     from core.params import load_params
 
     params = load_params(settings.repository / "params.yaml")
+    refuse_unknown(settings.groups, params.classifiers)
     missing = sorted({b.source.query for b in params.classifiers.values() if not (settings.repository / b.source.query).is_file()})
     return not missing, f"no {', '.join(missing)}" if missing else ", ".join(params.classifiers), "write the query file"
 
 
 def _ports(settings: Settings) -> tuple[bool, str, str]:
     from flows.machine.ports import check_ports
-    from flows.machine.programs import list_programs
+    from flows.machine.programs import further_services, list_programs
     from flows.machine.supervision import connect_supervisor
 
     if connect_supervisor(settings) is not None:
         return True, "held by `perennial up`", ""
-    programs = list_programs(settings)
+    programs = (*list_programs(settings), *further_services(settings))
     check_ports(settings, programs)
     return True, ", ".join(str(program.port) for program in programs if program.port), ""
 

@@ -6,7 +6,7 @@ from core.embedded import holders
 from core.settings import Settings
 from flows.events import TAG
 from flows.machine.local_http import answers, ask
-from flows.machine.programs import Program
+from flows.machine.programs import Program, further_services
 
 
 def is_ready(settings: Settings, program: Program, pid: int) -> bool:
@@ -15,7 +15,8 @@ def is_ready(settings: Settings, program: Program, pid: int) -> bool:
         return pid in holders(settings.home / "postgres")
     if program.name == "runner":
         return runner_polls(settings)
-    return answers(f"{program.url}{program.health}")
+    every = (program, *further_services(settings)) if program.name == "service" else (program,)
+    return all(answers(f"{one.url}{one.health}") for one in every)
 
 
 def runner_polls(settings: Settings) -> bool:

@@ -21,7 +21,7 @@ from core.settings import Settings
 from flows.environment import child_settings, flow_environment
 from flows.machine.health import is_ready
 from flows.machine.ports import check_ports
-from flows.machine.programs import Program, folders, list_programs, newest_bento
+from flows.machine.programs import Program, folders, further_services, list_programs, newest_bento
 from flows.machine.startup import ALIVE, Report, bring_up, tail
 from flows.machine.supervision import (
     connect_supervisor,
@@ -85,7 +85,8 @@ def down(settings: Settings, *, report: Report = print) -> list[int]:
 def status(settings: Settings) -> list[ProgramStatus]:
     """The truth of each program: what its supervisor knows, and its own answer."""
     states = program_states(settings)
-    return [_status_of(settings, program, states.get(program.name)) for program in list_programs(settings)]
+    programs = [_status_of(settings, program, states.get(program.name)) for program in list_programs(settings)]
+    return programs + [_status_of(settings, service, states.get("service")) for service in further_services(settings)]
 
 
 def ensure_service(settings: Settings) -> bool:
@@ -113,7 +114,7 @@ def _start_anew(settings: Settings, report: Report) -> None:
 
     _end(supervised_processes(settings), seconds=0)
     programs = list_programs(settings)
-    check_ports(settings, programs)
+    check_ports(settings, (*programs, *further_services(settings)))
     for folder in folders(settings):
         folder.mkdir(parents=True, exist_ok=True)
     report("opening the database")
@@ -195,7 +196,7 @@ def _end(processes: Iterable[psutil.Process], *, seconds: float) -> None:
 
 def _status_of(settings: Settings, program: Program, info: dict[str, Any] | None) -> ProgramStatus:
     address = program.url or (str(settings.home / "postgres") if program.name == "postgres" else "")
-    log, pid = log_file(settings, program.name), (info or {}).get("pid") or None
+    log, pid = log_file(settings, (info or {}).get("name") or program.name), (info or {}).get("pid") or None
     state, detail = _judge(settings, program, info, log)
     return ProgramStatus(name=program.name, does=program.does, state=state, address=address, pid=pid, log=log, detail=detail)
 
@@ -206,7 +207,7 @@ def _judge(settings: Settings, program: Program, info: dict[str, Any] | None, lo
     if info["statename"] in ALIVE:
         return ("ready", "") if is_ready(settings, program, info["pid"]) else ("starting", "runs, but does not answer yet")
     if info["statename"] in ("STOPPED", "STOPPING"):
-        return ("waiting", NO_BENTO) if program.name == "service" and newest_bento(settings) is None else ("down", "stopped")
+        return ("waiting", NO_BENTO) if info["name"] == "service" and newest_bento(settings) is None else ("down", "stopped")
     return "failed", tail(log, lines=1)
 
 

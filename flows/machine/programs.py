@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.settings import Settings
@@ -34,6 +34,21 @@ def list_programs(settings: Settings) -> tuple[Program, ...]:
     """All programs in the order in which they stop, last first. PostgreSQL is ours only while no URL names another."""
     own = (_postgres(),) if settings.database_url is None else ()
     return (*own, _prefect(settings), _mlflow(settings), _evidently(settings), _service(settings), _runner())
+
+
+def further_services(settings: Settings) -> tuple[Program, ...]:
+    """The services of further groups of classifiers: processes of the program `service`, each with a port of its own."""
+    first = _service(settings)
+    return tuple(
+        replace(
+            first,
+            name=f"{first.name}-{group.number}",
+            port=settings.service_port + group.number - 1,
+            url=settings.group_url(group.number),
+            does=f"predictions of {', '.join(sorted(group.names))}",
+        )
+        for group in settings.groups[1:]
+    )
 
 
 def folders(settings: Settings) -> tuple[Path, ...]:

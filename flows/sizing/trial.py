@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from core.errors import ProcessFailed
+from core.groups import group_of
 from core.settings import REPOSITORY, Settings
 from flows.machine.local_http import answers
 from flows.sizing.advice import Costs, advise
@@ -51,9 +52,9 @@ def try_sizes(settings: Settings, asked: Asked, *, sizes: tuple[int, int], rate:
     stream = newest_of_busiest(asked, max(1, int(rate * seconds)))
     predicted = advise(stream, costs=None, now=sizes, rate=rate, peak=rate, within=0).hit_rate_now
     name = stream.classifier[0]
-    with served_alone(settings, sizes=(1, 1)) as url:
+    with served_alone(settings, name, sizes=(1, 1)) as url:
         bare_ms, bare = _timed(url, name, stream.phrase, rate=rate)
-    with served_alone(settings, sizes=sizes) as url:
+    with served_alone(settings, name, sizes=sizes) as url:
         cached_ms, cached = _timed(url, name, stream.phrase, rate=rate)
         known = list(dict.fromkeys(reversed(stream.phrase)))[: min(KNOWN, sizes[0])]
         hit_ms, _ = _timed(url, name, known, rate=rate)
@@ -81,16 +82,18 @@ def newest_of_busiest(asked: Asked, rows: int) -> Asked:
 
 
 @contextmanager
-def served_alone(settings: Settings, *, sizes: tuple[int, int]) -> Iterator[str]:
-    """The newest bento with caches of these sizes, empty, on a free port of loopback; its answers are logged nowhere."""
-    from bentos.package import serve_command
+def served_alone(settings: Settings, classifier: str, *, sizes: tuple[int, int]) -> Iterator[str]:
+    """The newest bento with the classifier, its caches of these sizes and empty, on a free port of loopback; nothing is logged."""
+    from bentos.package import bento_name, serve_command
+
+    tag = f"{bento_name(group_of(settings.groups, classifier).number)}:latest"
 
     with tempfile.TemporaryDirectory(prefix="perennial-trial-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
         home.joinpath("bentoml").symlink_to((settings.home / "bentoml").absolute())
-        changed = {"home": home, "host": "127.0.0.1", "service_port": _free_port(), "api_keys_file": None, "warm_phrases": 0}
+        changed = {"home": home, "host": "127.0.0.1", "service_port": _free_port(), "api_keys_file": None, "warm_phrases": 0, "bentos": ""}
         alone = settings.model_copy(update={**changed, "cache_answers": sizes[0], "cache_phrases": sizes[1]})
-        command = serve_command("perennial:latest", settings=alone, database_url="")
+        command = serve_command(tag, settings=alone, database_url="")
         without = ("PERENNIAL_DATABASE_URL", "PERENNIAL_API_KEYS_FILE")
         environment = {name: value for name, value in {**os.environ, **command.environment}.items() if name not in without}
         with home.joinpath("log").open("wb") as log:

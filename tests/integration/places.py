@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from core.settings import Settings, load_settings
@@ -21,3 +21,13 @@ def free_ports(count: int) -> list[int]:
 
 def own_place(home: Path) -> Settings:
     return load_settings(home=home, database_url=None, **dict(zip(PORTS, free_ports(len(PORTS)), strict=True)))
+
+
+def free_row(count: int) -> int:
+    """The first of so many free ports in a row."""
+    while True:
+        first = free_ports(1)[0]
+        with ExitStack() as stack, suppress(OSError, OverflowError):
+            for port in range(first, first + count):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
