@@ -20,25 +20,29 @@ from core.errors import HeadRefused, PerennialError
 from core.logs import get_logger
 
 CHUNK_PHRASES = 64  # a quarter of the embedder's batch: requests that come while warming do not wait for long
-LOG_DAYS = 7
+LOG_HOURS = (1, 24, 168)  # the shortest of these spans with enough phrases: the log of a busy service is not read for a week back
 PROBE_PHRASES = 8  # of fewer, equal answers prove nothing
 
 ReadFrequent = Callable[[str, int], list[str]]
 
 _FREQUENT = sa.text(
-    "select cleaned from inference where classifier = :classifier and occurred_at > now() - make_interval(days => :days)"
+    "select cleaned from inference where classifier = :classifier and occurred_at > now() - make_interval(hours => :hours)"
     " and role in ('champion', 'canary')"
     " group by cleaned order by count(*) desc, cleaned limit :limit"
 )
 
 
 def frequent_in(engine: Engine, *, seconds: float) -> ReadFrequent:
-    """Return the adapter that asks the log for a classifier's most frequent cleaned phrases, for at most `seconds`."""
+    """Return the adapter that asks the log for a classifier's most frequent cleaned phrases, for at most `seconds` a span of time."""
 
     def read(classifier: str, limit: int) -> list[str]:
         with engine.begin() as connection:
             connection.execute(sa.text("select set_config('statement_timeout', :time, true)"), {"time": str(int(1000 * seconds))})
-            return list(connection.scalars(_FREQUENT, {"classifier": classifier, "days": LOG_DAYS, "limit": limit}))
+            for hours in LOG_HOURS:
+                found = list(connection.scalars(_FREQUENT, {"classifier": classifier, "hours": hours, "limit": limit}))
+                if len(found) == limit:
+                    break
+            return found
 
     return read
 
