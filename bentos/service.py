@@ -26,6 +26,7 @@ from bentos.journal import Journal, JournalCounts
 from bentos.kept import KeptEmbeddings
 from bentos.keys import Keys, refuse_open_door
 from bentos.live_heads import LiveHeads
+from bentos.patience import close_the_silent
 from bentos.refusals import record_refusals
 from bentos.retained import Retained
 from bentos.routes import OURS, ClassifierApp, Front
@@ -113,7 +114,7 @@ class Classifier:
     async def ready(self) -> None:
         self.remote.lifeline.start()
         self.warmer.use(asyncio.get_running_loop())
-        self.tasks = [asyncio.create_task(self._warm()), asyncio.create_task(self.shadow.run())]
+        self.tasks = [asyncio.create_task(self._warm()), asyncio.create_task(self.shadow.run()), asyncio.create_task(close_the_silent())]
         for thread in self.background:
             thread.start()
         rest_from_collecting()

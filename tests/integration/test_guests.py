@@ -8,14 +8,18 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
+from bentos.keys import new_key
+from bentos.package import serve_command
+from core.settings import REPOSITORY
 from tests.house_kit import House
-from tests.serving_kit import wait_until
+from tests.serving_kit import free_port, running, wait_until
 
 TESTS = Path(__file__).parents[1]
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
@@ -74,6 +78,35 @@ def test_tricks_in_a_path_are_404(house: House, path: str) -> None:
     assert answer.startswith(b"HTTP/1.1 404 ") and b'"code":' in answer
 
 
+@pytest.mark.parametrize("query", ["version=..%2f..%2fetc%2fpasswd", "version=1%00", "version=-1", "version=1&version=2", "version=%c3%28"])
+def test_tricks_in_a_version_are_422(client: httpx.Client, query: str) -> None:
+    for route, body in (("predict", {"phrase": "a"}), ("predict_batch", {"phrases": ["a"]})):
+        answer = client.post(f"/v1/organ/{route}?{query}", json=body)
+        assert (answer.status_code, answer.json()["code"], "Traceback" in answer.text) == (422, "invalid_field", False)
+
+
+def test_half_a_head_is_waited_for_a_while_and_others_are_answered_meanwhile(house: House) -> None:
+    with ExitStack() as stack:
+        held = [stack.enter_context(socket.create_connection(("127.0.0.1", house.settings.service_port), timeout=60)) for _ in range(400)]
+        for one in held:
+            one.sendall(b"POST /v1/organ/predict HTTP/1.1\r\nhost: here\r\n")
+        assert httpx.post(house.url + PREDICT, json={"phrase": "asked meanwhile"}, timeout=30).status_code == 200
+        assert {one.recv(1000) for one in held} == {b""}, "the service closed them"
+
+
+def test_four_hundred_slow_bodies_keep_nobody_out_for_long(house: House) -> None:
+    head = b'POST /v1/organ/predict HTTP/1.1\r\nhost: here\r\ncontent-length: 100\r\n\r\n{"phrase'
+    with ExitStack() as stack:
+        held = [stack.enter_context(socket.create_connection(("127.0.0.1", house.settings.service_port), timeout=60)) for _ in range(400)]
+        for one in held:
+            one.sendall(head)
+        met = httpx.post(house.url + PREDICT, json={"phrase": "known"}, timeout=30)
+        assert met.status_code in (200, 429), "as many are in hand as may be"
+        said_to = Counter(one.recv(1000)[:12] for one in held)
+    assert set(said_to) <= {b"HTTP/1.1 408", b"HTTP/1.1 429"}, said_to
+    assert httpx.post(house.url + PREDICT, json={"phrase": "known"}, timeout=30).status_code == 200
+
+
 def test_a_body_that_never_ends_is_408(house: House) -> None:
     answer = said(house, b'POST /v1/organ/predict HTTP/1.1\r\nhost: here\r\ncontent-length: 100\r\n\r\n{"phrase": ')
     assert answer.startswith(b"HTTP/1.1 408 ") and b"slow_body" in answer
@@ -88,10 +121,82 @@ def test_a_body_announced_too_large_is_413_before_it_is_sent(house: House) -> No
     assert answer.startswith(b"HTTP/1.1 413 ")
 
 
+def test_a_large_body_in_pieces_of_unknown_length_is_413(house: House) -> None:
+    piece = b"10000\r\n" + b" " * 65536 + b"\r\n"
+    with socket.create_connection(("127.0.0.1", house.settings.service_port), timeout=30) as connection:
+        connection.sendall(b"POST /v1/organ/predict HTTP/1.1\r\nhost: here\r\ntransfer-encoding: chunked\r\n\r\n")
+        with suppress(ConnectionError):  # it need not read to the end what it refuses
+            for _ in range(80):
+                connection.sendall(piece)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_pickle_is_opened_by_no_socket_of_the_whole_tree(house: House, tmp_path: Path) -> None:
+    """Inside, too: the embedder's socket and those of the supervisor, which only their owner can reach."""
+    opened = tmp_path / "opened"
+    pickle = b"cposix\nsystem\n(S'touch " + str(opened).encode() + b"'\ntR."
+    root = psutil.Process(house.service.pid)
+    family = (root, *root.children(recursive=True))
+    sockets = {Path(one.laddr) for process in family for one in process.net_connections("unix") if str(one.laddr).startswith("/")}
+    assert any(path.name.endswith(".sock") for path in sockets), "the embedder's"
+    assert {path.parent.stat().st_mode & 0o077 for path in sockets} == {0}, "in folders of their owner alone"
+    for path in sorted(sockets):
+        for route in ("/raw/embed", "/raw/stats", "/", "/embed", "/readyz"):
+            throw(path, route, pickle)
+    assert not opened.exists()
+
+
+def throw(path: Path, route: str, body: bytes) -> None:
+    kinds = b"content-type: application/vnd.bentoml+pickle\r\npayload-container: DefaultContainer\r\n"
+    head = f"POST {route} HTTP/1.1\r\nhost: here\r\nconnection: close\r\ncontent-length: {len(body)}\r\n".encode() + kinds + b"\r\n"
+    with socket.socket(socket.AF_UNIX) as connection, suppress(OSError):
+        connection.settimeout(5)
+        connection.connect(str(path))
+        connection.sendall(head + body)
+        answer = connection.recv(1000)
+        assert not answer.startswith(b"HTTP/1.1 2"), (path, route, answer)
+
+
+def test_a_wrong_key_opens_nothing_and_a_right_one_does(house: House, tmp_path: Path) -> None:
+    (key, hashed), (other, _) = new_key(), new_key()
+    (tmp_path / "keys").write_text(f"{hashed} a friend\n")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "bentoml").symlink_to(house.settings.home / "bentoml")
+    changed = {"home": tmp_path / "home", "service_port": free_port(), "api_keys_file": tmp_path / "keys"}
+    settings = house.settings.model_copy(update=changed)
+    command = serve_command(house.tag, settings=settings, database_url=house.database_url)
+    wrong = (
+        "",
+        "Bearer",
+        f"Bearer {other}",
+        f"Bearer {hashed}",
+        f"Bearer {key}x",
+        f"Basic {key}",
+        "Bearer " + "k" * 60_000,
+        "Bearer \xff\xfe",
+    )
+    with running(command, cwd=REPOSITORY, log=tmp_path / "log", url=settings.service_url):
+        for sent in wrong:
+            headers = {"authorization": sent.encode("latin-1")}
+            answer = httpx.post(settings.service_url + PREDICT, json={"phrase": "known"}, headers=headers, timeout=30)
+            assert answer.status_code in (400, 401), (sent[:20], answer.status_code)
+        friend = {"authorization": f"Bearer {key}"}
+        assert httpx.post(settings.service_url + PREDICT, json={"phrase": "known"}, headers=friend, timeout=30).status_code == 200
+    told = (tmp_path / "log").read_text()
+    assert key not in told and other not in told
+
+
 def test_a_pickle_is_refused_wherever_it_is_sent(client: httpx.Client) -> None:
     pickle = b"\x80\x04\x95\x1d\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94\x8c\x06system\x94\x93\x94\x8c\x02id\x94\x85\x94R\x94."
     headers = {"content-type": "application/vnd.bentoml+pickle"}
     paths = (PREDICT, "/v1/organ/predict_batch", "/raw/embed", "/", "/readyz", "/metrics", "/embed")
+    paths += tuple(client.get("/docs.json").json().get("paths", ())) + (
+        "/docs.json",
+        "/schema.json",
+        "/healthz",
+        "/livez",
+        "/v1/openapi.json",
+    )
     statuses = {path: client.post(path, content=pickle, headers=headers).status_code for path in paths}
     assert set(statuses.values()) <= {400, 404, 405}, statuses
 

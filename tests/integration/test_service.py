@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import httpx
@@ -107,6 +108,26 @@ def test_a_database_outage_costs_neither_an_answer_nor_a_row(house: House) -> No
     wait_until(lambda: answered <= house.logged_ids(), seconds=20, what="every answer in the table")
     assert house.logged_ids() - before == answered
     assert len(house.logged()) == rows + len(answered), "no row twice"
+
+
+@pytest.mark.slow
+def test_a_minute_without_the_database_under_load_costs_nothing(house: House) -> None:
+    before = house.settled_ids()
+    with steady_load(house) as seen:
+        wait_until(lambda: len(seen) > 50, seconds=60, what="answers before the outage")
+        house.stop_database()
+        down, began = len(seen), time.monotonic()
+        wait_until(lambda: time.monotonic() - began > 60, seconds=120, what="a minute")
+        during = len(seen) - down
+        house.start_database()
+        up = len(seen)
+        wait_until(lambda: len(seen) > up + 50, seconds=60, what="answers after the outage")
+    print(f"{during:,} answers in a minute without the database")
+    assert failed(seen) == []
+    assert during > 1000
+    answered = {answer["request_id"] for _, answer in seen}
+    wait_until(lambda: answered <= house.logged_ids(), seconds=120, what="every answer in the table")
+    assert house.logged_ids() - before == answered
 
 
 def test_a_promotion_is_seen_after_an_outage(house: House, client: httpx.Client) -> None:
