@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 
 OTHER = "inference_other"
 """The default partition: rows of months that have no partition yet or lie in the future, and corrected rows of months that are gone."""
@@ -23,22 +24,29 @@ class Tidied:
     rows_dropped: int = 0
 
 
-def tidy_inference(connection: Connection, *, now: datetime, kept_months: int) -> Tidied:
+def tidy_inference(engine: Engine, *, now: datetime, kept_months: int) -> Tidied:
     """Give this month, the next and every kept month with rows a partition; drop what is older than `kept_months` full months.
 
-    Rows that people or systems corrected stay: they are training rows. The caller commits. A call that finds nothing to do
-    costs a few milliseconds; one that has waited 5 s for its locks raises `OperationalError` and may be called again later.
+    Rows that people or systems corrected stay: they are training rows. Each month is a transaction of its own, which takes its locks in
+    the order of those who log and correct, the whole log before its parts, so that none of them has to give way. A call that finds
+    nothing to do costs a few milliseconds; one that has waited 5 s for a lock raises `OperationalError` and may be called again later.
     """
-    connection.execute(sa.text("set local lock_timeout = '5s'"))
-    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
     oldest, this, coming = (_month(now, plus=plus) for plus in (-kept_months, 0, 1))
-    waiting = [month for month in _waiting_months(connection) if oldest <= month <= coming]
-    missing = sorted({this, coming, *waiting} - set(_partitions(connection)))
-    for month in missing:
-        _make(connection, month)
-    old = [month for month in _partitions(connection) if month < oldest]
-    rows = sum(_drop(connection, month) for month in old) + _drop_other(connection, oldest)
-    return Tidied(len(missing), len(old), rows)
+    with _alone(engine) as connection:
+        waiting = [month for month in _waiting_months(connection) if oldest <= month <= coming]
+        there = _partitions(connection)
+    made = [_make(engine, month) for month in sorted({this, coming, *waiting} - set(there))]
+    gone = [_drop(engine, month) for month in there if month < oldest]
+    return Tidied(sum(made), len(gone), sum(gone) + _drop_other(engine, oldest))
+
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[Connection]:
+    """A transaction that waits for others of its kind, and for nobody longer than 5 s."""
+    with engine.begin() as connection:
+        connection.execute(sa.text("set local lock_timeout = '5s'"))
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+        yield connection
 
 
 def _month(moment: datetime, *, plus: int = 0) -> datetime:
@@ -64,30 +72,45 @@ def _waiting_months(connection: Connection) -> Iterable[datetime]:
     return [month.astimezone(UTC) for month in months]
 
 
-def _make(connection: Connection, month: datetime) -> None:
+def _make(engine: Engine, month: datetime) -> bool:
     """Fill the table before it becomes a partition: the default one must hold no row of its range, nor get one meanwhile."""
     name, span = _name(month), {"start": month, "end": _month(month, plus=1)}
-    connection.execute(sa.text(f"lock table {OTHER} in access exclusive mode"))
-    connection.execute(sa.text(f"create table {name} (like inference including defaults including constraints)"))
-    moved = f"delete from {OTHER} where occurred_at >= :start and occurred_at < :end returning *"
-    connection.execute(sa.text(f"with moved as ({moved}) insert into {name} select * from moved"), span)
-    bounds = f"from ('{span['start'].isoformat()}') to ('{span['end'].isoformat()}')"
-    connection.execute(sa.text(f"alter table inference attach partition {name} for values {bounds}"))
+    with _alone(engine) as connection:
+        if month in _partitions(connection):
+            return False
+        connection.execute(sa.text("lock table only inference in share update exclusive mode"))
+        connection.execute(sa.text(f"lock table {OTHER} in access exclusive mode"))
+        connection.execute(sa.text(f"create table {name} (like inference including defaults including constraints)"))
+        moved = f"delete from {OTHER} where occurred_at >= :start and occurred_at < :end returning *"
+        connection.execute(sa.text(f"with moved as ({moved}) insert into {name} select * from moved"), span)
+        bounds = f"from ('{span['start'].isoformat()}') to ('{span['end'].isoformat()}')"
+        connection.execute(sa.text(f"alter table inference attach partition {name} for values {bounds}"))
+    return True
 
 
-_CORRECTED = "exists (select 1 from feedback where feedback.request_id = old.request_id)"
+_CORRECTED = "exists (select from feedback where feedback.request_id = old.request_id)"
 
 
-def _drop(connection: Connection, month: datetime) -> int:
-    """Drop a partition but for its corrected rows; return how many rows went."""
+def _drop(engine: Engine, month: datetime) -> int:
+    """Drop a partition but for its corrected rows; return how many rows went. Whoever corrects reads the log: detaching waits for them."""
     name = _name(month)
-    connection.execute(sa.text(f"alter table inference detach partition {name}"))
-    kept = connection.execute(sa.text(f"insert into {OTHER} select * from {name} as old where {_CORRECTED}")).rowcount
-    rows = connection.scalar(sa.text(f"select count(*) from {name}")) or 0
-    connection.execute(sa.text(f"drop table {name}"))
+    with _alone(engine) as connection:
+        if month not in _partitions(connection):
+            return 0
+        connection.execute(sa.text(f"alter table inference detach partition {name}"))
+        kept = connection.execute(sa.text(f"insert into {OTHER} select * from {name} as old where {_CORRECTED}")).rowcount
+        rows = connection.scalar(sa.text(f"select count(*) from {name}")) or 0
+        connection.execute(sa.text(f"drop table {name}"))
     return rows - kept
 
 
-def _drop_other(connection: Connection, oldest: datetime) -> int:
-    gone = sa.text(f"delete from {OTHER} as old where occurred_at < :oldest and not {_CORRECTED}")
-    return connection.execute(gone, {"oldest": oldest}).rowcount
+def _drop_other(engine: Engine, oldest: datetime) -> int:
+    """As `_drop`, for rows that were left over or came late; the lock waits for whoever is just correcting one of them."""
+    old, moment = f"{OTHER} as old where occurred_at < :oldest and not {_CORRECTED}", {"oldest": oldest}
+    with _alone(engine) as connection:
+        found = connection.scalar(sa.text(f"select exists (select from {old})"), moment)
+    if not found:
+        return 0
+    with _alone(engine) as connection:
+        connection.execute(sa.text(f"lock table {OTHER} in access exclusive mode"))
+        return connection.execute(sa.text(f"delete from {old}"), moment).rowcount

@@ -51,8 +51,7 @@ def show_watch(loop: Loop, classifier: str, verdict: Verdict) -> None:
 
 def tidy_log(loop: Loop, now: datetime) -> None:
     """Partitions of the months to come and of those that have rows; what is older than the log is kept goes."""
-    with loop.engine.begin() as connection:
-        tidied = tidy_inference(connection, now=now, kept_months=loop.settings.keep_months)
+    tidied = tidy_inference(loop.engine, now=now, kept_months=loop.settings.keep_months)
     get_logger().info("inference log", **asdict(tidied))
 
 
