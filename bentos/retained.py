@@ -10,14 +10,16 @@ from pathlib import Path
 
 from bentos.caches import LruCache
 from bentos.live_heads import LiveRollout
-from bentos.loading import LiveModel, load_live
+from bentos.loading import LiveModel, load_live, signature
 from bentos.routing import route
 from core.contracts import ModelVersion
 from core.errors import UnknownVersion
-from pipelines.model.head_file import head_digest
+from pipelines.model.head_record import recorded_digest
 
 KEPT = 8  # loaded heads, of 1 to 5 MB each
 TOLD = 20  # versions named in a refusal
+
+_Key = tuple[str, str, tuple]  # classifier, version, signature of its files: changed ones are looked at again
 
 
 @dataclass
@@ -33,8 +35,8 @@ class Retained:
     def __init__(self, live: Callable[[], Mapping[str, LiveRollout]], *, models: Path, home: Path, embedder_id: str) -> None:
         self.counts = RetainedCounts()
         self._live, self._models, self._home, self._embedder_id = live, models, home, embedder_id
-        self._kept: LruCache[tuple[str, str], LiveModel] = LruCache(KEPT)
-        self._promised: dict[tuple[str, str], asyncio.Future[LiveModel]] = {}
+        self._kept: LruCache[_Key, LiveModel] = LruCache(KEPT)
+        self._promised: dict[_Key, asyncio.Future[LiveModel]] = {}
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="retained")
 
     def __len__(self) -> int:
@@ -49,20 +51,20 @@ class Retained:
         playing = next((live for live in rollout.models if live.model.version == version), None)
         if playing is not None:
             return replace(playing, role="asked")
-        kept = self._kept.get((classifier, version))
+        key = (classifier, version, signature(self._models / classifier / version))
+        kept = self._kept.get(key)
         if kept is None:
-            kept = await asyncio.shield(self._promise(classifier, version))  # who waits may be cancelled; the load is for all
+            kept = await asyncio.shield(self._promise(key))  # who waits may be cancelled; the load is for all
         return kept
 
-    def _promise(self, classifier: str, version: str) -> asyncio.Future[LiveModel]:
-        key = (classifier, version)
+    def _promise(self, key: _Key) -> asyncio.Future[LiveModel]:
         if key not in self._promised:
             loop = asyncio.get_running_loop()
-            self._promised[key] = loop.run_in_executor(self._reader, self._load, classifier, version)
+            self._promised[key] = loop.run_in_executor(self._reader, self._load, *key[:2])
             self._promised[key].add_done_callback(lambda loaded: self._keep(key, loaded))
         return self._promised[key]
 
-    def _keep(self, key: tuple[str, str], loaded: asyncio.Future[LiveModel]) -> None:
+    def _keep(self, key: _Key, loaded: asyncio.Future[LiveModel]) -> None:
         del self._promised[key]
         if not loaded.cancelled() and loaded.exception() is None:
             self.counts.loads += 1
@@ -72,7 +74,7 @@ class Retained:
         folder = self._models / classifier / version
         if not folder.is_dir():
             raise self._unknown(classifier, version)
-        model = ModelVersion(classifier, version, str(folder), head_digest(folder), self._embedder_id)
+        model = ModelVersion(classifier, version, str(folder), recorded_digest(folder), self._embedder_id)
         return load_live(model, "asked", home=self._home, embedder_id=self._embedder_id)
 
     def _unknown(self, classifier: str, version: str) -> UnknownVersion:

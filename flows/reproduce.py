@@ -15,6 +15,7 @@ from core.contracts import Verdict
 from core.errors import NotReproducible
 from core.logs import get_logger, timed
 from flows.loop import Loop
+from pipelines.model.head_record import write_digest
 from pipelines.registry import RegisteredVersion, problem_of, restore_version, store_embedder
 from pipelines.reproduction import Training, compare_trainings, read_repeated, read_training
 from pipelines.snapshots import ROWS, logical_hash
@@ -104,6 +105,7 @@ def heal(loop: Loop, workspace: Workspace, known: RegisteredVersion, recorded: T
     """Put back what the model store and the embedder store lack; return the folders."""
     folder, built = loop.settings.models / known.classifier / known.version, workspace.folder / "build" / "classifiers" / known.classifier
     restored = []
+    write_digest(folder, recorded.digest)
     if problem_of(folder, digest=recorded.digest):
         model, evaluation = built / "model", built / "evaluation"
         restore_version(loop.settings.models, classifier=known.classifier, version=known.version, model=model, evaluation=evaluation)

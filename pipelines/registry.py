@@ -16,6 +16,7 @@ from core.contracts import ModelVersion, Verdict
 from core.errors import HeadRefused, UnknownVersion
 from core.logs import get_logger
 from pipelines.model.head_file import head_digest, load_head
+from pipelines.model.head_record import recorded_digest, write_digest
 
 STATE, UNFINISHED, COMPLETE = "state", "unfinished", "complete"
 STORED_WITH_HEAD = ("reference.parquet", "evaluation.json")
@@ -195,18 +196,27 @@ def _known_version(classifier: str, version: str) -> Iterator[None]:
 def store_version(models: Path, *, classifier: str, version: str, model: Path, evaluation: Path) -> ModelVersion:
     """Copy the head, its reference rows and evaluation into the model store; the version appears whole or not at all.
 
-    Raises `HeadRefused` when the head is damaged, or when another head lies under the number.
+    Its digest is written down: nobody uses another head under the number from then on. Raises `HeadRefused` when the head is damaged, or
+    when another one has the number.
     """
-    with _appearing_whole(models / classifier / version) as part:
+    folder = models / classifier / version
+    with _appearing_whole(folder) as part:
         shutil.copytree(model, part)
         for name in STORED_WITH_HEAD:
             shutil.copy(evaluation / name, part / name)
-        digest = head_digest(part)
-    stored = stored_version(models, classifier=classifier, version=version)
-    if stored.head_digest != digest:
+        _claim_number(folder, head_digest(part))
+    return stored_version(models, classifier=classifier, version=version)
+
+
+def _claim_number(folder: Path, digest: str) -> None:
+    try:
+        recorded = recorded_digest(folder)
+    except HeadRefused:
+        write_digest(folder, digest)
+        return
+    if recorded != digest:
         do = "move the old model store away: it belongs to another MLflow"
-        raise HeadRefused(f"version {version} of {classifier} to be new", came="another head under that number", do=do)
-    return stored
+        raise HeadRefused(f"version {folder.name} of {folder.parent.name} to be new", came="another head under that number", do=do)
 
 
 def finish_or_forget(registry: Registry, models: Path, classifier: str) -> None:
@@ -252,12 +262,16 @@ def _appearing_whole(target: Path) -> Iterator[Path]:
 
 
 def stored_version(models: Path, *, classifier: str, version: str) -> ModelVersion:
-    """Describe a retained version; raises `UnknownVersion`, or `HeadRefused` when its files are damaged."""
+    """Describe a retained version; raises `UnknownVersion`, or `HeadRefused` when its files are not those that were registered."""
     folder, named = models / classifier / version, classifier.isidentifier()
     if not (named and version.isascii() and version.isdigit() and folder.is_dir()):
         kept = sorted(entry.name for entry in (models / classifier).glob("[0-9]*")) if named else []
         raise UnknownVersion(f"a retained version of {classifier}", came=repr(version), do=f"name one of {', '.join(kept) or 'none yet'}")
-    return ModelVersion(classifier, version, str(folder.resolve()), head_digest(folder), load_head(folder).embedder_id)
+    recorded, head = recorded_digest(folder), load_head(folder)
+    if problem := problem_of(folder, digest=recorded):
+        do = f"restore it: `perennial reproduce {classifier} {version}`"
+        raise HeadRefused(f"version {version} of {classifier} as it was registered, of digest {recorded}", came=problem, do=do)
+    return ModelVersion(classifier, version, str(folder.resolve()), recorded, head.embedder_id)
 
 
 def problem_of(folder: Path, *, digest: str) -> str:

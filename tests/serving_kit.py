@@ -37,6 +37,7 @@ from core.contracts import Deployment, Inference, ModelVersion, Rollout
 from core.errors import EmbedderUnavailable
 from pipelines.model.embedder import use_resource
 from pipelines.model.head_file import Head, save_head
+from pipelines.model.head_record import write_digest
 from pipelines.model.litert import convert_saved_model
 
 EMBEDDER_ID = "tiny-1"
@@ -62,6 +63,7 @@ def store_head(home: Path, classifier: str, version: str, **options: Any) -> Mod
     """Save a head in the model store under `home`."""
     folder = home / "models" / classifier / version
     digest = save_head(make_head(version, **options), folder)
+    write_digest(folder, digest)
     return ModelVersion(classifier, version, str(folder), digest, options.get("embedder_id", EMBEDDER_ID))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from sqlalchemy.engine import Engine
 
+from pipelines.model.head_record import write_digest
 from pipelines.promotion import promote
 from pipelines.registry import Registry, finish_or_forget, store_version, stored_version
 from tests.integration.test_registry import NOW, classifier, deployed, mlflow, register, registry, trained  # noqa: F401
@@ -35,6 +36,7 @@ def test_a_version_that_mlflow_does_not_know_gets_no_alias_and_still_answers(
 ) -> None:
     promote(engine, registry, known := register(registry, classifier, tmp_path, "1"), why="first", now=NOW)
     shutil.copytree(known.head_location, tmp_path / "models" / classifier / "99")
+    write_digest(tmp_path / "models" / classifier / "99", known.head_digest)
     unknown = stored_version(tmp_path / "models", classifier=classifier, version="99")
     promote(engine, registry, unknown, why="by hand", now=NOW)
     assert deployed(engine, classifier) == ["1", "99"]

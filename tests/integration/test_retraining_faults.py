@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipelines.model.head_record import recorded_digest, write_digest
 from tests.integration.prefect_kit import wait_for
 from tests.integration.retrain_kit import LOCKS, Place, verdict
 
@@ -63,6 +64,7 @@ def test_of_two_retrainings_at_once_one_is_busy_and_a_decision_by_hand_stands(pl
     second = place.run("flows.cli", "--json", "retrain", "organ")
     assert (second.returncode, told(second)["code"]) == (1, "busy")
     shutil.copytree(place.settings.models / "organ" / before, place.settings.models / "organ" / "99")
+    write_digest(place.settings.models / "organ" / "99", recorded_digest(place.settings.models / "organ" / before))
     by_hand = place.run("flows.cli", "--json", "rollout", "promote", "organ", "--version", "99")
     assert by_hand.returncode == 0, by_hand.stderr[-4000:]
     let_go(place)

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bentos import retained as module
-from bentos.loading import LiveModel
+from bentos.loading import HEAD_FILES, LiveModel
 from bentos.retained import Retained
 from core.errors import HeadRefused, UnknownClassifier, UnknownVersion
-from tests.serving_kit import Bench, store_head
+from pipelines.model.head_file import save_head
+from tests.serving_kit import Bench, make_head, store_head
 
 
 @pytest.fixture
@@ -62,6 +64,23 @@ def test_an_unknown_version_is_told_the_known_ones(bench: Bench, version: str) -
 def test_an_unknown_classifier_is_refused_before_any_path_is_made(bench: Bench) -> None:
     with pytest.raises(UnknownClassifier):
         find(bench.parts().retained, "1", classifier="../organ")
+
+
+def test_another_head_under_a_known_number_is_refused_also_when_the_right_one_has_answered(bench: Bench) -> None:
+    retained = bench.parts().retained
+    find(retained, "2")
+    for name in HEAD_FILES:
+        shutil.copy(bench.home / "models" / "organ" / "3" / name, bench.home / "models" / "organ" / "2" / name)
+    with pytest.raises(HeadRefused, match="digest"):
+        find(retained, "2")
+    store_head(bench.home, "organ", "2")
+    assert find(retained, "2")[0].model.version == "2"
+
+
+def test_a_head_whose_digest_nobody_wrote_down_is_refused(bench: Bench) -> None:
+    save_head(make_head("4"), bench.home / "models" / "organ" / "4")
+    with pytest.raises(HeadRefused, match="perennial reproduce organ 4"):
+        find(bench.parts().retained, "4")
 
 
 def test_a_head_that_may_not_answer_is_refused_and_looked_at_again(bench: Bench) -> None:
