@@ -16,6 +16,7 @@ from bentos.answers import Answers
 from bentos.kept import read_phrases, save_phrases
 from bentos.loading import LiveModel
 from bentos.said import Said
+from core.contracts import LOADTEST_KEY
 from core.errors import HeadRefused, PerennialError
 from core.logs import get_logger
 
@@ -27,7 +28,7 @@ ReadFrequent = Callable[[str, int], list[str]]
 
 _FREQUENT = sa.text(
     "select cleaned from inference where classifier = :classifier and occurred_at > now() - make_interval(hours => :hours)"
-    " and role in ('champion', 'canary')"
+    f" and role in ('champion', 'canary') and (routing_key is null or routing_key not like '{LOADTEST_KEY}%')"
     " group by cleaned order by count(*) desc, cleaned limit :limit"
 )
 

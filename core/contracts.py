@@ -12,6 +12,10 @@ ANSWERING: tuple[Role, ...] = ("champion", "canary", "asked")
 """Roles whose rows somebody was answered with; a shadow's row has the request_id of such a row."""
 
 
+LOADTEST_KEY = "loadtest-"
+"""How the routing key of a load test's requests begins: the log tells them from traffic by it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """An answer: the most probable label, its calibrated probability in [0, 1], and the runners-up, best first."""

@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Double, Identity, Index, Integer, MetaData, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    DateTime,
+    Double,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    not_,
+    or_,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
+
+from core.contracts import LOADTEST_KEY
 
 metadata = MetaData()
 
@@ -43,6 +61,12 @@ inference = Table(
     Index("inference_by_request", "request_id"),
     postgresql_partition_by="RANGE (occurred_at)",
 )
+
+
+def asked_by_clients() -> ColumnElement[bool]:
+    """True of rows of `inference` that no load test asked for."""
+    return or_(inference.c.routing_key.is_(None), not_(inference.c.routing_key.startswith(LOADTEST_KEY)))
+
 
 feedback = Table(
     "feedback",

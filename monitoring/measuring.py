@@ -10,7 +10,7 @@ import pandas as pd
 
 from monitoring.drift import Pool
 from monitoring.statistics import Answers, draw_projection, fourier_features
-from pipelines.model.classifier import novelty
+from pipelines.model.classifier import PhraseClassifier, novelty
 from pipelines.model.embedder import Embed
 from pipelines.model.head_file import Head
 
@@ -53,6 +53,19 @@ class Meter:
         place = self._places(rows["cleaned"])
         label = rows["label"].map(self._codes).fillna(len(self._codes)).to_numpy(dtype=int)
         return Answers(label, rows["confidence"].to_numpy(dtype=float), self._novelty[place], self._features[place])
+
+    def completed(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Rows of the log with the head's own answer where somebody else answered, and label and confidence are missing."""
+        missing = rows["label"].isna()
+        if not missing.any():
+            return rows
+        distinct = sorted(set(rows.loc[missing, "cleaned"]))
+        said = PhraseClassifier(self.head, self._embed).predict_cleaned(distinct, self._embed(distinct), top=1)
+        answers = rows["cleaned"].map(dict(zip(distinct, said, strict=True)))
+        label, confidence = rows["label"].copy(), rows["confidence"].astype(float)
+        label[missing] = [answer.label for answer in answers[missing]]
+        confidence[missing] = [answer.probability for answer in answers[missing]]
+        return rows.assign(label=label, confidence=confidence)
 
     def pool(self, rows: pd.DataFrame) -> Pool:
         """`rows` in order of time."""

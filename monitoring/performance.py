@@ -8,7 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from core.tables import inference
+from core.tables import asked_by_clients, inference
 from monitoring.feedback import newest_feedback
 
 
@@ -56,7 +56,9 @@ def weighted_f1(right: list[str], said: list[str]) -> float:
 def _chosen(classifier: str, version: str, since: datetime | None, until: datetime | None) -> sa.Subquery:
     """One answer a request: a version that changed its role in between may have two."""
     query = sa.select(inference.c.request_id, inference.c.label, inference.c.probability).distinct(inference.c.request_id)
-    query = query.where(inference.c.classifier == classifier, inference.c.version == version, inference.c.role != "asked")
+    query = query.where(
+        inference.c.classifier == classifier, inference.c.version == version, inference.c.role != "asked", asked_by_clients()
+    )
     if since is not None:
         query = query.where(inference.c.occurred_at >= since)
     if until is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection, Engine
 from core.contracts import Deployment, Verdict
 from core.decisions import record_decision
 from core.deployments import current_champions
+from core.errors import HeadRefused
 from core.params import ClassifierParams
 from monitoring.charts import draw_statistics
 from monitoring.drift import Score, judge, score, shortage
@@ -25,7 +26,8 @@ from monitoring.normal import JOIN_AT_MOST, Normal, since_drift
 from monitoring.reports import Headline, describe, write_report
 from monitoring.windows import Window, read_log, read_windows, window_size
 from pipelines.model.embedder import Embed
-from pipelines.model.head_file import load_head
+from pipelines.model.head_file import Head, load_head
+from pipelines.registry import problem_of
 
 SEVERITY = ("insufficient", "steady", "warning", "drift")
 
@@ -85,11 +87,20 @@ def watch_classifier(
     if not task.pending:
         told = f"no complete window of {task.size} answers since window {len(task.before)}"
         return Verdict("insufficient", (told,), {"version": task.version, "window_rows": task.size})
-    meter, normal = _prepare(folder, task, embed=embed, seed=seed)
+    meter = Meter(_registered_head(folder, digest=champion.model.head_digest), embed, phrases=task.reference["cleaned"], seed=seed)
+    task = replace(task, rows=list(map(meter.completed, task.rows)), calm=list(map(meter.completed, task.calm)))
+    normal = _normal(task, meter, seed=seed)
     findings = list(_judge_windows(task, meter, normal))
     files = [_write_files(finding, task, findings, meter, reports=reports) for finding in findings]
     verdict = _conclude(task, findings, files, meter)
     return _store(engine, verdict, task, findings, files, now=now)
+
+
+def _registered_head(folder: Path, *, digest: str) -> Head:
+    """Raises `HeadRefused` for another head than the one that answers."""
+    if problem := problem_of(folder, digest=digest):
+        raise HeadRefused(f"the champion's head in {folder}", came=problem, do="restore the head file, or roll back")
+    return load_head(folder)
 
 
 def _gather(connection: Connection, champion: Deployment, reference: pd.DataFrame, *, window_rows: int, now: datetime) -> Task:
@@ -109,12 +120,11 @@ def _gather(connection: Connection, champion: Deployment, reference: pd.DataFram
     return Task(classifier, version, reference, size, before, pending, rows, joining)
 
 
-def _prepare(folder: Path, task: Task, *, embed: Embed, seed: int) -> tuple[Meter, Normal]:
-    meter = Meter(load_head(folder), embed, phrases=task.reference["cleaned"], seed=seed)
+def _normal(task: Task, meter: Meter, *, seed: int) -> Normal:
     normal = Normal(task.reference, meter, seed=seed)
     for window in task.calm:
         normal.join(window)
-    return meter, normal
+    return normal
 
 
 def _judge_windows(task: Task, meter: Meter, normal: Normal) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""The champion's log, cut into windows by count: in order, without overlap, never across a change of champion."""
+"""What the champion was asked, cut into windows by count: in order, without overlap, never across a change of champion."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from core.params import DriftParams
-from core.tables import inference
+from core.tables import asked_by_clients, inference
 
 POOL_WINDOWS = 6
 LEAST_ROWS = 100
-LOG_COLUMNS = ("occurred_at", "request_id", "region", "phrase", "cleaned", "label", "probability")
+SAID = ("label", "probability")
+LOG_COLUMNS = ("occurred_at", "request_id", "region", "phrase", "cleaned", *SAID)
+
+Span = tuple[datetime, datetime]
 
 
 @dataclass(frozen=True)
 class Window:
-    """A window of the log: `number` from 1, `first` (from 0) among the champion rows of its version, `rows`."""
+    """A window of the log: `number` from 1, `first` (from 0) among the traffic of its version, `rows`."""
 
     number: int
     first: int
@@ -64,7 +67,7 @@ def cut_windows(tenures: Sequence[int], *, reported: Sequence[int], size: int) -
 
     Parameters
     ----------
-    tenures : rows that the version answered as champion, one number for each uninterrupted tenure
+    tenures : rows of traffic while the version was champion, one number for each uninterrupted tenure
     reported : rows of the windows reported so far; they are walked again, so that `size` may change between calls
     size : rows of a new window
 
@@ -82,33 +85,50 @@ def cut_windows(tenures: Sequence[int], *, reported: Sequence[int], size: int) -
 
 
 def tenures(connection: Connection, *, classifier: str, version: str, until: datetime | None = None) -> list[int]:
-    """Rows that the version answered as champion, by tenure.
+    """Rows of traffic while the version was champion, by tenure."""
+    spans = _spans(connection, classifier, version, until)
+    counts = (sa.select(sa.func.count()).select_from(_traffic(classifier, version, [span]).subquery()) for span in spans)
+    return [connection.scalar(count) or 0 for count in counts]
+
+
+def read_log(connection: Connection, *, classifier: str, version: str, first: int = 0, rows: int | None = None) -> pd.DataFrame:
+    """Return the traffic while a version was champion, in order of (occurred_at, request_id): LOG_COLUMNS, from `first` on.
+
+    What a canary answered is in it, without label and probability: the champion has said nothing of these phrases.
+    """
+    spans = _spans(connection, classifier, version, None)
+    ordered = _traffic(classifier, version, spans).order_by(inference.c.occurred_at, inference.c.request_id)
+    found = connection.execute(ordered.offset(first).limit(rows)).all()
+    return pd.DataFrame.from_records([tuple(row) for row in found], columns=list(LOG_COLUMNS))
+
+
+def _traffic(classifier: str, version: str, spans: Sequence[Span]) -> sa.Select:
+    """What clients asked while the version was champion: what it answered, and what a canary answered instead of it."""
+    mine, instead = sa.and_(inference.c.role == "champion", inference.c.version == version), inference.c.role == "canary"
+    columns = [sa.case((mine, inference.c[name])) if name in SAID else inference.c[name] for name in LOG_COLUMNS]
+    within = sa.or_(sa.false(), *(inference.c.occurred_at.between(*span) for span in spans))
+    return sa.select(*columns).where(inference.c.classifier == classifier, asked_by_clients(), sa.or_(mine, instead), within)
+
+
+def _spans(connection: Connection, classifier: str, version: str, until: datetime | None) -> list[Span]:
+    """First and last moment of each tenure.
 
     Told from the log itself, so that any clock fits: a tenure ends where another champion answered at least LEAST_ROWS in a row.
     Shorter runs are workers that changed over some moments apart.
     """
     known = sa.true() if until is None else inference.c.occurred_at <= until
     mine = _champion_rows(classifier).where(inference.c.version == version, known).subquery()
-    ends = [*_interruptions(connection, classifier, version), None]
-    seen = [connection.scalar(_count_before(mine, end)) or 0 for end in ends]
-    return [after - before for before, after in pairwise([0, *seen])]
-
-
-def read_log(connection: Connection, *, classifier: str, version: str, first: int = 0, rows: int | None = None) -> pd.DataFrame:
-    """Return champion rows of a version in order of (occurred_at, request_id): LOG_COLUMNS, from `first` on."""
-    ordered = _champion_rows(classifier).where(inference.c.version == version).order_by(inference.c.occurred_at, inference.c.request_id)
-    found = connection.execute(ordered.offset(first).limit(rows)).all()
-    return pd.DataFrame.from_records([tuple(row) for row in found], columns=list(LOG_COLUMNS))
+    moment, ends = mine.c.occurred_at, _interruptions(connection, classifier, version)
+    spans = []
+    for start, end in pairwise([None, *ends, None]):
+        after, before = sa.true() if start is None else moment >= start, sa.true() if end is None else moment < end
+        spans.append(tuple(connection.execute(sa.select(sa.func.min(moment), sa.func.max(moment)).where(after, before)).one()))
+    return [span for span in spans if span[0] is not None]
 
 
 def _champion_rows(classifier: str) -> sa.Select:
-    columns = [inference.c[name] for name in LOG_COLUMNS]
-    return sa.select(*columns).where(inference.c.classifier == classifier, inference.c.role == "champion")
-
-
-def _count_before(rows: sa.Subquery, end: datetime | None) -> sa.Select:
-    query = sa.select(sa.func.count()).select_from(rows)
-    return query if end is None else query.where(rows.c.occurred_at < end)
+    columns = (inference.c.occurred_at, inference.c.request_id)
+    return sa.select(*columns).where(inference.c.classifier == classifier, inference.c.role == "champion", asked_by_clients())
 
 
 def _interruptions(connection: Connection, classifier: str, version: str) -> list[datetime]:

@@ -44,6 +44,13 @@ def make_head() -> Head:
     return Head("majority", LABELS, "words-1", {"log_prior": prior, "centroids": centroids})
 
 
+def make_answering_head() -> Head:
+    """As `make_head`; it says the label whose centroid is nearest."""
+    plain = make_head()
+    arrays = {"weights": 12 * plain.centroids.T, "bias": np.zeros(len(LABELS), np.float32), "centroids": plain.arrays["centroids"]}
+    return Head("logistic", LABELS, "words-1", arrays, {"temperature": 1.0})
+
+
 def make_meter(phrases: Sequence[str]) -> Meter:
     return Meter(make_head(), embed_words, phrases=phrases, seed=1)
 
@@ -74,10 +81,10 @@ def _phrases(topics: np.ndarray, random: np.random.Generator) -> list[str]:
     return [" ".join(sorted({f"{topic}w{number}" for number in row})) for topic, row in zip(topics, words.tolist(), strict=True)]
 
 
-def store_model(models: Path, *, classifier: str, version: str, reference: pd.DataFrame | None) -> ModelVersion:
+def store_model(models: Path, *, classifier: str, version: str, reference: pd.DataFrame | None, head: Head | None = None) -> ModelVersion:
     """Write the head, and reference.parquet as the stage `evaluate` does."""
     folder = models / classifier / version
-    digest = save_head(make_head(), folder)
+    digest = save_head(head or make_head(), folder)
     if reference is not None:
         reference.rename(columns={"label": "predicted", "confidence": "probability"}).to_parquet(folder / "reference.parquet", index=False)
     return ModelVersion(classifier, version, str(folder), digest, "words-1")
@@ -88,12 +95,19 @@ def promote(connection: Connection, model: ModelVersion, *, since: datetime = ST
 
 
 def log(
-    connection: Connection, rows: pd.DataFrame, *, classifier: str, version: str, role: str = "champion", prefix: str = "r"
+    connection: Connection,
+    rows: pd.DataFrame,
+    *,
+    classifier: str,
+    version: str,
+    role: str = "champion",
+    prefix: str = "r",
+    key: str | None = None,
 ) -> list[str]:
     """Write rows to the inference log; return their request ids, in order."""
     ids = [f"{prefix}-{number:06d}" for number in range(len(rows))]
     common = {"version": version, "classifier": classifier, "role": role, "alternatives": [], "embedder_id": "words-1"}
-    common |= {"cached": False, "latency_ms": 1.0, "routing_key": None, "flags": []}
+    common |= {"cached": False, "latency_ms": 1.0, "routing_key": key, "flags": []}
     values = [
         {
             **common, "request_id": request_id, "occurred_at": row.occurred_at, "phrase": row.cleaned.upper(), "cleaned": row.cleaned,

@@ -12,9 +12,8 @@ from sqlalchemy.engine import Connection
 from core.database import connect, open_database
 from core.errors import InvalidPhrase
 from core.settings import Settings
-from core.tables import inference
+from core.tables import asked_by_clients, inference
 from flows.phrases import checked_phrases, read_phrases
-from flows.sizing.player import SAID
 from pipelines.model.text import clean_phrase
 
 
@@ -33,8 +32,7 @@ class Asked:
 def read_asked(connection: Connection, *, rows: int, classifier: str | None = None) -> Asked:
     """Return the newest `rows` answers that clients got; no shadows, and nothing that a load test asked."""
     columns = [inference.c[name] for name in ("phrase", "cleaned", "classifier", "version", "cached", "latency_ms")]
-    client = sa.or_(inference.c.routing_key.is_(None), sa.not_(inference.c.routing_key.startswith(SAID)))
-    query = sa.select(*columns).where(inference.c.role != "shadow", client)
+    query = sa.select(*columns).where(inference.c.role != "shadow", asked_by_clients())
     if classifier:
         query = query.where(inference.c.classifier == classifier)
     newest = query.order_by(inference.c.occurred_at.desc(), inference.c.request_id.desc()).limit(rows)

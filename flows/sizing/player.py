@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from core.contracts import LOADTEST_KEY
+
 API_KEY = "PERENNIAL_API_KEY"
-SAID = "loadtest-"
-"""How the routing key of every request begins, so that the log tells load tests from traffic."""
 
 
 def main() -> None:
@@ -75,7 +75,7 @@ def _asking(locust: Any, plan: dict[str, Any], rows: list[list[Any]]) -> type:
             due = plan["start"] + plan["due"][place]
             time.sleep(max(0.0, due - time.perf_counter()))
             retry = Retry()
-            body = {"phrase": plan["phrases"][place], "key": f"{SAID}{place}"}
+            body = {"phrase": plan["phrases"][place], "key": f"{LOADTEST_KEY}{place}"}
             answer = retry.call(lambda: self.client.post(path, json=body, name="predict"))
             cached = answer.json().get("cached") if answer.status_code == 200 else None
             rows.append([place, (time.perf_counter() - due) * 1000, answer.status_code, cached, retry.retries])

@@ -3,17 +3,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from core.contracts import Verdict
+from bentos.routing import meets_canary
+from core.contracts import LOADTEST_KEY, Verdict
+from core.errors import HeadRefused
 from core.params import ClassifierParams
 from core.tables import decision, drift_report
+from monitoring.measuring import Meter
+from monitoring.performance import measure_performance
 from monitoring.watching import watch_classifier
-from monitoring.windows import read_windows
-from tests.monitoring_kit import START, embed_words, log, promote, store_model, traffic
+from monitoring.windows import read_log, read_windows, tenures
+from pipelines.model.head_file import save_head
+from tests.monitoring_kit import START, embed_words, log, make_answering_head, promote, store_model, traffic
 
 NOW = datetime(2027, 6, 1, tzinfo=UTC)
 WINDOW = 500
@@ -133,6 +139,58 @@ def test_only_the_champions_answers_count(place: Place) -> None:
         log(connection, rows, classifier="topic", version="1", role="shadow")
         log(connection, rows, classifier="elsewhere", version="1", prefix="e")
     assert place.watch().kind == "insufficient"
+    assert place.stored(drift_report) == []
+
+
+@pytest.mark.usefixtures("no_evidently")
+def test_a_canary_that_takes_phrases_away_does_not_look_like_drift(place: Place) -> None:
+    """Half of the phrases, whichever label they have, are answered by version 2, which says something else of all of them."""
+    head = make_answering_head()
+    said = Meter(head, embed_words, phrases=[], seed=1).completed
+    unsaid = {"label": None, "confidence": np.nan}
+    reference, rows = said(traffic(days=60, a_day=60, seed=1).assign(**unsaid)), said(live(2).assign(**unsaid))
+    model = store_model(place.models, classifier="topic", version="1", reference=reference, head=head)
+    taken = np.array([meets_canary(phrase, classifier="topic", version="2", share=0.5) for phrase in rows["cleaned"]])
+    with place.engine.begin() as connection:
+        promote(connection, model)
+        log(connection, rows[~taken], classifier="topic", version="1", prefix="a")
+        log(connection, rows[taken].assign(label="label19", confidence=0.9), classifier="topic", version="2", role="canary", prefix="b")
+        log(connection, rows.head(1).assign(occurred_at=rows["occurred_at"].max()), classifier="topic", version="1", prefix="c")
+    verdict = place.watch()
+    assert (verdict.kind, [window["rows"] for window in verdict.evidence["windows"]]) == ("steady", [WINDOW, WINDOW])
+
+
+@pytest.mark.usefixtures("no_evidently")
+def test_a_canarys_answers_count_for_the_champion_beside_which_it_stood(place: Place) -> None:
+    rows = live(2)
+    place.answer(rows.iloc[:300:2], prefix="a")
+    with place.engine.begin() as connection:
+        log(connection, rows.iloc[1:300:2], classifier="topic", version="9", role="canary", prefix="b")
+        log(connection, rows.iloc[600:700], classifier="topic", version="9", role="canary", prefix="d")
+    place.answer(rows.iloc[300:600], version="2", prefix="c")
+    with place.engine.connect() as connection:
+        found = {version: tenures(connection, classifier="topic", version=version) for version in "129"}
+        told = read_log(connection, classifier="topic", version="1")
+    assert found == {"1": [299], "2": [300], "9": []}, "a tenure ends with its champion's last answer"
+    assert told["label"].isna().sum() == told["probability"].isna().sum() == 149
+
+
+def test_a_load_test_is_no_traffic(place: Place) -> None:
+    rows = live(1)
+    with place.engine.begin() as connection:
+        log(connection, rows.tail(150), classifier="topic", version="2", prefix="o", key=f"{LOADTEST_KEY}1")
+        log(connection, rows, classifier="topic", version="1", prefix="l", key=f"{LOADTEST_KEY}2")
+        log(connection, rows.iloc[::100], classifier="topic", version="1", prefix="k", key="a client")
+        assert tenures(connection, classifier="topic", version="1") == [5]
+        assert measure_performance(connection, classifier="topic", version="1").answers == 5
+    assert place.watch().kind == "insufficient"
+
+
+def test_another_head_than_the_one_that_answers_judges_nothing(place: Place) -> None:
+    place.answer(live(1))
+    save_head(make_answering_head(), place.models / "topic" / "1")
+    with pytest.raises(HeadRefused, match="another head"):
+        place.watch()
     assert place.stored(drift_report) == []
 
 
