@@ -6,7 +6,7 @@ import urllib.parse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.contracts import Deployment, ModelVersion
+from core.contracts import ModelVersion, Rollout
 from core.embedded import postmaster
 from core.errors import DatabaseUnreachable, EmbedderUnusable, UnknownVersion
 from core.logs import get_logger
@@ -20,29 +20,30 @@ if TYPE_CHECKING:
     from pipelines.model.classifier import PhraseClassifier
 
 
-def champions_of(settings: Settings) -> dict[str, Deployment]:
-    """Classifier -> its champion; empty while the database is down. Repairs MLflow's aliases on the way."""
+def rollouts_of(settings: Settings) -> dict[str, Rollout]:
+    """Classifier -> who answers, and what stands beside; empty while the database is down. Repairs MLflow's aliases on the way."""
     if settings.database_url is None and postmaster(settings.home / "postgres") is None:
         return {}
     try:
-        return _champions(settings)
+        return _rollouts(settings)
     except DatabaseUnreachable as error:
-        get_logger().warning("champions unknown", error=str(error))
+        get_logger().warning("versions unknown", error=str(error))
         return {}
 
 
-def _champions(settings: Settings) -> dict[str, Deployment]:
+def _rollouts(settings: Settings) -> dict[str, Rollout]:
     from core.database import connect, open_database
-    from core.deployments import current_champions
+    from core.deployments import current_rollouts
 
     with open_database(settings) as urls:
         engine = connect(urls.perennial)
         with engine.connect() as connection:
-            champions = current_champions(connection)
-        for name in sorted(name for name, row in champions.items() if _alias_is_wrong(settings, name, row.model.version)):
+            rollouts = current_rollouts(connection)
+        champions = {name: rollout.champion.model.version for name, rollout in rollouts.items() if rollout.champion}
+        for name in sorted(name for name, version in champions.items() if _alias_is_wrong(settings, name, version)):
             _repair(settings, urls, engine, name)
         engine.dispose()
-    return champions
+    return rollouts
 
 
 def _alias_is_wrong(settings: Settings, classifier: str, version: str) -> bool:

@@ -115,8 +115,13 @@ def open_workspace(repository: Path, *, revision: str = "HEAD", seconds: float =
         clone = folder / "clone"
         _git(["clone", "--quiet", "--no-checkout", str(repository), str(clone)], folder)
         _git(["checkout", "--quiet", "--detach", _git(["rev-parse", revision], repository)], clone)
-        _run([*_dvc(), "cache", "dir", "--quiet", "--local", str(repository / ".dvc" / "cache")], clone)
+        _run([*_dvc(), "cache", "dir", "--quiet", "--local", _cache_of(repository)], clone)
         yield Workspace(clone, _git(["rev-parse", "HEAD"], clone), seconds)
+
+
+def _cache_of(repository: Path) -> str:
+    """The folder of the repository's DVC cache: the user's own configuration may have moved it."""
+    return _run([*_dvc(), "cache", "dir"], repository).splitlines()[-1]
 
 
 @contextmanager

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from flows.commands.output import FAILED, SAID_NO, Json, Output, output
+
+if TYPE_CHECKING:
+    from core.contracts import Deployment, Rollout
 
 
 def register(app: typer.Typer) -> None:
@@ -37,14 +42,14 @@ def down(json: Json = False) -> None:
 
 
 def status(json: Json = False) -> None:
-    """Say what runs, where, and which version answers; exit code 3 when something does not run."""
+    """Say what runs, where, which version answers and what stands beside it; exit code 3 when something does not run."""
     from core.settings import load_settings
-    from flows.answering import champions_of
+    from flows.answering import rollouts_of
     from flows.machine.processes import status as look
 
     settings, out = load_settings(), output()
     programs = look(settings)
-    _show(out, programs, champions_of(settings))
+    _show(out, programs, rollouts_of(settings))
     if any(program.state not in ("ready", "waiting") for program in programs):
         raise typer.Exit(SAID_NO)
 
@@ -78,8 +83,16 @@ def doctor(json: Json = False) -> None:
         raise typer.Exit(FAILED)
 
 
-def _show(out: Output, programs: list, champions: dict) -> None:
-    """Programs, then the versions that answer."""
+def _show(out: Output, programs: list, rollouts: dict[str, Rollout]) -> None:
+    """Programs, then the versions that answer, each with the canary and shadow beside it."""
+    champions = {name: rollout.champion for name, rollout in rollouts.items() if rollout.champion}
+    beside = {name: [entry for entry in (rollout.canary, rollout.shadow) if entry] for name, rollout in rollouts.items()}
     rows = [(row.name, row.state, row.address, row.pid or "", row.detail or row.does) for row in programs]
-    rows += [(name, "answers", f"version {row.model.version}", "", f"since {row.since:%Y-%m-%d %H:%M}") for name, row in champions.items()]
-    out.table({"programs": programs, "champions": champions}, columns=("name", "state", "address", "pid", "what"), rows=rows)
+    rows += [_playing(name, entry) for name, champion in champions.items() for entry in (champion, *beside[name])]
+    told = {"programs": programs, "champions": champions, "beside": {name: entries for name, entries in beside.items() if entries}}
+    out.table(told, columns=("name", "state", "address", "pid", "what"), rows=rows)
+
+
+def _playing(classifier: str, entry: Deployment) -> tuple[str, str, str, str, str]:
+    plays = {"champion": "answers", "canary": f"canary {100 * entry.share:g} %"}.get(entry.role, entry.role)
+    return classifier, plays, f"version {entry.model.version}", "", f"since {entry.since:%Y-%m-%d %H:%M}"

@@ -22,8 +22,8 @@ from generate_series(1, cast(:rows as bigint)) n
 """
 QUIET = """
 insert into inference
-select now() - make_interval(hours => 30 + n % 100), 'q' || n, '1', 'quiet', 'champion', 'Phrase', 'once ' || n % 40, 'heart', .9,
-       '[]'::jsonb, 'e', true, 1.0, null, null, '[]'::jsonb
+select now() - make_interval(hours => 30 + n % 100), 'q' || n, '1', 'quiet', 'champion', 'Phrase', 'once ' || n % 50, 'heart', .9,
+       '[]'::jsonb, 'e', true, 1.0, null, case when n % 50 < 40 then 'key' else 'loadtest-' || n end, '[]'::jsonb
 from generate_series(1, 100) n
 """
 
@@ -34,8 +34,7 @@ def filled(engine: Engine) -> Engine:
     with engine.begin() as connection:
         connection.execute(sa.text(FILL), {"rows": ROWS, "step": DAYS * 86400 / ROWS, "mark": "phrase "})
         connection.execute(sa.text(QUIET))
-    with engine.begin() as connection:
-        tidy_inference(connection, now=datetime.now(UTC), kept_months=36)
+    tidy_inference(engine, now=datetime.now(UTC), kept_months=36)
     with engine.begin() as connection:
         connection.execute(sa.text("analyze inference"))
     return engine
@@ -62,7 +61,8 @@ def test_the_most_frequent_phrases_of_a_full_log_are_found(filled: Engine) -> No
 
 
 def test_a_classifier_that_is_seldom_asked_is_read_a_week_back(filled: Engine) -> None:
-    assert set(frequent_in(filled, seconds=60)("quiet", 200)) == set(counted(filled, "quiet", 168)) == {f"once {n}" for n in range(40)}
+    assert set(counted(filled, "quiet", 168)) == {f"once {n}" for n in range(50)}
+    assert set(frequent_in(filled, seconds=60)("quiet", 200)) == {f"once {n}" for n in range(40)}, "what a load test asked is not warmed"
     assert frequent_in(filled, seconds=60)("never asked", 200) == []
 
 

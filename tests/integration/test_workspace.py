@@ -30,12 +30,17 @@ def git(folder: Path, *arguments: str) -> str:
     return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
+def dvc(folder: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "dvc", *arguments]
+    return subprocess.run(command, cwd=folder, env=stage_environment(), check=True, capture_output=True, text=True).stdout
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     folder = tmp_path / "repository"
     folder.mkdir()
     git(folder, "init", "--quiet", "--initial-branch=main")
-    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], env=stage_environment(), cwd=folder, check=True)
+    dvc(folder, "init", "--quiet")
     (folder / "dvc.yaml").write_text(DVC_YAML)
     (folder / "params.yaml").write_text("{}\n")
     (folder / ".gitignore").write_text("/data\n/out\n")
@@ -57,17 +62,9 @@ def test_a_published_run_is_up_to_date_after_checkout(repository: Path) -> None:
     retrain(repository, 3, "first")
     retrain(repository, 4, "second")
     git(repository, "checkout", "--quiet", "first")
-    subprocess.run([sys.executable, "-m", "dvc", "checkout", "--quiet"], env=stage_environment(), cwd=repository, check=True)
+    dvc(repository, "checkout", "--quiet")
     assert (repository / "out").read_text() == "6"
-    told = subprocess.run(
-        [sys.executable, "-m", "dvc", "repro", "double"],
-        env=stage_environment(),
-        cwd=repository,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    assert "Running stage" not in told
+    assert "Running stage" not in dvc(repository, "repro", "double")
     assert git(repository, "rev-parse", "perennial/block/second") == git(repository, "rev-parse", "second^{commit}")
 
 
@@ -78,6 +75,15 @@ def test_a_run_leaves_the_users_tree_alone_and_no_clone_behind(repository: Path)
     assert not folder.exists()
     assert git(repository, "rev-parse", "HEAD") == before
     assert git(repository, "status", "--porcelain") == ""
+
+
+def test_the_cache_is_the_one_that_the_user_chose(repository: Path) -> None:
+    dvc(repository, "cache", "dir", "--local", "../shared")
+    retrain(repository, 3, "first")
+    assert not (repository / ".dvc" / "cache").exists()
+    git(repository, "checkout", "--quiet", "first")
+    dvc(repository, "checkout", "--quiet")
+    assert (repository / "out").read_text() == "6"
 
 
 def test_a_later_run_starts_from_the_lock_and_outputs_of_an_earlier_one(repository: Path) -> None:

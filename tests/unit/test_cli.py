@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from core.contracts import Prediction, Verdict
+from core.contracts import Deployment, ModelVersion, Prediction, Rollout, Verdict
 from core.errors import Busy, UncommittedChanges
 from flows import answering, cli, reproduce
 from flows.commands import lineage
@@ -135,6 +136,22 @@ def test_an_interrupt_is_one_line_and_130(monkeypatch: pytest.MonkeyPatch) -> No
 def test_status_says_no_when_something_does_not_run(monkeypatch: pytest.MonkeyPatch, state: str, code: int) -> None:
     show_programs(monkeypatch, "ready", state)
     assert run("status").exit_code == code
+
+
+def test_status_shows_what_stands_beside_the_champion(monkeypatch: pytest.MonkeyPatch) -> None:
+    plays = {role: Deployment(ModelVersion("block", version, "m", "d", "e"), role, share, NOW, "test") for role, version, share in BLOCK}
+    rollouts = {"block": Rollout(**plays), "phase": Rollout(champion=plays["champion"])}
+    show_programs(monkeypatch, "ready")
+    monkeypatch.setattr(answering, "rollouts_of", lambda settings: rollouts)
+    told = json.loads(run("status", "--json").stdout)
+    assert {name: row["model"]["version"] for name, row in told["champions"].items()} == {"block": "3", "phase": "3"}
+    beside = {name: [(row["role"], row["model"]["version"], row["share"]) for row in rows] for name, rows in told["beside"].items()}
+    assert beside == {"block": [("canary", "4", 0.1), ("shadow", "5", 1.0)]}
+    assert "canary 10 %" in run("status").stdout
+
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+BLOCK = (("champion", "3", 1.0), ("canary", "4", 0.1), ("shadow", "5", 1.0))
 
 
 def test_status_as_json_holds_every_program(monkeypatch: pytest.MonkeyPatch) -> None:
