@@ -12,12 +12,12 @@ from typing import Protocol
 
 import numpy as np
 
+from bentos.caches import BATCH_PHRASES
 from bentos.loading import LiveModel
 from bentos.said import Said, say
 from core.contracts import Prediction
 from core.errors import EmbedderUnavailable, Overloaded
 
-BATCH_PHRASES = 256
 MAX_WAITING = 8192  # phrases: the embedder computes them in about 2 s, so that nobody admitted waits for longer
 THREAD_FROM = 16  # phrases: from here on scoring them would hold the event loop for milliseconds
 

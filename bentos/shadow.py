@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
 
-from bentos.caches import LruCache
+from bentos.caches import BATCH_PHRASES, LruCache
 from bentos.journal import Journal
 from bentos.loading import LiveModel
 from bentos.misses import Embedder, Found, Known, Misses
@@ -17,7 +17,6 @@ from bentos.said import Said, journal_row
 from core.logs import get_logger
 
 QUEUE_PHRASES = 2048
-BATCH_PHRASES = 256
 GATHER_SECONDS = 0.1  # a batch gathers for so long; a row a phrase costs ten times as much
 BUSY_MISSES = 256  # one batch of the embedder: from here on clients wait for it, and the shadow waits for them
 

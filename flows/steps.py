@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 
 from bentos.loading import load_checked
 from bentos.package import build_bento
+from bentos.pruning import prune_bentos
 from core.contracts import ModelVersion, Snapshot, Verdict
 from core.database import require_reachable
 from core.decisions import record_decision, recorded_decision
@@ -233,7 +234,7 @@ def package(loop: Loop, workspace: Workspace, run: Run) -> str:
 def package_champions(loop: Loop, embedder: str, *, version: str) -> str:
     """Build a bento a group of the embedder and the heads of every champion that rests on it; return the first group's tag.
 
-    The first group's comes last: where it is, the others of its version are.
+    The first group's comes last: where it is, the others of its version are. Bentos that nobody will serve again are removed.
     """
     home = loop.settings.home
     champions = {name: model for name, model in loop.champions().items() if model.embedder_id == embedder}
@@ -247,6 +248,7 @@ def package_champions(loop: Loop, embedder: str, *, version: str) -> str:
             group=group.number,
         )
         get_logger().info("bento", tag=tag)
+    get_logger().info("bentos", removed=prune_bentos(home / "bentoml"))
     return tag
 
 

@@ -12,7 +12,7 @@ import typer
 from flows.commands.output import Json, output
 
 if TYPE_CHECKING:
-    from core.contracts import Role
+    from core.contracts import ModelVersion, Role
     from flows.loop import Loop
 
 OFF = "off"
@@ -68,8 +68,7 @@ def promote(classifier: Classifier, version: Version = None, why: Why = "promote
         model = stored_version(loop.settings.models, classifier=classifier, version=chosen)
         before, now = loop.champions().get(classifier), datetime.now(UTC)
         make_champion(loop.engine, loop.registry, model, why=why, now=now)
-        if before is not None and before.embedder_id != model.embedder_id:
-            _change_embedder(loop, model.embedder_id, version=f"{now:%Y%m%dt%H%M%S}-{classifier}")
+        _follow_embedder(loop, model, before=before, now=now)
     out.result({"classifier": classifier, "champion": model.version}, f"{classifier}: version {model.version} answers")
 
 
@@ -79,7 +78,9 @@ def rollback(classifier: Classifier, why: Why = "rolled back by hand", json: Jso
 
     out = output()
     with _loop(classifier) as loop:
-        model = roll_back(loop.engine, loop.registry, classifier, why=why, now=datetime.now(UTC))
+        before, now = loop.champions().get(classifier), datetime.now(UTC)
+        model = roll_back(loop.engine, loop.registry, classifier, why=why, now=now)
+        _follow_embedder(loop, model, before=before, now=now)
     out.result({"classifier": classifier, "champion": model.version}, f"{classifier}: version {model.version} answers again")
 
 
@@ -125,13 +126,15 @@ def _share(share: float) -> str:
     return "" if share == 1 else f" of {100 * share:g} % of the requests"
 
 
-def _change_embedder(loop: Loop, embedder_id: str, *, version: str) -> None:
-    """One service holds one embedder: it needs another bento, without the classifiers that rest on the old embedder."""
+def _follow_embedder(loop: Loop, model: ModelVersion, *, before: ModelVersion | None, now: datetime) -> None:
+    """One service holds one embedder: a champion of another needs another bento, without the classifiers that rest on the old one."""
     from flows.machine.processes import restart_service
     from flows.steps import package_champions
 
-    package_champions(loop, embedder_id, version=version.replace("_", "-"))
-    restart_service(loop.settings)
+    if before is not None and before.embedder_id != model.embedder_id:
+        version = f"{now:%Y%m%dt%H%M%S}-{model.classifier}"
+        package_champions(loop, model.embedder_id, version=version.replace("_", "-"))
+        restart_service(loop.settings)
 
 
 @contextmanager
