@@ -112,7 +112,8 @@ def with_other_history(champion: Champion, *, seed: int) -> Champion:
     played = [one for one in Traffic("default", seed).play(newest, 25_000) if one.occurred_at < EPOCH]
     rows: dict[str, list[Any]] = {"id": [f"x{number}" for number in range(len(played))], "phrase": [one.phrase for one in played]}
     rows |= {"occurred_at": [one.occurred_at for one in played], "region": [one.region for one in played]}
-    other = pa.table(rows | {KEY: [one.labels[KEY] for one in played]}).cast(stored.schema)
+    rows |= {KEY: [one.labels[KEY] for one in played], "origin": ["source"] * len(played)}
+    other = pa.table(rows).cast(stored.schema)
     parts = _split(pa.concat_tables([stored.filter(pc.less(stored["occurred_at"], newest)), other]))
     return Champion(champion.head, _reference(champion, parts[1]), champion.vectors, champion._answers)
 
@@ -137,7 +138,7 @@ def _head_spec() -> dict[str, Any]:
 
 
 def _stored_rows(*, columns: Sequence[str] = ()) -> pa.Table:
-    return read_rows(DATA / _spec()["dataset"] / "rows.parquet", columns=["id", "phrase", "occurred_at", "region", KEY, *columns])
+    return read_rows(DATA / _spec()["dataset"] / "rows.parquet", columns=["id", "phrase", "occurred_at", "region", KEY, "origin", *columns])
 
 
 def _split(stored: pa.Table) -> tuple[pa.Table, pa.Table]:

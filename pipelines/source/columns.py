@@ -84,7 +84,8 @@ def _as_list(column: pa.Array) -> list[object]:
 def _text(column: pa.Array) -> pa.Array:
     column = column.storage if isinstance(column, pa.ExtensionArray) else column
     text = _decoded(column) if _is_text(column) or pa.types.is_binary(column.type) else column.cast(pa.string())
-    return pc.if_else(pc.equal(text, NULL_TEXT), pa.scalar(None, pa.string()), text)
+    null = pc.equal(text, NULL_TEXT)
+    return pc.if_else(null, pa.scalar(None, pa.string()), text) if pc.any(null).as_py() else text
 
 
 def _is_text(column: pa.Array) -> bool:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
 
-import sqlalchemy as sa
+import psycopg
 
 BEGIN = datetime(2025, 3, 3, 8)
 TITLES = {
@@ -48,24 +48,20 @@ def write_applications(path: Path, rows: Iterator[tuple[str, str, int, str]]) ->
         connection.executemany("insert into bewerbung values (?, ?, ?, ?)", rows)
 
 
-def write_tickets(url: str, *, labels: int, rows_a_label: int) -> None:
-    """A schema of its own, uuid keys, times with a zone, up to 1,000 labels (three words each)."""
+def write_tickets(url: str, *, labels: int, rows_a_label: int, buildings: int = 30) -> None:
+    """A schema of its own, uuid keys, times with a zone, up to 1,000 labels (three words each); the more buildings, the more phrases."""
     queues = [" ".join(words) for words in product(THINGS, WORDS, WORDS)][:labels]
     drawn, begin = random.Random(11), datetime(2025, 3, 3, tzinfo=UTC)
-    rows = [
-        {"id": uuid.UUID(int=drawn.getrandbits(128)), "text": ticket(queue, drawn), "queue": queue,
-         "at": begin + timedelta(minutes=drawn.randrange(300_000))}
-        for queue in queues for _ in range(rows_a_label)
-    ]  # fmt: skip
-    with sa.create_engine(url).begin() as connection:
-        connection.execute(sa.text("create schema helpdesk"))
-        connection.execute(
-            sa.text('create table helpdesk.ticket (ticket_no uuid primary key, "Betreff" varchar(200), opened timestamptz, queue text)')
-        )
-        connection.execute(sa.text("insert into helpdesk.ticket values (:id, :text, :at, :queue)"), rows)
+    with psycopg.connect(url) as connection, connection.cursor() as cursor:
+        cursor.execute("create schema helpdesk")
+        cursor.execute('create table helpdesk.ticket (ticket_no uuid primary key, "Betreff" varchar(200), opened timestamptz, queue text)')
+        with cursor.copy("copy helpdesk.ticket from stdin") as copy:
+            for queue in (queue for queue in queues for _ in range(rows_a_label)):
+                opened = begin + timedelta(minutes=drawn.randrange(300_000))
+                copy.write_row((uuid.UUID(int=drawn.getrandbits(128)), ticket(queue, drawn, buildings=buildings), opened, queue))
 
 
-def ticket(queue: str, drawn: random.Random) -> str:
+def ticket(queue: str, drawn: random.Random, *, buildings: int) -> str:
     thing, first, second = queue.split()
-    manner = drawn.choice(MANNERS).format(n=drawn.randrange(30))
+    manner = drawn.choice(MANNERS).format(n=drawn.randrange(buildings))
     return f"{first} {thing} of {second} {drawn.choice(TROUBLES)} {manner}"
