@@ -11,6 +11,7 @@ from itertools import product
 from pathlib import Path
 
 import psycopg
+import sqlalchemy as sa
 
 BEGIN = datetime(2025, 3, 3, 8)
 TITLES = {
@@ -52,13 +53,15 @@ def write_tickets(url: str, *, labels: int, rows_a_label: int, buildings: int = 
     """A schema of its own, uuid keys, times with a zone, up to 1,000 labels (three words each); the more buildings, the more phrases."""
     queues = [" ".join(words) for words in product(THINGS, WORDS, WORDS)][:labels]
     drawn, begin = random.Random(11), datetime(2025, 3, 3, tzinfo=UTC)
-    with psycopg.connect(url) as connection, connection.cursor() as cursor:
-        cursor.execute("create schema helpdesk")
-        cursor.execute('create table helpdesk.ticket (ticket_no uuid primary key, "Betreff" varchar(200), opened timestamptz, queue text)')
-        with cursor.copy("copy helpdesk.ticket from stdin") as copy:
+    with psycopg.connect(sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)) as connection:
+        connection.execute("create schema helpdesk")
+        connection.execute(
+            'create table helpdesk.ticket (ticket_no uuid primary key, "Betreff" varchar(200), opened timestamptz, queue text)'
+        )
+        with connection.cursor().copy("copy helpdesk.ticket from stdin") as copy:
             for queue in (queue for queue in queues for _ in range(rows_a_label)):
-                opened = begin + timedelta(minutes=drawn.randrange(300_000))
-                copy.write_row((uuid.UUID(int=drawn.getrandbits(128)), ticket(queue, drawn, buildings=buildings), opened, queue))
+                number, text = uuid.UUID(int=drawn.getrandbits(128)), ticket(queue, drawn, buildings=buildings)
+                copy.write_row((number, text, begin + timedelta(minutes=drawn.randrange(300_000)), queue))
 
 
 def ticket(queue: str, drawn: random.Random, *, buildings: int) -> str:
