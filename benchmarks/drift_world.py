@@ -26,7 +26,7 @@ from pipelines.model.head_file import Head, load_head
 from pipelines.model.heads import TrainingRows, fit_head
 from pipelines.model.text import clean_phrase
 from pipelines.source.noise import HEAVY, abbreviate
-from pipelines.source.practice import EPOCH
+from pipelines.source.practice import EPOCH, Scale
 from pipelines.source.traffic import Arrival, Traffic
 from pipelines.stages import split
 from pipelines.stages.evaluate import reference_table
@@ -105,11 +105,12 @@ def stored_champion(vectors: Vectors) -> Champion:
     return Champion(load_head(folder / "model"), read_reference(folder / "evaluation" / "reference.parquet"), vectors)
 
 
-def with_other_history(champion: Champion, *, seed: int) -> Champion:
+def with_other_history(champion: Champion, *, seed: int, scale: Scale = "default") -> Champion:
     """The same head after another course of its newest days: another draw of what a reference can be."""
     stored = _stored_rows()
     newest = pc.max(stored["occurred_at"]).as_py() - timedelta(days=_spec()["test_days"])
-    played = [one for one in Traffic("default", seed).play(newest, 25_000) if one.occurred_at < EPOCH]
+    rows_enough = 30_000 if scale == "default" else 150_000
+    played = [one for one in Traffic(scale, seed).play(newest, rows_enough) if one.occurred_at < EPOCH]
     rows: dict[str, list[Any]] = {"id": [f"x{number}" for number in range(len(played))], "phrase": [one.phrase for one in played]}
     rows |= {"occurred_at": [one.occurred_at for one in played], "region": [one.region for one in played]}
     rows |= {KEY: [one.labels[KEY] for one in played], "origin": ["source"] * len(played)}
@@ -189,9 +190,9 @@ def draw_strangers(*, seed: int, rows: int) -> Stranger:
     )
 
 
-def play(*, seed: int, rows: int) -> list[Arrival]:
+def play(*, seed: int, rows: int, scale: Scale = "default") -> list[Arrival]:
     """Arrivals after the snapshot, from a day that the seed tells (0 to 59 days on)."""
-    return list(Traffic("default", seed).play(EPOCH + timedelta(days=seed % 60), rows))
+    return list(Traffic(scale, seed).play(EPOCH + timedelta(days=seed % 60), rows))
 
 
 def unchanged(arrivals: list[Arrival], random: np.random.Generator) -> list[str]:

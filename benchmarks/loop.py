@@ -1,6 +1,6 @@
 """Where the time of a retraining goes, stage by stage; what one per cent of new rows costs; what 21 classifiers cost.
 
-    python -m benchmarks.loop [--quick] [--json]
+    python -m benchmarks.loop [--quick] [--json] [--only default|large|many]
 
 Each retraining is `perennial retrain` on the demo source, in a clone and a home of its own. Seconds are those that the log tells
 for every task and every DVC stage, so that the stages of `train classifiers` add up to it, less DVC's own time.
@@ -120,7 +120,7 @@ def _stage_table(scale: str, first: Run, second: Run) -> str:
 
 _STAGES: Mapping[str, Sequence[str]] = {
     "check snapshot": ("stage resolve", "stage check"),
-    "train classifiers": ("stage embedder", "stage embed", "stage split", "stage train", "stage evaluate"),
+    "train classifiers": ("stage embedder", "stage embed", "stage split", "stage train", "stage evaluate", "stage compare"),
 }
 
 
@@ -153,12 +153,16 @@ def _idle_repro(place: Place) -> float:
 
 def main() -> None:
     """Print the benchmark that the module describes."""
-    arguments = options("Where the time of a retraining goes, stage by stage.").parse_args()
+    parser = options("Where the time of a retraining goes, stage by stage.")
+    parser.add_argument("--only", choices=("default", "large", "many"), help="one of the three parts, which take minutes each")
+    arguments = parser.parse_args()
     scales: tuple[Scale, ...] = ("small",) if arguments.quick else ("default", "large")
     result = Result(input="demo source, params.yaml (three classifiers) and params-21.yaml")
     for scale in scales:
-        measure_scale(scale, result)
-    measure_many(scales[0], result)
+        if arguments.only in (None, scale):
+            measure_scale(scale, result)
+    if arguments.only in (None, "many"):
+        measure_many(scales[0], result)
     present(result, title="The loop", packages=("prefect", "dvc", "tensorflow", "scikit-learn", "mlflow"), arguments=arguments)
 
 
