@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
 from core.params import GateParams
-from pipelines.comparison import ScoredRows, decide_promotion, weighted_f1
+from pipelines.comparison import ROUNDS_AT_ONCE, ScoredRows, bootstrap_gains, decide_promotion, weighted_f1
 
 GATE = GateParams(min_weighted_f1=0.5)
 
@@ -63,3 +63,10 @@ def test_the_verdict_is_a_function_of_rows_and_seed() -> None:
 def test_weighted_f1_is_scikit_learns(pairs: list[tuple[str, str]]) -> None:
     truth, predicted = zip(*pairs, strict=True)
     assert weighted_f1(truth, predicted) == pytest.approx(f1_score(truth, predicted, average="weighted", zero_division=0))
+
+
+def test_rounds_drawn_in_parts_are_the_same_rounds() -> None:
+    rows, labels = scored(0.9, 0.85, rows=200), ["a", "b", "c", "d"]
+    many = bootstrap_gains(rows, labels, seed=1, rounds=ROUNDS_AT_ONCE + 3)
+    assert len(many) == ROUNDS_AT_ONCE + 3 and len(set(many)) > ROUNDS_AT_ONCE / 2
+    np.testing.assert_array_equal(many[:5], bootstrap_gains(rows, labels, seed=1, rounds=5))
