@@ -35,7 +35,7 @@ REPORT_ROWS = 100_000
 CALM, IDENTICAL, RARE = "day-to-day movement", "identical traffic", "a tenth moved to rare labels"
 HALF, FIFTH, UNSEEN = "half abbreviated", "a fifth abbreviated", "a tenth from an unseen topic"
 LOGGED, UNTAUGHT = "steady windows of the log joined", "day-to-day movement, head without three chapters"
-BUSY, BUSY_WINDOW = "day-to-day movement, a third of a day", 300
+BUSY, BUSY_WINDOW, BUSY_HISTORIES = "day-to-day movement, a third of a day", 300, 3
 """The demo's large scale has some 900 rows a day."""
 DRIFTED = {RARE, HALF, FIFTH, UNSEEN}
 
@@ -138,7 +138,7 @@ def measure(*, seed: int, repetitions: int, quick: bool) -> Result:
     trials = [[_trial(champion, size, strangers, seen[size]) for size in SIZES] for champion in champions]
     untaught = _untaught(vectors, strangers, seen[2000], quick=quick)
     joined = None if quick else _joined(stored, strangers, seen[2000], seed=seed)
-    busy = None if quick else _busy(stored, seen.setdefault(BUSY_WINDOW, {}), seed=seed)
+    busy = [] if quick else _busy(stored, seen.setdefault(BUSY_WINDOW, {}), seed=seed)
     played = 0
     for number in _until_interrupted(repetitions):
         future = seed * 1_000_000 + number
@@ -148,8 +148,8 @@ def measure(*, seed: int, repetitions: int, quick: bool) -> Result:
         untaught.run([one for one in arrivals if one.labels["chapter"] not in world.UNSEEN], seed=future)
         if joined is not None and number % JOINED_EVERY == 0:
             joined.run(arrivals, seed=future)
-        if busy is not None:
-            busy.run(world.play(seed=future, rows=WINDOWS * BUSY_WINDOW, scale="large"), seed=future)
+        for trial in busy[number % BUSY_HISTORIES :][:1]:
+            trial.run(world.play(seed=future, rows=WINDOWS * BUSY_WINDOW, scale="large"), seed=future)
         played = number + 1
     report = time_report(stored)
     about = f"{len(stored.head.labels)} labels; {strangers.rare_labels} rare ones; {played} repetitions of up to {WINDOWS} windows; "
@@ -202,11 +202,11 @@ def _joined(champion: world.Champion, strangers: world.Stranger, seen: dict[str,
     return Trial(champion, normal.calibration(2000), 2000, scenarios, seen, suffix=f", {LOGGED}")
 
 
-def _busy(champion: world.Champion, seen: dict[str, Seen], *, seed: int) -> Trial:
-    """So much traffic that a window is a part of a day: the reference, too, is of such days."""
+def _busy(champion: world.Champion, seen: dict[str, Seen], *, seed: int) -> list[Trial]:
+    """So much traffic that a window is a part of a day: the references, too, are of such days."""
     tell(f"past windows of {BUSY_WINDOW}, a third of a day")
-    other = world.with_other_history(champion, seed=seed * 1_000, scale="large")
-    return Trial(other, other.normal().calibration(BUSY_WINDOW), BUSY_WINDOW, {BUSY: world.unchanged}, seen)
+    others = [world.with_other_history(champion, seed=seed * 1_000 + number, scale="large") for number in range(BUSY_HISTORIES)]
+    return [Trial(one, one.normal().calibration(BUSY_WINDOW), BUSY_WINDOW, {BUSY: world.unchanged}, seen) for one in others]
 
 
 def time_report(champion: world.Champion) -> dict[str, float]:
