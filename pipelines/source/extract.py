@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,8 +58,8 @@ def _extract_once(query: str, *, url: str, target: Path, parameters: Mapping[str
         bound = queries.bind(query, parameters=parameters, dialect=reader.dialect)
         columns = choose_columns(reader.columns(queries.probe(bound)), label_columns)
         ordered = queries.ordered(bound, columns=columns, dialect=reader.dialect)
-        with replaced(target) as part:
-            batches = (canonical.convert(batch) for batch in reader.stream(ordered))
+        with replaced(target) as part, closing(reader.stream(ordered)) as stream:  # closed before its connection is, whatever happens
+            batches = (canonical.convert(batch) for batch in stream)
             rows = write_rows(part, (canonical.schema, batches), passing=True)
             if not rows:
                 raise QueryRefused("at least one row", came="none", do="correct the query or its parameters")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -49,7 +49,7 @@ class Reader(Protocol):
 
     def columns(self, query: str) -> list[str]: ...
 
-    def stream(self, query: str) -> Iterator[pa.RecordBatch]: ...
+    def stream(self, query: str) -> Generator[pa.RecordBatch]: ...
 
 
 @contextmanager
@@ -77,13 +77,13 @@ class AdbcReader:
             self._cursor.execute(query)
             return list(self._cursor.fetch_record_batch().schema.names)
 
-    def stream(self, query: str) -> Iterator[pa.RecordBatch]:
+    def stream(self, query: str) -> Generator[pa.RecordBatch]:
         with _named_errors(self._url):
             self._cursor.execute(query)
             yield from _read_ahead(self._cursor.fetch_record_batch())
 
 
-def _read_ahead(batches: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+def _read_ahead(batches: pa.RecordBatchReader) -> Generator[pa.RecordBatch]:
     """Fetch the next batches while the caller works on this one: the database and the Parquet writer run side by side."""
     other = ThreadPoolExecutor(1, thread_name_prefix="extract")
     try:
@@ -106,7 +106,7 @@ class SqlAlchemyReader:
         with _named_errors(self._url), self._run(query) as result:
             return list(result.keys())
 
-    def stream(self, query: str) -> Iterator[pa.RecordBatch]:
+    def stream(self, query: str) -> Generator[pa.RecordBatch]:
         with _named_errors(self._url):
             result = self._run(query)
             names = list(result.keys())
