@@ -1,4 +1,4 @@
-"""One bento of 21 classifiers beside three bentos of seven and 21 of one: memory, CPU a request, start, disk.
+"""One bento of 21 classifiers beside three bentos of seven: memory, CPU a request, start, disk.
 
     python -m benchmarks.groups [--quick] [--json]
 
@@ -28,13 +28,13 @@ from benchmarks.streams import real_phrases, zipf
 from bentos.package import build_bento, serve_command
 from core.contracts import ModelVersion
 from core.database import open_database
-from core.groups import group_of
+from core.groups import parse_groups
 from core.settings import Settings, load_settings
 from pipelines.model.embedder import read_embedder
 from pipelines.model.head_file import head_digest
 
 NAMES = [f"chapter_{number:02}" for number in range(1, 22)]
-GROUPINGS = {"1 bento of 21": 21, "3 bentos of 7": 7, "21 bentos of 1": 1}
+GROUPINGS = {"1 bento of 21": 21, "3 bentos of 7": 7}
 ANSWERS, BATCH, CLIENTS = 20_000, 256, 12
 PACKAGES = ("bentoml", "ai-edge-litert", "numpy")
 Figures = dict[str, float]
@@ -56,20 +56,27 @@ def main() -> None:
     """Measure and print."""
     arguments = options("classifiers in one bento or several").parse_args()
     scale = QUICK if arguments.quick else FULL
-    phrases = real_phrases(scale.phrases, seed=arguments.seed)
-    groupings = {name: size for name, size in GROUPINGS.items() if size > 1 or not arguments.quick}
-    seen: dict[str, list[Figures]] = {name: [] for name in groupings}
-    for number in range(scale.rounds):
-        for name in groupings if number % 2 == 0 else reversed(groupings):
-            tell(f"round {number + 1} of {scale.rounds}: {name}")
-            seen[name].append(turn(GROUPINGS[name], phrases, scale, seed=arguments.seed))
-    figures = {name: {key: median(one[key] for one in turns) for key in turns[0]} for name, turns in seen.items()}
+    with tempfile.TemporaryDirectory(prefix="pb-") as stores:
+        figures = measure(Path(stores), scale, seed=arguments.seed)
     present(told(figures, scale), title="Bentos", packages=PACKAGES, arguments=arguments)
 
 
-def turn(size: int, phrases: Sequence[str], scale: Scale, *, seed: int) -> Figures:
-    """One grouping in fresh processes: start, fill both levels, weigh, load, weigh the disk."""
-    with tempfile.TemporaryDirectory(prefix="pb-") as folder, served(Path(folder), size) as (settings, server, started):
+def measure(stores: Path, scale: Scale, *, seed: int) -> dict[str, Figures]:
+    """Pack each grouping once, then take turns; medians by grouping."""
+    phrases, seen = real_phrases(scale.phrases, seed=seed), dict[str, list[Figures]]()
+    for size in GROUPINGS.values():
+        tell(f"packing bentos of {size}")
+        pack(stores / str(size), size)
+    for number in range(scale.rounds):
+        for name in GROUPINGS if number % 2 == 0 else reversed(GROUPINGS):
+            tell(f"round {number + 1} of {scale.rounds}: {name}")
+            seen.setdefault(name, []).append(turn(stores / str(GROUPINGS[name]), GROUPINGS[name], phrases, scale, seed=seed))
+    return {name: {key: median(one[key] for one in seen[name]) for key in seen[name][0]} for name in GROUPINGS}
+
+
+def turn(store: Path, size: int, phrases: Sequence[str], scale: Scale, *, seed: int) -> Figures:
+    """One grouping in fresh processes: start, fill both levels, weigh, load."""
+    with tempfile.TemporaryDirectory(prefix="pb-") as folder, served(Path(folder), store, size) as (settings, server, started):
         for place, cut in enumerate(range(0, len(phrases), BATCH)):
             name = NAMES[place % len(NAMES)]
             post_batches(settings.url_of(name), f"/v1/{name}/predict_batch", [{"phrases": phrases[cut : cut + BATCH]}])
@@ -84,7 +91,7 @@ def turn(size: int, phrases: Sequence[str], scale: Scale, *, seed: int) -> Figur
             "requests a second": sum(one.rps for one in heard),
             "errors": sum(one.errors for one in heard),
             "start, s": started,
-            "bentos on disk, MB": _disk_mb(settings.home / "bentoml"),
+            "bentos on disk, MB": sum(path.stat().st_size for path in store.rglob("*") if path.is_file()) / 1e6,
         }
 
 
@@ -106,48 +113,43 @@ def _shipped(url: str, server: Server) -> bool:
 
 
 @contextmanager
-def served(home: Path, size: int) -> Iterator[tuple[Settings, Server, float]]:
-    """Bentos of `size` classifiers each, with a PostgreSQL of their own; yields seconds from the start to the last that was ready, too."""
-    groups = [NAMES[cut : cut + size] for cut in range(0, len(NAMES), size)]
-    settings = load_settings(
-        home=home,
-        database_url=None,
-        service_port=free_row(len(groups)),
-        log_format="json",
-        bentos=";".join(",".join(group) for group in groups),
-        cache_answers=ANSWERS // len(groups),
-    )
-    versions = {name: ModelVersion(name, "1", str(HEAD), head_digest(HEAD), _embedder_id()) for name in NAMES}
-    tag = pack(settings, versions)
+def served(home: Path, store: Path, size: int) -> Iterator[tuple[Settings, Server, float]]:
+    """The bentos in `store`, with a PostgreSQL of their own; yields seconds from the start to the last that was ready, too."""
+    bentos = grouping(size)
+    count = len(parse_groups(bentos))
+    changed = {"service_port": free_row(count), "bentos": bentos, "cache_answers": ANSWERS // count}
+    settings = load_settings(home=home, database_url=None, log_format="json", **changed)
+    (home / "bentoml").symlink_to(store)
     with open_database(settings) as urls:
-        appoint(urls.perennial, versions)
-        command, began = serve_command(tag, settings=settings, database_url=urls.perennial), time.monotonic()
+        appoint(urls.perennial, versions())
+        command, began = serve_command("perennial:1", settings=settings, database_url=urls.perennial), time.monotonic()
         environment = {**os.environ, **command.environment}
         log, port = home / "log", settings.service_port
         with run_server(command.argv, port=port, environment=environment, log=log, ready=lambda _: _ready(settings)) as server:
             yield settings, server, time.monotonic() - began
 
 
-def pack(settings: Settings, versions: dict[str, ModelVersion]) -> str:
-    """Build every group's bento, the first one's last; return its tag."""
-    for group in reversed(settings.groups):
-        mine = {name: model for name, model in versions.items() if group_of(settings.groups, name) == group}
-        parts = {"staging": settings.home / "staging", "bento_store": settings.home / "bentoml"}
-        tag = build_bento(mine, embedder=EMBEDDER, version="1", group=group.number, **parts)
-    return tag
+def grouping(size: int) -> str:
+    """PERENNIAL_BENTOS for groups of this size."""
+    return ";".join(",".join(NAMES[cut : cut + size]) for cut in range(0, len(NAMES), size))
+
+
+def versions() -> dict[str, ModelVersion]:
+    """The 21, all with the head of `block`."""
+    embedder_id = str(read_embedder(EMBEDDER)["embedder_id"])
+    return {name: ModelVersion(name, "1", str(HEAD), head_digest(HEAD), embedder_id) for name in NAMES}
+
+
+def pack(store: Path, size: int) -> None:
+    """Build every group's bento."""
+    for group in parse_groups(grouping(size)):
+        mine = {name: model for name, model in versions().items() if group.serves(name)}
+        build_bento(mine, embedder=EMBEDDER, staging=store.parent / "staging", bento_store=store, version="1", group=group.number)
 
 
 def _ready(settings: Settings) -> bool:
     urls = [settings.group_url(group.number) for group in settings.groups]
     return all(httpx.get(f"{url}/readyz", timeout=30).status_code == 200 for url in urls)
-
-
-def _embedder_id() -> str:
-    return str(read_embedder(EMBEDDER)["embedder_id"])
-
-
-def _disk_mb(folder: Path) -> float:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
 def told(figures: dict[str, Figures], scale: Scale) -> Result:

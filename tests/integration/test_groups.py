@@ -13,15 +13,18 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from bentos.journal import Journal, JournalCounts
-from bentos.package import build_bento
+from bentos.loading import read_cold
 from core.database import connect, open_database
 from core.deployments import append_deployment
-from core.settings import load_settings
+from core.params import load_params
+from core.settings import REPOSITORY, load_settings
+from flows.loop import Loop
 from flows.machine.health import is_ready
 from flows.machine.programs import further_services, list_programs
+from flows.steps import package_champions
 from tests.house_kit import House
 from tests.integration.places import free_row
-from tests.serving_kit import build_tiny_embedder, champion, row, store_head, wait_until
+from tests.serving_kit import EMBEDDER_ID, build_tiny_embedder, champion, row, store_head, wait_until
 
 ORGAN, CHAPTER = 1, 2
 
@@ -32,16 +35,16 @@ def pair() -> Iterator[House]:
     with TemporaryDirectory(prefix="pair-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
         settings = load_settings(home=home, database_url=None, service_port=free_row(2), log_format="json", bentos="organ;chapter")
-        embedder = build_tiny_embedder(home / "embedder")
-        heads = {name: store_head(home, name, "1") for name in ("organ", "chapter")}
-        for group in reversed(settings.groups):
-            mine = {name: head for name, head in heads.items() if group.serves(name)}
-            parts = {"staging": home / "staging", "bento_store": home / "bentoml"}
-            tag = build_bento(mine, embedder=embedder, version="1", group=group.number, **parts)
+        build_tiny_embedder(settings.embedders / EMBEDDER_ID)
         leave_a_row(home / "journal-3")
         with open_database(settings) as urls:
-            sockets = str(make_url(urls.perennial).query["host"])
-            house = House(settings, connect(urls.perennial), home / "postgres", sockets, urls.perennial, tag, {})
+            sockets, engine = str(make_url(urls.perennial).query["host"]), connect(urls.perennial)
+            with engine.begin() as connection:
+                for name in ("organ", "chapter"):
+                    append_deployment(connection, champion(store_head(home, name, "1")))
+            loop = Loop(settings, urls, engine, load_params(REPOSITORY / "params.yaml"))
+            tag = package_champions(loop, EMBEDDER_ID, version="1")
+            house = House(settings, engine, home / "postgres", sockets, urls.perennial, tag, {})
             try:
                 house.start_service()
                 yield house
@@ -76,6 +79,14 @@ def answers_ready(client: httpx.Client) -> bool:
 
 def classify(client: httpx.Client, classifier: str, phrase: str) -> httpx.Response:
     return client.post(f"/v1/{classifier}/predict", json={"phrase": phrase})
+
+
+def test_each_bento_holds_the_heads_of_its_group(pair: House) -> None:
+    bentos = pair.settings.home / "bentoml" / "bentos"
+    packed = {
+        name: [model.classifier for model in read_cold(bentos / name / "1" / "src" / "cold")] for name in ("perennial", "perennial-2")
+    }
+    assert (pair.tag, packed) == ("perennial:1", {"perennial": ["organ"], "perennial-2": ["chapter"]})
 
 
 def test_each_group_answers_for_its_own_and_names_them(clients: list[httpx.Client]) -> None:
