@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import psutil
@@ -236,6 +238,17 @@ def fuzz(house: House, cases: int, folder: Path) -> subprocess.CompletedProcess[
 def test_a_hundred_requests_made_from_the_document_keep_to_it(house: House, tmp_path: Path) -> None:
     done = fuzz(house, 100, tmp_path)
     assert done.returncode == 0, done.stdout[-5000:]
+
+
+def test_a_thousand_odd_questions_for_the_classifiers_are_answered_or_refused(client: httpx.Client) -> None:
+    """The document gives this route nothing to vary."""
+    drawn, met = random.Random(1), Counter[int]()
+    for _ in range(1000):
+        query, header = (quote(drawn.randbytes(drawn.randrange(60))) for _ in range(2))
+        answer = client.request(drawn.choice(["GET", "GET", "POST", "HEAD"]), f"/v1/classifiers?{query}", headers={"x-odd": header})
+        met[answer.status_code] += 1
+    assert met.keys() <= {200, 405}, met
+    assert met[200] > 400
 
 
 @pytest.mark.slow
