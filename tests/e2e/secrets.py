@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import sqlalchemy as sa
 
-PASSWORD, TOKEN = "planted-Xq7vPassword", "planted-Zk3mToken"
+PASSWORD, DATABASE_PASSWORD, TOKEN = "planted-Xq7vPassword", "planted-Wb9hPassword", "planted-Zk3mToken"
 DATABASES = ("perennial", "prefect", "mlflow")
 
 

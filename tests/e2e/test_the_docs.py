@@ -1,6 +1,7 @@
 """Every command block of README and docs, as it stands, where the small demo was played; and no secret stays behind.
 
-Runs after the other stories of the place: it retrains, rolls back and restarts. The commands know two planted secrets.
+Runs after the other stories of the place: it retrains, rolls back and restarts. The commands know three planted secrets, one of them
+the password of a PostgreSQL of one's own.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ import random
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
 import pytest
 
+from core.embedded import hold_server, postmaster
 from tests.documented import Block, blocks
 from tests.e2e.conftest import Place
-from tests.e2e.secrets import PASSWORD, TOKEN, command_lines, files_with, rows_with
+from tests.e2e.secrets import DATABASE_PASSWORD, PASSWORD, TOKEN, command_lines, files_with, rows_with
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # restarts, a backup and three trainings: some ten minutes
 RUN = [block for block in blocks() if not block.elsewhere]
@@ -32,7 +35,19 @@ INTENTS = """
 
 
 @pytest.fixture(scope="module")
-def prepared(place: Place, played: dict) -> Place:
+def server(place: Place, played: dict) -> Iterator[Path]:
+    """The place's PostgreSQL with all its rows, moved out of its home: the socket folder of somebody's own server."""
+    assert place.perennial("down").returncode == 0
+    home = Path(place.environment["PERENNIAL_HOME"])
+    own = home.with_name("server")
+    home.joinpath("postgres").rename(own)
+    with hold_server(own):
+        yield own
+        place.perennial("down")
+
+
+@pytest.fixture(scope="module")
+def prepared(place: Place, server: Path) -> Place:
     """The place with what the pages speak of: a `.venv`, the files of their examples, a user; secrets in its environment."""
     commit = place.run("git", "log", "--all", "--grep", "^One classifier$", "--format=%H").split()[-1]
     place.run("git", "checkout", "--quiet", "--force", commit)
@@ -44,14 +59,20 @@ def prepared(place: Place, played: dict) -> Place:
         programs.joinpath(name).chmod(0o755)
     place.clone.joinpath("fixes.csv").write_text("request_id,label,author\n")
     write_intents(place.clone)
-    return Place(place.clone, {**place.environment, **planted(place)})
+    prepared = Place(place.clone, {**place.environment, **planted(server)})
+    done = prepared.perennial("up")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-5000:]
+    return prepared
 
 
-def planted(place: Place) -> dict[str, str]:
-    """The embedded server takes any password, so that a planted one changes nothing else."""
-    url = f"postgresql://postgres:{PASSWORD}@/demo?host={place.environment['PERENNIAL_HOME']}/postgres"
+def planted(server: Path) -> dict[str, str]:
+    """The server takes any password, so that a planted one changes nothing else."""
+    source, own = (
+        f"postgresql://postgres:{PASSWORD}@/demo?host={server}",
+        f"postgresql://postgres:{DATABASE_PASSWORD}@/perennial?host={server}",
+    )
     who = {f"GIT_{role}_{field}": "user@localhost" for role in ("AUTHOR", "COMMITTER") for field in ("NAME", "EMAIL")}
-    return {"PERENNIAL_SOURCE_URL": url, "DEPLOY_TOKEN": TOKEN, **who}
+    return {"PERENNIAL_SOURCE_URL": source, "PERENNIAL_DATABASE_URL": own, "DEPLOY_TOKEN": TOKEN, **who}
 
 
 def write_intents(clone: Path) -> None:
@@ -92,28 +113,37 @@ def test_every_program_listens_on_loopback_only(prepared: Place) -> None:
     listening = [(process.name(), one.laddr.ip) for process in marked for one in process.net_connections("tcp") if one.status == "LISTEN"]
     assert len(listening) >= 4, "prefect, mlflow, evidently and the service"
     assert {address for _, address in listening} == {"127.0.0.1"}
-    assert not [name for name, _ in listening if name.startswith("postgres")], "PostgreSQL has a socket, and no port"
 
 
 def of_home(process: psutil.Process, home: str) -> bool:
     try:
-        return process.environ().get("PERENNIAL_SUPERVISED") == home or f"{home}/postgres" in process.cmdline()
+        return process.environ().get("PERENNIAL_SUPERVISED") == home
     except (psutil.Error, OSError):
         return False
 
 
-def test_a_retraining_that_cannot_reach_its_source_tells_no_password(prepared: Place) -> None:
-    wrong = {**prepared.environment, "PERENNIAL_SOURCE_URL": f"postgresql://reader:{PASSWORD}@127.0.0.1:9/desk"}
+def test_the_embedded_postgresql_has_a_socket_and_no_port(prepared: Place, server: Path) -> None:
+    running = postmaster(server)
+    assert running is not None and running.net_connections("tcp") == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "password", "code"),
+    [("SOURCE", PASSWORD, "source_unreachable"), ("DATABASE", DATABASE_PASSWORD, "database_unreachable")],
+)
+def test_what_cannot_be_reached_is_told_without_its_password(prepared: Place, setting: str, password: str, code: str) -> None:
+    wrong = {**prepared.environment, f"PERENNIAL_{setting}_URL": f"postgresql://reader:{password}@127.0.0.1:9/desk"}
     done = Place(prepared.clone, wrong).perennial("--json", "retrain", "block")
     assert done.returncode == 1
-    assert "source_unreachable" in done.stderr
-    assert PASSWORD not in done.stdout + done.stderr
+    assert code in done.stderr
+    assert password not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("secret", [PASSWORD, TOKEN])
-def test_no_secret_stays_behind(prepared: Place, secret: str) -> None:
+@pytest.mark.parametrize("secret", [PASSWORD, DATABASE_PASSWORD, TOKEN])
+def test_no_secret_stays_behind(prepared: Place, server: Path, secret: str) -> None:
+    """In no file (logs, reports, bentos, journal, MLflow's and Prefect's own), row, command line or commit."""
     home = Path(prepared.environment["PERENNIAL_HOME"])
     assert files_with(secret, [home, prepared.clone]) == []
-    assert rows_with(secret, home / "postgres") == []
+    assert rows_with(secret, server) == []
     assert command_lines(secret, but=os.getpid()) == []
     assert secret not in prepared.run("git", "log", "--all", "--patch", "--format=%B%n%an")

@@ -117,9 +117,9 @@ def write_source(path: Path) -> None:
 
 
 @contextmanager
-def prefect_server(place: Place) -> Iterator[subprocess.Popen[bytes]]:
+def prefect_server(place: Place, **changes: str) -> Iterator[subprocess.Popen[bytes]]:
     """One for all retrainings of a place: an ephemeral one a process would cost ten seconds each."""
-    environment = {**place.environment, **flow_environment(place.settings, place.urls, server=True)}
+    environment = {**place.environment, **flow_environment(place.settings, place.urls, server=True), **changes}
     port = str(place.settings.prefect_port)
     with Started(environment, "prefect", "server", "start", "--host", "127.0.0.1", "--port", port) as server:
         wait_for(lambda: answers(f"{place.settings.prefect_url}/api/health"), seconds=180, what="the Prefect server answers")
