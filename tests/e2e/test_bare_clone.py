@@ -65,3 +65,17 @@ def test_a_finished_checkout_has_nothing_to_do(reproduced: Path) -> None:
     done = subprocess.run(["dvc", "repro"], cwd=reproduced, env=environment, capture_output=True, text=True)
     assert done.returncode == 0
     assert "Running stage" not in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_drift_benchmark_measures_every_bar(reproduced: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.drift", "--quick", "--json", "--repetitions", "2"]
+    done = subprocess.run(command, cwd=reproduced, env={**os.environ, "PYTHONPATH": str(reproduced)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    values = {bar["name"]: bar["value"] for bar in told["bars"]}
+    assert len(values) == 7
+    assert None not in values.values()
+    assert {bar["limit"] for bar in told["bars"]} == {5.0, 1.0, 95.0, 85.0, 30.0}
+    assert set(told["figures"]) >= {"2000", "500", "report_seconds", "machine", "versions", "input"}

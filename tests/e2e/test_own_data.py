@@ -30,6 +30,7 @@ BLOCKS = """
   befristet:
     source: {query: queries/bewerbungen.sql, label: befristet}
     head: {kind: logistic}
+    compare: [tfidf_svm, majority]
 """
 TICKET = """
   ticket_queue:
@@ -124,6 +125,23 @@ def test_classify_answers_in_the_users_language(user: Place, first: dict[str, An
     assert json.loads(done.stdout)["label"] == label
 
 
+def test_heads_asked_for_stand_in_the_report_of_the_retraining_and_in_mlflow(first: dict[str, Any], engine: sa.Engine) -> None:
+    pages = dict(rows_beside(engine, "prefect", "select key, data #>> '{}' from artifact where key like 'verdict-%'"))
+    assert "Heads trained" not in pages["verdict-fachbereich"]
+    table = [
+        line.split(" | ")[0]
+        for line in pages["verdict-befristet"].partition("## Heads trained and tested on the same rows")[2].splitlines()
+    ]
+    assert {"| **logistic** (chosen)", "| tfidf_svm", "| majority"} <= set(table)
+    scores = dict(rows_beside(engine, "mlflow", "select key, value from metrics where key like 'compare/%/weighted_f1'"))
+    assert set(scores) == {f"compare/{head}/weighted_f1" for head in ("logistic", "tfidf_svm", "majority")}
+    assert (
+        scores["compare/logistic/weighted_f1"]
+        == first["befristet"]["evidence"]["candidate_weighted_f1"]
+        > scores["compare/majority/weighted_f1"]
+    )
+
+
 def test_new_rows_and_a_fix_are_learnt_and_answered_without_a_restart(user: Place, service: httpx.Client, engine: sa.Engine) -> None:
     unknown = "Meeresbiologin für Algenzucht"
     answer = ask(service, unknown)
@@ -167,13 +185,13 @@ def standing(user: Place, engine: sa.Engine) -> dict[str, Any]:
         "rows": [rows_of(engine, f"select {query}") for query in queries],
         "models": sorted(str(path.relative_to(home)) for path in (home / "models").rglob("*")),
         "git": user.run("git", "for-each-ref") + user.run("git", "status", "--porcelain"),
-        "mlflow": registered(engine),
+        "mlflow": rows_beside(engine, "mlflow", "select name, version from model_versions order by 1, 2"),
     }
 
 
-def registered(engine: sa.Engine) -> list[tuple]:
-    beside = sa.create_engine(engine.url.set(database="mlflow"))
-    found = rows_of(beside, "select name, version from model_versions order by 1, 2")
+def rows_beside(engine: sa.Engine, database: str, query: str) -> list[tuple]:
+    beside = sa.create_engine(engine.url.set(database=database))
+    found = rows_of(beside, query)
     beside.dispose()
     return found
 

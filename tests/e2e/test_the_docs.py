@@ -54,8 +54,8 @@ def prepared(place: Place, server: Path) -> Place:
     place.run("dvc", "checkout", "--quiet", "--force", "--allow-missing")
     programs = place.clone / ".venv" / "bin"
     programs.mkdir(parents=True, exist_ok=True)
-    for name, module in (("perennial", "flows.cli"), ("dvc", "dvc")):
-        programs.joinpath(name).write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {module} "$@"\n')
+    for name, arguments in (("perennial", "-m flows.cli"), ("dvc", "-m dvc"), ("python", "")):
+        programs.joinpath(name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
         programs.joinpath(name).chmod(0o755)
     place.clone.joinpath("fixes.csv").write_text("request_id,label,author\n")
     write_intents(place.clone)
