@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from secrets import token_hex
 
 import psutil
 import sqlalchemy as sa
 
-PASSWORD, DATABASE_PASSWORD, TOKEN = "planted-Xq7vPassword", "planted-Wb9hPassword", "planted-Zk3mToken"
+PASSWORD, DATABASE_PASSWORD, TOKEN = (f"planted-{token_hex(8)}" for _ in range(3))  # new ones each time: these files are searched too
 DATABASES = ("perennial", "prefect", "mlflow")
 
 

@@ -21,7 +21,7 @@ import pytest
 from core.embedded import hold_server, postmaster
 from tests.documented import Block, blocks
 from tests.e2e.conftest import Place
-from tests.e2e.secrets import DATABASE_PASSWORD, PASSWORD, TOKEN, command_lines, files_with, rows_with
+from tests.e2e.secrets import DATABASE_PASSWORD, DATABASES, PASSWORD, TOKEN, command_lines, files_with, rows_with
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # restarts, a backup and three trainings: some ten minutes
 RUN = [block for block in blocks() if not block.elsewhere]
@@ -130,6 +130,7 @@ def test_the_embedded_postgresql_has_a_socket_and_no_port(prepared: Place, serve
 @pytest.mark.parametrize(
     ("setting", "password", "code"),
     [("SOURCE", PASSWORD, "source_unreachable"), ("DATABASE", DATABASE_PASSWORD, "database_unreachable")],
+    ids=["source", "database"],
 )
 def test_what_cannot_be_reached_is_told_without_its_password(prepared: Place, setting: str, password: str, code: str) -> None:
     wrong = {**prepared.environment, f"PERENNIAL_{setting}_URL": f"postgresql://reader:{password}@127.0.0.1:9/desk"}
@@ -139,7 +140,14 @@ def test_what_cannot_be_reached_is_told_without_its_password(prepared: Place, se
     assert password not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("secret", [PASSWORD, DATABASE_PASSWORD, TOKEN])
+def test_the_search_for_secrets_sees_what_is_there(prepared: Place, server: Path) -> None:
+    home = prepared.environment["PERENNIAL_HOME"]
+    assert {Path(path).parent.name for path in files_with("127.0.0.1", [Path(home)])} >= {"logs", "supervisor"}
+    assert {table.partition(".")[0] for table in rows_with("block", server)} == set(DATABASES)
+    assert command_lines(home, but=os.getpid())
+
+
+@pytest.mark.parametrize("secret", [PASSWORD, DATABASE_PASSWORD, TOKEN], ids=["source", "database", "token"])
 def test_no_secret_stays_behind(prepared: Place, server: Path, secret: str) -> None:
     """In no file (logs, reports, bentos, journal, MLflow's and Prefect's own), row, command line or commit."""
     home = Path(prepared.environment["PERENNIAL_HOME"])
