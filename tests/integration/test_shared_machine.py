@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from flows.machine import processes
 from flows.machine.processes import down
 from flows.machine.supervision import connect_supervisor, private_folder, supervised_processes, supervisor_folder
 from tests.integration.places import PORTS, own_place
-from tests.integration.prefect_kit import ROOT, wait_for
+from tests.integration.prefect_kit import ROOT, interrupt, wait_for
 
 HOLD = "from core.database import open_database\nfrom core.settings import load_settings\nwith open_database(load_settings()): input()"
 
@@ -42,15 +41,6 @@ def start(settings: Settings, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, *arguments]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, cwd=ROOT, env=environment(settings), start_new_session=True, **pipes)
-
-
-def interrupt(process: subprocess.Popen[str]) -> str:
-    """Send SIGINT to the process alone; return what it said until it ended, with 130 and one line."""
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
-    assert (process.returncode, "Traceback" in err) == (130, False), err[-4000:]
-    assert err.splitlines()[-1] == "interrupted"
-    return err
 
 
 def test_down_leaves_postgresql_to_a_command_that_works_with_it(settings: Settings) -> None:
