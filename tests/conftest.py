@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -12,6 +13,9 @@ from sqlalchemy.engine import Engine
 from core.database import DatabaseUrls, connect, open_database
 from core.settings import Settings, load_settings
 from core.tables import metadata
+
+if TYPE_CHECKING:
+    from tests.serving_kit import Bench
 
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # machines are slow and noisy
 settings.load_profile("untimed")
@@ -41,3 +45,14 @@ def engine(database: DatabaseUrls) -> Iterator[Engine]:
 @pytest.fixture
 def tmp_home(tmp_path: Path) -> Path:
     return tmp_path / "home"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """The request path, answering by version 1 of `organ`."""
+    from tests.serving_kit import Bench
+
+    bench = Bench(tmp_path)
+    bench.promote("organ", "1")
+    yield bench
+    bench.journal.close()

@@ -21,14 +21,6 @@ from tests.serving_kit import Bench, canary, champion, shadow, store_head
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
-    bench.promote("organ", "1")
-    yield bench
-    bench.journal.close()
-
-
-@pytest.fixture
 def client(bench: Bench) -> Iterator[TestClient]:
     app = ClassifierApp()
     app.state.parts = bench.parts()

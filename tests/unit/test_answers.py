@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from uuid import UUID
 
 import numpy as np
@@ -15,14 +13,6 @@ from bentos.misses import THREAD_FROM
 from bentos.routing import meets_canary
 from core.errors import EmbedderUnavailable, InvalidPhrase, UnknownClassifier
 from tests.serving_kit import Bench, canary, champion, make_head, store_head, vector_of
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
-    bench.promote("organ", "1")
-    yield bench
-    bench.journal.close()
 
 
 def test_an_answer_is_the_head_applied_to_the_cleaned_phrase(bench: Bench) -> None:

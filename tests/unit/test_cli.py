@@ -9,6 +9,7 @@ import time
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,12 +18,13 @@ from typer.testing import CliRunner, Result
 
 from core.contracts import Deployment, ModelVersion, Prediction, Rollout, Verdict
 from core.errors import Busy, UncommittedChanges
-from flows import answering, cli, reproduce
-from flows.commands import lineage
+from flows import answering, cli, reproduce, steps
+from flows.commands import lineage, rollout
 from flows.commands.output import output
 from flows.machine import processes
 from flows.machine.processes import ProgramStatus
 from flows.phrases import read_phrases
+from pipelines import promotion, registry
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
@@ -152,6 +154,24 @@ def test_status_shows_what_stands_beside_the_champion(monkeypatch: pytest.Monkey
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BLOCK = (("champion", "3", 1.0), ("canary", "4", 0.1), ("shadow", "5", 1.0))
+
+
+@pytest.mark.parametrize("command", [("rollback", "block"), ("promote", "block", "--version", "2")])
+@pytest.mark.parametrize(("embedder", "bentos"), [("e", []), ("another", ["another"])])
+def test_a_champion_of_another_embedder_gets_a_service_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], embedder: str, bentos: list[str]
+) -> None:
+    built: list[str] = []
+    present, back = (ModelVersion("block", version, "m", "d", rests_on) for version, rests_on in (("3", "e"), ("2", embedder)))
+    loop = SimpleNamespace(champions=lambda: {"block": present}, engine=None, registry=None, settings=SimpleNamespace(models=None))
+    monkeypatch.setattr(rollout, "_loop", lambda classifier: nullcontext(loop))
+    monkeypatch.setattr(promotion, "roll_back", lambda *_, **__: back)
+    monkeypatch.setattr(promotion, "promote", lambda *_, **__: None)
+    monkeypatch.setattr(registry, "stored_version", lambda *_, **__: back)
+    monkeypatch.setattr(steps, "package_champions", lambda _, embedder, **__: built.append(embedder))
+    monkeypatch.setattr(processes, "restart_service", lambda settings: True)
+    assert run("rollout", *command).exit_code == 0
+    assert built == bentos
 
 
 def test_status_as_json_holds_every_program(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from pathlib import Path
+from collections.abc import AsyncGenerator, Sequence
 
 import numpy as np
 import pytest
@@ -31,14 +30,6 @@ class HeldEmbedder:
                 raise self.error
             if places:
                 yield Embedded(places, np.stack([vector_of(cleaned[place]) for place in places]), hit)
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
-    bench.promote("organ", "1")
-    yield bench
-    bench.journal.close()
 
 
 def held(bench: Bench, *hits: str) -> HeldEmbedder:

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import pytest
@@ -15,14 +14,6 @@ from core.errors import HeadRefused
 from tests.serving_kit import Bench, champion, store_head
 
 Result = TypeVar("Result")
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
-    bench.promote("organ", "1")
-    yield bench
-    bench.journal.close()
 
 
 def warmer_of(bench: Bench, *, phrases: int = 50, seconds: float = 30, **options: object) -> Warmer:
