@@ -21,7 +21,7 @@ from tests.serving_kit import Bench
 bench = Bench(pathlib.Path(tempfile.mkdtemp()))
 bench.promote("organ", "1")
 workshop = {"prefect", "dvc", "mlflow", "great_expectations", "evidently", "tensorflow", "sklearn", "pandas"}
-print(bench.answer("heart attack")[0].prediction.label, *sorted(workshop & set(sys.modules)))
+print(bench.answer("heart attack")[0].label, *sorted(workshop & set(sys.modules)))
 """
 IMPORTS = {
     "serving": ("bentos.service", "bentos.package", "ai_edge_litert.interpreter", "sentencepiece"),
