@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import uuid_utils
+from msgspec import Struct
 
 from bentos.caches import LruCache
 from bentos.journal import Journal
@@ -22,10 +24,10 @@ from core.errors import InvalidPhrase
 from pipelines.model.text import clean_phrase
 
 ENTRY_BYTES = 500  # of a cache entry beyond its texts: key, value, their objects
+REMEMBERED, SHORT = 16_384, 80  # cleaned phrases kept, and how long one may be: 7 MB at most; a clerk's phrase has 40 characters
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True, gc=False):
     """One phrase of a request. `place` names it in an error: "phrase" or "phrases[3]"."""
 
     phrase: str
@@ -35,8 +37,7 @@ class Asked:
     region: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Answered:
+class _Answered(Struct, frozen=True, gc=False):
     """One phrase, answered: what its journal row, its response and its shadow are made of."""
 
     asked: Asked
@@ -85,15 +86,14 @@ class Answers:
         started = time.perf_counter()
         rollout = route(self._live(), classifier)
         texts = [_clean(one) for one in asked]
-        models = [by or _choose(rollout, one, text) for one, text in zip(asked, texts, strict=True)]
+        models = _choose(rollout, asked, texts) if by is None else [by] * len(texts)
         found, now = await self._find(models, texts), datetime.now(UTC)
         answered = [
             _Answered(one, live, text, said, hit, str(uuid_utils.uuid7()), one.occurred_at or now)
             for one, live, text, (said, hit) in zip(asked, models, texts, found, strict=True)
         ]
         seconds = time.perf_counter() - started
-        latency_ms = round(seconds * 1000, 3)
-        await self._journal.log([_row(one, latency_ms=latency_ms) for one in answered])
+        await self._journal.log(_rows(answered, latency_ms=round(seconds * 1000, 3)))
         self._count(classifier, answered, seconds=seconds)
         if rollout.shadow is not None and by is None:
             self.shadow.offer(_shadowed(rollout.shadow, answered, now=now))
@@ -110,30 +110,30 @@ class Answers:
         get = self.cache.get
         keys = [(live.model.classifier, live.model.identity, text) for live, text in zip(models, cleaned, strict=True)]
         found = [(said, True) if (said := get(key)) is not None else None for key in keys]
-        missing = {key: live for key, live, known in zip(keys, models, found, strict=True) if known is None}
-        if not missing:
+        if None not in found:
             return found  # type: ignore[return-value]
+        missing = {key: live for key, live, known in zip(keys, models, found, strict=True) if known is None}
         wanted = [(live, text) for (_, _, text), live in missing.items()]
         computed = dict(zip(missing, await self.misses.answer(wanted), strict=True))
         return [known or computed[key] for key, known in zip(keys, found, strict=True)]
 
     def _count(self, classifier: str, answered: Sequence[_Answered], *, seconds: float) -> None:
         counts = self.counts
-        for one in answered:
-            counts.answered[classifier, one.live.model.version, one.live.role] += 1
-        counts.cached[classifier] += sum(one.hit for one in answered)
+        for (version, role), phrases in Counter([(one.live.model.version, one.live.role) for one in answered]).items():
+            counts.answered[classifier, version, role] += phrases
+        counts.cached[classifier] += sum([one.hit for one in answered])
         counts.seconds += seconds
         counts.requests += 1
 
 
-def _choose(rollout: LiveRollout, asked: Asked, cleaned: str) -> LiveModel:
-    """Champion or canary: by the key, else by the phrase."""
-    canary = rollout.canary
+def _choose(rollout: LiveRollout, asked: Sequence[Asked], cleaned: Sequence[str]) -> list[LiveModel]:
+    """Champion or canary, for each phrase: by its key, else by itself."""
+    champion, canary = rollout.champion, rollout.canary
     if canary is None:
-        return rollout.champion
-    model = canary.model
-    met = meets_canary(asked.key or cleaned, classifier=model.classifier, version=model.version, share=rollout.share)
-    return canary if met else rollout.champion
+        return [champion] * len(cleaned)
+    name, version, share = canary.model.classifier, canary.model.version, rollout.share
+    met = [meets_canary(one.key or text, classifier=name, version=version, share=share) for one, text in zip(asked, cleaned, strict=True)]
+    return [canary if meets else champion for meets in met]
 
 
 def _shadowed(shadow: LiveModel, answered: Sequence[_Answered], *, now: datetime) -> list[Shadowed]:
@@ -144,22 +144,29 @@ def _shadowed(shadow: LiveModel, answered: Sequence[_Answered], *, now: datetime
     ]
 
 
-def _row(one: _Answered, *, latency_ms: float) -> bytes:
-    return journal_row(
-        one.said,
-        occurred_at=one.occurred_at,
-        request_id=one.request_id,
-        role=one.live.role,
-        phrase=one.asked.phrase,
-        cached=one.hit,
-        latency_ms=latency_ms,
-        region=one.asked.region,
-        routing_key=one.asked.key,
-    )
+def _rows(answered: Sequence[_Answered], *, latency_ms: float) -> list[bytes]:
+    return [
+        journal_row(
+            one.said,
+            occurred_at=one.occurred_at,
+            request_id=one.request_id,
+            role=one.live.role,
+            phrase=one.asked.phrase,
+            cached=one.hit,
+            latency_ms=latency_ms,
+            region=one.asked.region,
+            routing_key=one.asked.key,
+        )
+        for one in answered
+    ]
+
+
+_remembered = lru_cache(REMEMBERED)(clean_phrase)
 
 
 def _clean(one: Asked) -> str:
-    cleaned = clean_phrase(one.phrase)
+    phrase = one.phrase
+    cleaned = _remembered(phrase) if len(phrase) <= SHORT else clean_phrase(phrase)
     if not cleaned:
         came = "only white space or control characters"
         raise InvalidPhrase(f"a visible character in {one.place}", came=came, do="send a phrase", field=one.place)

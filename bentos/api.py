@@ -25,6 +25,7 @@ from core.errors import (
 from pipelines.model.text import MAX_PHRASE_LENGTH
 
 MAX_BATCH = 256
+PLACES = tuple(f"phrases[{number}]" for number in range(MAX_BATCH))
 MAX_QUERY_FIELDS = 16
 VERSION_PATTERN = "^[1-9][0-9]{0,8}$"
 VERSION = re.compile(VERSION_PATTERN, re.ASCII)
@@ -181,10 +182,7 @@ def asked_batch(request: PredictBatchRequest) -> list[Asked]:
     """Check what a schema cannot say; raises `RequestRefused`."""
     rows = len(request.phrases)
     keys, moments, regions = (_as_long(request, name, rows) for name in ("keys", "occurred_at", "regions"))
-    return [
-        _asked(Asked(phrase, f"phrases[{place}]", keys[place], moments[place], regions[place]))
-        for place, phrase in enumerate(request.phrases)
-    ]
+    return [_asked(Asked(*one)) for one in zip(request.phrases, PLACES, keys, moments, regions)]  # noqa: B905, as long as the phrases
 
 
 def _as_long(request: PredictBatchRequest, name: str, rows: int) -> list[Any]:
@@ -195,8 +193,8 @@ def _as_long(request: PredictBatchRequest, name: str, rows: int) -> list[Any]:
 
 
 def _asked(one: Asked) -> Asked:
-    for name, value in (("phrase", one.phrase), ("key", one.key), ("region", one.region)):
-        if value is not None and "\0" in value:
+    for value, name in ((one.phrase, "phrase"), (one.key, "key"), (one.region, "region")):
+        if value and "\0" in value:
             raise RequestRefused(422, "invalid_field", "Expected text without NUL characters", field=_field(name, one.place))
     if one.occurred_at is not None and not EARLIEST <= one.occurred_at < LATEST:
         raise RequestRefused(422, "invalid_field", "Expected a moment from 1900 to 2200", field=_field("occurred_at", one.place))

@@ -26,6 +26,7 @@ from core.logs import get_logger
 
 SEGMENT_BYTES = 8 * 2**20
 WEIGH_SECONDS = 1.0
+QUICK_SECONDS = 1e-3  # a sync that takes less is not worth a thread's turn
 SUFFIX = ".jsonl"
 
 
@@ -62,7 +63,8 @@ class Journal:
     Parameters
     ----------
     maximum : bytes that the segments may hold together, waiting rows and the live segment.
-    sync : reach the disk before `log` returns; 2 ms on the machine of docs/benchmarks.md, shared by all that wait.
+    sync : reach the disk before `log` returns; shared by all that wait. On a thread, unless the disk takes less than a millisecond
+        (0.2 on the machine of docs/benchmarks.md): then the event loop does it, at a third of the CPU of changing threads.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Journal:
         self._waiters: list[asyncio.Future[None]] = []
         self._committing: asyncio.Task[None] | None = None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._pace = 2 * QUICK_SECONDS  # of a sync, about
         folder.mkdir(parents=True, exist_ok=True)
         self._older, self._weighed = _bytes_in(folder), time.monotonic()
         self._file, self._size = open_segment(folder), 0
@@ -104,7 +107,7 @@ class Journal:
             self._committing = None
 
     async def _append_group(self, loop: asyncio.AbstractEventLoop, rows: Sequence[bytes]) -> None:
-        if self._sync and not self._closed:
+        if self._sync and self._pace > QUICK_SECONDS and not self._closed:
             await loop.run_in_executor(self._writer, self.append, rows)
         else:
             self.append(rows)
@@ -146,11 +149,16 @@ class Journal:
                 get_logger().error("journal", state="the disk is full")
                 os.ftruncate(self._file, self._size)  # a torn line is no row: the shipper has not taken it
             if self._sync:
-                os.fdatasync(self._file)
+                self._sync_now()
         except OSError as error:
             self._size = self._segment_bytes  # the next rows go to a new segment: this one's later syncs prove nothing
             get_logger().error("journal", state="rows not safe from a power cut", error=str(error))
         return whole
+
+    def _sync_now(self) -> None:
+        started = time.perf_counter()
+        os.fdatasync(self._file)
+        self._pace += 0.1 * (time.perf_counter() - started - self._pace)
 
     def _is_full(self, more: int) -> bool:
         """The shipper removes segments behind our back: weigh them again before rows are dropped, once a second at most."""

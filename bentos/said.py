@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
@@ -11,8 +10,7 @@ import msgspec
 from core.contracts import ModelVersion, Prediction
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(msgspec.Struct, frozen=True, gc=False):
     """The ends of two JSON objects: what depends on version and cleaned phrase alone. Their heads depend on the request."""
 
     response: bytes
@@ -31,12 +29,6 @@ class Alternative(msgspec.Struct):
     probability: float
 
 
-class _ResponseHead(msgspec.Struct):
-    request_id: str
-    role: str
-    cached: bool
-
-
 class _ResponseEnd(msgspec.Struct):
     classifier: str
     label: str
@@ -45,7 +37,7 @@ class _ResponseEnd(msgspec.Struct):
     version: str
 
 
-class _RowHead(msgspec.Struct):
+class _RowHead(msgspec.Struct, gc=False):
     occurred_at: datetime
     request_id: str
     role: str
@@ -81,7 +73,12 @@ def say(model: ModelVersion, cleaned: str, prediction: Prediction) -> Said:
 
 def response_body(said: Said, *, request_id: str, role: str, cached: bool) -> bytes:
     """One answer as it travels."""
-    return b"%b,%b" % (_encode(_ResponseHead(request_id, role, cached))[:-1], said.response)
+    return b'{"request_id":"%b","role":"%b","cached":%b,%b' % (
+        request_id.encode(),
+        role.encode(),
+        b"true" if cached else b"false",
+        said.response,
+    )
 
 
 def journal_row(
