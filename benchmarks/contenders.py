@@ -44,7 +44,7 @@ class Contender:
     remembered: int = 0
     kind: str = "fastapi"
     sync: bool = True
-    database: bool = True
+    logged: bool = True
 
     def body(self, phrase: str) -> dict[str, Any]:
         return {"inputs": [phrase]} if self.kind == "mlflow" else {"phrase": phrase}
@@ -58,7 +58,7 @@ class Contender:
 
 PERENNIAL = Contender("perennial", "/v1/block/predict", "/v1/block/predict_batch", remembered=REMEMBERED, kind="perennial")
 NO_SYNC = replace(PERENNIAL, name="perennial, journal not synced", sync=False)
-NO_LOG = replace(PERENNIAL, name="perennial, no database", database=False)
+NO_LOG = replace(PERENNIAL, name="perennial, no log", logged=False)
 BARE = Contender("(a) FastAPI, TensorFlow", batch_path="/predict_batch", runtime=TENSORFLOW)
 BARE_LITERT = Contender("(a') FastAPI, LiteRT", batch_path="/predict_batch")
 CACHED = Contender("(b) FastAPI, LiteRT, LRU", batch_path="/predict_batch", remembered=REMEMBERED)
@@ -93,7 +93,7 @@ class Workshop:
     def start(self, one: Contender) -> AbstractContextManager[Server]:
         """A fresh server, ready."""
         if one.kind == "perennial":
-            return run_perennial(self.folder, {"block": HEAD}, sync=one.sync, database=one.database)
+            return run_perennial(self.folder, {"block": HEAD}, sync=one.sync, logged=one.logged)
         port, environment = free_port(), self._environment(one)
         log, ready = self.folder / f"{one.kind}.log", answers_post(one.path, one.body(PROBE))
         return run_server(self._command(one, port), port=port, environment=environment, log=log, ready=ready)
@@ -114,10 +114,10 @@ class Workshop:
 
 
 @contextmanager
-def run_perennial(folder: Path, heads: Mapping[str, Path], *, sync: bool = True, database: bool = True) -> Iterator[Server]:
+def run_perennial(folder: Path, heads: Mapping[str, Path], *, sync: bool = True, logged: bool = True) -> Iterator[Server]:
     """The bento service with `heads` as champions, in a home of its own with a PostgreSQL of its own.
 
-    Without `database`: cold heads only, and rows stay in a journal of 16 MB; beyond that they are dropped.
+    Unless `logged` the same service runs from this repository with a journal that keeps nothing: no row is made, written or shipped.
     """
     with tempfile.TemporaryDirectory(prefix="pb-") as short:
         home = Path(short)
@@ -128,14 +128,11 @@ def run_perennial(folder: Path, heads: Mapping[str, Path], *, sync: bool = True,
         with open_database(settings) as urls:
             appoint(urls.perennial, versions)
             command = serve_command(tag, settings=settings, database_url=urls.perennial)
-            environment = {**command.environment, "PERENNIAL_JOURNAL_SYNC": str(sync).lower()}
-            if not database:
-                del environment["PERENNIAL_DATABASE_URL"]
-                environment["PERENNIAL_JOURNAL_MB"] = "16"
+            environment = {**command.environment, "PERENNIAL_JOURNAL_SYNC": str(sync).lower(), "PERENNIAL_EMBEDDER": str(EMBEDDER)}
+            argv = [f"{PEERS}.unlogged:Classifier" if word == tag and not logged else word for word in command.argv]
             log, port = folder / "perennial.log", settings.service_port
-            with run_server(command.argv, port=port, environment=environment, log=log, ready=_is_ready) as server:
-                settle = (lambda: _shipped(server)) if database else server.settle
-                yield replace(server, settle=settle, beside=(_postmaster(home),))
+            with run_server(argv, port=port, environment=environment, log=log, ready=_is_ready) as server:
+                yield replace(server, settle=lambda: _shipped(server), beside=(_postmaster(home),))
 
 
 def appoint(url: str, versions: Mapping[str, ModelVersion]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -16,13 +17,17 @@ SCRIPT = Path(__file__).with_name("load.lua")
 
 @dataclass(frozen=True)
 class Heard:
-    """What the clients of one stretch of load saw. `errors`: no answer, or a status that is not 2xx or 3xx."""
+    """What the clients of one stretch of load saw.
+
+    `errors`: no answer, or a status that is not 2xx or 3xx. `busy`: the share of a core that `wrk` took; near 1 it is itself the limit.
+    """
 
     requests: int
     seconds: float
     p50_ms: float
     p99_ms: float
     errors: int
+    busy: float = 0.0
 
     @property
     def rps(self) -> float:
@@ -41,11 +46,20 @@ def play(url: str, path: str, bodies: Path, *, clients: int, seconds: float, fir
     Raises `ProcessFailed` when `wrk` is missing or ends badly.
     """
     argv = [_wrk(), "-t1", f"-c{clients}", f"-d{max(1, round(seconds))}s", "--timeout", "30s", "-s", str(SCRIPT), url]
+    before = _children_seconds()
     done = subprocess.run([*argv, "--", path, str(bodies), str(first)], capture_output=True, text=True, check=False)
+    spent = _children_seconds() - before
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode != 0 or not lines:
         raise ProcessFailed("figures of wrk", came=(done.stderr or done.stdout).strip()[-300:], do="look whether the service answers")
-    return Heard(**json.loads(lines[-1]))
+    heard = json.loads(lines[-1])
+    return Heard(**heard, busy=spent / heard["seconds"])
+
+
+def _children_seconds() -> float:
+    """CPU of the children that ended; servers are not among them before they do."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _wrk() -> str:

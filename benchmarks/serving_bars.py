@@ -1,20 +1,26 @@
-"""What was asked of `benchmarks.serving`, from its figures: ratios to the peers, and the tables."""
+"""What was asked of `benchmarks.serving`, from its figures: ratios to the peers, and the tables. What is missing is not measured."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from benchmarks.contenders import BARE, BARE_LITERT, CACHED, CONSTANT, DEPENDS, MLFLOW, MLFLOW_CACHED, NO_LOG, NO_SYNC, PERENNIAL
 from benchmarks.harness import Bar, table
+from benchmarks.serving_turns import CLIENTS_NAME, SOAK_NAME
 
 Figures = Mapping[str, Mapping[str, float]]
+Value = TypeVar("Value")
 OURS = f"{PERENNIAL.name} on W"
-COLUMNS = ("rps", "p50_ms", "p99_ms", "cpu_ms", "database_cpu_ms", "errors", "hit_rate")
+COLUMNS = ("rps", "p50_ms", "p99_ms", "cpu_ms", "database_cpu_ms", "errors", "hit_rate", "busy")
+HEADS = ("service and stream", "rps", "p50 ms", "p99 ms", "CPU ms", "PostgreSQL's", "errors", "hit rate", "wrk, cores")
+EMBEDDING, STATES = (BARE.name, BARE_LITERT.name), ("cold", "warm")
+RATES = ((MLFLOW, 10), (MLFLOW_CACHED, 2.5), (DEPENDS, 4), (CACHED, 0.8), (CONSTANT, 0.3))
 
 
 def bars(figures: Figures) -> list[Bar]:
     """One for every figure that was asked for."""
-    return [*_cpu_bars(figures), *_rate_bars(figures), *_log_bars(figures)]
+    return [*_cpu_bars(figures), *_rate_bars(figures), *_log_bars(figures), *_soak_bars(figures)]
 
 
 def predicted(figures: Figures, *, peer: str, state: str) -> tuple[float, float, float, float]:
@@ -25,51 +31,90 @@ def predicted(figures: Figures, *, peer: str, state: str) -> tuple[float, float,
 
 
 def tables(figures: Figures) -> list[str]:
-    """What was measured, and what the law of the cache says about M."""
-    rows = [(name, *(_short(one[key]) if key in one else "" for key in COLUMNS)) for name, one in figures.items()]
-    law = [
-        (peer, state, *map(_short, predicted(figures, peer=peer, state=state)))
-        for peer in (BARE.name, BARE_LITERT.name)
-        for state in ("cold", "warm")
+    """What was measured, what the law of the cache says about M, and ratios that no bar asks for."""
+    rows = [(name, *(_short(one[key]) if key in one else "" for key in COLUMNS)) for name, one in figures.items() if "rps" in one]
+    found = [table(HEADS, rows)]
+    law = [(peer, state, *map(_short, said)) for peer in EMBEDDING for state in STATES if (said := _law(figures, peer, state))]
+    if law:
+        found.append(table(("M, against", "caches", "h", "r", "predicted ratio", "measured ratio"), law))
+    beside = [(name, _short(value)) for name, value in _beside(figures) if value is not None]
+    return [*found, *([table(("beside the bars", "times"), beside)] if beside else [])]
+
+
+def _beside(figures: Figures) -> list[tuple[str, float | None]]:
+    """Against (a'), which embeds with the same runtime as this service: what is left is the cache."""
+    peer = BARE_LITERT.name
+    return [
+        (f"W, single: CPU a request of {peer} / ours", _cpu(figures, f"{peer} on W", OURS)),
+        (f"W, batch of 64: CPU a phrase of {peer} / ours", _cpu(figures, f"{peer} on W in batches", f"{OURS} in batches")),
+        ("W, single: CPU a request of ours / journal not synced", _cpu(figures, OURS, f"{NO_SYNC.name} on W")),
+        ("W: our rps / those without a log", _rate(figures, NO_LOG.name)),
     ]
-    heads = ("service and stream", "rps", "p50 ms", "p99 ms", "CPU ms", "PostgreSQL's", "errors", "hit rate")
-    return [table(heads, rows), table(("M, against", "caches", "h", "r", "predicted ratio", "measured ratio"), law)]
 
 
 def _cpu_bars(figures: Figures) -> list[Bar]:
-    found = []
-    for peer in (BARE.name, BARE_LITERT.name):
-        one, many = _cpu(figures, f"{peer} on W", OURS), _cpu(figures, f"{peer} on W in batches", f"{OURS} in batches")
-        found += [
-            Bar(f"W, single: CPU a request of {peer} / ours", one, 20, at_least=True),
-            Bar(f"W, batch of 64: CPU a phrase of {peer} / ours", many, 40, at_least=True),
-        ]
-        for state in ("cold", "warm"):
-            h, r, said, came = predicted(figures, peer=peer, state=state)
-            told = f"M, {state}: distance of the ratio to {peer} from 1/((1-h)+h r), share (h {h:.3f}, r {r:.4f})"
-            found.append(Bar(told, abs(came / said - 1), 0.2))
-    return found
+    peer = BARE.name
+    found = [
+        Bar(f"W, single: CPU a request of {peer} / ours", _cpu(figures, f"{peer} on W", OURS), 20, at_least=True),
+        Bar(
+            f"W, batch of 64: CPU a phrase of {peer} / ours",
+            _cpu(figures, f"{peer} on W in batches", f"{OURS} in batches"),
+            40,
+            at_least=True,
+        ),
+    ]
+    return [*found, *(_law_bar(figures, other, state) for other in EMBEDDING for state in STATES)]
+
+
+def _law(figures: Figures, peer: str, state: str) -> tuple[float, float, float, float] | None:
+    return _known(lambda: predicted(figures, peer=peer, state=state))
+
+
+def _law_bar(figures: Figures, peer: str, state: str) -> Bar:
+    said = _law(figures, peer, state)
+    told = f"M, {state}: ratio to {peer} / predicted 1/((1-h)+h r)"
+    if said is None:
+        return Bar(told, None, 0.8, at_least=True)
+    h, r, law, came = said
+    return Bar(f"{told} (h {h:.3f}, r {r:.4f})", came / law, 0.8, at_least=True)
 
 
 def _rate_bars(figures: Figures) -> list[Bar]:
-    asked = ((MLFLOW, 10), (MLFLOW_CACHED, 2.5), (DEPENDS, 4), (CACHED, 0.8), (CONSTANT, 0.3))
-    ours = figures[OURS]["rps"]
-    rates = [
-        Bar(f"W: our rps / those of {one.name}", ours / figures[f"{one.name} on W"]["rps"], least, at_least=True) for one, least in asked
-    ]
-    return [*rates, Bar("32 clients on M: errors", figures["32 clients"]["errors"], 0)]
+    rates = [Bar(f"W: our rps / those of {one.name}", _rate(figures, one.name), least, at_least=True) for one, least in RATES]
+    return [*rates, Bar("32 clients for 60 s on M: errors", _known(lambda: figures[CLIENTS_NAME]["errors"]), 0)]
 
 
 def _log_bars(figures: Figures) -> list[Bar]:
-    bare = figures[f"{NO_LOG.name} on W"]["cpu_ms"]
+    def more() -> float:
+        return figures[OURS]["cpu_ms"] - figures[f"{NO_LOG.name} on W"]["cpu_ms"]
+
+    return [Bar("log, CPU ms a request (with it - without)", _known(more), 0.1)]
+
+
+def _soak_bars(figures: Figures) -> list[Bar]:
+    def slower() -> float:
+        return figures[SOAK_NAME]["p99_last_ms"] / figures[SOAK_NAME]["p99_first_ms"]
+
     return [
-        Bar("log, shipping only: CPU ms a request (with database - without)", figures[OURS]["cpu_ms"] - bare, 0.1),
-        Bar("the same, journal not synced", figures[f"{NO_SYNC.name} on W"]["cpu_ms"] - bare, 0.1),
+        Bar("5 minutes of steady load: p99 of the last minute / the first", _known(slower), 1.5),
+        Bar("the same: MB more per 100,000 requests", _known(lambda: figures[SOAK_NAME]["mb_more_per_100000"]), 5),
+        Bar("the same: errors", _known(lambda: figures[SOAK_NAME]["errors"]), 0),
     ]
 
 
-def _cpu(figures: Figures, theirs: str, ours: str) -> float:
-    return figures[theirs]["cpu_ms"] / figures[ours]["cpu_ms"]
+def _rate(figures: Figures, theirs: str) -> float | None:
+    return _known(lambda: figures[OURS]["rps"] / figures[f"{theirs} on W"]["rps"])
+
+
+def _cpu(figures: Figures, theirs: str, ours: str) -> float | None:
+    return _known(lambda: figures[theirs]["cpu_ms"] / figures[ours]["cpu_ms"])
+
+
+def _known(value: Callable[[], Value]) -> Value | None:
+    try:
+        return value()
+    except KeyError:
+        return None
 
 
 def _short(value: float) -> str:
