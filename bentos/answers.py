@@ -18,7 +18,7 @@ from bentos.live_heads import LiveRollout
 from bentos.loading import LiveModel
 from bentos.misses import Embedder, Found, Known, Misses
 from bentos.routing import meets_canary, route
-from bentos.said import Said, journal_row, response_body
+from bentos.said import Said, journal_row, response_body, row_shared
 from bentos.shadow import Shadow, Shadowed
 from core.errors import InvalidPhrase
 from pipelines.model.text import clean_phrase
@@ -107,15 +107,14 @@ class Answers:
 
     async def _find(self, models: Sequence[LiveModel], cleaned: Sequence[str]) -> list[Found]:
         """In order; what the first level does not know is computed, of all versions in one call of the embedder."""
-        get = self.cache.get
         keys = [(live.model.classifier, live.model.identity, text) for live, text in zip(models, cleaned, strict=True)]
-        found = [(said, True) if (said := get(key)) is not None else None for key in keys]
-        if None not in found:
-            return found  # type: ignore[return-value]
+        found = self.cache.find(keys)
+        if all(found):
+            return [(said, True) for said in found]  # type: ignore[misc]
         missing = {key: live for key, live, known in zip(keys, models, found, strict=True) if known is None}
         wanted = [(live, text) for (_, _, text), live in missing.items()]
         computed = dict(zip(missing, await self.misses.answer(wanted), strict=True))
-        return [known or computed[key] for key, known in zip(keys, found, strict=True)]
+        return [(known, True) if known is not None else computed[key] for key, known in zip(keys, found, strict=True)]
 
     def _count(self, classifier: str, answered: Sequence[_Answered], *, seconds: float) -> None:
         counts = self.counts
@@ -145,20 +144,15 @@ def _shadowed(shadow: LiveModel, answered: Sequence[_Answered], *, now: datetime
 
 
 def _rows(answered: Sequence[_Answered], *, latency_ms: float) -> list[bytes]:
-    return [
-        journal_row(
-            one.said,
-            occurred_at=one.occurred_at,
-            request_id=one.request_id,
-            role=one.live.role,
-            phrase=one.asked.phrase,
-            cached=one.hit,
-            latency_ms=latency_ms,
-            region=one.asked.region,
-            routing_key=one.asked.key,
-        )
-        for one in answered
-    ]
+    """Journal rows; what those of a batch share is encoded once."""
+    rows, shared, about = [], b"", None
+    for one in answered:
+        asked = one.asked
+        if (fresh := (one.occurred_at, one.live.role, asked.region, asked.key)) != about:
+            about = fresh
+            shared = row_shared(*fresh, latency_ms=latency_ms)
+        rows.append(journal_row(one.said, shared, one.request_id, asked.phrase, one.hit))
+    return rows
 
 
 _remembered = lru_cache(REMEMBERED)(clean_phrase)

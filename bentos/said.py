@@ -37,15 +37,12 @@ class _ResponseEnd(msgspec.Struct):
     version: str
 
 
-class _RowHead(msgspec.Struct, gc=False):
+class _RowShared(msgspec.Struct):
     occurred_at: datetime
-    request_id: str
     role: str
-    phrase: str
-    cached: bool
-    latency_ms: float
     region: str | None
     routing_key: str | None
+    latency_ms: float
 
 
 class _RowEnd(msgspec.Struct):
@@ -81,18 +78,12 @@ def response_body(said: Said, *, request_id: str, role: str, cached: bool) -> by
     )
 
 
-def journal_row(
-    said: Said,
-    *,
-    occurred_at: datetime,
-    request_id: str,
-    role: str,
-    phrase: str,
-    cached: bool,
-    latency_ms: float,
-    region: str | None = None,
-    routing_key: str | None = None,
-) -> bytes:
+def row_shared(occurred_at: datetime, role: str, region: str | None, routing_key: str | None, *, latency_ms: float) -> bytes:
+    """The part of a row that the phrases of a batch often share."""
+    return _encode(_RowShared(occurred_at, role, region, routing_key, latency_ms))[1:-1]
+
+
+def journal_row(said: Said, shared: bytes, request_id: str, phrase: str, cached: bool) -> bytes:
     """One answer as it is logged: the columns of `inference` as a JSON object."""
-    head = _RowHead(occurred_at, request_id, role, phrase, cached, latency_ms, region, routing_key)
-    return b"%b,%b" % (_encode(head)[:-1], said.row)
+    hit = b"true" if cached else b"false"
+    return b'{"request_id":"%b","phrase":%b,"cached":%b,%b,%b' % (request_id.encode(), _encode(phrase), hit, shared, said.row)

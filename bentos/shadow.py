@@ -13,7 +13,7 @@ from bentos.caches import BATCH_PHRASES, LruCache
 from bentos.journal import Journal
 from bentos.loading import LiveModel
 from bentos.misses import Embedder, Found, Known, Misses
-from bentos.said import Said, journal_row
+from bentos.said import Said, journal_row, row_shared
 from core.logs import get_logger
 
 QUEUE_PHRASES = 2048
@@ -99,14 +99,6 @@ class Shadow:
 def _row(one: Shadowed, found: Found, *, now: datetime) -> bytes:
     """`latency_ms`: from the answer to the shadow's score."""
     said, hit = found
-    return journal_row(
-        said,
-        occurred_at=one.occurred_at,
-        request_id=one.request_id,
-        role="shadow",
-        phrase=one.phrase,
-        cached=hit,
-        latency_ms=round((now - one.offered_at).total_seconds() * 1000, 3),
-        region=one.region,
-        routing_key=one.routing_key,
-    )
+    latency_ms = round((now - one.offered_at).total_seconds() * 1000, 3)
+    shared = row_shared(one.occurred_at, "shadow", one.region, one.routing_key, latency_ms=latency_ms)
+    return journal_row(said, shared, one.request_id, one.phrase, hit)
