@@ -2,8 +2,9 @@
 
     python -m benchmarks.memory [--quick] [--json]
 
-Needs the demo's `build/`. The 21 are copies of the head of `block` under 21 names: every copy is loaded on its own, and no chapter's own
-head would have more labels. Separate services: three FastAPI processes (embedder, head, LRU) run at once; their mean PSS times 21.
+Needs the demo's `build/`. When `build/` is that of `params-21.yaml`, its 21 heads serve; else copies of the head of `block` under 21 names:
+every copy is loaded on its own, and no chapter's own head would have more labels. Separate services: three FastAPI processes (embedder,
+head, LRU) run at once; their mean PSS times 21.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import psutil
+
 from benchmarks.contenders import CACHED, CACHED_TF, HEAD, REMEMBERED, Contender, Workshop, metric, run_perennial
 from benchmarks.harness import Bar, Result, median, options, present, table, tell
-from benchmarks.servers import post_batches
+from benchmarks.servers import MEGA, post_batches
 from benchmarks.streams import noisy_phrases
+from core.settings import REPOSITORY
 
 CLASSIFIERS, SEPARATE, BATCH = 21, 3, 256
 ANSWERS = 20_000  # the first level's size by default
@@ -46,16 +50,32 @@ def measure(folder: Path, phrases: Sequence[str], *, rounds: int) -> Result:
     return Result(dict(figures), bars(figures), [table(("figure", "value"), [(k, f"{v:,.0f}") for k, v in figures.items()])], told(phrases))
 
 
+def heads() -> dict[str, Path]:
+    """21 trained heads when `build/` holds so many, else 21 copies of one."""
+    trained = {place.parent.name: place for place in sorted((REPOSITORY / "build" / "classifiers").glob("*/model"))}
+    if len(trained) >= CLASSIFIERS:
+        return dict(list(trained.items())[:CLASSIFIERS])
+    return dict.fromkeys((f"chapter_{number:02}" for number in range(1, CLASSIFIERS + 1)), HEAD)
+
+
 def together(shop: Workshop, phrases: Sequence[str]) -> dict[str, float]:
     """PSS of the service after every phrase went to one classifier, in turn, and what its caches hold then."""
-    names = [f"chapter_{number:02}" for number in range(1, CLASSIFIERS + 1)]
-    with run_perennial(shop.folder, dict.fromkeys(names, HEAD)) as server:
+    served = heads()
+    names = list(served)
+    with run_perennial(shop.folder, served) as server:
         for place, cut in enumerate(range(0, len(phrases), BATCH)):
             path = f"/v1/{names[place % CLASSIFIERS]}/predict_batch"
             post_batches(server.url, path, [{"phrases": phrases[cut : cut + BATCH]}])
         server.settle()
         kept = metric(server, "perennial_cache_size")
-        return {"one service, MB": server.pss_mb(), "cache entries, both levels": kept, "processes": len(server.processes())}
+        each = {f"of it, {_part(one)}, MB": one.memory_full_info().pss / MEGA for one in server.processes()}
+        return {"one service, MB": server.pss_mb(), **each, "cache entries, both levels": kept}
+
+
+def _part(process: psutil.Process) -> str:
+    """What a process of the service is, by its command line."""
+    words = process.cmdline()
+    return "supervisor" if "--fd" not in words else "embedder" if "Embedder" in words else "classifier"
 
 
 def apart(shop: Workshop, one: Contender, phrases: Sequence[str]) -> float:
@@ -78,7 +98,8 @@ def bars(figures: dict[str, float]) -> list[Bar]:
 
 def told(phrases: Sequence[str]) -> str:
     """The input in a line."""
-    return f"21 copies of the head of block; {len(phrases)} phrases ({ANSWERS} answers and {REMEMBERED} embeddings fill the caches)"
+    different = "21 copies of the head of block" if set(heads().values()) == {HEAD} else "21 trained heads"
+    return f"{different}; {len(phrases)} phrases ({ANSWERS} answers and {REMEMBERED} embeddings fill the caches)"
 
 
 if __name__ == "__main__":
