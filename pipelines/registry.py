@@ -95,10 +95,9 @@ class Registry:
         found = self._client.search_model_versions(f"name = '{classifier}' and tags.run = '{run}' and tags.{STATE} = '{COMPLETE}'")
         return str(found[0].version) if found else None
 
-    def unfinished(self, classifier: str) -> list[str]:
+    def unfinished(self, classifier: str) -> list[RegisteredVersion]:
         """Versions that were never completed."""
-        found = self._client.search_model_versions(f"name = '{classifier}' and tags.{STATE} = '{UNFINISHED}'")
-        return [str(version.version) for version in found]
+        return [known for known in self.versions(classifier) if known.tags.get(STATE) == UNFINISHED]
 
     def forget(self, classifier: str, version: str) -> None:
         """Remove a version. Its number is not given again."""
@@ -220,16 +219,16 @@ def _claim_number(folder: Path, digest: str) -> None:
 
 
 def finish_or_forget(registry: Registry, models: Path, classifier: str) -> None:
-    """Put right what a killed retraining left: a version whose head is kept is whole, one without a head is removed.
+    """Put right what a killed retraining left: a version whose head is kept is whole, one without is removed.
 
     For the holder of the classifier's lock only: no other retraining of it is under way.
     """
     registry.end_runs(classifier)
-    for version in registry.unfinished(classifier):
-        if (models / classifier / version).is_dir():
-            registry.complete(classifier, version)
+    for known in registry.unfinished(classifier):
+        if problem_of(models / classifier / known.version, digest=known.tags.get("head_digest", "")):
+            registry.forget(classifier, known.version)
         else:
-            registry.forget(classifier, version)
+            registry.complete(classifier, known.version)
     for part in (models / classifier).glob(".*.part"):
         shutil.rmtree(part, ignore_errors=True)
 

@@ -32,6 +32,11 @@ from pipelines.workspace import require_committed
 
 WATCHED = "block"
 EXAM_ROWS = 1000
+OURS = frozenset({
+    DEMO_MARK, "bentoml", "caches", "embedders", "journal", "logs", "mlartifacts", "models", "postgres", "prefect", "reports", "staging",
+    "supervisor",
+})  # fmt: skip
+"""What Perennial makes in its home; a home that holds anything else is not the demo's to clear."""
 
 
 class DemoFailed(PerennialError):
@@ -103,6 +108,7 @@ def clear_stage(settings: Settings) -> None:
     if not mark.exists() and settings.models.exists() and any(settings.models.iterdir()):
         raise SettingsError("a home without models for the demo", came="one in use", do="set PERENNIAL_HOME to an empty folder")
     if settings.home.exists():
+        _refuse_strangers(settings.home)
         down(settings, report=lambda _: None)
         if postmaster(settings.home / "postgres") is not None:
             do = "wait for it or end it, then call the demo again"
@@ -110,6 +116,13 @@ def clear_stage(settings: Settings) -> None:
         shutil.rmtree(settings.home)
     settings.home.mkdir(parents=True, exist_ok=True)
     mark.touch()
+
+
+def _refuse_strangers(home: Path) -> None:
+    """The demo removes its whole home: files that are not of our making stop it."""
+    if strangers := sorted(entry.name for entry in home.iterdir() if entry.name not in OURS):
+        do = "move them elsewhere, or set PERENNIAL_HOME to an empty folder"
+        raise SettingsError(f"a home of Perennial's own in {home}, which the demo clears", came=", ".join(strangers[:5]), do=do)
 
 
 def _set_up(story: Story, loop: Loop) -> None:
