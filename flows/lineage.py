@@ -113,10 +113,11 @@ def _source(loop: Loop, known: RegisteredVersion, params: Facts, snapshot: Facts
     """The query as it was asked; `verified`: its text at that commit has the hash that the snapshot recorded."""
     source = params.get("source", {})
     text = file_at(loop.settings.repository, known.tags.get("git_commit", ""), source["query"]) if source else None
-    hashed = None
-    if text is not None and snapshot.get("label_columns"):
-        hashed = query_hash(text, parameters=source.get("parameters", {}), label_columns=snapshot["label_columns"])
-    return {**source, "text": text, "query_hash": snapshot.get("query_hash"), "verified": hashed == snapshot.get("query_hash")}
+    verified = False
+    if text is not None and "query_hash" in snapshot:
+        asked = query_hash(text, parameters=source.get("parameters", {}), label_columns=snapshot["label_columns"])
+        verified = asked == snapshot["query_hash"]
+    return {**source, "text": text, "query_hash": snapshot.get("query_hash"), "verified": verified}
 
 
 def _code(loop: Loop, known: RegisteredVersion) -> Facts:

@@ -84,7 +84,7 @@ def _titled(title: str, lines: Sequence[str], *, none: str) -> Rows:
 
 
 def _source(source: Facts) -> str:
-    held = "as its text hashes" if source["verified"] else "NOT the hash of the text below"
+    held = "as its text hashes" if source["verified"] else "NOT the hash of the text below" if source["query_hash"] else "NOT recorded here"
     return f"{source.get('query', 'unknown')}, label {source.get('label', 'unknown')}; hash {_short(source['query_hash'])}, {held}"
 
 

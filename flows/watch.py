@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import structlog
@@ -12,12 +13,13 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from core.contracts import Verdict
+from core.errors import PerennialError
 from core.logs import get_logger
 from core.partitions import tidy_inference
 from core.settings import Settings, load_settings
 from flows.artifacts import artifact_key
 from flows.events import drift_payload, emit_drift
-from flows.hooks import log_failure, timed_task
+from flows.hooks import log_failure, quiet_named_errors, timed_task
 from flows.loop import Loop, open_loop
 from flows.retrain import is_retryable, retrain
 from flows.watch_page import newest_reports, render_page
@@ -66,14 +68,16 @@ def watch(classifiers: list[str], act: bool = False, now: datetime | None = None
     """Look for drift; return classifier -> Verdict ("steady", "warning", "drift" or "insufficient").
 
     Drift sends the event that the automations answer to. With `act` it calls the retraining itself instead, for a
-    place without a Prefect server, and the verdict is then that of the retraining.
+    place without a Prefect server, and the verdict is then that of the retraining. A classifier that fails keeps none of
+    the others from being watched; the first such error is raised at the end.
     """
+    quiet_named_errors()
     moment = now or datetime.now(UTC)
     with open_loop(load_settings()) as loop, structlog.contextvars.bound_contextvars(classifiers=classifiers):
-        verdicts = _watch_all(loop, classifiers, moment, act=act)
+        verdicts, failures = watch_all(loop, classifiers, moment, act=act)
         _tidy_log(loop, moment, return_state=True)  # a lock that cannot be had now can be had in an hour
-    for name in [name for name, verdict in verdicts.items() if act and verdict.kind == "drift"]:
-        verdicts[name] = _retrain(name, verdicts[name], moment)
+    if failures:
+        raise failures[0]
     return verdicts
 
 
@@ -86,20 +90,28 @@ def run_watch(settings: Settings, classifiers: Sequence[str], *, act: bool = Fal
         return watch(names, act=act, now=now)
 
 
-def _watch_all(loop: Loop, classifiers: Sequence[str], now: datetime, *, act: bool) -> dict[str, Verdict]:
-    champions, embedders, verdicts = loop.champions(), dict[str, Callable[[Sequence[str]], Any]](), dict[str, Verdict]()
+def watch_all(loop: Loop, classifiers: Sequence[str], now: datetime, *, act: bool) -> tuple[dict[str, Verdict], list[PerennialError]]:
+    """Watch one after the other; return the verdicts, and the errors of those that have none."""
+    champions, verdicts, failures = loop.champions(), dict[str, Verdict](), list[PerennialError]()
+    embedder = cache(lambda wanted: load_embedder(loop.settings.embedders / wanted))
     for name in classifiers:
         if name not in champions:
             verdicts[name] = NO_CHAMPION
             continue
-        wanted = champions[name].embedder_id
-        if wanted not in embedders:
-            embedders[wanted] = load_embedder(loop.settings.embedders / wanted)
-        verdicts[name] = _watch_one(loop, name, embedders[wanted], now)
-        if verdicts[name].kind == "drift" and not act:
-            emit_drift(name, verdicts[name], now=now)  # at once: the window is judged, and will not be judged again
-        _show_watch(loop, name, verdicts[name], return_state=True)  # a page that fails costs no verdict
-    return verdicts
+        try:
+            verdict = _watch_one(loop, name, embedder(champions[name].embedder_id), now)
+            verdicts[name] = _answer(loop, name, verdict, now, act=act)
+        except PerennialError as error:
+            failures.append(error)
+    return verdicts, failures
+
+
+def _answer(loop: Loop, classifier: str, verdict: Verdict, now: datetime, *, act: bool) -> Verdict:
+    """Drift is answered at once: the window is judged, and will not be judged again."""
+    if verdict.kind == "drift" and not act:
+        emit_drift(classifier, verdict, now=now)
+    _show_watch(loop, classifier, verdict, return_state=True)  # a page that fails costs no verdict
+    return _retrain(classifier, verdict, now) if verdict.kind == "drift" and act else verdict
 
 
 def _retrain(classifier: str, verdict: Verdict, now: datetime) -> Verdict:

@@ -93,9 +93,9 @@ class Workspace:
 
 
 def prune_data(data: Path, datasets: Sequence[str]) -> None:
-    """Remove what earlier runs left of other data sets."""
+    """Remove the folders that earlier runs left of other data sets; a file beside them is not of our making."""
     for folder in data.iterdir() if data.is_dir() else ():
-        if folder.name not in datasets:
+        if folder.is_dir() and folder.name not in datasets:
             shutil.rmtree(folder)
 
 
@@ -163,9 +163,9 @@ def commit_of(repository: Path, revision: str) -> str:
 
 
 def file_at(repository: Path, revision: str, path: str) -> str | None:
-    """Text of a committed file; None when that commit has none."""
-    asked = ["show", "--end-of-options", f"{revision}:{path}"]
-    return _git(asked, repository, strip=False) if _git_succeeds(asked, repository) else None
+    """Text of a committed file; None when that commit has none, or there is no such commit."""
+    asked = ["show", "--end-of-options", f"{revision}:{path}"]  # without a revision git would show what is staged
+    return _git(asked, repository, strip=False) if revision and _git_succeeds(asked, repository) else None
 
 
 def commit_facts(repository: Path, commit: str) -> dict[str, str]:

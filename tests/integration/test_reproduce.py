@@ -146,6 +146,12 @@ def test_a_lost_record_is_named(past: Past, first: RegisteredVersion, engine: En
     (hidden / "run").rename(folder)
 
 
+def test_lineage_verifies_nothing_of_a_snapshot_that_was_not_recorded(past: Past, first: RegisteredVersion, engine: Engine) -> None:
+    facts = version_lineage(past.loop(engine), "organ", first.version)
+    assert (facts["source"]["query_hash"], facts["source"]["verified"]) == (None, False)
+    assert "hash unknown, NOT recorded here" in dict(version_rows(facts))["source"]
+
+
 def test_lineage_verifies_what_can_be_verified(past: Past, first: RegisteredVersion, engine: Engine) -> None:
     remember_snapshot(engine, first)
     with engine.begin() as connection:

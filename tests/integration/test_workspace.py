@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.api import DVCFileSystem
 from sqlalchemy.engine import Engine
 
 from core.errors import Busy, StageFailed, UncommittedChanges
 from flows.loop import hold_classifiers
-from pipelines.workspace import open_workspace, require_committed, stage_environment
+from pipelines.workspace import file_at, open_workspace, prune_data, require_committed, stage_environment
 
 DVC_YAML = """
 stages:
@@ -66,6 +67,33 @@ def test_a_published_run_is_up_to_date_after_checkout(repository: Path) -> None:
     assert (repository / "out").read_text() == "6"
     assert "Running stage" not in dvc(repository, "repro", "double")
     assert git(repository, "rev-parse", "perennial/block/second") == git(repository, "rev-parse", "second^{commit}")
+
+
+def test_a_cache_that_the_repository_keeps_elsewhere_is_the_one_that_is_shared(repository: Path, tmp_path: Path) -> None:
+    elsewhere = ["dvc", "cache", "dir", "--quiet", "--local", str(tmp_path / "large disk")]
+    subprocess.run([sys.executable, "-m", *elsewhere], env=stage_environment(), cwd=repository, check=True)
+    retrain(repository, 3, "first")
+    assert (tmp_path / "large disk").is_dir() and not (repository / ".dvc" / "cache").exists()
+    assert tracked_text(repository, "first", "out") == "6"
+
+
+def tracked_text(repository: Path, revision: str, path: str) -> str:
+    with DVCFileSystem(str(repository), rev=revision).open(path, "r") as file:
+        return file.read()
+
+
+def test_a_file_is_read_from_a_commit_and_from_nowhere_else(repository: Path) -> None:
+    (repository / "params.yaml").write_text("seed: 8\n")
+    git(repository, "add", "params.yaml")
+    assert [file_at(repository, revision, "params.yaml") for revision in ("HEAD", "", "nowhere")] == ["{}\n", None, None]
+
+
+def test_old_data_sets_go_and_other_peoples_files_stay(tmp_path: Path) -> None:
+    for name in ("kept", "old"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "notes.txt").write_text("mine")
+    prune_data(tmp_path, ["kept"])
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["kept", "notes.txt"]
 
 
 def test_a_run_leaves_the_users_tree_alone_and_no_clone_behind(repository: Path) -> None:
