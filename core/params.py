@@ -16,6 +16,7 @@ Name = Annotated[str, StringConstraints(pattern=NAME)]
 Column = Annotated[str, StringConstraints(pattern=COLUMN)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Cron = Annotated[str, StringConstraints(pattern=CRON)]
+LONGEST_DAYS = 365_000  # a thousand years; times overflow beyond some hundred thousand
 RESERVED_COLUMNS = frozenset({"id", "phrase", "occurred_at", "region", "origin", "cleaned"})
 
 
@@ -110,7 +111,7 @@ class DriftParams(_Block):
     """`window_rows` answers make one window; `cool_down_days` keep two retrainings for drift apart; `schedule` is cron."""
 
     window_rows: int = Field(2000, ge=100)
-    cool_down_days: float = Field(1.0, ge=0)
+    cool_down_days: float = Field(1.0, ge=0, le=LONGEST_DAYS)
     schedule: Cron = "0 * * * *"
 
 
@@ -118,7 +119,7 @@ class ClassifierParams(_Block):
     """One classifier. Only `source` is required. `compare`: heads that a retraining trains beside the chosen one, for its report alone."""
 
     source: SourceParams
-    history_days: int = Field(1095, ge=1)
+    history_days: int = Field(1095, ge=1, le=LONGEST_DAYS)
     test_days: int = Field(90, ge=1)
     min_rows_per_label: int = Field(15, ge=2)
     head: Head = HybridSvmHead()
@@ -165,7 +166,7 @@ class CheckParams(_Block):
 
     max_unseen_label_share: Share = 0.05
     max_ambiguous_share: Share = 0.30
-    max_age_days: float = Field(7.0, gt=0)
+    max_age_days: float = Field(7.0, gt=0, le=LONGEST_DAYS)
     min_volume_ratio: Share = 0.8
     max_phrase_length: int = Field(300, ge=1)
     max_garbage_share: Share = 0.01

@@ -15,7 +15,13 @@ from core.errors import ParamsError
 NAME = r"^[a-z][a-z0-9_]{0,39}$"
 COLUMN = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
 QUERY = r"^queries/[A-Za-z0-9_\-]+\.sql$"
-CRON = r"^\s*([0-9A-Za-z*/,#?-]+\s+){4}[0-9A-Za-z*/,#?-]+\s*$"
+_MOMENTS = (
+    r"[0-5]?\d", r"1\d|2[0-3]|0?\d", r"[12]\d|3[01]|0?[1-9]", "1[0-2]|0?[1-9]|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec",
+    "0?[0-7]|sun|mon|tue|wed|thu|fri|sat",
+)  # fmt: skip
+_PARTS = [rf"(?:\*|(?:{one})(?:-(?:{one}))?)(?:/[1-9]\d?)?" for one in _MOMENTS]
+_MINUTE, _HOUR, _DAY, _MONTH, _WEEKDAY = (f"{part}(?:,{part})*" for part in _PARTS)
+CRON = rf"^(?i:\s*{_MINUTE}\s+{_HOUR}\s+(?:{_DAY}|\?|l)\s+{_MONTH}\s+(?:{_WEEKDAY}|\?|(?:{_MOMENTS[4]})#[1-5])\s*)$"
 _WORDS = {
     NAME: "a name of lower-case letters, digits and _ (at most 40, a letter first)",
     COLUMN: "a column name of letters, digits and _ (rename the column in the query with `as`)",
@@ -30,10 +36,12 @@ class _EveryKeyOnce(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
-            if key.value in seen and isinstance(key, yaml.ScalarNode):
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError("a key that is a list or a block", key.start_mark)
+            if key.value in seen:
                 place = f"a second `{key.value}` in line {key.start_mark.line + 1}"
                 raise ParamsError("every key of a block once", came=place, do="put what belongs to it under the first one")
-            seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
@@ -46,7 +54,7 @@ def read_params_file(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         came = f"byte {error.object[error.start]:#04x} at position {error.start}"
         raise ParamsError(f"UTF-8 in {path.name}", came=came, do="save the file as UTF-8") from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # PyYAML lets out what `int` and `date` say of 2024-13-45
         raise ParamsError(f"YAML in {path.name}", came=" ".join(str(error).split()), do="mend the syntax") from None
     if not isinstance(raw, dict):
         raise ParamsError(f"keys and values in {path.name}", came=_short(raw), do="begin with `classifiers:` and a block under it")

@@ -38,6 +38,12 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     "a date": (with_source("{query: queries/a.sql, label: x, parameters: {since: 2024-01-01}}"), "parameters.since: .*a date in quotes"),
     "a number that is none": (with_source("{query: queries/a.sql, label: x, parameters: {since: .nan}}"), "parameters.since: "),
     "a schedule": (f"{BLOCK}    schedule: nonsense\n", "schedule: the five fields of cron"),
+    "a schedule of no minute": (f"{BLOCK}    schedule: 60 3 * * *\n", "schedule: the five fields of cron"),
+    "a schedule of no day": (f"{BLOCK}    drift: {{schedule: 0 3 * * 8}}\n", "drift.schedule: the five fields of cron"),
+    "a history longer than time": (f"{BLOCK}    history_days: 1000000000\n", "history_days: .*less than or equal to 365000"),
+    "a list for a key": (f"{BLOCK}? [a, b]\n: 1\n", "YAML in params.yaml; came a key that is a list or a block"),
+    "a day that is none": (f"{BLOCK}seed: 2024-13-45\n", "YAML in params.yaml; came month must be in 1..12"),
+    "a number of 5,000 digits": (f"{BLOCK}seed: {'9' * 5000}\n", "YAML in params.yaml; came Exceeds the limit"),
     "test longer than history": (f"{BLOCK}    test_days: 2000\n", r"test_days \(2000\) must be .*came the keys source, test_days;"),
     "a share of two": (f"{BLOCK}    gate: {{min_weighted_f1: 2}}\n", "gate.min_weighted_f1: .*less than or equal to 1; came 2"),
 }  # fmt: skip
@@ -51,3 +57,11 @@ def test_what_is_wrong_is_said_in_one_sentence(tmp_path: Path, case: str) -> Non
     with pytest.raises(ParamsError, match=said) as refusal:
         load_params(path)
     assert "\n" not in str(refusal.value) and refusal.value.do
+
+
+@pytest.mark.parametrize(
+    "schedule", ["*/15 * * * *", "0,30 8-18/2 * * MON-FRI", "00 03 1,15 jan 7", "0 3 ? * mon#1", "0 3 L * *", " 5/10 * * * 0 "]
+)
+def test_a_schedule_may_say_all_that_cron_can(tmp_path: Path, schedule: str) -> None:
+    (tmp_path / "params.yaml").write_text(f"{BLOCK}    schedule: '{schedule}'\n")
+    assert load_params(tmp_path / "params.yaml").classifiers["intent"].schedule == schedule
