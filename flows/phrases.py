@@ -22,6 +22,8 @@ def read_phrases(file: Path, column: str | None) -> Iterator[str]:
             yield from (row[column] or "" for row in reader)
     except UnicodeDecodeError as error:
         raise InvalidPhrase(f"UTF-8 in {file.name}", came=str(error), do="convert the file") from None
+    except csv.Error as error:
+        raise InvalidPhrase(f"CSV in {file.name}", came=str(error), do="correct the row, or take it out") from None
 
 
 def checked_phrases(phrases: Iterable[str]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,7 +70,7 @@ def _json_line(number: int, line: str) -> Late | Refusal:
 
 def _csv_lines(lines: TextIO) -> Iterator[Late | Refusal]:
     reader = csv.DictReader((line.replace("\0", "\ufffd") for line in lines), strict=False)
-    missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
+    missing = [name for name in NEEDED if name not in _header(reader)]
     if missing:
         came = f"a header without {', '.join(missing)}"
         raise InvalidFeedback(f"the columns {', '.join(NEEDED)}", came=came, do="name the columns in line 1")
@@ -85,13 +85,20 @@ def _csv_lines(lines: TextIO) -> Iterator[Late | Refusal]:
         yield _row(reader.line_num, fields)
 
 
+def _header(reader: csv.DictReader[str]) -> Sequence[str]:
+    try:
+        return reader.fieldnames or ()
+    except csv.Error as error:
+        raise InvalidFeedback("a header in line 1", came=str(error), do="name a CSV or JSON-lines file") from None
+
+
 def _row(number: int, fields: Mapping[str, Any]) -> Late | Refusal:
     for name in NEEDED:
         if reason := _unusable(fields.get(name)):
             return Refusal(number, f"{name}: {reason}")
     try:
         moment = _moment(fields.get("received_at"))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return Refusal(number, "received_at: wanted ISO 8601, such as 2026-01-31T08:00:00Z")
     return Late(number, fields["request_id"].strip(), fields["label"].strip(), fields["author"].strip(), moment)
 

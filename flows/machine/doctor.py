@@ -83,6 +83,8 @@ def _fits(requirement: object) -> bool:
 def _git(settings: Settings) -> tuple[bool, str, str]:
     if shutil.which("git") is None:
         return False, "no git", "install git"
+    if not settings.repository.is_dir():
+        return False, f"no folder {settings.repository}", "set PERENNIAL_REPOSITORY to a git checkout with a commit"
     asked = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=settings.repository, capture_output=True, text=True, check=False)
     return asked.returncode == 0, asked.stdout.strip() or asked.stderr.strip(), "set PERENNIAL_REPOSITORY to a git checkout with a commit"
 

@@ -202,7 +202,7 @@ def test_classify_answers_in_order_one_object_a_line(monkeypatch: pytest.MonkeyP
     assert told[0] == {"phrase": "phrase 0", "label": "PHRASE 0", "probability": 0.5, "version": "7"}
 
 
-@pytest.mark.parametrize("content", ["text\n\n \n", "other\nx\n", "text\n" + "x" * 5000])
+@pytest.mark.parametrize("content", ["text\n\n \n", "other\nx\n", "text\n" + "x" * 5000, "text\n" + "x" * 200_000])
 def test_classify_refuses_what_the_service_would(tmp_path: Path, content: str) -> None:
     file = tmp_path / "phrases.csv"
     file.write_text(content, encoding="utf-8")
