@@ -18,7 +18,7 @@ from core.tables import decision, drift_report, feedback
 from core.tables import snapshot as snapshot_table
 from flows.loop import Loop
 from flows.replay import logged_rows
-from monitoring.feedback import answered, newest_feedback
+from monitoring.feedback import CORRECTED, answered, newest_feedback
 from pipelines.checks import RESULT
 from pipelines.registry import RegisteredVersion, problem_of
 from pipelines.snapshots import query_hash
@@ -188,7 +188,7 @@ def _feedback_rows(loop: Loop, classifier: str, snapshot: Mapping[str, Any]) -> 
     """Corrected or confirmed answers of this classifier that were in the snapshot."""
     if "as_of" not in snapshot:
         return None
-    told, answer = newest_feedback(received_by=snapshot["as_of"]), answered()
+    told, answer = newest_feedback(received_by=snapshot["as_of"]), answered(CORRECTED)
     query = sa.select(sa.func.count()).select_from(told.join(answer, answer.c.request_id == told.c.request_id))
     with loop.engine.connect() as connection:
         return connection.scalar(query.where(told.c.classifier == classifier))

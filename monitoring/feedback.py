@@ -107,14 +107,19 @@ def newest_feedback(*, received_by: datetime | None = None) -> sa.Subquery:
     return query.order_by(feedback.c.request_id, feedback.c.received_at.desc(), feedback.c.id.desc()).subquery()
 
 
-def answered() -> sa.Subquery:
-    """Select the row that answered each request: shadows share its id and are left out."""
-    query = sa.select(inference).distinct(inference.c.request_id).where(inference.c.role.in_(ANSWERING))
+CORRECTED = sa.select(feedback.c.request_id)
+"""The requests that somebody sent the right label of: few beside the log."""
+
+
+def answered(requests: sa.Select) -> sa.Subquery:
+    """Select the row that answered each of these requests: shadows share its id and are left out."""
+    mine = (inference.c.role.in_(ANSWERING), inference.c.request_id.in_(requests))
+    query = sa.select(inference).distinct(inference.c.request_id).where(*mine)
     return query.order_by(inference.c.request_id, inference.c.occurred_at).subquery()
 
 
 def _newest(label_columns: Mapping[str, str], received_by: datetime) -> sa.Select:
-    told, answer = newest_feedback(received_by=received_by), answered()
+    told, answer = newest_feedback(received_by=received_by), answered(CORRECTED)
     query = sa.select(told.c.request_id, told.c.classifier, told.c.label, answer.c.phrase, answer.c.occurred_at, answer.c.region)
     joined = query.join(answer, answer.c.request_id == told.c.request_id).where(told.c.classifier.in_(list(label_columns)))
     return joined.order_by(answer.c.occurred_at, told.c.request_id)

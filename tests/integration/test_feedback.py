@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from core.errors import InvalidFeedback, UnknownRequest
 from core.tables import feedback
-from monitoring.feedback import feedback_rows, import_feedback, record_feedback
+from monitoring.feedback import CORRECTED, answered, feedback_rows, import_feedback, record_feedback
 from monitoring.performance import measure_performance
 from tests.monitoring_kit import LABELS, log, traffic
 
@@ -86,6 +86,12 @@ def test_feedback_becomes_training_rows_by_the_newest_label(connection: Connecti
         "id": "r-000001", "phrase": answer["cleaned"].upper(), "occurred_at": answer["occurred_at"].to_pydatetime(),
         "region": answer["region"], "block": "label04", "origin": "feedback",
     }  # fmt: skip
+
+
+def test_training_rows_are_found_without_reading_the_whole_log(connection: Connection) -> None:
+    record(connection, "r-000001")
+    answer = answered(CORRECTED)
+    assert list(connection.scalars(sa.select(answer.c.request_id))) == ["r-000001"]
 
 
 def test_other_label_columns_are_null(connection: Connection) -> None:

@@ -148,8 +148,8 @@ def assert_traffic_is_watched_once(house: House, ids: set[str], *, canary_rows: 
     """Windows hold what champion and canary answered, feedback belongs to the one row that answered."""
     with house.engine.connect() as connection:
         rows = read_log(connection, classifier="organ", version="1")
-        told = answered()
-        owners = Counter(connection.scalars(sa.select(told.c.role).where(told.c.request_id.in_(ids))))
+        told = answered(sa.select(inference.c.request_id).where(inference.c.request_id.in_(ids)))
+        owners = Counter(connection.scalars(sa.select(told.c.role)))
         shadowed = set(read_log(connection, classifier="organ", version="3")["request_id"]) & ids
     mine = rows[rows["request_id"].isin(ids)]
     assert (len(mine), mine["label"].isna().sum(), shadowed) == (len(ids), canary_rows, set())
@@ -178,8 +178,8 @@ def test_any_retained_version_answers_when_asked(plain: House, client: httpx.Cli
         counted = measure_performance(connection, classifier="organ", version="2").answers
         mine = [row.role for row in plain.logged() if row.version == "2"]
         assert counted == sum(role != "asked" for role in mine) < len(mine), "a try-out is no traffic"
-        owner = answered()
-        assert connection.scalar(sa.select(owner.c.role).where(owner.c.request_id == told["request_id"])) == "asked", "it may be corrected"
+        owner = answered(sa.select(inference.c.request_id).where(inference.c.request_id == told["request_id"]))
+        assert connection.scalar(sa.select(owner.c.role)) == "asked", "it may be corrected"
     refused = client.post("/v1/organ/predict?version=99", json={"phrase": "a limb"})
     assert (refused.status_code, refused.json()["code"], "2, 1" in refused.json()["message"]) == (404, "unknown_version", True)
 
