@@ -19,7 +19,7 @@ from bentos.routing import meets_canary
 from core.contracts import Deployment, ModelVersion, Role
 from core.deployments import append_deployment, current_rollouts, history
 from core.errors import HeadRefused, UnknownVersion
-from core.tables import decision
+from core.tables import decision, inference
 from monitoring.feedback import answered
 from monitoring.performance import measure_performance
 from monitoring.windows import read_log
