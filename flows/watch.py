@@ -94,7 +94,7 @@ def watch_all(loop: Loop, classifiers: Sequence[str], now: datetime, *, act: boo
     """Watch one after the other; return the verdicts, and the errors of those that have none."""
     champions, verdicts, failures = loop.champions(), dict[str, Verdict](), list[PerennialError]()
     embedder = cache(lambda wanted: load_embedder(loop.settings.embedders / wanted))
-    for name in classifiers:
+    for name in dict.fromkeys(classifiers):  # a second look would find nothing new, and say so
         if name not in champions:
             verdicts[name] = NO_CHAMPION
             continue

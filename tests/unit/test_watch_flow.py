@@ -58,3 +58,8 @@ def test_with_act_a_drift_is_retrained_whatever_fails_beside_it(told: list[str])
     verdicts, failures = look("first", "broken", "unlucky", "last", act=True)
     assert told == ["retrained first", "retrained unlucky", "retrained last"]
     assert (verdicts, [type(error) for error in failures]) == ({"first": "promote", "last": "promote"}, [HeadRefused, StageFailed])
+
+
+def test_a_classifier_named_twice_is_watched_once(told: list[str]) -> None:
+    assert look("first", "first", act=False) == ({"first": "drift"}, [])
+    assert told == ["announced first"]
