@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -32,10 +33,9 @@ from pipelines.workspace import require_committed
 
 WATCHED = "block"
 EXAM_ROWS = 1000
-OURS = frozenset({
-    DEMO_MARK, "bentoml", "caches", "embedders", "journal", "logs", "mlartifacts", "models", "postgres", "prefect", "reports", "staging",
-    "supervisor",
-})  # fmt: skip
+OURS = re.compile(
+    rf"{re.escape(DEMO_MARK)}|(journal|caches)(-\d+)?|bentoml|embedders|logs|mlartifacts|models|postgres|prefect|reports|staging|supervisor"
+)
 """What Perennial makes in its home; a home that holds anything else is not the demo's to clear."""
 
 
@@ -120,7 +120,7 @@ def clear_stage(settings: Settings) -> None:
 
 def _refuse_strangers(home: Path) -> None:
     """The demo removes its whole home: files that are not of our making stop it."""
-    if strangers := sorted(entry.name for entry in home.iterdir() if entry.name not in OURS):
+    if strangers := sorted(entry.name for entry in home.iterdir() if not OURS.fullmatch(entry.name)):
         do = "move them elsewhere, or set PERENNIAL_HOME to an empty folder"
         raise SettingsError(f"a home of Perennial's own in {home}, which the demo clears", came=", ".join(strangers[:5]), do=do)
 

@@ -25,7 +25,8 @@ def test_the_demo_refuses_databases_of_yours(tmp_path: Path, name: str) -> None:
 
 def test_the_demo_clears_what_a_demo_left_or_what_holds_no_model(tmp_path: Path) -> None:
     settings = load_settings(home=tmp_path / "home", database_url=None, source_url=None)
-    (settings.home / "supervisor").mkdir(parents=True)
+    for name in ("supervisor", "journal", "journal-2", "caches-11"):
+        (settings.home / name).mkdir(parents=True)
     clear_stage(settings)
     assert [entry.name for entry in settings.home.iterdir()] == [DEMO_MARK]
     (settings.models / "block").mkdir(parents=True)
