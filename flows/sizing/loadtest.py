@@ -102,15 +102,22 @@ def find_classifier(url: str, wanted: str | None) -> str:
     key = os.environ.get(API_KEY)
     try:
         told = httpx.get(f"{url}/v1/classifiers", headers={"authorization": f"Bearer {key}"} if key else {}, timeout=10, trust_env=False)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ProcessFailed(f"a service at {url}", came=type(error).__name__, do="start it by `perennial up` or correct --url") from None
     if told.status_code != 200:
         do = f"set {API_KEY} to a key of this service" if told.status_code == 401 else "see the service's log"
         raise ProcessFailed(f"the classifiers of {url}", came=f"status {told.status_code}", do=do)
-    known = [one["classifier"] for one in told.json()["classifiers"]]
+    known = _names(told.text, url)
     if not known or (wanted and wanted not in known):
         raise UnknownClassifier(f"a classifier that {url} answers for", came=wanted or "none", do=f"name one of {', '.join(known)}")
     return wanted or known[0]
+
+
+def _names(text: str, url: str) -> list[str]:
+    try:
+        return [one["classifier"] for one in json.loads(text)["classifiers"]]
+    except (ValueError, KeyError, TypeError):
+        raise ProcessFailed(f"a service at {url}", came="the answer of another program", do="correct --url") from None
 
 
 def run_load(plan: Plan) -> Played:

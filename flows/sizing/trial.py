@@ -136,6 +136,9 @@ def _timed(url: str, classifier: str, phrases: Sequence[str], *, rate: float) ->
     before = _spent(url)
     played = run_load(plan)
     after = _spent(url)
+    if not (played.status == 200).any():
+        came = f"status {', '.join(map(str, sorted(set(played.status.tolist()))))} to all {count}"
+        raise ProcessFailed(f"answers of {classifier} in the trial", came=came, do="name a classifier that the newest bento serves")
     return 1000 * (after[0] - before[0]) / max(1.0, after[1] - before[1]), played
 
 
