@@ -17,7 +17,7 @@ from flows.sizing.loadtest import Played, find_classifier
 class Page(BaseHTTPRequestHandler):
     """Answers everything with a page, as programs for browsers do."""
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b"<html>")
