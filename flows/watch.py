@@ -52,8 +52,11 @@ def show_watch(loop: Loop, classifier: str, verdict: Verdict) -> None:
 
 
 def tidy_log(loop: Loop, now: datetime) -> None:
-    """Partitions of the months to come and of those that have rows; what is older than the log is kept goes."""
-    tidied = tidy_inference(loop.engine, now=now, kept_months=loop.settings.keep_months)
+    """Partitions of the months to come and of those that have rows; what is older than the log is kept goes.
+
+    A moment to come, which a watch may be called for, drops nothing that is kept today.
+    """
+    tidied = tidy_inference(loop.engine, now=min(now, datetime.now(UTC)), kept_months=loop.settings.keep_months)
     get_logger().info("inference log", **asdict(tidied))
 
 

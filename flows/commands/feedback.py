@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.commands.output import FAILED, Json, output
+from core.errors import HeadRefused
+from flows.commands.output import FAILED, Json, Output, output
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
 
 SHOWN = 20
 File = Annotated[Path, typer.Argument(metavar="FILE", help="CSV or JSON lines: request_id, label, author, optionally received_at.")]
@@ -33,7 +37,7 @@ def import_file(file: File, new_labels: NewLabels = False, json: Json = False) -
     with open_database(load_settings()) as urls, out.working(f"importing {file}"):
         engine = connect(urls.perennial)
         with engine.begin() as connection:
-            counts = import_feedback(connection, file, labels=None if new_labels else _known_labels(connection))
+            counts = import_feedback(connection, file, labels=None if new_labels else _known_labels(connection, out))
         engine.dispose()
     out.result(counts, f"{counts.accepted} accepted, {counts.repeated} known already, {counts.refused} refused")
     for refusal in counts.refusals[:SHOWN]:
@@ -42,9 +46,15 @@ def import_file(file: File, new_labels: NewLabels = False, json: Json = False) -
         raise typer.Exit(FAILED)
 
 
-def _known_labels(connection: object) -> Mapping[str, frozenset[str]]:
+def _known_labels(connection: Connection, out: Output) -> Mapping[str, frozenset[str]]:
+    """Labels of every champion whose head can be read; a damaged one refuses nobody's feedback."""
     from core.deployments import current_champions
     from pipelines.model.head_file import load_head
 
-    champions = current_champions(connection)  # type: ignore[arg-type]
-    return {name: frozenset(load_head(Path(row.model.head_location)).labels) for name, row in champions.items()}
+    known: dict[str, frozenset[str]] = {}
+    for name, row in current_champions(connection).items():
+        try:
+            known[name] = frozenset(load_head(Path(row.model.head_location)).labels)
+        except HeadRefused as error:
+            out.say(f"labels of {name} are not checked: {error}")
+    return known

@@ -8,9 +8,11 @@ from sqlalchemy.engine import Connection, Engine
 
 from core.errors import InvalidFeedback, UnknownRequest
 from core.tables import feedback
+from flows.commands.feedback import _known_labels
+from flows.commands.output import Output
 from monitoring.feedback import CORRECTED, answered, feedback_rows, import_feedback, record_feedback
 from monitoring.performance import measure_performance
-from tests.monitoring_kit import LABELS, log, traffic
+from tests.monitoring_kit import LABELS, log, promote, store_model, traffic
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
 LABEL_SETS = {"topic": set(LABELS)}
@@ -167,3 +169,15 @@ def test_performance_joins_answers_with_the_newest_feedback(connection: Connecti
     assert (shadow.labelled, shadow.accuracy) == (4, sum(label == "label05" for label in [*told[:3], "label19"]) / 4)
     later = measure_performance(connection, classifier="topic", version="1", since=NOW)
     assert (later.answers, later.weighted_f1, later.estimated_accuracy) == (0, None, None)
+
+
+def test_a_damaged_head_of_one_classifier_refuses_no_feedback(
+    connection: Connection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("topic", "other"):
+        model = store_model(tmp_path, classifier=name, version="1", reference=None)
+        promote(connection, model)
+    (tmp_path / "other" / "1" / "head.npz").write_bytes(b"rubbish")
+    known = _known_labels(connection, Output())
+    assert {name: set(labels) for name, labels in known.items()} == {"topic": set(LABELS)}
+    assert "labels of other are not checked" in capsys.readouterr().err

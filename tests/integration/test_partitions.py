@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -16,6 +18,7 @@ from sqlalchemy.engine import Connection, Engine
 from core.database import MIGRATIONS, DatabaseUrls, create_database, migrate, with_driver
 from core.partitions import OTHER, Tidied, tidy_inference
 from core.tables import feedback, inference
+from flows.watch import tidy_log
 from monitoring.feedback import record_feedback
 from tests.serving_kit import wait_until
 
@@ -155,3 +158,12 @@ def test_the_migration_keeps_the_rows_both_ways(database: DatabaseUrls) -> None:
     command.downgrade(config, "0001")
     with engine.connect() as connection:
         assert places(connection) == {"one": "inference"}
+
+
+def test_a_watch_of_a_moment_to_come_drops_nothing_that_is_kept_today(log_of: Engine) -> None:
+    with log_of.begin() as connection:
+        log(connection, "now", datetime.now(UTC))
+    loop: Any = SimpleNamespace(engine=log_of, settings=SimpleNamespace(keep_months=1))
+    tidy_log(loop, datetime.now(UTC) + timedelta(days=3650))
+    with log_of.connect() as connection:
+        assert "now" in places(connection)
