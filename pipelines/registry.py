@@ -273,16 +273,6 @@ def stored_version(models: Path, *, classifier: str, version: str) -> ModelVersi
     return ModelVersion(classifier, version, str(folder.resolve()), recorded, head.embedder_id)
 
 
-def require_registered(registry: Registry, model: ModelVersion) -> None:
-    """Raise `HeadRefused` when the files of a version are not those that were registered; a version that MLflow does not know passes."""
-    known = next((row for row in registry.versions(model.classifier) if row.version == model.version), None)
-    recorded = known.tags.get("head_digest") if known else None
-    if recorded and recorded != model.head_digest:
-        do = f"restore it: `perennial reproduce {model.classifier} {model.version}`"
-        wanted, came = f"version {model.version} of {model.classifier} as it was registered", f"another head, of digest {model.head_digest}"
-        raise HeadRefused(wanted, came=came, do=do)
-
-
 def problem_of(folder: Path, *, digest: str) -> str:
     """What keeps a stored head from being the recorded one, in one clause; "" when nothing does."""
     if not folder.is_dir():

@@ -60,13 +60,12 @@ def status(classifier: Classifier, json: Json = False) -> None:
 def promote(classifier: Classifier, version: Version = None, why: Why = "promoted by hand", json: Json = False) -> None:
     """Make a retained version the champion; the running service follows within seconds."""
     from pipelines.promotion import promote as make_champion
-    from pipelines.registry import require_registered, stored_version
+    from pipelines.registry import stored_version
 
     out = output()
     with _loop(classifier) as loop:
         chosen = version or (_retained(loop, classifier) or [""])[-1]
         model = stored_version(loop.settings.models, classifier=classifier, version=chosen)
-        require_registered(loop.registry, model)
         before, now = loop.champions().get(classifier), datetime.now(UTC)
         make_champion(loop.engine, loop.registry, model, why=why, now=now)
         _follow_embedder(loop, model, before=before, now=now)
@@ -109,10 +108,9 @@ def canary(classifier: Classifier, version: Beside, percent: Percent, why: Why =
 
 def _play(loop: Loop, classifier: str, version: str, *, role: Role, share: float, why: str) -> str:
     from pipelines.promotion import play
-    from pipelines.registry import require_registered, stored_version
+    from pipelines.registry import stored_version
 
     model = stored_version(loop.settings.models, classifier=classifier, version=version)
-    require_registered(loop.registry, model)
     play(loop.engine, model, role=role, share=share, why=why, now=datetime.now(UTC))
     return f"{classifier}: version {version} is the {role}{_share(share)}"
 

@@ -6,16 +6,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import pytest
 from mlflow import MlflowClient
 from sqlalchemy.engine import Engine
 
-from core.contracts import ModelVersion
-from core.errors import HeadRefused
 from pipelines.model.head_file import head_digest
 from pipelines.model.head_record import write_digest
 from pipelines.promotion import promote
-from pipelines.registry import Registry, finish_or_forget, require_registered, store_version, stored_version
+from pipelines.registry import Registry, finish_or_forget, store_version, stored_version
 from tests.integration.test_registry import NOW, classifier, deployed, mlflow, register, registry, trained  # noqa: F401
 
 
@@ -47,19 +44,6 @@ def test_another_head_under_the_number_of_an_unfinished_version_does_not_finish_
     finish_or_forget(registry, models, classifier)
     assert (version, registry.versions(classifier), registry.aliases(classifier)) == ("1", [], {})
     assert head_digest(models / classifier / "1") == head_digest(old)
-
-
-def test_a_head_that_is_not_the_registered_one_is_refused_by_the_command_that_restores_it(
-    registry: Registry, classifier: str, tmp_path: Path
-) -> None:
-    models, (model, evaluation), (other, _) = tmp_path / "models", trained(tmp_path / "mine", "1"), trained(tmp_path / "other", "2")
-    with registry.run(classifier, name="run", tags={}) as run:
-        registry.register(classifier, run_id=run, tags={"head_digest": head_digest(model)})
-    require_registered(registry, store_version(models, classifier=classifier, version="1", model=model, evaluation=evaluation))
-    shutil.copytree(other, models / classifier / "1", dirs_exist_ok=True)
-    with pytest.raises(HeadRefused, match=f"perennial reproduce {classifier} 1"):
-        require_registered(registry, stored_version(models, classifier=classifier, version="1"))
-    require_registered(registry, ModelVersion(classifier, "99", "nowhere", "sha256:0", "use"))
 
 
 def test_a_version_that_mlflow_does_not_know_gets_no_alias_and_still_answers(

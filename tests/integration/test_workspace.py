@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from dvc.api import DVCFileSystem
 from sqlalchemy.engine import Engine
 
 from core.errors import Busy, StageFailed, UncommittedChanges
@@ -67,19 +66,6 @@ def test_a_published_run_is_up_to_date_after_checkout(repository: Path) -> None:
     assert (repository / "out").read_text() == "6"
     assert "Running stage" not in dvc(repository, "repro", "double")
     assert git(repository, "rev-parse", "perennial/block/second") == git(repository, "rev-parse", "second^{commit}")
-
-
-def test_a_cache_that_the_repository_keeps_elsewhere_is_the_one_that_is_shared(repository: Path, tmp_path: Path) -> None:
-    elsewhere = ["dvc", "cache", "dir", "--quiet", "--local", str(tmp_path / "large disk")]
-    subprocess.run([sys.executable, "-m", *elsewhere], env=stage_environment(), cwd=repository, check=True)
-    retrain(repository, 3, "first")
-    assert (tmp_path / "large disk").is_dir() and not (repository / ".dvc" / "cache").exists()
-    assert tracked_text(repository, "first", "out") == "6"
-
-
-def tracked_text(repository: Path, revision: str, path: str) -> str:
-    with DVCFileSystem(str(repository), rev=revision).open(path, "r") as file:
-        return file.read()
 
 
 def test_a_file_is_read_from_a_commit_and_from_nowhere_else(repository: Path) -> None:
