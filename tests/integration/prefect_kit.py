@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,15 +34,11 @@ def wait_for(found: Callable[[], T], *, seconds: float, what: str) -> T:
 def interrupt(process: subprocess.Popen[str], *, seconds: float = 120) -> str:
     """Ctrl-C for the process alone; what it said until it ended: at last one line, and never a traceback.
 
-    Pressed once more when nobody heard it: a library's import may swallow it. The code is 130, or the signal itself, which a
-    shell shows as 130 too: CPython ends like that when the interrupt came inside an `exec`, as a dataclass is made.
+    The code is 130, or the signal itself, which a shell shows as 130 too: CPython ends like that when the interrupt came inside
+    an `exec`, as while a dataclass is made.
     """
-    for _ in range(2):
-        process.send_signal(signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            process.communicate(timeout=seconds)
-            break
-    _, err = process.communicate(timeout=1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=seconds)
     assert (process.returncode in (130, -signal.SIGINT), "Traceback" in err) == (True, False), (process.returncode, err[-4000:])
     assert err.splitlines()[-1] == "interrupted"
     return err
