@@ -94,7 +94,7 @@ def serve_command(tag: str, *, settings: Settings, database_url: str) -> ServeCo
             "PERENNIAL_LOG_FORMAT": settings.log_format,
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
-            "MALLOC_ARENA_MAX": "1",  # 35 of 780 MB for 21 classifiers with full caches; few threads allocate at once
+            "MALLOC_ARENA_MAX": "1",  # 20 to 35 of 770 MB for 21 classifiers with full caches
             "TF_CPP_MIN_LOG_LEVEL": "3",
             "TF_ENABLE_ONEDNN_OPTS": "0",
         },
