@@ -67,6 +67,8 @@ def test_a_socket_that_takes_connections_and_never_answers_is_no_life(path: str)
         async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read(1000)
             asked.set()
+            await reader.read()  # until the other end goes: from Python 3.12 a server's end waits for its connections
+            writer.close()
 
         line = Lifeline(Address(path), seconds=30, on_death=lambda: None)
         async with await asyncio.start_unix_server(silent, path):
@@ -86,6 +88,7 @@ def test_silence_after_life_is_death(path: str) -> None:
         async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             while await reader.read(1000):
                 writer.write(next(answers, b""))
+            writer.close()
 
         line = Lifeline(Address(path), seconds=0.05, on_death=lambda: deaths.append("dead"))
         async with await asyncio.start_unix_server(once, path):
