@@ -135,6 +135,7 @@ drift_report = Table(
     Column("window_number", Integer, nullable=False),
     _moment("window_start"),
     _moment("window_end"),
+    Column("last_request", Text),
     Column("rows", Integer, nullable=False),
     _json("statistics"),
     _json("alarms"),

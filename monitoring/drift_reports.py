@@ -20,11 +20,17 @@ class DriftReport:
     window_number: int
     window_start: datetime
     window_end: datetime
+    last_request: str | None
     rows: int
     statistics: Mapping[str, Mapping[str, float]]
     alarms: tuple[str, ...]
     verdict: str
     report: str
+
+    @property
+    def last(self) -> tuple[datetime, str | None]:
+        """The key of the window's last row. Reports of earlier releases know the moment only."""
+        return self.window_end, self.last_request
 
 
 def read_reports(connection: Connection, *, classifier: str, version: str) -> list[DriftReport]:

@@ -26,8 +26,8 @@ def read_reference(path: Path) -> pd.DataFrame:
 
 
 def log_rows(log: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of the log as ROW_COLUMNS: each stands for itself."""
-    return log.rename(columns={"probability": "confidence"}).assign(weight=1.0)[list(ROW_COLUMNS)]
+    """Return rows of the log as ROW_COLUMNS and request_id: each stands for itself."""
+    return log.rename(columns={"probability": "confidence"}).assign(weight=1.0)[[*ROW_COLUMNS, "request_id"]]
 
 
 class Meter:

@@ -24,7 +24,7 @@ from monitoring.evidence import moved_labels, novel_phrases
 from monitoring.measuring import Meter, log_rows, read_reference
 from monitoring.normal import JOIN_AT_MOST, Normal, since_drift
 from monitoring.reports import Headline, describe, write_report
-from monitoring.windows import Window, read_log, read_windows, window_size
+from monitoring.windows import Key, Window, read_log, read_window, read_windows, window_size
 from pipelines.model.embedder import Embed
 from pipelines.model.head_file import Head, load_head
 from pipelines.registry import problem_of
@@ -108,20 +108,30 @@ def _gather(connection: Connection, champion: Deployment, reference: pd.DataFram
     reference = since_drift(reference, drift_began(connection, classifier=classifier, before=version))
     size = window_size(reference["weight"].sum(), window_rows=window_rows)
     before = read_reports(connection, classifier=classifier, version=version)
-    reported = [report.rows for report in before]
-    windows = read_windows(connection, classifier=classifier, version=version, reported=reported, size=size, until=now)
-    pending = windows[len(before) :]
-    calm = [window for window, report in zip(windows, before, strict=False) if not report.alarms][-JOIN_AT_MOST:]
-    rows = _read_rows(connection, champion, [*calm, *pending]) if pending else []
-    return Task(classifier, version, reference, size, before, pending, rows[len(calm) :], rows[: len(calm)])
+    after, newest = (before[-1].last, before[-1].window_number) if before else (None, 0)
+    pending = read_windows(connection, classifier=classifier, version=version, size=size, reported=newest, after=after, until=now)
+    rows = _read_rows(connection, champion, pending, after) if pending else []
+    calm = _read_calm(connection, champion, before) if pending else []
+    return Task(classifier, version, reference, size, before, pending, rows, calm)
 
 
-def _read_rows(connection: Connection, champion: Deployment, windows: Sequence[Window]) -> list[pd.DataFrame]:
-    """The rows of each window. One query for all: each would put the whole log in order."""
-    first, end = min(window.first for window in windows), max(window.first + window.rows for window in windows)
-    log = read_log(connection, classifier=champion.model.classifier, version=champion.model.version, first=first, rows=end - first)
+def _read_rows(connection: Connection, champion: Deployment, windows: Sequence[Window], after: Key | None) -> list[pd.DataFrame]:
+    """The rows of each window, from one query for all."""
+    end = max(window.first + window.rows for window in windows)
+    log = read_log(connection, classifier=champion.model.classifier, version=champion.model.version, after=after, rows=end)
     rows = log_rows(log)
-    return [rows.iloc[window.first - first : window.first - first + window.rows].reset_index(drop=True) for window in windows]
+    return [rows.iloc[window.first : window.first + window.rows].reset_index(drop=True) for window in windows]
+
+
+def _read_calm(connection: Connection, champion: Deployment, before: Sequence[DriftReport]) -> list[pd.DataFrame]:
+    """The newest windows without alarm, of those that the log still holds whole: rows that people corrected outlive their window."""
+    classifier, version = champion.model.classifier, champion.model.version
+    calm = [report for report in before if not report.alarms][-JOIN_AT_MOST:]
+    held = [
+        read_window(connection, classifier=classifier, version=version, start=one.window_start, last=one.last, rows=one.rows)
+        for one in calm
+    ]
+    return [log_rows(rows) for rows, report in zip(held, calm, strict=True) if len(rows) == report.rows]
 
 
 def _normal(task: Task, meter: Meter, *, seed: int) -> Normal:
@@ -221,7 +231,8 @@ def _store(engine: Engine, verdict: Verdict, task: Task, findings: Sequence[Find
 
 
 def _report(finding: Finding, file: Path) -> DriftReport:
-    start, end = finding.span
+    (start, end), last = finding.span, str(finding.rows["request_id"].iloc[-1])
     scored = finding.score
     statistics = {name: {"value": scored.values[name], "z": scored.z[name]} for name in scored.z} if scored else {}
-    return DriftReport(finding.window.number, start, end, len(finding.rows), statistics, finding.alarms, finding.verdict.kind, str(file))
+    verdict = finding.verdict.kind
+    return DriftReport(finding.window.number, start, end, last, len(finding.rows), statistics, finding.alarms, verdict, str(file))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,11 +24,13 @@ SAID = ("label", "probability")
 LOG_COLUMNS = ("occurred_at", "request_id", "region", "phrase", "cleaned", *SAID)
 
 Span = tuple[datetime, datetime]
+Key = tuple[datetime, str | None]
+"""Of a row of traffic: its moment and request id. Without the id: the last row of that moment."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """A window of the log: `number` from 1, `first` (from 0) among the traffic of its version, `rows`."""
+    """A window of the log: `number` from 1, `first` (from 0) among the traffic that was not reported yet, `rows`."""
 
     number: int
     first: int
@@ -52,77 +55,105 @@ def window_size(rows: float, *, window_rows: int) -> int:
 
 
 def read_windows(
-    connection: Connection, *, classifier: str, version: str, reported: Sequence[int], size: int, until: datetime | None = None
+    connection: Connection,
+    *,
+    classifier: str,
+    version: str,
+    size: int,
+    reported: int = 0,
+    after: Key | None = None,
+    until: datetime | None = None,
 ) -> list[Window]:
-    """Return every complete window of the version's log up to `until`.
+    """Return every complete window of the version's log up to `until` that was not reported yet.
 
-    First the reported ones (their rows, by number), then those of `size` rows.
+    They begin behind `after`, the last row of the newest reported window, whatever the log still holds of those: it may have been
+    tidied, and rows that come late, from before that row, shift none.
     """
-    found = tenures(connection, classifier=classifier, version=version, until=until)
+    found = tenures(connection, classifier=classifier, version=version, after=after, until=until)
     return cut_windows(found, reported=reported, size=size)
 
 
-def cut_windows(tenures: Sequence[int], *, reported: Sequence[int], size: int) -> list[Window]:
+def cut_windows(tenures: Sequence[int], *, size: int, reported: int = 0) -> list[Window]:
     """Cut runs of rows into windows. Pure.
 
     Parameters
     ----------
     tenures : rows of traffic while the version was champion, one number for each uninterrupted tenure
-    reported : rows of the windows reported so far; they are walked again, so that `size` may change between calls
-    size : rows of a new window
+    reported : number of the newest window reported so far
+    size : rows of a window
 
     A window never spans two tenures: what a tenure leaves over is dropped.
     """
-    windows: list[Window] = []
-    start = 0
-    for rows in tenures:
-        first, end = start, start + rows
-        while first + (wanted := reported[len(windows)] if len(windows) < len(reported) else size) <= end:
-            windows.append(Window(len(windows) + 1, first, wanted))
-            first += wanted
-        start = end
-    return windows
+    starts = itertools.accumulate(tenures, initial=0)
+    firsts = [start + place * size for start, rows in zip(starts, tenures, strict=False) for place in range(rows // size)]
+    return [Window(number, first, size) for number, first in enumerate(firsts, reported + 1)]
 
 
-def tenures(connection: Connection, *, classifier: str, version: str, until: datetime | None = None) -> list[int]:
-    """Rows of traffic while the version was champion, by tenure."""
-    spans = _spans(connection, classifier, version, until)
-    counts = (sa.select(sa.func.count()).select_from(_traffic(classifier, version, [span]).subquery()) for span in spans)
+def tenures(connection: Connection, *, classifier: str, version: str, after: Key | None = None, until: datetime | None = None) -> list[int]:
+    """Rows of traffic behind `after` while the version was champion, by tenure."""
+    spans = _spans(connection, classifier, version, after, until)
+    counts = (sa.select(sa.func.count()).select_from(_traffic(classifier, version, [span], after).subquery()) for span in spans)
     return [connection.scalar(count) or 0 for count in counts]
 
 
-def read_log(connection: Connection, *, classifier: str, version: str, first: int = 0, rows: int | None = None) -> pd.DataFrame:
-    """Return the traffic while a version was champion, in order of (occurred_at, request_id): LOG_COLUMNS, from `first` on.
+def read_log(connection: Connection, *, classifier: str, version: str, after: Key | None = None, rows: int | None = None) -> pd.DataFrame:
+    """Return the traffic while a version was champion, in order of (occurred_at, request_id): LOG_COLUMNS, from behind `after` on.
 
     What a canary answered is in it, without label and probability: the champion has said nothing of these phrases.
     """
-    spans = _spans(connection, classifier, version, None)
-    ordered = _traffic(classifier, version, spans).order_by(inference.c.occurred_at, inference.c.request_id)
-    found = connection.execute(ordered.offset(first).limit(rows)).all()
-    return pd.DataFrame.from_records([tuple(row) for row in found], columns=list(LOG_COLUMNS))
+    spans = _spans(connection, classifier, version, after, None)
+    ordered = _traffic(classifier, version, spans, after).order_by(inference.c.occurred_at, inference.c.request_id)
+    return _frame(connection, ordered.limit(rows))
 
 
-def _traffic(classifier: str, version: str, spans: Sequence[Span]) -> sa.Select:
+def read_window(connection: Connection, *, classifier: str, version: str, start: datetime, last: Key, rows: int) -> pd.DataFrame:
+    """Return what the log still holds of a reported window, in order: LOG_COLUMNS, the newest `rows` from `start` to the row `last`."""
+    order = (inference.c.occurred_at.desc(), inference.c.request_id.desc())
+    held = _traffic(classifier, version, [(start, last[0])]).where(sa.not_(_behind(last))).order_by(*order)
+    return _frame(connection, held.limit(rows)).iloc[::-1].reset_index(drop=True)
+
+
+def _frame(connection: Connection, rows: sa.Select) -> pd.DataFrame:
+    return pd.DataFrame.from_records([tuple(row) for row in connection.execute(rows)], columns=list(LOG_COLUMNS))
+
+
+def _behind(key: Key | None) -> sa.ColumnElement[bool]:
+    """True of rows of `inference` behind the one of that key, in order of (occurred_at, request_id)."""
+    if key is None:
+        return sa.true()
+    moment, request = inference.c.occurred_at, inference.c.request_id
+    if key[1] is None:
+        return moment > key[0]
+    return sa.and_(moment >= key[0], sa.or_(moment > key[0], request > key[1]))  # the first part finds the index
+
+
+def _traffic(classifier: str, version: str, spans: Sequence[Span], after: Key | None = None) -> sa.Select:
     """What clients asked while the version was champion: what it answered, and what a canary answered instead of it."""
     mine, instead = sa.and_(inference.c.role == "champion", inference.c.version == version), inference.c.role == "canary"
     columns = [sa.case((mine, inference.c[name])) if name in SAID else inference.c[name] for name in LOG_COLUMNS]
     within = sa.or_(sa.false(), *(inference.c.occurred_at.between(*span) for span in spans))
-    return sa.select(*columns).where(inference.c.classifier == classifier, asked_by_clients(), sa.or_(mine, instead), within)
+    asked = sa.and_(inference.c.classifier == classifier, asked_by_clients(), sa.or_(mine, instead))
+    return sa.select(*columns).where(asked, within, _behind(after))
 
 
-def _spans(connection: Connection, classifier: str, version: str, until: datetime | None) -> list[Span]:
-    """First and last moment of each tenure.
+def _spans(connection: Connection, classifier: str, version: str, after: Key | None, until: datetime | None) -> list[Span]:
+    """First and last moment of each tenure; of one that lasts since before `after`, from that moment on.
 
     Told from the log itself, so that any clock fits: a tenure ends where another champion answered at least LEAST_ROWS in a row.
     Shorter runs are workers that changed over some moments apart.
     """
     known = sa.true() if until is None else inference.c.occurred_at <= until
-    mine = _champion_rows(classifier).where(inference.c.version == version, known).subquery()
-    moment, ends = mine.c.occurred_at, _interruptions(connection, classifier, version)
+    mine = _champion_rows(classifier).where(inference.c.version == version, known, _behind(after)).subquery()
+    moment, since = mine.c.occurred_at, after[0] if after else None
+    first = connection.scalar(sa.select(sa.func.min(moment)))
+    if first is None:
+        return []
+    ends = _interruptions(connection, classifier, version, _behind(after) if after else inference.c.occurred_at >= first)
     spans = []
     for start, end in pairwise([None, *ends, None]):
-        after, before = sa.true() if start is None else moment >= start, sa.true() if end is None else moment < end
-        spans.append(tuple(connection.execute(sa.select(sa.func.min(moment), sa.func.max(moment)).where(after, before)).one()))
+        later, before = sa.true() if start is None else moment >= start, sa.true() if end is None else moment < end
+        own = connection.execute(sa.select(sa.func.min(moment), sa.func.max(moment)).where(later, before)).one()
+        spans.append((since if start is None and since and own[0] else own[0], own[1]))
     return [span for span in spans if span[0] is not None]
 
 
@@ -131,11 +162,11 @@ def _champion_rows(classifier: str) -> sa.Select:
     return sa.select(*columns).where(inference.c.classifier == classifier, inference.c.role == "champion", asked_by_clients())
 
 
-def _interruptions(connection: Connection, classifier: str, version: str) -> list[datetime]:
+def _interruptions(connection: Connection, classifier: str, version: str, since: sa.ColumnElement[bool]) -> list[datetime]:
     """Starts of the runs of at least LEAST_ROWS champion rows of other versions (gaps and islands), oldest first."""
     order = (inference.c.occurred_at, inference.c.request_id)
     island = sa.func.row_number().over(order_by=order) - sa.func.row_number().over(partition_by=inference.c.version, order_by=order)
-    rows = _champion_rows(classifier).add_columns(inference.c.version, island.label("island")).subquery()
+    rows = _champion_rows(classifier).where(since).add_columns(inference.c.version, island.label("island")).subquery()
     start = sa.func.min(rows.c.occurred_at)
     runs = sa.select(start).where(rows.c.version != version).group_by(rows.c.version, rows.c.island)
     return list(connection.scalars(runs.having(sa.func.count() >= LEAST_ROWS).order_by(start)))

@@ -23,4 +23,4 @@ def test_migrations_make_what_the_code_names(engine: Engine) -> None:
 def test_a_second_migration_does_nothing(database: DatabaseUrls, engine: Engine) -> None:
     migrate(database.perennial)
     with engine.connect() as connection:
-        assert MigrationContext.configure(connection).get_current_revision() == "0002"
+        assert MigrationContext.configure(connection).get_current_revision() == "0003"

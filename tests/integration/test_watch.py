@@ -13,6 +13,7 @@ from bentos.routing import meets_canary
 from core.contracts import LOADTEST_KEY, Verdict
 from core.errors import HeadRefused
 from core.params import ClassifierParams
+from core.partitions import tidy_inference
 from core.tables import decision, drift_report
 from monitoring.measuring import Meter
 from monitoring.performance import measure_performance
@@ -115,7 +116,7 @@ def test_windows_never_cross_champions(place: Place) -> None:
     place.answer(rows.iloc[750:1000], version="2", prefix="b")
     place.answer(rows.iloc[1000:1600], prefix="c")
     with place.engine.connect() as connection:
-        windows = read_windows(connection, classifier="topic", version="1", reported=[], size=WINDOW)
+        windows = read_windows(connection, classifier="topic", version="1", size=WINDOW)
     assert [(window.first, window.rows) for window in windows] == [(0, 500), (750, 500)]
     place.watch()
     spans = [(row["window_start"], row["window_end"]) for row in place.stored(drift_report)]
@@ -129,7 +130,7 @@ def test_workers_that_change_over_moments_apart_are_one_change(place: Place) -> 
     place.answer(mixed.iloc[::2], version="0", prefix="y")
     place.answer(pd.concat([mixed.iloc[1::2], rows.iloc[160:700]]), prefix="a")
     with place.engine.connect() as connection:
-        windows = read_windows(connection, classifier="topic", version="1", reported=[], size=WINDOW)
+        windows = read_windows(connection, classifier="topic", version="1", size=WINDOW)
     assert [(window.first, window.rows) for window in windows] == [(0, 500)]
 
 
@@ -263,3 +264,63 @@ def test_answers_after_the_moment_are_not_judged(place: Place) -> None:
     moment = rows["occurred_at"].iloc[2 * WINDOW - 1].to_pydatetime()
     place.watch(now=moment)
     assert [row["window_number"] for row in place.stored(drift_report)] == [1, 2]
+
+
+@pytest.mark.usefixtures("no_evidently")
+def test_windows_go_on_when_the_log_is_tidied(place: Place) -> None:
+    """A month of 60 rows a day goes; the windows that lay in it are told, gone, and no longer normal."""
+    rows = live(12)
+    place.answer(rows.iloc[: 8 * WINDOW], prefix="a")
+    place.watch()
+    tidy_inference(place.engine, now=at(rows, 8 * WINDOW), kept_months=1)
+    with place.engine.connect() as connection:
+        held = sum(tenures(connection, classifier="topic", version="1"))
+    place.answer(rows.iloc[8 * WINDOW :], prefix="b")
+    assert place.watch().kind != "insufficient"
+    spans = [(row["window_number"], row["window_start"], row["window_end"]) for row in place.stored(drift_report)]
+    assert held < 5 * WINDOW
+    assert spans == [(number + 1, at(rows, number * WINDOW), at(rows, (number + 1) * WINDOW - 1)) for number in range(12)]
+
+
+@pytest.mark.usefixtures("no_evidently")
+def test_rows_that_come_late_shift_no_window(place: Place) -> None:
+    rows = live(2)
+    place.answer(rows.iloc[50:550], prefix="a")
+    place.watch()
+    place.answer(rows.iloc[:50], prefix="late")
+    place.answer(rows.iloc[550:].assign(region="new"), prefix="b")
+    assert place.watch().kind == "insufficient", "450 new rows are no window"
+    more = live(1, seed=5, start=LIVE + timedelta(days=40)).head(50)
+    place.answer(more, prefix="c")
+    place.watch()
+    spans = [(row["window_start"], row["window_end"]) for row in place.stored(drift_report)]
+    assert spans == [(at(rows, 50), at(rows, 549)), (at(rows, 550), at(more, 49))]
+
+
+@pytest.mark.usefixtures("no_evidently")
+def test_a_window_may_end_amid_rows_of_one_moment(place: Place) -> None:
+    """A batch shares its moment: what a window leaves of it begins the next."""
+    rows = live(2)
+    moment = rows["occurred_at"].iloc[400]
+    rows.loc[400:699, "occurred_at"] = moment
+    place.answer(rows.iloc[:700], prefix="r")
+    place.watch()
+    place.answer(rows.iloc[700:], prefix="t")
+    place.watch()
+    assert [(row["window_end"], row["last_request"]) for row in place.stored(drift_report)] == [
+        (moment.to_pydatetime(), "r-000499"), (at(rows, 999), "t-000299"),
+    ]  # fmt: skip
+
+
+def test_a_canarys_answers_right_behind_a_window_belong_to_the_next(place: Place) -> None:
+    rows = live(1)
+    place.answer(rows.iloc[:100], prefix="a")
+    with place.engine.begin() as connection:
+        log(connection, rows.iloc[100:150], classifier="topic", version="9", role="canary", prefix="b")
+    place.answer(rows.iloc[150:300], prefix="c")
+    place.answer(rows.iloc[300:400], version="2", prefix="d")
+    place.answer(rows.iloc[400:], prefix="e")
+    after = (at(rows, 99), "a-000099")
+    with place.engine.connect() as connection:
+        assert tenures(connection, classifier="topic", version="1", after=after) == [200, 100]
+        assert len(read_log(connection, classifier="topic", version="1", after=after)) == 300

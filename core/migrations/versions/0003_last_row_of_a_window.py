@@ -1,0 +1,18 @@
+"""last row of a window"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = '0003'
+down_revision = '0002'
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Rows of one batch share a moment: only the last row's id says where a window ended. Null in reports of before."""
+    op.add_column('drift_report', sa.Column('last_request', sa.Text()))
+
+
+def downgrade() -> None:
+    op.drop_column('drift_report', 'last_request')
