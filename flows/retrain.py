@@ -62,6 +62,7 @@ compare_with_champion = _step(steps.compare_with_champion, retried=True)
 register_candidate = _step(steps.register_candidate, retried=True)
 decide_and_promote = _step(steps.decide_and_promote, retried=True)
 package = _step(steps.package, retried=True)
+_show_verdict = _step(show_verdict)
 
 
 @flow(name="retrain", on_failure=[log_failure], on_crashed=[log_failure])
@@ -103,7 +104,8 @@ def _judge(loop: Loop, workspace: Workspace, classifier: str, lock: steps.Lock, 
         verdict = decide_and_promote(loop, candidate, verdict, run)
         built = workspace.folder / "build" / "classifiers" / classifier
         table = (built / "comparison" / "table.md").read_text(encoding="utf-8")
-        show_verdict(built / "evaluation", candidate, verdict, reason=run.reason, mlflow_url=loop.settings.mlflow_url, comparison=table)
+        told = {"reason": run.reason, "mlflow_url": loop.settings.mlflow_url, "comparison": table}
+        _show_verdict(built / "evaluation", candidate, verdict, **told, return_state=True)  # a page that fails costs no verdict
         return verdict
 
 

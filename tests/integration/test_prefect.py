@@ -66,6 +66,29 @@ for now in (datetime(2026, 4, 1, tzinfo=UTC), datetime(2027, 4, 1, tzinfo=UTC)):
     verdict = room.run_watch(settings, ["chapter"], act=True, now=now)["chapter"]
     print("told", verdict.kind, *verdict.evidence.get("reasons", ()), sep=" ")
 """
+PAGES = """
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+import flows.artifacts as pages
+import flows.retrain as room
+from core.contracts import ModelVersion, Verdict
+from core.settings import load_settings
+workspace = SimpleNamespace(folder=Path(tempfile.mkdtemp()))
+def compare(loop, workspace, name):
+    table = workspace.folder / "build/classifiers" / name / "comparison/table.md"
+    table.parent.mkdir(parents=True)
+    table.write_text("")
+    return Verdict("promote", ())
+def fail(*_, **__):
+    raise RuntimeError("no page today")
+room.compare_with_champion = compare
+room.register_candidate = lambda loop, workspace, name, *_: ModelVersion(name, "1", "nowhere", "sha256:0", "use")
+room.decide_and_promote = lambda loop, candidate, verdict, run: verdict
+room._retrain_wanted = lambda loop, wanted, run: {name: room._judge(loop, workspace, name, None, run) for name in wanted}
+pages.create_markdown_artifact = fail
+print("told", *(verdict.kind for verdict in room.retrain(["chapter", "block"]).values()))
+"""
 ALONE = """
 from core.settings import load_settings
 from flows.environment import open_flow_database
@@ -157,6 +180,12 @@ def test_a_watch_that_acts_waits_for_the_cool_down_and_then_retrains(
     acted = [run for run in flow_runs(place) if called_for(run, "chapter") and run["deployment_id"] is None]
     assert len(acted) == 2
     assert len([run for run in flow_runs(place) if called_for(run, "chapter")]) == events + 2  # and no event called for another
+
+
+@pytest.mark.usefixtures("runner")
+def test_a_page_that_fails_costs_no_verdict(environment: dict[str, str]) -> None:
+    done = subprocess.run([sys.executable, "-c", PAGES], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.stdout.splitlines()[-1:] == ["told promote promote"], done.stderr
 
 
 @pytest.mark.usefixtures("runner")
