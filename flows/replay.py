@@ -44,15 +44,22 @@ def replay(loop: Loop, request_id: str) -> list[Replayed]:
 
 
 def logged_rows(loop: Loop, request_id: str) -> list[Inference]:
-    """The answer and its shadows, from the table `inference`, or from the journal when no shipper has run yet."""
-    query = sa.select(inference).where(inference.c.request_id == request_id)
-    with loop.engine.connect() as connection:
-        rows = [_row(dict(row)) for row in connection.execute(query).mappings()]
-    rows = rows or [_row(row, flag="journal") for row in _journalled(loop.settings, request_id)]
+    """The answer and its shadows, from the table `inference`, or from the journal when no shipper has run yet.
+
+    What a shipper moves between the two looks is in the table at a third.
+    """
+    rows = _shipped(loop, request_id) or [_row(row, flag="journal") for row in _journalled(loop.settings, request_id)]
+    rows = rows or _shipped(loop, request_id)
     if not rows:
         do = "use the request_id of an answer; a row older than the log's retention is gone"
         raise UnknownRequest("the request id of a logged answer", came=f"{request_id}, in neither table nor journal", do=do)
     return sorted(rows, key=lambda row: (row.role not in ANSWERING, row.occurred_at, row.version))
+
+
+def _shipped(loop: Loop, request_id: str) -> list[Inference]:
+    query = sa.select(inference).where(inference.c.request_id == request_id)
+    with loop.engine.connect() as connection:
+        return [_row(dict(row)) for row in connection.execute(query).mappings()]
 
 
 def version_that_answered(loop: Loop, row: Inference) -> ModelVersion:
@@ -90,10 +97,14 @@ def _compute(loop: Loop, row: Inference, logged: Prediction) -> tuple[Verdict, P
 
 
 def _journalled(settings: Settings, request_id: str) -> Iterator[dict[str, Any]]:
-    """Rows that wait to be shipped."""
+    """Rows that wait to be shipped; a segment that is gone was."""
     sought = request_id.encode()
     for segment in (segment for journal in settings.journals for segment in segments(journal)):
-        for line in segment.read_bytes().splitlines():
+        try:
+            lines = segment.read_bytes().splitlines()
+        except FileNotFoundError:
+            continue
+        for line in lines:
             if sought in line and (payload := decode_row(line)) is not None:
                 row = orjson.loads(payload)
                 if row["request_id"] == request_id:

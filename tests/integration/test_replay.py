@@ -10,7 +10,8 @@ import orjson
 import pytest
 from sqlalchemy.engine import Engine
 
-from bentos.journal import Journal, JournalCounts
+from bentos.journal import Journal, JournalCounts, segments
+from bentos.shipper import Shipper, insert_into
 from core.contracts import Inference, ModelVersion
 from core.database import DatabaseUrls
 from core.deployments import append_deployment
@@ -97,6 +98,23 @@ def test_a_row_that_waits_in_the_journal_is_found(loop: Loop, model: ModelVersio
     journal.close()
     assert (found.label, found.probability, found.occurred_at, found.flags) == (row.label, row.probability, row.occurred_at, ("journal",))
     assert replay(loop, row.request_id)[0].verdict.kind == "identical"
+
+
+def test_a_row_that_is_shipped_while_it_is_sought_is_found(loop: Loop, model: ModelVersion, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was not in the table yet, and its segment is gone when it is opened."""
+    row, counts = answered(loop, model), JournalCounts()
+    journal = Journal(loop.settings.journal, counts=counts)
+    journal.append([orjson.dumps(row)])
+    journal.close()
+
+    def listed_and_shipped(folder: Path) -> list[Path]:
+        listed = segments(folder)
+        Shipper(folder, insert=insert_into(loop.engine), counts=counts).ship()
+        return listed
+
+    monkeypatch.setattr("flows.replay.segments", listed_and_shipped)
+    [found] = logged_rows(loop, row.request_id)
+    assert (found.label, found.occurred_at, found.flags) == (row.label, row.occurred_at, row.flags)
 
 
 def test_a_tampered_head_is_refused_even_when_its_own_manifest_agrees(loop: Loop, model: ModelVersion, home: Path) -> None:
