@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from bentos.journal import JournalCounts, decode_row, is_abandoned, segments
-from core.logs import get_logger
+from core.logs import first_line, get_logger
 
 BATCH_BYTES = 512 * 1024
 REFUSED = "refused-rows.txt"
@@ -36,7 +36,7 @@ def insert_into(engine: Engine) -> Insert:
             with engine.begin() as connection:
                 connection.execute(_INSERT, {"rows": (b"[" + b",".join(rows) + b"]").decode()})
         except (sa.exc.DataError, sa.exc.IntegrityError) as error:
-            raise RowRefused(str(error.orig).splitlines()[0]) from None
+            raise RowRefused(first_line(error)) from None
 
     return insert
 

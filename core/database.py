@@ -17,7 +17,7 @@ from sqlalchemy.engine import Engine, make_url
 
 from core.embedded import hold_server, postmaster
 from core.errors import DatabaseUnreachable
-from core.logs import configure_logs, get_logger, redact
+from core.logs import configure_logs, first_line, get_logger
 from core.settings import Settings, load_settings
 
 DATABASES = ("perennial", "prefect", "mlflow")
@@ -135,7 +135,7 @@ def _unreachable(url: str, error: Exception) -> DatabaseUnreachable:
     shown = make_url(url)
     return DatabaseUnreachable(
         f"a PostgreSQL at {shown.host or 'the embedded socket'}/{shown.database}",
-        came=redact(str(getattr(error, "orig", error))).strip().splitlines()[0],
+        came=first_line(error),
         do="start it, or correct PERENNIAL_DATABASE_URL",
     )
 

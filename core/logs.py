@@ -21,6 +21,13 @@ def redact(text: str) -> str:
     return _PASSWORD_IN_QUERY.sub(r"\1***", _PASSWORD_IN_URL.sub(r"\1:***@", text))
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, SQLAlchemy's of what the driver said; its kind when that is nothing. Without passwords."""
+    said = getattr(error, "orig", None) or error
+    lines = redact(str(said)).strip().splitlines()
+    return lines[0].rstrip() if lines else type(said).__name__
+
+
 def _redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     return {key: _redacted(value) for key, value in event.items()}
 

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from core.errors import QueryRefused
+from core.logs import first_line
 from pipelines.source.queries import NULL_TEXT
 
 REQUIRED = ("phrase", "occurred_at")
-OPTIONAL = ("id", "region")
 MOMENT = pa.timestamp("us", tz="UTC")
 _OFFSET = r"(?i)\d\d:\d\d.*(z|[+-]\d\d(:?\d\d)?)$"
 """A zone at the end of a time."""
@@ -112,7 +112,7 @@ def _moment(column: pa.Array) -> pa.Array:
     try:
         moment = _as_utc(column)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise _no_time(str(error).splitlines()[0]) from None
+        raise _no_time(first_line(error)) from None
     if moment.null_count:
         raise _no_time(f"{moment.null_count} rows without one")
     return moment

@@ -9,7 +9,7 @@ import numpy as np
 import psycopg
 
 from core.errors import SourceUnreachable
-from core.logs import redact
+from core.logs import first_line
 from pipelines.source.arrivals import Day, draw_day
 from pipelines.source.icd import PHASES, Catalogue
 from pipelines.source.practice import CLERKS, DAYS, EPOCH, REGIONS, Practice, Scale, load_practice
@@ -55,8 +55,7 @@ def build_demo_source(url: str, *, scale: Scale, seed: int) -> int:
             rows = _fill(cursor, practice, seed)
             cursor.execute(_KEYS)
     except psycopg.OperationalError as error:
-        came = redact(str(error)).strip().splitlines()[0]
-        raise SourceUnreachable("a PostgreSQL for the demo source", came=came, do="start it, or correct the URL") from None
+        raise SourceUnreachable("a PostgreSQL for the demo source", came=first_line(error), do="start it, or correct the URL") from None
     return rows
 
 

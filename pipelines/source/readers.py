@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Dialect
 
 from core.errors import QueryRefused, SourceUnreachable
-from core.logs import redact
+from core.logs import first_line
 from pipelines.source.drivers import parse_source_url, read_by_adbc
 
 PARTITION_ROWS = 20_000
@@ -215,5 +215,5 @@ def _is_lost(error: Exception, came: str) -> bool:
 
 
 def _first_line(error: Exception, url: URL) -> str:
-    text = redact(str(getattr(error, "orig", None) or error)).strip().splitlines()[0]
+    text = first_line(error)
     return text.replace(url.password, "***") if url.password else text

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 import structlog
 
-from core.logs import configure_logs, get_logger, redact, timed
+from core.logs import configure_logs, first_line, get_logger, redact, timed
 
 Lines = Callable[[], list[dict[str, Any]]]
 
@@ -47,6 +48,21 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
     yield lambda: [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     structlog.contextvars.clear_contextvars()
     structlog.reset_defaults()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(), "OSError"),
+        (ValueError(" \n "), "ValueError"),
+        (ValueError("\n no room \nat all"), "no room"),
+        (sa.exc.OperationalError("select 1", {}, OSError("gone\naway")), "gone"),
+        (sa.exc.OperationalError("select 1", {}, OSError()), "OSError"),
+        (OSError(f"no route to postgresql://u:{SECRET}@h/d"), "no route to postgresql://u:***@h/d"),
+    ],
+)
+def test_the_first_line_of_an_error_is_never_missing(error: Exception, said: str) -> None:
+    assert first_line(error) == said
 
 
 def only(lines: Lines) -> dict[str, Any]:
