@@ -42,6 +42,8 @@ def snapshot(classifiers: Classifiers = None, as_of: AsOf = None, demo: Demo = F
     from core.settings import load_settings
     from flows.environment import open_flow_database
 
+    if demo and as_of:
+        raise typer.BadParameter("the demo source has a moment of its own", param_hint="--as-of")
     settings, out, moment = load_settings(), output(), as_of.replace(tzinfo=UTC) if as_of else datetime.now(UTC)
     _require_known(settings, classifiers)
     with open_flow_database(settings), out.working("writing the snapshot"):

@@ -57,6 +57,12 @@ def home(tmp_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERENNIAL_HOME", str(tmp_home))
 
 
+def test_the_demo_snapshot_has_a_moment_of_its_own() -> None:
+    answer = run("snapshot", "--demo", "--as-of", "2026-03-01")
+    assert answer.exit_code == 2
+    assert "--as-of" in answer.output
+
+
 def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def down(*_: Any, **__: Any) -> None:
         raise error
