@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from core.params import ClassifierParams, Params, load_params
@@ -106,14 +107,24 @@ def _deployment(
 def _forget_all_but(wanted: set[str]) -> None:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+    from prefect.client.schemas.sorting import DeploymentSort, FlowSort
 
+    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
     with get_client(sync_client=True) as client:
-        ours = client.read_deployments(deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG])))
-        names = {flow.id: flow.name for flow in client.read_flows()}
-        for deployment in ours:
+        known = _every(partial(client.read_deployments, deployment_filter=ours, sort=DeploymentSort.CREATED_DESC))
+        names = {flow.id: flow.name for flow in _every(partial(client.read_flows, sort=FlowSort.CREATED_DESC))}
+        for deployment in known:
             if f"{names.get(deployment.flow_id)}/{deployment.name}" not in wanted:
                 client.delete_resource_owned_automations(f"prefect.deployment.{deployment.id}")
                 client.delete_deployment(deployment.id)
+
+
+def _every(read: Callable[..., list[Any]]) -> list[Any]:
+    """All pages of what Prefect's client reads; a server hands out 200 rows at once."""
+    found: list[Any] = []
+    while page := read(offset=len(found)):
+        found += page
+    return found
 
 
 def _jinja(template: str) -> dict[str, str]:

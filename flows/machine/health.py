@@ -21,6 +21,8 @@ def is_ready(settings: Settings, program: Program, pid: int) -> bool:
 
 def runner_polls(settings: Settings) -> bool:
     """True when every served deployment was polled within the last minute: Prefect calls it ready then."""
-    deployments = ask(f"{settings.prefect_url}/api/deployments/filter", body={}) or []
-    served = [deployment for deployment in deployments if TAG in deployment["tags"]]
-    return bool(served) and all(deployment["status"] == "READY" for deployment in served)
+    url, ours = f"{settings.prefect_url}/api/deployments/filter", {"deployments": {"tags": {"all_": [TAG]}}, "sort": "CREATED_DESC"}
+    served: list[dict[str, str]] = []
+    while page := ask(url, body={**ours, "offset": len(served)}):  # 200 at once
+        served += page
+    return page == [] and bool(served) and all(deployment["status"] == "READY" for deployment in served)
