@@ -312,6 +312,20 @@ def test_a_window_may_end_amid_rows_of_one_moment(place: Place) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.usefixtures("no_evidently")
+def test_a_report_that_knows_no_last_row_ends_with_its_moment(place: Place) -> None:
+    """As reports of earlier releases do."""
+    rows = live(2)
+    place.answer(rows.head(WINDOW), prefix="a")
+    place.watch()
+    with place.engine.begin() as connection:
+        connection.execute(sa.update(drift_report).values(last_request=None))
+    place.answer(rows.tail(WINDOW), prefix="b")
+    evidence = place.watch().evidence
+    assert [row["window_start"] for row in place.stored(drift_report)] == [at(rows, 0), at(rows, WINDOW)]
+    assert evidence["windows"][0]["number"] == 2
+
+
 def test_a_canarys_answers_right_behind_a_window_belong_to_the_next(place: Place) -> None:
     rows = live(1)
     place.answer(rows.iloc[:100], prefix="a")
