@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
 import httpx
 import psutil
@@ -87,6 +88,7 @@ def test_a_hung_embedder_costs_new_phrases_a_503_and_known_ones_nothing(house: H
 def test_sigterm_lets_requests_in_flight_finish_and_refuses_new_ones(house: House, client: httpx.Client) -> None:
     [embedder] = house.workers("Embedder")
     [worker] = house.workers("Classifier")
+    folders = {Path(one.laddr).parent for one in psutil.Process(house.service.pid).net_connections("unix") if one.laddr}
     embedder.suspend()
     with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=house.url, timeout=30) as other:
         asked = pool.submit(ask, other, "asked before the end")
@@ -97,8 +99,10 @@ def test_sigterm_lets_requests_in_flight_finish_and_refuses_new_ones(house: Hous
         embedder.resume()
         answer = asked.result(30)
     assert answer.status_code == 200
-    house.service.wait(60)
+    assert house.service.wait(60) == 0
     assert not psutil.pid_exists(worker.pid)
+    assert len(folders) == 2, "the embedder's socket, and those that control the supervisor"
+    assert not [folder for folder in folders if folder.exists()]
     assert answer.json()["request_id"] in house.logged_ids()
     house.ensure_service()
 

@@ -46,6 +46,12 @@ def test_no_process_of_the_service_holds_tensorflow(house: House, client: httpx.
     assert not [path for path in mapped if "tensorflow" in path.parts]
 
 
+def test_the_supervisor_holds_no_library_of_the_service(house: House, client: httpx.Client) -> None:
+    mapped = {part for one in psutil.Process(house.service.pid).memory_maps() for part in Path(one.path).parts}
+    assert "zmq" in mapped, "what it watches with"
+    assert not mapped & {"numpy", "ai_edge_litert", "pydantic_core", "sqlalchemy"}
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
