@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flows.sizing.trial import Trial
 
 Url = Annotated[str | None, typer.Option(help="Address of the service; by default that of this machine.")]
-Classifier = Annotated[str | None, typer.Option(help="A classifier of the service; by default its first.")]
+Classifier = Annotated[str | None, typer.Option(help="A classifier of the service; by default the one most asked of late.")]
 Rate = Annotated[float, typer.Option(min=0.1, help="Requests a second.")]
 Peak = Annotated[
     float | None, typer.Option(min=0.1, help="Requests a second in the middle fifth of the time; by default four times the rate.")
@@ -63,14 +63,14 @@ def loadtest(
     routing key that begins with `loadtest-`.
     """
     from core.settings import load_settings
-    from flows.sizing.asked import stream_asked
-    from flows.sizing.loadtest import find_classifier, plan_load, report_load, requests_of, run_load
+    from flows.sizing.asked import most_asked, stream_asked
+    from flows.sizing.loadtest import find_classifiers, plan_load, report_load, requests_of, run_load
     from flows.sizing.streams import draw_phrases
 
     out, settings, highest = output(), load_settings(), peak or 4 * rate
     url = (url or (settings.url_of(classifier) if classifier else settings.service_url)).rstrip("/")
-    wanted = find_classifier(url, classifier)
-    said = stream_asked(settings, file=file, column=column, classifier=wanted, rows=rows).phrase
+    known = find_classifiers(url, classifier)
+    wanted, said = most_asked(stream_asked(settings, file=file, column=column, classifier=classifier, rows=rows), known)
     asked = requests_of(rate=rate, peak=highest, seconds=seconds)
     drawn, s = draw_phrases(said, rows=asked, new=new, seed=seed, mark=f"{time.time_ns():x}", zipf=zipf)
     plan = plan_load(url, wanted, drawn, rate=rate, peak=highest, seconds=seconds)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +41,15 @@ def read_asked(connection: Connection, *, rows: int, classifier: str | None = No
     found = list(zip(*reversed(connection.execute(newest).all()), strict=True)) or [()] * len(columns)
     phrase, cleaned, named, version, cached, latency = found
     return Asked(list(phrase), list(cleaned), list(named), list(version), np.array(cached, bool), np.array(latency, float))
+
+
+def most_asked(asked: Asked, known: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the one of `known` that was asked most, and its phrases; phrases of a file are the first one's."""
+    counts = Counter(name for name in asked.classifier if name in known)
+    if not counts:
+        return known[0], asked.phrase
+    [(name, _)] = counts.most_common(1)
+    return name, [phrase for phrase, of in zip(asked.phrase, asked.classifier, strict=True) if of == name]
 
 
 def stream_asked(settings: Settings, *, file: Path | None, column: str | None, classifier: str | None, rows: int) -> Asked:

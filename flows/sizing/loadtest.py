@@ -91,8 +91,8 @@ def requests_of(*, rate: float, peak: float, seconds: float) -> int:
     return len(arrivals(rate=rate, peak=peak, seconds=seconds)[0])
 
 
-def find_classifier(url: str, wanted: str | None) -> str:
-    """Return the classifier to ask: the one wanted, or the first. Raises `ProcessFailed`, `UnknownClassifier`."""
+def find_classifiers(url: str, wanted: str | None) -> list[str]:
+    """Return those that may be asked: the one wanted, or all. Raises `ProcessFailed`, `UnknownClassifier`."""
     import os
 
     import httpx
@@ -110,7 +110,7 @@ def find_classifier(url: str, wanted: str | None) -> str:
     known = _names(told.text, url)
     if not known or (wanted and wanted not in known):
         raise UnknownClassifier(f"a classifier that {url} answers for", came=wanted or "none", do=f"name one of {', '.join(known)}")
-    return wanted or known[0]
+    return [wanted] if wanted else known
 
 
 def _names(text: str, url: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.sizing.asked import Asked, most_asked
 from flows.sizing.loadtest import as_played, plan_load, report_load
 from flows.sizing.retry import Retry, seconds_told
 from flows.sizing.streams import arrivals, draw_phrases, fit_zipf, said_before, zipf_shares
@@ -104,3 +105,10 @@ def test_a_report_tells_cold_from_warm_and_counts_what_was_never_answered() -> N
     assert (report.retries, report.statuses) == (5, {"0": 1, "200": 3, "503": 1})
     assert sum(slices[when].requests for when in ("mean", "peak")) == 5
     assert slices["peak, warm"].requests == 1
+
+
+def test_the_classifier_asked_most_is_the_one_to_load() -> None:
+    names = ["block", "organ", "organ", "gone", "gone", "gone"]
+    asked = Asked(list("abcdef"), list("abcdef"), names, ["1"] * 6, np.zeros(6, bool), np.zeros(6))
+    assert most_asked(asked, ["applications", "block", "organ"]) == ("organ", ["b", "c"])
+    assert most_asked(replace(asked, classifier=["phrases"] * 6), ["block", "organ"]) == ("block", list("abcdef"))

@@ -11,7 +11,7 @@ import pytest
 
 from core.errors import ProcessFailed
 from flows.sizing import trial
-from flows.sizing.loadtest import Played, find_classifier
+from flows.sizing.loadtest import Played, find_classifiers
 
 
 class Page(BaseHTTPRequestHandler):
@@ -35,12 +35,12 @@ def page() -> Iterator[str]:
 
 def test_another_program_at_the_address_is_named(page: str) -> None:
     with pytest.raises(ProcessFailed, match="the answer of another program; correct --url"):
-        find_classifier(page, None)
+        find_classifiers(page, None)
 
 
 def test_an_address_that_is_none_is_named() -> None:
     with pytest.raises(ProcessFailed, match="correct --url"):
-        find_classifier("http://[::1", None)
+        find_classifiers("http://[::1", None)
 
 
 def test_a_trial_of_a_classifier_that_nobody_serves_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
