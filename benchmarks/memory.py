@@ -10,7 +10,8 @@ head, LRU) run at once; their mean PSS times 21.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -67,9 +68,20 @@ def together(shop: Workshop, phrases: Sequence[str]) -> dict[str, float]:
             path = f"/v1/{names[place % CLASSIFIERS]}/predict_batch"
             post_batches(server.url, path, [{"phrases": phrases[cut : cut + BATCH]}])
         server.settle()
-        kept = metric(server, "perennial_cache_size")
+        kept = at_rest(lambda: metric(server, "perennial_cache_size"))
         each = {f"of it, {_part(one)}, MB": one.memory_full_info().pss / MEGA for one in server.processes()}
         return {"one service, MB": server.pss_mb(), **each, "cache entries, both levels": kept}
+
+
+def at_rest(read: Callable[[], float]) -> float:
+    """A figure that the embedder tells every two seconds, once it moves no more."""
+    before = read()
+    while True:
+        time.sleep(3)
+        now = read()
+        if now == before:
+            return now
+        before = now
 
 
 def _part(process: psutil.Process) -> str:
