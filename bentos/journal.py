@@ -1,8 +1,9 @@
 """The inference journal: every answer is in a local file before it leaves; a shipper moves the rows to PostgreSQL.
 
-A row is one line, `<crc32, 8 hex digits> <JSON>\\n`. A segment is a file of lines, locked by its writer as long as it
-writes, so that any process can tell a live segment from one left behind. What waits for one fdatasync shares it, so that
-rows survive the machine too; without `sync` they are the kernel's after the write and survive the process only.
+Rows that are written together share a line, `<crc32, 8 hex digits> <JSON>,<JSON>,...\\n`, 64 of them at most: the shipper reads a line
+without looking at its rows. A segment is a file of lines, locked by its writer as long as it writes, so that any process can tell a
+live segment from one left behind. What waits for one fdatasync shares it, so that rows survive the machine too; without `sync` they
+are the kernel's after the write and survive the process only.
 
 The journal has a size. When the database is away for so long that it is full, new rows are dropped and counted: a row that
 was written is never taken back.
@@ -22,12 +23,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from core.logs import get_logger
 
 SEGMENT_BYTES = 8 * 2**20
 WEIGH_SECONDS = 1.0
 QUICK_SECONDS = 1e-3  # a sync that takes less is not worth a thread's turn
+COMPANY_SECONDS = 1e-3  # how long a group waits at most for more requests
+LINE_ROWS = 64  # a damaged line costs no more rows
+ROW_MARK = b'"request_id":'  # once in every row and nowhere else: quotes inside a value are escaped
 SUFFIX = ".jsonl"
+
+
+_decode_raw = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 @dataclass
@@ -46,15 +55,26 @@ class JournalCounts:
         return max(0, self.found + self.written - self.shipped - self.corrupt - self.refused)
 
 
-def encode_row(row: bytes) -> bytes:
-    """One line of a segment from a JSON object."""
-    return b"%08x %s\n" % (zlib.crc32(row), row)
+def encode_rows(rows: Sequence[bytes]) -> bytes:
+    """Lines of a segment from JSON objects."""
+    parts = (b",".join(rows[start : start + LINE_ROWS]) for start in range(0, len(rows), LINE_ROWS))
+    return b"".join([b"%08x %b\n" % (zlib.crc32(part), part) for part in parts])
 
 
-def decode_row(line: bytes) -> bytes | None:
-    """Return the JSON of a line, or None when it is torn or altered."""
+def decode_line(line: bytes) -> bytes | None:
+    """Return the JSON objects of a line, comma between them, or None when it is torn or altered."""
     payload = line[9:-1] if line.endswith(b"\n") else line[9:]
     return payload if line[:9] == b"%08x " % zlib.crc32(payload) else None
+
+
+def split_rows(payload: bytes) -> list[bytes]:
+    """The JSON objects of a line, each for itself."""
+    return [bytes(row) for row in _decode_raw(b"[%b]" % payload)]
+
+
+def count_rows(line: bytes) -> int:
+    """Rows of a line, whole or not; one at least."""
+    return max(1, line.count(ROW_MARK))
 
 
 class Journal:
@@ -95,6 +115,7 @@ class Journal:
         """While one group is on its way to the disk, the next gathers."""
         try:
             while self._waiters:
+                await self._gather()
                 rows, self._rows = self._rows, []
                 waiters, self._waiters = self._waiters, []
                 try:
@@ -106,6 +127,17 @@ class Journal:
         finally:
             self._committing = None
 
+    async def _gather(self) -> None:
+        """Let requests that the event loop is about to read join the group, as long as its turns bring more of them.
+
+        A lone request waits for two turns, microseconds. Of 16 clients all share a sync: it costs as much CPU as four answers.
+        """
+        known, until = 0, time.perf_counter() + COMPANY_SECONDS
+        while len(self._waiters) > known and time.perf_counter() < until:
+            known = len(self._waiters)
+            await asyncio.sleep(0)  # reads the sockets
+            await asyncio.sleep(0)  # lets the requests come here
+
     async def _append_group(self, loop: asyncio.AbstractEventLoop, rows: Sequence[bytes]) -> None:
         if self._sync and self._pace > QUICK_SECONDS and not self._closed:
             await loop.run_in_executor(self._writer, self.append, rows)
@@ -114,14 +146,14 @@ class Journal:
 
     def append(self, rows: Sequence[bytes]) -> None:
         """Write the rows before returning. A full or broken disk, or a full journal, costs the rows, counted, never the answer."""
-        data = b"".join(map(encode_row, rows))
+        data = encode_rows(rows)
         with self._lock:
             try:
                 written = self._write(data)
             except OSError as error:
                 written = b""
                 get_logger().error("journal", state="row lost", error=str(error))
-            kept = written.count(b"\n")
+            kept = written.count(ROW_MARK)
             self._counts.written += kept
             self._counts.dropped += len(rows) - kept
 

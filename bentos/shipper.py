@@ -11,7 +11,7 @@ from typing import IO
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from bentos.journal import JournalCounts, decode_row, is_abandoned, segments
+from bentos.journal import JournalCounts, count_rows, decode_line, is_abandoned, segments, split_rows
 from core.logs import first_line, get_logger
 
 BATCH_BYTES = 512 * 1024
@@ -76,6 +76,7 @@ class Shipper:
         return True
 
     def _ship_segment(self, segment: Path, *, abandoned: bool) -> None:
+        """Ship batch by batch until less than one is left: what is written meanwhile waits, to come in a batch too."""
         with segment.open("rb") as file:
             file.seek(_position(segment))
             while lines := file.readlines(BATCH_BYTES):
@@ -83,30 +84,33 @@ class Shipper:
                 if torn and not abandoned:
                     lines.pop()
                 self._ship_lines(lines)
-                _keep_position(segment, _position(segment) + sum(map(len, lines)))
-                if torn:
+                read = sum(map(len, lines))
+                _keep_position(segment, _position(segment) + read)
+                if torn or read < BATCH_BYTES:
                     return
 
     def _ship_lines(self, lines: Sequence[bytes]) -> None:
-        rows = [row for row in map(decode_row, lines) if row is not None]
-        if len(rows) < len(lines):
-            self._counts.corrupt += len(lines) - len(rows)
-            get_logger().error("journal", state="corrupt lines skipped", lines=len(lines) - len(rows))
-        if rows:
-            self._ship_rows(rows)
+        decoded = [(line, decode_line(line)) for line in lines]
+        corrupt = sum(count_rows(line) for line, payload in decoded if payload is None)
+        if corrupt:
+            self._counts.corrupt += corrupt
+            get_logger().error("journal", state="corrupt lines skipped", rows=corrupt)
+        if whole := [payload for _, payload in decoded if payload is not None]:
+            self._ship_rows(whole, rows=sum(map(count_rows, whole)))
 
-    def _ship_rows(self, rows: Sequence[bytes]) -> None:
+    def _ship_rows(self, parts: Sequence[bytes], *, rows: int) -> None:
         """Halve a batch that the database refuses until the one bad row is found; it is kept in a file for people."""
         try:
-            self._insert(rows)
+            self._insert(parts)
         except RowRefused as error:
-            if len(rows) > 1:
-                self._ship_rows(rows[: len(rows) // 2])
-                self._ship_rows(rows[len(rows) // 2 :])
+            single = split_rows(b",".join(parts))
+            if len(single) > 1:
+                for half in (single[: len(single) // 2], single[len(single) // 2 :]):
+                    self._ship_rows(half, rows=len(half))
                 return
-            self._refuse(rows[0], reason=str(error))
+            self._refuse(single[0], reason=str(error))
             return
-        self._counts.shipped += len(rows)
+        self._counts.shipped += rows
 
     def _refuse(self, row: bytes, *, reason: str) -> None:
         self._counts.refused += 1
@@ -135,4 +139,4 @@ def _keep_position(segment: Path, position: int) -> None:
 def _rows_after(segment: Path, position: int) -> int:
     with segment.open("rb") as file:
         file.seek(position)
-        return sum(1 for _ in file)
+        return sum(map(count_rows, file))

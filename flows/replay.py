@@ -12,7 +12,7 @@ import orjson
 import sqlalchemy as sa
 from pydantic import TypeAdapter
 
-from bentos.journal import decode_row, segments
+from bentos.journal import decode_line, segments, split_rows
 from core.contracts import ANSWERING, Inference, ModelVersion, Prediction, Verdict
 from core.deployments import history
 from core.errors import HeadRefused, PerennialError, UnknownRequest
@@ -105,10 +105,8 @@ def _journalled(settings: Settings, request_id: str) -> Iterator[dict[str, Any]]
         except FileNotFoundError:
             continue
         for line in lines:
-            if sought in line and (payload := decode_row(line)) is not None:
-                row = orjson.loads(payload)
-                if row["request_id"] == request_id:
-                    yield row
+            if sought in line and (payload := decode_line(line)) is not None:
+                yield from (row for row in map(orjson.loads, split_rows(payload)) if row["request_id"] == request_id)
 
 
 def _row(values: dict[str, Any], *, flag: str | None = None) -> Inference:

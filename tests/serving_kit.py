@@ -27,7 +27,7 @@ from bentos.answers import Answers, Asked, answer_cache
 from bentos.api import PredictionResponse
 from bentos.embedding import EmbedderStats
 from bentos.endpoint import Parts
-from bentos.journal import Journal, JournalCounts, decode_row, segments
+from bentos.journal import Journal, JournalCounts, decode_line, segments, split_rows
 from bentos.keys import Keys
 from bentos.live_heads import LiveHeads
 from bentos.misses import Embedded
@@ -164,7 +164,8 @@ class Bench:
 
     def logged(self) -> list[dict[str, Any]]:
         lines = [line for segment in segments(self.home / "journal") for line in segment.read_bytes().splitlines()]
-        return [json.loads(row) for line in lines if (row := decode_row(line)) is not None]
+        whole = [payload for line in lines if (payload := decode_line(line)) is not None]
+        return [json.loads(row) for payload in whole for row in split_rows(payload)]
 
 
 def build_tiny_embedder(folder: Path) -> Path:

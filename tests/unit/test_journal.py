@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bentos import journal as journal_module
-from bentos.journal import Journal, JournalCounts, decode_row, encode_row, open_segment, segments
+from bentos.journal import LINE_ROWS, Journal, JournalCounts, count_rows, decode_line, encode_rows, open_segment, segments, split_rows
 from bentos.shipper import REFUSED, RowRefused, Shipper
 from tests.serving_kit import inference, row
 
@@ -31,7 +31,7 @@ class Table:
         self.calls += 1
         if self.away:
             raise ConnectionError("away")
-        decoded = [json.loads(row) for row in rows]
+        decoded = json.loads(b"[" + b",".join(rows) + b"]")
         if any(row["phrase"] == "poison" for row in decoded):
             raise RowRefused("poison")
         self.rows.update({row["request_id"]: row for row in decoded})
@@ -48,26 +48,34 @@ def requests(numbers: range) -> set[str]:
 
 @given(st.text(st.characters(codec="utf-8")), st.datetimes(), st.floats(0, 1))
 def test_a_row_survives_its_line(phrase: str, occurred_at: datetime, probability: float) -> None:
-    line = encode_row(row(1, phrase=phrase, occurred_at=occurred_at, probability=probability))
+    line = encode_rows([row(1, phrase=phrase, occurred_at=occurred_at, probability=probability)])
     assert line.count(b"\n") == 1 and line.endswith(b"\n")
-    stored = json.loads(decode_row(line) or b"")
+    stored = json.loads(decode_line(line) or b"")
     assert (stored["phrase"], stored["probability"]) == (phrase, probability)
     assert stored.keys() == asdict(inference(1)).keys()
 
 
+@given(st.lists(st.text(st.characters(codec="utf-8")), min_size=1, max_size=2 * LINE_ROWS + 1))
+def test_rows_that_are_written_together_share_lines(phrases: list[str]) -> None:
+    rows = [row(number, phrase=phrase + '"request_id":') for number, phrase in enumerate(phrases)]
+    lines = encode_rows(rows).splitlines(keepends=True)
+    assert [found for line in lines for found in split_rows(decode_line(line) or b"")] == rows
+    assert (sum(map(count_rows, lines)), len(lines)) == (len(rows), -(-len(rows) // LINE_ROWS))
+
+
 @given(st.data())
 def test_an_altered_line_is_noticed(data: st.DataObject) -> None:
-    line = bytearray(encode_row(row(1)))
+    line = bytearray(encode_rows([row(1)]))
     place = data.draw(st.integers(0, len(line) - 2))
     line[place] ^= 1 << data.draw(st.integers(0, 7))
-    assert decode_row(bytes(line)) is None
+    assert decode_line(bytes(line)) is None
 
 
 def test_rows_are_in_the_file_when_append_returns(tmp_path: Path) -> None:
     journal, _, counts = opened(tmp_path, Table())
     journal.append([row(1), row(2)])
     [segment] = segments(tmp_path)
-    assert len(segment.read_bytes().splitlines()) == 2
+    assert split_rows(decode_line(segment.read_bytes()) or b"") == [row(1), row(2)]
     assert (counts.written, counts.waiting) == (2, 2)
 
 
@@ -113,6 +121,21 @@ def test_a_new_process_replays_what_an_earlier_one_left(tmp_path: Path) -> None:
     assert (table.rows.keys(), table.calls - calls, counts.waiting) == (requests(range(1, 4)), 1, 0)
 
 
+def test_what_is_written_while_a_batch_is_shipped_waits_for_the_next_turn(tmp_path: Path) -> None:
+    table, counts = Table(), JournalCounts()
+    journal = Journal(tmp_path, counts=counts)
+
+    def busy_insert(rows: Sequence[bytes]) -> None:
+        table.insert(rows)
+        journal.append([row(table.calls)])
+
+    shipper = Shipper(tmp_path, insert=busy_insert, counts=counts)
+    journal.append([row(0)])
+    for calls in (1, 2):
+        shipper.ship()
+        assert (table.calls, table.rows.keys(), counts.waiting) == (calls, requests(range(calls)), 1)
+
+
 def test_a_lost_position_repeats_rows_without_doubling_them(tmp_path: Path) -> None:
     table = Table()
     journal, shipper, _ = opened(tmp_path, table)
@@ -125,18 +148,18 @@ def test_a_lost_position_repeats_rows_without_doubling_them(tmp_path: Path) -> N
 
 def test_torn_and_altered_lines_are_skipped_and_counted(tmp_path: Path) -> None:
     table = Table()
-    whole = encode_row(row(1))
-    altered = encode_row(row(2)).replace(b"heart", b"lungs")
-    (tmp_path / "0-1.jsonl").write_bytes(whole + b"rubbish\n" + altered + encode_row(row(3)) + whole[:40])
+    whole = encode_rows([row(1)])
+    altered = encode_rows([row(2), row(4)]).replace(b"heart", b"lungs")
+    (tmp_path / "0-1.jsonl").write_bytes(whole + b"rubbish\n" + altered + encode_rows([row(3)]) + whole[:40])
     _, shipper, counts = opened(tmp_path, table)
     shipper.ship()
-    assert (table.rows.keys(), counts.corrupt, counts.waiting) == ({"request-1", "request-3"}, 3, 0)
+    assert (table.rows.keys(), counts.corrupt, counts.waiting) == ({"request-1", "request-3"}, 4, 0)
 
 
 def test_the_unfinished_line_of_a_live_segment_waits(tmp_path: Path) -> None:
     table = Table()
     journal, shipper, counts = opened(tmp_path, table)
-    line = encode_row(row(1))
+    line = encode_rows([row(1)])
     os.write(journal._file, line[:30])
     shipper.ship()
     assert (len(table.rows), counts.corrupt) == (0, 0)
@@ -179,15 +202,17 @@ def test_a_full_disk_costs_the_row_and_not_the_answer(tmp_path: Path, monkeypatc
     assert (table.rows.keys(), counts) == ({"request-2"}, JournalCounts(written=1, shipped=1, dropped=1))
 
 
-def test_of_a_group_that_does_not_fit_the_disk_the_rows_that_do_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_group_that_does_not_fit_the_disk_the_lines_that_do_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table, write = Table(), os.write
     journal, shipper, counts = opened(tmp_path, table)
-    fits = len(encode_row(row(1))) + 25
+    rows = [row(number) for number in range(LINE_ROWS + 3)]
+    fits = len(encode_rows(rows[:LINE_ROWS])) + 25
     monkeypatch.setattr(journal_module.os, "write", lambda file, data: write(file, data[:fits]))
-    journal.append([row(1), row(2), row(3)])
+    journal.append(rows)
     journal.close()
     shipper.ship()
-    assert (table.rows.keys(), counts) == ({"request-1"}, JournalCounts(written=1, shipped=1, dropped=2))
+    kept = JournalCounts(written=LINE_ROWS, shipped=LINE_ROWS, dropped=3)
+    assert (table.rows.keys(), counts) == (requests(range(LINE_ROWS)), kept)
 
 
 def test_rows_whose_sync_failed_are_counted_as_what_becomes_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,6 +259,23 @@ def test_what_waits_at_the_same_time_shares_a_sync(tmp_path: Path, monkeypatch: 
     assert (counts.written, len(synced)) == (51, 2)
 
 
+def test_requests_that_arrive_while_a_group_gathers_share_its_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced, real = [], os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda file: (synced.append(file), real(file)))
+    monkeypatch.setattr(journal_module, "COMPANY_SECONDS", 60)
+    journal, _, counts = opened(tmp_path, Table(), sync=True)
+
+    async def one_a_turn() -> None:
+        asked = []
+        for number in range(20):
+            asked.append(asyncio.ensure_future(journal.log([row(number)])))
+            await asyncio.sleep(0)
+        await asyncio.gather(*asked)
+
+    asyncio.run(one_a_turn())
+    assert (counts.written, len(synced)) == (20, 1)
+
+
 def test_a_request_that_goes_away_leaves_its_row_and_the_others_alone(tmp_path: Path) -> None:
     journal, _, counts = opened(tmp_path, Table(), sync=True)
 
@@ -251,7 +293,7 @@ def test_a_request_that_goes_away_leaves_its_row_and_the_others_alone(tmp_path: 
 def test_a_full_journal_drops_new_rows_keeps_old_ones_and_recovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_module, "WEIGH_SECONDS", 0)
     table = Table()
-    journal, shipper, counts = opened(tmp_path, table, maximum=3 * len(encode_row(row(1))), segment_bytes=1)
+    journal, shipper, counts = opened(tmp_path, table, maximum=3 * len(encode_rows([row(1)])), segment_bytes=1)
     for number in range(1, 6):
         journal.append([row(number)])
     assert (counts.written, counts.dropped) == (3, 2)
