@@ -175,14 +175,14 @@ def _invalid(message: str) -> RequestRefused:
 
 def asked_one(request: PredictRequest) -> list[Asked]:
     """Check what a schema cannot say; raises `RequestRefused`."""
-    return [_asked(Asked(request.phrase, "phrase", request.key, request.occurred_at, request.region))]
+    return [_checked(Asked(request.phrase, "phrase", request.key, request.occurred_at, request.region))]
 
 
 def asked_batch(request: PredictBatchRequest) -> list[Asked]:
     """Check what a schema cannot say; raises `RequestRefused`."""
     rows = len(request.phrases)
     keys, moments, regions = (_as_long(request, name, rows) for name in ("keys", "occurred_at", "regions"))
-    return [_asked(Asked(*one)) for one in zip(request.phrases, PLACES, keys, moments, regions)]  # noqa: B905, as long as the phrases
+    return [_checked(Asked(*one)) for one in zip(request.phrases, PLACES, keys, moments, regions)]  # noqa: B905, as long as the phrases
 
 
 def _as_long(request: PredictBatchRequest, name: str, rows: int) -> list[Any]:
@@ -192,10 +192,10 @@ def _as_long(request: PredictBatchRequest, name: str, rows: int) -> list[Any]:
     return values or [None] * rows
 
 
-def _asked(one: Asked) -> Asked:
-    for value, name in ((one.phrase, "phrase"), (one.key, "key"), (one.region, "region")):
-        if value and "\0" in value:
-            raise RequestRefused(422, "invalid_field", "Expected text without NUL characters", field=_field(name, one.place))
+def _checked(one: Asked) -> Asked:
+    if "\0" in one.phrase or (one.key and "\0" in one.key) or (one.region and "\0" in one.region):
+        named = next(name for name in ("phrase", "key", "region") if "\0" in (getattr(one, name) or ""))
+        raise RequestRefused(422, "invalid_field", "Expected text without NUL characters", field=_field(named, one.place))
     if one.occurred_at is not None and not EARLIEST <= one.occurred_at < LATEST:
         raise RequestRefused(422, "invalid_field", "Expected a moment from 1900 to 2200", field=_field("occurred_at", one.place))
     return one

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Engine
 from bentos.journal import JournalCounts, count_rows, decode_line, is_abandoned, segments, split_rows
 from core.logs import first_line, get_logger
 
-BATCH_BYTES = 512 * 1024
+BATCH_BYTES = 2**20
 REFUSED = "refused-rows.txt"
 
 Insert = Callable[[Sequence[bytes]], None]
