@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import bentoml
@@ -43,6 +44,7 @@ from pipelines.model.embedder import load_embedder, read_embedder
 PACKED = Path(__file__).resolve().parent.parent / "cold"  # beside the code in a bento, absent in the repository
 SHIP_SECONDS = 0.25
 SAVE_SECONDS = 300.0  # what a killed process forgets of its caches at most
+GREET_SECONDS = 1.0  # at most: without an embedder the first level still answers
 LOOPBACK = "127.0.0.1"
 
 embedding = embedding_app()
@@ -118,6 +120,8 @@ class Classifier:
         for thread in self.background:
             thread.start()
         rest_from_collecting()
+        with suppress(TimeoutError):  # a worker that is back answers nobody before it knows that its embedder lives
+            await asyncio.wait_for(self.remote.lifeline.wait(), GREET_SECONDS)
 
     async def _warm(self) -> None:
         await self.remote.lifeline.wait()
