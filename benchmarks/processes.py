@@ -1,12 +1,14 @@
-"""Whole processes, measured by the kernel: wall and CPU seconds."""
+"""Whole processes, measured by the kernel: wall and CPU seconds. And threads that keep asking meanwhile."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -35,3 +37,17 @@ def measure(arguments: Sequence[str], *, environment: Mapping[str, str] | None =
     if process.returncode != 0:
         raise subprocess.CalledProcessError(process.returncode, command, output)
     return Usage(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, output)
+
+
+@contextmanager
+def on_threads(asks: Sequence[Callable[[], None]], *, stop: threading.Event) -> Iterator[None]:
+    """Call each on a thread of its own; at the end of the block `stop` is set, and they are waited for."""
+    threads = [threading.Thread(target=ask) for ask in asks]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import httpx
 import numpy as np
@@ -21,6 +22,7 @@ import psutil
 import sqlalchemy as sa
 
 from benchmarks.harness import Bar, Result, median, options, present, table, tell
+from benchmarks.processes import on_threads
 from benchmarks.rollout import NAME, Served, served
 from benchmarks.streams import noisy_phrases, real_phrases
 from core.settings import REPOSITORY
@@ -113,15 +115,8 @@ def loaded(service: Served, known: Sequence[str], new: Sequence[str]) -> Iterato
             while not stop.wait(PAUSE_SECONDS):
                 load.seen.append(_ask(client, next(phrases), new=is_new))
 
-    threads = [threading.Thread(target=ask, args=[stream], kwargs={"is_new": place > 1}) for place, stream in enumerate(streams)]
-    for thread in threads:
-        thread.start()
-    try:
+    with on_threads([partial(ask, stream, is_new=place > 1) for place, stream in enumerate(streams)], stop=stop):
         yield load
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
 
 
 def _ask(client: httpx.Client, phrase: str, *, new: bool) -> Seen:

@@ -9,7 +9,6 @@ import argparse
 import itertools
 import os
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -27,6 +26,8 @@ import pyarrow.parquet as pq
 from sqlalchemy.engine import Engine
 
 from benchmarks.harness import Bar, Result, median, options, present, table, tell
+from benchmarks.processes import on_threads
+from benchmarks.servers import free_port
 from bentos.package import build_bento, serve_command
 from core.contracts import Deployment, ModelVersion, Role
 from core.database import connect, open_database
@@ -76,7 +77,7 @@ def served(build: Path) -> Iterator[Served]:
     """A bento of the head and the embedder in `build`, served on a free port with a database of its own."""
     with TemporaryDirectory(prefix="roll-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
-        settings = load_settings(home=home, database_url=None, service_port=_free_port(), log_format="json")
+        settings = load_settings(home=home, database_url=None, service_port=free_port(), log_format="json")
         versions = {version: _stored(home, build, version) for version in ("1", "2")}
         tag = build_bento({NAME: versions["1"]}, embedder=build / "embedder", staging=home / "s", bento_store=home / "bentoml", version="1")
         with open_database(settings) as urls:
@@ -99,12 +100,6 @@ def _stored(home: Path, build: Path, version: str) -> ModelVersion:
     folder = home / "models" / NAME / version
     shutil.copytree(build / "classifiers" / NAME / "model", folder)
     return ModelVersion(NAME, version, str(folder), head_digest(folder), load_head(folder).embedder_id)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _ready(url: str) -> bool:
@@ -141,15 +136,8 @@ def loaded(service: Served, phrases: list[str], *, seed: int) -> Iterator[Load]:
                 except httpx.HTTPError:
                     load.seen.append((started, time.monotonic() - started, 0, ""))
 
-    threads = [threading.Thread(target=ask) for _ in range(CLIENTS)]
-    for thread in threads:
-        thread.start()
-    try:
+    with on_threads([ask] * CLIENTS, stop=stop):
         yield load
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
 
 
 def roll(service: Served, phrases: list[str], result: Result, *, steps: int, seconds: float, seed: int) -> None:

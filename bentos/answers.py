@@ -23,7 +23,7 @@ from bentos.shadow import Shadow, Shadowed
 from core.errors import InvalidPhrase
 from pipelines.model.text import clean_phrase
 
-ENTRY_BYTES = 500  # of a cache entry beyond its texts: key, value, their objects
+ANSWER_BYTES = 500  # of a cache entry beyond its texts: key, value, their objects
 REMEMBERED, SHORT = 16_384, 80  # cleaned phrases kept, and how long one may be: 7 MB at most; a clerk's phrase has 40 characters
 
 
@@ -61,7 +61,7 @@ class AnswerCounts:
 
 def answer_cache(maximum: int) -> LruCache[Known, Said]:
     """The first level: answers by (classifier, version and head, cleaned phrase)."""
-    return LruCache(maximum, size=lambda key, said: ENTRY_BYTES + len(key[2]) + said.weight)
+    return LruCache(maximum, size=lambda key, said: ANSWER_BYTES + len(key[2]) + said.weight)
 
 
 class Answers:

@@ -15,7 +15,7 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 BATCH_PHRASES = 256
-ENTRY_BYTES = 400  # of a cache entry beyond its text and value: key and objects
+EMBEDDING_BYTES = 400  # of a cache entry beyond its text and value: key and objects
 
 
 @dataclass
@@ -80,7 +80,7 @@ class LruCache(Generic[Key, Value]):
 
 
 def _entry_bytes(key: tuple[str, str], vector: bytes) -> int:
-    return ENTRY_BYTES + len(key[1]) + len(vector)
+    return EMBEDDING_BYTES + len(key[1]) + len(vector)
 
 
 class EmbeddingCache:

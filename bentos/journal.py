@@ -36,9 +36,6 @@ ROW_MARK = b'"request_id":'  # once in every row and nowhere else: quotes inside
 SUFFIX = ".jsonl"
 
 
-_decode_raw = msgspec.json.Decoder(list[msgspec.Raw]).decode
-
-
 @dataclass
 class JournalCounts:
     """Rows since the start of this process; `found` were left by earlier ones."""
@@ -67,13 +64,19 @@ def decode_line(line: bytes) -> bytes | None:
     return payload if line[:9] == b"%08x " % zlib.crc32(payload) else None
 
 
+_decode_raw = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
 def split_rows(payload: bytes) -> list[bytes]:
-    """The JSON objects of a line, each for itself."""
-    return [bytes(row) for row in _decode_raw(b"[%b]" % payload)]
+    """The JSON objects of a line, each for itself; what is no JSON stays whole."""
+    try:
+        return [bytes(row) for row in _decode_raw(b"[%b]" % payload)]
+    except msgspec.DecodeError:
+        return [payload]
 
 
 def count_rows(line: bytes) -> int:
-    """Rows of a line, whole or not; one at least."""
+    """Rows of a line, one at least; of a damaged line, about."""
     return max(1, line.count(ROW_MARK))
 
 
@@ -112,25 +115,24 @@ class Journal:
         await written
 
     async def _commit(self, loop: asyncio.AbstractEventLoop) -> None:
-        """While one group is on its way to the disk, the next gathers."""
+        """While one group is on its way to the disk, the next gathers. Whatever comes, nobody waits for ever."""
+        waiters: list[asyncio.Future[None]] = []
         try:
             while self._waiters:
                 await self._gather()
                 rows, self._rows = self._rows, []
                 waiters, self._waiters = self._waiters, []
-                try:
-                    await self._append_group(loop, rows)
-                finally:  # whatever came, nobody waits for ever
-                    for written in waiters:
-                        if not written.done():
-                            written.set_result(None)
+                await self._append_group(loop, rows)
+                _release(waiters)
         finally:
+            _release([*waiters, *self._waiters])
+            self._waiters.clear()
             self._committing = None
 
     async def _gather(self) -> None:
         """Let requests that the event loop is about to read join the group, as long as its turns bring more of them.
 
-        A lone request waits for two turns, microseconds. Of 16 clients all share a sync: it costs as much CPU as four answers.
+        A lone request waits for two turns, microseconds; when many ask, most of them share a sync (docs/benchmarks.md, Serving).
         """
         known, until = 0, time.perf_counter() + COMPANY_SECONDS
         while len(self._waiters) > known and time.perf_counter() < until:
@@ -146,6 +148,8 @@ class Journal:
 
     def append(self, rows: Sequence[bytes]) -> None:
         """Write the rows before returning. A full or broken disk, or a full journal, costs the rows, counted, never the answer."""
+        if not rows:
+            return
         data = encode_rows(rows)
         with self._lock:
             try:
@@ -158,7 +162,9 @@ class Journal:
             self._counts.dropped += len(rows) - kept
 
     def close(self) -> None:
-        """Release the segment; the shipper may then remove it."""
+        """Write what still gathers, and release the segment; the shipper may then remove it."""
+        rows, self._rows = self._rows, []
+        self.append(rows)
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -204,6 +210,12 @@ class Journal:
         full, self._file, self._size = self._file, open_segment(self._folder), 0
         os.close(full)
         self._older = _bytes_in(self._folder)
+
+
+def _release(waiters: Sequence[asyncio.Future[None]]) -> None:
+    for written in waiters:
+        if not written.done():
+            written.set_result(None)
 
 
 def _bytes_in(folder: Path) -> int:

@@ -54,7 +54,7 @@ class Shipper:
         self._counts.found += sum(_rows_after(segment, _position(segment)) for segment in segments(folder))
 
     def ship(self) -> None:
-        """Ship all that is complete. Raises SQLAlchemy's errors when the database is away; nothing is lost then."""
+        """Ship all that was complete when a segment's turn came. Raises SQLAlchemy's errors when the database is away; nothing is lost."""
         if not self._alone():
             return
         for segment in segments(self._folder):
@@ -76,7 +76,7 @@ class Shipper:
         return True
 
     def _ship_segment(self, segment: Path, *, abandoned: bool) -> None:
-        """Ship batch by batch until less than one is left: what is written meanwhile waits, to come in a batch too."""
+        """Ship batch by batch until a read brings less than one: what is written meanwhile waits, to come in company too."""
         with segment.open("rb") as file:
             file.seek(_position(segment))
             while lines := file.readlines(BATCH_BYTES):
@@ -96,24 +96,24 @@ class Shipper:
             self._counts.corrupt += corrupt
             get_logger().error("journal", state="corrupt lines skipped", rows=corrupt)
         if whole := [payload for _, payload in decoded if payload is not None]:
-            self._ship_rows(whole, rows=sum(map(count_rows, whole)))
+            self._ship_rows(whole)
 
-    def _ship_rows(self, parts: Sequence[bytes], *, rows: int) -> None:
+    def _ship_rows(self, parts: Sequence[bytes]) -> None:
         """Halve a batch that the database refuses until the one bad row is found; it is kept in a file for people."""
         try:
             self._insert(parts)
         except RowRefused as error:
-            single = split_rows(b",".join(parts))
-            if len(single) > 1:
-                for half in (single[: len(single) // 2], single[len(single) // 2 :]):
-                    self._ship_rows(half, rows=len(half))
+            parts = parts if len(parts) > 1 else split_rows(parts[0])
+            if len(parts) > 1:
+                self._ship_rows(parts[: len(parts) // 2])
+                self._ship_rows(parts[len(parts) // 2 :])
                 return
-            self._refuse(single[0], reason=str(error))
+            self._refuse(parts[0], reason=str(error))
             return
-        self._counts.shipped += rows
+        self._counts.shipped += sum(map(count_rows, parts))
 
     def _refuse(self, row: bytes, *, reason: str) -> None:
-        self._counts.refused += 1
+        self._counts.refused += count_rows(row)
         get_logger().error("journal", state="row refused by the database", reason=reason, kept_in=REFUSED)
         with (self._folder / REFUSED).open("ab") as file:
             file.write(row + b"\n")

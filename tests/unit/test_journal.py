@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bentos import journal as journal_module
+from bentos import shipper as shipper_module
 from bentos.journal import LINE_ROWS, Journal, JournalCounts, count_rows, decode_line, encode_rows, open_segment, segments, split_rows
 from bentos.shipper import REFUSED, RowRefused, Shipper
 from tests.serving_kit import inference, row
@@ -31,7 +33,10 @@ class Table:
         self.calls += 1
         if self.away:
             raise ConnectionError("away")
-        decoded = json.loads(b"[" + b",".join(rows) + b"]")
+        try:
+            decoded = json.loads(b"[" + b",".join(rows) + b"]")
+        except json.JSONDecodeError as error:
+            raise RowRefused(str(error)) from None
         if any(row["phrase"] == "poison" for row in decoded):
             raise RowRefused("poison")
         self.rows.update({row["request_id"]: row for row in decoded})
@@ -178,6 +183,25 @@ def test_one_refused_row_does_not_hold_the_others(tmp_path: Path) -> None:
     assert "poison" in (tmp_path / REFUSED).read_text()
 
 
+def test_a_line_that_is_no_json_is_refused_alone(tmp_path: Path) -> None:
+    table, foreign = Table(), b"nope"
+    line = b"%08x %b\n" % (zlib.crc32(foreign), foreign)
+    (tmp_path / "0-1.jsonl").write_bytes(encode_rows([row(1), row(2)]) + line + encode_rows([row(3)]))
+    _, shipper, counts = opened(tmp_path, table)
+    shipper.ship()
+    assert (table.rows.keys(), counts.refused, counts.waiting) == (requests(range(1, 4)), 1, 0)
+    assert (tmp_path / REFUSED).read_bytes() == b"nope\n"
+
+
+def test_a_backlog_of_many_batches_is_shipped_in_one_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shipper_module, "BATCH_BYTES", 5000)
+    table = Table()
+    journal, shipper, counts = opened(tmp_path, table)
+    journal.append([row(number) for number in range(300)])  # lines longer than a batch
+    shipper.ship()
+    assert (len(table.rows), counts.waiting, table.calls) == (300, 0, 5)
+
+
 def test_of_two_shippers_one_ships_and_a_live_segment_stays(tmp_path: Path) -> None:
     first_table, second_table = Table(), Table()
     first, first_shipper, _ = opened(tmp_path, first_table)
@@ -274,6 +298,36 @@ def test_requests_that_arrive_while_a_group_gathers_share_its_sync(tmp_path: Pat
 
     asyncio.run(one_a_turn())
     assert (counts.written, len(synced)) == (20, 1)
+
+
+def test_what_gathers_when_the_journal_closes_is_written(tmp_path: Path) -> None:
+    table = Table()
+    journal, shipper, counts = opened(tmp_path, table)
+
+    async def close_meanwhile() -> None:
+        logged = asyncio.ensure_future(journal.log([row(1)]))
+        await asyncio.sleep(0)
+        journal.close()
+        await logged
+
+    asyncio.run(close_meanwhile())
+    shipper.ship()
+    assert (table.rows.keys(), counts) == (requests(range(1, 2)), JournalCounts(written=1, shipped=1))
+
+
+def test_nobody_waits_for_a_commit_that_was_cancelled_and_its_rows_are_not_lost(tmp_path: Path) -> None:
+    journal, _, counts = opened(tmp_path, Table())
+
+    async def cancel_meanwhile() -> None:
+        logged = asyncio.ensure_future(journal.log([row(1)]))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # it gathers now
+        journal._committing.cancel()
+        await asyncio.wait_for(logged, 60)
+        await journal.log([row(2)])
+
+    asyncio.run(cancel_meanwhile())
+    assert counts.written == 2
 
 
 def test_a_request_that_goes_away_leaves_its_row_and_the_others_alone(tmp_path: Path) -> None:
