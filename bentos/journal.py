@@ -157,7 +157,7 @@ class Journal:
             except OSError as error:
                 written = b""
                 get_logger().error("journal", state="row lost", error=str(error))
-            kept = written.count(ROW_MARK)
+            kept = len(rows) if len(written) == len(data) else written.count(ROW_MARK)
             self._counts.written += kept
             self._counts.dropped += len(rows) - kept
 

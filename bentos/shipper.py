@@ -20,7 +20,8 @@ REFUSED = "refused-rows.txt"
 Insert = Callable[[Sequence[bytes]], None]
 
 _INSERT = sa.text(
-    "insert into inference select * from jsonb_populate_recordset(null::inference, cast(:rows as jsonb)) on conflict do nothing"
+    "insert into inference select * from jsonb_populate_recordset(null::inference, cast(convert_from(:rows, 'UTF8') as jsonb))"
+    " on conflict do nothing"
 )
 
 
@@ -34,7 +35,7 @@ def insert_into(engine: Engine) -> Insert:
     def insert(rows: Sequence[bytes]) -> None:
         try:
             with engine.begin() as connection:
-                connection.execute(_INSERT, {"rows": (b"[" + b",".join(rows) + b"]").decode()})
+                connection.execute(_INSERT, {"rows": b"[%b]" % b",".join(rows)})
         except (sa.exc.DataError, sa.exc.IntegrityError) as error:
             raise RowRefused(first_line(error)) from None
 
