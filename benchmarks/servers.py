@@ -40,6 +40,10 @@ class Server:
         """User and system, of the living processes of the tree."""
         return _cpu_seconds(self.processes())
 
+    def loop_seconds(self) -> float:
+        """The same of the main threads alone: the event loops, without what ships, syncs or computes beside them."""
+        return sum(_main_thread_seconds(one) for one in self.processes())
+
     def beside_seconds(self) -> float:
         """The same of what it uses: the database."""
         return _cpu_seconds(process for one in self.beside for process in _tree(one))
@@ -152,3 +156,10 @@ def _cpu_seconds(processes: Iterable[psutil.Process]) -> float:
             continue
         used += times.user + times.system
     return used
+
+
+def _main_thread_seconds(process: psutil.Process) -> float:
+    try:
+        return sum(one.user_time + one.system_time for one in process.threads() if one.id == process.pid)
+    except psutil.NoSuchProcess:
+        return 0.0

@@ -107,13 +107,14 @@ def load(server: Server, one: Contender, file: Path, scale: Scale, *, path: str 
     """What clients saw and the service spent in one stretch."""
     server.settle()
     asked, hits = counted(server, one)
-    before, beside = server.cpu_seconds(), server.beside_seconds()
+    before, loops, beside = server.cpu_seconds(), server.loop_seconds(), server.beside_seconds()
     heard = play(server.url, path or one.path, file, clients=scale.clients, seconds=scale.seconds, first=first)
     server.settle()
-    spent, database = server.cpu_seconds() - before, server.beside_seconds() - beside
+    spent, looped, database = server.cpu_seconds() - before, server.loop_seconds() - loops, server.beside_seconds() - beside
     now_asked, now_hits = counted(server, one)
     hit_rate = (now_hits - hits) / (now_asked - asked) if now_asked > asked else 0.0
-    cpu = {"cpu_ms": 1000 * spent / heard.requests, "database_cpu_ms": 1000 * database / heard.requests}
+    cpu = {"cpu_ms": spent, "loop_cpu_ms": looped, "database_cpu_ms": database}
+    cpu = {name: 1000 * seconds / heard.requests for name, seconds in cpu.items()}
     return facts_of(heard) | cpu | {"hit_rate": hit_rate}
 
 
@@ -122,7 +123,7 @@ def load_batches(server: Server, one: Contender, shop: Workshop, stream: Sequenc
     cuts = range(0, len(stream) - BATCH, BATCH)
     file = write_bodies([json.dumps(one.batch(stream[cut : cut + BATCH])) for cut in cuts], shop.folder / "batches")
     facts = load(server, one, file, scale, path=one.batch_path)
-    return facts | {"cpu_ms": facts["cpu_ms"] / BATCH, "database_cpu_ms": facts["database_cpu_ms"] / BATCH, "rps": facts["rps"] * BATCH}
+    return facts | {name: facts[name] / BATCH for name in facts if name.endswith("cpu_ms")} | {"rps": facts["rps"] * BATCH}
 
 
 def warm(server: Server, one: Contender, phrases: Sequence[str]) -> None:
