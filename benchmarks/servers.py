@@ -41,7 +41,7 @@ class Server:
         return _cpu_seconds(self.processes())
 
     def loop_seconds(self) -> float:
-        """The same of the main threads alone: the event loops, without what ships, syncs or computes beside them."""
+        """The same of the main threads alone: the event loops, without what ships or computes beside them."""
         return sum(_main_thread_seconds(one) for one in self.processes())
 
     def beside_seconds(self) -> float:

@@ -132,7 +132,7 @@ class Journal:
     async def _gather(self) -> None:
         """Let requests that the event loop is about to read join the group, as long as its turns bring more of them.
 
-        A lone request waits for two turns, microseconds; when many ask, most of them share a sync (docs/benchmarks.md, Serving).
+        A lone request waits for two turns, microseconds; when many ask, most of them share a sync (docs/decisions/0012).
         """
         known, until = 0, time.perf_counter() + COMPANY_SECONDS
         while len(self._waiters) > known and time.perf_counter() < until:
