@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from bentos import shipper as shipper_module
+from bentos.journal import Journal, JournalCounts, encode_rows, segments
+from bentos.shipper import REFUSED, Shipper
+from tests.journal_kit import Table, opened, requests
+from tests.serving_kit import row
+
+
+def test_rows_are_shipped_while_the_segment_lives_and_it_is_removed_after(tmp_path: Path) -> None:
+    table = Table()
+    journal, shipper, counts = opened(tmp_path, table)
+    journal.append([row(1)])
+    shipper.ship()
+    assert (table.rows.keys(), len(segments(tmp_path)), counts.waiting) == (requests(range(1, 2)), 1, 0)
+    journal.append([row(2)])
+    journal.close()
+    shipper.ship()
+    assert table.rows.keys() == requests(range(1, 3))
+    assert [path.name for path in tmp_path.iterdir()] == ["shipper.lock"]
+
+
+def test_nothing_is_lost_while_the_database_is_away(tmp_path: Path) -> None:
+    table = Table()
+    journal, shipper, counts = opened(tmp_path, table, segment_bytes=2000)
+    table.away = True
+    for number in range(50):
+        journal.append([row(number)])
+        with pytest.raises(ConnectionError):
+            shipper.ship()
+    assert (counts.waiting, counts.shipped, len(segments(tmp_path)) > 3) == (50, 0, True)
+    table.away = False
+    shipper.ship()
+    assert (table.rows.keys(), counts.waiting, len(segments(tmp_path))) == (requests(range(50)), 0, 1)
+
+
+def test_a_new_process_replays_what_an_earlier_one_left(tmp_path: Path) -> None:
+    table = Table()
+    journal, shipper, _ = opened(tmp_path, table)
+    journal.append([row(1)])
+    shipper.ship()
+    journal.append([row(2), row(3)])
+    os.close(journal._file)  # as the kernel does for a killed process
+    shipper._lock.close()
+    calls = table.calls
+    _, later, counts = opened(tmp_path, table)
+    assert counts.waiting == 2
+    later.ship()
+    assert (table.rows.keys(), table.calls - calls, counts.waiting) == (requests(range(1, 4)), 1, 0)
+
+
+def test_what_is_written_while_a_batch_is_shipped_waits_for_the_next_turn(tmp_path: Path) -> None:
+    table, counts = Table(), JournalCounts()
+    journal = Journal(tmp_path, counts=counts)
+
+    def busy_insert(rows: Sequence[bytes]) -> None:
+        table.insert(rows)
+        journal.append([row(table.calls)])
+
+    shipper = Shipper(tmp_path, insert=busy_insert, counts=counts)
+    journal.append([row(0)])
+    for calls in (1, 2):
+        shipper.ship()
+        assert (table.calls, table.rows.keys(), counts.waiting) == (calls, requests(range(calls)), 1)
+
+
+def test_a_lost_position_repeats_rows_without_doubling_them(tmp_path: Path) -> None:
+    table = Table()
+    journal, shipper, _ = opened(tmp_path, table)
+    journal.append([row(1), row(2)])
+    shipper.ship()
+    next(tmp_path.glob("*.position")).write_text("")
+    shipper.ship()
+    assert (table.calls, table.rows.keys()) == (2, requests(range(1, 3)))
+
+
+def test_torn_and_altered_lines_are_skipped_and_counted(tmp_path: Path) -> None:
+    table = Table()
+    whole = encode_rows([row(1)])
+    altered = encode_rows([row(2), row(4)]).replace(b"heart", b"lungs")
+    (tmp_path / "0-1.jsonl").write_bytes(whole + b"rubbish\n" + altered + encode_rows([row(3)]) + whole[:40])
+    _, shipper, counts = opened(tmp_path, table)
+    shipper.ship()
+    assert (table.rows.keys(), counts.corrupt, counts.waiting) == ({"request-1", "request-3"}, 4, 0)
+
+
+def test_the_unfinished_line_of_a_live_segment_waits(tmp_path: Path) -> None:
+    table = Table()
+    journal, shipper, counts = opened(tmp_path, table)
+    line = encode_rows([row(1)])
+    os.write(journal._file, line[:30])
+    shipper.ship()
+    assert (len(table.rows), counts.corrupt) == (0, 0)
+    os.write(journal._file, line[30:])
+    shipper.ship()
+    assert (table.rows.keys(), counts.corrupt) == (requests(range(1, 2)), 0)
+
+
+def test_one_refused_row_does_not_hold_the_others(tmp_path: Path) -> None:
+    table = Table()
+    journal, shipper, counts = opened(tmp_path, table)
+    journal.append([row(number, phrase="poison" if number == 13 else "fine") for number in range(40)])
+    shipper.ship()
+    assert table.rows.keys() == requests(range(40)) - {"request-13"}
+    assert (counts.refused, counts.shipped, counts.waiting) == (1, 39, 0)
+    assert "poison" in (tmp_path / REFUSED).read_text()
+
+
+def test_a_line_that_is_no_json_is_refused_alone(tmp_path: Path) -> None:
+    table, foreign = Table(), b"nope"
+    line = b"%08x %b\n" % (zlib.crc32(foreign), foreign)
+    (tmp_path / "0-1.jsonl").write_bytes(encode_rows([row(1), row(2)]) + line + encode_rows([row(3)]))
+    _, shipper, counts = opened(tmp_path, table)
+    shipper.ship()
+    assert (table.rows.keys(), counts.refused, counts.waiting) == (requests(range(1, 4)), 1, 0)
+    assert (tmp_path / REFUSED).read_bytes() == b"nope\n"
+
+
+def test_a_backlog_of_many_batches_is_shipped_in_one_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shipper_module, "BATCH_BYTES", 5000)
+    table = Table()
+    journal, shipper, counts = opened(tmp_path, table)
+    journal.append([row(number) for number in range(300)])  # lines longer than a batch
+    shipper.ship()
+    assert (len(table.rows), counts.waiting, table.calls) == (300, 0, 5)
+
+
+def test_of_two_shippers_one_ships_and_a_live_segment_stays(tmp_path: Path) -> None:
+    first_table, second_table = Table(), Table()
+    first, first_shipper, _ = opened(tmp_path, first_table)
+    second, second_shipper, _ = opened(tmp_path, second_table)
+    first.append([row(1)])
+    second.append([row(2)])
+    first_shipper.ship()
+    second_shipper.ship()
+    assert (first_table.rows.keys(), second_table.rows.keys()) == (requests(range(1, 3)), set())
+    assert len(segments(tmp_path)) == 2
