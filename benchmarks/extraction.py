@@ -27,13 +27,13 @@ ROUNDS = 5
 
 
 def perennial(url: str, folder: Path) -> Callable[[], int]:
-    """Ordered, canonical, streamed to Parquet: the path of every retraining."""
+    """Ordered, canonical, streamed to a file: the path of every retraining."""
     from pipelines.source.extract import extract
     from pipelines.source.readers import open_reader
 
     with open_reader(url):
         pass  # the driver is imported
-    return lambda: extract(QUERY.read_text(encoding="utf-8"), url=url, target=folder / "perennial.parquet", label_columns=LABELS).rows
+    return lambda: extract(QUERY.read_text(encoding="utf-8"), url=url, target=folder / "perennial.arrow", label_columns=LABELS).rows
 
 
 def pandas(url: str, folder: Path) -> Callable[[], int]:

@@ -21,9 +21,10 @@ import sqlalchemy as sa
 from core.contracts import Snapshot
 from core.errors import QueryRefused
 from core.tables import snapshot as snapshot_table
-from pipelines.source.columns import canonical_schema
-from pipelines.source.extract import Extraction, extract, replaced, write_rows
+from pipelines.source.columns import MOMENT, canonical_schema
+from pipelines.source.extract import Extraction, extract, read_batches, replaced
 
+ROW_GROUP_ROWS = 65_536
 ROWS, FACTS, PREVIOUS = "rows.parquet", "snapshot.json", "previous.json"
 AFTER, ZONELESS = "rows_after_as_of", "times_without_zone"
 """Facts that are there when they are not 0: source rows left out, for they are of the future; rows whose time was taken as UTC."""
@@ -61,9 +62,9 @@ def write_snapshot(
     labels, query = sorted(label_columns), _read(query_file)
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".extraction-", dir=folder.parent) as passing:  # what a killed run leaves goes with its data/
-        source = Path(passing) / ROWS
+        source = Path(passing) / "rows.arrow"
         came = _extract_named(query_file, query, url=source_url, target=source, parameters=parameters, label_columns=labels)
-        future = _rows_after(source, as_of, query_file)
+        future = _rows_after(source, as_of, query_file, rows=came.rows)
         rows, digest = _merge(source, folder / ROWS, labels, feedback, as_of=as_of)
     snapshot = Snapshot(dataset, as_of.astimezone(UTC), rows, digest, query_hash(query, parameters=parameters, label_columns=labels))
     facts = _facts(snapshot) | {"label_columns": labels, "query": f"queries/{query_file.name}", "parameters": dict(parameters)}
@@ -136,12 +137,11 @@ def _encoded(batch: pa.RecordBatch, names: Sequence[str]) -> Iterator[bytes]:
     return map(orjson.dumps, zip(*(column.to_pylist() for column in plain), strict=True))
 
 
-def _rows_after(source: Path, as_of: datetime, query_file: Path) -> int:
-    """How many rows the source dates after the moment; a snapshot leaves them out. Raises `QueryRefused` when that is all of them."""
-    file, moment = pq.ParquetFile(source), pa.scalar(as_of, pa.timestamp("us", "UTC"))
-    times = (batch.column("occurred_at") for batch in file.iter_batches(columns=["occurred_at"]))
-    found = sum(pc.sum(pc.greater(column, moment)).as_py() or 0 for column in times)
-    if found == file.metadata.num_rows:
+def _rows_after(source: Path, as_of: datetime, query_file: Path, *, rows: int) -> int:
+    """How many of the rows the source dates after the moment; a snapshot leaves them out. Raises `QueryRefused` when that is all."""
+    moment = pa.scalar(as_of, MOMENT)
+    found = sum(pc.sum(pc.greater(batch.column("occurred_at"), moment)).as_py() or 0 for batch in read_batches(source))
+    if found == rows:
         came, do = f"{found} rows, all of them later", "correct the times or their zone in the query, or name a later moment"
         raise QueryRefused(f"a row of {as_of:%Y-%m-%d %H:%M} UTC or before (queries/{query_file.name})", came=came, do=do)
     return found
@@ -167,14 +167,34 @@ def _merge(source: Path, target: Path, label_columns: Sequence[str], feedback: p
     late = _aligned(feedback, schema)
     batches = _source_batches(source, schema, replaced_ids=late.column("id"), as_of=as_of)
     with replaced(target) as part:
-        write_rows(part, (schema, chain(batches, late.to_batches())))
+        _write_rows(part, schema, chain(batches, late.to_batches()))
         return _digest(schema.names, pq.ParquetFile(part).iter_batches())
+
+
+def _write_rows(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    """Batches of any size become row groups of ROW_GROUP_ROWS, so that equal rows give equal bytes."""
+    repeated = [name for name in schema.names if name != "id"]
+    with pq.ParquetWriter(path, schema, use_dictionary=repeated, compression="zstd") as writer:
+        for group in _groups(schema, batches):
+            writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
+
+
+def _groups(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        waiting.append(batch)
+        while sum(map(len, waiting)) >= ROW_GROUP_ROWS:
+            table = pa.Table.from_batches(waiting, schema)
+            yield table.slice(0, ROW_GROUP_ROWS).combine_chunks()
+            waiting = table.slice(ROW_GROUP_ROWS).to_batches()
+    if waiting:
+        yield pa.Table.from_batches(waiting, schema).combine_chunks()
 
 
 def _source_batches(source: Path, schema: pa.Schema, *, replaced_ids: pa.ChunkedArray, as_of: datetime) -> Iterator[pa.RecordBatch]:
     """What the source knew at `as_of`: a row of the future is left out."""
-    ids, moment = replaced_ids.combine_chunks(), pa.scalar(as_of, pa.timestamp("us", "UTC"))
-    for batch in pq.ParquetFile(source).iter_batches():
+    ids, moment = replaced_ids.combine_chunks(), pa.scalar(as_of, MOMENT)
+    for batch in read_batches(source):
         known = pc.less_equal(batch.column("occurred_at"), moment)
         kept = batch.filter(pc.and_(known, pc.invert(pc.is_in(batch.column("id"), value_set=ids))))
         origin = pa.array(["source"] * len(kept), pa.string())

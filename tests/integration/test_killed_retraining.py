@@ -16,7 +16,7 @@ STEPS = (
 )  # fmt: skip
 BOUNDARIES = [("before", f"flows.retrain:{STEPS[0]}"), *(("after", f"flows.retrain:{step}") for step in STEPS)]
 WITHIN = [
-    ("after", "pipelines.source.extract:write_rows"),
+    ("after", "pipelines.source.extract:write_batches"),
     ("after", "pipelines.workspace:Workspace.publish"),
     ("after", "pipelines.registry:Registry.log_evaluation"),
     ("after", "pipelines.registry:Registry.register"),

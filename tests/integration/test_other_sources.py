@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import duckdb
-import pyarrow.parquet as pq
+import pyarrow as pa
 import pytest
 
 from core.errors import QueryRefused, SourceUnreachable
 from core.settings import REPOSITORY
-from pipelines.source.extract import Extraction, extract
+from pipelines.source.extract import Extraction, extract, read_batches
 
 ROWS = 50_000
 MADE = """
@@ -52,7 +52,7 @@ def test_equal_rows_give_equal_bytes_whatever_the_way(duck: Path, lite: Path, tm
     query = QUERY.format(id=key)
     streamed = run(f"duckdb:///{duck}", tmp_path / "streamed", query=query)
     assert streamed == run(f"sqlite:///{lite}", tmp_path / "adbc", query=query) == Extraction(rows=ROWS, zoneless=ROWS)
-    by_way = [pq.read_table(tmp_path / name) for name in ("streamed", "adbc")]
+    by_way = [pa.Table.from_batches(read_batches(tmp_path / name)) for name in ("streamed", "adbc")]
     columns = by_way[0].column_names if key == "id" else by_way[0].column_names[1:]  # a made id names the time as it came
     assert by_way[0].select(columns) == by_way[1].select(columns)
     assert len(set(by_way[0]["id"].to_pylist())) == ROWS and set(by_way[0]["urgent"].to_pylist()) == {"true", "false"}
@@ -75,7 +75,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     program = """
 import resource, sys
 from pathlib import Path
-from pipelines.source.extract import extract
+from pipelines.source.extract import extract, read_batches
 query = "select n as id, repeat(md5(n::text), 12) as phrase, timestamp '2025-01-01' + n * interval 1 second as occurred_at, 'A' as kind"
 rows, = map(int, sys.argv[3:])
 extract(f"{query} from range({rows}) made(n)", url=sys.argv[1], target=Path(sys.argv[2]), label_columns=["kind"])
@@ -84,9 +84,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
     def peak(rows: int) -> float:
         url = f"duckdb:///{tmp_path}/empty{rows}.duckdb?memory_limit=64MB&threads=1"
-        command = [sys.executable, "-c", program, url, str(tmp_path / "rows.parquet"), str(rows)]
+        command = [sys.executable, "-c", program, url, str(tmp_path / "rows.arrow"), str(rows)]
         return float(subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY).stdout.split()[-1])
 
     few, many = peak(60_000), peak(600_000)
-    assert pq.ParquetFile(tmp_path / "rows.parquet").metadata.num_rows == 600_000
+    assert sum(map(len, read_batches(tmp_path / "rows.arrow"))) == 600_000
     assert many - few < 100, f"{few:.0f} MB, then {many:.0f} MB"

@@ -103,12 +103,12 @@ def test_a_connection_cut_in_the_middle_of_the_stream_costs_nothing(database: Da
 
 
 def test_a_connection_cut_every_time_is_named_and_leaves_what_was_there(database: DatabaseUrls, tmp_path: Path) -> None:
-    target = tmp_path / "rows.parquet"
+    target = tmp_path / "rows.arrow"
     target.write_bytes(b"before")
     with cutting(database, cuts=100) as (proxy, url), pytest.raises(SourceUnreachable):
         run(url, target)
     assert proxy.made == 4
-    assert target.read_bytes() == b"before" and [path.name for path in tmp_path.iterdir()] == ["rows.parquet"]
+    assert target.read_bytes() == b"before" and [path.name for path in tmp_path.iterdir()] == ["rows.arrow"]
 
 
 def started(*arguments: object) -> subprocess.Popen[str]:
@@ -117,16 +117,16 @@ def started(*arguments: object) -> subprocess.Popen[str]:
 
 
 def test_a_full_disk_is_named_and_leaves_what_was_there(database: DatabaseUrls, tmp_path: Path) -> None:
-    target = tmp_path / "rows.parquet"
+    target = tmp_path / "rows.arrow"
     target.write_bytes(b"before")
     _, said = started(ROWS, database.perennial, target, 500_000).communicate(timeout=120)
     assert said.strip() == "disk_full"
-    assert target.read_bytes() == b"before" and [path.name for path in tmp_path.iterdir()] == ["rows.parquet"]
+    assert target.read_bytes() == b"before" and [path.name for path in tmp_path.iterdir()] == ["rows.arrow"]
 
 
 def test_an_interrupt_ends_a_query_that_would_take_an_hour(database: DatabaseUrls, tmp_path: Path) -> None:
     slow = f"select * from ({ROWS}) r where pg_sleep(3600) is not null /* slow source */"
-    process = started(slow, database.perennial, tmp_path / "rows.parquet", 0)
+    process = started(slow, database.perennial, tmp_path / "rows.arrow", 0)
     with psycopg.connect(database.perennial, autocommit=True) as look:
         active = "select count(*) from pg_stat_activity where query like '%slow source%' and pid <> pg_backend_pid() and state = 'active'"
         wait_for(lambda: look.execute(active).fetchone() == (1,), seconds=60, what="the query runs")

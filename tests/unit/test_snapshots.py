@@ -126,6 +126,15 @@ def test_equal_rows_make_equal_bytes(tmp_path: Path, source: Path, query_file: P
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
+def test_batches_of_any_size_make_equal_row_groups(tmp_path: Path, source: Path, query_file: Path) -> None:
+    numbers = "with recursive numbers(n) as (select 0 union all select n + 1 from numbers where n < 149999)"
+    columns = "n as id, 'p' as phrase, '2025-12-01' as occurred_at, 'B' as block, 'C' as chapter"
+    query_file.write_text(f"{numbers} select {columns} from numbers")
+    snap(tmp_path / "data", source, query_file)
+    file = pq.ParquetFile(tmp_path / "data" / "rows.parquet").metadata
+    assert [file.row_group(number).num_rows for number in range(file.num_row_groups)] == [65_536, 65_536, 18_928]
+
+
 def test_feedback_is_added_and_replaces_the_source_row_of_its_id(tmp_path: Path, source: Path, query_file: Path) -> None:
     late = feedback({}, {"id": "3", "occurred_at": datetime(2025, 12, 31, tzinfo=UTC)})
     snapshot = snap(tmp_path / "notes", source, query_file, late)
