@@ -6,7 +6,7 @@ import fcntl
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
@@ -40,6 +40,14 @@ def insert_into(engine: Engine) -> Insert:
             raise RowRefused(first_line(error)) from None
 
     return insert
+
+
+class _Shipped(NamedTuple):
+    """Rows of a batch by what became of them."""
+
+    rows: int
+    refused: int
+    corrupt: int
 
 
 class Shipper:
@@ -84,40 +92,46 @@ class Shipper:
                 torn = not lines[-1].endswith(b"\n")
                 if torn and not abandoned:
                     lines.pop()
-                self._ship_lines(lines)
+                shipped = self._ship_lines(lines)
                 read = sum(map(len, lines))
                 _keep_position(segment, _position(segment) + read)
+                self._count(shipped)
                 if torn or read < BATCH_BYTES:
                     return
 
-    def _ship_lines(self, lines: Sequence[bytes]) -> None:
+    def _ship_lines(self, lines: Sequence[bytes]) -> _Shipped:
         decoded = [(line, decode_line(line)) for line in lines]
         corrupt = sum(count_rows(line) for line, payload in decoded if payload is None)
-        if corrupt:
-            self._counts.corrupt += corrupt
-            get_logger().error("journal", state="corrupt lines skipped", rows=corrupt)
-        if whole := [payload for _, payload in decoded if payload is not None]:
-            self._ship_rows(whole)
+        whole = [payload for _, payload in decoded if payload is not None]
+        refused = self._ship_rows(whole) if whole else []
+        for row, reason in refused:
+            self._keep_refused(row, reason)
+        refused_rows = sum(count_rows(row) for row, _ in refused)
+        return _Shipped(sum(map(count_rows, whole)) - refused_rows, refused=refused_rows, corrupt=corrupt)
 
-    def _ship_rows(self, parts: Sequence[bytes]) -> None:
-        """Halve a batch that the database refuses until the one bad row is found; it is kept in a file for people."""
+    def _ship_rows(self, parts: Sequence[bytes]) -> list[tuple[bytes, str]]:
+        """Halve a batch that the database refuses until the bad rows are found; return them, each with the reason."""
         try:
             self._insert(parts)
         except RowRefused as error:
             parts = parts if len(parts) > 1 else split_rows(parts[0])
-            if len(parts) > 1:
-                self._ship_rows(parts[: len(parts) // 2])
-                self._ship_rows(parts[len(parts) // 2 :])
-                return
-            self._refuse(parts[0], reason=str(error))
-            return
-        self._counts.shipped += sum(map(count_rows, parts))
+            if len(parts) == 1:
+                return [(parts[0], str(error))]
+            return self._ship_rows(parts[: len(parts) // 2]) + self._ship_rows(parts[len(parts) // 2 :])
+        return []
 
-    def _refuse(self, row: bytes, *, reason: str) -> None:
-        self._counts.refused += count_rows(row)
+    def _keep_refused(self, row: bytes, reason: str) -> None:
         get_logger().error("journal", state="row refused by the database", reason=reason, kept_in=REFUSED)
         with (self._folder / REFUSED).open("ab") as file:
             file.write(row + b"\n")
+
+    def _count(self, batch: _Shipped) -> None:
+        """Counted when the position is kept: a batch that an outage cut short comes again, whole."""
+        self._counts.shipped += batch.rows
+        self._counts.refused += batch.refused
+        self._counts.corrupt += batch.corrupt
+        if batch.corrupt:
+            get_logger().error("journal", state="corrupt lines skipped", rows=batch.corrupt)
 
 
 def _position_file(segment: Path) -> Path:

@@ -62,6 +62,7 @@ compare_with_champion = _step(steps.compare_with_champion, retried=True)
 register_candidate = _step(steps.register_candidate, retried=True)
 decide_and_promote = _step(steps.decide_and_promote, retried=True)
 package = _step(steps.package, retried=True)
+_show_checks = _step(show_checks)
 _show_verdict = _step(show_verdict)
 
 
@@ -87,7 +88,7 @@ def _retrain_wanted(loop: Loop, classifiers: Sequence[str], run: steps.Run) -> d
     require_committed(loop.settings.repository)
     with open_workspace(loop.settings.repository, seconds=loop.settings.stage_seconds) as workspace:
         snapshots = take_snapshot(loop, workspace, classifiers, run)
-        show_checks(check_snapshot(loop, workspace, run))
+        _show_checks(check_snapshot(loop, workspace, run), return_state=True)  # a page that fails stops no retraining
         require_checked(loop.settings.reports / "checks" / run.id)
         train_classifiers(loop, workspace, classifiers)
         lock = publish_lock(loop, workspace, classifiers, snapshots, run)
@@ -105,7 +106,7 @@ def _judge(loop: Loop, workspace: Workspace, classifier: str, lock: steps.Lock, 
         built = workspace.folder / "build" / "classifiers" / classifier
         table = (built / "comparison" / "table.md").read_text(encoding="utf-8")
         told = {"reason": run.reason, "mlflow_url": loop.settings.mlflow_url, "comparison": table}
-        _show_verdict(built / "evaluation", candidate, verdict, **told, return_state=True)  # a page that fails costs no verdict
+        _show_verdict(built / "evaluation", candidate, verdict, **told, return_state=True)
         return verdict
 
 

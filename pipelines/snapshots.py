@@ -21,8 +21,9 @@ import sqlalchemy as sa
 from core.contracts import Snapshot
 from core.errors import QueryRefused
 from core.tables import snapshot as snapshot_table
+from pipelines.files import replacing, write_json
 from pipelines.source.columns import MOMENT, canonical_schema
-from pipelines.source.extract import Extraction, extract, read_batches, replaced
+from pipelines.source.extract import Extraction, extract, read_batches
 
 ROW_GROUP_ROWS = 65_536
 ROWS, FACTS, PREVIOUS = "rows.parquet", "snapshot.json", "previous.json"
@@ -68,16 +69,9 @@ def write_snapshot(
         rows, digest = _merge(source, folder / ROWS, labels, feedback, as_of=as_of)
     snapshot = Snapshot(dataset, as_of.astimezone(UTC), rows, digest, query_hash(query, parameters=parameters, label_columns=labels))
     facts = _facts(snapshot) | {"label_columns": labels, "query": f"queries/{query_file.name}", "parameters": dict(parameters)}
-    _write_json(folder / FACTS, facts | _counted(after=future, zoneless=came.zoneless))
-    _write_json(folder / PREVIOUS, dict(previous or {}))
+    write_json(folder / FACTS, facts | _counted(after=future, zoneless=came.zoneless))
+    write_json(folder / PREVIOUS, dict(previous or {}))
     return snapshot
-
-
-def read_snapshot(folder: Path) -> Snapshot:
-    """Read the facts back."""
-    facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    as_of = datetime.fromisoformat(facts["as_of"])
-    return Snapshot(facts["dataset"], as_of, facts["rows"], facts["logical_hash"], facts["query_hash"])
 
 
 def summarise(folder: Path) -> dict[str, Any]:
@@ -166,7 +160,7 @@ def _merge(source: Path, target: Path, label_columns: Sequence[str], feedback: p
     schema = canonical_schema(label_columns).append(pa.field("origin", pa.string()))
     late = _aligned(feedback, schema)
     batches = _source_batches(source, schema, replaced_ids=late.column("id"), as_of=as_of)
-    with replaced(target) as part:
+    with replacing(target) as part:
         _write_rows(part, schema, chain(batches, late.to_batches()))
         return _digest(schema.names, pq.ParquetFile(part).iter_batches())
 
@@ -228,8 +222,3 @@ def _facts(snapshot: Snapshot) -> dict[str, Any]:
 
 def _counted(*, after: int, zoneless: int) -> dict[str, int]:
     return {name: count for name, count in ((AFTER, after), (ZONELESS, zoneless)) if count}
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    with replaced(path) as part:
-        part.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")

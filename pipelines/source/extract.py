@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from typing import Any
 import pyarrow as pa
 import stamina
 
-from core.errors import NO_ROOM, DiskFull, QueryRefused, SourceUnreachable
+from core.errors import QueryRefused, SourceUnreachable
+from pipelines.files import replacing
 from pipelines.source import queries
 from pipelines.source.columns import Canonical, choose_columns
 from pipelines.source.readers import open_reader
@@ -56,7 +56,7 @@ def _extract_once(query: str, *, url: str, target: Path, parameters: Mapping[str
         bound = queries.bind(query, parameters=parameters, dialect=reader.dialect)
         columns = choose_columns(reader.columns(queries.probe(bound)), label_columns)
         ordered = queries.ordered(bound, columns=columns, dialect=reader.dialect)
-        with replaced(target) as part, closing(reader.stream(ordered)) as stream:  # closed before its connection is, whatever happens
+        with replacing(target) as part, closing(reader.stream(ordered)) as stream:  # closed before its connection is, whatever happens
             batches = (canonical.convert(batch) for batch in stream)
             rows = write_batches(part, canonical.schema, batches)
             if not rows:
@@ -79,20 +79,3 @@ def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
     with pa.OSFile(str(path)) as file, pa.ipc.open_file(file) as reader:
         for number in range(reader.num_record_batches):
             yield reader.get_batch(number)
-
-
-@contextmanager
-def replaced(target: Path) -> Iterator[Path]:
-    """Yield a path beside `target` to write to; rename it at the end, remove it after a failure. Raises `DiskFull`."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    try:
-        yield part
-        os.replace(part, target)
-    except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise
-        do = "make room there, then run again; what was there before stays"
-        raise DiskFull(f"room for {target.name} in {target.parent}", came=error.strerror or str(error), do=do) from None
-    finally:
-        part.unlink(missing_ok=True)

@@ -8,7 +8,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from core.logs import get_logger, timed
-from pipelines.stages.files import SPEC, classifier_folder, read_json, replacing, write_json
+from pipelines.files import replacing, write_json
+from pipelines.stages.files import SPEC, classifier_folder, read_json
 
 if TYPE_CHECKING:
     import pyarrow as pa

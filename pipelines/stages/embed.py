@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 
 from core.errors import StageFailed
 from core.logs import get_logger
+from pipelines.files import replacing, write_json
 from pipelines.model.embedder import Embed, load_embedder
 from pipelines.model.text import clean_learnable
-from pipelines.stages.files import DATA, EMBEDDER, EMBEDDINGS, read_json, read_rows, replacing, write_json, write_rows
+from pipelines.stages.files import DATA, EMBEDDER, EMBEDDINGS, read_json, read_rows, write_rows
 
 FILLER = "a b c d e f g h i j k l m n o p"
 STEADY_BATCH = 256  # a multiple of what a runtime takes in one call

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipelines.files import write_json
 from pipelines.model.embedder import LITERT, TENSORFLOW, USE, Embed, build_embedder, convert_embedder, load_model
-from pipelines.stages.files import EMBEDDER, SPEC, read_json, write_json
+from pipelines.stages.files import EMBEDDER, SPEC, read_json
 from pipelines.stages.parity import measure_loss, measure_parity
 
 

@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from core.contracts import Evaluation
+from pipelines.files import write_json
 from pipelines.model.head_file import Head, load_head
 from pipelines.stages.embed import read_vectors
-from pipelines.stages.files import classifier_folder, read_json, read_rows, write_json, write_rows
+from pipelines.stages.files import classifier_folder, read_json, read_rows, write_rows
 from pipelines.stages.plots import draw_plots
 from pipelines.stages.scores import Answers, confused_pairs, prefixed, score, score_labels
 

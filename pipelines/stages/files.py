@@ -1,11 +1,8 @@
-"""Where stages find and leave their files, relative to the current folder; every file appears whole or not at all."""
+"""Where stages find and leave their files, relative to the current folder."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.errors import StageFailed
+from pipelines.files import replacing
 
 DATA = Path("data")
 SPEC = Path("build/spec")
@@ -24,21 +22,6 @@ CHECK = Path("build/check")
 def classifier_folder(key: str) -> Path:
     """Where the stages of one classifier leave their outputs."""
     return Path("build/classifiers") / key
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path` that takes its place at the end: DVC may have linked the old file, read-only, to its cache."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    yield part
-    os.replace(part, path)
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Keys sorted: equal values give equal bytes."""
-    with replacing(path) as part:
-        part.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:

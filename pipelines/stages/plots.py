@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.stages.files import replacing
+from pipelines.files import replacing
 from pipelines.stages.scores import Answers, reliability
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from core.params import ClassifierParams, Head, Params, load_params
-from pipelines.stages.files import SPEC, write_json
+from pipelines.files import write_json
+from pipelines.stages.files import SPEC
 
 
 def run() -> None:

@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 from core.errors import TrainingImpossible
 from core.logs import get_logger
 from pipelines.checks import require_checked
+from pipelines.files import write_json
 from pipelines.model.text import clean_learnable
-from pipelines.stages.files import CHECK, DATA, SPEC, classifier_folder, read_json, read_rows, write_json, write_rows
+from pipelines.stages.files import CHECK, DATA, SPEC, classifier_folder, read_json, read_rows, write_rows
 
 TEST_SHARE = 0.3  # of the distinct phrases of the newest test_days
 VALIDATION_SHARE = 0.1  # of the distinct phrases that train

@@ -15,9 +15,10 @@ import pytest
 from core.errors import DataCheckFailed
 from core.params import load_params
 from pipelines.checks import require_checked
+from pipelines.files import write_json
 from pipelines.snapshots import write_snapshot
 from pipelines.stages import check, split
-from pipelines.stages.files import SPEC, write_json
+from pipelines.stages.files import SPEC
 from pipelines.stages.resolve import specs
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)

@@ -68,6 +68,7 @@ for now in (datetime(2026, 4, 1, tzinfo=UTC), datetime(2027, 4, 1, tzinfo=UTC)):
 """
 PAGES = """
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 import flows.artifacts as pages
@@ -85,8 +86,11 @@ def fail(*_, **__):
 room.compare_with_champion = compare
 room.register_candidate = lambda loop, workspace, name, *_: ModelVersion(name, "1", "nowhere", "sha256:0", "use")
 room.decide_and_promote = lambda loop, candidate, verdict, run: verdict
-room._retrain_wanted = lambda loop, wanted, run: {name: room._judge(loop, workspace, name, None, run) for name in wanted}
-pages.create_markdown_artifact = fail
+room.open_workspace = lambda *_, **__: nullcontext(workspace)
+room.check_snapshot = lambda *_: {"checks": [], "verdict": "passed", "page": "nowhere"}
+for step in ("require_committed", "require_checked", "take_snapshot", "train_classifiers", "publish_lock", "package"):
+    setattr(room, step, lambda *_: None)
+pages.create_markdown_artifact = pages.create_table_artifact = fail
 print("told", *(verdict.kind for verdict in room.retrain(["chapter", "block"]).values()))
 """
 ALONE = """

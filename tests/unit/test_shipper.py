@@ -13,6 +13,8 @@ from bentos.shipper import REFUSED, Shipper
 from tests.journal_kit import Table, opened, requests
 from tests.serving_kit import row
 
+PHRASES = ("fine", "fine", "poison", "fine")
+
 
 def test_rows_are_shipped_while_the_segment_lives_and_it_is_removed_after(tmp_path: Path) -> None:
     table = Table()
@@ -111,6 +113,24 @@ def test_one_refused_row_does_not_hold_the_others(tmp_path: Path) -> None:
     assert table.rows.keys() == requests(range(40)) - {"request-13"}
     assert (counts.refused, counts.shipped, counts.waiting) == (1, 39, 0)
     assert "poison" in (tmp_path / REFUSED).read_text()
+
+
+def test_a_batch_that_an_outage_cuts_short_is_counted_once(tmp_path: Path) -> None:
+    table = Table()
+    (tmp_path / "0-1.jsonl").write_bytes(b"rubbish\n" + b"".join(encode_rows([row(number, phrase=PHRASES[number])]) for number in range(4)))
+    counts = JournalCounts()
+
+    def insert(rows: Sequence[bytes]) -> None:
+        table.away = table.calls == 2  # the whole, its first half, then nothing
+        table.insert(rows)
+
+    shipper = Shipper(tmp_path, insert=insert, counts=counts)
+    with pytest.raises(ConnectionError):
+        shipper.ship()
+    assert (len(table.rows), counts.shipped, counts.refused, counts.corrupt, counts.waiting) == (2, 0, 0, 0, 5)
+    shipper.ship()
+    assert (counts.shipped, counts.refused, counts.corrupt, counts.waiting) == (3, 1, 1, 0)
+    assert (tmp_path / REFUSED).read_bytes().count(b"\n") == 1
 
 
 def test_a_line_that_is_no_json_is_refused_alone(tmp_path: Path) -> None:
