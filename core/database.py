@@ -85,6 +85,13 @@ def migrate(url: str) -> None:
         raise _unreachable(url, error) from None
 
 
+def has_database(url: str, name: str) -> bool:
+    """Is there a database of this name beside the one of `url`?"""
+    engine = sa.create_engine(with_driver(url, "psycopg"), poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        return name in set(connection.scalars(sa.text("select datname from pg_database")))
+
+
 def create_database(url: str, name: str) -> None:
     """Make a database beside the one of `url`, unless it is there."""
     engine = sa.create_engine(with_driver(url, "psycopg"), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)

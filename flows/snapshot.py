@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from core.contracts import Snapshot
-from core.database import create_database
+from core.database import create_database, has_database
 from core.errors import QueryRefused, SettingsError
 from core.logs import timed
 from core.params import ClassifierParams
@@ -22,6 +22,7 @@ from pipelines.workspace import dvc_add_data, prune_data
 
 def write_snapshots(loop: Loop, folder: Path, classifiers: Sequence[str], *, as_of: datetime) -> list[Snapshot]:
     """Write data/<dataset>/ of every extraction that the classifiers need; return what was written."""
+    _require_source(loop)
     datasets = {name: blocks for name, blocks in loop.params.datasets().items() if set(blocks) & set(classifiers)}
     return [_write_one(loop, folder, name, blocks, as_of=as_of) for name, blocks in datasets.items()]
 
@@ -59,6 +60,12 @@ def build_demo(loop: Loop, *, scale: Scale) -> int:
         return build_demo_source(loop.source_url, scale=scale, seed=loop.params.seed)
 
 
+def _require_source(loop: Loop) -> None:
+    if loop.settings.source_url is None and not has_database(loop.urls.perennial, "demo"):
+        do = "export PERENNIAL_SOURCE_URL, or `make data` for the demo's"
+        raise SettingsError("a source database", came="PERENNIAL_SOURCE_URL is not set, and the demo's was never made", do=do)
+
+
 def _write_one(loop: Loop, folder: Path, dataset: str, blocks: dict[str, ClassifierParams], *, as_of: datetime) -> Snapshot:
     columns = {name: block.source.label for name, block in blocks.items()}
     source = next(iter(blocks.values())).source
@@ -78,6 +85,10 @@ def _write_one(loop: Loop, folder: Path, dataset: str, blocks: dict[str, Classif
             previous=previous,
         )
     except QueryRefused as error:
-        elsewhere = f"if it belongs to another database, name other classifiers, or take {', '.join(blocks)} out of params.yaml"
-        do = f"{error.do}; {elsewhere}"
-        raise QueryRefused(error.wanted, came=error.came, do=do) from None
+        raise QueryRefused(error.wanted, came=error.came, do=f"{error.do}; {_elsewhere(loop, blocks)}") from None
+
+
+def _elsewhere(loop: Loop, blocks: dict[str, ClassifierParams]) -> str:
+    if loop.settings.source_url is None:
+        return "PERENNIAL_SOURCE_URL is not set, so the demo's source was asked: set it when the query is for yours"
+    return f"if it is for another database, name the classifiers of this one, or take {', '.join(blocks)} out of params.yaml"

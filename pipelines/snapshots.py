@@ -175,7 +175,7 @@ def _write_rows(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
 
 def _groups(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     waiting: list[pa.RecordBatch] = []
-    for batch in batches:
+    for batch in filter(len, batches):  # an empty one at the end would make a group of its own
         waiting.append(batch)
         while sum(map(len, waiting)) >= ROW_GROUP_ROWS:
             table = pa.Table.from_batches(waiting, schema)

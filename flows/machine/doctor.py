@@ -11,12 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from tempfile import gettempdir
 
 from core.errors import PerennialError
 from core.groups import refuse_unknown
 from core.settings import REPOSITORY, Settings
 
 ENOUGH_DISK = 5 * 2**30  # bytes; the demo leaves about 2 GB under var/ and .dvc/cache
+ENOUGH_TEMPORARY = 2**30  # bytes; a retraining's clone: 100 a row while a snapshot is taken, what its stages write, the embedder
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ def examine(settings: Settings) -> list[Finding]:
         "params.yaml": _params,
         "ports": _ports,
         "disk": _disk,
+        "temporary files": _temporary,
         "database": _database,
     }
     return [_ask(name, question, settings) for name, question in questions.items()]
@@ -111,9 +114,16 @@ def _ports(settings: Settings) -> tuple[bool, str, str]:
 
 
 def _disk(settings: Settings) -> tuple[bool, str, str]:
-    folder = next(folder for folder in (settings.home, *settings.home.parents) if folder.exists())
+    return _room(next(folder for folder in (settings.home, *settings.home.parents) if folder.exists()), ENOUGH_DISK, "PERENNIAL_HOME")
+
+
+def _temporary(_: Settings) -> tuple[bool, str, str]:
+    return _room(Path(gettempdir()), ENOUGH_TEMPORARY, "TMPDIR")
+
+
+def _room(folder: Path, enough: int, setting: str) -> tuple[bool, str, str]:
     free = shutil.disk_usage(folder).free
-    return free >= ENOUGH_DISK, f"{free / 2**30:.0f} GB free", f"make room for {ENOUGH_DISK / 2**30:.0f} GB, or set PERENNIAL_HOME"
+    return free >= enough, f"{free / 2**30:.0f} GB free in {folder}", f"make room for {enough / 2**30:.0f} GB there, or set {setting}"
 
 
 def _database(settings: Settings) -> tuple[bool, str, str]:

@@ -134,7 +134,20 @@ def _parsed(text: pa.Array) -> pa.Array:
     text = pc.utf8_trim_whitespace(text)
     dated = pc.if_else(pc.equal(pc.utf8_length(text), 10), pc.binary_join_element_wise(text, "00:00:00", "T"), text)
     zoned = pc.if_else(pc.match_substring_regex(dated, _OFFSET), dated, pc.binary_join_element_wise(dated, "Z", ""))
-    return zoned.cast(MOMENT)
+    try:
+        return zoned.cast(MOMENT)
+    except pa.ArrowInvalid:
+        raise pa.ArrowInvalid(f"{_first_unread(text, zoned)!r}") from None
+
+
+def _first_unread(text: pa.Array, zoned: pa.Array) -> str:
+    """The first text that is no time, as it came."""
+    for row, moment in enumerate(zoned):
+        try:
+            moment.cast(MOMENT)
+        except pa.ArrowInvalid:
+            return str(text[row])
+    raise AssertionError("the cast of the whole failed")
 
 
 def _no_time(came: str) -> QueryRefused:

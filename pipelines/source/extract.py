@@ -31,8 +31,8 @@ class Extraction:
 def extract(query: str, *, url: str, target: Path, parameters: Mapping[str, Any] | None = None, label_columns: Sequence[str]) -> Extraction:
     """Write the query's rows to `target`.
 
-    The file holds `columns.canonical_schema(label_columns)`, ordered by (occurred_at, id); equal rows give equal bytes. It is
-    an Arrow file, to be read once: five times the room of a snapshot's Parquet, for a third less of the client's CPU.
+    The file holds `columns.canonical_schema(label_columns)`, ordered by (occurred_at, id); equal rows read from
+    equal batches give equal bytes. It is an Arrow file, to be read once: five times the room of Parquet, a third less of the client's CPU.
     A failure leaves nothing new: what was at `target` before stays.
 
     Raises

@@ -23,9 +23,9 @@ from pipelines.source.drivers import parse_source_url, read_by_adbc
 PARTITION_ROWS = 20_000
 _SQLITE_BATCH_ROWS = "16384"
 _POSTGRESQL_BATCH_BYTES = "1000000"
-"""A sixteenth of the driver's own: the Parquet writer begins sooner."""
+"""A sixteenth of the driver's own: writing begins sooner."""
 _AHEAD = 16
-"""Batches fetched ahead, so that the database never waits while a row group is written."""
+"""Batches fetched ahead, so that the database never waits while a batch is written."""
 _POSTGRESQL_SETTINGS = """
 select set_config(name, case name when 'work_mem' then '64MB' else 'off' end, false)
 from pg_settings where name in ('jit', 'parallel_leader_participation') or (name = 'work_mem' and setting::bigint < 65536)
@@ -84,7 +84,7 @@ class AdbcReader:
 
 
 def _read_ahead(batches: pa.RecordBatchReader) -> Generator[pa.RecordBatch]:
-    """Fetch the next batches while the caller works on this one: the database and the Parquet writer run side by side."""
+    """Fetch the next batches while the caller works on this one: the database and the writer run side by side."""
     other = ThreadPoolExecutor(1, thread_name_prefix="extract")
     try:
         coming = deque(other.submit(next, batches, None) for _ in range(_AHEAD))
@@ -191,10 +191,12 @@ def _named_errors(url: URL) -> Iterator[None]:
 
     try:
         yield
-    except (adbc.Error, sa.exc.SQLAlchemyError, OSError) as error:  # ADBC raises a plain OSError in the middle of a stream
+    except (adbc.Error, sa.exc.SQLAlchemyError, OSError, RuntimeError) as error:  # ADBC raises a plain OSError in the middle of a stream
         came = _first_line(error, url)
         if _is_interrupt(came):
             raise KeyboardInterrupt from None
+        if isinstance(error, RuntimeError):
+            raise
         if not _is_lost(error, came):
             raise QueryRefused("a query that the source runs", came=came, do="correct the query") from None
         where = f"the source at {url.host or url.query.get('host') or url.database}"
@@ -202,8 +204,9 @@ def _named_errors(url: URL) -> Iterator[None]:
 
 
 def _is_interrupt(came: str) -> bool:
-    """ADBC answers Ctrl-C in its own way: it cancels the query, and raises what the server says of that."""
-    return "canceling statement due to user request" in came and threading.current_thread() is threading.main_thread()
+    """Drivers answer Ctrl-C in their own way: ADBC cancels the query and raises what the server says of that, DuckDB a RuntimeError."""
+    said = "canceling statement due to user request" in came or came == "Query interrupted"
+    return said and threading.current_thread() is threading.main_thread()
 
 
 def _is_lost(error: Exception, came: str) -> bool:

@@ -48,7 +48,7 @@ def run(url: str, target: Path, *, query: str = QUERY.format(id="id"), like: str
 
 
 @pytest.mark.parametrize("key", ["id", "0 as unused"])
-def test_equal_rows_give_equal_bytes_whatever_the_way(duck: Path, lite: Path, tmp_path: Path, key: str) -> None:
+def test_equal_rows_are_equal_whatever_the_way(duck: Path, lite: Path, tmp_path: Path, key: str) -> None:
     query = QUERY.format(id=key)
     streamed = run(f"duckdb:///{duck}", tmp_path / "streamed", query=query)
     assert streamed == run(f"sqlite:///{lite}", tmp_path / "adbc", query=query) == Extraction(rows=ROWS, zoneless=ROWS)
@@ -75,7 +75,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     program = """
 import resource, sys
 from pathlib import Path
-from pipelines.source.extract import extract, read_batches
+from pipelines.source.extract import extract
 query = "select n as id, repeat(md5(n::text), 12) as phrase, timestamp '2025-01-01' + n * interval 1 second as occurred_at, 'A' as kind"
 rows, = map(int, sys.argv[3:])
 extract(f"{query} from range({rows}) made(n)", url=sys.argv[1], target=Path(sys.argv[2]), label_columns=["kind"])

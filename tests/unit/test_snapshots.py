@@ -136,6 +136,16 @@ def test_batches_of_any_size_make_equal_row_groups(tmp_path: Path, source: Path,
     assert [file.row_group(number).num_rows for number in range(file.num_row_groups)] == [65_536, 65_536, 18_928]
 
 
+def test_rows_of_the_future_behind_a_full_group_leave_no_empty_one(tmp_path: Path, source: Path, query_file: Path) -> None:
+    numbers = "with recursive numbers(n) as (select 0 union all select n + 1 from numbers where n < 65545)"
+    columns = (
+        "n as id, 'p' as phrase, 'B' as block, 'C' as chapter, case when n < 65536 then '2025-12-01' else '2027-01-01' end as occurred_at"
+    )
+    query_file.write_text(f"{numbers} select {columns} from numbers")
+    assert snap(tmp_path / "data", source, query_file).rows == 65_536
+    assert pq.ParquetFile(tmp_path / "data" / "rows.parquet").num_row_groups == 1
+
+
 def test_feedback_is_added_and_replaces_the_source_row_of_its_id(tmp_path: Path, source: Path, query_file: Path) -> None:
     late = feedback({}, {"id": "3", "occurred_at": datetime(2025, 12, 31, tzinfo=UTC)})
     snapshot = snap(tmp_path / "notes", source, query_file, late)

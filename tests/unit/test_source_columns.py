@@ -49,6 +49,12 @@ def test_what_is_no_time_is_refused(wrong: list) -> None:
         convert(id=["1"], phrase=["p"], occurred_at=wrong, block=["A"])
 
 
+def test_a_text_that_is_no_time_is_shown_as_it_came() -> None:
+    with pytest.raises(QueryRefused) as refused:
+        convert(id=["1", "2"], phrase=["p", "q"], occurred_at=["2025-06-01 10:00:00", "31.10.2026 23:28"], block=["A", "A"])
+    assert refused.value.came == "'31.10.2026 23:28'"
+
+
 def test_ids_and_labels_become_text_and_region_may_be_missing() -> None:
     made = convert(block=[7], occurred_at=[NOON], phrase=["p"], id=[41])
     assert made == {"id": ["41"], "phrase": ["p"], "occurred_at": [NOON], "region": [None], "block": ["7"]}
