@@ -7,15 +7,15 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from core.errors import UnknownClassifier
-from core.params_file import COLUMN, CRON, NAME, QUERY, explain, read_params_file
+from core.params_file import COLUMN, CRON, NAME, QUERY, can_happen, explain, read_params_file
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 Column = Annotated[str, StringConstraints(pattern=COLUMN)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Cron = Annotated[str, StringConstraints(pattern=CRON)]
+Cron = Annotated[str, StringConstraints(pattern=CRON), AfterValidator(can_happen)]
 LONGEST_DAYS = 365_000  # a thousand years; times overflow beyond some hundred thousand
 RESERVED_COLUMNS = frozenset({"id", "phrase", "occurred_at", "region", "origin", "cleaned"})
 
@@ -110,7 +110,7 @@ class GateParams(_Block):
 class DriftParams(_Block):
     """`window_rows` answers make one window; `cool_down_days` keep two retrainings for drift apart; `schedule` is cron."""
 
-    window_rows: int = Field(2000, ge=100)
+    window_rows: int = Field(2000, ge=100, le=10_000_000)
     cool_down_days: float = Field(1.0, ge=0, le=LONGEST_DAYS)
     schedule: Cron = "0 * * * *"
 
@@ -178,7 +178,7 @@ class CheckParams(_Block):
 class Params(_Block):
     """params.yaml as a whole."""
 
-    seed: int = 7
+    seed: int = Field(7, ge=0, lt=2**32)  # what NumPy and scikit-learn take
     embedder: EmbedderParams = EmbedderParams()
     checks: CheckParams = CheckParams()
     classifiers: dict[Name, ClassifierParams] = Field(min_length=1)

@@ -30,6 +30,19 @@ _WORDS = {
 }
 
 
+_SHORT = {"2": 29, "4": 30, "6": 30, "9": 30, "11": 30, "feb": 29, "apr": 30, "jun": 30, "sep": 30, "nov": 30}
+"""Days of the months that have less than 31."""
+
+
+def can_happen(schedule: str) -> str:
+    """Return the schedule; raise ValueError for a day that its month never has, such as 31 February."""
+    _, _, day, month, weekday = schedule.split()
+    longest = max(_SHORT.get(one.lower().lstrip("0"), 31) for one in month.split(","))
+    if weekday in "*?" and all(one.isdecimal() and int(one) > longest for one in day.split(",")):
+        raise ValueError(f"schedule never comes: day {day} of month {month}")
+    return schedule
+
+
 class _EveryKeyOnce(yaml.SafeLoader):
     """YAML keeps the last of two equal keys: a second `classifiers:` would silently take the place of the first."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +16,7 @@ from pipelines.source.queries import NULL_TEXT
 
 REQUIRED = ("phrase", "occurred_at")
 MOMENT = pa.timestamp("us", tz="UTC")
+FIRST, LAST = (pa.scalar(time.replace(tzinfo=UTC), MOMENT) for time in (datetime.min, datetime.max))
 _OFFSET = r"(?i)\d\d:\d\d.*(z|[+-]\d\d(:?\d\d)?)$"
 """A zone at the end of a time."""
 
@@ -35,7 +37,11 @@ def choose_columns(returned: Sequence[str], label_columns: Sequence[str]) -> lis
             came=f"{', '.join(returned) or 'none'} (without {', '.join(missing)})",
             do="name the columns so in the query with `as`, or correct source.label",
         )
-    return [name for name in ("id", "phrase", "occurred_at", "region", *label_columns) if name in returned]
+    wanted = [name for name in ("id", "phrase", "occurred_at", "region", *label_columns) if name in returned]
+    if twice := [name for name in wanted if returned.count(name) > 1 or f"{name}:1" in returned]:  # as SQLite renames the second
+        do = "name the columns with `as`, or list them instead of `*`"
+        raise QueryRefused("each column once", came=f"{', '.join(twice)} more than once", do=do)
+    return wanted
 
 
 class Canonical:
@@ -50,11 +56,14 @@ class Canonical:
         self._occurrences: Counter[bytes] = Counter()
 
     def convert(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Raise `QueryRefused` for times that are no times."""
+        """Raise `QueryRefused` for times that are no times, and for rows without id where others have one."""
         columns = {name: batch.column(name) for name in batch.schema.names}
         made = {name: _text(column) for name, column in columns.items() if name != "occurred_at"}
         made["occurred_at"] = _moment(columns["occurred_at"])
         self.zoneless += _zoneless(columns["occurred_at"])
+        if "id" in made and made["id"].null_count:
+            do = "correct the query, or leave `id` out of it: rows are then known by what they hold"
+            raise QueryRefused("an id in every row", came=f"{made['id'].null_count} rows without one", do=do)
         made.setdefault("region", pa.nulls(len(batch), pa.string()))
         if "id" not in made:
             made["id"] = self._ids(made, columns["occurred_at"])
@@ -115,6 +124,8 @@ def _moment(column: pa.Array) -> pa.Array:
         raise _no_time(first_line(error)) from None
     if moment.null_count:
         raise _no_time(f"{moment.null_count} rows without one")
+    if outside := pc.sum(pc.or_(pc.less(moment, FIRST), pc.greater(moment, LAST))).as_py():
+        raise _no_time(f"{outside} rows of infinite times, or outside the years 1 to 9999")
     return moment
 
 
@@ -130,9 +141,9 @@ def _as_utc(column: pa.Array) -> pa.Array:
 
 
 def _parsed(text: pa.Array) -> pa.Array:
-    """ISO 8601 with or without offset; a date alone is its midnight."""
-    text = pc.utf8_trim_whitespace(text)
-    dated = pc.if_else(pc.equal(pc.utf8_length(text), 10), pc.binary_join_element_wise(text, "00:00:00", "T"), text)
+    """ISO 8601 with or without offset; a date alone is its midnight, what is shorter than a microsecond is cut off."""
+    plain = pc.replace_substring_regex(pc.utf8_upper(pc.utf8_trim_whitespace(text)), r"(\.\d{6})\d+", r"\1")
+    dated = pc.if_else(pc.equal(pc.utf8_length(plain), 10), pc.binary_join_element_wise(plain, "00:00:00", "T"), plain)
     zoned = pc.if_else(pc.match_substring_regex(dated, _OFFSET), dated, pc.binary_join_element_wise(dated, "Z", ""))
     try:
         return zoned.cast(MOMENT)

@@ -36,15 +36,18 @@ def bind(query: str, *, parameters: Mapping[str, Any], dialect: Dialect) -> str:
 
 def probe(bound: str) -> str:
     """A query of the same columns and no rows."""
-    return f"select * from (\n{bound}\n) as q where 1 = 0"
+    return f"select * from (\n{bound}\n) q where 1 = 0"
 
 
 def ordered(bound: str, *, columns: Sequence[str], dialect: Dialect) -> str:
-    """Select the columns as text (times as they come), ordered by time and id, or by everything where there is no id."""
-    quoted = {name: dialect.identifier_preparer.quote_identifier(name) for name in columns}
+    """Select the columns as text (times as they come), ordered by time and id, or by everything where there is no id.
+
+    Names are quoted where the dialect must: databases that fold plain names, each its own way, know them so.
+    """
+    quoted = {name: dialect.identifier_preparer.quote(name) for name in columns}
     selected = ", ".join(f"{_selected(name, quoted[name], dialect.name)} as {quoted[name]}" for name in columns)
     order = ["occurred_at", "id"] if "id" in columns else ["occurred_at", *(name for name in columns if name != "occurred_at")]
-    return f"select {selected} from (\n{bound}\n) as q order by {', '.join(f'q.{quoted[name]}' for name in order)}"
+    return f"select {selected} from (\n{bound}\n) q order by {', '.join(f'q.{quoted[name]}' for name in order)}"
 
 
 def _selected(name: str, quoted: str, dialect: str) -> str:

@@ -132,6 +132,8 @@ def test_an_error_in_the_middle_of_the_stream_is_refused_and_leaves_what_was_the
     [
         ("select 1 as id, 'p' as phrase, now() as occurred_at", "without block"),
         (f"{NOTES} from generate_series(1, 0) n", "at least one row"),
+        ("select 1 as id, 'p' as phrase, timestamptz 'infinity' as occurred_at, 'A' as block", "1 rows of infinite times"),
+        ("select 1 as id, 'p' as phrase, timestamptz '-infinity' as occurred_at, 'A' as block", "1 rows of infinite times"),
         ("select nope from nothing", 'relation "nothing" does not exist'),
         ("select 1 as id, 'p' as phrase, 5 as occurred_at, 'A' as block", "a time in occurred_at"),
         ("select 1 as id, 'p' as phrase, null::timestamptz as occurred_at, 'A' as block", "a time in occurred_at"),

@@ -38,6 +38,9 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     "a date": (with_source("{query: queries/a.sql, label: x, parameters: {since: 2024-01-01}}"), "parameters.since: .*a date in quotes"),
     "a number that is none": (with_source("{query: queries/a.sql, label: x, parameters: {since: .nan}}"), "parameters.since: "),
     "a schedule": (f"{BLOCK}    schedule: nonsense\n", "schedule: the five fields of cron"),
+    "a schedule of no such day": (f"{BLOCK}    schedule: 0 3 31 2,sep *\n", "schedule never comes: day 31 of month 2,sep"),
+    "a seed below 0": (f"{BLOCK}seed: -1\n", "seed: .*greater than or equal to 0; came -1"),
+    "a seed beyond 32 bits": (f"{BLOCK}seed: 4294967296\n", "seed: .*less than 4294967296"),
     "a schedule of no minute": (f"{BLOCK}    schedule: 60 3 * * *\n", "schedule: the five fields of cron"),
     "a schedule of no day": (f"{BLOCK}    drift: {{schedule: 0 3 * * 8}}\n", "drift.schedule: the five fields of cron"),
     "a history longer than time": (f"{BLOCK}    history_days: 1000000000\n", "history_days: .*less than or equal to 365000"),
@@ -60,7 +63,18 @@ def test_what_is_wrong_is_said_in_one_sentence(tmp_path: Path, case: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "schedule", ["*/15 * * * *", "0,30 8-18/2 * * MON-FRI", "00 03 1,15 jan 7", "0 3 ? * mon#1", "0 3 L * *", " 5/10 * * * 0 "]
+    "schedule",
+    [
+        "*/15 * * * *",
+        "0,30 8-18/2 * * MON-FRI",
+        "00 03 1,15 jan 7",
+        "0 3 ? * mon#1",
+        "0 3 L * *",
+        "0 3 31 2 mon",
+        "0 3 29 feb *",
+        "0 3 30,31 2,3 *",
+        " 5/10 * * * 0 ",
+    ],
 )
 def test_a_schedule_may_say_all_that_cron_can(tmp_path: Path, schedule: str) -> None:
     (tmp_path / "params.yaml").write_text(f"{BLOCK}    schedule: '{schedule}'\n")

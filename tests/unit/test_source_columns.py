@@ -27,7 +27,7 @@ NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
         pa.array([NOON], pa.timestamp("s", "Europe/Berlin")),
         *(pa.array([text]) for text in (
             "2025-06-01T12:00:00Z", "2025-06-01 12:00:00", "2025-06-01T14:00:00+02:00", "2025-06-01 12:00:00.000000+00",
-            " 2025-06-01T12:00",
+            " 2025-06-01T12:00", "2025-06-01t12:00:00z", "2025-06-01 12:00:00.000000999",
         )),
     ],
 )  # fmt: skip
@@ -43,7 +43,10 @@ def test_a_date_is_its_midnight() -> None:
     assert convert(id=["1"], phrase=["p"], occurred_at=["2025-06-01"], block=["A"])["occurred_at"] == [midnight]
 
 
-@pytest.mark.parametrize("wrong", [["yesterday"], [None], [17], ["2025-13-01T00:00:00Z"]])
+@pytest.mark.parametrize(
+    "wrong",
+    [["yesterday"], [None], [17], ["2025-13-01T00:00:00Z"], ["infinity"], pa.array([2**63 - 1], MOMENT), pa.array([-(2**62)], MOMENT)],
+)
 def test_what_is_no_time_is_refused(wrong: list) -> None:
     with pytest.raises(QueryRefused, match="occurred_at"):
         convert(id=["1"], phrase=["p"], occurred_at=wrong, block=["A"])
@@ -53,6 +56,21 @@ def test_a_text_that_is_no_time_is_shown_as_it_came() -> None:
     with pytest.raises(QueryRefused) as refused:
         convert(id=["1", "2"], phrase=["p", "q"], occurred_at=["2025-06-01 10:00:00", "31.10.2026 23:28"], block=["A", "A"])
     assert refused.value.came == "'31.10.2026 23:28'"
+
+
+def test_an_id_is_in_every_row_or_in_none() -> None:
+    with pytest.raises(QueryRefused, match="1 rows without one"):
+        convert(id=["1", None], phrase=["p", "q"], occurred_at=[NOON, NOON], block=["A", "A"])
+
+
+@pytest.mark.parametrize("second", ["block", "block:1"])
+def test_a_column_that_comes_twice_is_refused(second: str) -> None:
+    with pytest.raises(QueryRefused, match="block more than once"):
+        choose_columns(["phrase", "occurred_at", "block", second], ["block"])
+
+
+def test_columns_that_nobody_reads_may_come_twice() -> None:
+    assert choose_columns(["phrase", "note", "note:1", "occurred_at", "block"], ["block"]) == ["phrase", "occurred_at", "block"]
 
 
 def test_ids_and_labels_become_text_and_region_may_be_missing() -> None:

@@ -6,7 +6,8 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import mssql, mysql, oracle, postgresql, sqlite
+from sqlalchemy.engine import Dialect
 
 from core.errors import QueryRefused
 from pipelines.source.queries import bind, ordered, probe
@@ -45,6 +46,13 @@ def test_a_last_semicolon_and_a_last_comment_do_no_harm() -> None:
 
 def test_rows_are_ordered_by_time_and_id_or_else_by_everything() -> None:
     with_id = ordered("select 1", columns=["id", "phrase", "occurred_at"], dialect=POSTGRESQL)
-    assert with_id.endswith('order by q."occurred_at", q."id"')
+    assert with_id.endswith("order by q.occurred_at, q.id")
     without = ordered("select 1", columns=["phrase", "occurred_at", "region", "block"], dialect=POSTGRESQL)
-    assert without.endswith('order by q."occurred_at", q."phrase", q."region", q."block"')
+    assert without.endswith("order by q.occurred_at, q.phrase, q.region, q.block")
+
+
+@pytest.mark.parametrize("dialect", [POSTGRESQL, SQLITE, mysql.dialect(), mssql.dialect(), oracle.dialect()])
+def test_names_are_quoted_where_a_database_must_have_it_so(dialect: Dialect) -> None:
+    written = ordered("select 1", columns=["phrase", "occurred_at", "Bereich", "order"], dialect=dialect)
+    quote = dialect.identifier_preparer.quote_identifier
+    assert f"q.occurred_at, q.phrase, q.{quote('Bereich')}, q.{quote('order')}" in written and " as q" not in written
