@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -16,6 +17,9 @@ from core.logs import first_line, get_logger
 
 BATCH_BYTES = 2**20
 REFUSED = "refused-rows.txt"
+CORRUPT = "corrupt-lines.txt"
+CORRUPT_BYTES = 64 * 2**20  # what CORRUPT may hold, about: a disk that spoils everything shall not fill itself
+NAMED_OFFSETS = 20  # in one line of the log
 
 Insert = Callable[[Sequence[bytes]], None]
 
@@ -42,12 +46,19 @@ def insert_into(engine: Engine) -> Insert:
     return insert
 
 
+class _Line(NamedTuple):
+    """A line of a segment, and at which byte it begins."""
+
+    offset: int
+    data: bytes
+
+
 class _Shipped(NamedTuple):
-    """Rows of a batch by what became of them."""
+    """What became of a batch: rows, and the lines that nobody can read."""
 
     rows: int
     refused: int
-    corrupt: int
+    corrupt: Sequence[_Line]
 
 
 class Shipper:
@@ -92,20 +103,21 @@ class Shipper:
                 torn = not lines[-1].endswith(b"\n")
                 if torn and not abandoned:
                     lines.pop()
-                shipped = self._ship_lines(lines)
-                read = sum(map(len, lines))
-                _keep_position(segment, _position(segment) + read)
-                self._count(shipped)
+                position, read = _position(segment), sum(map(len, lines))
+                shipped = self._ship_lines(_placed(lines, position))
+                _keep_position(segment, position + read)
+                self._count(shipped, segment)
                 if torn or read < BATCH_BYTES:
                     return
 
-    def _ship_lines(self, lines: Sequence[bytes]) -> _Shipped:
-        decoded = [(line, decode_line(line)) for line in lines]
-        corrupt = sum(count_rows(line) for line, payload in decoded if payload is None)
+    def _ship_lines(self, lines: Sequence[_Line]) -> _Shipped:
+        decoded = [(line, decode_line(line.data)) for line in lines]
+        corrupt = [line for line, payload in decoded if payload is None]
         whole = [payload for _, payload in decoded if payload is not None]
         refused = self._ship_rows(whole) if whole else []
         for row, reason in refused:
             self._keep_refused(row, reason)
+        self._keep_corrupt(corrupt)
         refused_rows = sum(count_rows(row) for row, _ in refused)
         return _Shipped(sum(map(count_rows, whole)) - refused_rows, refused=refused_rows, corrupt=corrupt)
 
@@ -125,13 +137,31 @@ class Shipper:
         with (self._folder / REFUSED).open("ab") as file:
             file.write(row + b"\n")
 
-    def _count(self, batch: _Shipped) -> None:
-        """Counted when the position is kept: a batch that an outage cut short comes again, whole."""
+    def _keep_corrupt(self, lines: Sequence[_Line]) -> None:
+        """As they are, before their segment is removed. What is too much is named only."""
+        if not lines:
+            return
+        with (self._folder / CORRUPT).open("ab") as file:
+            for line in lines:
+                if file.tell() < CORRUPT_BYTES:
+                    file.write(line.data if line.data.endswith(b"\n") else line.data + b"\n")
+
+    def _count(self, batch: _Shipped, segment: Path) -> None:
+        """Counted, and told, when the position is kept: a batch that an outage cut short comes again, whole."""
+        corrupt = sum(count_rows(line.data) for line in batch.corrupt)
         self._counts.shipped += batch.rows
         self._counts.refused += batch.refused
-        self._counts.corrupt += batch.corrupt
-        if batch.corrupt:
-            get_logger().error("journal", state="corrupt lines skipped", rows=batch.corrupt)
+        self._counts.corrupt += corrupt
+        if corrupt:
+            offsets = [line.offset for line in batch.corrupt[:NAMED_OFFSETS]]
+            told = {"segment": segment.name, "offsets": offsets, "lines": len(batch.corrupt), "rows": corrupt}
+            get_logger().error("journal", state="corrupt lines skipped", **told, kept_in=CORRUPT)
+
+
+def _placed(lines: Sequence[bytes], position: int) -> list[_Line]:
+    """The lines, the first of which begins at `position`."""
+    ends = accumulate(map(len, lines), initial=position)
+    return [_Line(offset, line) for offset, line in zip(ends, lines, strict=False)]
 
 
 def _position_file(segment: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import httpx
 import psutil
 import pytest
 
+from bentos.journal import segments
+from bentos.shipper import CORRUPT
 from tests.house_kit import House, failed, steady_load
 from tests.serving_kit import store_head, wait_until
 
@@ -153,6 +156,36 @@ def test_a_killed_service_loses_no_answer_and_replays_its_journal(house: House) 
     house.start_service()
     wait_until(lambda: answered <= house.logged_ids(), seconds=20, what="the journal replayed")
     assert house.logged_ids() - before == answered
+
+
+def test_a_damaged_line_is_named_and_kept_and_costs_no_other_row(house: House) -> None:
+    before = house.settled_ids()
+    house.stop_database()
+    with httpx.Client(base_url=house.url, timeout=10) as client:
+        ids = [client.post("/v1/organ/predict", json={"phrase": f"written {number}"}).json()["request_id"] for number in range(5)]
+        segment, offset, line = damage(house.settings.journal, ids.pop(2))
+        after = client.post("/v1/organ/predict", json={"phrase": "written after"})
+        house.start_database()
+    wait_until(lambda: house.waiting() == 0, seconds=60, what="the journal shipped")
+    assert after.status_code == 200
+    assert house.logged_ids() - before == {*ids, after.json()["request_id"]}
+    kept = house.settings.journal / CORRUPT
+    assert kept.read_bytes() == line
+    kept.unlink()
+    told = [json.loads(one) for one in (house.settings.home / "service.log").read_text().splitlines() if "corrupt lines skipped" in one]
+    assert [(one["segment"], one["offsets"], one["kept_in"]) for one in told] == [(segment, [offset], CORRUPT)]
+
+
+def damage(journal: Path, request_id: str) -> tuple[str, int, bytes]:
+    """Alter a byte of an answer's row, as a disk would: segment, offset of its line, and the line as it is now."""
+    [segment] = [one for one in segments(journal) if request_id.encode() in one.read_bytes()]
+    with segment.open("r+b") as file:
+        file.seek(segment.read_bytes().index(request_id.encode()))
+        file.write(b"?")
+        place = file.tell()
+    data = segment.read_bytes()
+    begin, end = data.rfind(b"\n", 0, place) + 1, data.index(b"\n", place) + 1
+    return segment.name, begin, data[begin:end]
 
 
 def test_sigterm_ships_what_waits_and_leaves_an_empty_journal(house: House) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from bentos import shipper as shipper_module
 from bentos.journal import Journal, JournalCounts, encode_rows, segments
-from bentos.shipper import REFUSED, Shipper
+from bentos.shipper import CORRUPT, REFUSED, Shipper
 from tests.journal_kit import Table, opened, requests
 from tests.serving_kit import row
 
@@ -91,6 +92,32 @@ def test_torn_and_altered_lines_are_skipped_and_counted(tmp_path: Path) -> None:
     _, shipper, counts = opened(tmp_path, table)
     shipper.ship()
     assert (table.rows.keys(), counts.corrupt, counts.waiting) == ({"request-1", "request-3"}, 4, 0)
+    assert (tmp_path / CORRUPT).read_bytes() == b"rubbish\n" + altered + whole[:40] + b"\n"
+
+
+def test_corrupt_lines_are_named_by_segment_and_offset(tmp_path: Path) -> None:
+    lines = [*(encode_rows([row(number)]) for number in range(3)), b"rubbish\n", encode_rows([row(4)])]
+    shipped, corrupt = b"".join(lines[:2]), b"".join(lines[2:]).replace(b"heart", b"lungs", 1)
+    (tmp_path / "0-1.jsonl").write_bytes(shipped + corrupt)
+    (tmp_path / "0-1.position").write_text(str(len(shipped)))
+    _, shipper, _ = opened(tmp_path, Table())
+    with capture_logs() as told:
+        shipper.ship()
+    [line] = [line for line in told if line.get("state") == "corrupt lines skipped"]
+    assert (line["segment"], line["offsets"], line["lines"], line["rows"]) == ("0-1.jsonl", [len(shipped), len(shipped + lines[2])], 2, 2)
+    assert (line["log_level"], line["kept_in"]) == ("error", CORRUPT)
+
+
+def test_of_endless_corrupt_lines_only_the_first_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shipper_module, "CORRUPT_BYTES", 20)
+    (tmp_path / "0-1.jsonl").write_bytes(b"rubbish\n" * 100 + encode_rows([row(1)]))
+    table = Table()
+    _, shipper, counts = opened(tmp_path, table)
+    with capture_logs() as told:
+        shipper.ship()
+    assert (table.rows.keys(), counts.corrupt, (tmp_path / CORRUPT).read_bytes()) == ({"request-1"}, 100, b"rubbish\n" * 3)
+    [line] = [line for line in told if line.get("state") == "corrupt lines skipped"]
+    assert (line["lines"], line["offsets"]) == (100, list(range(0, 160, 8)))
 
 
 def test_the_unfinished_line_of_a_live_segment_waits(tmp_path: Path) -> None:
@@ -131,6 +158,7 @@ def test_a_batch_that_an_outage_cuts_short_is_counted_once(tmp_path: Path) -> No
     shipper.ship()
     assert (counts.shipped, counts.refused, counts.corrupt, counts.waiting) == (3, 1, 1, 0)
     assert (tmp_path / REFUSED).read_bytes().count(b"\n") == 1
+    assert (tmp_path / CORRUPT).read_bytes() == b"rubbish\n"
 
 
 def test_a_line_that_is_no_json_is_refused_alone(tmp_path: Path) -> None:
