@@ -10,11 +10,15 @@ import core.errors
 from bentos.embedding import EmbedderStats
 from bentos.metrics import ServiceCounts, ServiceState, render_metrics
 from core.errors import PerennialError
+from core.params import CheckParams
+from pipelines.checks import MENDS
+from pipelines.stages import suite
 from tests.architecture.test_map import ROOT, trees
 from tests.documented import ELSEWHERE, blocks, command
 from tests.serving_kit import Bench
 
-TOLD = set(re.findall(r"`([a-z_]+)`", (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")))
+PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+TOLD = set(re.findall(r"`([a-z_]+)`", PAGE))
 
 
 def calls(name: str) -> list[ast.Call]:
@@ -39,6 +43,40 @@ def test_every_verdict_is_told() -> None:
     assert kinds - TOLD == set()
 
 
+def planned_checks() -> set[tuple[str, str]]:
+    """Name and severity of every data check, as the code writes them."""
+    checks = {(call.args[0], call.args[2]) for call in calls("Planned")} | {
+        (call.args[0], call.args[3]) for call in calls("Check") if call.args
+    }
+    return {(text(name), text(severity)) for name, severity in checks}
+
+
+def text(node: ast.expr) -> str:
+    """A text, or a constant of the suite by its name; anything else is an error."""
+    value = node.value if isinstance(node, ast.Constant) else getattr(suite, ast.unparse(node))
+    assert isinstance(value, str)
+    return value
+
+
+def test_every_data_check_is_told() -> None:
+    rows = re.findall(r"^\| `([a-z_]+)` \| (critical|warning) \| \S.* \| \S.* \|$", PAGE, re.MULTILINE)
+    assert len(rows) == len(set(rows)) > 15
+    assert set(rows) == planned_checks()
+    assert set(MENDS) <= {name for name, severity in rows if severity == "critical"}
+
+
+def test_every_limit_of_the_data_checks_is_told() -> None:
+    for name, limit in CheckParams().model_dump().items():
+        assert f"`{name}` ({limit:g})" in PAGE
+
+
+def test_the_share_of_windows_that_warn_without_a_reason_is_the_measured_one() -> None:
+    measured = re.search(r"ordinary windows alarmed, ([\d.]+ %)", (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8"))
+    assert measured
+    row = next(line for line in PAGE.splitlines() if line.startswith("| `warning` |"))
+    assert re.findall(r"[\d.]+ %", row) == [measured[1]]
+
+
 def test_every_metric_is_told(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     state = ServiceState(bench.answers, bench.heads, bench.counts, ServiceCounts(), bench.parts().retained, EmbedderStats(0, 0, 0, 0, 0))
@@ -56,9 +94,9 @@ def test_a_block_that_is_run_elsewhere_names_where() -> None:
             assert text in (ROOT / file).read_text(encoding="utf-8"), f"{file} no longer runs it"
 
 
-def test_no_command_hides_in_a_block_without_a_language() -> None:
-    """It would be run by nobody and noticed by nobody."""
-    commands = re.compile(r"^ *(\$ )?(\.venv/bin/|perennial |make |dvc |curl |git |python -m )", re.MULTILINE)
+def test_no_command_hides_in_a_block_of_another_language() -> None:
+    """It would be run by nobody and noticed by nobody; test_told_benchmarks.py sees the calls of benchmarks wherever they are."""
+    commands = re.compile(r"^ *(\$ )?(\.venv/bin/|perennial |make |dvc |curl |git |python -m (?!benchmarks\.))", re.MULTILINE)
     for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         shown = re.findall(r"^ *```(\w*)\n(.*?)^ *```$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-        assert [text for language, text in shown if not language and commands.search(text)] == [], f"{path.name}: call it `sh`"
+        assert [text for language, text in shown if language != "sh" and commands.search(text)] == [], f"{path.name}: call it `sh`"
