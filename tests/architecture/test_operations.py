@@ -86,6 +86,13 @@ def test_every_metric_is_told(tmp_path: Path) -> None:
     assert names - TOLD == set()
 
 
+def test_every_folder_of_the_home_is_told() -> None:
+    paths = {ast.unparse(node) for _, tree in trees() for node in ast.walk(tree) if isinstance(node, ast.BinOp)}
+    names = {found[1] for path in paths if (found := re.fullmatch(r"(?:self|\w*settings)\.home / f?'([a-z]+)(?:\{.*\})?'", path))}
+    assert names >= {"models", "journal", "caches", "postgres"}
+    assert {name for name in names if f"`{name}/`" not in PAGE} == set()
+
+
 def test_a_block_that_is_run_elsewhere_names_where() -> None:
     named = {(block.file, block.first): {command(line) for line in block.lines} for block in blocks() if block.elsewhere}
     assert {key: set(ways) for key, ways in ELSEWHERE.items()} == named
