@@ -6,6 +6,7 @@ PROFILES := serving serving-tensorflow training training-gpu
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --python $(BIN)/python --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 export DVC_NO_ANALYTICS = 1
 export DO_NOT_TRACK = true
+export DVC_SITE_CACHE_DIR := $(shell mkdir -p -m 700 .dvc/tmp/site; echo "$(CURDIR)/.dvc/tmp/site")
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow check types fast-tests data up down lock

@@ -90,9 +90,11 @@ def read_record(loop: Loop, known: RegisteredVersion, *, commit: str, folder: Pa
 def bring_snapshot(workspace: Workspace, known: RegisteredVersion) -> None:
     """Check data/ out of the DVC cache; raises `NotReproducible` when it is gone or altered."""
     tag = known.tags["git_tag"]
-    if not workspace.check_out("data.dvc"):
+    rotten = workspace.set_rotten_aside(["data.dvc"])
+    if rotten or not workspace.check_out("data.dvc"):
+        came = f"rotten files, moved aside: {', '.join(rotten[:5])}" if rotten else "files that were removed or altered"
         do = f"bring it back with `git checkout {tag} && dvc pull data.dvc`, or from a copy of .dvc/cache"
-        raise NotReproducible(f"the snapshot of {tag} in the DVC cache", came="files that were removed or altered", do=do)
+        raise NotReproducible(f"the snapshot of {tag} in the DVC cache", came=came, do=do)
     for name, wanted in (part.split(":", 1) for part in known.tags["snapshot"].split(",")):
         found = logical_hash(pq.read_table(workspace.folder / "data" / name / ROWS))
         if found != wanted:

@@ -17,7 +17,7 @@ from monitoring.feedback import feedback_rows
 from pipelines.snapshots import previous_summary, record_snapshot, summarise, write_snapshot
 from pipelines.source.demo import EPOCH, build_demo_source
 from pipelines.source.practice import Scale
-from pipelines.workspace import dvc_add_data, prune_data
+from pipelines.workspace import cache_of, prune_data, track_data
 
 
 def write_snapshots(loop: Loop, folder: Path, classifiers: Sequence[str], *, as_of: datetime) -> list[Snapshot]:
@@ -46,7 +46,7 @@ def take_snapshot(settings: Settings, classifiers: Sequence[str] = (), *, as_of:
         data = settings.repository / "data"
         prune_data(data, list(loop.params.datasets()))
         snapshots = write_snapshots(loop, data, list(classifiers) or list(loop.params.classifiers), as_of=EPOCH if demo else as_of)
-        dvc_add_data(settings.repository)
+        track_data(settings.repository, cache=cache_of(settings.repository))
         record_snapshots(loop, data, snapshots, git_tag="")
         return snapshots
 

@@ -9,35 +9,48 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from core.errors import NotReproducible, UncommittedChanges
+from core.errors import NotReproducible, StageFailed, UncommittedChanges
 from core.logs import get_logger
 from pipelines.children import end_those_within, failed, run_program
+from pipelines.dvc_cache import name_within, object_file, refuse, set_aside, tracked, verify
 
 WATCHED = ("params.yaml", "dvc.yaml", "queries", "core", "pipelines", "bentos", "monitoring", "flows")
 AUTHOR = ("-c", "user.name=perennial", "-c", "user.email=perennial@localhost", "-c", "commit.gpgsign=false", "-c", "tag.gpgsign=false")
 PREFIX, OWNER = "perennial-run-", "owner"
+OWNERS = ("dvc.lock", "data.dvc")
+"""The files that name what DVC holds of a checkout."""
 STAGE_SECONDS = 6 * 3600.0
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """A clone of the repository at one commit; no program in it may take longer than `seconds`."""
+    """A clone of the repository at one commit, with the repository's DVC cache; no program in it may take longer than `seconds`.
+
+    `sound` are the names of cache files that were read and found sound: once a run.
+    """
 
     folder: Path
     commit: str
+    cache: Path
     seconds: float = STAGE_SECONDS
+    sound: set[str] = field(default_factory=set)
 
     def reproduce(self, targets: Sequence[str]) -> None:
-        """`dvc repro` of the targets; raises `StageFailed` with what the stage said."""
-        self._call_dvc("repro", *targets)
+        """`dvc repro` of the targets; raises `StageFailed` with what the stage said, or naming a rotten file that DVC took."""
+        try:
+            self._call_dvc("repro", *targets)
+        except StageFailed:
+            self._refuse_rotten()
+            raise
+        self._refuse_rotten()
 
     def compute_again(self, targets: Sequence[str]) -> None:
         """Run every stage up to the targets, whatever any cache holds; nothing enters the shared cache."""
@@ -46,18 +59,37 @@ class Workspace:
     def _call_dvc(self, *arguments: str) -> None:
         """A long call, each of its lines a log line as it comes."""
         command = [*_dvc(), *arguments]
-        run_program(command, folder=self.folder, environment=stage_environment(), seconds=self.seconds, on_line=_log_line)
+        run_program(command, folder=self.folder, environment=dvc_environment(self.folder), seconds=self.seconds, on_line=_log_line)
 
     def track_data(self) -> None:
         """`dvc add data`: the snapshot becomes a version."""
-        dvc_add_data(self.folder)
+        self.sound.update(track_data(self.folder, cache=self.cache))
 
     def restore(self, tag: str, paths: Sequence[str]) -> bool:
-        """Start from the lock of an earlier run, and bring back what of its outputs the cache still has."""
-        if not tag or not _git_succeeds(["cat-file", "-e", f"{tag}:dvc.lock"], self.folder):
-            return False
-        _git(["checkout", "--quiet", tag, "--", "dvc.lock", "data.dvc"], self.folder)
-        return all([self.check_out(path) for path in paths])
+        """Start from the lock of an earlier run, and bring back what of its outputs the cache still has, and has unharmed."""
+        known = bool(tag) and _git_succeeds(["cat-file", "-e", f"{tag}:dvc.lock"], self.folder)
+        if known:
+            _git(["checkout", "--quiet", tag, "--", *OWNERS], self.folder)
+        self.set_rotten_aside()
+        return known and all([self._bring_back(path) for path in paths])
+
+    def set_rotten_aside(self, owners: Sequence[str] = OWNERS) -> list[str]:
+        """Read what the cache holds of data.dvc and dvc.lock; return the names of rotten files, which it then holds no longer."""
+        texts = [file.read_text(encoding="utf-8") for owner in owners if (file := self.folder / owner).exists()]
+        verdicts = verify(self.cache, [name for text in texts for name in tracked(text).values()], known=self.sound)
+        self.sound.update(name for name, sound in verdicts.items() if sound)
+        return set_aside(self.cache, verdicts)
+
+    def _refuse_rotten(self) -> None:
+        if rotten := self.set_rotten_aside():
+            raise refuse(self.cache, rotten)
+
+    def _bring_back(self, path: str) -> bool:
+        """Check one output out, or leave nothing of it: a part would be taken for the whole."""
+        whole = self.check_out(path)
+        if not whole:
+            shutil.rmtree(self.folder / path, ignore_errors=True)
+        return whole
 
     def narrow(self, classifiers: Sequence[str], datasets: Sequence[str]) -> None:
         """Keep only what this run retrains: other blocks leave params.yaml, other data sets leave data/.
@@ -73,10 +105,8 @@ class Workspace:
 
     def check_out(self, path: str) -> bool:
         """Bring one output back from the shared cache; False when the cache does not hold it."""
-        return (
-            subprocess.run([*_dvc(), "checkout", "--quiet", path], cwd=self.folder, env=stage_environment(), capture_output=True).returncode
-            == 0
-        )
+        command, environment = [*_dvc(), "checkout", "--quiet", path], dvc_environment(self.folder)
+        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True).returncode == 0
 
     def publish(self, *, message: str, tag: str, branches: Sequence[str]) -> str:
         """Commit `data.dvc`, `dvc.lock` and the narrowed params, tag the commit, push both to the repository; return the commit.
@@ -99,9 +129,16 @@ def prune_data(data: Path, datasets: Sequence[str]) -> None:
             shutil.rmtree(folder)
 
 
-def dvc_add_data(folder: Path) -> None:
-    """Put data/ of a checkout into the DVC cache and describe it in data.dvc."""
-    _run([*_dvc(), "add", "--quiet", "data"], folder)
+def track_data(folder: Path, *, cache: Path) -> set[str]:
+    """Put data/ of a checkout into its DVC cache and describe it in data.dvc; return the names in the cache.
+
+    Raises `StageFailed` when the cache had a rotten file under the name of one of them: DVC keeps that one.
+    """
+    _run_dvc(["add", "--quiet", "data"], folder)
+    verdicts = verify(cache, tracked((folder / "data.dvc").read_text(encoding="utf-8")).values())
+    if rotten := set_aside(cache, verdicts):
+        raise refuse(cache, rotten)
+    return set(verdicts)
 
 
 @contextmanager
@@ -115,13 +152,14 @@ def open_workspace(repository: Path, *, revision: str = "HEAD", seconds: float =
         clone = folder / "clone"
         _git(["clone", "--quiet", "--no-checkout", str(repository), str(clone)], folder)
         _git(["checkout", "--quiet", "--detach", _git(["rev-parse", revision], repository)], clone)
-        _run([*_dvc(), "cache", "dir", "--quiet", "--local", _cache_of(repository)], clone)
-        yield Workspace(clone, _git(["rev-parse", "HEAD"], clone), seconds)
+        cache = cache_of(repository)
+        _run_dvc(["cache", "dir", "--quiet", "--local", str(cache)], clone)
+        yield Workspace(clone, _git(["rev-parse", "HEAD"], clone), cache, seconds)
 
 
-def _cache_of(repository: Path) -> str:
+def cache_of(repository: Path) -> Path:
     """The folder of the repository's DVC cache: the user's own configuration may have moved it."""
-    return _run([*_dvc(), "cache", "dir"], repository).splitlines()[-1]
+    return Path(_run_dvc(["cache", "dir"], repository).splitlines()[-1])
 
 
 @contextmanager
@@ -179,18 +217,17 @@ def commit_facts(repository: Path, commit: str) -> dict[str, str]:
 def tracked_rows(repository: Path, revision: str, path: str, *, key: str) -> list[dict[str, Any]]:
     """Rows of a DVC-tracked Parquet file, as it was at a revision, whose `id` is `key`; read from the cache alone.
 
-    Raises `NotReproducible` when the cache or the revision lacks the file.
+    Raises `NotReproducible` when the revision or the cache lacks the file, or the cache holds another content.
     """
     import pyarrow.parquet as pq
-    from dvc.api import DVCFileSystem
-    from dvc.exceptions import DvcException
 
-    try:
-        with DVCFileSystem(str(repository), rev=revision).open(path) as file:
-            return pq.read_table(file, filters=[("id", "==", key)]).to_pylist()
-    except (DvcException, OSError) as error:
-        wanted = f"{path} of {revision} in the DVC cache"
-        raise NotReproducible(wanted, came=str(error)[:200], do="bring it back with `dvc fetch`") from None
+    cache, owners = cache_of(repository), [file_at(repository, revision, owner) or "" for owner in OWNERS]
+    known = {place: name for text in owners for place, name in tracked(text).items()}
+    name = name_within(cache, known, Path(path))
+    if not name or not verify(cache, [name]).get(name):
+        do = "bring it back with `dvc pull`, or from a copy of the cache"
+        raise NotReproducible(f"{path} of {revision} in the DVC cache", came=f"no file, or a rotten one: {name or 'not tracked'}", do=do)
+    return pq.read_table(object_file(cache, name), filters=[("id", "==", key)]).to_pylist()
 
 
 def require_committed(repository: Path) -> None:
@@ -210,6 +247,14 @@ def stage_environment() -> dict[str, str]:
     return {**kept, "PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONHASHSEED": "0"}
 
 
+def dvc_environment(folder: Path) -> dict[str, str]:
+    """The same, with DVC's state of a checkout inside it, for its owner alone: DVC keeps pickles there, by default where all may write."""
+    state = folder / ".dvc" / "tmp" / "site"
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state.chmod(0o700)
+    return {**stage_environment(), "DVC_SITE_CACHE_DIR": str(state)}
+
+
 def _dvc() -> list[str]:
     return [sys.executable, "-m", "dvc"]
 
@@ -223,9 +268,13 @@ def _git_succeeds(arguments: Sequence[str], folder: Path) -> bool:
     return subprocess.run(["git", *arguments], cwd=folder, env=stage_environment(), capture_output=True).returncode == 0
 
 
-def _run(command: Sequence[str], folder: Path) -> str:
+def _run_dvc(arguments: Sequence[str], folder: Path) -> str:
+    return _run([*_dvc(), *arguments], folder, environment=dvc_environment(folder))
+
+
+def _run(command: Sequence[str], folder: Path, *, environment: Mapping[str, str] | None = None) -> str:
     """Run a short command; return what it says on standard output."""
-    done = subprocess.run(command, cwd=folder, env=stage_environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, env=environment or stage_environment(), capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise failed(command, (done.stderr or done.stdout).splitlines())
     return done.stdout

@@ -15,6 +15,7 @@ import pytest
 from core.database import DatabaseUrls
 from flows.environment import flow_environment
 from flows.machine.health import runner_polls
+from tests.dvc_kit import is_sound, rot
 from tests.integration.prefect_kit import ROOT, Started, flow_runs, interrupt, wait_for
 from tests.integration.retrain_kit import Place, build_place, prefect_server, verdict
 
@@ -44,19 +45,22 @@ def place(folder: Path, database: DatabaseUrls) -> Iterator[Place]:
     place.engine.dispose()
 
 
-def test_a_rotten_dvc_cache_is_noticed_and_computed_anew(place: Place) -> None:
-    """Every file of the cache is damaged; the champion has its own copy, and the next retraining trusts none of them."""
+def test_a_rotten_dvc_cache_is_named_and_computed_anew(place: Place) -> None:
+    """Every file of the cache is damaged, by its content alone; the champion has its own copy, and the next retraining trusts none."""
     before, cache = place.champion(), place.settings.repository / ".dvc" / "cache" / "files"
-    damaged = [path for path in cache.rglob("*") if path.is_file()]
+    damaged = [path for path in cache.rglob("*") if path.is_file() and path.stat().st_size]
     assert len(damaged) > 10
     for path in damaged:
-        path.chmod(0o644)
-        path.write_bytes(b"rotten" + path.read_bytes()[6:])
+        rot(path)
     with prefect_server(place):
         answer = place.run("flows.cli", "--json", "classify", "organ", "heart acute left")
         assert answer.returncode == 0, answer.stderr[-4000:]
         assert json.loads(answer.stdout)["version"] == before
-        assert verdict(place.retrain()) == "promote"
+        done = place.retrain()
+    assert verdict(done) == "promote"
+    told = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{") and "rotten files moved aside" in line]
+    assert [len(line["files"]) for line in told] == [len(damaged)]
+    assert [path for path in cache.rglob("*") if path.is_file() and not is_sound(path)] == []
 
 
 def test_an_interrupted_classify_says_so_in_one_line(place: Place, tmp_path: Path) -> None:

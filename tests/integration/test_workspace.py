@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,8 @@ from sqlalchemy.engine import Engine
 
 from core.errors import Busy, StageFailed, UncommittedChanges
 from flows.loop import hold_classifiers
-from pipelines.workspace import file_at, open_workspace, prune_data, require_committed, stage_environment
+from pipelines.workspace import file_at, open_workspace, prune_data, require_committed
+from tests.dvc_kit import dvc, git, make_repository
 
 DVC_YAML = """
 stages:
@@ -25,28 +24,9 @@ stages:
 """
 
 
-def git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-c", "user.name=t", "-c", "user.email=t@localhost", *arguments]
-    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def dvc(folder: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "dvc", *arguments]
-    return subprocess.run(command, cwd=folder, env=stage_environment(), check=True, capture_output=True, text=True).stdout
-
-
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    folder = tmp_path / "repository"
-    folder.mkdir()
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    dvc(folder, "init", "--quiet")
-    (folder / "dvc.yaml").write_text(DVC_YAML)
-    (folder / "params.yaml").write_text("{}\n")
-    (folder / ".gitignore").write_text("/data\n/out\n")
-    git(folder, "add", "--all")
-    git(folder, "commit", "--quiet", "-m", "start")
-    return folder
+    return make_repository(tmp_path / "repository", stages=DVC_YAML, ignored="/data\n/out\n")
 
 
 def retrain(repository: Path, number: int, tag: str) -> None:
