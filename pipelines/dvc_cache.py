@@ -41,7 +41,7 @@ def members(cache: Path, name: str) -> dict[str, str]:
 def verify(cache: Path, names: Iterable[str], *, known: Collection[str] = ()) -> dict[str, bool]:
     """Name -> is its content still what it is named after? Of the names and what their folders hold.
 
-    What the cache lacks and what is `known` is left out. Reads some 500 MB a second.
+    What the cache lacks and what is `known` is left out. Reads some 300 MB a second.
     """
     verdicts: dict[str, bool] = {}
     waiting = list(names)
