@@ -146,9 +146,10 @@ def _idle_repro(place: Place) -> float:
     clone = place.settings.repository
     [tag] = subprocess.run(["git", "tag", "--list", "retrain-*"], cwd=clone, capture_output=True, text=True, check=True).stdout.split()
     subprocess.run(["git", "checkout", "--quiet", "--force", tag], cwd=clone, check=True)
-    subprocess.run([sys.executable, "-m", "dvc", "checkout", "--quiet"], cwd=clone, env=place.environment, check=True)
+    environment = {**place.environment, "DVC_SITE_CACHE_DIR": str(clone / ".dvc" / "tmp")}
+    subprocess.run([sys.executable, "-m", "dvc", "checkout", "--quiet"], cwd=clone, env=environment, check=True)
     tell("dvc repro, nothing to do")
-    return median(measure(["-m", "dvc", "repro"], environment=place.environment, cwd=clone).wall for _ in range(3))
+    return median(measure(["-m", "dvc", "repro"], environment=environment, cwd=clone).wall for _ in range(3))
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -74,7 +75,8 @@ def set_aside(cache: Path, verdicts: Mapping[str, bool]) -> list[str]:
         rotten = [name for name, sound in verify(cache, _names(cache)).items() if not sound]
         (cache / ASIDE).mkdir(exist_ok=True)
         for name in rotten:
-            object_file(cache, name).replace(cache / ASIDE / name)
+            with suppress(FileNotFoundError):  # another run was quicker
+                object_file(cache, name).replace(cache / ASIDE / name)
         shutil.rmtree(cache / "runs", ignore_errors=True)
         get_logger().warning("dvc cache", state="rotten files moved aside", files=rotten, folder=str(cache / ASIDE))
     return judged

@@ -23,6 +23,14 @@ settings.load_profile("untimed")
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C, and so would the programs it starts
 
 
+@pytest.fixture(scope="session", autouse=True)
+def dvc_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests call of DVC themselves leaves nothing behind where all may write."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path_factory.mktemp("dvc")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def session_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return load_settings(home=tmp_path_factory.mktemp("home"), database_url=None)
