@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import string
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.logs import configure_logs, first_line, get_logger, redact, timed
 
@@ -36,6 +39,10 @@ HARMLESS = [
     "postgresql://postgres:@/prefect?host=/tmp/pg",
     "at 12:30 a@b wrote: see https://h/d?page=2",
     "s3://bucket/key:with:colons",
+    "token count: 5, tokens: 12, max_tokens=5, tokenizer: sp.model",
+    "FATAL: password authentication failed for user u",
+    "PERENNIAL_API_KEYS_FILE=/etc/keys, api keys: 3, key: routing, keys=3, monkey=1, bypass=1",
+    "secretary: ill, passage: 3",
     "",
 ]
 every_url = pytest.mark.parametrize("url", URLS.values(), ids=URLS)
@@ -158,6 +165,78 @@ def test_a_password_with_an_at_sign_is_redacted_whole() -> None:
 
 def test_a_connection_string_is_redacted() -> None:
     assert redact(f"host=h password={SECRET} dbname=d") == "host=h password=*** dbname=d"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"mssql://h/d?odbc_connect=UID%3Du%3BPWD%3D{SECRET}&x=1", "mssql://h/d?odbc_connect=UID%3Du%3BPWD%3D***&x=1"),
+        (f"DRIVER=x;PWD={{{SECRET} ;}}}}{SECRET}}};SERVER=h (08001)", "DRIVER=x;PWD=*** (08001)"),
+        (f"https://h/d?access_token={SECRET}&page=2", "https://h/d?access_token=***&page=2"),
+        (f"PERENNIAL_API_KEY={SECRET} AWS_SECRET_ACCESS_KEY={SECRET}", "PERENNIAL_API_KEY=*** AWS_SECRET_ACCESS_KEY=***"),
+        (f"ssl_key_passphrase={SECRET} x", "ssl_key_passphrase=*** x"),
+        (f"password: {SECRET}\nuser: u", "password: ***\nuser: u"),
+        (f'{{"password": "{SECRET}", "user": "u"}}', '{"password": "***", "user": "u"}'),
+        (f'"{{\\"password\\": \\"{SECRET} x\\"}}"', '"{\\"password\\": \\"***\\"}"'),
+        (f'"{{\\"password\\": \\"a \\\\\\" {SECRET}\\"}}"', '"{\\"password\\": \\"***\\"}"'),
+        (f"connect(password='a {SECRET}', port=1)", "connect(password='***', port=1)"),
+        (f"password='a \\' {SECRET}' dbname=d", "password='***' dbname=d"),
+        (f"password = 'a '' {SECRET}' dbname=d", "password = '***' dbname=d"),
+        (f"password='a {SECRET}", "password='***'"),
+        (f"password='a'{SECRET} dbname=d", "password='***' dbname=d"),
+        (f"password=a\\ {SECRET}&{SECRET}&user=u", "password=***&user=u"),
+        (f"Authorization: Bearer {SECRET} sent", "Authorization: Bearer *** sent"),
+    ],
+)
+def test_what_follows_the_name_of_a_secret_is_blanked(text: str, shown: str) -> None:
+    assert redact(text) == shown
+    assert redact(shown) == shown
+
+
+NAMES = [
+    "password",
+    "PWD",
+    "passwd",
+    "sslpassword",
+    "access_token",
+    "api_key",
+    "x-api-key",
+    "apikey",
+    "DB_PASS",
+    "key_passphrase",
+    "secret",
+]
+SIGNS = "!#$%*+,-./:;<=>?@[]^_{|}~&"
+bare = st.text(string.ascii_letters + string.digits + SIGNS).filter(lambda text: "=" not in text)  # `&name=` begins another value
+spaced = st.text(string.ascii_letters + SIGNS + " \t\n\"'\\")
+names = st.sampled_from(NAMES).flatmap(lambda name: st.sampled_from([name, name.upper(), f"my_{name}"]))
+
+
+@given(names, st.sampled_from(["=", ": ", ":", " = ", "%3D", " => "]), st.sampled_from(["", "see ", "?x=1&", '{"']), bare, bare)
+def test_no_planted_secret_survives(name: str, separator: str, before: str, head: str, tail: str) -> None:
+    assert SECRET not in redact(f"{before}{name}{separator}{head}{SECRET}{tail} after")
+
+
+@given(names, st.sampled_from(["=", ": ", " = "]), st.sampled_from(["'", '"', "''", '""']), spaced, spaced)
+def test_no_planted_secret_survives_in_quotes(name: str, separator: str, quote: str, head: str, tail: str) -> None:
+    mark, text = quote[0], f"{head}{SECRET}{tail}".replace("\\", "\\\\")
+    escaped = text.replace(mark, 2 * mark if len(quote) == 2 else f"\\{mark}")
+    assert SECRET not in redact(f"{name}{separator}{mark}{escaped}{mark}, user=u")
+
+
+@given(spaced)
+def test_no_planted_secret_survives_in_json(text: str) -> None:
+    told = {"user": "u", "password": f"{text}{SECRET}", "at": 1}
+    assert SECRET not in redact(json.dumps(told)) + redact(json.dumps(json.dumps(told))) + redact(repr(told))
+
+
+@pytest.mark.parametrize(
+    "part", ["a", "://a:", "password=", "password='", "password={ ", "password\\", 'password="\\', "password: ", "pwd&", "'", "\\'"]
+)
+def test_no_text_takes_long_to_redact(part: str) -> None:
+    """A quadratic pattern would take minutes for a megabyte; the suite's own time limit ends it."""
+    text = f"password=://:{part * (2**20 // len(part))}"
+    assert len(redact(text)) <= len(text)
 
 
 @pytest.mark.parametrize("text", HARMLESS)
