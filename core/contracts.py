@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +15,14 @@ ANSWERING: tuple[Role, ...] = ("champion", "canary", "asked")
 
 LOADTEST_KEY = "loadtest-"
 """How the routing key of a load test's requests begins: the log tells them from traffic by it."""
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def is_plain_name(name: str) -> bool:
+    """True when it names an entry of a folder and nothing else. Ids that come from tables and tags are asked before they become paths."""
+    return _PLAIN.fullmatch(name) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from sqlalchemy.engine import Engine, make_url
 from core.embedded import hold_server, postmaster
 from core.errors import DatabaseUnreachable
 from core.logs import configure_logs, first_line, get_logger
-from core.settings import Settings, load_settings
+from core.settings import Settings, load_settings, require_home
 
 DATABASES = ("perennial", "prefect", "mlflow")
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -47,7 +47,7 @@ def open_database(settings: Settings) -> Iterator[DatabaseUrls]:
     """Yield the URLs of a PostgreSQL that answers, with the three databases made and migrated.
 
     The embedded server is started when needed and stops when its last handle closes, so that several
-    processes can share it. Raises `DatabaseUnreachable`.
+    processes can share it. Raises `DatabaseUnreachable`, or `SettingsError` when it has no home.
     """
     with _server(settings) as admin_url:
         urls = _urls(settings, admin_url)
@@ -105,7 +105,7 @@ def _server(settings: Settings) -> Iterator[str]:
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value()
         return
-    with hold_server(settings.home / "postgres") as url:
+    with hold_server(require_home(settings) / "postgres") as url:
         yield url
 
 

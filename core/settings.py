@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from core.errors import SettingsError
+from core.contracts import is_plain_name
+from core.errors import NO_ROOM, SettingsError
 from core.groups import Group, group_of, parse_groups
 
 _URL = re.compile(r"^[a-z][a-z0-9_]*(\+[a-z0-9_]+)?://")
@@ -58,7 +60,10 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         """Children run in other folders."""
-        return path and path.expanduser().resolve()
+        try:
+            return path and path.expanduser().resolve()
+        except RuntimeError as error:  # ~nobody, or links in a circle
+            raise ValueError(str(error)) from None
 
     @field_validator("database_url", "prefect_database_url", "mlflow_database_url", "source_url")
     @classmethod
@@ -96,6 +101,11 @@ class Settings(BaseSettings):
     def embedders(self) -> Path:
         """One folder an embedder_id: the model and embedder.json."""
         return self.home / "embedders"
+
+    def kept_embedder(self, embedder_id: str) -> Path | None:
+        """Where an embedder is kept; None when it is not, or when its id is no plain name."""
+        folder = self.embedders / embedder_id
+        return folder if is_plain_name(embedder_id) and folder.is_dir() else None
 
     @property
     def journal(self) -> Path:
@@ -153,3 +163,16 @@ def load_settings(**overrides: object) -> Settings:
         first = error.errors()[0]
         name = "PERENNIAL_" + "_".join(str(part) for part in first["loc"]).upper()
         raise SettingsError(f"{name} to be usable", came=first["msg"], do=f"correct {name} in the environment") from None
+
+
+def require_home(settings: Settings) -> Path:
+    """Make the home and return it. Raises `SettingsError` when nothing can be written there; a full disk is an OSError, as elsewhere."""
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=settings.home):
+            return settings.home
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise
+        wanted, came = "PERENNIAL_HOME to be a folder that can be written", f"{settings.home}: {error.strerror}"
+        raise SettingsError(wanted, came=came, do="correct PERENNIAL_HOME in the environment, or the rights of that folder") from None

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from core.database import DatabaseUrls
     from pipelines.model.classifier import PhraseClassifier
+    from pipelines.model.embedder import Embed
 
 
 def rollouts_of(settings: Settings) -> dict[str, Rollout]:
@@ -83,13 +84,20 @@ def open_version(settings: Settings, model: ModelVersion) -> PhraseClassifier:
     """
     from bentos.loading import load_checked
     from pipelines.model.classifier import PhraseClassifier
+
+    head = load_checked(Path(model.head_location), digest=model.head_digest)
+    return PhraseClassifier(head, open_embedder(settings, model))
+
+
+def open_embedder(settings: Settings, model: ModelVersion) -> Embed:
+    """The embedder that a version rests on; raises `EmbedderUnusable` when it is not kept here."""
     from pipelines.model.embedder import load_embedder
 
-    head, folder = load_checked(Path(model.head_location), digest=model.head_digest), settings.embedders / model.embedder_id
-    if not folder.is_dir():
+    folder = settings.kept_embedder(model.embedder_id)
+    if folder is None:
         do = f"build it anew: `perennial reproduce {model.classifier} {model.version}`"
         raise EmbedderUnusable(f"the embedder {model.embedder_id} in {settings.embedders}", came="none", do=do)
-    return PhraseClassifier(head, load_embedder(folder))
+    return load_embedder(folder)
 
 
 def _champion(settings: Settings, classifier: str) -> ModelVersion:

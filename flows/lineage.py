@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 import yaml
 
-from core.contracts import Inference
+from core.contracts import Inference, is_plain_name
 from core.deployments import history
 from core.errors import PerennialError, UnknownVersion
 from core.tables import decision, drift_report, feedback
@@ -130,8 +130,9 @@ def _code(loop: Loop, known: RegisteredVersion) -> Facts:
 
 def _embedder(loop: Loop, known: RegisteredVersion) -> Facts:
     identity = known.tags.get("embedder_id", "")
-    described = loop.settings.embedders / identity / "embedder.json"
-    facts = json.loads(described.read_text()) if described.is_file() else {}
+    kept = loop.settings.kept_embedder(identity)
+    described = kept and kept / "embedder.json"
+    facts = json.loads(described.read_text()) if described and described.is_file() else {}
     return {"embedder_id": identity, "handle": facts.get("handle"), "kept": bool(facts)}
 
 
@@ -144,8 +145,9 @@ def _head(loop: Loop, known: RegisteredVersion) -> Facts:
 
 def _checks(loop: Loop, known: RegisteredVersion) -> Facts | None:
     """What the data checks of the run said; None when their page is not kept here."""
-    file = loop.settings.reports / "checks" / known.tags.get("run", "") / RESULT
-    if not file.is_file():
+    run = known.tags.get("run", "")
+    file = loop.settings.reports / "checks" / run / RESULT
+    if not (is_plain_name(run) and file.is_file()):
         return None
     result = json.loads(file.read_text(encoding="utf-8"))
     failed = [check["name"] for check in result["checks"] if not check["passed"]]

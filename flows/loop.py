@@ -17,7 +17,7 @@ from core.deployments import current_champions
 from core.errors import Busy
 from core.logs import configure_logs
 from core.params import Params, load_params
-from core.settings import Settings
+from core.settings import Settings, require_home
 from core.tables import decision
 from pipelines.registry import Registry
 
@@ -58,8 +58,9 @@ class Loop:
 
 @contextmanager
 def open_loop(settings: Settings) -> Iterator[Loop]:
-    """Open the database and read params.yaml; everything is closed at the end."""
+    """Open the database and read params.yaml; everything is closed at the end. Raises `SettingsError` when the home cannot be written."""
     configure_logs(settings.log_format)
+    require_home(settings)
     params = load_params(settings.repository / "params.yaml")
     with open_database(settings) as urls:
         engine = connect(urls.perennial)

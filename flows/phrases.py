@@ -27,12 +27,25 @@ def read_phrases(file: Path, column: str | None) -> Iterator[str]:
 
 
 def checked_phrases(phrases: Iterable[str]) -> Iterator[str]:
-    """Yield them as they are; raise `InvalidPhrase` naming the row that is blank or too long."""
+    """Yield them as they are; raise `InvalidPhrase` naming the row that is blank, too long, or holds what the service refuses."""
     from pipelines.model.text import MAX_PHRASE_LENGTH, clean_phrase
 
     for row, phrase in enumerate(phrases, start=1):
+        if "\0" in phrase:
+            raise InvalidPhrase("text without NUL characters", came=f"one in row {row}", do="take it out")
+        if not _is_utf8(phrase):
+            raise InvalidPhrase("text in UTF-8", came=f"other bytes in row {row}", do="correct that phrase")
         if not clean_phrase(phrase):
             raise InvalidPhrase("a phrase with at least one character", came=f"a blank one in row {row}", do="remove that row")
         if len(phrase) > MAX_PHRASE_LENGTH:
             raise InvalidPhrase(f"at most {MAX_PHRASE_LENGTH} characters", came=f"{len(phrase)} in row {row}", do="shorten that phrase")
         yield phrase
+
+
+def _is_utf8(phrase: str) -> bool:
+    """Bytes of the command line that are not become halves of surrogates."""
+    try:
+        phrase.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import pyarrow.parquet as pq
 
-from core.contracts import Verdict
+from core.contracts import Verdict, is_plain_name
 from core.errors import NotReproducible
 from core.logs import get_logger, timed
 from flows.loop import Loop
@@ -95,7 +95,9 @@ def bring_snapshot(workspace: Workspace, known: RegisteredVersion) -> None:
         came = f"rotten files, moved aside: {', '.join(rotten[:5])}" if rotten else "files that were removed or altered"
         do = f"bring it back with `git checkout {tag} && dvc pull data.dvc`, or from a copy of .dvc/cache"
         raise NotReproducible(f"the snapshot of {tag} in the DVC cache", came=came, do=do)
-    for name, wanted in (part.split(":", 1) for part in known.tags["snapshot"].split(",")):
+    for name, _, wanted in (part.partition(":") for part in known.tags["snapshot"].split(",")):
+        if not is_plain_name(name):
+            raise NotReproducible("plain names in the tag `snapshot`", came=repr(name), do="correct that tag in MLflow")
         found = logical_hash(pq.read_table(workspace.folder / "data" / name / ROWS))
         if found != wanted:
             do = f"remove the altered files of .dvc/cache, then `git checkout {tag} && dvc pull data.dvc`"
@@ -112,7 +114,7 @@ def heal(loop: Loop, workspace: Workspace, known: RegisteredVersion, recorded: T
         model, evaluation = built / "model", built / "evaluation"
         restore_version(loop.settings.models, classifier=known.classifier, version=known.version, model=model, evaluation=evaluation)
         restored.append(str(folder))
-    if not (loop.settings.embedders / known.tags["embedder_id"]).exists():
+    if loop.settings.kept_embedder(known.tags["embedder_id"]) is None:
         restored.append(str(store_embedder(loop.settings.embedders, workspace.folder / "build" / "embedder")))
     return restored
 

@@ -17,6 +17,7 @@ from core.errors import PerennialError
 from core.logs import get_logger
 from core.partitions import tidy_inference
 from core.settings import Settings, load_settings
+from flows.answering import open_embedder
 from flows.artifacts import artifact_key
 from flows.events import drift_payload, emit_drift
 from flows.hooks import log_failure, quiet_named_errors, timed_task
@@ -24,7 +25,6 @@ from flows.loop import Loop, open_loop
 from flows.retrain import is_retryable, retrain
 from flows.watch_page import newest_reports, render_page
 from monitoring.watching import watch_classifier
-from pipelines.model.embedder import load_embedder
 
 NO_CHAMPION = Verdict("insufficient", ("no version answers yet",))
 
@@ -96,7 +96,8 @@ def run_watch(settings: Settings, classifiers: Sequence[str], *, act: bool = Fal
 def watch_all(loop: Loop, classifiers: Sequence[str], now: datetime, *, act: bool) -> tuple[dict[str, Verdict], list[PerennialError]]:
     """Watch one after the other; return the verdicts, and the errors of those that have none."""
     champions, verdicts, failures = loop.champions(), dict[str, Verdict](), list[PerennialError]()
-    embedder = cache(lambda wanted: load_embedder(loop.settings.embedders / wanted))
+    resting = {model.embedder_id: model for model in champions.values()}
+    embedder = cache(lambda wanted: open_embedder(loop.settings, resting[wanted]))
     for name in dict.fromkeys(classifiers):  # a second look would find nothing new, and say so
         if name not in champions:
             verdicts[name] = NO_CHAMPION

@@ -39,7 +39,7 @@ def classify(
     if column and not file:
         raise typer.BadParameter("--column needs --file", param_hint="--column")
     out = output()
-    wanted = checked_phrases(read_phrases(file, column) if file else iter(phrases or []))
+    wanted = checked_phrases(read_phrases(file, column)) if file else iter(list(checked_phrases(phrases or [])))
     with out.working(f"loading the champion of {classifier}"):
         version, model = open_champion(load_settings(), classifier)
     for batch in _batches(wanted):

@@ -15,7 +15,7 @@ from typing import Any
 from core.contracts import Verdict
 from core.embedded import postmaster
 from core.errors import Busy, PerennialError, SettingsError
-from core.settings import Settings
+from core.settings import Settings, require_home
 from flows.demo import playing, waiting
 from flows.demo.summary import write_summary
 from flows.environment import apply_environment, flow_environment, telemetry_off
@@ -107,13 +107,12 @@ def clear_stage(settings: Settings) -> None:
         raise SettingsError("a database and a source of the demo's own", came=came, do="unset both for the demo")
     if not mark.exists() and settings.models.exists() and any(settings.models.iterdir()):
         raise SettingsError("a home without models for the demo", came="one in use", do="set PERENNIAL_HOME to an empty folder")
-    if settings.home.exists():
-        _refuse_strangers(settings.home)
-        down(settings, report=lambda _: None)
-        if postmaster(settings.home / "postgres") is not None:
-            do = "wait for it or end it, then call the demo again"
-            raise Busy("a home that nothing works in", came="another command that holds its PostgreSQL", do=do)
-        shutil.rmtree(settings.home)
+    _refuse_strangers(require_home(settings))
+    down(settings, report=lambda _: None)
+    if postmaster(settings.home / "postgres") is not None:
+        do = "wait for it or end it, then call the demo again"
+        raise Busy("a home that nothing works in", came="another command that holds its PostgreSQL", do=do)
+    shutil.rmtree(settings.home)
     settings.home.mkdir(parents=True, exist_ok=True)
     mark.touch()
 

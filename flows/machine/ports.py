@@ -7,13 +7,17 @@ from collections.abc import Iterable
 
 import psutil
 
-from core.errors import PortTaken
+from core.errors import PortTaken, SettingsError
 from core.settings import Settings
 from flows.machine.programs import Program
 
 
 def check_ports(settings: Settings, programs: Iterable[Program]) -> None:
-    """Raise `PortTaken` for the first port that cannot be bound, naming its setting and, where it can be known, the process."""
+    """Raise `PortTaken` for the first port that cannot be bound, naming its setting and, where it can be known, the process.
+
+    Raises `SettingsError` when no port of the host could be.
+    """
+    _require_own_address(settings.host)
     for program in programs:
         if program.port is not None and not port_is_free(settings.host, program.port):
             raise PortTaken(
@@ -23,15 +27,27 @@ def check_ports(settings: Settings, programs: Iterable[Program]) -> None:
             )
 
 
+def _require_own_address(host: str) -> None:
+    try:
+        _bind(host, 0)
+    except (OSError, UnicodeError) as error:
+        came = f"{host}: {getattr(error, 'strerror', None) or error}"
+        raise SettingsError("PERENNIAL_HOST to be an address of this machine", came=came, do="correct PERENNIAL_HOST") from None
+
+
 def port_is_free(host: str, port: int) -> bool:
     """True when the port can be bound."""
+    try:
+        _bind(host, port)
+    except OSError:
+        return False
+    return True
+
+
+def _bind(host: str, port: int) -> None:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+        probe.bind((host, port))
 
 
 def describe_listener(port: int) -> str:

@@ -17,7 +17,7 @@ import psutil
 
 from core.embedded import holders, postmaster, stop_server
 from core.errors import Busy
-from core.settings import Settings
+from core.settings import Settings, require_home
 from flows.environment import child_settings, flow_environment
 from flows.machine.health import is_ready
 from flows.machine.ports import check_ports
@@ -54,7 +54,7 @@ class ProgramStatus:
 def up(settings: Settings, *, report: Report = print) -> list[ProgramStatus]:
     """Start what does not run yet, and return when all of it is ready. An interrupt stops what it has started.
 
-    Raises `PortTaken`, `DatabaseUnreachable`, `Busy`, or `ProcessFailed` with the end of the log of the program that died.
+    Raises `SettingsError`, `PortTaken`, `DatabaseUnreachable`, `Busy`, or `ProcessFailed` with the end of the log of the program that died.
     """
     with _one_at_a_time(settings):
         if connect_supervisor(settings) is not None and _started_with(settings) != _fingerprint(settings):
@@ -242,6 +242,7 @@ def _started_with(settings: Settings) -> str:
 @contextmanager
 def _one_at_a_time(settings: Settings, *, seconds: float = PATIENCE_SECONDS) -> Iterator[None]:
     """Two `up` or `down` of one home wait for each other; raise `Busy` naming the other when it does not end."""
+    require_home(settings)
     path = private_folder(supervisor_folder(settings)) / "lock"
     with path.open("a+") as lock:
         if not _wait_for(lambda: _locked(lock), seconds=seconds):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -18,6 +19,7 @@ from core.settings import load_settings
 from flows.lineage import version_lineage
 from flows.lineage_page import reproduction_rows, version_rows
 from flows.reproduce import reproduce
+from pipelines.checks import RESULT
 from pipelines.registry import RegisteredVersion, Registry, problem_of
 from tests.past_kit import AS_OF, EMBEDDER_ID, NEARLY, OTHER, ROWS, Past, git, make_repository, model_of, remember_snapshot, retrain
 
@@ -144,6 +146,31 @@ def test_a_lost_record_is_named(past: Past, first: RegisteredVersion, engine: En
     with pytest.raises(NotReproducible, match=r"evaluation, head digest and dvc\.lock"):
         reproduce(past.loop(engine), "organ", first.version)
     (hidden / "run").rename(folder)
+
+
+def test_tags_that_are_no_plain_names_lead_nowhere(past: Past, first: RegisteredVersion, engine: Engine) -> None:
+    """What somebody wrote into MLflow is not followed out of the folders of the home."""
+    for folder in ("stolen", "reports/checks"):
+        (past.settings.home / folder).mkdir(parents=True, exist_ok=True)
+    for name, told in (("embedder.json", '{"handle": "stolen"}'), (RESULT, '{"verdict": "pass", "checks": []}')):
+        (past.settings.home / "stolen" / name).write_text(told)
+    tags = {"embedder_id": "../stolen", "run": "../../stolen", "snapshot": first.tags["snapshot"].replace("notes:", "../data/notes:")}
+    with retagged(past, first, tags):
+        facts = version_lineage(past.loop(engine), "organ", first.version)
+        with pytest.raises(NotReproducible, match="plain names"):
+            reproduce(past.loop(engine), "organ", first.version)
+    assert (facts["embedder"]["handle"], facts["embedder"]["kept"], facts["checks"]) == (None, False, None)
+
+
+@contextmanager
+def retagged(past: Past, known: RegisteredVersion, tags: Mapping[str, str]) -> Iterator[None]:
+    for key, value in tags.items():
+        past.registry.tag("organ", known.version, key, value)
+    try:
+        yield
+    finally:
+        for key in tags:
+            past.registry.tag("organ", known.version, key, known.tags[key])
 
 
 def test_lineage_verifies_nothing_of_a_snapshot_that_was_not_recorded(past: Past, first: RegisteredVersion, engine: Engine) -> None:

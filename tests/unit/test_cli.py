@@ -209,10 +209,40 @@ def test_classify_answers_in_order_one_object_a_line(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("content", ["text\n\n \n", "other\nx\n", "text\n" + "x" * 5000, "text\n" + "x" * 200_000])
-def test_classify_refuses_what_the_service_would(tmp_path: Path, content: str) -> None:
+def test_classify_refuses_what_the_service_would(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str) -> None:
+    monkeypatch.setattr(answering, "open_champion", lambda *_: ("7", None))
     file = tmp_path / "phrases.csv"
     file.write_text(content, encoding="utf-8")
-    assert run("classify", "block", "--file", str(file), "--column", "text").exit_code == 2
+    told = run("--json", "classify", "block", "--file", str(file), "--column", "text")
+    assert (told.exit_code, json.loads(told.stderr.splitlines()[-1])["error"]["code"]) == (2, "invalid_phrase")
+
+
+@pytest.mark.parametrize("phrase", ["a\0b", "caf\udce9"])
+def test_classify_answers_no_text_that_the_service_refuses(phrase: str) -> None:
+    told = run("--json", "classify", "block", "fine", phrase)
+    assert (told.exit_code, told.stdout) == (2, "")
+    error = json.loads(told.stderr.splitlines()[-1])["error"]
+    assert (error["code"], error["came"].split()[-2:]) == ("invalid_phrase", ["row", "2"])
+
+
+@pytest.mark.parametrize(("before", "after"), [(b"a\0b", "NUL"), (b"caf\xe9", "UTF-8")])
+def test_classify_refuses_such_text_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, before: bytes, after: str) -> None:
+    monkeypatch.setattr(answering, "open_champion", lambda *_: ("7", None))
+    file = tmp_path / "phrases.txt"
+    file.write_bytes(b"fine\n" + before + b"\n")
+    told = run("classify", "block", "--file", str(file))
+    assert (told.exit_code, told.stdout) == (2, "")
+    assert after in told.stderr
+
+
+@pytest.mark.parametrize("home", ["file", "file/below", "/proc/below"])
+@pytest.mark.parametrize("command", ["up", "down", "retrain block", "lineage block", "classify block cough"])
+def test_a_home_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, home: str) -> None:
+    tmp_path.joinpath("file").touch()
+    monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path / home))
+    told = run("--json", *command.split())
+    error = json.loads(told.stderr.splitlines()[-1])["error"]
+    assert (told.exit_code, error["code"], error["wanted"].split()[0]) == (2, "settings_invalid", "PERENNIAL_HOME")
 
 
 @pytest.mark.parametrize(("kind", "code"), [("identical", 0), ("equivalent", 0), ("different", 3)])

@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from core.errors import ParamsError, UnknownClassifier, UnknownVersion
+from core.errors import EmbedderUnusable, ParamsError, UnknownClassifier, UnknownVersion
 from core.params import load_params
+from core.settings import load_settings
+from flows.answering import open_version
 from pipelines.__main__ import main
 from pipelines.registry import stored_version
 from tests.architecture.test_map import ROOT, trees
@@ -43,6 +46,18 @@ def test_a_version_is_found_by_plain_names_only(name: str, tmp_path: Path) -> No
     for classifier, version in ((name, "1"), ("organ", name), ("organ", "1/../1"), ("organ", "\u0661")):
         with pytest.raises(UnknownVersion):
             stored_version(models, classifier=classifier, version=version)
+
+
+@pytest.mark.parametrize("name", [*TRICKS, "../other", "organ\n"])
+def test_an_embedder_is_kept_under_a_plain_name(name: str, tmp_path: Path) -> None:
+    settings = load_settings(home=tmp_path)
+    model = store_head(tmp_path, "organ", "1")
+    for folder in ("other", "embedders/organ/1", f"embedders/{model.embedder_id}"):
+        tmp_path.joinpath(folder).mkdir(parents=True)
+    assert settings.kept_embedder(model.embedder_id) == settings.embedders / model.embedder_id
+    assert settings.kept_embedder(name) is None
+    with pytest.raises(EmbedderUnusable, match="came none"):
+        open_version(settings, replace(model, embedder_id=name))
 
 
 @pytest.mark.parametrize("name", TRICKS)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import PortTaken
+from core.errors import PortTaken, SettingsError
 from core.settings import Settings, load_settings
 from flows.machine.ports import check_ports
 from flows.machine.programs import list_programs, newest_bento
@@ -84,6 +84,13 @@ def test_a_taken_port_is_named_with_its_setting_and_process(tmp_home: Path) -> N
     assert str(settings.mlflow_port) in told
     assert "PERENNIAL_MLFLOW_PORT" in told
     assert f"pid {os.getpid()}" in told
+
+
+@pytest.mark.parametrize("host", ["256.1.1.1", "192.0.2.1", "2001:db8::1", "a..b"])
+def test_a_host_that_is_not_this_machine_is_named(tmp_home: Path, host: str) -> None:
+    settings = load_settings(home=tmp_home, host=host)
+    with pytest.raises(SettingsError, match="PERENNIAL_HOST"):
+        check_ports(settings, list_programs(settings))
 
 
 def test_free_ports_pass(tmp_home: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from core.errors import SettingsError
-from core.settings import REPOSITORY, load_settings
+from core.settings import REPOSITORY, load_settings, require_home
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +93,21 @@ def test_a_home_of_the_user_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PERENNIAL_HOME", "~/place")
     assert load_settings().home == tmp_path.resolve() / "place"
+
+
+@pytest.mark.parametrize("home", ["~nobody-of-this-name/place", "circle/place"])
+def test_a_home_that_leads_nowhere_names_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    tmp_path.joinpath("circle").symlink_to("circle")
+    monkeypatch.setenv("PERENNIAL_HOME", home)
+    with pytest.raises(SettingsError, match="PERENNIAL_HOME"):
+        require_home(load_settings())
+
+
+def test_a_home_is_made_and_left_empty(tmp_path: Path) -> None:
+    settings = load_settings(home=tmp_path / "a" / "b")
+    assert [*require_home(settings).iterdir()] == []
+    assert require_home(settings) == tmp_path / "a" / "b"
 
 
 def test_settings_never_change() -> None:

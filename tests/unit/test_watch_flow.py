@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -36,7 +35,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(watch, "_watch_one", judge)
     monkeypatch.setattr(watch, "_show_watch", lambda *_, **__: None)
-    monkeypatch.setattr(watch, "load_embedder", lambda folder: None)
+    monkeypatch.setattr(watch, "open_embedder", lambda settings, model: None)
     monkeypatch.setattr(watch, "emit_drift", lambda name, *_, **__: kept.append(f"announced {name}"))
     monkeypatch.setattr(watch, "retrain", retrain)
     return kept
@@ -44,7 +43,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def look(*classifiers: str, act: bool) -> tuple[dict[str, str], list[Any]]:
     champions = {name: ModelVersion(name, "1", "nowhere", "sha256:0", "use") for name in classifiers}
-    loop: Any = SimpleNamespace(champions=lambda: champions, settings=SimpleNamespace(embedders=Path("embedders")))
+    loop: Any = SimpleNamespace(champions=lambda: champions, settings=None)
     verdicts, failures = watch.watch_all(loop, classifiers, NOW, act=act)
     return {name: verdict.kind for name, verdict in verdicts.items()}, failures
 
