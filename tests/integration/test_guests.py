@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import socket
@@ -21,6 +22,7 @@ import pytest
 from bentos.keys import new_key
 from bentos.package import serve_command
 from core.settings import REPOSITORY
+from tests.e2e.secrets import command_lines, files_with
 from tests.house_kit import House
 from tests.serving_kit import free_port, running, wait_until
 
@@ -194,8 +196,10 @@ def test_a_wrong_key_opens_nothing_and_a_right_one_does(house: House, tmp_path: 
             assert answer.status_code in (400, 401), (sent[:20], answer.status_code)
         friend = {"authorization": f"Bearer {key}"}
         assert httpx.post(settings.service_url + PREDICT, json={"phrase": "known"}, headers=friend, timeout=30).status_code == 200
-    told = (tmp_path / "log").read_text()
-    assert key not in told and other not in told
+        assert command_lines(key, but=os.getpid()) == []
+    assert {"log", "keys", "shipper.lock"} <= {Path(path).name for path in files_with("", [tmp_path])}, "the home's files are looked at"
+    assert files_with(key, [tmp_path]) + files_with(other, [tmp_path]) == []
+    assert key not in repr(house.logged()) and other not in repr(house.logged())
 
 
 def test_a_pickle_is_refused_wherever_it_is_sent(client: httpx.Client) -> None:
