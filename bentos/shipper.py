@@ -169,10 +169,12 @@ def _position_file(segment: Path) -> Path:
 
 
 def _position(segment: Path) -> int:
+    """Where to go on; from the start when what is kept cannot be true: rows that come again are ignored by the table's key."""
     try:
-        return int(_position_file(segment).read_text())
+        kept = int(_position_file(segment).read_text())
     except (FileNotFoundError, ValueError):
         return 0
+    return kept if 0 <= kept <= segment.stat().st_size else 0
 
 
 def _keep_position(segment: Path, position: int) -> None:

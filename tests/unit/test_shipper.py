@@ -74,12 +74,13 @@ def test_what_is_written_while_a_batch_is_shipped_waits_for_the_next_turn(tmp_pa
         assert (table.calls, table.rows.keys(), counts.waiting) == (calls, requests(range(calls)), 1)
 
 
-def test_a_lost_position_repeats_rows_without_doubling_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", ["", "-1", "99999", "many"])
+def test_a_lost_position_repeats_rows_without_doubling_them(tmp_path: Path, kept: str) -> None:
     table = Table()
     journal, shipper, _ = opened(tmp_path, table)
     journal.append([row(1), row(2)])
     shipper.ship()
-    next(tmp_path.glob("*.position")).write_text("")
+    next(tmp_path.glob("*.position")).write_text(kept)
     shipper.ship()
     assert (table.calls, table.rows.keys()) == (2, requests(range(1, 3)))
 
