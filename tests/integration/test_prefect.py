@@ -39,7 +39,7 @@ settings = load_settings()
 model = ModelVersion("chapter", "1", "nowhere", "sha256:0", "use")
 with connect(settings.database_url.get_secret_value()).begin() as connection:
     append_deployment(connection, Deployment(model, "champion", 1.0, datetime.now(UTC), "test"))
-room.load_embedder = lambda location: None
+room.open_embedder = lambda settings, model: None
 room.watch_classifier = lambda engine, **_: Verdict("drift", ("labels moved twice",), {"z": 5.5})
 verdicts = room.run_watch(settings, ["chapter", "block"], now=datetime(2026, 4, 1, tzinfo=UTC))
 print(verdicts["chapter"].kind, verdicts["block"].kind)
@@ -59,7 +59,7 @@ with connect(settings.database_url.get_secret_value()).begin() as connection:
     append_deployment(connection, Deployment(model, "champion", 1.0, datetime.now(UTC), "test"))
     noon = datetime(2026, 3, 31, 12, tzinfo=UTC)
     record_decision(connection, Verdict("promote", ()), classifier="chapter", subject="gate", decided_at=noon)
-room.load_embedder = lambda location: None
+room.open_embedder = lambda settings, model: None
 room.watch_classifier = lambda engine, **_: Verdict("drift", ("labels moved twice",), {"z": 5.5})
 retraining._retrain_wanted = lambda loop, wanted, run: {name: Verdict("promote", (run.reason,), run.evidence) for name in wanted}
 for now in (datetime(2026, 4, 1, tzinfo=UTC), datetime(2027, 4, 1, tzinfo=UTC)):
