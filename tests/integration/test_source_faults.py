@@ -24,11 +24,12 @@ from tests.integration.prefect_kit import wait_for
 
 ROWS = "select n as id, md5(n::text) as phrase, timestamptz '2025-01-01Z' as occurred_at, 'A' as block from generate_series(1, 200000) n"
 EXTRACT = """
-import resource, sys
+import resource, signal, sys
 from pathlib import Path
 from core.errors import PerennialError
 from pipelines.source.extract import extract
 query, url, target, limit = sys.argv[1:]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start what runs in the background without it
 if int(limit):
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
 try:
