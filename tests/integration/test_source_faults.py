@@ -24,12 +24,11 @@ from tests.integration.prefect_kit import wait_for
 
 ROWS = "select n as id, md5(n::text) as phrase, timestamptz '2025-01-01Z' as occurred_at, 'A' as block from generate_series(1, 200000) n"
 EXTRACT = """
-import resource, signal, sys
+import resource, sys
 from pathlib import Path
 from core.errors import PerennialError
 from pipelines.source.extract import extract
 query, url, target, limit = sys.argv[1:]
-signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start what runs in the background without it
 if int(limit):
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
 try:
@@ -136,20 +135,3 @@ def test_an_interrupt_ends_a_query_that_would_take_an_hour(database: DatabaseUrl
         assert said.strip().splitlines()[-1].startswith("KeyboardInterrupt")
         wait_for(lambda: look.execute(active).fetchone() == (0,), seconds=60, what="the query was ended in the database too")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_an_interrupt_ends_a_query_of_a_database_without_adbc(tmp_path: Path) -> None:
-    endless = "select n as id, 'a' as phrase, now() as occurred_at, 'A' as block from range(1000000000000) made(n) where md5(n::text) = 'a'"
-    process = started(endless, f"duckdb:///{tmp_path}/empty.duckdb", tmp_path / "rows.arrow", 0)
-    wait_for((tmp_path / ".rows.arrow.part").exists, seconds=60, what="the query runs")
-    wait_for(lambda: interrupted(process), seconds=60, what="the process ends")
-    assert process.communicate()[1].strip().splitlines()[-1].startswith("KeyboardInterrupt")
-    assert [path.name for path in tmp_path.iterdir()] == ["empty.duckdb"]
-
-
-def interrupted(process: subprocess.Popen[str]) -> bool:
-    """As somebody who presses Ctrl-C until it has an effect."""
-    process.send_signal(signal.SIGINT)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=5)
-    return process.returncode is not None
