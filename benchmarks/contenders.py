@@ -16,13 +16,19 @@ import httpx
 import psutil
 
 from benchmarks.servers import Server, answers_post, free_port, run_server, wait_for
-from bentos.package import build_bento, serve_command
+from bentos.packaging.package import build_bento, serve_command
 from core.contracts import Deployment, ModelVersion
 from core.database import connect, open_database
 from core.deployments import append_deployment
 from core.params import USE
 from core.settings import REPOSITORY, load_settings
-from pipelines.model.embedder import LITERT, TENSORFLOW, build_embedder, convert_embedder, read_embedder
+from pipelines.model.embedder import (
+    LITERT,
+    TENSORFLOW,
+    build_embedder,
+    convert_embedder,
+    read_embedder,
+)
 from pipelines.model.head_file import head_digest
 
 HEAD = REPOSITORY / "build" / "classifiers" / "block" / "model"
@@ -30,7 +36,12 @@ EMBEDDER = REPOSITORY / "build" / "embedder"
 PEERS = "benchmarks.serving_peers"
 REMEMBERED = 50_000  # phrases that every LRU may hold: as many as the service keeps embeddings
 PROBE = "heart failure"
-QUIET = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
+QUIET = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+}
 
 
 @dataclass(frozen=True)
@@ -56,7 +67,13 @@ class Contender:
         return json.dumps(self.body(phrase))
 
 
-PERENNIAL = Contender("perennial", "/v1/block/predict", "/v1/block/predict_batch", remembered=REMEMBERED, kind="perennial")
+PERENNIAL = Contender(
+    "perennial",
+    "/v1/block/predict",
+    "/v1/block/predict_batch",
+    remembered=REMEMBERED,
+    kind="perennial",
+)
 NO_SYNC = replace(PERENNIAL, name="perennial, journal not synced", sync=False)
 NO_LOG = replace(PERENNIAL, name="perennial, no log", logged=False)
 BARE = Contender("(a) FastAPI, TensorFlow", batch_path="/predict_batch", runtime=TENSORFLOW)
@@ -80,7 +97,9 @@ class Workshop:
 
     def prepare(self, contenders: Sequence[Contender]) -> None:
         """Build what the demo's `build/` does not hold."""
-        missing = {one.runtime for one in contenders if one.kind != "constant"} - {read_embedder(EMBEDDER)["runtime"]}
+        missing = {one.runtime for one in contenders if one.kind != "constant"} - {
+            read_embedder(EMBEDDER)["runtime"]
+        }
         if missing:
             build_embedder(USE, self.folder / TENSORFLOW)
         if LITERT in missing:
@@ -88,7 +107,10 @@ class Workshop:
         if any(one.kind == "mlflow" for one in contenders):
             from mlflow.pyfunc import save_model
 
-            save_model(self.folder / "mlflow", python_model=str(REPOSITORY / "benchmarks" / "serving_peers" / "mlflow_model.py"))
+            save_model(
+                self.folder / "mlflow",
+                python_model=str(REPOSITORY / "benchmarks" / "serving_peers" / "mlflow_model.py"),
+            )
 
     def start(self, one: Contender) -> AbstractContextManager[Server]:
         """A fresh server, ready."""
@@ -96,42 +118,103 @@ class Workshop:
             return run_perennial(self.folder, {"block": HEAD}, sync=one.sync, logged=one.logged)
         port, environment = free_port(), self._environment(one)
         log, ready = self.folder / f"{one.kind}.log", answers_post(one.path, one.body(PROBE))
-        return run_server(self._command(one, port), port=port, environment=environment, log=log, ready=ready)
+        return run_server(
+            self._command(one, port), port=port, environment=environment, log=log, ready=ready
+        )
 
     def _environment(self, one: Contender) -> dict[str, str]:
-        facts = {"BENCH_EMBEDDER": str(self.embedder(one.runtime)), "BENCH_RUNTIME": one.runtime, "BENCH_HEAD": str(HEAD)}
+        facts = {
+            "BENCH_EMBEDDER": str(self.embedder(one.runtime)),
+            "BENCH_RUNTIME": one.runtime,
+            "BENCH_HEAD": str(HEAD),
+        }
         bentoml = {"BENTOML_HOME": str(self.folder / "bentoml"), "BENTOML_DO_NOT_TRACK": "True"}
-        return {**QUIET, **bentoml, **facts, "BENCH_LRU": str(one.remembered), "MLFLOW_DISABLE_TELEMETRY": "true"}
+        return {
+            **QUIET,
+            **bentoml,
+            **facts,
+            "BENCH_LRU": str(one.remembered),
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
 
     def _command(self, one: Contender, port: int) -> list[str]:
         where = ["--host", "127.0.0.1", "--port", str(port)]
         if one.kind == "mlflow":
-            return [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(self.folder / "mlflow"), "--env-manager", "local", *where]
+            return [
+                sys.executable,
+                "-m",
+                "mlflow",
+                "models",
+                "serve",
+                "-m",
+                str(self.folder / "mlflow"),
+                "--env-manager",
+                "local",
+                *where,
+            ]
         if one.kind == "bentoml":
-            return [sys.executable, "-m", "bentoml", "serve", f"{PEERS}.bentoml_services:Classifier", *where]
+            return [
+                sys.executable,
+                "-m",
+                "bentoml",
+                "serve",
+                f"{PEERS}.bentoml_services:Classifier",
+                *where,
+            ]
         module = f"{PEERS}.{one.kind}_app:app"
-        return [sys.executable, "-m", "uvicorn", module, "--no-access-log", "--log-level", "warning", *where]
+        return [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            module,
+            "--no-access-log",
+            "--log-level",
+            "warning",
+            *where,
+        ]
 
 
 @contextmanager
-def run_perennial(folder: Path, heads: Mapping[str, Path], *, sync: bool = True, logged: bool = True) -> Iterator[Server]:
+def run_perennial(
+    folder: Path, heads: Mapping[str, Path], *, sync: bool = True, logged: bool = True
+) -> Iterator[Server]:
     """The bento service with `heads` as champions, in a home of its own with a PostgreSQL of its own.
 
     Unless `logged` the same service runs from this repository with a journal that keeps nothing: no row is made, written or shipped.
     """
     with tempfile.TemporaryDirectory(prefix="pb-") as short:
         home = Path(short)
-        settings = load_settings(home=home, database_url=None, service_port=free_port(), log_format="json")
+        settings = load_settings(
+            home=home, database_url=None, service_port=free_port(), log_format="json"
+        )
         embedder_id = str(read_embedder(EMBEDDER)["embedder_id"])
-        versions = {name: ModelVersion(name, "1", str(place), head_digest(place), embedder_id) for name, place in heads.items()}
-        tag = build_bento(versions, embedder=EMBEDDER, staging=home / "staging", bento_store=home / "bentoml", version="1")
+        versions = {
+            name: ModelVersion(name, "1", str(place), head_digest(place), embedder_id)
+            for name, place in heads.items()
+        }
+        tag = build_bento(
+            versions,
+            embedder=EMBEDDER,
+            staging=home / "staging",
+            bento_store=home / "bentoml",
+            version="1",
+        )
         with open_database(settings) as urls:
             appoint(urls.perennial, versions)
             command = serve_command(tag, settings=settings, database_url=urls.perennial)
-            environment = {**command.environment, "PERENNIAL_JOURNAL_SYNC": str(sync).lower(), "PERENNIAL_EMBEDDER": str(EMBEDDER)}
-            argv = [f"{PEERS}.unlogged:Classifier" if word == tag and not logged else word for word in command.argv]
+            environment = {
+                **command.environment,
+                "PERENNIAL_JOURNAL_SYNC": str(sync).lower(),
+                "PERENNIAL_EMBEDDER": str(EMBEDDER),
+            }
+            argv = [
+                f"{PEERS}.unlogged:Classifier" if word == tag and not logged else word
+                for word in command.argv
+            ]
             log, port = folder / "perennial.log", settings.service_port
-            with run_server(argv, port=port, environment=environment, log=log, ready=_is_ready) as server:
+            with run_server(
+                argv, port=port, environment=environment, log=log, ready=_is_ready
+            ) as server:
                 yield replace(server, settle=lambda: _shipped(server), beside=(_postmaster(home),))
 
 
@@ -140,13 +223,26 @@ def appoint(url: str, versions: Mapping[str, ModelVersion]) -> None:
     engine = connect(url)
     with engine.begin() as connection:
         for model in versions.values():
-            append_deployment(connection, Deployment(model=model, role="champion", share=1.0, since=datetime.now(UTC), why="benchmark"))
+            append_deployment(
+                connection,
+                Deployment(
+                    model=model,
+                    role="champion",
+                    share=1.0,
+                    since=datetime.now(UTC),
+                    why="benchmark",
+                ),
+            )
     engine.dispose()
 
 
 def metric(server: Server, name: str) -> float:
     """Sum of a metric of the service over its labels."""
-    lines = (line for line in server.get("/metrics").splitlines() if line.startswith((f"{name}{{", f"{name} ")))
+    lines = (
+        line
+        for line in server.get("/metrics").splitlines()
+        if line.startswith((f"{name}{{", f"{name} "))
+    )
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
 
@@ -155,8 +251,14 @@ def _is_ready(url: str) -> bool:
 
 
 def _shipped(server: Server) -> None:
-    wait_for(lambda: metric(server, "perennial_journal_waiting") == 0, seconds=300, what="the journal shipped")
+    wait_for(
+        lambda: metric(server, "perennial_journal_waiting") == 0,
+        seconds=300,
+        what="the journal shipped",
+    )
 
 
 def _postmaster(home: Path) -> psutil.Process:
-    return psutil.Process(int((home / "postgres" / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0]))
+    return psutil.Process(
+        int((home / "postgres" / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0])
+    )

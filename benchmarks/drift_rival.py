@@ -16,16 +16,27 @@ class Evidently:
         os.environ.setdefault("DO_NOT_TRACK", "1")
         from evidently import DataDefinition
 
-        self._definition = DataDefinition(categorical_columns=["label"], numerical_columns=["probability"])
-        self._reference = self._dataset(normal.loc[np.repeat(normal.index, normal["weight"].round().astype(int))])
+        self._definition = DataDefinition(
+            categorical_columns=["label"], numerical_columns=["probability"]
+        )
+        self._reference = self._dataset(
+            normal.loc[np.repeat(normal.index, normal["weight"].round().astype(int))]
+        )
 
     def alarms(self, window: pd.DataFrame) -> dict[str, bool]:
         """Column -> whether its test failed."""
         from evidently import Report
         from evidently.presets import DataDriftPreset
 
-        told = Report([DataDriftPreset()], include_tests=True).run(self._dataset(window), self._reference).dict()["tests"]
-        columns = [(test["metric_config"]["params"].get("column"), test["status"].value == "FAIL") for test in told]
+        told = (
+            Report([DataDriftPreset()], include_tests=True)
+            .run(self._dataset(window), self._reference)
+            .dict()["tests"]
+        )
+        columns = [
+            (test["metric_config"]["params"].get("column"), test["status"].value == "FAIL")
+            for test in told
+        ]
         return {column: failed for column, failed in columns if column}
 
     def _dataset(self, rows: pd.DataFrame) -> Any:

@@ -1,6 +1,6 @@
 """The world of the drift benchmark: real champions with their reference rows, and the traffic that meets them.
 
-Made by production code: traffic by `Traffic`, reference rows by the stages split and evaluate, past windows by `Normal`.
+Made by production code: traffic by `Traffic`, reference rows by the stages split and evaluate, past windows by `Baseline`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
 from core.params import Head as HeadParams
-from monitoring.measuring import Meter, log_rows, read_reference
-from monitoring.normal import Normal
+from monitoring.baseline import Baseline
+from monitoring.scoring import WindowScorer, log_rows, read_reference
 from pipelines.model.classifier import PhraseClassifier
 from pipelines.model.embedder import Embed, load_embedder
 from pipelines.model.head_file import Head, load_head
@@ -30,7 +30,15 @@ from pipelines.source.practice import EPOCH, Scale
 from pipelines.source.traffic import Arrival, Traffic
 from pipelines.stages import split
 from pipelines.stages.evaluate import reference_table
-from pipelines.stages.files import DATA, EMBEDDER, EMBEDDINGS, SPEC, classifier_folder, read_json, read_rows
+from pipelines.stages.files import (
+    DATA,
+    EMBEDDER,
+    EMBEDDINGS,
+    SPEC,
+    classifier_folder,
+    read_json,
+    read_rows,
+)
 
 KEY = "block"
 UNSEEN = ("eye", "pregnancy", "mental")
@@ -50,7 +58,9 @@ class Vectors:
         new = [phrase for phrase in dict.fromkeys(cleaned) if phrase not in self.known]
         if new:
             self.known.update(zip(new, self._model(new), strict=True))
-        return np.array([self.known[phrase] for phrase in cleaned], np.float32).reshape(len(cleaned), -1)
+        return np.array([self.known[phrase] for phrase in cleaned], np.float32).reshape(
+            len(cleaned), -1
+        )
 
     @cached_property
     def _model(self) -> Embed:
@@ -73,11 +83,11 @@ class Champion:
     _answers: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     @cached_property
-    def meter(self) -> Meter:
-        return Meter(self.head, self.vectors, phrases=self.reference["cleaned"], seed=7)
+    def meter(self) -> WindowScorer:
+        return WindowScorer(self.head, self.vectors, phrases=self.reference["cleaned"], seed=7)
 
-    def normal(self) -> Normal:
-        return Normal(self.reference, self.meter, seed=7)
+    def normal(self) -> Baseline:
+        return Baseline(self.reference, self.meter, seed=7)
 
     def answer(self, cleaned: Sequence[str]) -> tuple[list[str], list[float]]:
         """Label and probability of each phrase, as served."""
@@ -85,7 +95,9 @@ class Champion:
         for start in range(0, len(new), 4096):
             part = new[start : start + 4096]
             said = PhraseClassifier(self.head, self.vectors).predict(part, top=1)
-            self._answers |= {phrase: (one.label, one.probability) for phrase, one in zip(part, said, strict=True)}
+            self._answers |= {
+                phrase: (one.label, one.probability) for phrase, one in zip(part, said, strict=True)
+            }
         labels, probabilities = zip(*(self._answers[phrase] for phrase in cleaned), strict=True)
         return list(labels), list(probabilities)
 
@@ -95,14 +107,26 @@ class Champion:
         labels, probabilities = self.answer(cleaned)
         at, regions = [one.occurred_at for one in arrivals], [one.region for one in arrivals]
         return log_rows(
-            pd.DataFrame({"occurred_at": at, "region": regions, "cleaned": cleaned, "label": labels, "probability": probabilities})
+            pd.DataFrame(
+                {
+                    "occurred_at": at,
+                    "region": regions,
+                    "cleaned": cleaned,
+                    "label": labels,
+                    "probability": probabilities,
+                }
+            )
         )
 
 
 def stored_champion(vectors: Vectors) -> Champion:
     """The head and the reference rows that `dvc repro` left for the demo's snapshot."""
     folder = classifier_folder(KEY)
-    return Champion(load_head(folder / "model"), read_reference(folder / "evaluation" / "reference.parquet"), vectors)
+    return Champion(
+        load_head(folder / "model"),
+        read_reference(folder / "evaluation" / "reference.parquet"),
+        vectors,
+    )
 
 
 def with_other_history(champion: Champion, *, seed: int, scale: Scale = "default") -> Champion:
@@ -110,22 +134,38 @@ def with_other_history(champion: Champion, *, seed: int, scale: Scale = "default
     stored = _stored_rows()
     newest = pc.max(stored["occurred_at"]).as_py() - timedelta(days=_spec()["test_days"])
     rows_enough = 30_000 if scale == "default" else 150_000
-    played = [one for one in Traffic(scale, seed).play(newest, rows_enough) if one.occurred_at < EPOCH]
-    rows: dict[str, list[Any]] = {"id": [f"x{number}" for number in range(len(played))], "phrase": [one.phrase for one in played]}
-    rows |= {"occurred_at": [one.occurred_at for one in played], "region": [one.region for one in played]}
+    played = [
+        one for one in Traffic(scale, seed).play(newest, rows_enough) if one.occurred_at < EPOCH
+    ]
+    rows: dict[str, list[Any]] = {
+        "id": [f"x{number}" for number in range(len(played))],
+        "phrase": [one.phrase for one in played],
+    }
+    rows |= {
+        "occurred_at": [one.occurred_at for one in played],
+        "region": [one.region for one in played],
+    }
     rows |= {KEY: [one.labels[KEY] for one in played], "origin": ["source"] * len(played)}
     other = pa.table(rows).cast(stored.schema)
     parts = _split(pa.concat_tables([stored.filter(pc.less(stored["occurred_at"], newest)), other]))
-    return Champion(champion.head, _reference(champion, parts[1]), champion.vectors, champion._answers)
+    return Champion(
+        champion.head, _reference(champion, parts[1]), champion.vectors, champion._answers
+    )
 
 
 def untaught_champion(vectors: Vectors, *, head: dict[str, Any] | None = None) -> Champion:
     """A champion trained on the snapshot without the chapters of UNSEEN; `head` as in params.yaml, by default the classifier's own."""
     stored = _stored_rows(columns=["chapter"])
-    known = stored.filter(pc.invert(pc.is_in(stored["chapter"], pa.array(UNSEEN)))).drop_columns("chapter")
+    known = stored.filter(pc.invert(pc.is_in(stored["chapter"], pa.array(UNSEEN)))).drop_columns(
+        "chapter"
+    )
     train, recent = _split(known)
     params: HeadParams = TypeAdapter(HeadParams).validate_python(head or _head_spec())
-    champion = Champion(fit_head(params, training=_training_rows(train, vectors), embedder_id="use", seed=7), pd.DataFrame(), vectors)
+    champion = Champion(
+        fit_head(params, training=_training_rows(train, vectors), embedder_id="use", seed=7),
+        pd.DataFrame(),
+        vectors,
+    )
     champion.reference = _reference(champion, recent)
     return champion
 
@@ -135,17 +175,24 @@ def _spec() -> dict[str, Any]:
 
 
 def _head_spec() -> dict[str, Any]:
-    return {name: value for name, value in read_json(SPEC / KEY / "head.json").items() if name != "seed"}
+    return {
+        name: value for name, value in read_json(SPEC / KEY / "head.json").items() if name != "seed"
+    }
 
 
 def _stored_rows(*, columns: Sequence[str] = ()) -> pa.Table:
-    return read_rows(DATA / _spec()["dataset"] / "rows.parquet", columns=["id", "phrase", "occurred_at", "region", KEY, "origin", *columns])
+    return read_rows(
+        DATA / _spec()["dataset"] / "rows.parquet",
+        columns=["id", "phrase", "occurred_at", "region", KEY, "origin", *columns],
+    )
 
 
 def _split(stored: pa.Table) -> tuple[pa.Table, pa.Table]:
     """As the stage does: training rows, and recent rows with those of rare labels."""
     spec = _spec()
-    history = split.within_history(split.labelled_rows(stored, label=KEY), days=spec["history_days"])
+    history = split.within_history(
+        split.labelled_rows(stored, label=KEY), days=spec["history_days"]
+    )
     rows, left_out = split.leave_out_rare(history, min_rows=spec["min_rows_per_label"])
     parts = split.split_rows(rows, test_days=spec["test_days"], seed=spec["seed"])
     recent = split.with_left_out(split.recent_table(rows, parts), history, left_out=left_out)
@@ -162,7 +209,9 @@ def _training_rows(train: pa.Table, vectors: Vectors) -> TrainingRows:
 
 def _reference(champion: Champion, recent: pa.Table) -> pd.DataFrame:
     labels, probabilities = champion.answer(recent["cleaned"].to_pylist())
-    answered = recent.append_column("predicted", pa.array(labels)).append_column("probability", pa.array(probabilities))
+    answered = recent.append_column("predicted", pa.array(labels)).append_column(
+        "probability", pa.array(probabilities)
+    )
     rows = reference_table(answered, test_share=split.TEST_SHARE).to_pandas()
     return rows.rename(columns={"predicted": "label", "probability": "confidence"})
 
@@ -180,12 +229,19 @@ class Stranger:
 def draw_strangers(*, seed: int, rows: int) -> Stranger:
     """Sort `rows` ordinary arrivals of other days: so the strangers are written as the desks write."""
     played = list(Traffic("default", seed).play(EPOCH + timedelta(days=400), rows))
-    shares = pd.Series([one.labels[KEY] for one in played]).value_counts(normalize=True, ascending=True).cumsum()
+    shares = (
+        pd.Series([one.labels[KEY] for one in played])
+        .value_counts(normalize=True, ascending=True)
+        .cumsum()
+    )
     rare = set(shares.index[shares <= RARE_SHARE])
     return Stranger(
         [one.phrase for one in played],
         [one.phrase for one in played if one.labels[KEY] in rare],
-        {chapter: [one.phrase for one in played if one.labels["chapter"] == chapter] for chapter in UNSEEN},
+        {
+            chapter: [one.phrase for one in played if one.labels["chapter"] == chapter]
+            for chapter in UNSEEN
+        },
         len(rare),
     )
 
@@ -204,8 +260,14 @@ def replaced(phrases: Sequence[str], *, share: float) -> Change:
     """A `share` of the rows brings one of these phrases instead."""
 
     def change(arrivals: list[Arrival], random: np.random.Generator) -> list[str]:
-        moved, other = random.random(len(arrivals)) < share, random.integers(len(phrases), size=len(arrivals))
-        return [phrases[number] if new else one.phrase for one, new, number in zip(arrivals, moved, other, strict=True)]
+        moved, other = (
+            random.random(len(arrivals)) < share,
+            random.integers(len(phrases), size=len(arrivals)),
+        )
+        return [
+            phrases[number] if new else one.phrase
+            for one, new, number in zip(arrivals, moved, other, strict=True)
+        ]
 
     return change
 
@@ -215,7 +277,10 @@ def abbreviated(*, share: float) -> Change:
 
     def change(arrivals: list[Arrival], random: np.random.Generator) -> list[str]:
         short = random.random(len(arrivals)) < share
-        return [_hurried(one.phrase) if new else one.phrase for one, new in zip(arrivals, short, strict=True)]
+        return [
+            _hurried(one.phrase) if new else one.phrase
+            for one, new in zip(arrivals, short, strict=True)
+        ]
 
     return change
 

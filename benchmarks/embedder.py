@@ -24,13 +24,13 @@ import psutil
 
 from benchmarks.harness import Bar, Result, interleave, median, options, present, table, tell, timed
 from benchmarks.installed import installed_size
-from bentos.package import SERVING_LOCKS
+from bentos.packaging.package import SERVING_LOCKS
 from core.params import USE, load_params
 from pipelines.model.embedder import LITERT, RUNTIMES, TENSORFLOW, build_embedder, convert_embedder
 from pipelines.model.heads import fit_head
 from pipelines.model.training import TrainingRows
 from pipelines.stages.files import classifier_folder, read_rows
-from pipelines.stages.scores import Answers, score
+from pipelines.stages.scores import ScoredAnswers, score
 
 BATCHES = (1, 8, 32, 256)
 MEGA = 1e6
@@ -41,11 +41,21 @@ PACKAGES = ("tensorflow", "ai-edge-litert", "sentencepiece", "numpy", "scikit-le
 def main() -> None:
     """Measure and print; with --embed, be one of the processes measured."""
     parser = options("TensorFlow and LiteRT as the embedder's runtime")
-    parser.add_argument("--embed", nargs=3, metavar=("RUNTIME", "FOLDER", "FILE"), help=argparse.SUPPRESS)
     parser.add_argument(
-        "--classifiers", nargs="*", default=["chapter", "block"], help="whose heads are trained on both (default chapter, block)"
+        "--embed", nargs=3, metavar=("RUNTIME", "FOLDER", "FILE"), help=argparse.SUPPRESS
     )
-    parser.add_argument("--rounds", type=int, default=3, help="processes a runtime, of which medians are told (default 3; 1 with --quick)")
+    parser.add_argument(
+        "--classifiers",
+        nargs="*",
+        default=["chapter", "block"],
+        help="whose heads are trained on both (default chapter, block)",
+    )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=3,
+        help="processes a runtime, of which medians are told (default 3; 1 with --quick)",
+    )
     arguments = parser.parse_args()
     if arguments.embed:
         measure_process(*arguments.embed, quick=arguments.quick)
@@ -61,7 +71,9 @@ def main() -> None:
     present(result, title="Embedder", packages=PACKAGES, arguments=arguments)
 
 
-def measure(scratch: Path, classifiers: Sequence[str], *, rounds: int, quick: bool, seed: int) -> Result:
+def measure(
+    scratch: Path, classifiers: Sequence[str], *, rounds: int, quick: bool, seed: int
+) -> Result:
     """Build both forms, run each in processes of its own, taking turns, then train on the vectors that they left."""
     build_both(scratch)
     phrases = read_rows(Path("build/embeddings/phrases.parquet"))["cleaned"].to_pylist()
@@ -74,7 +86,10 @@ def measure(scratch: Path, classifiers: Sequence[str], *, rounds: int, quick: bo
         said[runtime].append(run_process(runtime, scratch, quick=quick))
 
     interleave({runtime: partial(turn, runtime) for runtime in RUNTIMES}, rounds=rounds)
-    figures = {runtime: {name: median(one[name] for one in turns) for name in turns[0]} for runtime, turns in said.items()}
+    figures = {
+        runtime: {name: median(one[name] for one in turns) for name in turns[0]}
+        for runtime, turns in said.items()
+    }
     for runtime, facts in figures.items():
         facts |= sizes(runtime, scratch / runtime)
     vectors = {runtime: np.load(scratch / f"{runtime}.npy") for runtime in RUNTIMES}
@@ -93,9 +108,19 @@ def build_both(scratch: Path) -> None:
 
 def run_process(runtime: str, scratch: Path, *, quick: bool) -> dict[str, Any]:
     """A fresh process of the service's shape; it prints what it measured, with the moment at which it had its first embedding."""
-    argv = [sys.executable, "-m", "benchmarks.embedder", "--embed", runtime, str(scratch / runtime), str(scratch / "phrases.json")]
+    argv = [
+        sys.executable,
+        "-m",
+        "benchmarks.embedder",
+        "--embed",
+        runtime,
+        str(scratch / runtime),
+        str(scratch / "phrases.json"),
+    ]
     started = time.time()
-    done = subprocess.run([*argv, *["--quick"] * quick], stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        [*argv, *["--quick"] * quick], stdout=subprocess.PIPE, text=True, check=True
+    )
     said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return {"cold_seconds": said.pop("ready_at") - started, **said}
 
@@ -107,10 +132,16 @@ def measure_process(runtime: str, folder: str, file: str, *, quick: bool) -> Non
 
     embed = load_model(Path(folder), runtime=runtime)
     embed(["heart valve"])
-    facts: dict[str, Any] = {"ready_at": time.time(), "cold_cpu_seconds": time.process_time(), "loaded_pss_mb": proportional_size()}
+    facts: dict[str, Any] = {
+        "ready_at": time.time(),
+        "cold_cpu_seconds": time.process_time(),
+        "loaded_pss_mb": proportional_size(),
+    }
     phrases = json.loads(Path(file).read_text(encoding="utf-8"))
     for size in BATCHES:
-        facts[f"cpu_ms_at_{size}"] = cpu_ms_per_phrase(embed, phrases[: min(len(phrases), 500 if quick else 2000)], size)
+        facts[f"cpu_ms_at_{size}"] = cpu_ms_per_phrase(
+            embed, phrases[: min(len(phrases), 500 if quick else 2000)], size
+        )
     facts["used_pss_mb"] = proportional_size()
     facts["without_tensorflow"] = float("tensorflow" not in sys.modules)
     from pipelines.stages.embed import embed_steadily
@@ -140,10 +171,15 @@ def sizes(runtime: str, folder: Path) -> dict[str, float]:
     return {"model_mb": model / MEGA, "packages_mb": installed_size(SERVING_LOCKS[runtime]) / MEGA}
 
 
-def compare_heads(name: str, phrases: Sequence[str], vectors: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
+def compare_heads(
+    name: str, phrases: Sequence[str], vectors: Mapping[str, np.ndarray]
+) -> dict[str, dict[str, float]]:
     """The classifier's own head and split, trained and tested on the vectors of each runtime."""
     folder, params = classifier_folder(name) / "split", load_params(Path("params.yaml"))
-    training, recent = read_rows(folder / "train.parquet").to_pydict(), read_rows(folder / "recent.parquet").to_pylist()
+    training, recent = (
+        read_rows(folder / "train.parquet").to_pydict(),
+        read_rows(folder / "recent.parquet").to_pylist(),
+    )
     tested = [row for row in recent if row["part"] == "test"]
     place = {phrase: number for number, phrase in enumerate(phrases)}
     scores = {}
@@ -156,19 +192,26 @@ def compare_heads(name: str, phrases: Sequence[str], vectors: Mapping[str, np.nd
             vectors=all_[[place[phrase] for phrase in training["cleaned"]]],
             validation=np.array(training["validation"]),
         )
-        head = fit_head(params.classifier(name).head, training=rows, embedder_id=runtime, seed=params.seed)
+        head = fit_head(
+            params.classifier(name).head, training=rows, embedder_id=runtime, seed=params.seed
+        )
         scores[runtime] = test_head(head, tested, all_, place)
     return scores
 
 
-def test_head(head: Any, tested: Sequence[Mapping[str, Any]], vectors: np.ndarray, place: Mapping[str, int]) -> dict[str, float]:
+def test_head(
+    head: Any, tested: Sequence[Mapping[str, Any]], vectors: np.ndarray, place: Mapping[str, int]
+) -> dict[str, float]:
     """Weighted and macro F1 and calibration on all test rows, and on those whose phrase was never trained on."""
     distinct = list(dict.fromkeys(row["cleaned"] for row in tested))
     shares = head.probabilities(distinct, vectors[[place[phrase] for phrase in distinct]])
-    best = {phrase: (head.labels[share.argmax()], share.max()) for phrase, share in zip(distinct, shares, strict=True)}
+    best = {
+        phrase: (head.labels[share.argmax()], share.max())
+        for phrase, share in zip(distinct, shares, strict=True)
+    }
     truth = np.array([row["label"] for row in tested], dtype=str)
     predicted = np.array([best[row["cleaned"]][0] for row in tested], dtype=str)
-    answers = Answers(truth, predicted, np.array([best[row["cleaned"]][1] for row in tested]))
+    answers = ScoredAnswers(truth, predicted, np.array([best[row["cleaned"]][1] for row in tested]))
     unseen = score(answers.only(np.array([not row["seen"] for row in tested])))
     return {**score(answers), **{f"unseen_{key}": value for key, value in unseen.items()}}
 
@@ -181,18 +224,34 @@ def tell_result(
     phrases: int,
 ) -> Result:
     """Tables and bars."""
-    result = Result(figures={**figures, **near, "quality": quality}, input=f"{phrases} distinct phrases of the demo's snapshot")
-    result.tables = [runtime_table(figures), f"Cosine of the two forms: mean {near['cosine_mean']:.5f}, least {near['cosine_min']:.5f}."]
+    result = Result(
+        figures={**figures, **near, "quality": quality},
+        input=f"{phrases} distinct phrases of the demo's snapshot",
+    )
+    result.tables = [
+        runtime_table(figures),
+        f"Cosine of the two forms: mean {near['cosine_mean']:.5f}, least {near['cosine_min']:.5f}.",
+    ]
     litert = figures[LITERT]
     result.bars = [
-        Bar("litert: seconds from start of the process to its first embedding", litert["cold_seconds"], 10),
+        Bar(
+            "litert: seconds from start of the process to its first embedding",
+            litert["cold_seconds"],
+            10,
+        ),
         Bar("litert: PSS of the embedder's process after use, MB", litert["used_pss_mb"], 700),
         Bar("litert: TensorFlow is not imported", litert["without_tensorflow"], 1, at_least=True),
     ]
     if quality:
         result.tables.append(quality_table(quality))
-        drops = {name: forms[TENSORFLOW]["weighted_f1"] - forms[LITERT]["weighted_f1"] for name, forms in quality.items()}
-        result.bars += [Bar(f"litert: weighted F1 that {name} loses", drop, 0.005) for name, drop in drops.items()]
+        drops = {
+            name: forms[TENSORFLOW]["weighted_f1"] - forms[LITERT]["weighted_f1"]
+            for name, forms in quality.items()
+        }
+        result.bars += [
+            Bar(f"litert: weighted F1 that {name} loses", drop, 0.005)
+            for name, drop in drops.items()
+        ]
     return result
 
 
@@ -221,9 +280,21 @@ def runtime_table(figures: Mapping[str, Mapping[str, float]]) -> str:
 
 def quality_table(quality: Quality) -> str:
     """One row a head and runtime."""
-    names = ("weighted_f1", "macro_f1", "unseen_weighted_f1", "unseen_macro_f1", "calibration_error")
-    rows = [(name, runtime, *(f"{forms[runtime][key]:.4f}" for key in names)) for name, forms in quality.items() for runtime in forms]
-    return table(("head", "trained and tested on", *(name.replace("_", " ") for name in names)), rows)
+    names = (
+        "weighted_f1",
+        "macro_f1",
+        "unseen_weighted_f1",
+        "unseen_macro_f1",
+        "calibration_error",
+    )
+    rows = [
+        (name, runtime, *(f"{forms[runtime][key]:.4f}" for key in names))
+        for name, forms in quality.items()
+        for runtime in forms
+    ]
+    return table(
+        ("head", "trained and tested on", *(name.replace("_", " ") for name in names)), rows
+    )
 
 
 if __name__ == "__main__":

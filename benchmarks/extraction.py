@@ -19,7 +19,9 @@ from benchmarks.processes import Usage, measure
 from core.settings import REPOSITORY
 
 if TYPE_CHECKING:
-    from benchmarks.places import Place  # it imports the whole workshop, which a contender's memory should not hold
+    from benchmarks.places import (
+        Place,  # it imports the whole workshop, which a contender's memory should not hold
+    )
 
 QUERY = REPOSITORY / "queries" / "diagnoses.sql"
 LABELS = ("block", "chapter", "encounter_phase")
@@ -33,7 +35,14 @@ def perennial(url: str, folder: Path) -> Callable[[], int]:
 
     with open_reader(url):
         pass  # the driver is imported
-    return lambda: extract(QUERY.read_text(encoding="utf-8"), url=url, target=folder / "perennial.arrow", label_columns=LABELS).rows
+    return lambda: (
+        extract(
+            QUERY.read_text(encoding="utf-8"),
+            url=url,
+            target=folder / "perennial.arrow",
+            label_columns=LABELS,
+        ).rows
+    )
 
 
 def pandas(url: str, folder: Path) -> Callable[[], int]:
@@ -50,7 +59,10 @@ def pandas(url: str, folder: Path) -> Callable[[], int]:
     return lambda: len(pd.read_sql(ordered, engine))
 
 
-CONTENDERS: Mapping[str, Callable[[str, Path], Callable[[], int]]] = {"perennial": perennial, "pandas": pandas}
+CONTENDERS: Mapping[str, Callable[[str, Path], Callable[[], int]]] = {
+    "perennial": perennial,
+    "pandas": pandas,
+}
 
 
 def run_contender(name: str, url: str, folder: str) -> None:
@@ -76,7 +88,9 @@ def measure_extraction(*, quick: bool) -> Result:
         seen = _rounds(place, rounds=1 if quick else ROUNDS)
         rows = seen["perennial"][0][0]["rows"]
         checks = _check_seconds(place)
-    result = Result(input=f"{rows:,} rows of queries/diagnoses.sql, demo source, PostgreSQL on a local socket")
+    result = Result(
+        input=f"{rows:,} rows of queries/diagnoses.sql, demo source, PostgreSQL on a local socket"
+    )
     _fill(result, seen, checks)
     return result
 
@@ -86,7 +100,16 @@ def _rounds(place: Place, *, rounds: int) -> dict[str, list[tuple[dict, Usage]]]
     for number in range(rounds):
         for name in CONTENDERS if number % 2 == 0 else reversed(list(CONTENDERS)):
             tell(f"round {number + 1} of {rounds}: {name}")
-            usage = measure(["-m", "benchmarks.extraction", "--contender", name, place.loop.source_url, str(place.folder)])
+            usage = measure(
+                [
+                    "-m",
+                    "benchmarks.extraction",
+                    "--contender",
+                    name,
+                    place.loop.source_url,
+                    str(place.folder),
+                ]
+            )
             seen[name].append((json.loads(usage.output), usage))
     return seen
 
@@ -104,13 +127,35 @@ def _check_seconds(place: Place) -> Usage:
 
 
 def _fill(result: Result, seen: Mapping[str, list[tuple[dict, Usage]]], checks: Usage) -> None:
-    wall, cpu, peak = ({name: median(pick(one) for one in all_) for name, all_ in seen.items()} for pick in _PICKS)
+    wall, cpu, peak = (
+        {name: median(pick(one) for one in all_) for name, all_ in seen.items()} for pick in _PICKS
+    )
     rows = seen["perennial"][0][0]["rows"]
-    result.figures = {"rows": rows, "wall": wall, "cpu": cpu, "peak_mb": peak, "checks": {"wall": checks.wall, "cpu": checks.cpu}}
-    lines = [(name, f"{rows / wall[name]:,.0f}", f"{wall[name]:.2f}", f"{cpu[name]:.2f}", f"{peak[name]:.0f}") for name in seen]
+    result.figures = {
+        "rows": rows,
+        "wall": wall,
+        "cpu": cpu,
+        "peak_mb": peak,
+        "checks": {"wall": checks.wall, "cpu": checks.cpu},
+    }
+    lines = [
+        (
+            name,
+            f"{rows / wall[name]:,.0f}",
+            f"{wall[name]:.2f}",
+            f"{cpu[name]:.2f}",
+            f"{peak[name]:.0f}",
+        )
+        for name in seen
+    ]
     result.tables = [table(("", "rows/s", "wall s", "CPU s of the client", "peak MB"), lines)]
     result.bars = [
-        Bar("rows per second, times pandas.read_sql", wall["pandas"] / wall["perennial"], 5, at_least=True),
+        Bar(
+            "rows per second, times pandas.read_sql",
+            wall["pandas"] / wall["perennial"],
+            5,
+            at_least=True,
+        ),
         Bar("peak MB of the extraction", peak["perennial"], 400),
         Bar("seconds of the checks", checks.wall, 30),
     ]
@@ -126,13 +171,23 @@ _PICKS: tuple[Callable[[tuple[dict, Usage]], float], ...] = (
 def main() -> None:
     """Print the benchmark that the module describes."""
     parser = options("Rows out of the database against pandas.read_sql, and the data checks.")
-    parser.add_argument("--contender", nargs=3, metavar=("NAME", "URL", "FOLDER"), help="one round, called by the benchmark itself")
+    parser.add_argument(
+        "--contender",
+        nargs=3,
+        metavar=("NAME", "URL", "FOLDER"),
+        help="one round, called by the benchmark itself",
+    )
     arguments = parser.parse_args()
     if arguments.contender:
         run_contender(*arguments.contender)
         return
     result = measure_extraction(quick=arguments.quick)
-    present(result, title="Extraction", packages=("adbc-driver-postgresql", "pyarrow", "pandas", "great-expectations"), arguments=arguments)
+    present(
+        result,
+        title="Extraction",
+        packages=("adbc-driver-postgresql", "pyarrow", "pandas", "great-expectations"),
+        arguments=arguments,
+    )
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -25,7 +26,7 @@ from benchmarks.harness import Bar, Result, median, options, present, table, tel
 from benchmarks.load import Heard, play, write_bodies
 from benchmarks.servers import Server, free_row, post_batches, run_server, wait_for
 from benchmarks.streams import real_phrases, zipf
-from bentos.package import build_bento, serve_command
+from bentos.packaging.package import build_bento, serve_command
 from core.contracts import ModelVersion
 from core.database import open_database
 from core.groups import parse_groups
@@ -70,19 +71,33 @@ def measure(stores: Path, scale: Scale, *, seed: int) -> dict[str, Figures]:
     for number in range(scale.rounds):
         for name in GROUPINGS if number % 2 == 0 else reversed(GROUPINGS):
             tell(f"round {number + 1} of {scale.rounds}: {name}")
-            seen.setdefault(name, []).append(turn(stores / str(GROUPINGS[name]), GROUPINGS[name], phrases, scale, seed=seed))
-    return {name: {key: median(one[key] for one in seen[name]) for key in seen[name][0]} for name in GROUPINGS}
+            seen.setdefault(name, []).append(
+                turn(stores / str(GROUPINGS[name]), GROUPINGS[name], phrases, scale, seed=seed)
+            )
+    return {
+        name: {key: median(one[key] for one in seen[name]) for key in seen[name][0]}
+        for name in GROUPINGS
+    }
 
 
 def turn(store: Path, size: int, phrases: Sequence[str], scale: Scale, *, seed: int) -> Figures:
     """One grouping in fresh processes: start, fill both levels, weigh, load."""
-    with tempfile.TemporaryDirectory(prefix="pb-") as folder, served(Path(folder), store, size) as (settings, server, started):
+    with (
+        tempfile.TemporaryDirectory(prefix="pb-") as folder,
+        served(Path(folder), store, size) as (settings, server, started),
+    ):
         for place, cut in enumerate(range(0, len(phrases), BATCH)):
             name = NAMES[place % len(NAMES)]
-            post_batches(settings.url_of(name), f"/v1/{name}/predict_batch", [{"phrases": phrases[cut : cut + BATCH]}])
+            post_batches(
+                settings.url_of(name),
+                f"/v1/{name}/predict_batch",
+                [{"phrases": phrases[cut : cut + BATCH]}],
+            )
         load(settings, server, phrases, seconds=1, folder=Path(folder), seed=seed)
         weight, spent = server.pss_mb(), server.cpu_seconds()
-        heard = load(settings, server, phrases, seconds=scale.seconds, folder=Path(folder), seed=seed + 1)
+        heard = load(
+            settings, server, phrases, seconds=scale.seconds, folder=Path(folder), seed=seed + 1
+        )
         requests = sum(one.requests for one in heard)
         return {
             "PSS, MB": weight,
@@ -91,20 +106,47 @@ def turn(store: Path, size: int, phrases: Sequence[str], scale: Scale, *, seed: 
             "requests a second": sum(one.rps for one in heard),
             "errors": sum(one.errors for one in heard),
             "start, s": started,
-            "bentos on disk, MB": sum(path.stat().st_size for path in store.rglob("*") if path.is_file()) / 1e6,
+            "bentos on disk, MB": sum(
+                path.stat().st_size for path in store.rglob("*") if path.is_file()
+            )
+            / 1e6,
         }
 
 
-def load(settings: Settings, server: Server, phrases: Sequence[str], *, seconds: float, folder: Path, seed: int) -> list[Heard]:
+def load(
+    settings: Settings,
+    server: Server,
+    phrases: Sequence[str],
+    *,
+    seconds: float,
+    folder: Path,
+    seed: int,
+) -> list[Heard]:
     """Ask the first classifier of at most four groups at once, CLIENTS in all; return when the journals are in the database."""
     asked = [sorted(group.names)[0] if group.names else NAMES[0] for group in settings.groups][:4]
-    bodies = [json.dumps({"phrase": phrase}) for phrase in zipf(list(phrases), length=20_000, seed=seed)]
+    bodies = [
+        json.dumps({"phrase": phrase}) for phrase in zipf(list(phrases), length=20_000, seed=seed)
+    ]
     file, clients = write_bodies(bodies, folder / "bodies"), max(1, CLIENTS // len(asked))
     with ThreadPoolExecutor(len(asked)) as pool:
-        played = [pool.submit(play, settings.url_of(name), f"/v1/{name}/predict", file, clients=clients, seconds=seconds) for name in asked]
+        played = [
+            pool.submit(
+                play,
+                settings.url_of(name),
+                f"/v1/{name}/predict",
+                file,
+                clients=clients,
+                seconds=seconds,
+            )
+            for name in asked
+        ]
         heard = [one.result() for one in played]
     for name in asked:
-        wait_for(lambda: _shipped(settings.url_of(name), server), seconds=300, what="the journal shipped")  # noqa: B023
+        wait_for(
+            partial(_shipped, settings.url_of(name), server),
+            seconds=300,
+            what="the journal shipped",
+        )
     return heard
 
 
@@ -122,10 +164,19 @@ def served(home: Path, store: Path, size: int) -> Iterator[tuple[Settings, Serve
     (home / "bentoml").symlink_to(store)
     with open_database(settings) as urls:
         appoint(urls.perennial, versions())
-        command, began = serve_command("perennial:1", settings=settings, database_url=urls.perennial), time.monotonic()
+        command, began = (
+            serve_command("perennial:1", settings=settings, database_url=urls.perennial),
+            time.monotonic(),
+        )
         environment = {**os.environ, **command.environment}
         log, port = home / "log", settings.service_port
-        with run_server(command.argv, port=port, environment=environment, log=log, ready=lambda _: _ready(settings)) as server:
+        with run_server(
+            command.argv,
+            port=port,
+            environment=environment,
+            log=log,
+            ready=lambda _: _ready(settings),
+        ) as server:
             yield settings, server, time.monotonic() - began
 
 
@@ -137,14 +188,23 @@ def grouping(size: int) -> str:
 def versions() -> dict[str, ModelVersion]:
     """The 21, all with the head of `block`."""
     embedder_id = str(read_embedder(EMBEDDER)["embedder_id"])
-    return {name: ModelVersion(name, "1", str(HEAD), head_digest(HEAD), embedder_id) for name in NAMES}
+    return {
+        name: ModelVersion(name, "1", str(HEAD), head_digest(HEAD), embedder_id) for name in NAMES
+    }
 
 
 def pack(store: Path, size: int) -> None:
     """Build every group's bento."""
     for group in parse_groups(grouping(size)):
         mine = {name: model for name, model in versions().items() if group.serves(name)}
-        build_bento(mine, embedder=EMBEDDER, staging=store.parent / "staging", bento_store=store, version="1", group=group.number)
+        build_bento(
+            mine,
+            embedder=EMBEDDER,
+            staging=store.parent / "staging",
+            bento_store=store,
+            version="1",
+            group=group.number,
+        )
 
 
 def _ready(settings: Settings) -> bool:
@@ -154,7 +214,10 @@ def _ready(settings: Settings) -> bool:
 
 def told(figures: dict[str, Figures], scale: Scale) -> Result:
     """A column a grouping; errors are the bar."""
-    rows = [(key, *(f"{one[key]:.4g}" for one in figures.values())) for key in next(iter(figures.values()))]
+    rows = [
+        (key, *(f"{one[key]:.4g}" for one in figures.values()))
+        for key in next(iter(figures.values()))
+    ]
     bars = [Bar(f"{name}: failed requests", one["errors"], 0) for name, one in figures.items()]
     asked = f"{CLIENTS} clients on at most four bentos at once, {scale.seconds:.0f} s, {scale.rounds} rounds"
     said = f"{scale.phrases} terms fill the caches, then Zipf 1.1 over them, {asked}"

@@ -65,8 +65,14 @@ class Timing:
 def options(description: str) -> argparse.ArgumentParser:
     """Return the parser that every benchmark starts from: --quick, --json, --seed."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--quick", action="store_true", help="a smaller input, within a minute: shows that it runs, proves nothing")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a smaller input, within a minute: shows that it runs, proves nothing",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object instead of tables"
+    )
     parser.add_argument("--seed", type=int, default=1, help="draws the input (default 1)")
     return parser
 
@@ -100,7 +106,10 @@ def interleave(contenders: Mapping[str, Callable[[], object]], *, rounds: int) -
             with timed() as timing:
                 contenders[name]()
             seen[name].append(timing)
-    return {name: Timing(median(one.wall for one in all_), median(one.cpu for one in all_)) for name, all_ in seen.items()}
+    return {
+        name: Timing(median(one.wall for one in all_), median(one.cpu for one in all_))
+        for name, all_ in seen.items()
+    }
 
 
 def median(values: Iterable[float]) -> float:
@@ -118,7 +127,9 @@ def machine() -> str:
 def _processor() -> str:
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+            return next(
+                line.partition(":")[2].strip() for line in lines if line.startswith("model name")
+            )
     except (OSError, StopIteration):
         return platform.processor() or "unknown processor"
 
@@ -129,21 +140,42 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
-def present(result: Result, *, title: str, packages: Sequence[str], arguments: argparse.Namespace) -> None:
+def present(
+    result: Result, *, title: str, packages: Sequence[str], arguments: argparse.Namespace
+) -> None:
     """Print the result to stdout: one JSON object with --json, else Markdown. `packages` are told with their versions."""
-    about: dict[str, Any] = {"machine": machine(), "versions": {name: version(name) for name in packages}, "input": result.input}
+    about: dict[str, Any] = {
+        "machine": machine(),
+        "versions": {name: version(name) for name in packages},
+        "input": result.input,
+    }
     about |= {"quick": arguments.quick, "seed": arguments.seed}
     if arguments.json:
-        print(json.dumps({"figures": about | result.figures, "bars": [bar.told() for bar in result.bars]}, ensure_ascii=False))
+        print(
+            json.dumps(
+                {"figures": about | result.figures, "bars": [bar.told() for bar in result.bars]},
+                ensure_ascii=False,
+            )
+        )
         return
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     quick = " Quick run: proves nothing." if arguments.quick else ""
-    print(f"## {title}\n\n{about['machine']}; {versions}.\nInput: {result.input}; seed {arguments.seed}.{quick}\n")
+    print(
+        f"## {title}\n\n{about['machine']}; {versions}.\nInput: {result.input}; seed {arguments.seed}.{quick}\n"
+    )
     print("\n\n".join([*result.tables, _bar_table(result.bars)]))
 
 
 def _bar_table(bars: Sequence[Bar]) -> str:
-    rows = [(bar.name, _short(bar.value), ("at least " if bar.at_least else "at most ") + _short(bar.limit), _word(bar)) for bar in bars]
+    rows = [
+        (
+            bar.name,
+            _short(bar.value),
+            ("at least " if bar.at_least else "at most ") + _short(bar.limit),
+            _word(bar),
+        )
+        for bar in bars
+    ]
     return table(("bar", "value", "limit", "holds"), rows)
 
 

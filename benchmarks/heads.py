@@ -21,7 +21,11 @@ PACKAGES = ("numpy", "scipy", "scikit-learn", "tensorflow", "keras")
 def main() -> None:
     """Print the table."""
     parser = options("how good, how large and how dear every kind of head is")
-    parser.add_argument("--classifier", default="block", help="a classifier whose split lies under build/ (default block)")
+    parser.add_argument(
+        "--classifier",
+        default="block",
+        help="a classifier whose split lies under build/ (default block)",
+    )
     parser.set_defaults(seed=7)  # that of params.yaml
     arguments = parser.parse_args()
     pin_arithmetic()  # before numpy is imported: as in a stage
@@ -44,7 +48,9 @@ def measure(key: str, *, quick: bool, seed: int) -> Result:
         with timed() as timing:
             head = _fit(kind, rows, seed=seed)
         found[kind] = {**score_head(key, head, tested), "fit_cpu_seconds": round(timing.cpu, 1)}
-    lines = [(kind, *cells(scores), f"{scores['fit_cpu_seconds']:.1f}") for kind, scores in found.items()]
+    lines = [
+        (kind, *cells(scores), f"{scores['fit_cpu_seconds']:.1f}") for kind, scores in found.items()
+    ]
     shown = table(("head", *COLUMNS.values(), "MB", "fit, CPU-s"), lines)
     labels = len(set(rows.labels.tolist()))
     said = f"{key}, {len(rows.labels):,} distinct (phrase, label), {labels} labels, {tested.num_rows:,} test rows"

@@ -9,7 +9,12 @@ from pathlib import Path
 
 def installed_size(lock: Path) -> int:
     """Bytes of the files of every package that the lock names, as far as they are installed here."""
-    return sum(_size(name) for name in sorted(set(re.findall(r"^([\w.-]+)==", lock.read_text(encoding="utf-8"), re.MULTILINE))))
+    return sum(
+        _size(name)
+        for name in sorted(
+            set(re.findall(r"^([\w.-]+)==", lock.read_text(encoding="utf-8"), re.MULTILINE))
+        )
+    )
 
 
 def _size(name: str) -> int:

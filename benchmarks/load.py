@@ -40,18 +40,36 @@ def write_bodies(bodies: Sequence[str], file: Path) -> Path:
     return file
 
 
-def play(url: str, path: str, bodies: Path, *, clients: int, seconds: float, first: int = 0) -> Heard:
+def play(
+    url: str, path: str, bodies: Path, *, clients: int, seconds: float, first: int = 0
+) -> Heard:
     """Send bodies from place `first` on, for `seconds`.
 
     Raises `ProcessFailed` when `wrk` is missing or ends badly.
     """
-    argv = [_wrk(), "-t1", f"-c{clients}", f"-d{max(1, round(seconds))}s", "--timeout", "30s", "-s", str(SCRIPT), url]
+    argv = [
+        _wrk(),
+        "-t1",
+        f"-c{clients}",
+        f"-d{max(1, round(seconds))}s",
+        "--timeout",
+        "30s",
+        "-s",
+        str(SCRIPT),
+        url,
+    ]
     before = _children_seconds()
-    done = subprocess.run([*argv, "--", path, str(bodies), str(first)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*argv, "--", path, str(bodies), str(first)], capture_output=True, text=True, check=False
+    )
     spent = _children_seconds() - before
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode != 0 or not lines:
-        raise ProcessFailed("figures of wrk", came=(done.stderr or done.stdout).strip()[-300:], do="look whether the service answers")
+        raise ProcessFailed(
+            "figures of wrk",
+            came=(done.stderr or done.stdout).strip()[-300:],
+            do="look whether the service answers",
+        )
     heard = json.loads(lines[-1])
     return Heard(**heard, busy=spent / heard["seconds"])
 
@@ -65,5 +83,7 @@ def _children_seconds() -> float:
 def _wrk() -> str:
     found = shutil.which("wrk")
     if found is None:
-        raise ProcessFailed("wrk, the load generator", came="none on PATH", do="run `apt-get install wrk`")
+        raise ProcessFailed(
+            "wrk, the load generator", came="none on PATH", do="run `apt-get install wrk`"
+        )
     return found

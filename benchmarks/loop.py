@@ -55,11 +55,19 @@ class Run:
 def retrain(place: Place) -> Run:
     """Run `perennial retrain` for every classifier of the place. Raises CalledProcessError with its log."""
     run = Run()
-    command = [sys.executable, "-m", "flows.cli", "retrain", "--json"]
+    command = [sys.executable, "-m", "cli.app", "retrain", "--json"]
     with timed() as whole:
-        done = subprocess.run(command, cwd=place.settings.repository, env=place.environment, capture_output=True, text=True)
+        done = subprocess.run(
+            command,
+            cwd=place.settings.repository,
+            env=place.environment,
+            capture_output=True,
+            text=True,
+        )
     if done.returncode not in (0, 3):  # 3: a verdict said no, which is an answer
-        raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr[-4000:])
+        raise subprocess.CalledProcessError(
+            done.returncode, command, done.stdout, done.stderr[-4000:]
+        )
     run.wall = whole.wall
     for line in _events(done.stderr.splitlines()):
         _add(run, line)
@@ -94,7 +102,9 @@ def add_rows(place: Place, share: float) -> tuple[int, int]:
 
 
 def _cleaned(connection: psycopg.Connection) -> set[str]:
-    return {clean_phrase(row[0]) for row in connection.execute("select distinct phrase from diagnosis")}
+    return {
+        clean_phrase(row[0]) for row in connection.execute("select distinct phrase from diagnosis")
+    }
 
 
 def measure_scale(scale: Scale, result: Result) -> None:
@@ -105,22 +115,50 @@ def measure_scale(scale: Scale, result: Result) -> None:
         rows, unseen = add_rows(place, NEW_SHARE)
         tell(f"{scale}: retraining after {rows} new rows")
         second = retrain(place)
-    result.figures[scale] = {"first": first.__dict__, "second": second.__dict__, "new_rows": rows, "new_phrases": unseen}
+    result.figures[scale] = {
+        "first": first.__dict__,
+        "second": second.__dict__,
+        "new_rows": rows,
+        "new_phrases": unseen,
+    }
     result.tables.append(_stage_table(scale, first, second))
-    result.bars.append(Bar(f"{scale}: embeddings computed after 1 % new rows, per new phrase", second.embedded / max(unseen, 1), 1.0))
+    result.bars.append(
+        Bar(
+            f"{scale}: embeddings computed after 1 % new rows, per new phrase",
+            second.embedded / max(unseen, 1),
+            1.0,
+        )
+    )
 
 
 def _stage_table(scale: str, first: Run, second: Run) -> str:
-    names = [name for task in TASKS for name in (task, *(_STAGES.get(task, ()))) if name in first.seconds]
-    lines: list[tuple[object, ...]] = [(_indented(name), first.seconds[name], second.seconds.get(name, 0.0)) for name in names]
+    names = [
+        name for task in TASKS for name in (task, *(_STAGES.get(task, ()))) if name in first.seconds
+    ]
+    lines: list[tuple[object, ...]] = [
+        (_indented(name), first.seconds[name], second.seconds.get(name, 0.0)) for name in names
+    ]
     lines.append(("the whole command", round(first.wall, 1), round(second.wall, 1)))
-    lines.append(("embeddings computed / reused", f"{first.embedded} / {first.reused}", f"{second.embedded} / {second.reused}"))
+    lines.append(
+        (
+            "embeddings computed / reused",
+            f"{first.embedded} / {first.reused}",
+            f"{second.embedded} / {second.reused}",
+        )
+    )
     return table((f"{scale}, seconds", "first", "1 % new rows"), lines)
 
 
 _STAGES: Mapping[str, Sequence[str]] = {
     "check snapshot": ("stage resolve", "stage check"),
-    "train classifiers": ("stage embedder", "stage embed", "stage split", "stage train", "stage evaluate", "stage compare"),
+    "train classifiers": (
+        "stage embedder",
+        "stage embed",
+        "stage split",
+        "stage train",
+        "stage evaluate",
+        "stage compare",
+    ),
 }
 
 
@@ -135,27 +173,49 @@ def measure_many(scale: Scale, result: Result) -> None:
         tell(f"{classifiers} classifiers: retraining")
         run = retrain(place)
         idle = _idle_repro(place)
-    result.figures["many"] = {"classifiers": classifiers, "wall": run.wall, "seconds": run.seconds, "idle_repro": idle}
+    result.figures["many"] = {
+        "classifiers": classifiers,
+        "wall": run.wall,
+        "seconds": run.seconds,
+        "idle_repro": idle,
+    }
     lines = [(name, seconds) for name, seconds in run.seconds.items()]
-    result.tables.append(table((f"{classifiers} classifiers, {scale}", "seconds"), [*lines, ("the whole command", round(run.wall, 1))]))
-    result.bars.append(Bar(f"seconds of a `dvc repro` with nothing to do, {classifiers} classifiers", idle, 10))
+    result.tables.append(
+        table(
+            (f"{classifiers} classifiers, {scale}", "seconds"),
+            [*lines, ("the whole command", round(run.wall, 1))],
+        )
+    )
+    result.bars.append(
+        Bar(f"seconds of a `dvc repro` with nothing to do, {classifiers} classifiers", idle, 10)
+    )
 
 
 def _idle_repro(place: Place) -> float:
     """Check the retraining's tag out and ask DVC three times; median of the wall seconds."""
     clone = place.settings.repository
-    [tag] = subprocess.run(["git", "tag", "--list", "retrain-*"], cwd=clone, capture_output=True, text=True, check=True).stdout.split()
+    [tag] = subprocess.run(
+        ["git", "tag", "--list", "retrain-*"], cwd=clone, capture_output=True, text=True, check=True
+    ).stdout.split()
     subprocess.run(["git", "checkout", "--quiet", "--force", tag], cwd=clone, check=True)
     environment = {**place.environment, "DVC_SITE_CACHE_DIR": str(clone / ".dvc" / "tmp")}
-    subprocess.run([sys.executable, "-m", "dvc", "checkout", "--quiet"], cwd=clone, env=environment, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "dvc", "checkout", "--quiet"], cwd=clone, env=environment, check=True
+    )
     tell("dvc repro, nothing to do")
-    return median(measure(["-m", "dvc", "repro"], environment=environment, cwd=clone).wall for _ in range(3))
+    return median(
+        measure(["-m", "dvc", "repro"], environment=environment, cwd=clone).wall for _ in range(3)
+    )
 
 
 def main() -> None:
     """Print the benchmark that the module describes."""
     parser = options("Where the time of a retraining goes, stage by stage.")
-    parser.add_argument("--only", choices=("default", "large", "many"), help="one of the three parts, which take minutes each")
+    parser.add_argument(
+        "--only",
+        choices=("default", "large", "many"),
+        help="one of the three parts, which take minutes each",
+    )
     arguments = parser.parse_args()
     scales: tuple[Scale, ...] = ("small",) if arguments.quick else ("default", "large")
     result = Result(input="demo source, params.yaml (three classifiers) and params-21.yaml")
@@ -164,7 +224,12 @@ def main() -> None:
             measure_scale(scale, result)
     if arguments.only in (None, "many"):
         measure_many(scales[0], result)
-    present(result, title="The loop", packages=("prefect", "dvc", "tensorflow", "scikit-learn", "mlflow"), arguments=arguments)
+    present(
+        result,
+        title="The loop",
+        packages=("prefect", "dvc", "tensorflow", "scikit-learn", "mlflow"),
+        arguments=arguments,
+    )
 
 
 if __name__ == "__main__":

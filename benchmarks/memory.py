@@ -17,7 +17,16 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.contenders import CACHED, CACHED_TF, HEAD, REMEMBERED, Contender, Workshop, metric, run_perennial
+from benchmarks.contenders import (
+    CACHED,
+    CACHED_TF,
+    HEAD,
+    REMEMBERED,
+    Contender,
+    Workshop,
+    metric,
+    run_perennial,
+)
 from benchmarks.harness import Bar, Result, median, options, present, table, tell
 from benchmarks.servers import MEGA, post_batches
 from benchmarks.streams import noisy_phrases
@@ -48,12 +57,20 @@ def measure(folder: Path, phrases: Sequence[str], *, rounds: int) -> Result:
         for one in (CACHED, CACHED_TF):
             seen.setdefault(one.name, []).append(apart(shop, one, phrases))
     figures = {name: median(values) for name, values in seen.items()}
-    return Result(dict(figures), bars(figures), [table(("figure", "value"), [(k, f"{v:,.0f}") for k, v in figures.items()])], told(phrases))
+    return Result(
+        dict(figures),
+        bars(figures),
+        [table(("figure", "value"), [(k, f"{v:,.0f}") for k, v in figures.items()])],
+        told(phrases),
+    )
 
 
 def heads() -> dict[str, Path]:
     """21 trained heads when `build/` holds so many, else 21 copies of one."""
-    trained = {place.parent.name: place for place in sorted((REPOSITORY / "build" / "classifiers").glob("*/model"))}
+    trained = {
+        place.parent.name: place
+        for place in sorted((REPOSITORY / "build" / "classifiers").glob("*/model"))
+    }
     if len(trained) >= CLASSIFIERS:
         return dict(list(trained.items())[:CLASSIFIERS])
     return dict.fromkeys((f"chapter_{number:02}" for number in range(1, CLASSIFIERS + 1)), HEAD)
@@ -69,7 +86,10 @@ def together(shop: Workshop, phrases: Sequence[str]) -> dict[str, float]:
             post_batches(server.url, path, [{"phrases": phrases[cut : cut + BATCH]}])
         server.settle()
         kept = at_rest(lambda: metric(server, "perennial_cache_size"))
-        each = {f"of it, {_part(one)}, MB": one.memory_full_info().pss / MEGA for one in server.processes()}
+        each = {
+            f"of it, {_part(one)}, MB": one.memory_full_info().pss / MEGA
+            for one in server.processes()
+        }
         return {"one service, MB": server.pss_mb(), **each, "cache entries, both levels": kept}
 
 
@@ -87,7 +107,9 @@ def at_rest(read: Callable[[], float]) -> float:
 def _part(process: psutil.Process) -> str:
     """What a process of the service is, by its command line."""
     words = process.cmdline()
-    return "supervisor" if "--fd" not in words else "embedder" if "Embedder" in words else "classifier"
+    return (
+        "supervisor" if "--fd" not in words else "embedder" if "Embedder" in words else "classifier"
+    )
 
 
 def apart(shop: Workshop, one: Contender, phrases: Sequence[str]) -> float:
@@ -97,20 +119,32 @@ def apart(shop: Workshop, one: Contender, phrases: Sequence[str]) -> float:
         servers = [stack.enter_context(shop.start(one)) for _ in range(SEPARATE)]
         for server in servers:
             cuts = range(0, len(share), BATCH)
-            post_batches(server.url, str(one.batch_path), (one.batch(share[cut : cut + BATCH]) for cut in cuts))
+            post_batches(
+                server.url,
+                str(one.batch_path),
+                (one.batch(share[cut : cut + BATCH]) for cut in cuts),
+            )
         return sum(server.pss_mb() for server in servers) / SEPARATE
 
 
 def bars(figures: dict[str, float]) -> list[Bar]:
     """Of the whole service, and its share of 21 separate ones; the first is measured only when both caches are full."""
-    ours, full = figures["one service, MB"], figures["cache entries, both levels"] >= 0.98 * (ANSWERS + REMEMBERED)
-    shares = [Bar(f"PSS / that of 21 x {one.name}", ours / (CLASSIFIERS * figures[one.name]), 0.1) for one in (CACHED_TF, CACHED)]
+    ours, full = (
+        figures["one service, MB"],
+        figures["cache entries, both levels"] >= 0.98 * (ANSWERS + REMEMBERED),
+    )
+    shares = [
+        Bar(f"PSS / that of 21 x {one.name}", ours / (CLASSIFIERS * figures[one.name]), 0.1)
+        for one in (CACHED_TF, CACHED)
+    ]
     return [Bar("21 classifiers, caches full: PSS, MB", ours if full else None, 700), *shares]
 
 
 def told(phrases: Sequence[str]) -> str:
     """The input in a line."""
-    different = "21 copies of the head of block" if set(heads().values()) == {HEAD} else "21 trained heads"
+    different = (
+        "21 copies of the head of block" if set(heads().values()) == {HEAD} else "21 trained heads"
+    )
     return f"{different}; {len(phrases)} phrases ({ANSWERS} answers and {REMEMBERED} embeddings fill the caches)"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from core.settings import REPOSITORY, Settings, load_settings
-from flows.loop import Loop, open_loop
+from flows.context import LoopContext, open_loop
 from flows.snapshot import build_demo
 from pipelines.source.practice import Scale
 
@@ -23,7 +23,7 @@ AUTHOR = ("-c", "user.name=benchmark", "-c", "user.email=benchmark@localhost")
 class Place:
     """Where a benchmark's commands run."""
 
-    loop: Loop
+    loop: LoopContext
     folder: Path
 
     @property
@@ -33,13 +33,29 @@ class Place:
     @property
     def environment(self) -> Mapping[str, str]:
         """This interpreter and the clone's code first; one home for every command."""
-        paths = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(self.settings.repository)}
-        own = {"PERENNIAL_REPOSITORY": str(self.settings.repository), "PERENNIAL_HOME": str(self.settings.home)}
-        return {**os.environ, **paths, **own, "PERENNIAL_LOG_FORMAT": "json", "DVC_NO_ANALYTICS": "1"}
+        paths = {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(self.settings.repository),
+        }
+        own = {
+            "PERENNIAL_REPOSITORY": str(self.settings.repository),
+            "PERENNIAL_HOME": str(self.settings.home),
+        }
+        return {
+            **os.environ,
+            **paths,
+            **own,
+            "PERENNIAL_LOG_FORMAT": "json",
+            "DVC_NO_ANALYTICS": "1",
+        }
 
     def commit(self, message: str) -> None:
         """Commit every change in the clone."""
-        subprocess.run(["git", *AUTHOR, "commit", "--quiet", "--all", "-m", message], cwd=self.settings.repository, check=True)
+        subprocess.run(
+            ["git", *AUTHOR, "commit", "--quiet", "--all", "-m", message],
+            cwd=self.settings.repository,
+            check=True,
+        )
 
 
 @contextmanager
@@ -48,8 +64,14 @@ def open_place(*, scale: Scale, params: str = "params.yaml") -> Iterator[Place]:
     with TemporaryDirectory(prefix="bench-") as folder:
         clone = Path(folder) / "clone"
         subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(clone)], check=True)
-        (clone / "params.yaml").write_text((clone / params).read_text(encoding="utf-8"), encoding="utf-8")
-        with open_loop(load_settings(repository=clone, home=Path(folder) / "home", database_url=None, source_url=None)) as loop:
+        (clone / "params.yaml").write_text(
+            (clone / params).read_text(encoding="utf-8"), encoding="utf-8"
+        )
+        with open_loop(
+            load_settings(
+                repository=clone, home=Path(folder) / "home", database_url=None, source_url=None
+            )
+        ) as loop:
             build_demo(loop, scale=scale)
             place = Place(loop, Path(folder))
             if params != "params.yaml":

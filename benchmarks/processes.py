@@ -21,7 +21,12 @@ class Usage:
     output: str
 
 
-def measure(arguments: Sequence[str], *, environment: Mapping[str, str] | None = None, cwd: str | os.PathLike[str] | None = None) -> Usage:
+def measure(
+    arguments: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+) -> Usage:
     """Run `python ...` to its end; standard error passes through.
 
     Raises
@@ -30,7 +35,9 @@ def measure(arguments: Sequence[str], *, environment: Mapping[str, str] | None =
         The process did not end with 0.
     """
     command, started = [sys.executable, *arguments], time.perf_counter()
-    with subprocess.Popen(command, env=environment, cwd=cwd, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, env=environment, cwd=cwd, stdout=subprocess.PIPE, text=True
+    ) as process:
         output = process.stdout.read() if process.stdout else ""
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

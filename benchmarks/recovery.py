@@ -86,7 +86,9 @@ def main() -> None:
 def measure(*, rounds: int, seed: int) -> Result:
     """Kill each process in turn, on one service under load."""
     known = real_phrases(KNOWN, seed=seed)
-    new = [f"{phrase} {number}" for number, phrase in enumerate(noisy_phrases(60_000, seed=seed))]  # none is a known one
+    new = [
+        f"{phrase} {number}" for number, phrase in enumerate(noisy_phrases(60_000, seed=seed))
+    ]  # none is a known one
     with served(REPOSITORY / "build") as service:
         fill(service, known)
         deaths, backs = list[Death](), list[float]()
@@ -94,28 +96,39 @@ def measure(*, rounds: int, seed: int) -> Result:
             for number in range(rounds):
                 deaths.append(kill_embedder(service, load))
                 backs.append(kill_worker(service, load))
-                tell(f"round {number + 1} of {rounds}: embedder back after {deaths[-1].back:.1f} s, worker after {backs[-1]:.1f} s")
+                tell(
+                    f"round {number + 1} of {rounds}: embedder back after {deaths[-1].back:.1f} s, worker after {backs[-1]:.1f} s"
+                )
         lost = lost_answers(service, load)
     return told(deaths, backs, lost=lost, asked=len(load.seen))
 
 
 def fill(service: Served, phrases: Sequence[str]) -> None:
     """Bring the phrases into the first level."""
-    httpx.post(f"{service.url}/v1/{NAME}/predict_batch", json={"phrases": list(phrases)}, timeout=60).raise_for_status()
+    httpx.post(
+        f"{service.url}/v1/{NAME}/predict_batch", json={"phrases": list(phrases)}, timeout=60
+    ).raise_for_status()
 
 
 @contextmanager
 def loaded(service: Served, known: Sequence[str], new: Sequence[str]) -> Iterator[Load]:
     """Two clients of each kind, with a pause of 10 ms after every answer."""
     load, stop = Load(), threading.Event()
-    streams = [itertools.cycle(known), itertools.cycle(reversed(known)), iter(new[::2]), iter(new[1::2])]
+    streams = [
+        itertools.cycle(known),
+        itertools.cycle(reversed(known)),
+        iter(new[::2]),
+        iter(new[1::2]),
+    ]
 
     def ask(phrases: Iterator[str], *, is_new: bool) -> None:
         with httpx.Client(base_url=service.url, timeout=GIVE_UP_SECONDS) as client:
             while not stop.wait(PAUSE_SECONDS):
                 load.seen.append(_ask(client, next(phrases), new=is_new))
 
-    with on_threads([partial(ask, stream, is_new=place > 1) for place, stream in enumerate(streams)], stop=stop):
+    with on_threads(
+        [partial(ask, stream, is_new=place > 1) for place, stream in enumerate(streams)], stop=stop
+    ):
         yield load
 
 
@@ -123,7 +136,13 @@ def _ask(client: httpx.Client, phrase: str, *, new: bool) -> Seen:
     began = time.monotonic()
     try:
         answer = client.post(f"/v1/{NAME}/predict", json={"phrase": phrase})
-        return Seen(new, began, time.monotonic(), answer.status_code, str(answer.json().get("request_id", "")))
+        return Seen(
+            new,
+            began,
+            time.monotonic(),
+            answer.status_code,
+            str(answer.json().get("request_id", "")),
+        )
     except httpx.HTTPError:
         return Seen(new, began, time.monotonic(), 0, "")
 
@@ -133,7 +152,10 @@ def kill_embedder(service: Served, load: Load) -> Death:
     _settle(load)
     embedder = worker(service, "Embedder")
     embedder.suspend()
-    _until(lambda: service_metric(service, "perennial_misses_waiting") == 2, what="two requests at the embedder")
+    _until(
+        lambda: service_metric(service, "perennial_misses_waiting") == 2,
+        what="two requests at the embedder",
+    )
     killed = time.monotonic()
     embedder.kill()
     _until(lambda: load.answered(killed, new=True), what="the embedder back")
@@ -164,7 +186,10 @@ def _settle(load: Load) -> None:
     """Two seconds in which every kind was answered, so that no kill meets the remains of the last."""
     calm = time.monotonic() + 2
     _until(lambda: time.monotonic() > calm, what="two seconds")
-    _until(lambda: load.answered(calm, new=False) and load.answered(calm, new=True), what="answers of every kind")
+    _until(
+        lambda: load.answered(calm, new=False) and load.answered(calm, new=True),
+        what="answers of every kind",
+    )
 
 
 def worker(service: Served, name: str) -> psutil.Process:
@@ -184,7 +209,10 @@ def service_metric(service: Served, name: str) -> float:
 
 def lost_answers(service: Served, load: Load) -> int:
     """Answers that clients had and the table has not, once nothing waits in the journal."""
-    _until(lambda: service_metric(service, "perennial_journal_waiting") == 0, what="the journal shipped")
+    _until(
+        lambda: service_metric(service, "perennial_journal_waiting") == 0,
+        what="the journal shipped",
+    )
     with service.engine.connect() as connection:
         logged = set(connection.scalars(sa.select(inference.c.request_id)))
     return len({one.request_id for one in load.seen if one.status == 200} - logged)
@@ -202,29 +230,64 @@ def told(deaths: Sequence[Death], backs: Sequence[float], *, lost: int, asked: i
     """Medians, the worst, and the bars: each is held by the worst."""
     series = {
         "embedder killed: new phrases answered again, s": [one.back for one in deaths],
-        "embedder killed: 503 for those in flight, ms": [ms for one in deaths for ms in one.in_flight_ms],
-        "embedder killed: 503 for those asked while it is dead, ms": [ms for one in deaths for ms in one.refused_ms],
-        "embedder killed: answers of the first level, ms": [ms for one in deaths for ms in one.hit_ms],
+        "embedder killed: 503 for those in flight, ms": [
+            ms for one in deaths for ms in one.in_flight_ms
+        ],
+        "embedder killed: 503 for those asked while it is dead, ms": [
+            ms for one in deaths for ms in one.refused_ms
+        ],
+        "embedder killed: answers of the first level, ms": [
+            ms for one in deaths for ms in one.hit_ms
+        ],
         "classifier's worker killed: answers again, s": list(backs),
     }
-    worst, failed = {name: max(values) for name, values in series.items()}, sum(one.failed_hits for one in deaths)
+    worst, failed = (
+        {name: max(values) for name, values in series.items()},
+        sum(one.failed_hits for one in deaths),
+    )
     names = list(series)
     rows = [
-        (name, len(values), f"{median(values):.3g}", f"{np.percentile(values, 99):.3g}", f"{max(values):.3g}")
+        (
+            name,
+            len(values),
+            f"{median(values):.3g}",
+            f"{np.percentile(values, 99):.3g}",
+            f"{max(values):.3g}",
+        )
         for name, values in series.items()
     ]
-    figures = {name: {"median": median(values), "worst": max(values), "count": len(values)} for name, values in series.items()}
+    figures = {
+        name: {"median": median(values), "worst": max(values), "count": len(values)}
+        for name, values in series.items()
+    }
     bars = [
         Bar("seconds until a killed embedder is back, the slowest", worst[names[0]], BACK_SECONDS),
         Bar("ms until those in flight hear 503, the slowest", worst[names[1]], REFUSED_MS),
-        Bar("ms until those asked after the death hear 503, the slowest", worst[names[2]], REFUSED_MS),
+        Bar(
+            "ms until those asked after the death hear 503, the slowest",
+            worst[names[2]],
+            REFUSED_MS,
+        ),
         Bar("failed answers of the first level", failed, 0),
-        Bar("answers to new phrases that were neither 200 nor 503", sum(one.wrong for one in deaths), 0),
-        Bar("seconds until a killed classifier worker is back, the slowest", worst[names[4]], BACK_SECONDS),
+        Bar(
+            "answers to new phrases that were neither 200 nor 503",
+            sum(one.wrong for one in deaths),
+            0,
+        ),
+        Bar(
+            "seconds until a killed classifier worker is back, the slowest",
+            worst[names[4]],
+            BACK_SECONDS,
+        ),
         Bar("answers lost", lost, 0),
     ]
     said = f"{len(deaths)} kills of each, {asked:,} requests of four clients, half of them for {KNOWN} phrases of the first level"
-    return Result({**figures, "lost": lost, "failed_hits": failed}, bars, [table(("", "count", "median", "p99", "worst"), rows)], said)
+    return Result(
+        {**figures, "lost": lost, "failed_hits": failed},
+        bars,
+        [table(("", "count", "median", "p99", "worst"), rows)],
+        said,
+    )
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from sqlalchemy.engine import Engine
 from benchmarks.harness import Bar, Result, median, options, present, table, tell
 from benchmarks.processes import on_threads
 from benchmarks.servers import free_port
-from bentos.package import build_bento, serve_command
+from bentos.packaging.package import build_bento, serve_command
 from core.contracts import Deployment, ModelVersion, Role
 from core.database import connect, open_database
 from core.deployments import append_deployment
@@ -51,11 +51,17 @@ class Served:
 
     def put(self, version: str, role: Role = "champion", share: float = 1.0) -> None:
         with self.engine.begin() as connection:
-            append_deployment(connection, Deployment(self.versions[version], role, share, datetime.now(UTC), "benchmark"))
+            append_deployment(
+                connection,
+                Deployment(self.versions[version], role, share, datetime.now(UTC), "benchmark"),
+            )
 
     def cpu_seconds(self) -> float:
         """Of all its processes so far."""
-        return sum(sum(one.cpu_times()[:2]) for one in [self.process, *self.process.children(recursive=True)])
+        return sum(
+            sum(one.cpu_times()[:2])
+            for one in [self.process, *self.process.children(recursive=True)]
+        )
 
 
 @dataclass
@@ -65,7 +71,12 @@ class Load:
     seen: list[tuple[float, float, int, str]] = field(default_factory=list)
 
     def milliseconds(self, start: float, end: float, percent: float) -> float:
-        return float(np.percentile([1000 * seconds for moment, seconds, *_ in self.seen if start <= moment < end], percent))
+        return float(
+            np.percentile(
+                [1000 * seconds for moment, seconds, *_ in self.seen if start <= moment < end],
+                percent,
+            )
+        )
 
     @property
     def failed(self) -> int:
@@ -77,15 +88,28 @@ def served(build: Path) -> Iterator[Served]:
     """A bento of the head and the embedder in `build`, served on a free port with a database of its own."""
     with TemporaryDirectory(prefix="roll-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
-        settings = load_settings(home=home, database_url=None, service_port=free_port(), log_format="json")
+        settings = load_settings(
+            home=home, database_url=None, service_port=free_port(), log_format="json"
+        )
         versions = {version: _stored(home, build, version) for version in ("1", "2")}
-        tag = build_bento({NAME: versions["1"]}, embedder=build / "embedder", staging=home / "s", bento_store=home / "bentoml", version="1")
+        tag = build_bento(
+            {NAME: versions["1"]},
+            embedder=build / "embedder",
+            staging=home / "s",
+            bento_store=home / "bentoml",
+            version="1",
+        )
         with open_database(settings) as urls:
             engine = connect(urls.perennial)
             command = serve_command(tag, settings=settings, database_url=urls.perennial)
             with (home / "log").open("wb") as log:
                 started = subprocess.Popen(
-                    command.argv, cwd=REPOSITORY, env={**os.environ, **command.environment}, stdout=log, stderr=log, start_new_session=True
+                    command.argv,
+                    cwd=REPOSITORY,
+                    env={**os.environ, **command.environment},
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
                 )
             try:
                 _until(lambda: _ready(settings.service_url), seconds=READY_SECONDS)
@@ -99,7 +123,9 @@ def served(build: Path) -> Iterator[Served]:
 def _stored(home: Path, build: Path, version: str) -> ModelVersion:
     folder = home / "models" / NAME / version
     shutil.copytree(build / "classifiers" / NAME / "model", folder)
-    return ModelVersion(NAME, version, str(folder), head_digest(folder), load_head(folder).embedder_id)
+    return ModelVersion(
+        NAME, version, str(folder), head_digest(folder), load_head(folder).embedder_id
+    )
 
 
 def _ready(url: str) -> bool:
@@ -132,7 +158,14 @@ def loaded(service: Served, phrases: list[str], *, seed: int) -> Iterator[Load]:
                 phrase, started = phrases[ranks[next(numbers) % len(ranks)]], time.monotonic()
                 try:
                     answer = client.post(f"/v1/{NAME}/predict", json={"phrase": phrase})
-                    load.seen.append((started, time.monotonic() - started, answer.status_code, answer.json().get("version", "")))
+                    load.seen.append(
+                        (
+                            started,
+                            time.monotonic() - started,
+                            answer.status_code,
+                            answer.json().get("version", ""),
+                        )
+                    )
                 except httpx.HTTPError:
                     load.seen.append((started, time.monotonic() - started, 0, ""))
 
@@ -140,7 +173,9 @@ def loaded(service: Served, phrases: list[str], *, seed: int) -> Iterator[Load]:
         yield load
 
 
-def roll(service: Served, phrases: list[str], result: Result, *, steps: int, seconds: float, seed: int) -> None:
+def roll(
+    service: Served, phrases: list[str], result: Result, *, steps: int, seconds: float, seed: int
+) -> None:
     """Promote and roll back in turn under load; quiet load of the same length before."""
     with loaded(service, phrases, seed=seed) as load:
         time.sleep(seconds)  # the caches of this stream fill
@@ -154,10 +189,19 @@ def roll(service: Served, phrases: list[str], result: Result, *, steps: int, sec
             tell(f"step {step + 1} of {steps}: seen after {seen[-1]:.2f} s")
         end = time.monotonic()
     before, during = load.milliseconds(quiet, busy, 99), load.milliseconds(busy, end, 99)
-    figures = {"requests": len(load.seen), "failed": load.failed, "visible_seconds": seen, "p99_before_ms": before, "p99_during_ms": during}
+    figures = {
+        "requests": len(load.seen),
+        "failed": load.failed,
+        "visible_seconds": seen,
+        "p99_before_ms": before,
+        "p99_during_ms": during,
+    }
     result.figures |= figures
     middle = (load.milliseconds(quiet, busy, 50), load.milliseconds(busy, end, 50))
-    rows = [("before", f"{middle[0]:.2f}", f"{before:.2f}"), (f"during {steps} rollouts", f"{middle[1]:.2f}", f"{during:.2f}")]
+    rows = [
+        ("before", f"{middle[0]:.2f}", f"{before:.2f}"),
+        (f"during {steps} rollouts", f"{middle[1]:.2f}", f"{during:.2f}"),
+    ]
     result.tables.append(table(("load", "p50, ms", "p99, ms"), rows))
     visible = f"a rollout is seen after {median(seen):.2f} s (median), {max(seen):.2f} s at most"
     result.tables.append(f"{len(load.seen):,} requests, {load.failed} failed; {visible}.")
@@ -168,7 +212,9 @@ def roll(service: Served, phrases: list[str], result: Result, *, steps: int, sec
     ]
 
 
-def shade(service: Served, phrases: list[str], result: Result, *, rounds: int, requests: int, seed: int) -> None:
+def shade(
+    service: Served, phrases: list[str], result: Result, *, rounds: int, requests: int, seed: int
+) -> None:
     """CPU of the whole service a request, without and with a shadow, in turn."""
     spent: dict[bool, list[float]] = {False: [], True: []}
     for number in range(rounds):
@@ -179,7 +225,12 @@ def shade(service: Served, phrases: list[str], result: Result, *, rounds: int, r
             spent[shadowed].append(_cpu_ms(service, phrases, requests=requests, seed=seed))
     without, with_shadow = median(spent[False]), median(spent[True])
     result.figures |= {"cpu_ms_without_shadow": spent[False], "cpu_ms_with_shadow": spent[True]}
-    result.tables.append(table(("", "CPU ms a request"), [("without a shadow", f"{without:.3f}"), ("with a shadow", f"{with_shadow:.3f}")]))
+    result.tables.append(
+        table(
+            ("", "CPU ms a request"),
+            [("without a shadow", f"{without:.3f}"), ("with a shadow", f"{with_shadow:.3f}")],
+        )
+    )
     result.bars.append(Bar("CPU ms a request that a shadow adds", with_shadow - without, SHADOW_MS))
 
 
@@ -187,7 +238,14 @@ def _cpu_ms(service: Served, phrases: list[str], *, requests: int, seed: int) ->
     before = service.cpu_seconds()
     with loaded(service, phrases, seed=seed) as load:
         _until(lambda: len(load.seen) >= requests, seconds=600)
-    _until(lambda: _metric(service, "perennial_shadow_waiting") + _metric(service, "perennial_journal_waiting") == 0, seconds=60)
+    _until(
+        lambda: (
+            _metric(service, "perennial_shadow_waiting")
+            + _metric(service, "perennial_journal_waiting")
+            == 0
+        ),
+        seconds=60,
+    )
     return 1000 * (service.cpu_seconds() - before) / len(load.seen)
 
 
@@ -196,7 +254,14 @@ def _answers(load: Load, version: str) -> Callable[[], bool]:
 
 
 def _stands_beside(service: Served, wanted: bool) -> Callable[[], bool]:
-    return lambda: bool(httpx.get(f"{service.url}/v1/classifiers", timeout=10).json()["classifiers"][0]["beside"]) == wanted
+    return lambda: (
+        bool(
+            httpx.get(f"{service.url}/v1/classifiers", timeout=10).json()["classifiers"][0][
+                "beside"
+            ]
+        )
+        == wanted
+    )
 
 
 def _metric(service: Served, name: str) -> float:
@@ -212,13 +277,32 @@ def measure(arguments: argparse.Namespace) -> Result:
         input=f"Zipf s = {ZIPF} over {len(phrases):,} phrases of the demo, {CLIENTS} clients without a pause, classifier {NAME}"
     )
     with served(build) as service:
-        roll(service, phrases, result, steps=4 if quick else 20, seconds=3 if quick else 30, seed=arguments.seed)
-        shade(service, phrases, result, rounds=1 if quick else 3, requests=1_000 if quick else 20_000, seed=arguments.seed)
+        roll(
+            service,
+            phrases,
+            result,
+            steps=4 if quick else 20,
+            seconds=3 if quick else 30,
+            seed=arguments.seed,
+        )
+        shade(
+            service,
+            phrases,
+            result,
+            rounds=1 if quick else 3,
+            requests=1_000 if quick else 20_000,
+            seed=arguments.seed,
+        )
     return result
 
 
 if __name__ == "__main__":
     parser = options("promotions and rollbacks under load, and what a shadow costs")
-    parser.add_argument("--build", type=Path, default=REPOSITORY / "build", help="the demo's stage outputs (default build/)")
+    parser.add_argument(
+        "--build",
+        type=Path,
+        default=REPOSITORY / "build",
+        help="the demo's stage outputs (default build/)",
+    )
     told = parser.parse_args()
     present(measure(told), title="Rollouts", packages=("bentoml", "numpy"), arguments=told)

@@ -59,7 +59,12 @@ class Server:
 
 @contextmanager
 def run_server(
-    argv: Sequence[str], *, port: int, environment: Mapping[str, str], log: Path, ready: Callable[[str], bool]
+    argv: Sequence[str],
+    *,
+    port: int,
+    environment: Mapping[str, str],
+    log: Path,
+    ready: Callable[[str], bool],
 ) -> Iterator[Server]:
     """Start, wait until `ready(url)`, and end: SIGTERM, then what is left of the tree is killed.
 
@@ -67,7 +72,14 @@ def run_server(
     """
     variables = {**os.environ, "PYTHONPATH": str(REPOSITORY), **environment}
     with log.open("ab") as output:
-        process = subprocess.Popen(argv, cwd=REPOSITORY, env=variables, stdout=output, stderr=output, start_new_session=True)
+        process = subprocess.Popen(
+            argv,
+            cwd=REPOSITORY,
+            env=variables,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
     server = Server(f"http://127.0.0.1:{port}", psutil.Process(process.pid))
     try:
         _await_ready(server.url, process, log=log, ready=ready)
@@ -89,7 +101,9 @@ def post_batches(url: str, path: str, bodies: Iterable[Mapping[str, Any]]) -> No
     """Send one after the other; an error is an error here."""
     with httpx.Client(base_url=url, timeout=120) as client:
         for body in bodies:
-            client.post(path, content=json.dumps(body), headers={"content-type": "application/json"}).raise_for_status()
+            client.post(
+                path, content=json.dumps(body), headers={"content-type": "application/json"}
+            ).raise_for_status()
 
 
 def free_port() -> int:
@@ -114,15 +128,23 @@ def wait_for(condition: Callable[[], bool], *, seconds: float, what: str) -> Non
     started = time.monotonic()
     while not condition():
         if time.monotonic() - started > seconds:
-            raise ProcessFailed(what, came=f"not within {seconds:.0f} s", do="run it again on a less busy machine")
+            raise ProcessFailed(
+                what, came=f"not within {seconds:.0f} s", do="run it again on a less busy machine"
+            )
         time.sleep(0.1)
 
 
-def _await_ready(url: str, process: subprocess.Popen[bytes], *, log: Path, ready: Callable[[str], bool]) -> None:
+def _await_ready(
+    url: str, process: subprocess.Popen[bytes], *, log: Path, ready: Callable[[str], bool]
+) -> None:
     def answered() -> bool:
         if process.poll() is not None:
             told = log.read_text(encoding="utf-8", errors="replace")[-800:]
-            raise ProcessFailed(f"a server at {url}", came=f"it ended with {process.returncode}: {told}", do="correct its start")
+            raise ProcessFailed(
+                f"a server at {url}",
+                came=f"it ended with {process.returncode}: {told}",
+                do="correct its start",
+            )
         try:
             return ready(url)
         except httpx.HTTPError:
@@ -142,7 +164,11 @@ def _end(process: subprocess.Popen[bytes], family: Sequence[psutil.Process]) -> 
 
 def _tree(root: psutil.Process) -> list[psutil.Process]:
     try:
-        return [one for one in (root, *root.children(recursive=True)) if one.status() != psutil.STATUS_ZOMBIE]
+        return [
+            one
+            for one in (root, *root.children(recursive=True))
+            if one.status() != psutil.STATUS_ZOMBIE
+        ]
     except psutil.NoSuchProcess:
         return []
 
@@ -160,6 +186,8 @@ def _cpu_seconds(processes: Iterable[psutil.Process]) -> float:
 
 def _main_thread_seconds(process: psutil.Process) -> float:
     try:
-        return sum(one.user_time + one.system_time for one in process.threads() if one.id == process.pid)
+        return sum(
+            one.user_time + one.system_time for one in process.threads() if one.id == process.pid
+        )
     except psutil.NoSuchProcess:
         return 0.0

@@ -37,7 +37,18 @@ from benchmarks.contenders import (
 )
 from benchmarks.harness import Result, median, options, present, tell
 from benchmarks.serving_bars import bars, tables
-from benchmarks.serving_turns import FULL, QUICK, Figures, Scale, Streams, clients, draw_streams, soak, turn_m, turn_w
+from benchmarks.serving_turns import (
+    FULL,
+    QUICK,
+    Figures,
+    Scale,
+    Streams,
+    clients,
+    draw_streams,
+    soak,
+    turn_m,
+    turn_w,
+)
 
 KEYS = {
     "ours": PERENNIAL,
@@ -53,17 +64,49 @@ KEYS = {
     "e": CONSTANT,
 }
 ON_M = (PERENNIAL, BARE, BARE_LITERT, CACHED)
-PACKAGES = ("bentoml", "fastapi", "mlflow", "starlette", "uvicorn", "uvloop", "httptools", "tensorflow", "ai-edge-litert", "numpy")
+PACKAGES = (
+    "bentoml",
+    "fastapi",
+    "mlflow",
+    "starlette",
+    "uvicorn",
+    "uvloop",
+    "httptools",
+    "tensorflow",
+    "ai-edge-litert",
+    "numpy",
+)
 
 
 def main() -> None:
     """Measure and print."""
     parser = options("Perennial's service beside its peers")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each contender; medians are told (default 3; 1 with --quick)")
-    parser.add_argument("--only", nargs="+", choices=KEYS, default=list(KEYS), metavar="KEY", help=f"some contenders: {', '.join(KEYS)}")
-    parser.add_argument("--keep", type=Path, metavar="FILE", help="JSON lines: a turn each; turns already in it are joined")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=3,
+        help="turns of each contender; medians are told (default 3; 1 with --quick)",
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=KEYS,
+        default=list(KEYS),
+        metavar="KEY",
+        help=f"some contenders: {', '.join(KEYS)}",
+    )
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="FILE",
+        help="JSON lines: a turn each; turns already in it are joined",
+    )
     parser.add_argument("--join", action="store_true", help="measure nothing: tell what FILE holds")
-    parser.add_argument("--soak", action="store_true", help="five minutes of steady load and 32 clients for one, instead of the contenders")
+    parser.add_argument(
+        "--soak",
+        action="store_true",
+        help="five minutes of steady load and 32 clients for one, instead of the contenders",
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pb-") as folder:
         result = measure(Path(folder), arguments)
@@ -86,7 +129,9 @@ def measure(folder: Path, arguments: argparse.Namespace) -> Result:
     return Result(figures=dict(figures), bars=bars(figures), tables=tables(figures), input=said)
 
 
-def turns(shop: Workshop, streams: Streams, scale: Scale, arguments: argparse.Namespace) -> Iterator[Figures]:
+def turns(
+    shop: Workshop, streams: Streams, scale: Scale, arguments: argparse.Namespace
+) -> Iterator[Figures]:
     """Every contender once a round, every second round in reverse order, each stream in fresh processes."""
     if arguments.soak:
         yield from soak(shop, streams, scale)
@@ -118,7 +163,12 @@ def joined(lines: Sequence[Figures]) -> dict[str, dict[str, float]]:
         for name, facts in line.items():
             seen[name].append(facts)
     order = [one.name for one in KEYS.values()]
-    place = {name: next((rank for rank, known in enumerate(order) if name.startswith(f"{known} on")), len(order)) for name in seen}
+    place = {
+        name: next(
+            (rank for rank, known in enumerate(order) if name.startswith(f"{known} on")), len(order)
+        )
+        for name in seen
+    }
     return {name: _medians(seen[name]) for name in sorted(seen, key=lambda name: place[name])}
 
 

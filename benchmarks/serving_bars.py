@@ -5,15 +5,47 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from benchmarks.contenders import BARE, BARE_LITERT, CACHED, CONSTANT, DEPENDS, MLFLOW, MLFLOW_CACHED, NO_LOG, NO_SYNC, PERENNIAL
+from benchmarks.contenders import (
+    BARE,
+    BARE_LITERT,
+    CACHED,
+    CONSTANT,
+    DEPENDS,
+    MLFLOW,
+    MLFLOW_CACHED,
+    NO_LOG,
+    NO_SYNC,
+    PERENNIAL,
+)
 from benchmarks.harness import Bar, table
 from benchmarks.serving_turns import CLIENTS_NAME, SOAK_NAME
 
 Figures = Mapping[str, Mapping[str, float]]
 Value = TypeVar("Value")
 OURS = f"{PERENNIAL.name} on W"
-COLUMNS = ("rps", "p50_ms", "p99_ms", "cpu_ms", "loop_cpu_ms", "database_cpu_ms", "errors", "hit_rate", "busy")
-HEADS = ("service and stream", "rps", "p50 ms", "p99 ms", "CPU ms", "of it loops", "PostgreSQL's", "errors", "hit rate", "wrk, cores")
+COLUMNS = (
+    "rps",
+    "p50_ms",
+    "p99_ms",
+    "cpu_ms",
+    "loop_cpu_ms",
+    "database_cpu_ms",
+    "errors",
+    "hit_rate",
+    "busy",
+)
+HEADS = (
+    "service and stream",
+    "rps",
+    "p50 ms",
+    "p99 ms",
+    "CPU ms",
+    "of it loops",
+    "PostgreSQL's",
+    "errors",
+    "hit rate",
+    "wrk, cores",
+)
 EMBEDDING, STATES = (BARE.name, BARE_LITERT.name), ("cold", "warm")
 RATES = ((MLFLOW, 10), (MLFLOW_CACHED, 2.5), (DEPENDS, 4), (CACHED, 0.8), (CONSTANT, 0.3))
 
@@ -25,18 +57,32 @@ def bars(figures: Figures) -> list[Bar]:
 
 def predicted(figures: Figures, *, peer: str, state: str) -> tuple[float, float, float, float]:
     """h, r, the speed-up 1/((1-h)+h r) and the one measured, of CPU a request on M; r: a hit against the peer's request."""
-    ours, theirs = figures[f"{PERENNIAL.name} on M, {state}"], figures[f"{peer} on M, cold"]["cpu_ms"]
+    ours, theirs = (
+        figures[f"{PERENNIAL.name} on M, {state}"],
+        figures[f"{peer} on M, cold"]["cpu_ms"],
+    )
     h, r = ours["hit_rate"], figures[OURS]["cpu_ms"] / theirs
     return h, r, 1 / ((1 - h) + h * r), theirs / ours["cpu_ms"]
 
 
 def tables(figures: Figures) -> list[str]:
     """What was measured, what the law of the cache says about M, and ratios that no bar asks for."""
-    rows = [(name, *(_short(one[key]) if key in one else "" for key in COLUMNS)) for name, one in figures.items() if "rps" in one]
+    rows = [
+        (name, *(_short(one[key]) if key in one else "" for key in COLUMNS))
+        for name, one in figures.items()
+        if "rps" in one
+    ]
     found = [table(HEADS, rows)]
-    law = [(peer, state, *map(_short, said)) for peer in EMBEDDING for state in STATES if (said := _law(figures, peer, state))]
+    law = [
+        (peer, state, *map(_short, said))
+        for peer in EMBEDDING
+        for state in STATES
+        if (said := _law(figures, peer, state))
+    ]
     if law:
-        found.append(table(("M, against", "caches", "h", "r", "predicted ratio", "measured ratio"), law))
+        found.append(
+            table(("M, against", "caches", "h", "r", "predicted ratio", "measured ratio"), law)
+        )
     beside = [(name, _short(value)) for name, value in _beside(figures) if value is not None]
     return [*found, *([table(("beside the bars", "times"), beside)] if beside else [])]
 
@@ -46,8 +92,14 @@ def _beside(figures: Figures) -> list[tuple[str, float | None]]:
     peer = BARE_LITERT.name
     return [
         (f"W, single: CPU a request of {peer} / ours", _cpu(figures, f"{peer} on W", OURS)),
-        (f"W, batch of 64: CPU a phrase of {peer} / ours", _cpu(figures, f"{peer} on W in batches", f"{OURS} in batches")),
-        ("W, single: CPU a request of ours / journal not synced", _cpu(figures, OURS, f"{NO_SYNC.name} on W")),
+        (
+            f"W, batch of 64: CPU a phrase of {peer} / ours",
+            _cpu(figures, f"{peer} on W in batches", f"{OURS} in batches"),
+        ),
+        (
+            "W, single: CPU a request of ours / journal not synced",
+            _cpu(figures, OURS, f"{NO_SYNC.name} on W"),
+        ),
         ("W: our rps / those without a log", _rate(figures, NO_LOG.name)),
     ]
 
@@ -55,7 +107,12 @@ def _beside(figures: Figures) -> list[tuple[str, float | None]]:
 def _cpu_bars(figures: Figures) -> list[Bar]:
     peer = BARE.name
     found = [
-        Bar(f"W, single: CPU a request of {peer} / ours", _cpu(figures, f"{peer} on W", OURS), 20, at_least=True),
+        Bar(
+            f"W, single: CPU a request of {peer} / ours",
+            _cpu(figures, f"{peer} on W", OURS),
+            20,
+            at_least=True,
+        ),
         Bar(
             f"W, batch of 64: CPU a phrase of {peer} / ours",
             _cpu(figures, f"{peer} on W in batches", f"{OURS} in batches"),
@@ -80,8 +137,14 @@ def _law_bar(figures: Figures, peer: str, state: str) -> Bar:
 
 
 def _rate_bars(figures: Figures) -> list[Bar]:
-    rates = [Bar(f"W: our rps / those of {one.name}", _rate(figures, one.name), least, at_least=True) for one, least in RATES]
-    return [*rates, Bar("32 clients for 60 s on M: errors", _known(lambda: figures[CLIENTS_NAME]["errors"]), 0)]
+    rates = [
+        Bar(f"W: our rps / those of {one.name}", _rate(figures, one.name), least, at_least=True)
+        for one, least in RATES
+    ]
+    return [
+        *rates,
+        Bar("32 clients for 60 s on M: errors", _known(lambda: figures[CLIENTS_NAME]["errors"]), 0),
+    ]
 
 
 def _log_bars(figures: Figures) -> list[Bar]:
@@ -97,7 +160,11 @@ def _soak_bars(figures: Figures) -> list[Bar]:
 
     return [
         Bar("5 minutes of steady load: p99 of the last minute / the first", _known(slower), 1.5),
-        Bar("the same: MB more per 100,000 requests", _known(lambda: figures[SOAK_NAME]["mb_more_per_100000"]), 5),
+        Bar(
+            "the same: MB more per 100,000 requests",
+            _known(lambda: figures[SOAK_NAME]["mb_more_per_100000"]),
+            5,
+        ),
         Bar("the same: errors", _known(lambda: figures[SOAK_NAME]["errors"]), 0),
     ]
 

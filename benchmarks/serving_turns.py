@@ -50,7 +50,11 @@ class Streams:
 def draw_streams(scale: Scale, *, seed: int) -> Streams:
     """W and M; a run that is through with a stream begins it again."""
     terms, noisy = real_phrases(20_000, seed=seed), noisy_phrases(200_000, seed=seed)
-    return Streams(terms, zipf(terms, length=100_000, seed=seed), zipf(noisy, length=scale.warm_after + 300_000, seed=seed))
+    return Streams(
+        terms,
+        zipf(terms, length=100_000, seed=seed),
+        zipf(noisy, length=scale.warm_after + 300_000, seed=seed),
+    )
 
 
 def turn_w(shop: Workshop, one: Contender, streams: Streams, scale: Scale) -> Figures:
@@ -80,7 +84,17 @@ def clients(shop: Workshop, streams: Streams, scale: Scale) -> Figures:
     tell(f"{MANY_CLIENTS} clients for {scale.errors_seconds:.0f} s")
     with shop.start(PERENNIAL) as server:
         file = write_lines(shop, PERENNIAL, streams.m)
-        return {CLIENTS_NAME: facts_of(play(server.url, PERENNIAL.path, file, clients=MANY_CLIENTS, seconds=scale.errors_seconds))}
+        return {
+            CLIENTS_NAME: facts_of(
+                play(
+                    server.url,
+                    PERENNIAL.path,
+                    file,
+                    clients=MANY_CLIENTS,
+                    seconds=scale.errors_seconds,
+                )
+            )
+        }
 
 
 def soak(shop: Workshop, streams: Streams, scale: Scale) -> Iterator[Figures]:
@@ -93,24 +107,61 @@ def soak(shop: Workshop, streams: Streams, scale: Scale) -> Iterator[Figures]:
         load(server, PERENNIAL, file, scale, first=first)  # buffers and pools reach their size
         before = server.pss_mb()
         for number in range(MINUTES):
-            minutes.append(play(server.url, PERENNIAL.path, file, clients=scale.clients, seconds=scale.minute, first=first))
-            tell(f"soak: minute {number + 1}: p99 {minutes[-1].p99_ms:.1f} ms, {minutes[-1].requests} requests, {server.pss_mb():.0f} MB")
+            minutes.append(
+                play(
+                    server.url,
+                    PERENNIAL.path,
+                    file,
+                    clients=scale.clients,
+                    seconds=scale.minute,
+                    first=first,
+                )
+            )
+            tell(
+                f"soak: minute {number + 1}: p99 {minutes[-1].p99_ms:.1f} ms, {minutes[-1].requests} requests, {server.pss_mb():.0f} MB"
+            )
             first += minutes[-1].requests
         server.settle()
         requests, errors = sum(one.requests for one in minutes), sum(one.errors for one in minutes)
         grown = (server.pss_mb() - before) / (requests / 100_000)
-        told = {"requests": requests, "errors": errors, "mb_before": before, "mb_more_per_100000": grown}
-        yield {SOAK_NAME: told | {"p99_first_ms": minutes[0].p99_ms, "p99_last_ms": minutes[-1].p99_ms}}
+        told = {
+            "requests": requests,
+            "errors": errors,
+            "mb_before": before,
+            "mb_more_per_100000": grown,
+        }
+        yield {
+            SOAK_NAME: told | {"p99_first_ms": minutes[0].p99_ms, "p99_last_ms": minutes[-1].p99_ms}
+        }
 
 
-def load(server: Server, one: Contender, file: Path, scale: Scale, *, path: str | None = None, first: int = 0) -> dict[str, float]:
+def load(
+    server: Server,
+    one: Contender,
+    file: Path,
+    scale: Scale,
+    *,
+    path: str | None = None,
+    first: int = 0,
+) -> dict[str, float]:
     """What clients saw and the service spent in one stretch."""
     server.settle()
     asked, hits = counted(server, one)
     before, loops, beside = server.cpu_seconds(), server.loop_seconds(), server.beside_seconds()
-    heard = play(server.url, path or one.path, file, clients=scale.clients, seconds=scale.seconds, first=first)
+    heard = play(
+        server.url,
+        path or one.path,
+        file,
+        clients=scale.clients,
+        seconds=scale.seconds,
+        first=first,
+    )
     server.settle()
-    spent, looped, database = server.cpu_seconds() - before, server.loop_seconds() - loops, server.beside_seconds() - beside
+    spent, looped, database = (
+        server.cpu_seconds() - before,
+        server.loop_seconds() - loops,
+        server.beside_seconds() - beside,
+    )
     now_asked, now_hits = counted(server, one)
     hit_rate = (now_hits - hits) / (now_asked - asked) if now_asked > asked else 0.0
     cpu = {"cpu_ms": spent, "loop_cpu_ms": looped, "database_cpu_ms": database}
@@ -118,19 +169,29 @@ def load(server: Server, one: Contender, file: Path, scale: Scale, *, path: str 
     return facts_of(heard) | cpu | {"hit_rate": hit_rate}
 
 
-def load_batches(server: Server, one: Contender, shop: Workshop, stream: Sequence[str], scale: Scale) -> dict[str, float]:
+def load_batches(
+    server: Server, one: Contender, shop: Workshop, stream: Sequence[str], scale: Scale
+) -> dict[str, float]:
     """The same in batches of 64: `cpu_ms` and `rps` are per phrase."""
     cuts = range(0, len(stream) - BATCH, BATCH)
-    file = write_bodies([json.dumps(one.batch(stream[cut : cut + BATCH])) for cut in cuts], shop.folder / "batches")
+    file = write_bodies(
+        [json.dumps(one.batch(stream[cut : cut + BATCH])) for cut in cuts], shop.folder / "batches"
+    )
     facts = load(server, one, file, scale, path=one.batch_path)
-    return facts | {name: facts[name] / BATCH for name in facts if name.endswith("cpu_ms")} | {"rps": facts["rps"] * BATCH}
+    return (
+        facts
+        | {name: facts[name] / BATCH for name in facts if name.endswith("cpu_ms")}
+        | {"rps": facts["rps"] * BATCH}
+    )
 
 
 def warm(server: Server, one: Contender, phrases: Sequence[str]) -> None:
     """Ask for all of them once when the contender remembers, else for a few."""
     if one.batch_path and one.remembered:
         cuts = range(0, len(phrases), FILL)
-        post_batches(server.url, one.batch_path, (one.batch(phrases[cut : cut + FILL]) for cut in cuts))
+        post_batches(
+            server.url, one.batch_path, (one.batch(phrases[cut : cut + FILL]) for cut in cuts)
+        )
         return
     post_batches(server.url, one.path, map(one.body, phrases[:50]))
 
@@ -138,7 +199,9 @@ def warm(server: Server, one: Contender, phrases: Sequence[str]) -> None:
 def counted(server: Server, one: Contender) -> tuple[float, float]:
     """Phrases asked for and found, as the service counts them; 0 and 0 when it does not."""
     if one.kind == "perennial":
-        return metric(server, "perennial_phrases_total"), metric(server, "perennial_phrases_cached_total")
+        return metric(server, "perennial_phrases_total"), metric(
+            server, "perennial_phrases_cached_total"
+        )
     if one.kind == "fastapi":
         said: dict[str, Any] = json.loads(server.get("/stats"))
         return said["asked"], said["hits"]
@@ -152,5 +215,11 @@ def write_lines(shop: Workshop, one: Contender, stream: Sequence[str]) -> Path:
 
 def facts_of(heard: Heard) -> dict[str, float]:
     """As figures."""
-    seen = {"rps": heard.rps, "p50_ms": heard.p50_ms, "p99_ms": heard.p99_ms, "errors": heard.errors, "requests": heard.requests}
+    seen = {
+        "rps": heard.rps,
+        "p50_ms": heard.p50_ms,
+        "p99_ms": heard.p99_ms,
+        "errors": heard.errors,
+        "requests": heard.requests,
+    }
     return seen | {"busy": heard.busy}

@@ -27,7 +27,9 @@ def noisy_phrases(count: int, *, seed: int) -> list[str]:
     rng, found = np.random.default_rng(seed), dict[str, str]()
     terms = _terms()
     while len(found) < count:
-        phrase = abbreviate(terms[int(rng.integers(len(terms)))], STYLES[int(rng.integers(len(STYLES)))])
+        phrase = abbreviate(
+            terms[int(rng.integers(len(terms)))], STYLES[int(rng.integers(len(STYLES)))]
+        )
         phrase = recase(slip(phrase, rng) if rng.random() < 0.5 else phrase, int(rng.integers(3)))
         found.setdefault(clean_phrase(phrase), phrase)
     return list(found.values())
@@ -36,10 +38,15 @@ def noisy_phrases(count: int, *, seed: int) -> list[str]:
 def zipf(phrases: list[str], *, length: int, seed: int) -> list[str]:
     """A stream: the phrase of rank k (its place in the list, from 1) comes with a probability in proportion to k ** -1.1."""
     weights = np.arange(1, len(phrases) + 1) ** -EXPONENT
-    places = np.random.default_rng(seed).choice(len(phrases), size=length, p=weights / weights.sum())
+    places = np.random.default_rng(seed).choice(
+        len(phrases), size=length, p=weights / weights.sum()
+    )
     return [phrases[place] for place in places]
 
 
 def _terms() -> list[str]:
     catalogue = load_catalogue()
-    return [str(base) + str(ending) for base, ending in zip(catalogue.base, catalogue.ending, strict=True)]
+    return [
+        str(base) + str(ending)
+        for base, ending in zip(catalogue.base, catalogue.ending, strict=True)
+    ]

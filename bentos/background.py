@@ -37,7 +37,9 @@ class Background:
             self._action()
         except Exception as error:
             if not self._failing:
-                get_logger().error(self._name, state="failing", error=f"{type(error).__name__}: {_line(error)}")
+                get_logger().error(
+                    self._name, state="failing", error=f"{type(error).__name__}: {_line(error)}"
+                )
             self._failing = True
             return
         if self._failing:

@@ -38,12 +38,24 @@ def read_keys(file: Path) -> frozenset[str]:
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeError) as error:
-        raise KeysUnusable(f"a readable file {file}", came=type(error).__name__, do="correct PERENNIAL_API_KEYS_FILE") from None
-    told = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip() and not line.strip().startswith("#")]
+        raise KeysUnusable(
+            f"a readable file {file}",
+            came=type(error).__name__,
+            do="correct PERENNIAL_API_KEYS_FILE",
+        ) from None
+    told = [
+        (number, line.strip())
+        for number, line in enumerate(lines, 1)
+        if line.strip() and not line.strip().startswith("#")
+    ]
     for number, line in told:
         if not _LINE.fullmatch(line):
             do = "write the hash that `perennial keys` printed, never the key"
-            raise KeysUnusable(f"64 hex digits and perhaps a name in {file}", came=f"something else in line {number}", do=do)
+            raise KeysUnusable(
+                f"64 hex digits and perhaps a name in {file}",
+                came=f"something else in line {number}",
+                do=do,
+            )
     return frozenset(line[:64] for _, line in told)
 
 
@@ -53,7 +65,9 @@ def refuse_open_door(host: str, keys_file: Path | None) -> None:
         read_keys(keys_file)
     elif not _is_loopback(host):
         do = "make one by `perennial keys` and set PERENNIAL_API_KEYS_FILE, or bind 127.0.0.1"
-        raise KeysUnusable(f"API keys for a service on {host}", came="no PERENNIAL_API_KEYS_FILE", do=do)
+        raise KeysUnusable(
+            f"API keys for a service on {host}", came="no PERENNIAL_API_KEYS_FILE", do=do
+        )
 
 
 def _is_loopback(host: str) -> bool:

@@ -18,21 +18,22 @@ from pathlib import Path
 import bentoml
 from sqlalchemy.engine import Engine
 
-from bentos.answers import Answers, answer_cache
+from bentos.answering.answers import AnswerService, answer_cache
+from bentos.answering.warming import Warmer, frequent_in
 from bentos.background import Background
-from bentos.caches import EmbeddingCache
-from bentos.embedding import RemoteEmbedder, embedder_address, embedding_app
-from bentos.endpoint import Parts
-from bentos.journal import Journal, JournalCounts
-from bentos.kept import KeptEmbeddings
+from bentos.embedder.cache import EmbeddingCache
+from bentos.embedder.cache_file import EmbeddingCacheFile
+from bentos.embedder.client import RemoteEmbedder, embedder_address
+from bentos.embedder.server import embedding_app
+from bentos.heads.live_heads import LiveHeads
+from bentos.heads.refusals import record_refusals
+from bentos.heads.retained import Retained
+from bentos.http.app import OURS, BypassMiddleware, ClassifierApp
+from bentos.http.endpoint import AppState
+from bentos.http.slow_clients import close_the_silent
+from bentos.inference_log.journal import Journal, JournalCounts
+from bentos.inference_log.shipper import Shipper, insert_into
 from bentos.keys import Keys, refuse_open_door
-from bentos.live_heads import LiveHeads
-from bentos.patience import close_the_silent
-from bentos.refusals import record_refusals
-from bentos.retained import Retained
-from bentos.routes import OURS, ClassifierApp, Front
-from bentos.shipper import Shipper, insert_into
-from bentos.warming import Warmer, frequent_in
 from core.database import connect
 from core.deployments import current_rollouts
 from core.errors import SettingsError
@@ -41,7 +42,9 @@ from core.logs import configure_logs, get_logger
 from core.settings import Settings, load_settings
 from pipelines.model.embedder import load_embedder, read_embedder
 
-PACKED = Path(__file__).resolve().parent.parent / "cold"  # beside the code in a bento, absent in the repository
+PACKED = (
+    Path(__file__).resolve().parent.parent / "cold"
+)  # beside the code in a bento, absent in the repository
 SHIP_SECONDS = 0.25
 SAVE_SECONDS = 300.0  # what a killed process forgets of its caches at most
 GREET_SECONDS = 1.0  # at most: without an embedder the first level still answers
@@ -59,7 +62,12 @@ _OPTIONS = {
 }
 
 
-@bentoml.service(name="Embedder", threads=1, runner_connection={"max_requests": 10**9, "max_age": 1e9}, **_OPTIONS)
+@bentoml.service(
+    name="Embedder",
+    threads=1,
+    runner_connection={"max_requests": 10**9, "max_age": 1e9},
+    **_OPTIONS,
+)
 @bentoml.asgi_app(embedding, path="/")
 class Embedder:
     """One process, one model, one cache for every classifier."""
@@ -68,8 +76,10 @@ class Embedder:
         settings = start_process()
         folder = embedder_folder(settings)
         embedder_id = str(read_embedder(folder)["embedder_id"])
-        cache = EmbeddingCache(load_embedder(folder), embedder_id=embedder_id, maximum=settings.cache_phrases)
-        kept = KeptEmbeddings(settings.caches, cache, embedder_id=embedder_id)
+        cache = EmbeddingCache(
+            load_embedder(folder), embedder_id=embedder_id, maximum=settings.cache_phrases
+        )
+        kept = EmbeddingCacheFile(settings.caches, cache, embedder_id=embedder_id)
         kept.restore()
         embedding.state.cache = cache
         self.saving = Background(kept.save, seconds=SAVE_SECONDS, name="embeddings kept")
@@ -94,56 +104,94 @@ class Classifier:
     def __init__(self) -> None:
         settings = start_process()
         refuse_open_door(listening_host(sys.argv), settings.api_keys_file)
-        facts, counts, keys = read_embedder(embedder_folder(settings)), JournalCounts(), Keys(settings.api_keys_file)
-        self.heads = LiveHeads(str(facts["embedder_id"]), home=settings.home, serves=served_group(settings).serves)
+        facts, counts, keys = (
+            read_embedder(embedder_folder(settings)),
+            JournalCounts(),
+            Keys(settings.api_keys_file),
+        )
+        self.heads = LiveHeads(
+            str(facts["embedder_id"]), home=settings.home, serves=served_group(settings).serves
+        )
         self.heads.start_cold(PACKED)
-        self.remote = RemoteEmbedder(embedder_address(os.environ), dimensions=int(facts["dimensions"]), seconds=settings.answer_seconds)
-        self.journal = Journal(settings.journal, counts=counts, maximum=settings.journal_mb * 2**20, sync=settings.journal_sync)
+        self.remote = RemoteEmbedder(
+            embedder_address(os.environ),
+            dimensions=int(facts["dimensions"]),
+            seconds=settings.answer_seconds,
+        )
+        self.journal = Journal(
+            settings.journal,
+            counts=counts,
+            maximum=settings.journal_mb * 2**20,
+            sync=settings.journal_sync,
+        )
         cache = answer_cache(settings.cache_answers)
-        answers = Answers(live=lambda: self.heads.current, embedder=self.remote, journal=self.journal, cache=cache)
+        answers = AnswerService(
+            live=lambda: self.heads.current, embedder=self.remote, journal=self.journal, cache=cache
+        )
         engine = open_engine(settings)
         self.warmer = make_warmer(settings, answers, engine)
         self.heads.prepare, self.shadow = self.warmer.warm, answers.shadow
-        retained = Retained(lambda: self.heads.current, models=settings.models, home=settings.home, embedder_id=str(facts["embedder_id"]))
+        retained = Retained(
+            lambda: self.heads.current,
+            models=settings.models,
+            home=settings.home,
+            embedder_id=str(facts["embedder_id"]),
+        )
         self.background = [
             Background(keys.refresh, seconds=settings.poll_seconds, name="api keys"),
             Background(self.warmer.save, seconds=SAVE_SECONDS, name="phrases kept"),
             *(follow_database(settings, engine, heads=self.heads, counts=counts) if engine else ()),
         ]
-        classifying.state.parts = Parts(answers, self.heads, counts, self.remote.stats, keys, retained)
+        classifying.state.parts = AppState(
+            answers, self.heads, counts, self.remote.stats, keys, retained
+        )
 
     @bentoml.on_startup
     async def ready(self) -> None:
-        self.remote.lifeline.start()
+        self.remote.heartbeat.start()
         self.warmer.use(asyncio.get_running_loop())
-        self.tasks = [asyncio.create_task(self._warm()), asyncio.create_task(self.shadow.run()), asyncio.create_task(close_the_silent())]
+        self.tasks = [
+            asyncio.create_task(self._warm()),
+            asyncio.create_task(self.shadow.run()),
+            asyncio.create_task(close_the_silent()),
+        ]
         for thread in self.background:
             thread.start()
         rest_from_collecting()
-        with suppress(TimeoutError):  # a worker that is back answers nobody before it knows that its embedder lives
-            await asyncio.wait_for(self.remote.lifeline.wait(), GREET_SECONDS)
+        with suppress(
+            TimeoutError
+        ):  # a worker that is back answers nobody before it knows that its embedder lives
+            await asyncio.wait_for(self.remote.heartbeat.wait(), GREET_SECONDS)
 
     async def _warm(self) -> None:
-        await self.remote.lifeline.wait()
-        await asyncio.to_thread(self.warmer.warm_all, [live.champion for live in self.heads.current.values()])
+        await self.remote.heartbeat.wait()
+        await asyncio.to_thread(
+            self.warmer.warm_all, [live.champion for live in self.heads.current.values()]
+        )
 
     @bentoml.on_shutdown
     async def stop(self) -> None:
         self.warmer.use(None)
         for task in self.tasks:
             task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)  # what they log on their way out is in the journal before it closes
+        await asyncio.gather(
+            *self.tasks, return_exceptions=True
+        )  # what they log on their way out is in the journal before it closes
         self.journal.close()
         for thread in self.background:
             await asyncio.to_thread(thread.stop)
         await self.remote.close()
 
     async def __is_ready__(self) -> bool:
-        return bool(self.heads.current or self.heads.idle) and self.remote.lifeline.alive and self.warmer.done
+        return (
+            bool(self.heads.current or self.heads.idle)
+            and self.remote.heartbeat.alive
+            and self.warmer.done
+        )
 
 
-Embedder.add_asgi_middleware(Front, app=embedding, paths=("/raw/",))  # type: ignore[attr-defined]
-Classifier.add_asgi_middleware(Front, app=classifying, paths=OURS)  # type: ignore[attr-defined]
+Embedder.add_asgi_middleware(BypassMiddleware, app=embedding, paths=("/raw/",))  # type: ignore[attr-defined]
+Classifier.add_asgi_middleware(BypassMiddleware, app=classifying, paths=OURS)  # type: ignore[attr-defined]
 
 
 def start_process() -> Settings:
@@ -157,7 +205,11 @@ def served_group(settings: Settings) -> Group:
     """The classifiers of this process. Raises `SettingsError`."""
     if settings.bento > len(settings.groups):
         came = f"{settings.bento}, and PERENNIAL_BENTOS has {len(settings.groups)}"
-        raise SettingsError("PERENNIAL_BENTO to be the number of a group", came=came, do="leave it to `perennial serve`")
+        raise SettingsError(
+            "PERENNIAL_BENTO to be the number of a group",
+            came=came,
+            do="leave it to `perennial serve`",
+        )
     return settings.groups[settings.bento - 1]
 
 
@@ -178,18 +230,32 @@ def listening_host(argv: Sequence[str]) -> str:
 def open_engine(settings: Settings) -> Engine | None:
     """The database's engine; without a database only cold heads answer, and rows wait in the journal."""
     if settings.database_url is None:
-        get_logger().warning("service", state="no PERENNIAL_DATABASE_URL: cold heads only, rows stay in the journal")
+        get_logger().warning(
+            "service", state="no PERENNIAL_DATABASE_URL: cold heads only, rows stay in the journal"
+        )
         return None
     return connect(settings.database_url.get_secret_value())
 
 
-def make_warmer(settings: Settings, answers: Answers, engine: Engine | None) -> Warmer:
+def make_warmer(settings: Settings, answers: AnswerService, engine: Engine | None) -> Warmer:
     """Warm from the kept phrases, or from the log."""
-    frequent = frequent_in(engine, seconds=settings.warm_seconds) if engine and settings.warm_seconds else None
-    return Warmer(answers, folder=settings.caches, phrases=settings.warm_phrases, seconds=settings.warm_seconds, frequent=frequent)
+    frequent = (
+        frequent_in(engine, seconds=settings.warm_seconds)
+        if engine and settings.warm_seconds
+        else None
+    )
+    return Warmer(
+        answers,
+        folder=settings.caches,
+        phrases=settings.warm_phrases,
+        seconds=settings.warm_seconds,
+        frequent=frequent,
+    )
 
 
-def follow_database(settings: Settings, engine: Engine, *, heads: LiveHeads, counts: JournalCounts) -> list[Background]:
+def follow_database(
+    settings: Settings, engine: Engine, *, heads: LiveHeads, counts: JournalCounts
+) -> list[Background]:
     """The poll of `deployment` and the shipper; the first group ships what groups that are no more left behind."""
     folders = [settings.journal, *(left_journals(settings) if settings.bento == 1 else ())]
     shippers = [Shipper(folder, insert=insert_into(engine), counts=counts) for folder in folders]
@@ -208,7 +274,9 @@ def follow_database(settings: Settings, engine: Engine, *, heads: LiveHeads, cou
 
 def left_journals(settings: Settings) -> list[Path]:
     """Journals of groups that the settings no longer have."""
-    served = {settings.model_copy(update={"bento": group.number}).journal for group in settings.groups}
+    served = {
+        settings.model_copy(update={"bento": group.number}).journal for group in settings.groups
+    }
     return [folder for folder in settings.journals if folder not in served]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,10 +13,10 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.engine import Engine, make_url
 
-from core.embedded import hold_server, postmaster
+from core.embedded import hold_server
 from core.errors import DatabaseUnreachable
-from core.logs import configure_logs, first_line, get_logger
-from core.settings import Settings, load_settings, require_home
+from core.logs import first_line
+from core.settings import Settings, require_home
 
 DATABASES = ("perennial", "prefect", "mlflow")
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -39,7 +37,9 @@ class DatabaseUrls:
 
 def with_driver(url: str, driver: str) -> str:
     """`postgresql://...` -> `postgresql+<driver>://...`."""
-    return make_url(url).set(drivername=f"postgresql+{driver}").render_as_string(hide_password=False)
+    return (
+        make_url(url).set(drivername=f"postgresql+{driver}").render_as_string(hide_password=False)
+    )
 
 
 @contextmanager
@@ -59,7 +59,13 @@ def open_database(settings: Settings) -> Iterator[DatabaseUrls]:
 def connect(url: str) -> Engine:
     """Return an engine whose connections are checked before use, and that gives up on a silent server after ten seconds."""
     patience = {"connect_timeout": 10, "tcp_user_timeout": 10_000}
-    return sa.create_engine(with_driver(url, "psycopg"), pool_pre_ping=True, pool_size=2, max_overflow=8, connect_args=patience)
+    return sa.create_engine(
+        with_driver(url, "psycopg"),
+        pool_pre_ping=True,
+        pool_size=2,
+        max_overflow=8,
+        connect_args=patience,
+    )
 
 
 def require_reachable(url: str) -> None:
@@ -94,7 +100,9 @@ def has_database(url: str, name: str) -> bool:
 
 def create_database(url: str, name: str) -> None:
     """Make a database beside the one of `url`, unless it is there."""
-    engine = sa.create_engine(with_driver(url, "psycopg"), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    engine = sa.create_engine(
+        with_driver(url, "psycopg"), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool
+    )
     with engine.connect() as connection, _one_at_a_time(connection):
         if name not in set(connection.scalars(sa.text("select datname from pg_database"))):
             connection.execute(sa.text(f'create database "{name}"'))
@@ -111,16 +119,28 @@ def _server(settings: Settings) -> Iterator[str]:
 
 def _urls(settings: Settings, admin_url: str) -> DatabaseUrls:
     def url_of(name: str) -> str:
-        own = {"prefect": settings.prefect_database_url, "mlflow": settings.mlflow_database_url, "perennial": settings.database_url}[name]
+        own = {
+            "prefect": settings.prefect_database_url,
+            "mlflow": settings.mlflow_database_url,
+            "perennial": settings.database_url,
+        }[name]
         base = make_url(own.get_secret_value() if own else admin_url)
-        return (base if own else base.set(database=name)).set(drivername="postgresql").render_as_string(hide_password=False)
+        return (
+            (base if own else base.set(database=name))
+            .set(drivername="postgresql")
+            .render_as_string(hide_password=False)
+        )
 
     return DatabaseUrls(**{name: url_of(name) for name in DATABASES})
 
 
 def _ensure_databases(settings: Settings, admin_url: str) -> None:
     """Make the databases that have no URL of their own, beside the one that was given."""
-    given = {"prefect": settings.prefect_database_url, "mlflow": settings.mlflow_database_url, "perennial": settings.database_url}
+    given = {
+        "prefect": settings.prefect_database_url,
+        "mlflow": settings.mlflow_database_url,
+        "perennial": settings.database_url,
+    }
     try:
         for name in DATABASES:
             if given[name] is None:
@@ -145,24 +165,3 @@ def _unreachable(url: str, error: Exception) -> DatabaseUnreachable:
         came=first_line(error),
         do="start it, or correct PERENNIAL_DATABASE_URL",
     )
-
-
-def hold() -> None:
-    """Keep the embedded server up until SIGTERM or SIGINT: the `postgres` process of `perennial up`.
-
-    Ends with `DatabaseUnreachable` when the server dies, so that its supervisor starts both anew.
-    """
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    settings = load_settings(database_url=None)
-    configure_logs(settings.log_format)
-    with open_database(settings):
-        get_logger().info("postgres", state="ready")
-        while not stop.wait(1.0):
-            if postmaster(settings.home / "postgres") is None:
-                raise DatabaseUnreachable("PostgreSQL to keep running", came="its process is gone", do="see the log in its folder")
-
-
-if __name__ == "__main__":
-    hold()

@@ -12,7 +12,13 @@ from core.tables import decision
 
 
 def record_decision(
-    connection: Connection, verdict: Verdict, *, classifier: str, subject: str, decided_at: datetime, run: str = ""
+    connection: Connection,
+    verdict: Verdict,
+    *,
+    classifier: str,
+    subject: str,
+    decided_at: datetime,
+    run: str = "",
 ) -> None:
     """Append one verdict; `subject` names the kind of decision ("gate", "drift", "retraining", "rollout")."""
     connection.execute(
@@ -28,8 +34,16 @@ def record_decision(
     )
 
 
-def recorded_decision(connection: Connection, *, classifier: str, subject: str, run: str) -> Verdict | None:
+def recorded_decision(
+    connection: Connection, *, classifier: str, subject: str, run: str
+) -> Verdict | None:
     """The verdict that a run has already recorded on the subject."""
-    mine = (decision.c.classifier == classifier, decision.c.subject == subject, decision.c.run == run)
-    row = connection.execute(sa.select(decision).where(*mine).order_by(decision.c.id).limit(1)).one_or_none()
+    mine = (
+        decision.c.classifier == classifier,
+        decision.c.subject == subject,
+        decision.c.run == run,
+    )
+    row = connection.execute(
+        sa.select(decision).where(*mine).order_by(decision.c.id).limit(1)
+    ).one_or_none()
     return Verdict(row.kind, tuple(row.reasons), row.evidence) if row else None

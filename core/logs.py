@@ -79,7 +79,9 @@ def configure_logs(log_format: str = "auto") -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # the stream of the moment: tests and daemons replace it
+        logger_factory=lambda *_: structlog.PrintLogger(
+            sys.stderr
+        ),  # the stream of the moment: tests and daemons replace it
         cache_logger_on_first_use=False,
     )
 
@@ -97,7 +99,13 @@ def timed(event: str, **fields: Any) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        log.error(event, state="failed", seconds=_since(started), error=f"{type(error).__name__}: {error}", **fields)
+        log.error(
+            event,
+            state="failed",
+            seconds=_since(started),
+            error=f"{type(error).__name__}: {error}",
+            **fields,
+        )
         raise
     log.info(event, state="end", seconds=_since(started), **fields)
 

@@ -7,7 +7,16 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from core.errors import UnknownClassifier
 from core.params_file import COLUMN, CRON, NAME, QUERY, can_happen, explain, read_params_file
@@ -94,7 +103,10 @@ def _block_of_kind(given: Any) -> Any:
 
 
 Head = Annotated[
-    Annotated[LogisticHead | HybridSvmHead | TfidfSvmHead | MlpHead | MajorityHead, Field(discriminator="kind")],
+    Annotated[
+        LogisticHead | HybridSvmHead | TfidfSvmHead | MlpHead | MajorityHead,
+        Field(discriminator="kind"),
+    ],
     BeforeValidator(_block_of_kind),
 ]
 
@@ -131,7 +143,9 @@ class ClassifierParams(_Block):
     @model_validator(mode="after")
     def _history_covers_test(self) -> ClassifierParams:
         if self.test_days >= self.history_days:
-            raise ValueError(f"test_days ({self.test_days}) must be smaller than history_days ({self.history_days})")
+            raise ValueError(
+                f"test_days ({self.test_days}) must be smaller than history_days ({self.history_days})"
+            )
         return self
 
 
@@ -157,7 +171,9 @@ class EmbedderParams(_Block):
     @model_validator(mode="after")
     def _runtime_fits(self) -> EmbedderParams:
         if self.runtime == "litert" and self.handle != USE:
-            raise ValueError(f"runtime litert runs {USE} only; set runtime: tensorflow for {self.handle}")
+            raise ValueError(
+                f"runtime litert runs {USE} only; set runtime: tensorflow for {self.handle}"
+            )
         return self
 
 
@@ -187,7 +203,9 @@ class Params(_Block):
         """Return one block; raise `UnknownClassifier` naming the known ones."""
         if name not in self.classifiers:
             known = ", ".join(sorted(self.classifiers))
-            raise UnknownClassifier(f"one of {known}", came=name, do="name a classifier of params.yaml")
+            raise UnknownClassifier(
+                f"one of {known}", came=name, do="name a classifier of params.yaml"
+            )
         return self.classifiers[name]
 
     def datasets(self) -> dict[str, dict[str, ClassifierParams]]:

@@ -30,7 +30,18 @@ _WORDS = {
 }
 
 
-_SHORT = {"2": 29, "4": 30, "6": 30, "9": 30, "11": 30, "feb": 29, "apr": 30, "jun": 30, "sep": 30, "nov": 30}
+_SHORT = {
+    "2": 29,
+    "4": 30,
+    "6": 30,
+    "9": 30,
+    "11": 30,
+    "feb": 29,
+    "apr": 30,
+    "jun": 30,
+    "sep": 30,
+    "nov": 30,
+}
 """Days of the months that have less than 31."""
 
 
@@ -50,10 +61,16 @@ class _EveryKeyOnce(yaml.SafeLoader):
         seen: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError("a key that is a list or a block", key.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    "a key that is a list or a block", key.start_mark
+                )
             if key.value in seen:
                 place = f"a second `{key.value}` in line {key.start_mark.line + 1}"
-                raise ParamsError("every key of a block once", came=place, do="put what belongs to it under the first one")
+                raise ParamsError(
+                    "every key of a block once",
+                    came=place,
+                    do="put what belongs to it under the first one",
+                )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -63,14 +80,26 @@ def read_params_file(path: Path) -> dict[str, Any]:
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_EveryKeyOnce)
     except OSError as error:
-        raise ParamsError(f"a readable {path.name}", came=str(error.strerror), do="run from the repository's root") from None
+        raise ParamsError(
+            f"a readable {path.name}", came=str(error.strerror), do="run from the repository's root"
+        ) from None
     except UnicodeDecodeError as error:
         came = f"byte {error.object[error.start]:#04x} at position {error.start}"
         raise ParamsError(f"UTF-8 in {path.name}", came=came, do="save the file as UTF-8") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:  # PyYAML lets out what `int` and `date` say of 2024-13-45
-        raise ParamsError(f"YAML in {path.name}", came=" ".join(str(error).split()), do="mend the syntax") from None
+    except (
+        yaml.YAMLError,
+        RecursionError,
+        ValueError,
+    ) as error:  # PyYAML lets out what `int` and `date` say of 2024-13-45
+        raise ParamsError(
+            f"YAML in {path.name}", came=" ".join(str(error).split()), do="mend the syntax"
+        ) from None
     if not isinstance(raw, dict):
-        raise ParamsError(f"keys and values in {path.name}", came=_short(raw), do="begin with `classifiers:` and a block under it")
+        raise ParamsError(
+            f"keys and values in {path.name}",
+            came=_short(raw),
+            do="begin with `classifiers:` and a block under it",
+        )
     return raw
 
 
@@ -108,5 +137,7 @@ def _short(value: object) -> str:
 def _without_union_tag(loc: tuple[int | str, ...]) -> list[str]:
     """`head.logistic.C` -> `head.C`, `compare.0.mlp.epochs` -> `compare.0.epochs`: pydantic puts kinds into the path."""
     tagged = [before == "head" or isinstance(before, int) for before in ("", *loc)]
-    kept = [str(part) for tag, part in zip(tagged, loc, strict=False) if not tag and part != "[key]"]
+    kept = [
+        str(part) for tag, part in zip(tagged, loc, strict=False) if not tag and part != "[key]"
+    ]
     return kept[: kept.index("parameters") + 2] if "parameters" in kept else kept

@@ -62,13 +62,19 @@ def _name(month: datetime) -> str:
 
 def _partitions(connection: Connection) -> list[datetime]:
     """The months that have a partition, oldest first."""
-    names = connection.scalars(sa.text("select inhrelid::regclass::text from pg_inherits where inhparent = 'inference'::regclass"))
+    names = connection.scalars(
+        sa.text(
+            "select inhrelid::regclass::text from pg_inherits where inhparent = 'inference'::regclass"
+        )
+    )
     found = (name.removeprefix("inference_") for name in names if name != OTHER)
     return sorted(datetime.strptime(name, "%Y_%m").replace(tzinfo=UTC) for name in found)
 
 
 def _waiting_months(connection: Connection) -> Iterable[datetime]:
-    months = connection.scalars(sa.text(f"select distinct date_trunc('month', occurred_at, 'UTC') from {OTHER}"))
+    months = connection.scalars(
+        sa.text(f"select distinct date_trunc('month', occurred_at, 'UTC') from {OTHER}")
+    )
     return [month.astimezone(UTC) for month in months]
 
 
@@ -80,11 +86,21 @@ def _make(engine: Engine, month: datetime) -> bool:
             return False
         connection.execute(sa.text("lock table only inference in share update exclusive mode"))
         connection.execute(sa.text(f"lock table {OTHER} in access exclusive mode"))
-        connection.execute(sa.text(f"create table {name} (like inference including defaults including constraints)"))
-        moved = f"delete from {OTHER} where occurred_at >= :start and occurred_at < :end returning *"
-        connection.execute(sa.text(f"with moved as ({moved}) insert into {name} select * from moved"), span)
+        connection.execute(
+            sa.text(
+                f"create table {name} (like inference including defaults including constraints)"
+            )
+        )
+        moved = (
+            f"delete from {OTHER} where occurred_at >= :start and occurred_at < :end returning *"
+        )
+        connection.execute(
+            sa.text(f"with moved as ({moved}) insert into {name} select * from moved"), span
+        )
         bounds = f"from ('{span['start'].isoformat()}') to ('{span['end'].isoformat()}')"
-        connection.execute(sa.text(f"alter table inference attach partition {name} for values {bounds}"))
+        connection.execute(
+            sa.text(f"alter table inference attach partition {name} for values {bounds}")
+        )
     return True
 
 
@@ -98,7 +114,9 @@ def _drop(engine: Engine, month: datetime) -> int:
         if month not in _partitions(connection):
             return 0
         connection.execute(sa.text(f"alter table inference detach partition {name}"))
-        kept = connection.execute(sa.text(f"insert into {OTHER} select * from {name} as old where {_CORRECTED}")).rowcount
+        kept = connection.execute(
+            sa.text(f"insert into {OTHER} select * from {name} as old where {_CORRECTED}")
+        ).rowcount
         rows = connection.scalar(sa.text(f"select count(*) from {name}")) or 0
         connection.execute(sa.text(f"drop table {name}"))
     return rows - kept
@@ -106,7 +124,10 @@ def _drop(engine: Engine, month: datetime) -> int:
 
 def _drop_other(engine: Engine, oldest: datetime) -> int:
     """As `_drop`, for rows that were left over or came late; the lock waits for whoever is just correcting one of them."""
-    old, moment = f"{OTHER} as old where occurred_at < :oldest and not {_CORRECTED}", {"oldest": oldest}
+    old, moment = (
+        f"{OTHER} as old where occurred_at < :oldest and not {_CORRECTED}",
+        {"oldest": oldest},
+    )
     with _alone(engine) as connection:
         found = connection.scalar(sa.text(f"select exists (select from {old})"), moment)
     if not found:

@@ -14,7 +14,9 @@ from core.errors import NO_ROOM, SettingsError
 from core.groups import Group, group_of, parse_groups
 
 _URL = re.compile(r"^[a-z][a-z0-9_]*(\+[a-z0-9_]+)?://")
-_RELATIVE_FILE = re.compile(r"^(?P<scheme>(?:sqlite|duckdb)(?:\+[a-z0-9_]+)?):///(?P<file>[^/:].*)$")
+_RELATIVE_FILE = re.compile(
+    r"^(?P<scheme>(?:sqlite|duckdb)(?:\+[a-z0-9_]+)?):///(?P<file>[^/:].*)$"
+)
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -27,33 +29,74 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PERENNIAL_", frozen=True, extra="ignore")
 
     repository: Path = Field(REPOSITORY, description="the git checkout that retrainings clone")
-    home: Path = Field(REPOSITORY / "var", description="everything made at run time: database, models, journal, reports")
-    database_url: SecretStr | None = Field(None, description="your own PostgreSQL; an embedded one under home by default")
+    home: Path = Field(
+        REPOSITORY / "var",
+        description="everything made at run time: database, models, journal, reports",
+    )
+    database_url: SecretStr | None = Field(
+        None, description="your own PostgreSQL; an embedded one under home by default"
+    )
     prefect_database_url: SecretStr | None = None
     mlflow_database_url: SecretStr | None = None
-    source_url: SecretStr | None = Field(None, description="any SQLAlchemy URL; the demo source by default")
+    source_url: SecretStr | None = Field(
+        None, description="any SQLAlchemy URL; the demo source by default"
+    )
     host: str = "127.0.0.1"
     service_port: int = Field(3000, ge=1, le=65535)
     prefect_port: int = Field(4200, ge=1, le=65535)
     mlflow_port: int = Field(5000, ge=1, le=65535)
     evidently_port: int = Field(8000, ge=1, le=65535)
-    embedder: Path = Field(REPOSITORY / "build" / "embedder", description="the model and embedder.json; a bento packs its own")
+    embedder: Path = Field(
+        REPOSITORY / "build" / "embedder",
+        description="the model and embedder.json; a bento packs its own",
+    )
     cache_phrases: int = Field(50_000, ge=1, description="embeddings kept by the Embedder service")
     cache_answers: int = Field(20_000, ge=1, description="answers kept by the Classifier service")
-    journal_mb: int = Field(1024, ge=16, description="answers that may wait for the database; beyond it new rows are dropped and counted")
-    journal_sync: bool = Field(
-        True, description="false: an answer leaves when its row is the kernel's, not the disk's; a power cut may cost rows"
+    journal_mb: int = Field(
+        1024,
+        ge=16,
+        description="answers that may wait for the database; beyond it new rows are dropped and counted",
     )
-    keep_months: int = Field(36, ge=1, description="full months of the inference log that are kept; corrected rows stay")
-    answer_seconds: float = Field(3.0, gt=0, description="what a request waits for the embedder at most before it hears 503")
-    warm_phrases: int = Field(2_000, ge=0, description="phrases a classifier answered once before a version takes traffic; 0: none")
-    warm_seconds: float = Field(5.0, ge=0, description="what warming may take at most; readiness, and a new version, wait for it")
-    bentos: str = Field("", description="groups that are served apart, such as `chapter,block;encounter_phase`")
-    bento: int = Field(1, ge=1, description="the group that this process serves; `perennial serve` sets it for each")
-    api_keys_file: Path | None = Field(None, description="SHA-256 of an API key a line; needed when host is not loopback")
-    poll_seconds: float = Field(1.0, gt=0, description="how often the service looks at `deployment`")
-    stage_seconds: float = Field(6 * 3600.0, gt=0, description="the longest that one call of DVC may take in a retraining")
-    schedules: bool = Field(True, description="false keeps the deployments but pauses their schedules")
+    journal_sync: bool = Field(
+        True,
+        description="false: an answer leaves when its row is the kernel's, not the disk's; a power cut may cost rows",
+    )
+    keep_months: int = Field(
+        36, ge=1, description="full months of the inference log that are kept; corrected rows stay"
+    )
+    answer_seconds: float = Field(
+        3.0, gt=0, description="what a request waits for the embedder at most before it hears 503"
+    )
+    warm_phrases: int = Field(
+        2_000,
+        ge=0,
+        description="phrases a classifier answered once before a version takes traffic; 0: none",
+    )
+    warm_seconds: float = Field(
+        5.0,
+        ge=0,
+        description="what warming may take at most; readiness, and a new version, wait for it",
+    )
+    bentos: str = Field(
+        "", description="groups that are served apart, such as `chapter,block;encounter_phase`"
+    )
+    bento: int = Field(
+        1,
+        ge=1,
+        description="the group that this process serves; `perennial serve` sets it for each",
+    )
+    api_keys_file: Path | None = Field(
+        None, description="SHA-256 of an API key a line; needed when host is not loopback"
+    )
+    poll_seconds: float = Field(
+        1.0, gt=0, description="how often the service looks at `deployment`"
+    )
+    stage_seconds: float = Field(
+        6 * 3600.0, gt=0, description="the longest that one call of DVC may take in a retraining"
+    )
+    schedules: bool = Field(
+        True, description="false keeps the deployments but pauses their schedules"
+    )
     log_format: str = Field("auto", pattern="^(auto|json|console)$")
 
     @field_validator("repository", "home", "embedder", "api_keys_file")
@@ -69,7 +112,9 @@ class Settings(BaseSettings):
     @classmethod
     def _url(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None and not _URL.match(url.get_secret_value()):
-            raise ValueError("a URL is wanted, such as postgresql://user@host/name; what came is not shown")
+            raise ValueError(
+                "a URL is wanted, such as postgresql://user@host/name; what came is not shown"
+            )
         return url
 
     @field_validator("source_url")
@@ -84,7 +129,9 @@ class Settings(BaseSettings):
     def _groups(cls, bentos: str, info: ValidationInfo) -> str:
         port, count = info.data.get("service_port", 1), len(parse_groups(bentos))
         if port + count - 1 > 65535:
-            raise ValueError(f"{count} groups take the ports from PERENNIAL_SERVICE_PORT on, {port}, and 65535 is the last")
+            raise ValueError(
+                f"{count} groups take the ports from PERENNIAL_SERVICE_PORT on, {port}, and 65535 is the last"
+            )
         return bentos
 
     @property
@@ -115,7 +162,11 @@ class Settings(BaseSettings):
     @property
     def journals(self) -> list[Path]:
         """Those of all groups, also of groups that are no more."""
-        return [folder for folder in sorted(self.home.glob("journal*")) if re.fullmatch(r"journal(-\d+)?", folder.name)]
+        return [
+            folder
+            for folder in sorted(self.home.glob("journal*"))
+            if re.fullmatch(r"journal(-\d+)?", folder.name)
+        ]
 
     @property
     def caches(self) -> Path:
@@ -162,7 +213,9 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = "PERENNIAL_" + "_".join(str(part) for part in first["loc"]).upper()
-        raise SettingsError(f"{name} to be usable", came=first["msg"], do=f"correct {name} in the environment") from None
+        raise SettingsError(
+            f"{name} to be usable", came=first["msg"], do=f"correct {name} in the environment"
+        ) from None
 
 
 def require_home(settings: Settings) -> Path:
@@ -174,5 +227,12 @@ def require_home(settings: Settings) -> Path:
     except OSError as error:
         if error.errno in NO_ROOM:
             raise
-        wanted, came = "PERENNIAL_HOME to be a folder that can be written", f"{settings.home}: {error.strerror}"
-        raise SettingsError(wanted, came=came, do="correct PERENNIAL_HOME in the environment, or the rights of that folder") from None
+        wanted, came = (
+            "PERENNIAL_HOME to be a folder that can be written",
+            f"{settings.home}: {error.strerror}",
+        )
+        raise SettingsError(
+            wanted,
+            came=came,
+            do="correct PERENNIAL_HOME in the environment, or the rights of that folder",
+        ) from None

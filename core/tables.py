@@ -65,7 +65,9 @@ inference = Table(
 
 def asked_by_clients() -> ColumnElement[bool]:
     """True of rows of `inference` that no load test asked for."""
-    return or_(inference.c.routing_key.is_(None), not_(inference.c.routing_key.startswith(LOADTEST_KEY)))
+    return or_(
+        inference.c.routing_key.is_(None), not_(inference.c.routing_key.startswith(LOADTEST_KEY))
+    )
 
 
 feedback = Table(

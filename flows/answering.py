@@ -11,7 +11,7 @@ from core.embedded import postmaster
 from core.errors import DatabaseUnreachable, EmbedderUnusable, UnknownVersion
 from core.logs import get_logger
 from core.settings import Settings
-from flows.machine.local_http import ask
+from machine.local_http import ask
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -40,8 +40,14 @@ def _rollouts(settings: Settings) -> dict[str, Rollout]:
         engine = connect(urls.perennial)
         with engine.connect() as connection:
             rollouts = current_rollouts(connection)
-        champions = {name: rollout.champion.model.version for name, rollout in rollouts.items() if rollout.champion}
-        for name in sorted(name for name, version in champions.items() if _alias_is_wrong(settings, name, version)):
+        champions = {
+            name: rollout.champion.model.version
+            for name, rollout in rollouts.items()
+            if rollout.champion
+        }
+        for name in sorted(
+            name for name, version in champions.items() if _alias_is_wrong(settings, name, version)
+        ):
             _repair(settings, urls, engine, name)
         engine.dispose()
     return rollouts
@@ -51,12 +57,15 @@ def _alias_is_wrong(settings: Settings, classifier: str, version: str) -> bool:
     """Ask the MLflow server, which costs milliseconds; without one the next promotion repairs."""
     query = urllib.parse.urlencode({"name": classifier})
     told = ask(f"{settings.mlflow_url}/api/2.0/mlflow/registered-models/get?{query}") or {}
-    aliases = {row["alias"]: str(row["version"]) for row in told.get("registered_model", {}).get("aliases", [])}
+    aliases = {
+        row["alias"]: str(row["version"])
+        for row in told.get("registered_model", {}).get("aliases", [])
+    }
     return bool(aliases) and aliases.get("champion") != version
 
 
 def _repair(settings: Settings, urls: DatabaseUrls, engine: Engine, classifier: str) -> None:
-    from flows.environment import apply_environment, flow_environment, mlflow_uri
+    from machine.environment import apply_environment, flow_environment, mlflow_uri
 
     apply_environment(flow_environment(settings, urls))
     from pipelines.promotion import repair_aliases
@@ -82,8 +91,8 @@ def open_version(settings: Settings, model: ModelVersion) -> PhraseClassifier:
 
     Raises `HeadRefused`, or `EmbedderUnusable` when that embedder is not kept here.
     """
-    from bentos.loading import load_checked
     from pipelines.model.classifier import PhraseClassifier
+    from pipelines.model.head_file import load_checked
 
     head = load_checked(Path(model.head_location), digest=model.head_digest)
     return PhraseClassifier(head, open_embedder(settings, model))
@@ -96,7 +105,9 @@ def open_embedder(settings: Settings, model: ModelVersion) -> Embed:
     folder = settings.kept_embedder(model.embedder_id)
     if folder is None:
         do = f"build it anew: `perennial reproduce {model.classifier} {model.version}`"
-        raise EmbedderUnusable(f"the embedder {model.embedder_id} in {settings.embedders}", came="none", do=do)
+        raise EmbedderUnusable(
+            f"the embedder {model.embedder_id} in {settings.embedders}", came="none", do=do
+        )
     return load_embedder(folder)
 
 
@@ -110,5 +121,9 @@ def _champion(settings: Settings, classifier: str) -> ModelVersion:
             entry = current_champions(connection).get(classifier)
         engine.dispose()
     if entry is None:
-        raise UnknownVersion(f"a champion of {classifier}", came="none yet", do=f"call `perennial retrain {classifier}`")
+        raise UnknownVersion(
+            f"a champion of {classifier}",
+            came="none yet",
+            do=f"call `perennial retrain {classifier}`",
+        )
     return entry.model

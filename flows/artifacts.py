@@ -19,10 +19,22 @@ def show_checks(result: Mapping[str, Any]) -> None:
     """A table of the data checks: one row each, with what was observed against its limit."""
     columns = ("dataset", "name", "column", "severity", "passed", "observed", "limit", "rows")
     table = [{key: check.get(key) for key in columns} for check in result["checks"]]
-    create_table_artifact(table, key="data-checks", description=f"Data checks: **{result['verdict']}**. The page: {result['page']}")
+    create_table_artifact(
+        table,
+        key="data-checks",
+        description=f"Data checks: **{result['verdict']}**. The page: {result['page']}",
+    )
 
 
-def show_verdict(folder: Path, candidate: ModelVersion, verdict: Verdict, *, reason: str, mlflow_url: str, comparison: str = "") -> None:
+def show_verdict(
+    folder: Path,
+    candidate: ModelVersion,
+    verdict: Verdict,
+    *,
+    reason: str,
+    mlflow_url: str,
+    comparison: str = "",
+) -> None:
     """A page a candidate: verdict, reasons, evidence, plots, and where to look further; `comparison` is the table of heads compared."""
     plots = "\n\n".join(_inline(folder / name) for name in PLOTS if (folder / name).exists())
     link = f"[{candidate.classifier} {candidate.version}]({mlflow_url}/#/models/{candidate.classifier}/versions/{candidate.version})"
@@ -37,7 +49,11 @@ Called for by: **{reason}**. MLflow: {link}
 {comparison}
 {plots}
 """
-    create_markdown_artifact(page, key=artifact_key("verdict", candidate.classifier), description=f"{candidate.classifier}: {verdict.kind}")
+    create_markdown_artifact(
+        page,
+        key=artifact_key("verdict", candidate.classifier),
+        description=f"{candidate.classifier}: {verdict.kind}",
+    )
 
 
 def artifact_key(*words: str) -> str:

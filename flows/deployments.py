@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.params import ClassifierParams, Params, load_params
 from core.settings import Settings, load_settings
-from flows.events import DRIFT, TAG, resource_id
+from flows.events import DRIFT, resource_id
+from machine.environment import TAG
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 RUNS_AT_ONCE = 2  # of all deployments; a retraining keeps a core and about 1.5 GB busy
 
 
-def list_deployments(params: Params, *, retrain: Flow, watch: Flow, schedules: bool = True) -> list[RunnerDeployment]:
+def list_deployments(
+    params: Params, *, retrain: Flow, watch: Flow, schedules: bool = True
+) -> list[RunnerDeployment]:
     """Two deployments a classifier. Without `schedules` they run on events and by hand only."""
     return [
         deployment
@@ -39,7 +42,9 @@ def serve_deployments(deployments: Iterable[RunnerDeployment]) -> None:
     serve(*wanted, limit=RUNS_AT_ONCE, print_starting_message=False)
 
 
-def _retrain_deployment(flow: Flow, name: str, block: ClassifierParams, *, schedules: bool) -> RunnerDeployment:
+def _retrain_deployment(
+    flow: Flow, name: str, block: ClassifierParams, *, schedules: bool
+) -> RunnerDeployment:
     """A second call waits for the first to end: it may bring news, and the cool-down answers it if it does not."""
     return _deployment(
         flow,
@@ -53,7 +58,9 @@ def _retrain_deployment(flow: Flow, name: str, block: ClassifierParams, *, sched
     )
 
 
-def _watch_deployment(flow: Flow, name: str, block: ClassifierParams, *, schedules: bool) -> RunnerDeployment:
+def _watch_deployment(
+    flow: Flow, name: str, block: ClassifierParams, *, schedules: bool
+) -> RunnerDeployment:
     """A second call is dropped: the first looks at the same rows."""
     return _deployment(
         flow,
@@ -78,14 +85,25 @@ def drift_trigger(name: str) -> DeploymentEventTrigger:
         parameters={
             "classifiers": [name],
             "reason": "drift",
-            "evidence": {"__prefect_kind": "json", "value": _jinja("{{ event.payload.get('evidence', {}) | tojson }}")},
+            "evidence": {
+                "__prefect_kind": "json",
+                "value": _jinja("{{ event.payload.get('evidence', {}) | tojson }}"),
+            },
             "now": _jinja("{{ event.payload.get('now') or event.occurred.isoformat() }}"),
         },
     )
 
 
 def _deployment(
-    flow: Flow, name: str, *, cron: str, active: bool, collision: str, triggers: list[Any], parameters: dict[str, Any], description: str
+    flow: Flow,
+    name: str,
+    *,
+    cron: str,
+    active: bool,
+    collision: str,
+    triggers: list[Any],
+    parameters: dict[str, Any],
+    description: str,
 ) -> RunnerDeployment:
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
     from prefect.deployments.runner import EntrypointType
@@ -97,7 +115,9 @@ def _deployment(
         paused=False,
         parameters=parameters,
         triggers=triggers,
-        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy(collision)),
+        concurrency_limit=ConcurrencyLimitConfig(
+            limit=1, collision_strategy=ConcurrencyLimitStrategy(collision)
+        ),
         tags=[TAG, name],
         description=description,
         entrypoint_type=EntrypointType.MODULE_PATH,
@@ -111,8 +131,15 @@ def _forget_all_but(wanted: set[str]) -> None:
 
     ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
     with get_client(sync_client=True) as client:
-        known = _every(partial(client.read_deployments, deployment_filter=ours, sort=DeploymentSort.CREATED_DESC))
-        names = {flow.id: flow.name for flow in _every(partial(client.read_flows, sort=FlowSort.CREATED_DESC))}
+        known = _every(
+            partial(
+                client.read_deployments, deployment_filter=ours, sort=DeploymentSort.CREATED_DESC
+            )
+        )
+        names = {
+            flow.id: flow.name
+            for flow in _every(partial(client.read_flows, sort=FlowSort.CREATED_DESC))
+        }
         for deployment in known:
             if f"{names.get(deployment.flow_id)}/{deployment.name}" not in wanted:
                 client.delete_resource_owned_automations(f"prefect.deployment.{deployment.id}")
@@ -134,7 +161,7 @@ def _jinja(template: str) -> dict[str, str]:
 def main(settings: Settings) -> None:
     """Serve the deployments of params.yaml."""
     from core.logs import configure_logs
-    from flows.environment import open_flow_database
+    from machine.environment import open_flow_database
 
     configure_logs(settings.log_format)
     params = load_params(settings.repository / "params.yaml")
@@ -142,7 +169,9 @@ def main(settings: Settings) -> None:
         from flows.retrain import retrain
         from flows.watch import watch
 
-        serve_deployments(list_deployments(params, retrain=retrain, watch=watch, schedules=settings.schedules))
+        serve_deployments(
+            list_deployments(params, retrain=retrain, watch=watch, schedules=settings.schedules)
+        )
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from typing import Any
 from core.contracts import Verdict
 
 DRIFT = "drift.detected"
-TAG = "perennial"  # on everything of ours in Prefect
-LARGEST_EVIDENCE = 20_000  # characters of JSON; Prefect carries the payload into the parameters of the run
+LARGEST_EVIDENCE = (
+    20_000  # characters of JSON; Prefect carries the payload into the parameters of the run
+)
 
 
 def resource_id(classifier: str) -> str:
@@ -20,7 +21,9 @@ def resource_id(classifier: str) -> str:
 
 def drift_payload(verdict: Verdict, *, now: datetime) -> dict[str, Any]:
     """What the retraining is told: the moment that was judged, the reasons, and the numbers while they are small."""
-    numbers = {key: value for key, value in verdict.evidence.items() if key != "novel_phrases"}  # people's text stays in our database
+    numbers = {
+        key: value for key, value in verdict.evidence.items() if key != "novel_phrases"
+    }  # people's text stays in our database
     evidence = json.loads(json.dumps(numbers, default=str))
     small = evidence if len(json.dumps(evidence)) <= LARGEST_EVIDENCE else {}
     return {"now": now.isoformat(), "evidence": {"reasons": list(verdict.reasons), **small}}

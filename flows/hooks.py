@@ -28,7 +28,13 @@ def timed_task(function: Callable[P, R]) -> Callable[P, R]:
 
 def log_failure(flow: Any, flow_run: Any, state: Any) -> None:
     """A failure hook: which flow, which run, and what the error said."""
-    get_logger().error("flow failed", flow=flow.name, flow_run=flow_run.name, flow_run_id=str(flow_run.id), error=state.message)
+    get_logger().error(
+        "flow failed",
+        flow=flow.name,
+        flow_run=flow_run.name,
+        flow_run_id=str(flow_run.id),
+        error=state.message,
+    )
 
 
 def quiet_named_errors() -> None:

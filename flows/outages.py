@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from core.errors import NO_ROOM, DatabaseUnreachable, DiskFull, FlowServerUnreachable, PerennialError, RegistryUnreachable
+from core.errors import (
+    NO_ROOM,
+    DatabaseUnreachable,
+    DiskFull,
+    FlowServerUnreachable,
+    PerennialError,
+    RegistryUnreachable,
+)
 
 SERVER_WORDS = ("Failed to reach API at", "ephemeral Prefect API server")
 
@@ -29,11 +36,24 @@ def name_outage(error: BaseException) -> PerennialError | None:
     kinds = {f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(error).__mro__}
     came = _first_line(error)
     if isinstance(error, OSError) and error.errno in NO_ROOM:
-        return DiskFull("room on the disk", came=came, do="make room, then run again; the champion serves on")
-    if "mlflow.MlflowException" in kinds and getattr(error, "error_code", "") == "TEMPORARILY_UNAVAILABLE":
-        return RegistryUnreachable("MLflow's database to answer", came=came, do="start it, then run again; the champion serves on")
+        return DiskFull(
+            "room on the disk", came=came, do="make room, then run again; the champion serves on"
+        )
+    if (
+        "mlflow.MlflowException" in kinds
+        and getattr(error, "error_code", "") == "TEMPORARILY_UNAVAILABLE"
+    ):
+        return RegistryUnreachable(
+            "MLflow's database to answer",
+            came=came,
+            do="start it, then run again; the champion serves on",
+        )
     if "sqlalchemy.OperationalError" in kinds:
-        return DatabaseUnreachable("Perennial's database to answer", came=came, do="start it, then run again; the champion serves on")
+        return DatabaseUnreachable(
+            "Perennial's database to answer",
+            came=came,
+            do="start it, then run again; the champion serves on",
+        )
     if _is_of_flow_server(error, kinds):
         do = "start it by `perennial up`, then run again; the champion serves on"
         return FlowServerUnreachable("the Prefect server to answer", came=came, do=do)
@@ -44,7 +64,10 @@ def _is_of_flow_server(error: BaseException, kinds: set[str]) -> bool:
     if any(words in str(error) for words in SERVER_WORDS):
         return True
     silent = "httpx.TransportError" in kinds
-    broken = "httpx.HTTPStatusError" in kinds and getattr(getattr(error, "response", None), "status_code", 0) >= 500
+    broken = (
+        "httpx.HTTPStatusError" in kinds
+        and getattr(getattr(error, "response", None), "status_code", 0) >= 500
+    )
     return (silent or broken) and "/api/" in _asked(error)
 
 

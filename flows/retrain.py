@@ -21,10 +21,10 @@ from core.groups import refuse_unknown
 from core.settings import Settings, load_settings
 from flows import steps
 from flows.artifacts import show_checks, show_verdict
-from flows.events import TAG
+from flows.context import LoopContext, hold_classifiers, open_loop
 from flows.hooks import log_failure, quiet_named_errors, timed_task
-from flows.loop import Loop, hold_classifiers, open_loop
-from flows.machine.programs import newest_bento
+from machine.environment import TAG
+from machine.programs import newest_bento
 from monitoring.retraining import decide_retraining
 from pipelines.checks import require_checked
 from pipelines.workspace import Workspace, open_workspace, require_committed
@@ -51,7 +51,9 @@ _RETRIED: dict[str, Any] = {
 
 def _step(function: Callable[..., Any], *, retried: bool = False) -> Callable[..., Any]:
     options = _RETRIED if retried else {}
-    return task(name=function.__name__.replace("_", " "), cache_policy=NO_CACHE, **options)(timed_task(function))
+    return task(name=function.__name__.replace("_", " "), cache_policy=NO_CACHE, **options)(
+        timed_task(function)
+    )
 
 
 take_snapshot = _step(steps.take_snapshot, retried=True)
@@ -68,40 +70,65 @@ _show_verdict = _step(show_verdict)
 
 @flow(name="retrain", on_failure=[log_failure], on_crashed=[log_failure])
 def retrain(
-    classifiers: list[str], reason: str = "manual", evidence: dict[str, Any] | None = None, now: datetime | None = None
+    classifiers: list[str],
+    reason: str = "manual",
+    evidence: dict[str, Any] | None = None,
+    now: datetime | None = None,
 ) -> dict[str, Verdict]:
     """Retrain the classifiers on one snapshot; return classifier -> Verdict ("promote", "reject" or "wait")."""
     quiet_named_errors()
     moment = now or datetime.now(UTC)
     run = f"{moment:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
-    with open_loop(load_settings()) as loop, structlog.contextvars.bound_contextvars(run=run, classifiers=classifiers):
+    with (
+        open_loop(load_settings()) as loop,
+        structlog.contextvars.bound_contextvars(run=run, classifiers=classifiers),
+    ):
         blocks = {name: loop.params.classifier(name) for name in classifiers}
         refuse_unknown(loop.settings.groups, loop.params.classifiers)
         with hold_classifiers(loop.engine, classifiers), tags(TAG, *classifiers, reason):
             due = {name: _decide_due(loop, name, reason, moment, run=run) for name in blocks}
             wanted = [name for name, verdict in due.items() if verdict.kind == "retrain"]
-            verdicts = _retrain_wanted(loop, wanted, steps.Run(run, moment, reason, evidence or {})) if wanted else {}
+            verdicts = (
+                _retrain_wanted(loop, wanted, steps.Run(run, moment, reason, evidence or {}))
+                if wanted
+                else {}
+            )
     return {name: verdicts.get(name, due[name]) for name in classifiers}
 
 
-def _retrain_wanted(loop: Loop, classifiers: Sequence[str], run: steps.Run) -> dict[str, Verdict]:
+def _retrain_wanted(
+    loop: LoopContext, classifiers: Sequence[str], run: steps.Run
+) -> dict[str, Verdict]:
     require_committed(loop.settings.repository)
     with open_workspace(loop.settings.repository, seconds=loop.settings.stage_seconds) as workspace:
         snapshots = take_snapshot(loop, workspace, classifiers, run)
-        _show_checks(check_snapshot(loop, workspace, run), return_state=True)  # a page that fails stops no retraining
+        _show_checks(
+            check_snapshot(loop, workspace, run), return_state=True
+        )  # a page that fails stops no retraining
         require_checked(loop.settings.reports / "checks" / run.id)
         train_classifiers(loop, workspace, classifiers)
         lock = publish_lock(loop, workspace, classifiers, snapshots, run)
         verdicts = {name: _judge(loop, workspace, name, lock, run) for name in classifiers}
-        if any(verdict.kind == "promote" for verdict in verdicts.values()) or newest_bento(loop.settings) is None:
+        if (
+            any(verdict.kind == "promote" for verdict in verdicts.values())
+            or newest_bento(loop.settings) is None
+        ):
             package(loop, workspace, run)
     return verdicts
 
 
-def _judge(loop: Loop, workspace: Workspace, classifier: str, lock: steps.Lock, run: steps.Run) -> Verdict:
+def _judge(
+    loop: LoopContext,
+    workspace: Workspace,
+    classifier: str,
+    lock: steps.PublishedRun,
+    run: steps.Run,
+) -> Verdict:
     with structlog.contextvars.bound_contextvars(classifier=classifier):
         verdict = compare_with_champion(loop, workspace, classifier)
-        candidate: ModelVersion = register_candidate(loop, workspace, classifier, verdict, lock, run)
+        candidate: ModelVersion = register_candidate(
+            loop, workspace, classifier, verdict, lock, run
+        )
         verdict = decide_and_promote(loop, candidate, verdict, run)
         built = workspace.folder / "build" / "classifiers" / classifier
         table = (built / "comparison" / "table.md").read_text(encoding="utf-8")
@@ -110,16 +137,34 @@ def _judge(loop: Loop, workspace: Workspace, classifier: str, lock: steps.Lock, 
         return verdict
 
 
-def _decide_due(loop: Loop, classifier: str, reason: str, now: datetime, *, run: str) -> Verdict:
+def _decide_due(
+    loop: LoopContext, classifier: str, reason: str, now: datetime, *, run: str
+) -> Verdict:
     policy = loop.params.classifier(classifier).drift
-    verdict = decide_retraining(reason, last_retraining_at=loop.last_retraining(classifier), now=now, cool_down_days=policy.cool_down_days)
+    verdict = decide_retraining(
+        reason,
+        last_retraining_at=loop.last_retraining(classifier),
+        now=now,
+        cool_down_days=policy.cool_down_days,
+    )
     with loop.engine.begin() as connection:
-        record_decision(connection, verdict, classifier=classifier, subject="retraining", decided_at=now, run=run)
+        record_decision(
+            connection,
+            verdict,
+            classifier=classifier,
+            subject="retraining",
+            decided_at=now,
+            run=run,
+        )
     return verdict
 
 
 def run_retrain(
-    settings: Settings, classifiers: Sequence[str], *, reason: str = "manual", now: datetime | None = None
+    settings: Settings,
+    classifiers: Sequence[str],
+    *,
+    reason: str = "manual",
+    now: datetime | None = None,
 ) -> dict[str, Verdict]:
     """Call the flow for the named classifiers, or for all of params.yaml when none is named."""
     with open_loop(settings) as loop:

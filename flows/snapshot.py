@@ -12,22 +12,33 @@ from core.errors import QueryRefused, SettingsError
 from core.logs import timed
 from core.params import ClassifierParams
 from core.settings import Settings
-from flows.loop import Loop, open_loop
+from core.snapshots import previous_summary, record_snapshot
+from flows.context import LoopContext, open_loop
 from monitoring.feedback import feedback_rows
-from pipelines.snapshots import previous_summary, record_snapshot, summarise, write_snapshot
+from pipelines.snapshots import summarise, write_snapshot
 from pipelines.source.demo import EPOCH, build_demo_source
 from pipelines.source.practice import Scale
 from pipelines.workspace import cache_of, prune_data, track_data
 
 
-def write_snapshots(loop: Loop, folder: Path, classifiers: Sequence[str], *, as_of: datetime) -> list[Snapshot]:
+def write_snapshots(
+    loop: LoopContext, folder: Path, classifiers: Sequence[str], *, as_of: datetime
+) -> list[Snapshot]:
     """Write data/<dataset>/ of every extraction that the classifiers need; return what was written."""
     _require_source(loop)
-    datasets = {name: blocks for name, blocks in loop.params.datasets().items() if set(blocks) & set(classifiers)}
-    return [_write_one(loop, folder, name, blocks, as_of=as_of) for name, blocks in datasets.items()]
+    datasets = {
+        name: blocks
+        for name, blocks in loop.params.datasets().items()
+        if set(blocks) & set(classifiers)
+    }
+    return [
+        _write_one(loop, folder, name, blocks, as_of=as_of) for name, blocks in datasets.items()
+    ]
 
 
-def record_snapshots(loop: Loop, folder: Path, snapshots: Sequence[Snapshot], *, git_tag: str) -> None:
+def record_snapshots(
+    loop: LoopContext, folder: Path, snapshots: Sequence[Snapshot], *, git_tag: str
+) -> None:
     """Add the snapshots to the `snapshot` table, from where later ones find them."""
     with loop.engine.begin() as connection:
         for snapshot in snapshots:
@@ -35,7 +46,9 @@ def record_snapshots(loop: Loop, folder: Path, snapshots: Sequence[Snapshot], *,
             record_snapshot(connection, snapshot, git_tag=git_tag, summary=summary)
 
 
-def take_snapshot(settings: Settings, classifiers: Sequence[str] = (), *, as_of: datetime, demo: bool = False) -> list[Snapshot]:
+def take_snapshot(
+    settings: Settings, classifiers: Sequence[str] = (), *, as_of: datetime, demo: bool = False
+) -> list[Snapshot]:
     """Write and track data/ in the repository itself, of all classifiers when none is named; what the others have stays.
 
     With `demo`, of the demo source built anew at its epoch.
@@ -45,28 +58,48 @@ def take_snapshot(settings: Settings, classifiers: Sequence[str] = (), *, as_of:
             build_demo(loop, scale="default")
         data = settings.repository / "data"
         prune_data(data, list(loop.params.datasets()))
-        snapshots = write_snapshots(loop, data, list(classifiers) or list(loop.params.classifiers), as_of=EPOCH if demo else as_of)
+        snapshots = write_snapshots(
+            loop,
+            data,
+            list(classifiers) or list(loop.params.classifiers),
+            as_of=EPOCH if demo else as_of,
+        )
         track_data(settings.repository, cache=cache_of(settings.repository))
         record_snapshots(loop, data, snapshots, git_tag="")
         return snapshots
 
 
-def build_demo(loop: Loop, *, scale: Scale) -> int:
+def build_demo(loop: LoopContext, *, scale: Scale) -> int:
     """Fill the demo source's own database; return its rows. Refuses to touch a source that is yours."""
     if loop.settings.source_url is not None:
-        raise SettingsError("the demo source", came="PERENNIAL_SOURCE_URL pointing at a database of yours", do="unset it for the demo")
+        raise SettingsError(
+            "the demo source",
+            came="PERENNIAL_SOURCE_URL pointing at a database of yours",
+            do="unset it for the demo",
+        )
     create_database(loop.urls.perennial, "demo")
     with timed("demo source", scale=scale):
         return build_demo_source(loop.source_url, scale=scale, seed=loop.params.seed)
 
 
-def _require_source(loop: Loop) -> None:
+def _require_source(loop: LoopContext) -> None:
     if loop.settings.source_url is None and not has_database(loop.urls.perennial, "demo"):
         do = "export PERENNIAL_SOURCE_URL, or `make data` for the demo's"
-        raise SettingsError("a source database", came="PERENNIAL_SOURCE_URL is not set, and the demo's was never made", do=do)
+        raise SettingsError(
+            "a source database",
+            came="PERENNIAL_SOURCE_URL is not set, and the demo's was never made",
+            do=do,
+        )
 
 
-def _write_one(loop: Loop, folder: Path, dataset: str, blocks: dict[str, ClassifierParams], *, as_of: datetime) -> Snapshot:
+def _write_one(
+    loop: LoopContext,
+    folder: Path,
+    dataset: str,
+    blocks: dict[str, ClassifierParams],
+    *,
+    as_of: datetime,
+) -> Snapshot:
     columns = {name: block.source.label for name, block in blocks.items()}
     source = next(iter(blocks.values())).source
     with loop.engine.connect() as connection:
@@ -85,10 +118,12 @@ def _write_one(loop: Loop, folder: Path, dataset: str, blocks: dict[str, Classif
             previous=previous,
         )
     except QueryRefused as error:
-        raise QueryRefused(error.wanted, came=error.came, do=f"{error.do}; {_elsewhere(loop, blocks)}") from None
+        raise QueryRefused(
+            error.wanted, came=error.came, do=f"{error.do}; {_elsewhere(loop, blocks)}"
+        ) from None
 
 
-def _elsewhere(loop: Loop, blocks: dict[str, ClassifierParams]) -> str:
+def _elsewhere(loop: LoopContext, blocks: dict[str, ClassifierParams]) -> str:
     if loop.settings.source_url is None:
         return "PERENNIAL_SOURCE_URL is not set, so the demo's source was asked: set it when the query is for yours"
     return f"if it is for another database, name the classifiers of this one, or take {', '.join(blocks)} out of params.yaml"

@@ -13,25 +13,26 @@ from typing import Any
 import yaml
 from sqlalchemy.engine import Connection
 
-from bentos.loading import load_checked
-from bentos.package import build_bento
-from bentos.pruning import prune_bentos
+from bentos.packaging.package import build_bento
+from bentos.packaging.pruning import prune_bentos
 from core.contracts import ModelVersion, Snapshot, Verdict
 from core.database import require_reachable
 from core.decisions import record_decision, recorded_decision
 from core.deployments import current_champions, hold_rollout
 from core.errors import DatabaseUnreachable, RegistryUnreachable
 from core.logs import get_logger
-from flows.loop import DEMO_MARK, Loop
-from flows.machine.processes import ensure_service
+from core.snapshots import previous_tag
+from flows.context import DEMO_MARK, LoopContext
 from flows.snapshot import record_snapshots, write_snapshots
-from pipelines.comparison import ScoredRows, decide_promotion
+from machine.processes import ensure_service
+from pipelines.comparison import decide_promotion
 from pipelines.model.head_file import head_digest
+from pipelines.model_store import store_embedder, store_version, stored_version
 from pipelines.promotion import append_promotion, repair_aliases
-from pipelines.registry import finish_or_forget, store_embedder, store_version, stored_version
-from pipelines.snapshots import previous_tag
+from pipelines.provenance import surroundings
+from pipelines.registry import finish_or_forget
+from pipelines.scored_rows import scored_rows
 from pipelines.stages.compare import logged_metrics
-from pipelines.surroundings import surroundings
 from pipelines.workspace import Workspace
 
 COMPARED = "champion_version"
@@ -48,7 +49,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Lock:
+class PublishedRun:
     """What a published run is known by: the tag and commit of its dvc.lock, and the data's DVC hash."""
 
     tag: str
@@ -57,13 +58,20 @@ class Lock:
     snapshots: str
 
 
-def take_snapshot(loop: Loop, workspace: Workspace, classifiers: Sequence[str], run: Run) -> list[Snapshot]:
+def take_snapshot(
+    loop: LoopContext, workspace: Workspace, classifiers: Sequence[str], run: Run
+) -> list[Snapshot]:
     """Write data/ of the classifiers in the workspace and track it; embeddings of the newest run before it are at hand."""
     if loop.settings.source_url is not None:
-        (loop.settings.home / DEMO_MARK).unlink(missing_ok=True)  # from here on the home holds work of yours
+        (loop.settings.home / DEMO_MARK).unlink(
+            missing_ok=True
+        )  # from here on the home holds work of yours
     datasets = sorted({loop.params.classifier(name).source.dataset for name in classifiers})
     with loop.engine.connect() as connection:
-        workspace.restore(previous_tag(connection, dataset=datasets[0], before=run.now), ["data", "build/embedder", "build/embeddings"])
+        workspace.restore(
+            previous_tag(connection, dataset=datasets[0], before=run.now),
+            ["data", "build/embedder", "build/embeddings"],
+        )
     workspace.narrow(classifiers, datasets)
     snapshots = write_snapshots(loop, workspace.folder / "data", classifiers, as_of=run.now)
     workspace.track_data()
@@ -71,7 +79,7 @@ def take_snapshot(loop: Loop, workspace: Workspace, classifiers: Sequence[str], 
     return snapshots
 
 
-def check_snapshot(loop: Loop, workspace: Workspace, run: Run) -> dict[str, Any]:
+def check_snapshot(loop: LoopContext, workspace: Workspace, run: Run) -> dict[str, Any]:
     """Run the data checks; keep their page and return their result, whatever it says."""
     workspace.reproduce(["check"])
     kept = loop.settings.reports / "checks" / run.id
@@ -80,23 +88,36 @@ def check_snapshot(loop: Loop, workspace: Workspace, run: Run) -> dict[str, Any]
     return {**result, "page": str(kept / "report.html")}
 
 
-def train_classifiers(loop: Loop, workspace: Workspace, classifiers: Sequence[str]) -> None:
+def train_classifiers(loop: LoopContext, workspace: Workspace, classifiers: Sequence[str]) -> None:
     """Everything that DVC computes from the snapshot to the evaluations, and to the heads compared where a block lists some."""
     workspace.reproduce([f"compare@{name}" for name in classifiers])
     store_embedder(loop.settings.embedders, workspace.folder / "build" / "embedder")
 
 
-def publish_lock(loop: Loop, workspace: Workspace, classifiers: Sequence[str], snapshots: Sequence[Snapshot], run: Run) -> Lock:
+def publish_lock(
+    loop: LoopContext,
+    workspace: Workspace,
+    classifiers: Sequence[str],
+    snapshots: Sequence[Snapshot],
+    run: Run,
+) -> PublishedRun:
     """Commit and tag `data.dvc` and `dvc.lock`, push them to the repository, and record the snapshots."""
     tag = f"retrain-{run.id}"
     branches = [f"perennial/{name}/{run.id}" for name in classifiers]
-    commit = workspace.publish(message=f"Retrain {', '.join(classifiers)}: {run.reason}", tag=tag, branches=branches)
+    commit = workspace.publish(
+        message=f"Retrain {', '.join(classifiers)}: {run.reason}", tag=tag, branches=branches
+    )
     record_snapshots(loop, workspace.folder / "data", snapshots, git_tag=tag)
     data = yaml.safe_load((workspace.folder / "data.dvc").read_text())["outs"][0]["md5"]
-    return Lock(tag, commit, data, ",".join(f"{snapshot.dataset}:{snapshot.logical_hash}" for snapshot in snapshots))
+    return PublishedRun(
+        tag,
+        commit,
+        data,
+        ",".join(f"{snapshot.dataset}:{snapshot.logical_hash}" for snapshot in snapshots),
+    )
 
 
-def compare_with_champion(loop: Loop, workspace: Workspace, classifier: str) -> Verdict:
+def compare_with_champion(loop: LoopContext, workspace: Workspace, classifier: str) -> Verdict:
     """Score candidate and champion on the candidate's test rows and hold them against the gate.
 
     The evidence names the version that it was compared with, "" for none.
@@ -106,43 +127,20 @@ def compare_with_champion(loop: Loop, workspace: Workspace, classifier: str) -> 
     if champion and champion.embedder_id != embedder_id(workspace):
         reason = "the champion rests on another embedder, so both cannot be scored on the same vectors; promote by hand if it is meant"
         return Verdict("reject", (reason,), {"champion_embedder": champion.embedder_id, **compared})
-    verdict = decide_promotion(scored_rows(workspace, classifier, champion), gate=block.gate, seed=loop.params.seed)
+    verdict = decide_promotion(
+        scored_rows(workspace, classifier, champion), gate=block.gate, seed=loop.params.seed
+    )
     return Verdict(verdict.kind, verdict.reasons, {**verdict.evidence, **compared})
 
 
-def scored_rows(workspace: Workspace, classifier: str, champion: ModelVersion | None) -> ScoredRows:
-    """Return the candidate's test rows with the answers of candidate and champion."""
-    import pyarrow.parquet as pq
-
-    folder = workspace.folder / "build" / "classifiers" / classifier
-    rows = pq.read_table(folder / "evaluation" / "predictions.parquet").to_pydict()
-    answers = champion_answers(workspace, champion, rows["cleaned"]) if champion else None
-    return ScoredRows(rows["label"], rows["cleaned"], rows["predicted"], answers, majority_label(folder))
-
-
-def champion_answers(workspace: Workspace, champion: ModelVersion, cleaned: Sequence[str]) -> list[str]:
-    """Label the phrases with the champion's head on the embeddings that the candidate was trained on."""
-    from pipelines.model.classifier import best_labels
-    from pipelines.stages.embed import read_vectors
-
-    head = load_checked(Path(champion.head_location), digest=champion.head_digest)
-    distinct = sorted(set(cleaned))
-    vectors = read_vectors(distinct, workspace.folder / "build" / "embeddings")
-    answers = dict(zip(distinct, best_labels(head, distinct, vectors), strict=True))
-    return [answers[phrase] for phrase in cleaned]
-
-
-def majority_label(folder: Path) -> str:
-    """The most frequent label of the training rows: the floor that any version must beat."""
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    train = pq.read_table(folder / "split" / "train.parquet", columns=["label", "rows"])
-    totals = train.group_by("label").aggregate([("rows", "sum")])
-    return totals["label"][pc.index(totals["rows_sum"], pc.max(totals["rows_sum"])).as_py()].as_py()
-
-
-def register_candidate(loop: Loop, workspace: Workspace, classifier: str, verdict: Verdict, lock: Lock, run: Run) -> ModelVersion:
+def register_candidate(
+    loop: LoopContext,
+    workspace: Workspace,
+    classifier: str,
+    verdict: Verdict,
+    lock: PublishedRun,
+    run: Run,
+) -> ModelVersion:
     """Log the candidate in MLflow, register its version, and keep its head in the model store; a second call ends what the first began."""
     require_registry(loop)
     finish_or_forget(loop.registry, loop.settings.models, classifier)
@@ -154,18 +152,28 @@ def register_candidate(loop: Loop, workspace: Workspace, classifier: str, verdic
     with loop.registry.run(classifier, name=run.id, tags=tags) as run_id:
         metrics = json.loads((folder / "evaluation" / "metrics.json").read_text())
         head = loop.params.classifier(classifier).head.model_dump()
-        loop.registry.log_evaluation(run_id, metrics=metrics, params=head, evaluation=folder / "evaluation", model=folder / "model")
+        loop.registry.log_evaluation(
+            run_id,
+            metrics=metrics,
+            params=head,
+            evaluation=folder / "evaluation",
+            model=folder / "model",
+        )
         if compared := logged_metrics(folder / "comparison"):
             loop.registry.log_comparison(run_id, folder / "comparison", metrics=compared)
         loop.registry.log_verdict(run_id, verdict)
-        version = loop.registry.register(classifier, run_id=run_id, tags={**tags, "verdict": verdict.kind})
+        version = loop.registry.register(
+            classifier, run_id=run_id, tags={**tags, "verdict": verdict.kind}
+        )
         where = {"model": folder / "model", "evaluation": folder / "evaluation"}
-        stored = store_version(loop.settings.models, classifier=classifier, version=version, **where)
+        stored = store_version(
+            loop.settings.models, classifier=classifier, version=version, **where
+        )
         loop.registry.complete(classifier, version)
     return stored
 
 
-def _tags(workspace: Workspace, model: Path, lock: Lock, run: Run) -> dict[str, str]:
+def _tags(workspace: Workspace, model: Path, lock: PublishedRun, run: Run) -> dict[str, str]:
     return {
         "git_commit": lock.commit,
         "git_tag": lock.tag,
@@ -179,17 +187,21 @@ def _tags(workspace: Workspace, model: Path, lock: Lock, run: Run) -> dict[str, 
     }
 
 
-def require_registry(loop: Loop) -> None:
+def require_registry(loop: LoopContext) -> None:
     """Raise `RegistryUnreachable` at once when MLflow's database does not answer: MLflow itself would try for two minutes."""
     try:
         require_reachable(loop.urls.mlflow)
     except DatabaseUnreachable as error:
         raise RegistryUnreachable(
-            "MLflow's database to answer", came=error.came, do="start it, or correct PERENNIAL_MLFLOW_DATABASE_URL; then retrain"
+            "MLflow's database to answer",
+            came=error.came,
+            do="start it, or correct PERENNIAL_MLFLOW_DATABASE_URL; then retrain",
         ) from None
 
 
-def decide_and_promote(loop: Loop, candidate: ModelVersion, verdict: Verdict, run: Run) -> Verdict:
+def decide_and_promote(
+    loop: LoopContext, candidate: ModelVersion, verdict: Verdict, run: Run
+) -> Verdict:
     """Record the gate's verdict and, when it says so, let the candidate answer from now on: both or neither.
 
     Return the verdict that holds: "wait" when somebody has changed the champion since the comparison. A second call for the
@@ -205,11 +217,24 @@ def decide_and_promote(loop: Loop, candidate: ModelVersion, verdict: Verdict, ru
     return verdict
 
 
-def _record_verdict(connection: Connection, candidate: ModelVersion, verdict: Verdict, run: Run) -> Verdict:
+def _record_verdict(
+    connection: Connection, candidate: ModelVersion, verdict: Verdict, run: Run
+) -> Verdict:
     champion = current_champions(connection).get(candidate.classifier)
     held = _against(champion.model.version if champion else "", candidate, verdict)
-    full = Verdict(held.kind, held.reasons, {**held.evidence, "version": candidate.version, "reason": run.reason})
-    record_decision(connection, full, classifier=candidate.classifier, subject="gate", decided_at=run.now, run=run.id)
+    full = Verdict(
+        held.kind,
+        held.reasons,
+        {**held.evidence, "version": candidate.version, "reason": run.reason},
+    )
+    record_decision(
+        connection,
+        full,
+        classifier=candidate.classifier,
+        subject="gate",
+        decided_at=run.now,
+        run=run.id,
+    )
     if held.kind == "promote":
         append_promotion(connection, candidate, why=held.reasons[0], now=run.now, run=run.id)
     return held
@@ -224,20 +249,22 @@ def _against(champion: str, candidate: ModelVersion, verdict: Verdict) -> Verdic
     return Verdict("wait", (f"{changed}: retrain, or promote it by hand",), verdict.evidence)
 
 
-def package(loop: Loop, workspace: Workspace, run: Run) -> str:
+def package(loop: LoopContext, workspace: Workspace, run: Run) -> str:
     """Build a bento of the champions; the service starts with it where it waited for one."""
     tag = package_champions(loop, embedder_id(workspace), version=run.id)
     ensure_service(loop.settings)
     return tag
 
 
-def package_champions(loop: Loop, embedder: str, *, version: str) -> str:
+def package_champions(loop: LoopContext, embedder: str, *, version: str) -> str:
     """Build a bento a group of the embedder and the heads of every champion that rests on it; return the first group's tag.
 
     The first group's comes last: where it is, the others of its version are. Bentos that nobody will serve again are removed.
     """
     home = loop.settings.home
-    champions = {name: model for name, model in loop.champions().items() if model.embedder_id == embedder}
+    champions = {
+        name: model for name, model in loop.champions().items() if model.embedder_id == embedder
+    }
     for group in reversed(loop.settings.groups):
         tag = build_bento(
             {name: model for name, model in champions.items() if group.serves(name)},
@@ -254,4 +281,6 @@ def package_champions(loop: Loop, embedder: str, *, version: str) -> str:
 
 def embedder_id(workspace: Workspace) -> str:
     """The id of the embedder that the workspace's embeddings come from."""
-    return json.loads((workspace.folder / "build" / "embedder" / "embedder.json").read_text())["embedder_id"]
+    return json.loads((workspace.folder / "build" / "embedder" / "embedder.json").read_text())[
+        "embedder_id"
+    ]

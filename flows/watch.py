@@ -19,9 +19,9 @@ from core.partitions import tidy_inference
 from core.settings import Settings, load_settings
 from flows.answering import open_embedder
 from flows.artifacts import artifact_key
+from flows.context import LoopContext, open_loop
 from flows.events import drift_payload, emit_drift
 from flows.hooks import log_failure, quiet_named_errors, timed_task
-from flows.loop import Loop, open_loop
 from flows.retrain import is_retryable, retrain
 from flows.watch_page import newest_reports, render_page
 from monitoring.watching import watch_classifier
@@ -29,7 +29,9 @@ from monitoring.watching import watch_classifier
 NO_CHAMPION = Verdict("insufficient", ("no version answers yet",))
 
 
-def watch_one(loop: Loop, classifier: str, embed: Callable[[Sequence[str]], Any], now: datetime) -> Verdict:
+def watch_one(
+    loop: LoopContext, classifier: str, embed: Callable[[Sequence[str]], Any], now: datetime
+) -> Verdict:
     """Judge the classifier's new windows; the verdict is the gravest of them."""
     return watch_classifier(
         loop.engine,
@@ -43,31 +45,47 @@ def watch_one(loop: Loop, classifier: str, embed: Callable[[Sequence[str]], Any]
     )
 
 
-def show_watch(loop: Loop, classifier: str, verdict: Verdict) -> None:
+def show_watch(loop: LoopContext, classifier: str, verdict: Verdict) -> None:
     """A page in the Prefect UI: verdict, statistics of the newest windows, plot, and where the report lies."""
     from prefect.artifacts import create_markdown_artifact
 
-    page = render_page(classifier, verdict, newest_reports(loop.engine, classifier), evidently_url=loop.settings.evidently_url)
-    create_markdown_artifact(page, key=artifact_key("drift", classifier), description=f"{classifier}: {verdict.kind}")
+    page = render_page(
+        classifier,
+        verdict,
+        newest_reports(loop.engine, classifier),
+        evidently_url=loop.settings.evidently_url,
+    )
+    create_markdown_artifact(
+        page, key=artifact_key("drift", classifier), description=f"{classifier}: {verdict.kind}"
+    )
 
 
-def tidy_log(loop: Loop, now: datetime) -> None:
+def tidy_log(loop: LoopContext, now: datetime) -> None:
     """Partitions of the months to come and of those that have rows; what is older than the log is kept goes.
 
     A moment to come, which a watch may be called for, drops nothing that is kept today.
     """
-    tidied = tidy_inference(loop.engine, now=min(now, datetime.now(UTC)), kept_months=loop.settings.keep_months)
+    tidied = tidy_inference(
+        loop.engine, now=min(now, datetime.now(UTC)), kept_months=loop.settings.keep_months
+    )
     get_logger().info("inference log", **asdict(tidied))
 
 
-_OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "retries": 2, "retry_delay_seconds": 2, "retry_condition_fn": is_retryable}
+_OPTIONS: dict[str, Any] = {
+    "cache_policy": NO_CACHE,
+    "retries": 2,
+    "retry_delay_seconds": 2,
+    "retry_condition_fn": is_retryable,
+}
 _watch_one = task(name="watch classifier", **_OPTIONS)(timed_task(watch_one))
 _tidy_log = task(name="tidy log", **_OPTIONS)(timed_task(tidy_log))
 _show_watch = task(name="show watch", **_OPTIONS)(timed_task(show_watch))
 
 
 @flow(name="watch", on_failure=[log_failure], on_crashed=[log_failure])
-def watch(classifiers: list[str], act: bool = False, now: datetime | None = None) -> dict[str, Verdict]:
+def watch(
+    classifiers: list[str], act: bool = False, now: datetime | None = None
+) -> dict[str, Verdict]:
     """Look for drift; return classifier -> Verdict ("steady", "warning", "drift" or "insufficient").
 
     Drift sends the event that the automations answer to. With `act` it calls the retraining itself instead, for a
@@ -76,15 +94,26 @@ def watch(classifiers: list[str], act: bool = False, now: datetime | None = None
     """
     quiet_named_errors()
     moment = now or datetime.now(UTC)
-    with open_loop(load_settings()) as loop, structlog.contextvars.bound_contextvars(classifiers=classifiers):
+    with (
+        open_loop(load_settings()) as loop,
+        structlog.contextvars.bound_contextvars(classifiers=classifiers),
+    ):
         verdicts, failures = watch_all(loop, classifiers, moment, act=act)
-        _tidy_log(loop, moment, return_state=True)  # a lock that cannot be had now can be had in an hour
+        _tidy_log(
+            loop, moment, return_state=True
+        )  # a lock that cannot be had now can be had in an hour
     if failures:
         raise failures[0]
     return verdicts
 
 
-def run_watch(settings: Settings, classifiers: Sequence[str], *, act: bool = False, now: datetime | None = None) -> dict[str, Verdict]:
+def run_watch(
+    settings: Settings,
+    classifiers: Sequence[str],
+    *,
+    act: bool = False,
+    now: datetime | None = None,
+) -> dict[str, Verdict]:
     """Call the flow for the named classifiers, or for all of params.yaml when none is named."""
     with open_loop(settings) as loop:
         names = list(classifiers) or list(loop.params.classifiers)
@@ -93,7 +122,9 @@ def run_watch(settings: Settings, classifiers: Sequence[str], *, act: bool = Fal
         return watch(names, act=act, now=now)
 
 
-def watch_all(loop: Loop, classifiers: Sequence[str], now: datetime, *, act: bool) -> tuple[dict[str, Verdict], list[PerennialError]]:
+def watch_all(
+    loop: LoopContext, classifiers: Sequence[str], now: datetime, *, act: bool
+) -> tuple[dict[str, Verdict], list[PerennialError]]:
     """Watch one after the other; return the verdicts, and the errors of those that have none."""
     champions, verdicts, failures = loop.champions(), dict[str, Verdict](), list[PerennialError]()
     resting = {model.embedder_id: model for model in champions.values()}
@@ -110,7 +141,9 @@ def watch_all(loop: Loop, classifiers: Sequence[str], now: datetime, *, act: boo
     return verdicts, failures
 
 
-def _answer(loop: Loop, classifier: str, verdict: Verdict, now: datetime, *, act: bool) -> Verdict:
+def _answer(
+    loop: LoopContext, classifier: str, verdict: Verdict, now: datetime, *, act: bool
+) -> Verdict:
     """Drift is answered at once: the window is judged, and will not be judged again."""
     if verdict.kind == "drift" and not act:
         emit_drift(classifier, verdict, now=now)
@@ -119,4 +152,6 @@ def _answer(loop: Loop, classifier: str, verdict: Verdict, now: datetime, *, act
 
 
 def _retrain(classifier: str, verdict: Verdict, now: datetime) -> Verdict:
-    return retrain([classifier], reason="drift", evidence=drift_payload(verdict, now=now)["evidence"], now=now)[classifier]
+    return retrain(
+        [classifier], reason="drift", evidence=drift_payload(verdict, now=now)["evidence"], now=now
+    )[classifier]

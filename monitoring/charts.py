@@ -12,7 +12,9 @@ WINDOWS_SHOWN = 40
 TICKS = (-3, 0, 3, 10, 30, 100)
 
 
-def draw_statistics(history: Sequence[tuple[int, Mapping[str, float]]], *, title: str, file: Path) -> None:
+def draw_statistics(
+    history: Sequence[tuple[int, Mapping[str, float]]], *, title: str, file: Path
+) -> None:
     """Write a PNG of the z of each statistic over the window numbers, with the line of alarm; beyond it the scale is logarithmic."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -23,7 +25,13 @@ def draw_statistics(history: Sequence[tuple[int, Mapping[str, float]]], *, title
     axes = figure.add_subplot()
     shown = history[-WINDOWS_SHOWN:]
     for name in STATISTICS:
-        axes.plot([number for number, _ in shown], [z.get(name, float("nan")) for _, z in shown], marker="o", ms=4, label=name)
+        axes.plot(
+            [number for number, _ in shown],
+            [z.get(name, float("nan")) for _, z in shown],
+            marker="o",
+            ms=4,
+            label=name,
+        )
     axes.axhline(ALARM, color="black", linestyle="--", linewidth=1)
     axes.set_yscale("symlog", linthresh=ALARM)
     axes.set_yticks(TICKS, [str(tick) for tick in TICKS])

@@ -15,13 +15,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.contracts import Verdict
-from monitoring.statistics import STATISTICS, Answers, References, make_references, measure, summarise
+from monitoring.statistics import (
+    STATISTICS,
+    References,
+    WindowSample,
+    make_references,
+    measure,
+    summarise,
+)
 
 ALARM = 3.0
 PAST_WINDOWS = 400
 LEAST_DAYS = 8
 LEAST_WINDOWS = 6
-ONE_SAMPLE = np.array([name in ("low_confidence", "novelty_mean", "novelty_p90") for name in STATISTICS])
+ONE_SAMPLE = np.array(
+    [name in ("low_confidence", "novelty_mean", "novelty_p90") for name in STATISTICS]
+)
 LEAST_SCALE = np.array([0.002, 0.001, 0.003, 0.002, 0.001, 0.002])
 """Smallest spread believed, a fifth to a half of what real traffic shows at 2,000 rows: without it one unsure answer alarms a
 head that was never unsure before."""
@@ -31,7 +40,7 @@ head that was never unsure before."""
 class Pool:
     """Answers in order of time, with the day of each (any int) and the rows it stands for (`weight`, at least 1)."""
 
-    answers: Answers
+    answers: WindowSample
     day: np.ndarray
     weight: np.ndarray
 
@@ -66,7 +75,9 @@ def shortage(pool: Pool, *, size: int) -> str | None:
     return f"{days} days to compare with; {LEAST_DAYS} are needed" if days < LEAST_DAYS else None
 
 
-def calibrate(pool: Pool, *, size: int, labels: int, seed: int, past_windows: int = PAST_WINDOWS) -> Calibration:
+def calibrate(
+    pool: Pool, *, size: int, labels: int, seed: int, past_windows: int = PAST_WINDOWS
+) -> Calibration:
     """Measure past windows of `size` rows; `labels` is the number of label codes. Equal arguments give equal results."""
     random = np.random.default_rng(seed)
     days, group = np.unique(pool.day, return_inverse=True)
@@ -76,8 +87,15 @@ def calibrate(pool: Pool, *, size: int, labels: int, seed: int, past_windows: in
         newer = np.flatnonzero(~older[group])
         window = newer[draw_window(pool.day[newer], pool.weight[newer], size=size, random=random)]
         windows.append(summarise(pool.answers.take(window), labels=labels))
-    references = make_references(pool.answers, weight=pool.weight, group=group, chosen=chosen, labels=labels)
-    past = np.concatenate([measure(window, references=references.only(number)) for number, window in enumerate(windows)])
+    references = make_references(
+        pool.answers, weight=pool.weight, group=group, chosen=chosen, labels=labels
+    )
+    past = np.concatenate(
+        [
+            measure(window, references=references.only(number))
+            for number, window in enumerate(windows)
+        ]
+    )
     spread = np.std(past, axis=0, ddof=1) * _widening(size / pool.rows)
     return Calibration(references, np.mean(past, axis=0), np.maximum(spread, LEAST_SCALE))
 
@@ -97,7 +115,9 @@ def deal_days(days: int, *, random: np.random.Generator) -> np.ndarray:
     return chosen
 
 
-def draw_window(day: np.ndarray, weight: np.ndarray, *, size: int, random: np.random.Generator) -> np.ndarray:
+def draw_window(
+    day: np.ndarray, weight: np.ndarray, *, size: int, random: np.random.Generator
+) -> np.ndarray:
     """Draw `size` row numbers: whole days of the rows of weight 1, filled up with rows that stand for several.
 
     The heavier rows are drawn from all days, their share of the window that of their weight: repeating each as often as its
@@ -115,7 +135,9 @@ def _draw_rows(index: np.ndarray, *, rows: int, random: np.random.Generator) -> 
     return np.concatenate([index[:0], *(random.permutation(index) for _ in range(rounds))])[:rows]
 
 
-def _draw_days(index: np.ndarray, day: np.ndarray, *, rows: int, random: np.random.Generator) -> np.ndarray:
+def _draw_days(
+    index: np.ndarray, day: np.ndarray, *, rows: int, random: np.random.Generator
+) -> np.ndarray:
     """Draw days without putting back; of the last one a random stretch that fits."""
     days, start = np.unique(day, return_index=True)
     by_day = np.split(index, start[1:]) if len(index) else []
@@ -135,7 +157,7 @@ def _stretch(index: np.ndarray, rows: int, random: np.random.Generator) -> np.nd
     return index[start : start + rows]
 
 
-def score(window: Answers, *, calibration: Calibration) -> Score:
+def score(window: WindowSample, *, calibration: Calibration) -> Score:
     """Hold a window against the past: z above 3 is an alarm."""
     summary = summarise(window, labels=calibration.references.shares.shape[1])
     values = measure(summary, references=calibration.references).mean(axis=0)

@@ -37,14 +37,23 @@ def read_reports(connection: Connection, *, classifier: str, version: str) -> li
     """Return the reports of one version by window number."""
     table = drift_report.c
     columns = [table[name] for name in DriftReport.__dataclass_fields__]
-    query = sa.select(*columns).where(table.classifier == classifier, table.version == version).order_by(table.window_number)
-    return [DriftReport(**{**row, "alarms": tuple(row["alarms"])}) for row in connection.execute(query).mappings()]
+    query = (
+        sa.select(*columns)
+        .where(table.classifier == classifier, table.version == version)
+        .order_by(table.window_number)
+    )
+    return [
+        DriftReport(**{**row, "alarms": tuple(row["alarms"])})
+        for row in connection.execute(query).mappings()
+    ]
 
 
 def drift_began(connection: Connection, *, classifier: str, before: str) -> datetime | None:
     """Return the start of the newest drift that was called under other versions than `before`: of the first of its alarmed windows."""
     table = drift_report.c
-    called = sa.select(table.version).where(table.classifier == classifier, table.version != before, table.verdict == "drift")
+    called = sa.select(table.version).where(
+        table.classifier == classifier, table.version != before, table.verdict == "drift"
+    )
     version = connection.scalar(called.order_by(table.id.desc()).limit(1))
     if version is None:
         return None
@@ -54,11 +63,20 @@ def drift_began(connection: Connection, *, classifier: str, before: str) -> date
     return reports[calm + 1].window_start
 
 
-def store_reports(connection: Connection, reports: Sequence[DriftReport], *, classifier: str, version: str, reported_at: datetime) -> int:
+def store_reports(
+    connection: Connection,
+    reports: Sequence[DriftReport],
+    *,
+    classifier: str,
+    version: str,
+    reported_at: datetime,
+) -> int:
     """Insert what is not there; return how many rows are new: another watch may have been faster."""
     common = {"classifier": classifier, "version": version, "reported_at": reported_at}
     stored = 0
     for report in reports:
         values = {**vars(report), "alarms": list(report.alarms), **common}
-        stored += connection.execute(insert(drift_report).values(values).on_conflict_do_nothing()).rowcount
+        stored += connection.execute(
+            insert(drift_report).values(values).on_conflict_do_nothing()
+        ).rowcount
     return stored

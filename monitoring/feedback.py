@@ -31,13 +31,26 @@ class FeedbackCounts:
     refused: int = 0
     refusals: tuple[Refusal, ...] = field(default=())
 
-    def plus(self, *, accepted: int = 0, repeated: int = 0, refusals: Iterable[Refusal] = ()) -> FeedbackCounts:
+    def plus(
+        self, *, accepted: int = 0, repeated: int = 0, refusals: Iterable[Refusal] = ()
+    ) -> FeedbackCounts:
         more = tuple(refusals)
-        return FeedbackCounts(self.accepted + accepted, self.repeated + repeated, self.refused + len(more), (self.refusals + more)[:1000])
+        return FeedbackCounts(
+            self.accepted + accepted,
+            self.repeated + repeated,
+            self.refused + len(more),
+            (self.refusals + more)[:1000],
+        )
 
 
 def record_feedback(
-    connection: Connection, *, request_id: str, label: str, author: str, received_at: datetime, labels: Labels | None = None
+    connection: Connection,
+    *,
+    request_id: str,
+    label: str,
+    author: str,
+    received_at: datetime,
+    labels: Labels | None = None,
 ) -> bool:
     """Keep one right label; return False when the identical row is there already. The caller commits.
 
@@ -59,7 +72,11 @@ def record_feedback(
 
 
 def import_feedback(
-    connection: Connection, file: Path, *, received_at: datetime | None = None, labels: Labels | None = None
+    connection: Connection,
+    file: Path,
+    *,
+    received_at: datetime | None = None,
+    labels: Labels | None = None,
 ) -> FeedbackCounts:
     """Keep the good rows of a CSV or JSON-lines file, refuse the others by row and reason. The caller commits.
 
@@ -72,13 +89,24 @@ def import_feedback(
     while chunk := list(islice(rows, CHUNK)):
         late = [row for row in chunk if isinstance(row, Late)]
         kept, repeated, problems = _sift(connection, late, labels)
-        _insert(connection, [row if row.received_at else replace(row, received_at=moment) for row in kept])
-        refusals = [row for row in chunk if isinstance(row, Refusal)] + [Refusal(row.row, str(error)) for row, error in problems]
-        counts = counts.plus(accepted=len(kept), repeated=repeated, refusals=sorted(refusals, key=lambda refusal: refusal.row))
+        _insert(
+            connection,
+            [row if row.received_at else replace(row, received_at=moment) for row in kept],
+        )
+        refusals = [row for row in chunk if isinstance(row, Refusal)] + [
+            Refusal(row.row, str(error)) for row, error in problems
+        ]
+        counts = counts.plus(
+            accepted=len(kept),
+            repeated=repeated,
+            refusals=sorted(refusals, key=lambda refusal: refusal.row),
+        )
     return counts
 
 
-def feedback_rows(connection: Connection, *, label_columns: Mapping[str, str], received_by: datetime) -> pa.Table:
+def feedback_rows(
+    connection: Connection, *, label_columns: Mapping[str, str], received_by: datetime
+) -> pa.Table:
     """Return the feedback as snapshot rows: id (the request id), phrase, occurred_at, region, the label columns, origin.
 
     Only what was received by `received_by`; of several labels for one request the newest. Ordered by (occurred_at, id).
@@ -89,13 +117,20 @@ def feedback_rows(connection: Connection, *, label_columns: Mapping[str, str], r
         ("id", pa.string()), ("phrase", pa.string()), ("occurred_at", pa.timestamp("us", tz="UTC")), ("region", pa.string()),
         *((column, pa.string()) for column in columns), ("origin", pa.string()),
     ])  # fmt: skip
-    return pa.Table.from_pylist([_as_row(row, columns, label_columns) for row in found], schema=schema)
+    return pa.Table.from_pylist(
+        [_as_row(row, columns, label_columns) for row in found], schema=schema
+    )
 
 
 def _as_row(row: sa.Row, columns: list[str], label_columns: Mapping[str, str]) -> dict[str, object]:
     own = label_columns[row.classifier]
     labels = {column: row.label if column == own else None for column in columns}
-    told = {"id": row.request_id, "phrase": row.phrase, "occurred_at": row.occurred_at, "region": row.region}
+    told = {
+        "id": row.request_id,
+        "phrase": row.phrase,
+        "occurred_at": row.occurred_at,
+        "region": row.region,
+    }
     return {**told, **labels, "origin": "feedback"}
 
 
@@ -104,7 +139,9 @@ def newest_feedback(*, received_by: datetime | None = None) -> sa.Subquery:
     query = sa.select(feedback).distinct(feedback.c.request_id)
     if received_by is not None:
         query = query.where(feedback.c.received_at <= received_by)
-    return query.order_by(feedback.c.request_id, feedback.c.received_at.desc(), feedback.c.id.desc()).subquery()
+    return query.order_by(
+        feedback.c.request_id, feedback.c.received_at.desc(), feedback.c.id.desc()
+    ).subquery()
 
 
 CORRECTED = sa.select(feedback.c.request_id)
@@ -120,15 +157,26 @@ def answered(requests: sa.Select) -> sa.Subquery:
 
 def _newest(label_columns: Mapping[str, str], received_by: datetime) -> sa.Select:
     told, answer = newest_feedback(received_by=received_by), answered(CORRECTED)
-    query = sa.select(told.c.request_id, told.c.classifier, told.c.label, answer.c.phrase, answer.c.occurred_at, answer.c.region)
-    joined = query.join(answer, answer.c.request_id == told.c.request_id).where(told.c.classifier.in_(list(label_columns)))
+    query = sa.select(
+        told.c.request_id,
+        told.c.classifier,
+        told.c.label,
+        answer.c.phrase,
+        answer.c.occurred_at,
+        answer.c.region,
+    )
+    joined = query.join(answer, answer.c.request_id == told.c.request_id).where(
+        told.c.classifier.in_(list(label_columns))
+    )
     return joined.order_by(answer.c.occurred_at, told.c.request_id)
 
 
 Problem = tuple[Late, PerennialError]
 
 
-def _sift(connection: Connection, rows: list[Late], labels: Labels | None) -> tuple[list[Late], int, list[Problem]]:
+def _sift(
+    connection: Connection, rows: list[Late], labels: Labels | None
+) -> tuple[list[Late], int, list[Problem]]:
     """Part rows into those to keep (their classifier filled in), the number of repeated ones, and those with an error."""
     classifier_of = _classifiers(connection, {row.request_id for row in rows})
     known, seen_labels = _known(connection, list(classifier_of))
@@ -150,9 +198,17 @@ def _problem(row: Late, classifier: str | None, labels: Labels | None) -> Perenn
     if not row.label.strip() or not row.author.strip():
         return InvalidFeedback("a label and an author", came="an empty one", do="name both")
     if classifier is None:
-        return UnknownRequest("the request id of a logged answer", came=row.request_id[:80], do="send the request_id of the answer")
+        return UnknownRequest(
+            "the request id of a logged answer",
+            came=row.request_id[:80],
+            do="send the request_id of the answer",
+        )
     if labels is not None and classifier in labels and row.label not in labels[classifier]:
-        return InvalidFeedback(f"a label of {classifier}", came=row.label[:80], do="choose one of the classifier's labels")
+        return InvalidFeedback(
+            f"a label of {classifier}",
+            came=row.label[:80],
+            do="choose one of the classifier's labels",
+        )
     return None
 
 
@@ -164,8 +220,13 @@ def _classifiers(connection: Connection, request_ids: set[str]) -> dict[str, str
 
 
 def _known(connection: Connection, request_ids: list[str]) -> tuple[set[tuple], set[tuple]]:
-    query = sa.select(feedback.c.request_id, feedback.c.label, feedback.c.author, feedback.c.received_at)
-    rows = [tuple(row) for row in connection.execute(query.where(feedback.c.request_id.in_(request_ids)))]
+    query = sa.select(
+        feedback.c.request_id, feedback.c.label, feedback.c.author, feedback.c.received_at
+    )
+    rows = [
+        tuple(row)
+        for row in connection.execute(query.where(feedback.c.request_id.in_(request_ids)))
+    ]
     return set(rows), {row[:3] for row in rows}
 
 

@@ -51,7 +51,11 @@ def read_feedback_file(file: Path) -> Iterator[Late | Refusal]:
         with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
             yield from (_json_lines if file.suffix.lower() in JSON_LINES else _csv_lines)(lines)
     except OSError as error:
-        raise InvalidFeedback("a readable file", came=f"{file.name}: {error.strerror}", do="name a CSV or JSON-lines file") from None
+        raise InvalidFeedback(
+            "a readable file",
+            came=f"{file.name}: {error.strerror}",
+            do="name a CSV or JSON-lines file",
+        ) from None
 
 
 def _json_lines(lines: TextIO) -> Iterator[Late | Refusal]:
@@ -65,7 +69,11 @@ def _json_line(number: int, line: str) -> Late | Refusal:
         fields = json.loads(line)
     except (ValueError, RecursionError) as error:
         return Refusal(number, f"wanted JSON; {error}")
-    return _row(number, fields) if isinstance(fields, dict) else Refusal(number, f"wanted an object; came {type(fields).__name__}")
+    return (
+        _row(number, fields)
+        if isinstance(fields, dict)
+        else Refusal(number, f"wanted an object; came {type(fields).__name__}")
+    )
 
 
 def _csv_lines(lines: TextIO) -> Iterator[Late | Refusal]:
@@ -73,7 +81,9 @@ def _csv_lines(lines: TextIO) -> Iterator[Late | Refusal]:
     missing = [name for name in NEEDED if name not in _header(reader)]
     if missing:
         came = f"a header without {', '.join(missing)}"
-        raise InvalidFeedback(f"the columns {', '.join(NEEDED)}", came=came, do="name the columns in line 1")
+        raise InvalidFeedback(
+            f"the columns {', '.join(NEEDED)}", came=came, do="name the columns in line 1"
+        )
     while True:
         try:
             fields = next(reader)
@@ -89,7 +99,9 @@ def _header(reader: csv.DictReader[str]) -> Sequence[str]:
     try:
         return reader.fieldnames or ()
     except csv.Error as error:
-        raise InvalidFeedback("a header in line 1", came=str(error), do="name a CSV or JSON-lines file") from None
+        raise InvalidFeedback(
+            "a header in line 1", came=str(error), do="name a CSV or JSON-lines file"
+        ) from None
 
 
 def _row(number: int, fields: Mapping[str, Any]) -> Late | Refusal:
@@ -100,7 +112,13 @@ def _row(number: int, fields: Mapping[str, Any]) -> Late | Refusal:
         moment = _moment(fields.get("received_at"))
     except (TypeError, ValueError, OverflowError):
         return Refusal(number, "received_at: wanted ISO 8601, such as 2026-01-31T08:00:00Z")
-    return Late(number, fields["request_id"].strip(), fields["label"].strip(), fields["author"].strip(), moment)
+    return Late(
+        number,
+        fields["request_id"].strip(),
+        fields["label"].strip(),
+        fields["author"].strip(),
+        moment,
+    )
 
 
 def _unusable(value: object) -> str | None:

@@ -30,13 +30,24 @@ class Performance:
 
 
 def measure_performance(
-    connection: Connection, *, classifier: str, version: str, since: datetime | None = None, until: datetime | None = None
+    connection: Connection,
+    *,
+    classifier: str,
+    version: str,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> Performance:
     """Join the version's answers (as champion, canary or shadow) of [since, until) with the newest feedback of each request."""
     chosen = _chosen(classifier, version, since, until)
-    answers, confidence = connection.execute(sa.select(sa.func.count(), sa.func.avg(chosen.c.probability)).select_from(chosen)).one()
+    answers, confidence = connection.execute(
+        sa.select(sa.func.count(), sa.func.avg(chosen.c.probability)).select_from(chosen)
+    ).one()
     told = newest_feedback()
-    pairs = connection.execute(sa.select(told.c.label, chosen.c.label).join(chosen, chosen.c.request_id == told.c.request_id)).all()
+    pairs = connection.execute(
+        sa.select(told.c.label, chosen.c.label).join(
+            chosen, chosen.c.request_id == told.c.request_id
+        )
+    ).all()
     right, said = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     return Performance(
         classifier, version, answers, len(pairs),
@@ -53,11 +64,18 @@ def weighted_f1(right: list[str], said: list[str]) -> float:
     return float(f1_score(right, said, average="weighted", zero_division=0.0))
 
 
-def _chosen(classifier: str, version: str, since: datetime | None, until: datetime | None) -> sa.Subquery:
+def _chosen(
+    classifier: str, version: str, since: datetime | None, until: datetime | None
+) -> sa.Subquery:
     """One answer a request: a version that changed its role in between may have two."""
-    query = sa.select(inference.c.request_id, inference.c.label, inference.c.probability).distinct(inference.c.request_id)
+    query = sa.select(inference.c.request_id, inference.c.label, inference.c.probability).distinct(
+        inference.c.request_id
+    )
     query = query.where(
-        inference.c.classifier == classifier, inference.c.version == version, inference.c.role != "asked", asked_by_clients()
+        inference.c.classifier == classifier,
+        inference.c.version == version,
+        inference.c.role != "asked",
+        asked_by_clients(),
     )
     if since is not None:
         query = query.where(inference.c.occurred_at >= since)

@@ -45,7 +45,14 @@ def describe(rows: pd.DataFrame, *, novelty: Any) -> pd.DataFrame:
     })  # fmt: skip
 
 
-def write_report(current: pd.DataFrame, reference: pd.DataFrame | None, *, headline: Headline, file: Path, workspace: Path) -> None:
+def write_report(
+    current: pd.DataFrame,
+    reference: pd.DataFrame | None,
+    *,
+    headline: Headline,
+    file: Path,
+    workspace: Path,
+) -> None:
     """Compare two described frames; write `file` (.html) and its .json, and the run into the workspace.
 
     The HTML needs no network. Without a reference there are only the window's own figures. Writing again replaces.
@@ -62,10 +69,22 @@ def _run(current: pd.DataFrame, reference: pd.DataFrame | None, headline: Headli
     from evidently import DataDefinition, Dataset, Report
 
     definition = DataDefinition(categorical_columns=list(TEXTS), numerical_columns=list(NUMBERS))
-    told = {"classifier": headline.classifier, "version": headline.version, "window": str(headline.window), "verdict": headline.verdict}
-    report = Report(_metrics(compared=reference is not None), metadata=told, tags=[headline.verdict])
+    told = {
+        "classifier": headline.classifier,
+        "version": headline.version,
+        "window": str(headline.window),
+        "verdict": headline.verdict,
+    }
+    report = Report(
+        _metrics(compared=reference is not None), metadata=told, tags=[headline.verdict]
+    )
     against = None if reference is None else Dataset.from_pandas(reference, definition)
-    return report.run(Dataset.from_pandas(current, definition), against, timestamp=headline.end, name=headline.name)
+    return report.run(
+        Dataset.from_pandas(current, definition),
+        against,
+        timestamp=headline.end,
+        name=headline.name,
+    )
 
 
 def _metrics(*, compared: bool) -> list[Any]:
@@ -102,14 +121,18 @@ def _add_to_workspace(run: Any, headline: Headline, folder: Path) -> None:
     project = uuid.uuid5(_SPACE, headline.classifier)
     if workspace.get_project(project) is None:
         _create_project(workspace, project, headline.classifier)
-    workspace.state.write_snapshot(project, uuid.uuid5(_SPACE, headline.name), run.to_snapshot_model())
+    workspace.state.write_snapshot(
+        project, uuid.uuid5(_SPACE, headline.name), run.to_snapshot_model()
+    )
 
 
 def _create_project(workspace: Any, project: uuid.UUID, classifier: str) -> None:
     from evidently.sdk.models import PanelMetric, ProjectModel
     from evidently.sdk.panels import line_plot_panel
 
-    dashboard = workspace.add_project(ProjectModel(id=project, name=classifier, description="windows of the champion's answers")).dashboard
+    dashboard = workspace.add_project(
+        ProjectModel(id=project, name=classifier, description="windows of the champion's answers")
+    ).dashboard
     panels: Mapping[str, list[tuple[str, str, dict[str, str]]]] = {
         "Distance from the reference": [
             ("labels (Jensen-Shannon)", "ValueDrift", {"column": "label"}),
@@ -121,5 +144,8 @@ def _create_project(workspace: Any, project: uuid.UUID, classifier: str) -> None
         "Labels used": [("labels", "UniqueValueCount", {"column": "label"})],
     }  # fmt: skip
     for title, lines in panels.items():
-        values = [PanelMetric(legend=legend, metric=metric, metric_labels=labels) for legend, metric, labels in lines]
+        values = [
+            PanelMetric(legend=legend, metric=metric, metric_labels=labels)
+            for legend, metric, labels in lines
+        ]
         dashboard.add_panel(line_plot_panel(title=title, values=values), tab="Windows")

@@ -9,7 +9,9 @@ from core.contracts import Verdict
 COOLED = "drift"
 
 
-def decide_retraining(reason: str, *, last_retraining_at: datetime | None, now: datetime, cool_down_days: float) -> Verdict:
+def decide_retraining(
+    reason: str, *, last_retraining_at: datetime | None, now: datetime, cool_down_days: float
+) -> Verdict:
     """Return "retrain" or "wait".
 
     Only a retraining for drift ("drift" or "drift: ...") waits for the cool-down, counted from the last retraining whatever
@@ -19,7 +21,9 @@ def decide_retraining(reason: str, *, last_retraining_at: datetime | None, now: 
     last = last_retraining_at and last_retraining_at.isoformat()
     evidence = {"reason": reason, "last_retraining_at": last, "cool_down_days": cool_down_days}
     if kind != COOLED:
-        return Verdict("retrain", (f"only drift waits for the cool-down; this is for: {reason}",), evidence)
+        return Verdict(
+            "retrain", (f"only drift waits for the cool-down; this is for: {reason}",), evidence
+        )
     if last_retraining_at is None:
         return Verdict("retrain", ("no retraining before",), evidence)
     due = last_retraining_at + timedelta(days=cool_down_days)

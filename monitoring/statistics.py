@@ -8,13 +8,20 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.special import rel_entr
 
-STATISTICS = ("label_shares", "embeddings", "confidence", "low_confidence", "novelty_mean", "novelty_p90")
+STATISTICS = (
+    "label_shares",
+    "embeddings",
+    "confidence",
+    "low_confidence",
+    "novelty_mean",
+    "novelty_p90",
+)
 FEATURES = 256
 LOW_CONFIDENCE = 0.5
 
 
 @dataclass(frozen=True)
-class Answers:
+class WindowSample:
     """Answers as numbers, one row each, in any order.
 
     `label` (n,) int codes of the head's labels; `confidence` and `novelty` (n,) float;
@@ -29,8 +36,10 @@ class Answers:
     def __len__(self) -> int:
         return len(self.label)
 
-    def take(self, index: np.ndarray) -> Answers:
-        return Answers(self.label[index], self.confidence[index], self.novelty[index], self.features[index])
+    def take(self, index: np.ndarray) -> WindowSample:
+        return WindowSample(
+            self.label[index], self.confidence[index], self.novelty[index], self.features[index]
+        )
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,9 @@ class Summary:
     alone: np.ndarray
 
 
-def make_references(answers: Answers, *, weight: np.ndarray, group: np.ndarray, chosen: np.ndarray, labels: int) -> References:
+def make_references(
+    answers: WindowSample, *, weight: np.ndarray, group: np.ndarray, chosen: np.ndarray, labels: int
+) -> References:
     """Put references together from groups of answers.
 
     Parameters
@@ -83,7 +94,10 @@ def make_references(answers: Answers, *, weight: np.ndarray, group: np.ndarray, 
 
     points, place = np.unique(answers.confidence, return_inverse=True)
     share = chosen / (chosen @ np.bincount(group, weight, minlength=chosen.shape[1]))[:, None]
-    features = by_group(np.arange(len(answers)), weight.astype(np.float32), len(answers)) @ answers.features
+    features = (
+        by_group(np.arange(len(answers)), weight.astype(np.float32), len(answers))
+        @ answers.features
+    )
     below = np.cumsum(share @ by_group(place, weight, len(points)), axis=1)
     return References(
         shares=share @ by_group(answers.label, weight, labels),
@@ -93,7 +107,7 @@ def make_references(answers: Answers, *, weight: np.ndarray, group: np.ndarray, 
     )
 
 
-def summarise(window: Answers, *, labels: int) -> Summary:
+def summarise(window: WindowSample, *, labels: int) -> Summary:
     """`labels` is the number of label codes."""
     low, novelty = np.mean(window.confidence < LOW_CONFIDENCE), window.novelty
     alone = np.array([low, np.mean(novelty), np.quantile(novelty, 0.9)])
@@ -133,7 +147,9 @@ def kolmogorov_smirnov(sample: np.ndarray, points: np.ndarray, *, below: np.ndar
 def fourier_features(vectors: np.ndarray, *, projection: np.ndarray) -> np.ndarray:
     """Return (n, 256) float32 whose mean's distance approximates the Gaussian-kernel MMD (Rahimi and Recht 2007)."""
     angles = vectors @ projection
-    return (np.concatenate([np.cos(angles), np.sin(angles)], axis=1) * np.sqrt(2 / FEATURES)).astype(np.float32)
+    return (
+        np.concatenate([np.cos(angles), np.sin(angles)], axis=1) * np.sqrt(2 / FEATURES)
+    ).astype(np.float32)
 
 
 def draw_projection(vectors: np.ndarray, *, seed: int) -> np.ndarray:
@@ -143,4 +159,6 @@ def draw_projection(vectors: np.ndarray, *, seed: int) -> np.ndarray:
     squares = np.sum(sample**2, axis=1)
     distances = np.sqrt(np.maximum(squares[:, None] + squares[None, :] - 2 * sample @ sample.T, 0))
     width = float(np.median(distances[np.triu_indices(len(sample), 1)])) if len(sample) > 1 else 1.0
-    return (random.normal(size=(vectors.shape[1], FEATURES // 2)) / max(width, 1e-6)).astype(np.float32)
+    return (random.normal(size=(vectors.shape[1], FEATURES // 2)) / max(width, 1e-6)).astype(
+        np.float32
+    )

@@ -41,7 +41,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("key", nargs="?", help=f"classifier, for {', '.join(PER_CLASSIFIER)}")
     asked = parser.parse_args(arguments)
     if (asked.stage in PER_CLASSIFIER) != (asked.key is not None):
-        parser.error(f"{asked.stage} takes {'a classifier' if asked.stage in PER_CLASSIFIER else 'no classifier'}")
+        parser.error(
+            f"{asked.stage} takes {'a classifier' if asked.stage in PER_CLASSIFIER else 'no classifier'}"
+        )
     if asked.key is not None and not asked.key.isidentifier():  # it becomes a folder
         parser.error(f"a classifier is wanted, came {asked.key!r}")
     return asked

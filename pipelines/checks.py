@@ -70,7 +70,11 @@ def require_checked(folder: Path = Path("build/check")) -> None:
     result = _read(folder)
     if result["verdict"] != "fail":
         return
-    failed = [check for check in result["checks"] if check["severity"] == "critical" and not check["passed"]]
+    failed = [
+        check
+        for check in result["checks"]
+        if check["severity"] == "critical" and not check["passed"]
+    ]
     raise DataCheckFailed(
         "data that passes every critical check",
         came="; ".join(map(_sentence, failed)),
@@ -80,17 +84,23 @@ def require_checked(folder: Path = Path("build/check")) -> None:
 
 def _mends(failed: Sequence[dict[str, Any]]) -> str:
     """What to do about each kind of failure, once."""
-    return "; ".join(dict.fromkeys(MENDS.get(check["name"], "correct the source") for check in failed))
+    return "; ".join(
+        dict.fromkeys(MENDS.get(check["name"], "correct the source") for check in failed)
+    )
 
 
 def _read(folder: Path) -> dict[str, Any]:
     try:
         return json.loads((folder / RESULT).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataCheckFailed("a result of the data checks", came=f"no {folder / RESULT}", do="run `dvc repro check`") from None
+        raise DataCheckFailed(
+            "a result of the data checks", came=f"no {folder / RESULT}", do="run `dvc repro check`"
+        ) from None
 
 
 def _sentence(check: dict[str, Any]) -> str:
     where = f"{check['dataset']}.{check['column']}" if check["column"] else check["dataset"]
     rows = f", {check['rows']} rows" if check["rows"] else ""
-    return f"{check['name']} on {where} (observed {check['observed']}, limit {check['limit']}{rows})"
+    return (
+        f"{check['name']} on {where} (observed {check['observed']}, limit {check['limit']}{rows})"
+    )

@@ -80,7 +80,9 @@ def _absolute_failures(evidence: dict, gate: GateParams) -> list[str]:
     if score < gate.min_weighted_f1:
         failures.append(f"weighted F1 {score:.4f} is below the minimum {gate.min_weighted_f1:.4f}")
     if score <= floor:
-        failures.append(f"weighted F1 {score:.4f} does not beat always answering the most frequent label ({floor:.4f})")
+        failures.append(
+            f"weighted F1 {score:.4f} does not beat always answering the most frequent label ({floor:.4f})"
+        )
     return failures
 
 
@@ -100,10 +102,14 @@ def _relative_evidence(rows: ScoredRows, labels: Sequence[str], *, seed: int) ->
 def _relative_failures(evidence: dict, gate: GateParams) -> list[str]:
     failures, loss, drop = [], -evidence["gain_lower_bound"], evidence["worst_recall_drop"]
     if loss > gate.max_weighted_f1_drop:
-        failures.append(f"weighted F1 may drop by {loss:.4f} (lower 95 % bound); allowed are {gate.max_weighted_f1_drop:.4f}")
+        failures.append(
+            f"weighted F1 may drop by {loss:.4f} (lower 95 % bound); allowed are {gate.max_weighted_f1_drop:.4f}"
+        )
     if drop > gate.max_label_recall_drop:
         label = evidence["worst_recall_label"]
-        failures.append(f"recall of {label} drops by {drop:.4f}; allowed are {gate.max_label_recall_drop:.4f}")
+        failures.append(
+            f"recall of {label} drops by {drop:.4f}; allowed are {gate.max_label_recall_drop:.4f}"
+        )
     return failures
 
 
@@ -115,7 +121,9 @@ def _reason_to_promote(evidence: dict) -> str:
     return f"{score} against the champion's {evidence['champion_weighted_f1']:.4f}; {gain}"
 
 
-def bootstrap_gains(rows: ScoredRows, labels: Sequence[str], *, seed: int, rounds: int = ROUNDS) -> np.ndarray:
+def bootstrap_gains(
+    rows: ScoredRows, labels: Sequence[str], *, seed: int, rounds: int = ROUNDS
+) -> np.ndarray:
     """Return float (rounds,): candidate minus champion weighted F1 on phrases drawn with replacement."""
     _, clusters = np.unique(np.asarray(rows.phrases, dtype=object).astype(str), return_inverse=True)
     total = int(clusters.max()) + 1
@@ -130,16 +138,23 @@ def bootstrap_gains(rows: ScoredRows, labels: Sequence[str], *, seed: int, round
 
 def recall_drops(rows: ScoredRows, *, min_rows: int = MIN_ROWS_FOR_RECALL) -> dict[str, float]:
     """Return label -> champion's recall minus the candidate's, for labels with at least `min_rows` test rows."""
-    truth, candidate, champion = (np.asarray(column, dtype=str) for column in (rows.truth, rows.candidate, rows.champion or ()))
+    truth, candidate, champion = (
+        np.asarray(column, dtype=str)
+        for column in (rows.truth, rows.candidate, rows.champion or ())
+    )
     drops = {}
     for label, count in zip(*np.unique(truth, return_counts=True), strict=True):
         if count >= min_rows:
             mine = truth == label
-            drops[str(label)] = float(np.mean(champion[mine] == label) - np.mean(candidate[mine] == label))
+            drops[str(label)] = float(
+                np.mean(champion[mine] == label) - np.mean(candidate[mine] == label)
+            )
     return drops
 
 
-def _count(truth: Sequence[str], predicted: Sequence[str], clusters: np.ndarray, labels: Sequence[str]) -> _Counts:
+def _count(
+    truth: Sequence[str], predicted: Sequence[str], clusters: np.ndarray, labels: Sequence[str]
+) -> _Counts:
     truth_index = np.searchsorted(labels, np.asarray(truth, dtype=str))
     predicted_index = np.searchsorted(labels, np.asarray(predicted, dtype=str))
     shape = (int(clusters.max()) + 1, len(labels))
@@ -148,11 +163,17 @@ def _count(truth: Sequence[str], predicted: Sequence[str], clusters: np.ndarray,
         return sparse.csr_matrix((weights.astype(float), (clusters, columns)), shape=shape)
 
     ones = np.ones(len(clusters))
-    return _Counts(matrix(truth_index, truth_index == predicted_index), matrix(predicted_index, ones), matrix(truth_index, ones))
+    return _Counts(
+        matrix(truth_index, truth_index == predicted_index),
+        matrix(predicted_index, ones),
+        matrix(truth_index, ones),
+    )
 
 
 def _weighted_f1(counts: _Counts, draws: np.ndarray) -> np.ndarray:
     """Weighted F1 a draw; `draws` (rounds, clusters) says how often each cluster was drawn."""
-    hits, predicted, actual = (draws @ matrix for matrix in (counts.hits, counts.predicted, counts.actual))
+    hits, predicted, actual = (
+        draws @ matrix for matrix in (counts.hits, counts.predicted, counts.actual)
+    )
     f1 = 2 * hits / np.maximum(predicted + actual, 1e-12)
     return (f1 * actual).sum(axis=1) / actual.sum(axis=1)

@@ -25,7 +25,9 @@ def tracked(text: str) -> dict[str, str]:
     """Output path -> name in the cache, of the text of a data.dvc or dvc.lock; a folder's name ends in `.dir`."""
     described = yaml.safe_load(text) or {}
     owners = [described, *described.get("stages", {}).values()]
-    return {out["path"]: out["md5"] for owner in owners for out in owner.get("outs", ()) if "md5" in out}
+    return {
+        out["path"]: out["md5"] for owner in owners for out in owner.get("outs", ()) if "md5" in out
+    }
 
 
 def object_file(cache: Path, name: str) -> Path:
@@ -61,7 +63,11 @@ def name_within(cache: Path, known: Mapping[str, str], path: Path) -> str:
     name = known[owner.as_posix()] if owner else ""
     if not owner or owner == path:
         return name
-    return members(cache, name).get(path.relative_to(owner).as_posix(), "") if verify(cache, [name]).get(name) else ""
+    return (
+        members(cache, name).get(path.relative_to(owner).as_posix(), "")
+        if verify(cache, [name]).get(name)
+        else ""
+    )
 
 
 def set_aside(cache: Path, verdicts: Mapping[str, bool]) -> list[str]:
@@ -78,19 +84,27 @@ def set_aside(cache: Path, verdicts: Mapping[str, bool]) -> list[str]:
             with suppress(FileNotFoundError):  # another run was quicker
                 object_file(cache, name).replace(cache / ASIDE / name)
         shutil.rmtree(cache / "runs", ignore_errors=True)
-        get_logger().warning("dvc cache", state="rotten files moved aside", files=rotten, folder=str(cache / ASIDE))
+        get_logger().warning(
+            "dvc cache", state="rotten files moved aside", files=rotten, folder=str(cache / ASIDE)
+        )
     return judged
 
 
 def refuse(cache: Path, rotten: Sequence[str]) -> StageFailed:
     """The error of a run that DVC has given rotten files."""
     do = f"run again, and it is computed anew; the files are in {cache / ASIDE}"
-    return StageFailed("files of the DVC cache to hold what they are named after", came=f"rotten {', '.join(rotten[:5])}", do=do)
+    return StageFailed(
+        "files of the DVC cache to hold what they are named after",
+        came=f"rotten {', '.join(rotten[:5])}",
+        do=do,
+    )
 
 
 def _names(cache: Path) -> list[str]:
     """Of all files that are whole: DVC writes under another name first."""
-    found = (path.parent.name + path.name for path in sorted((cache / "files" / "md5").glob("??/*")))
+    found = (
+        path.parent.name + path.name for path in sorted((cache / "files" / "md5").glob("??/*"))
+    )
     return [name for name in found if NAME.fullmatch(name)]
 
 

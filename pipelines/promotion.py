@@ -8,14 +8,28 @@ from sqlalchemy.engine import Connection, Engine
 
 from core.contracts import Deployment, ModelVersion, Role, Verdict
 from core.decisions import record_decision
-from core.deployments import append_deployment, current_champions, current_rollouts, hold_rollout, previous_champion
+from core.deployments import (
+    append_deployment,
+    current_champions,
+    current_rollouts,
+    hold_rollout,
+    previous_champion,
+)
 from core.errors import HeadRefused, UnknownVersion
 from pipelines.registry import Registry
 
 BESIDE: tuple[Role, ...] = ("canary", "shadow")
 
 
-def promote(engine: Engine, registry: Registry, model: ModelVersion, *, why: str, now: datetime, run: str = "") -> None:
+def promote(
+    engine: Engine,
+    registry: Registry,
+    model: ModelVersion,
+    *,
+    why: str,
+    now: datetime,
+    run: str = "",
+) -> None:
     """Make a version the champion: one `deployment` row and one decision together, then the aliases."""
     with engine.begin() as connection:
         hold_rollout(connection, model.classifier)
@@ -23,23 +37,35 @@ def promote(engine: Engine, registry: Registry, model: ModelVersion, *, why: str
     repair_aliases(engine, registry, model.classifier)
 
 
-def append_promotion(connection: Connection, model: ModelVersion, *, why: str, now: datetime, run: str = "") -> None:
+def append_promotion(
+    connection: Connection, model: ModelVersion, *, why: str, now: datetime, run: str = ""
+) -> None:
     """The rows of a promotion, for a transaction that holds more; the caller then repairs the aliases."""
     _answer_alone(connection, model, why=why, now=now)
     verdict = Verdict("promote", (why,), {"version": model.version})
-    record_decision(connection, verdict, classifier=model.classifier, subject="rollout", decided_at=now, run=run)
+    record_decision(
+        connection, verdict, classifier=model.classifier, subject="rollout", decided_at=now, run=run
+    )
 
 
-def roll_back(engine: Engine, registry: Registry, classifier: str, *, why: str, now: datetime) -> ModelVersion:
+def roll_back(
+    engine: Engine, registry: Registry, classifier: str, *, why: str, now: datetime
+) -> ModelVersion:
     """Return to the champion before the present one, and again to the one before that; raises `UnknownVersion` when there is none."""
     with engine.begin() as connection:
         hold_rollout(connection, classifier)
         before = previous_champion(connection, classifier)
         if before is None:
-            raise UnknownVersion(f"an earlier champion of {classifier}", came="none", do="promote a retained version instead")
+            raise UnknownVersion(
+                f"an earlier champion of {classifier}",
+                came="none",
+                do="promote a retained version instead",
+            )
         _answer_alone(connection, before.model, why=why, now=now)
         verdict = Verdict("roll_back", (why,), {"version": before.model.version})
-        record_decision(connection, verdict, classifier=classifier, subject="rollout", decided_at=now)
+        record_decision(
+            connection, verdict, classifier=classifier, subject="rollout", decided_at=now
+        )
     repair_aliases(engine, registry, classifier)
     return before.model
 
@@ -51,10 +77,16 @@ def repair_aliases(engine: Engine, registry: Registry, classifier: str) -> bool:
         before = previous_champion(connection, classifier)
     if champion is None:
         return False
-    return registry.project(classifier, champion=champion.model.version, previous=before.model.version if before else None)
+    return registry.project(
+        classifier,
+        champion=champion.model.version,
+        previous=before.model.version if before else None,
+    )
 
 
-def play(engine: Engine, model: ModelVersion, *, role: Role, share: float, why: str, now: datetime) -> None:
+def play(
+    engine: Engine, model: ModelVersion, *, role: Role, share: float, why: str, now: datetime
+) -> None:
     """Let a version score as shadow (share 1), or answer as canary a share in (0, 1] of the requests, beside the champion.
 
     It takes the place of the version that played the role. Raises `UnknownVersion` without a champion or for the champion itself,
@@ -65,10 +97,14 @@ def play(engine: Engine, model: ModelVersion, *, role: Role, share: float, why: 
         _fits_beside(current_champions(connection).get(model.classifier), model)
         append_deployment(connection, Deployment(model, role, share, now, why))
         told = Verdict(role, (why,), {"version": model.version, "share": share})
-        record_decision(connection, told, classifier=model.classifier, subject="rollout", decided_at=now)
+        record_decision(
+            connection, told, classifier=model.classifier, subject="rollout", decided_at=now
+        )
 
 
-def end_role(engine: Engine, classifier: str, *, role: Role, why: str, now: datetime) -> ModelVersion | None:
+def end_role(
+    engine: Engine, classifier: str, *, role: Role, why: str, now: datetime
+) -> ModelVersion | None:
     """End the canary or shadow of a classifier; return the version that played it, None when nobody did."""
     with engine.begin() as connection:
         hold_rollout(connection, classifier)
@@ -98,9 +134,22 @@ def _playing(connection: Connection, classifier: str, role: Role) -> Deployment 
 def _fits_beside(champion: Deployment | None, model: ModelVersion) -> None:
     name = model.classifier
     if champion is None:
-        raise UnknownVersion(f"a champion of {name} to stand beside", came="none", do=f"`perennial rollout promote {name}` first")
+        raise UnknownVersion(
+            f"a champion of {name} to stand beside",
+            came="none",
+            do=f"`perennial rollout promote {name}` first",
+        )
     if champion.model.version == model.version:
-        raise UnknownVersion(f"another version than the champion of {name}", came=repr(model.version), do="name another version")
+        raise UnknownVersion(
+            f"another version than the champion of {name}",
+            came=repr(model.version),
+            do="name another version",
+        )
     if champion.model.embedder_id != model.embedder_id:
-        wanted, came = f"a head for embedder {champion.model.embedder_id}, the champion's", f"one for {model.embedder_id}"
-        raise HeadRefused(wanted, came=came, do="one service holds one embedder: promote it instead")
+        wanted, came = (
+            f"a head for embedder {champion.model.embedder_id}, the champion's",
+            f"one for {model.embedder_id}",
+        )
+        raise HeadRefused(
+            wanted, came=came, do="one service holds one embedder: promote it instead"
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -12,14 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.contracts import ModelVersion, Verdict
-from core.errors import HeadRefused, UnknownVersion
+from core.contracts import Verdict
+from core.errors import UnknownVersion
 from core.logs import get_logger
-from pipelines.model.head_file import head_digest, load_head
-from pipelines.model.head_record import recorded_digest, write_digest
+from pipelines.model_store import problem_of
 
 STATE, UNFINISHED, COMPLETE = "state", "unfinished", "complete"
-STORED_WITH_HEAD = ("reference.parquet", "evaluation.json")
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,9 @@ class Registry:
     @contextmanager
     def run(self, classifier: str, *, name: str, tags: Mapping[str, str]) -> Iterator[str]:
         """Yield the id of a new run of the classifier's experiment; it ends FINISHED, or FAILED on an error."""
-        run_id = self._client.create_run(self._experiment(classifier), tags=dict(tags), run_name=name).info.run_id
+        run_id = self._client.create_run(
+            self._experiment(classifier), tags=dict(tags), run_name=name
+        ).info.run_id
         try:
             yield run_id
         except BaseException:
@@ -55,14 +54,26 @@ class Registry:
         self._client.set_terminated(run_id)
 
     def log_evaluation(
-        self, run_id: str, *, metrics: Mapping[str, float], params: Mapping[str, Any], evaluation: Path, model: Path
+        self,
+        run_id: str,
+        *,
+        metrics: Mapping[str, float],
+        params: Mapping[str, Any],
+        evaluation: Path,
+        model: Path,
     ) -> None:
         """Log the flat metrics, the head's params, the evaluation folder with its plots, and the head file."""
         from mlflow.entities import Metric, Param
 
         stamp = int(time.time() * 1000)
-        scores = [Metric(key, float(value), stamp, 0) for key, value in metrics.items() if isinstance(value, int | float)]
-        self._client.log_batch(run_id, metrics=scores, params=[Param(key, str(value)) for key, value in params.items()])
+        scores = [
+            Metric(key, float(value), stamp, 0)
+            for key, value in metrics.items()
+            if isinstance(value, int | float)
+        ]
+        self._client.log_batch(
+            run_id, metrics=scores, params=[Param(key, str(value)) for key, value in params.items()]
+        )
         self._client.log_artifacts(run_id, str(evaluation), "evaluation")
         self._client.log_artifacts(run_id, str(model), "head")
 
@@ -74,7 +85,11 @@ class Registry:
 
     def log_verdict(self, run_id: str, verdict: Verdict) -> None:
         """The gate report: kind as a tag, reasons and evidence as gate.json."""
-        report = {"verdict": verdict.kind, "reasons": list(verdict.reasons), "evidence": dict(verdict.evidence)}
+        report = {
+            "verdict": verdict.kind,
+            "reasons": list(verdict.reasons),
+            "evidence": dict(verdict.evidence),
+        }
         self._client.log_text(run_id, json.dumps(report, indent=2, sort_keys=True), "gate.json")
         self._client.set_tag(run_id, "verdict", verdict.kind)
 
@@ -82,7 +97,9 @@ class Registry:
         """Create the next version of the classifier, not whole yet; return its number. `complete` follows when its head is kept."""
         self._ensure_registered(classifier)
         told = {**tags, STATE: UNFINISHED}
-        created = self._client.create_model_version(classifier, source=f"runs:/{run_id}/head", run_id=run_id, tags=told)
+        created = self._client.create_model_version(
+            classifier, source=f"runs:/{run_id}/head", run_id=run_id, tags=told
+        )
         return str(created.version)
 
     def complete(self, classifier: str, version: str) -> None:
@@ -92,7 +109,9 @@ class Registry:
 
     def version_of(self, classifier: str, run: str) -> str | None:
         """The whole version that a retraining has registered, None when it has not come to that."""
-        found = self._client.search_model_versions(f"name = '{classifier}' and tags.run = '{run}' and tags.{STATE} = '{COMPLETE}'")
+        found = self._client.search_model_versions(
+            f"name = '{classifier}' and tags.run = '{run}' and tags.{STATE} = '{COMPLETE}'"
+        )
         return str(found[0].version) if found else None
 
     def unfinished(self, classifier: str) -> list[RegisteredVersion]:
@@ -106,7 +125,11 @@ class Registry:
     def end_runs(self, classifier: str) -> None:
         """Mark the runs that nobody will end any more."""
         experiment = self._client.get_experiment_by_name(classifier)
-        for run in self._client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'") if experiment else ():
+        for run in (
+            self._client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'")
+            if experiment
+            else ()
+        ):
             self._client.set_terminated(run.info.run_id, status="KILLED")
 
     def tag(self, classifier: str, version: str, key: str, value: str) -> None:
@@ -115,15 +138,26 @@ class Registry:
 
     def versions(self, classifier: str) -> list[RegisteredVersion]:
         """Every version of the classifier, oldest first; empty when it was never registered."""
-        found = self._client.search_model_versions(f"name='{classifier}'") if classifier.isidentifier() else []
-        rows = [RegisteredVersion(classifier, str(row.version), row.run_id or "", dict(row.tags)) for row in found]
+        found = (
+            self._client.search_model_versions(f"name='{classifier}'")
+            if classifier.isidentifier()
+            else []
+        )
+        rows = [
+            RegisteredVersion(classifier, str(row.version), row.run_id or "", dict(row.tags))
+            for row in found
+        ]
         return sorted(rows, key=lambda row: int(row.version))
 
     def version(self, classifier: str, version: str) -> RegisteredVersion:
         """One version; raises `UnknownVersion` naming those there are."""
         known = {row.version: row for row in self.versions(classifier)}
         if version not in known:
-            raise UnknownVersion(f"a version of {classifier}", came=repr(version), do=f"name one of {', '.join(known) or 'none yet'}")
+            raise UnknownVersion(
+                f"a version of {classifier}",
+                came=repr(version),
+                do=f"name one of {', '.join(known) or 'none yet'}",
+            )
         return known[version]
 
     def metrics(self, run_id: str) -> dict[str, float]:
@@ -139,7 +173,10 @@ class Registry:
         from mlflow.exceptions import MlflowException
 
         try:
-            return {alias: str(version) for alias, version in self._client.get_registered_model(classifier).aliases.items()}
+            return {
+                alias: str(version)
+                for alias, version in self._client.get_registered_model(classifier).aliases.items()
+            }
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
@@ -168,7 +205,9 @@ class Registry:
         found = self._client.get_experiment_by_name(classifier)
         if found:
             return found.experiment_id
-        return self._client.create_experiment(classifier, artifact_location=(self._artifacts / classifier).resolve().as_uri())
+        return self._client.create_experiment(
+            classifier, artifact_location=(self._artifacts / classifier).resolve().as_uri()
+        )
 
     def _ensure_registered(self, classifier: str) -> None:
         from mlflow.exceptions import MlflowException
@@ -189,33 +228,12 @@ def _known_version(classifier: str, version: str) -> Iterator[None]:
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        get_logger().warning("alias", state="MLflow does not know the version", classifier=classifier, version=version)
-
-
-def store_version(models: Path, *, classifier: str, version: str, model: Path, evaluation: Path) -> ModelVersion:
-    """Copy the head, its reference rows and evaluation into the model store; the version appears whole or not at all.
-
-    Its digest is written down: nobody uses another head under the number from then on. Raises `HeadRefused` when the head is damaged, or
-    when another one has the number.
-    """
-    folder = models / classifier / version
-    with _appearing_whole(folder) as part:
-        shutil.copytree(model, part)
-        for name in STORED_WITH_HEAD:
-            shutil.copy(evaluation / name, part / name)
-        _claim_number(folder, head_digest(part))
-    return stored_version(models, classifier=classifier, version=version)
-
-
-def _claim_number(folder: Path, digest: str) -> None:
-    try:
-        recorded = recorded_digest(folder)
-    except HeadRefused:
-        write_digest(folder, digest)
-        return
-    if recorded != digest:
-        do = "move the old model store away: it belongs to another MLflow"
-        raise HeadRefused(f"version {folder.name} of {folder.parent.name} to be new", came="another head under that number", do=do)
+        get_logger().warning(
+            "alias",
+            state="MLflow does not know the version",
+            classifier=classifier,
+            version=version,
+        )
 
 
 def finish_or_forget(registry: Registry, models: Path, classifier: str) -> None:
@@ -225,69 +243,11 @@ def finish_or_forget(registry: Registry, models: Path, classifier: str) -> None:
     """
     registry.end_runs(classifier)
     for known in registry.unfinished(classifier):
-        if problem_of(models / classifier / known.version, digest=known.tags.get("head_digest", "")):
+        if problem_of(
+            models / classifier / known.version, digest=known.tags.get("head_digest", "")
+        ):
             registry.forget(classifier, known.version)
         else:
             registry.complete(classifier, known.version)
     for part in (models / classifier).glob(".*.part"):
         shutil.rmtree(part, ignore_errors=True)
-
-
-def store_embedder(embedders: Path, built: Path) -> Path:
-    """Keep the embedder under its id, once; return its folder."""
-    target = embedders / json.loads((built / "embedder.json").read_text())["embedder_id"]
-    if not target.exists():
-        with _appearing_whole(target) as part:
-            shutil.copytree(built, part)
-    return target
-
-
-@contextmanager
-def _appearing_whole(target: Path) -> Iterator[Path]:
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield part
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
-    try:
-        part.rename(target)
-    except OSError:
-        shutil.rmtree(part)  # another run was first
-        if not target.is_dir():
-            raise
-
-
-def stored_version(models: Path, *, classifier: str, version: str) -> ModelVersion:
-    """Describe a retained version; raises `UnknownVersion`, or `HeadRefused` when its files are not those that were registered."""
-    folder, named = models / classifier / version, classifier.isidentifier()
-    if not (named and version.isascii() and version.isdigit() and folder.is_dir()):
-        kept = sorted(entry.name for entry in (models / classifier).glob("[0-9]*")) if named else []
-        raise UnknownVersion(f"a retained version of {classifier}", came=repr(version), do=f"name one of {', '.join(kept) or 'none yet'}")
-    recorded, head = recorded_digest(folder), load_head(folder)
-    if problem := problem_of(folder, digest=recorded):
-        do = f"restore it: `perennial reproduce {classifier} {version}`"
-        raise HeadRefused(f"version {version} of {classifier} as it was registered, of digest {recorded}", came=problem, do=do)
-    return ModelVersion(classifier, version, str(folder.resolve()), recorded, head.embedder_id)
-
-
-def problem_of(folder: Path, *, digest: str) -> str:
-    """What keeps a stored head from being the recorded one, in one clause; "" when nothing does."""
-    if not folder.is_dir():
-        return "its files are gone"
-    try:
-        found = head_digest(folder)
-    except HeadRefused as error:
-        return error.came
-    return "" if found == digest else f"another head, of digest {found}"
-
-
-def restore_version(models: Path, *, classifier: str, version: str, model: Path, evaluation: Path) -> ModelVersion:
-    """Put a version's files back; damaged ones are set aside as `.<version>.damaged`."""
-    folder, aside = models / classifier / version, models / classifier / f".{version}.damaged"
-    if folder.exists():
-        shutil.rmtree(aside, ignore_errors=True)
-        folder.rename(aside)
-    return store_version(models, classifier=classifier, version=version, model=model, evaluation=evaluation)

@@ -39,16 +39,32 @@ class Training:
 
 def read_training(*, digest: str, evaluation: Path, lock: str, classifier: str) -> Training:
     """Describe a training by its head's digest, its evaluation folder and the text of its dvc.lock."""
-    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(evaluation.iterdir())}
-    metrics = dict(_numbers(json.loads((evaluation / "evaluation.json").read_text(encoding="utf-8"))))
-    return Training(digest, files, locked_outputs(lock, classifier), metrics, pq.read_table(evaluation / "predictions.parquet"))
+    files = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(evaluation.iterdir())
+    }
+    metrics = dict(
+        _numbers(json.loads((evaluation / "evaluation.json").read_text(encoding="utf-8")))
+    )
+    return Training(
+        digest,
+        files,
+        locked_outputs(lock, classifier),
+        metrics,
+        pq.read_table(evaluation / "predictions.parquet"),
+    )
 
 
 def read_repeated(folder: Path, classifier: str) -> Training:
     """The same of a workspace in which the stages have just run."""
     built = folder / "build" / "classifiers" / classifier
     lock = (folder / "dvc.lock").read_text(encoding="utf-8")
-    return read_training(digest=head_digest(built / "model"), evaluation=built / "evaluation", lock=lock, classifier=classifier)
+    return read_training(
+        digest=head_digest(built / "model"),
+        evaluation=built / "evaluation",
+        lock=lock,
+        classifier=classifier,
+    )
 
 
 def locked_outputs(lock: str, classifier: str) -> dict[str, str]:
@@ -72,11 +88,17 @@ def compare_trainings(recorded: Training, repeated: Training) -> Verdict:
         "rows": _compare_rows(recorded.rows, repeated.rows),
     }
     if recorded.digest == repeated.digest and not evidence["files_that_differ"]:
-        return Verdict("identical", (f"the head and {len(recorded.files)} evaluation files are equal, byte for byte",), evidence)
+        return Verdict(
+            "identical",
+            (f"the head and {len(recorded.files)} evaluation files are equal, byte for byte",),
+            evidence,
+        )
     reasons = (*_metric_reasons(evidence["metrics_that_differ"]), *_row_reasons(evidence["rows"]))
     if reasons:
         return Verdict("different", (*_file_reasons(evidence), *reasons), evidence)
-    return Verdict("equivalent", (_equivalence(evidence["rows"]), *_file_reasons(evidence)), evidence)
+    return Verdict(
+        "equivalent", (_equivalence(evidence["rows"]), *_file_reasons(evidence)), evidence
+    )
 
 
 def compare_answers(logged: Prediction, repeated: Mapping[str, float]) -> Verdict:
@@ -91,10 +113,16 @@ def compare_answers(logged: Prediction, repeated: Mapping[str, float]) -> Verdic
     if best != logged.label:
         return Verdict("different", (f"{logged.label} was answered, {best} is computed",), evidence)
     if not largest <= TOLERANCE:
-        return Verdict("different", (f"the same label, probabilities apart by up to {largest:.2g}",), evidence)
+        return Verdict(
+            "different", (f"the same label, probabilities apart by up to {largest:.2g}",), evidence
+        )
     if largest == 0:
-        return Verdict("identical", ("the same label, every probability the same number",), evidence)
-    return Verdict("equivalent", (f"the same label, probabilities apart by at most {largest:.2g}",), evidence)
+        return Verdict(
+            "identical", ("the same label, every probability the same number",), evidence
+        )
+    return Verdict(
+        "equivalent", (f"the same label, probabilities apart by at most {largest:.2g}",), evidence
+    )
 
 
 def _numbers(value: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, float]]:
@@ -106,15 +134,29 @@ def _numbers(value: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, fl
 
 
 def _differing(recorded: Mapping[str, str], repeated: Mapping[str, str]) -> list[str]:
-    return [name for name in dict.fromkeys([*recorded, *repeated]) if recorded.get(name) != repeated.get(name)]
+    return [
+        name
+        for name in dict.fromkeys([*recorded, *repeated])
+        if recorded.get(name) != repeated.get(name)
+    ]
 
 
-def _moved_metrics(recorded: Mapping[str, float], repeated: Mapping[str, float]) -> dict[str, dict[str, float | None]]:
+def _moved_metrics(
+    recorded: Mapping[str, float], repeated: Mapping[str, float]
+) -> dict[str, dict[str, float | None]]:
     """Metrics further apart than `TOLERANCE`, or on one side only; the largest gap first."""
     missing = float("inf")
-    gaps = {name: abs(recorded.get(name, missing) - repeated.get(name, -missing)) for name in {*recorded, *repeated}}
-    moved = sorted((name for name, gap in gaps.items() if not gap <= TOLERANCE), key=lambda name: (-gaps[name], name))
-    return {name: {"recorded": recorded.get(name), "repeated": repeated.get(name)} for name in moved}
+    gaps = {
+        name: abs(recorded.get(name, missing) - repeated.get(name, -missing))
+        for name in {*recorded, *repeated}
+    }
+    moved = sorted(
+        (name for name, gap in gaps.items() if not gap <= TOLERANCE),
+        key=lambda name: (-gaps[name], name),
+    )
+    return {
+        name: {"recorded": recorded.get(name), "repeated": repeated.get(name)} for name in moved
+    }
 
 
 def _compare_rows(recorded: pa.Table, repeated: pa.Table) -> dict[str, Any]:
@@ -125,7 +167,9 @@ def _compare_rows(recorded: pa.Table, repeated: pa.Table) -> dict[str, Any]:
         counts = {"recorded": len(recorded), "repeated": len(repeated)}
         return {**counts, "only_recorded": len(here - there), "only_repeated": len(there - here)}
     gaps = np.abs(recorded["probability"].to_numpy() - repeated["probability"].to_numpy())
-    answers, others = (np.array(table["predicted"].to_pylist(), dtype=object) for table in (recorded, repeated))
+    answers, others = (
+        np.array(table["predicted"].to_pylist(), dtype=object) for table in (recorded, repeated)
+    )
     relabelled = answers != others
     worst = np.argsort(-(gaps + relabelled), kind="stable")[:MAX_EXAMPLES]
     beyond = [int(row) for row in worst if relabelled[row] or not gaps[row] <= TOLERANCE]
@@ -141,7 +185,10 @@ def _compare_rows(recorded: pa.Table, repeated: pa.Table) -> dict[str, Any]:
 
 def _example(recorded: pa.Table, repeated: pa.Table, row: int) -> dict[str, Any]:
     first, second = (table.slice(row, 1).to_pylist()[0] for table in (recorded, repeated))
-    answers = {name: {key: one[key] for key in ("predicted", "probability")} for name, one in (("recorded", first), ("repeated", second))}
+    answers = {
+        name: {key: one[key] for key in ("predicted", "probability")}
+        for name, one in (("recorded", first), ("repeated", second))
+    }
     return {"id": first["id"], "cleaned": first["cleaned"], "label": first["label"], **answers}
 
 
@@ -155,14 +202,19 @@ def _file_reasons(evidence: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _metric_reasons(moved: Mapping[str, Mapping[str, float | None]]) -> list[str]:
-    shown = [f"{name} {values['recorded']} became {values['repeated']}" for name, values in list(moved.items())[:MAX_EXAMPLES]]
+    shown = [
+        f"{name} {values['recorded']} became {values['repeated']}"
+        for name, values in list(moved.items())[:MAX_EXAMPLES]
+    ]
     return [f"{len(moved)} metrics differ: {'; '.join(shown)}"] if moved else []
 
 
 def _row_reasons(rows: Mapping[str, Any]) -> list[str]:
     if "other_label" not in rows:
         told = f"other test rows: {rows['recorded']} recorded, {rows['repeated']} repeated"
-        return [f"{told}; {rows['only_recorded']} and {rows['only_repeated']} of their ids on one side only"]
+        return [
+            f"{told}; {rows['only_recorded']} and {rows['only_repeated']} of their ids on one side only"
+        ]
     if not rows["other_label"] and not rows["beyond_tolerance"]:
         return []
     told = f"of {rows['recorded']} test rows {rows['other_label']} have another label and {rows['beyond_tolerance']} another probability"

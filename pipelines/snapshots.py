@@ -16,12 +16,10 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import sqlalchemy as sa
 
 from core.contracts import Snapshot
 from core.errors import QueryRefused
-from core.tables import snapshot as snapshot_table
-from pipelines.files import replacing, write_json
+from core.files import replacing, write_json
 from pipelines.source.columns import MOMENT, canonical_schema
 from pipelines.source.extract import Extraction, extract, read_batches
 
@@ -62,13 +60,32 @@ def write_snapshot(
     """
     labels, query = sorted(label_columns), _read(query_file)
     folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".extraction-", dir=folder.parent) as passing:  # what a killed run leaves goes with its data/
+    with TemporaryDirectory(
+        prefix=".extraction-", dir=folder.parent
+    ) as passing:  # what a killed run leaves goes with its data/
         source = Path(passing) / "rows.arrow"
-        came = _extract_named(query_file, query, url=source_url, target=source, parameters=parameters, label_columns=labels)
+        came = _extract_named(
+            query_file,
+            query,
+            url=source_url,
+            target=source,
+            parameters=parameters,
+            label_columns=labels,
+        )
         future = _rows_after(source, as_of, query_file, rows=came.rows)
         rows, digest = _merge(source, folder / ROWS, labels, feedback, as_of=as_of)
-    snapshot = Snapshot(dataset, as_of.astimezone(UTC), rows, digest, query_hash(query, parameters=parameters, label_columns=labels))
-    facts = _facts(snapshot) | {"label_columns": labels, "query": f"queries/{query_file.name}", "parameters": dict(parameters)}
+    snapshot = Snapshot(
+        dataset,
+        as_of.astimezone(UTC),
+        rows,
+        digest,
+        query_hash(query, parameters=parameters, label_columns=labels),
+    )
+    facts = _facts(snapshot) | {
+        "label_columns": labels,
+        "query": f"queries/{query_file.name}",
+        "parameters": dict(parameters),
+    }
     write_json(folder / FACTS, facts | _counted(after=future, zoneless=came.zoneless))
     write_json(folder / PREVIOUS, dict(previous or {}))
     return snapshot
@@ -79,27 +96,6 @@ def summarise(folder: Path) -> dict[str, Any]:
     facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     labels = {column: _label_counts(folder / ROWS, column) for column in facts["label_columns"]}
     return {"as_of": facts["as_of"], "rows": facts["rows"], "labels": labels}
-
-
-def record_snapshot(connection: sa.Connection, snapshot: Snapshot, *, git_tag: str, summary: Mapping[str, Any]) -> None:
-    """Append a row to the `snapshot` table."""
-    row = {"as_of": snapshot.as_of, "dataset": snapshot.dataset, "rows": snapshot.rows, "logical_hash": snapshot.logical_hash}
-    row |= {"query_hash": snapshot.query_hash, "git_tag": git_tag, "summary": dict(summary)}
-    connection.execute(snapshot_table.insert().values(row))
-
-
-def previous_summary(connection: sa.Connection, dataset: str, *, before: datetime) -> dict[str, Any] | None:
-    """Return the summary of the newest snapshot of the dataset with as_of < before; of two with equal as_of the one recorded last."""
-    table = snapshot_table.c
-    query = sa.select(table.summary).where(table.dataset == dataset, table.as_of < before)
-    return connection.scalars(query.order_by(table.as_of.desc(), table.id.desc()).limit(1)).first()
-
-
-def previous_tag(connection: sa.Connection, *, dataset: str, before: datetime) -> str:
-    """Return the git tag of the newest tagged snapshot of the dataset with as_of < before, "" when there is none."""
-    table = snapshot_table.c
-    query = sa.select(table.git_tag).where(table.dataset == dataset, table.git_tag != "", table.as_of < before)
-    return connection.scalars(query.order_by(table.as_of.desc(), table.id.desc()).limit(1)).first() or ""
 
 
 def query_hash(query: str, *, parameters: Mapping[str, Any], label_columns: Sequence[str]) -> str:
@@ -120,24 +116,40 @@ def _digest(names: Sequence[str], batches: Iterable[pa.RecordBatch]) -> tuple[in
     names, rows, total = sorted(names), 0, 0
     for batch in batches:
         rows += len(batch)
-        total += sum(int.from_bytes(hashlib.blake2b(row, digest_size=32).digest()) for row in _encoded(batch, names))
+        total += sum(
+            int.from_bytes(hashlib.blake2b(row, digest_size=32).digest())
+            for row in _encoded(batch, names)
+        )
     stated = {"columns": names, "rows": rows, "sum": f"{total % 2**256:064x}"}
     return rows, hashlib.sha256(orjson.dumps(stated)).hexdigest()
 
 
 def _encoded(batch: pa.RecordBatch, names: Sequence[str]) -> Iterator[bytes]:
     columns = [batch.column(name) for name in names]
-    plain = [column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column for column in columns]
+    plain = [
+        column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
+        for column in columns
+    ]
     return map(orjson.dumps, zip(*(column.to_pylist() for column in plain), strict=True))
 
 
 def _rows_after(source: Path, as_of: datetime, query_file: Path, *, rows: int) -> int:
     """How many of the rows the source dates after the moment; a snapshot leaves them out. Raises `QueryRefused` when that is all."""
     moment = pa.scalar(as_of, MOMENT)
-    found = sum(pc.sum(pc.greater(batch.column("occurred_at"), moment)).as_py() or 0 for batch in read_batches(source))
+    found = sum(
+        pc.sum(pc.greater(batch.column("occurred_at"), moment)).as_py() or 0
+        for batch in read_batches(source)
+    )
     if found == rows:
-        came, do = f"{found} rows, all of them later", "correct the times or their zone in the query, or name a later moment"
-        raise QueryRefused(f"a row of {as_of:%Y-%m-%d %H:%M} UTC or before (queries/{query_file.name})", came=came, do=do)
+        came, do = (
+            f"{found} rows, all of them later",
+            "correct the times or their zone in the query, or name a later moment",
+        )
+        raise QueryRefused(
+            f"a row of {as_of:%Y-%m-%d %H:%M} UTC or before (queries/{query_file.name})",
+            came=came,
+            do=do,
+        )
     return found
 
 
@@ -145,17 +157,30 @@ def _extract_named(query_file: Path, query: str, **how: Any) -> Extraction:
     try:
         return extract(query, **how)
     except QueryRefused as error:
-        raise QueryRefused(f"{error.wanted} (queries/{query_file.name})", came=error.came, do=error.do) from None
+        raise QueryRefused(
+            f"{error.wanted} (queries/{query_file.name})", came=error.came, do=error.do
+        ) from None
 
 
 def _read(query_file: Path) -> str:
     try:
         return query_file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise QueryRefused(f"a readable queries/{query_file.name}", came=str(error), do="correct source.query in params.yaml") from None
+        raise QueryRefused(
+            f"a readable queries/{query_file.name}",
+            came=str(error),
+            do="correct source.query in params.yaml",
+        ) from None
 
 
-def _merge(source: Path, target: Path, label_columns: Sequence[str], feedback: pa.Table | None, *, as_of: datetime) -> tuple[int, str]:
+def _merge(
+    source: Path,
+    target: Path,
+    label_columns: Sequence[str],
+    feedback: pa.Table | None,
+    *,
+    as_of: datetime,
+) -> tuple[int, str]:
     """Source rows without those that feedback replaces, then the feedback rows by (occurred_at, id); return rows and logical hash."""
     schema = canonical_schema(label_columns).append(pa.field("origin", pa.string()))
     late = _aligned(feedback, schema)
@@ -185,7 +210,9 @@ def _groups(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa
         yield pa.Table.from_batches(waiting, schema).combine_chunks()
 
 
-def _source_batches(source: Path, schema: pa.Schema, *, replaced_ids: pa.ChunkedArray, as_of: datetime) -> Iterator[pa.RecordBatch]:
+def _source_batches(
+    source: Path, schema: pa.Schema, *, replaced_ids: pa.ChunkedArray, as_of: datetime
+) -> Iterator[pa.RecordBatch]:
     """What the source knew at `as_of`: a row of the future is left out."""
     ids, moment = replaced_ids.combine_chunks(), pa.scalar(as_of, MOMENT)
     for batch in read_batches(source):
@@ -199,10 +226,14 @@ def _aligned(feedback: pa.Table | None, schema: pa.Schema) -> pa.Table:
     if feedback is None:
         return schema.empty_table()
     columns = [
-        feedback.column(field.name).cast(field.type) if field.name in feedback.column_names else pa.nulls(len(feedback), field.type)
+        feedback.column(field.name).cast(field.type)
+        if field.name in feedback.column_names
+        else pa.nulls(len(feedback), field.type)
         for field in schema
     ]
-    return pa.table(columns, schema=schema).sort_by([("occurred_at", "ascending"), ("id", "ascending")])
+    return pa.table(columns, schema=schema).sort_by(
+        [("occurred_at", "ascending"), ("id", "ascending")]
+    )
 
 
 def _label_counts(rows: Path, column: str) -> dict[str, int]:

@@ -19,11 +19,29 @@ import yaml
 
 from core.errors import NotReproducible, StageFailed, UncommittedChanges
 from core.logs import get_logger
-from pipelines.children import end_those_within, failed, run_program
 from pipelines.dvc_cache import name_within, object_file, refuse, set_aside, tracked, verify
+from pipelines.subprocesses import end_those_within, failed, run_program
 
-WATCHED = ("params.yaml", "dvc.yaml", "queries", "core", "pipelines", "bentos", "monitoring", "flows")
-AUTHOR = ("-c", "user.name=perennial", "-c", "user.email=perennial@localhost", "-c", "commit.gpgsign=false", "-c", "tag.gpgsign=false")
+WATCHED = (
+    "params.yaml",
+    "dvc.yaml",
+    "queries",
+    "core",
+    "pipelines",
+    "bentos",
+    "monitoring",
+    "flows",
+)
+AUTHOR = (
+    "-c",
+    "user.name=perennial",
+    "-c",
+    "user.email=perennial@localhost",
+    "-c",
+    "commit.gpgsign=false",
+    "-c",
+    "tag.gpgsign=false",
+)
 PREFIX, OWNER = "perennial-run-", "owner"
 OWNERS = ("dvc.lock", "data.dvc")
 """The files that name what DVC holds of a checkout."""
@@ -59,7 +77,13 @@ class Workspace:
     def _call_dvc(self, *arguments: str) -> None:
         """A long call, each of its lines a log line as it comes."""
         command = [*_dvc(), *arguments]
-        run_program(command, folder=self.folder, environment=dvc_environment(self.folder), seconds=self.seconds, on_line=_log_line)
+        run_program(
+            command,
+            folder=self.folder,
+            environment=dvc_environment(self.folder),
+            seconds=self.seconds,
+            on_line=_log_line,
+        )
 
     def track_data(self) -> None:
         """`dvc add data`: the snapshot becomes a version."""
@@ -75,8 +99,16 @@ class Workspace:
 
     def set_rotten_aside(self, owners: Sequence[str] = OWNERS) -> list[str]:
         """Read what the cache holds of data.dvc and dvc.lock; return the names of rotten files, which it then holds no longer."""
-        texts = [file.read_text(encoding="utf-8") for owner in owners if (file := self.folder / owner).exists()]
-        verdicts = verify(self.cache, [name for text in texts for name in tracked(text).values()], known=self.sound)
+        texts = [
+            file.read_text(encoding="utf-8")
+            for owner in owners
+            if (file := self.folder / owner).exists()
+        ]
+        verdicts = verify(
+            self.cache,
+            [name for text in texts for name in tracked(text).values()],
+            known=self.sound,
+        )
         self.sound.update(name for name, sound in verdicts.items() if sound)
         return set_aside(self.cache, verdicts)
 
@@ -100,13 +132,23 @@ class Workspace:
         params = yaml.safe_load(path.read_text(encoding="utf-8"))
         kept = {name: block for name, block in params["classifiers"].items() if name in classifiers}
         if kept != params["classifiers"]:
-            path.write_text(yaml.safe_dump({**params, "classifiers": kept}, sort_keys=False, allow_unicode=True), encoding="utf-8")
+            path.write_text(
+                yaml.safe_dump(
+                    {**params, "classifiers": kept}, sort_keys=False, allow_unicode=True
+                ),
+                encoding="utf-8",
+            )
         prune_data(self.folder / "data", datasets)
 
     def check_out(self, path: str) -> bool:
         """Bring one output back from the shared cache; False when the cache does not hold it."""
         command, environment = [*_dvc(), "checkout", "--quiet", path], dvc_environment(self.folder)
-        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True).returncode == 0
+        return (
+            subprocess.run(
+                command, cwd=self.folder, env=environment, capture_output=True
+            ).returncode
+            == 0
+        )
 
     def publish(self, *, message: str, tag: str, branches: Sequence[str]) -> str:
         """Commit `data.dvc`, `dvc.lock` and the narrowed params, tag the commit, push both to the repository; return the commit.
@@ -142,7 +184,9 @@ def track_data(folder: Path, *, cache: Path) -> set[str]:
 
 
 @contextmanager
-def open_workspace(repository: Path, *, revision: str = "HEAD", seconds: float = STAGE_SECONDS) -> Iterator[Workspace]:
+def open_workspace(
+    repository: Path, *, revision: str = "HEAD", seconds: float = STAGE_SECONDS
+) -> Iterator[Workspace]:
     """Clone `repository` at `revision` into a temporary folder that shares its DVC cache; removed at the end.
 
     What killed runs left behind is removed first, with the programs that still work in it.
@@ -179,7 +223,9 @@ def remove_abandoned(temporary: Path) -> list[Path]:
     """Remove the clones whose owner died, and end what still works in them; return their folders."""
     abandoned = [folder for folder in temporary.glob(f"{PREFIX}*") if _is_abandoned(folder)]
     for folder in abandoned:
-        get_logger().warning("workspace", state="removing what a killed run left", folder=str(folder))
+        get_logger().warning(
+            "workspace", state="removing what a killed run left", folder=str(folder)
+        )
         end_those_within(folder)
         shutil.rmtree(folder, ignore_errors=True)
     return abandoned
@@ -202,15 +248,25 @@ def commit_of(repository: Path, revision: str) -> str:
 
 def file_at(repository: Path, revision: str, path: str) -> str | None:
     """Text of a committed file; None when that commit has none, or there is no such commit."""
-    asked = ["show", "--end-of-options", f"{revision}:{path}"]  # without a revision git would show what is staged
-    return _git(asked, repository, strip=False) if revision and _git_succeeds(asked, repository) else None
+    asked = [
+        "show",
+        "--end-of-options",
+        f"{revision}:{path}",
+    ]  # without a revision git would show what is staged
+    return (
+        _git(asked, repository, strip=False)
+        if revision and _git_succeeds(asked, repository)
+        else None
+    )
 
 
 def commit_facts(repository: Path, commit: str) -> dict[str, str]:
     """{committed_at, parent, subject}; empty when the repository has no such commit."""
     if not commit_of(repository, commit):
         return {}
-    told = _git(["show", "--no-patch", "--format=%cI%n%P%n%s", "--end-of-options", commit], repository).splitlines()
+    told = _git(
+        ["show", "--no-patch", "--format=%cI%n%P%n%s", "--end-of-options", commit], repository
+    ).splitlines()
     return dict(zip(("committed_at", "parent", "subject"), told, strict=True))
 
 
@@ -221,29 +277,48 @@ def tracked_rows(repository: Path, revision: str, path: str, *, key: str) -> lis
     """
     import pyarrow.parquet as pq
 
-    cache, owners = cache_of(repository), [file_at(repository, revision, owner) or "" for owner in OWNERS]
+    cache, owners = (
+        cache_of(repository),
+        [file_at(repository, revision, owner) or "" for owner in OWNERS],
+    )
     known = {place: name for text in owners for place, name in tracked(text).items()}
     name = name_within(cache, known, Path(path))
     if not name or not verify(cache, [name]).get(name):
         do = "bring it back with `dvc pull`, or from a copy of the cache"
-        raise NotReproducible(f"{path} of {revision} in the DVC cache", came=f"no file, or a rotten one: {name or 'not tracked'}", do=do)
+        raise NotReproducible(
+            f"{path} of {revision} in the DVC cache",
+            came=f"no file, or a rotten one: {name or 'not tracked'}",
+            do=do,
+        )
     return pq.read_table(object_file(cache, name), filters=[("id", "==", key)]).to_pylist()
 
 
 def require_committed(repository: Path) -> None:
     """Raise `UncommittedChanges` naming the files when code, queries or params.yaml differ from HEAD."""
     if not _git_succeeds(["rev-parse", "--verify", "HEAD"], repository):
-        raise UncommittedChanges("a git repository with a commit", came=str(repository), do="clone Perennial with git, or commit once")
+        raise UncommittedChanges(
+            "a git repository with a commit",
+            came=str(repository),
+            do="clone Perennial with git, or commit once",
+        )
     changed = _git(["status", "--porcelain", "--untracked-files=all", "--", *WATCHED], repository)
     if changed:
         files = ", ".join(line[2:].strip() for line in changed.splitlines()[:10])
-        raise UncommittedChanges("everything that shapes a model committed", came=f"changes in {files}", do="commit them, then retrain")
+        raise UncommittedChanges(
+            "everything that shapes a model committed",
+            came=f"changes in {files}",
+            do="commit them, then retrain",
+        )
 
 
 def stage_environment() -> dict[str, str]:
     """The environment of DVC and its stages: this interpreter first on the path, no code but the clone's own."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    kept = {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "DVC_ROOT"} and not key.startswith("GIT_")}
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in {"PYTHONPATH", "DVC_ROOT"} and not key.startswith("GIT_")
+    }
     return {**kept, "PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONHASHSEED": "0"}
 
 
@@ -265,16 +340,30 @@ def _git(arguments: Sequence[str], folder: Path, *, strip: bool = True) -> str:
 
 
 def _git_succeeds(arguments: Sequence[str], folder: Path) -> bool:
-    return subprocess.run(["git", *arguments], cwd=folder, env=stage_environment(), capture_output=True).returncode == 0
+    return (
+        subprocess.run(
+            ["git", *arguments], cwd=folder, env=stage_environment(), capture_output=True
+        ).returncode
+        == 0
+    )
 
 
 def _run_dvc(arguments: Sequence[str], folder: Path) -> str:
     return _run([*_dvc(), *arguments], folder, environment=dvc_environment(folder))
 
 
-def _run(command: Sequence[str], folder: Path, *, environment: Mapping[str, str] | None = None) -> str:
+def _run(
+    command: Sequence[str], folder: Path, *, environment: Mapping[str, str] | None = None
+) -> str:
     """Run a short command; return what it says on standard output."""
-    done = subprocess.run(command, cwd=folder, env=environment or stage_environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment or stage_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode != 0:
         raise failed(command, (done.stderr or done.stdout).splitlines())
     return done.stdout
@@ -284,6 +373,9 @@ def _log_line(line: str) -> None:
     """Pass a stage's own log lines on as what they are, and DVC's as lines."""
     try:
         fields = json.loads(line)
-        get_logger().info(fields.pop("event"), **{key: fields[key] for key in fields.keys() - {"level", "timestamp"}})
+        get_logger().info(
+            fields.pop("event"),
+            **{key: fields[key] for key in fields.keys() - {"level", "timestamp"}},
+        )
     except (ValueError, KeyError, AttributeError, TypeError):
         get_logger().info("stage output", line=line)

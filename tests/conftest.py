@@ -16,11 +16,15 @@ from core.settings import Settings, load_settings
 from core.tables import metadata
 
 if TYPE_CHECKING:
-    from tests.serving_kit import Bench
+    from tests.support.serving import Bench
 
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # machines are slow and noisy
+settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # machines are slow and noisy
 settings.load_profile("untimed")
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores Ctrl-C, and so would the programs it starts
+signal.signal(
+    signal.SIGINT, signal.default_int_handler
+)  # a shell's background job ignores Ctrl-C, and so would the programs it starts
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -60,7 +64,7 @@ def tmp_home(tmp_path: Path) -> Path:
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     """The request path, answering by version 1 of `organ`."""
-    from tests.serving_kit import Bench
+    from tests.support.serving import Bench
 
     bench = Bench(tmp_path)
     bench.promote("organ", "1")

@@ -24,7 +24,9 @@ class Embedder:
     """Cleaned phrases to vectors."""
 
     def __init__(self) -> None:
-        self._embed = load_model(Path(os.environ["BENCH_EMBEDDER"]), runtime=os.environ["BENCH_RUNTIME"])
+        self._embed = load_model(
+            Path(os.environ["BENCH_EMBEDDER"]), runtime=os.environ["BENCH_RUNTIME"]
+        )
 
     @bentoml.api
     def embed(self, cleaned: list[str]) -> np.ndarray:

@@ -7,7 +7,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-ANSWER = b'{"label":"I20-I25","probability":0.9,"alternatives":[{"label":"I26-I28","probability":0.05}]}'
+ANSWER = (
+    b'{"label":"I20-I25","probability":0.9,"alternatives":[{"label":"I26-I28","probability":0.05}]}'
+)
 
 
 async def answer(request: Request) -> Response:

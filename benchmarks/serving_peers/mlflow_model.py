@@ -17,7 +17,9 @@ class Served(PythonModel):
 
         self._model = from_environment()
 
-    def predict(self, context: Any, model_input: list[str], params: Any = None) -> list[dict[str, Any]]:
+    def predict(
+        self, context: Any, model_input: list[str], params: Any = None
+    ) -> list[dict[str, Any]]:
         """One answer a phrase."""
         return self._model.answer(list(model_input))
 

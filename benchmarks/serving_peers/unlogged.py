@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bentos import answers, service
-from bentos.journal import Journal
+from bentos import service
+from bentos.answering import answers
+from bentos.inference_log.journal import Journal
 
 
 class NoJournal(Journal):

@@ -23,7 +23,9 @@ class PhraseClassifier:
         cleaned = [clean_phrase(phrase) for phrase in phrases]
         return self.predict_cleaned(cleaned, self.embed(cleaned), top=top)
 
-    def predict_cleaned(self, cleaned: Sequence[str], vectors: np.ndarray, *, top: int = 5) -> list[Prediction]:
+    def predict_cleaned(
+        self, cleaned: Sequence[str], vectors: np.ndarray, *, top: int = 5
+    ) -> list[Prediction]:
         """As `predict`, for phrases cleaned and embedded before."""
         return rank_labels(self.head.labels, self.head.probabilities(cleaned, vectors), top=top)
 
@@ -37,7 +39,9 @@ def rank_labels(labels: Sequence[str], probabilities: np.ndarray, *, top: int) -
     """Best first; equal probabilities in the order of the labels."""
     places = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     best = np.take_along_axis(probabilities, places, axis=1).tolist()
-    return [_prediction(labels, row, shares) for row, shares in zip(places.tolist(), best, strict=True)]
+    return [
+        _prediction(labels, row, shares) for row, shares in zip(places.tolist(), best, strict=True)
+    ]
 
 
 def _prediction(labels: Sequence[str], places: list[int], shares: list[float]) -> Prediction:

@@ -37,22 +37,36 @@ class DualSvm:
     """
 
     def __init__(
-        self, *, dense: np.ndarray, ngrams: sparse.csr_matrix, codes: np.ndarray, costs: np.ndarray, labels: int, seed: int
+        self,
+        *,
+        dense: np.ndarray,
+        ngrams: sparse.csr_matrix,
+        codes: np.ndarray,
+        costs: np.ndarray,
+        labels: int,
+        seed: int,
     ) -> None:
         self.dense, self.ngrams, self.codes = dense, ngrams, codes
         self.slack = (0.5 / costs).astype(np.float32)
-        self.alphas = np.zeros((len(codes), labels), np.float32)  # signed: positive for the own label, negative for the others
+        self.alphas = np.zeros(
+            (len(codes), labels), np.float32
+        )  # signed: positive for the own label, negative for the others
         self.weights = np.zeros((dense.shape[1], labels), np.float32)
         self.ngram_weights = np.zeros((ngrams.shape[1], labels), np.float32)
         self.random = np.random.default_rng(seed)
 
-    def train(self, chosen: np.ndarray, *, epochs: int, averaged: int) -> tuple[np.ndarray, np.ndarray]:
+    def train(
+        self, chosen: np.ndarray, *, epochs: int, averaged: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Pass `epochs` times over the rows `chosen` (bool (n,)).
 
         Return the mean over the last `averaged` epochs of the weights, (d, labels) and (m, labels): the weights of a single
         epoch still swing with the row that came last.
         """
-        blocks, means = list(self._blocks(np.flatnonzero(chosen))), [np.zeros_like(self.weights), np.zeros_like(self.ngram_weights)]
+        blocks, means = (
+            list(self._blocks(np.flatnonzero(chosen))),
+            [np.zeros_like(self.weights), np.zeros_like(self.ngram_weights)],
+        )
         for epoch in range(epochs):
             for number in self.random.permutation(len(blocks)):
                 self._improve(blocks[number])
@@ -71,13 +85,21 @@ class DualSvm:
     def _improve(self, block: _Block) -> None:
         margins = block.dense @ self.weights
         margins += block.ngrams @ self.ngram_weights
-        change = _step_through(block.gram, margins, self.alphas[block.rows], self.codes[block.rows], self.slack[block.rows])
+        change = _step_through(
+            block.gram,
+            margins,
+            self.alphas[block.rows],
+            self.codes[block.rows],
+            self.slack[block.rows],
+        )
         self.alphas[block.rows] += change
         self.weights += block.dense.T @ change
         self.ngram_weights += block.ngrams.T @ change
 
 
-def _step_through(gram: np.ndarray, margins: np.ndarray, alphas: np.ndarray, codes: np.ndarray, slack: np.ndarray) -> np.ndarray:
+def _step_through(
+    gram: np.ndarray, margins: np.ndarray, alphas: np.ndarray, codes: np.ndarray, slack: np.ndarray
+) -> np.ndarray:
     """The change of `alphas` by one exact coordinate step for each row and label, rows in order."""
     change = np.zeros_like(alphas)
     steps = 1 / (gram.diagonal() + slack)

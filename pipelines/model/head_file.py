@@ -36,7 +36,11 @@ class Head:
 
     def probabilities(self, cleaned: Sequence[str], vectors: np.ndarray) -> np.ndarray:
         """float32 (n, labels); rows sum to 1. `vectors` are the embeddings of `cleaned`."""
-        return softmax(self._score(cleaned, vectors)) if len(cleaned) else np.empty((0, len(self.labels)), np.float32)
+        return (
+            softmax(self._score(cleaned, vectors))
+            if len(cleaned)
+            else np.empty((0, len(self.labels)), np.float32)
+        )
 
     @cached_property
     def centroids(self) -> np.ndarray:
@@ -58,12 +62,17 @@ def save_head(head: Head, folder: Path) -> str:
         "embedder_id": head.embedder_id,
         "labels": list(head.labels),
         "settings": dict(head.settings),
-        "arrays": {name: {"dtype": str(array.dtype), "shape": list(array.shape)} for name, array in sorted(head.arrays.items())},
+        "arrays": {
+            name: {"dtype": str(array.dtype), "shape": list(array.shape)}
+            for name, array in sorted(head.arrays.items())
+        },
     }
     digest = _digest(manifest, packed)
     (folder / "head.npz").write_bytes(packed)
     (folder / "head.json").write_text(
-        json.dumps({**manifest, "digest": digest}, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
+        json.dumps({**manifest, "digest": digest}, indent=1, sort_keys=True, ensure_ascii=False)
+        + "\n",
+        encoding="utf-8",
     )
     return digest
 
@@ -74,18 +83,38 @@ def load_head(folder: Path) -> Head:
     _verify(folder, manifest, packed)
     if came := _misfit_manifest(manifest):
         raise _refused(folder, came)
-    head = Head(manifest["kind"], tuple(manifest["labels"]), manifest["embedder_id"], _unpack(folder, packed), manifest["settings"])
+    head = Head(
+        manifest["kind"],
+        tuple(manifest["labels"]),
+        manifest["embedder_id"],
+        _unpack(folder, packed),
+        manifest["settings"],
+    )
     _check_arrays(folder, head, manifest["arrays"])
     return head
 
 
 def _misfit_manifest(manifest: Mapping[str, Any]) -> str | None:
     """What keeps this from describing a head, in one clause; None when nothing does."""
-    for name, wanted in {"kind": str, "embedder_id": str, "labels": list, "settings": dict, "arrays": dict}.items():
+    for name, wanted in {
+        "kind": str,
+        "embedder_id": str,
+        "labels": list,
+        "settings": dict,
+        "arrays": dict,
+    }.items():
         if not isinstance(manifest.get(name), wanted):
-            return f"a manifest without {name}" if name not in manifest else f"{name} of {str(manifest[name])[:40]!r}"
+            return (
+                f"a manifest without {name}"
+                if name not in manifest
+                else f"{name} of {str(manifest[name])[:40]!r}"
+            )
     labels = manifest["labels"]
-    if not labels or not all(isinstance(label, str) for label in labels) or len(set(labels)) < len(labels):
+    if (
+        not labels
+        or not all(isinstance(label, str) for label in labels)
+        or len(set(labels)) < len(labels)
+    ):
         return "labels that are not distinct texts"
     return None
 
@@ -98,7 +127,9 @@ def head_digest(folder: Path) -> str:
 
 def _pack(arrays: Mapping[str, np.ndarray]) -> bytes:
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)})
+    np.savez_compressed(
+        buffer, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)}
+    )
     return buffer.getvalue()
 
 
@@ -111,31 +142,45 @@ def _unpack(folder: Path, packed: bytes) -> dict[str, np.ndarray]:
 
 
 def _digest(manifest: Mapping[str, Any], packed: bytes) -> str:
-    said = json.dumps({key: value for key, value in manifest.items() if key != "digest"}, sort_keys=True, ensure_ascii=True)
+    said = json.dumps(
+        {key: value for key, value in manifest.items() if key != "digest"},
+        sort_keys=True,
+        ensure_ascii=True,
+    )
     return "sha256:" + hashlib.sha256(said.encode() + b"\n" + packed).hexdigest()
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], bytes]:
     try:
-        manifest, packed = json.loads((folder / "head.json").read_text(encoding="utf-8")), (folder / "head.npz").read_bytes()
+        manifest, packed = (
+            json.loads((folder / "head.json").read_text(encoding="utf-8")),
+            (folder / "head.npz").read_bytes(),
+        )
     except OSError as error:
         raise _refused(folder, f"{error.filename}: {error.strerror}") from None
     except ValueError as error:
         raise _refused(folder, f"a manifest that is no JSON ({error})") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise _refused(folder, f"format {manifest.get('format') if isinstance(manifest, dict) else manifest!r}")
+        raise _refused(
+            folder, f"format {manifest.get('format') if isinstance(manifest, dict) else manifest!r}"
+        )
     return manifest, packed
 
 
 def _verify(folder: Path, manifest: Mapping[str, Any], packed: bytes) -> str:
     found = _digest(manifest, packed)
     if manifest.get("digest") != found:
-        raise _refused(folder, f"content of digest {found}, manifest of digest {manifest.get('digest')}")
+        raise _refused(
+            folder, f"content of digest {found}, manifest of digest {manifest.get('digest')}"
+        )
     return found
 
 
 def _check_arrays(folder: Path, head: Head, said: Any) -> None:
-    found = {name: {"dtype": str(array.dtype), "shape": list(array.shape)} for name, array in head.arrays.items()}
+    found = {
+        name: {"dtype": str(array.dtype), "shape": list(array.shape)}
+        for name, array in head.arrays.items()
+    }
     if found != said:
         raise _refused(folder, "arrays other than the manifest names")
     if came := misfit(head.kind, head.arrays, head.settings, labels=len(head.labels)):
@@ -143,4 +188,18 @@ def _check_arrays(folder: Path, head: Head, said: Any) -> None:
 
 
 def _refused(folder: Path, came: str) -> HeadRefused:
-    return HeadRefused(f"a head file in {folder}", came=came, do="train again, or restore it with `dvc checkout`")
+    return HeadRefused(
+        f"a head file in {folder}", came=came, do="train again, or restore it with `dvc checkout`"
+    )
+
+
+def load_checked(folder: Path, *, digest: str) -> Head:
+    """Load a head whose file has this digest, or raise `HeadRefused`."""
+    found = head_digest(folder)
+    if found != digest:
+        raise HeadRefused(
+            f"a head of digest {digest} in {folder}",
+            came=f"digest {found}",
+            do="restore the head file, or roll back",
+        )
+    return load_head(folder)

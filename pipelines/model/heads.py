@@ -22,17 +22,23 @@ def fit_head(params: blocks.Head, *, training: TrainingRows, embedder_id: str, s
     label_set, codes = np.unique(training.labels, return_inverse=True)
     arrays, settings = _FITS[params.kind](params, training, codes, seed)
     arrays = {**arrays, "centroids": _centroids(training, codes)}
-    return Head(params.kind, tuple(str(label) for label in label_set), embedder_id, arrays, settings)
+    return Head(
+        params.kind, tuple(str(label) for label in label_set), embedder_id, arrays, settings
+    )
 
 
 def _centroids(training: TrainingRows, codes: np.ndarray) -> np.ndarray:
     """Unit mean embedding of each label, float16 (labels, d): what novelty is measured from."""
     share = sparse.csr_matrix((training.weights.astype(np.float64), (codes, np.arange(len(codes)))))
     sums = share @ training.vectors
-    return (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)).astype(np.float16)
+    return (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)).astype(
+        np.float16
+    )
 
 
-def _fit_majority(params: blocks.MajorityHead, rows: TrainingRows, codes: np.ndarray, seed: int) -> tuple[Arrays, Settings]:
+def _fit_majority(
+    params: blocks.MajorityHead, rows: TrainingRows, codes: np.ndarray, seed: int
+) -> tuple[Arrays, Settings]:
     shares = np.bincount(codes, weights=rows.weights) / rows.weights.sum()
     return {"log_prior": np.log(shares).astype(np.float32)}, {}
 

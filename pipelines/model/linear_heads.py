@@ -10,22 +10,37 @@ from scipy import sparse
 from core import params as blocks
 from pipelines.model.calibration import calibrate
 from pipelines.model.dual_svm import DualSvm
-from pipelines.model.features import as_matrix, count_ngrams, inverse_document_frequency, weigh_ngrams
+from pipelines.model.features import (
+    as_matrix,
+    count_ngrams,
+    inverse_document_frequency,
+    weigh_ngrams,
+)
 from pipelines.model.scoring import Arrays, Settings
 from pipelines.model.training import TrainingRows, fitting_rows, fitting_weights, main_labels
 
 EPOCHS, AVERAGED = 5, 3  # without the validation slice
-LAST_EPOCHS = 4  # with all rows, all averaged: another two epochs in each phase gain .0005 of weighted F1
+LAST_EPOCHS = (
+    4  # with all rows, all averaged: another two epochs in each phase gain .0005 of weighted F1
+)
 
 
-def fit_hybrid_svm(params: blocks.HybridSvmHead, rows: TrainingRows, codes: np.ndarray, seed: int) -> tuple[Arrays, Settings]:
+def fit_hybrid_svm(
+    params: blocks.HybridSvmHead, rows: TrainingRows, codes: np.ndarray, seed: int
+) -> tuple[Arrays, Settings]:
     """On the embedding ++ n-grams of length `ngram_weight`."""
-    return _fit_svm(params, rows, codes, seed, vectors=rows.vectors, ngram_weight=params.ngram_weight)
+    return _fit_svm(
+        params, rows, codes, seed, vectors=rows.vectors, ngram_weight=params.ngram_weight
+    )
 
 
-def fit_tfidf_svm(params: blocks.TfidfSvmHead, rows: TrainingRows, codes: np.ndarray, seed: int) -> tuple[Arrays, Settings]:
+def fit_tfidf_svm(
+    params: blocks.TfidfSvmHead, rows: TrainingRows, codes: np.ndarray, seed: int
+) -> tuple[Arrays, Settings]:
     """On n-grams of length 1 alone."""
-    arrays, settings = _fit_svm(params, rows, codes, seed, vectors=rows.vectors[:, :0], ngram_weight=1.0)
+    arrays, settings = _fit_svm(
+        params, rows, codes, seed, vectors=rows.vectors[:, :0], ngram_weight=1.0
+    )
     return {name: array for name, array in arrays.items() if name != "weights"}, settings
 
 
@@ -42,7 +57,10 @@ def _fit_svm(
 
     A phrase that came with several labels teaches the most frequent one; see `fitting_weights` for its weight.
     """
-    counts, columns = count_ngrams(rows.cleaned.tolist(), buckets=params.buckets), 2 * params.buckets
+    counts, columns = (
+        count_ngrams(rows.cleaned.tolist(), buckets=params.buckets),
+        2 * params.buckets,
+    )
     idf = inverse_document_frequency(counts, phrases=len(codes), columns=columns)
     found = weigh_ngrams(counts, idf=idf, weight=ngram_weight)
     machine = DualSvm(
@@ -53,17 +71,30 @@ def _fit_svm(
         labels=int(codes.max()) + 1,
         seed=seed,
     )
-    settings: dict[str, float] = {"buckets": params.buckets, "ngram_weight": ngram_weight, "temperature": 1.0}
+    settings: dict[str, float] = {
+        "buckets": params.buckets,
+        "ngram_weight": ngram_weight,
+        "temperature": 1.0,
+    }
     teaching = main_labels(rows)
     first = machine.train(teaching & fitting_rows(rows, codes), epochs=EPOCHS, averaged=AVERAGED)
-    settings["temperature"] = calibrate(params.kind, _svm_arrays(*first, idf=idf, keep=params.keep), settings, rows, codes)
+    settings["temperature"] = calibrate(
+        params.kind, _svm_arrays(*first, idf=idf, keep=params.keep), settings, rows, codes
+    )
     last = machine.train(teaching, epochs=LAST_EPOCHS, averaged=LAST_EPOCHS)
     return _svm_arrays(*last, idf=idf, keep=params.keep), settings
 
 
-def _svm_arrays(weights: np.ndarray, ngram_weights: np.ndarray, *, idf: np.ndarray, keep: float) -> dict[str, np.ndarray]:
+def _svm_arrays(
+    weights: np.ndarray, ngram_weights: np.ndarray, *, idf: np.ndarray, keep: float
+) -> dict[str, np.ndarray]:
     """The last dense weight is the bias."""
-    return {"weights": weights[:-1].copy(), "bias": weights[-1].copy(), "idf": idf, **prune_ngrams(ngram_weights, keep=keep)}
+    return {
+        "weights": weights[:-1].copy(),
+        "bias": weights[-1].copy(),
+        "idf": idf,
+        **prune_ngrams(ngram_weights, keep=keep),
+    }
 
 
 def prune_ngrams(weights: np.ndarray, *, keep: float) -> dict[str, np.ndarray]:
@@ -79,12 +110,18 @@ def prune_ngrams(weights: np.ndarray, *, keep: float) -> dict[str, np.ndarray]:
     }
 
 
-def fit_logistic(params: blocks.LogisticHead, rows: TrainingRows, codes: np.ndarray, seed: int) -> tuple[Arrays, Settings]:
+def fit_logistic(
+    params: blocks.LogisticHead, rows: TrainingRows, codes: np.ndarray, seed: int
+) -> tuple[Arrays, Settings]:
     """Multinomial, on the embedding alone; fitted in the same three steps."""
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(C=params.C, warm_start=True, max_iter=2000, random_state=seed)
-    first, settings, weights = fitting_rows(rows, codes), {"temperature": 1.0}, fitting_weights(rows)
+    first, settings, weights = (
+        fitting_rows(rows, codes),
+        {"temperature": 1.0},
+        fitting_weights(rows),
+    )
     model.fit(rows.vectors[first], codes[first], sample_weight=weights[first])
     settings["temperature"] = calibrate("logistic", _logistic_arrays(model), settings, rows, codes)
     model.fit(rows.vectors, codes, sample_weight=weights)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import EmbedderUnusable
-from pipelines.model.quiet import quiet
+from pipelines.model.silence import quiet
 
 MODEL, TOKENIZER = "model.tflite", "sp.model"
 UNKNOWN, BEGIN, END = 0, 1, 2
@@ -28,7 +28,9 @@ def convert_saved_model(saved_model: Path, folder: Path, *, tokenizer: Path) -> 
     import tensorflow as tf
 
     with quiet():
-        converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model), signature_keys=[_SIGNATURE])
+        converter = tf.lite.TFLiteConverter.from_saved_model(
+            str(saved_model), signature_keys=[_SIGNATURE]
+        )
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converted = converter.convert()
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,9 +52,16 @@ def open_litert(folder: str) -> Callable[[Sequence[str]], np.ndarray]:
 def _open(folder: Path) -> _Encoder:
     try:
         return _Encoder(folder)
-    except (ImportError, OSError, RuntimeError, ValueError) as error:  # what the two libraries raise for bad files
+    except (
+        ImportError,
+        OSError,
+        RuntimeError,
+        ValueError,
+    ) as error:  # what the two libraries raise for bad files
         line = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-        raise EmbedderUnusable(f"{MODEL} and {TOKENIZER}", came=f"{folder}: {line}", do="run `dvc repro embedder`") from error
+        raise EmbedderUnusable(
+            f"{MODEL} and {TOKENIZER}", came=f"{folder}: {line}", do="run `dvc repro embedder`"
+        ) from error
 
 
 class _Encoder:
@@ -65,12 +74,16 @@ class _Encoder:
         self._shape = (0, 0)
         self._tokenizer = SentencePieceProcessor(model_file=str(folder / TOKENIZER))
         with quiet():
-            self._interpreter = Interpreter(str(folder / MODEL), num_threads=1)  # maps the file: its pages are shared
+            self._interpreter = Interpreter(
+                str(folder / MODEL), num_threads=1
+            )  # maps the file: its pages are shared
             self._ids, self._lens, self._out = _places(self._interpreter)
             self._fit((1, 1))  # now, while its libraries introduce themselves
 
     def encode(self, cleaned: Sequence[str]) -> np.ndarray:
-        rows = [[BEGIN, *(pieces or [UNKNOWN]), END] for pieces in self._tokenizer.encode(list(cleaned))]
+        rows = [
+            [BEGIN, *(pieces or [UNKNOWN]), END] for pieces in self._tokenizer.encode(list(cleaned))
+        ]
         ids = np.fromiter((piece for row in rows for piece in row), np.int32)
         lens = np.fromiter(map(len, rows), np.int32, len(rows))
         self._fit((len(ids), len(lens)))

@@ -11,36 +11,72 @@ import numpy as np
 
 from core import params as blocks
 from pipelines.model.calibration import calibrate
-from pipelines.model.quiet import quiet
 from pipelines.model.scoring import Arrays, Settings
+from pipelines.model.silence import quiet
 from pipelines.model.training import TrainingRows, fitting_rows, fitting_weights
 
 BATCH = 128
 LEARNING_RATE, LAST_LEARNING_RATE = 5e-3, 1e-3
 LAST_SHARE = 0.25  # of the epochs: with all rows
-_ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBLE_DEVICES": "-1"}
+_ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+    "CUDA_VISIBLE_DEVICES": "-1",
+}
 
 
-def fit_mlp(params: blocks.MlpHead, rows: TrainingRows, codes: np.ndarray, seed: int) -> tuple[Arrays, Settings]:
+def fit_mlp(
+    params: blocks.MlpHead, rows: TrainingRows, codes: np.ndarray, seed: int
+) -> tuple[Arrays, Settings]:
     """Fit without the validation slice, set the temperature on the slice, then go on with all rows."""
     keras = import_keras()
     keras.utils.set_random_seed(seed)
     network = _network(keras, params, dimensions=rows.vectors.shape[1], labels=int(codes.max()) + 1)
     everything, settings = np.ones(len(codes), bool), {"temperature": 1.0}
-    _train(keras, network, rows, codes, fitting_rows(rows, codes), epochs=params.epochs, rate=LEARNING_RATE)
+    _train(
+        keras,
+        network,
+        rows,
+        codes,
+        fitting_rows(rows, codes),
+        epochs=params.epochs,
+        rate=LEARNING_RATE,
+    )
     settings["temperature"] = calibrate("mlp", _arrays(network), settings, rows, codes)
-    _train(keras, network, rows, codes, everything, epochs=max(1, round(LAST_SHARE * params.epochs)), rate=LAST_LEARNING_RATE)
+    _train(
+        keras,
+        network,
+        rows,
+        codes,
+        everything,
+        epochs=max(1, round(LAST_SHARE * params.epochs)),
+        rate=LAST_LEARNING_RATE,
+    )
     return _arrays(network), settings
 
 
 def _network(keras: Any, params: blocks.MlpHead, *, dimensions: int, labels: int) -> Any:
     layers = keras.layers
     return keras.Sequential(
-        [layers.Input((dimensions,)), layers.Dense(params.hidden, activation="relu"), layers.Dropout(params.dropout), layers.Dense(labels)]
+        [
+            layers.Input((dimensions,)),
+            layers.Dense(params.hidden, activation="relu"),
+            layers.Dropout(params.dropout),
+            layers.Dense(labels),
+        ]
     )
 
 
-def _train(keras: Any, network: Any, rows: TrainingRows, codes: np.ndarray, chosen: np.ndarray, *, epochs: int, rate: float) -> None:
+def _train(
+    keras: Any,
+    network: Any,
+    rows: TrainingRows,
+    codes: np.ndarray,
+    chosen: np.ndarray,
+    *,
+    epochs: int,
+    rate: float,
+) -> None:
     """Adam over the rows `chosen`, at a rate that falls to nothing."""
     steps = epochs * -(-int(chosen.sum()) // BATCH)
     network.compile(
@@ -48,12 +84,22 @@ def _train(keras: Any, network: Any, rows: TrainingRows, codes: np.ndarray, chos
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
     weights = fitting_weights(rows)[chosen].astype(np.float32)
-    network.fit(rows.vectors[chosen], codes[chosen], sample_weight=weights, batch_size=BATCH, epochs=epochs, verbose=0)
+    network.fit(
+        rows.vectors[chosen],
+        codes[chosen],
+        sample_weight=weights,
+        batch_size=BATCH,
+        epochs=epochs,
+        verbose=0,
+    )
 
 
 def _arrays(network: Any) -> dict[str, np.ndarray]:
     names = ("hidden_weights", "hidden_bias", "weights", "bias")
-    return {name: np.array(array, np.float32) for name, array in zip(names, network.get_weights(), strict=True)}
+    return {
+        name: np.array(array, np.float32)
+        for name, array in zip(names, network.get_weights(), strict=True)
+    }
 
 
 def import_keras() -> Any:
@@ -63,7 +109,9 @@ def import_keras() -> Any:
     with nullcontext() if "tensorflow" in sys.modules else quiet():
         import keras
         import tensorflow as tf
-    with suppress(RuntimeError):  # the process has used TensorFlow before: it keeps the threads that it has
+    with suppress(
+        RuntimeError
+    ):  # the process has used TensorFlow before: it keeps the threads that it has
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()

@@ -14,9 +14,14 @@ from typing import Any
 import numpy as np
 
 from core.errors import EmbedderUnusable
-from pipelines.model.quiet import quiet
+from pipelines.model.silence import quiet
 
-_ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBLE_DEVICES": "-1", "OMP_NUM_THREADS": "1"}
+_ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "OMP_NUM_THREADS": "1",
+}
 
 
 def fetch_saved_model(handle: str, folder: Path) -> str:
@@ -28,7 +33,11 @@ def fetch_saved_model(handle: str, folder: Path) -> str:
         raise _unusable("a SavedModel folder or a TensorFlow Hub handle", handle, error) from error
     digest = hashlib.sha256(handle.encode())
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(str(path.relative_to(folder)).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+        digest.update(
+            str(path.relative_to(folder)).encode()
+            + b"\0"
+            + hashlib.sha256(path.read_bytes()).digest()
+        )
     return f"hub-{digest.hexdigest()[:16]}"
 
 
@@ -37,10 +46,14 @@ def open_saved_model(location: str) -> Callable[[Sequence[str]], np.ndarray]:
     module = _load(location)
     import tensorflow as tf
 
-    function = module if callable(module) else getattr(module, "signatures", {}).get("serving_default")
+    function = (
+        module if callable(module) else getattr(module, "signatures", {}).get("serving_default")
+    )
     if function is None:
         raise EmbedderUnusable(
-            "a model that can be called", came=f"{location} has neither a call nor a default signature", do="choose another handle"
+            "a model that can be called",
+            came=f"{location} has neither a call nor a default signature",
+            do="choose another handle",
         )
 
     def encode(cleaned: Sequence[str]) -> np.ndarray:
@@ -55,11 +68,15 @@ def import_tensorflow() -> Any:
     """Import TensorFlow quietly on one thread; return `tensorflow_hub`."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    with nullcontext() if "tensorflow_hub" in sys.modules else quiet():  # C++ speaks before it reads TF_CPP_MIN_LOG_LEVEL
+    with (
+        nullcontext() if "tensorflow_hub" in sys.modules else quiet()
+    ):  # C++ speaks before it reads TF_CPP_MIN_LOG_LEVEL
         import tensorflow as tf
         import tensorflow_hub as hub
         import tensorflow_text  # noqa: F401  registers the tokenizer's ops
-    with suppress(RuntimeError):  # the process has used TensorFlow before: it keeps the threads that it has
+    with suppress(
+        RuntimeError
+    ):  # the process has used TensorFlow before: it keeps the threads that it has
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     return hub
@@ -70,9 +87,15 @@ def _load(location: str) -> Any:
     try:
         return hub.load(location)
     except Exception as error:  # TensorFlow raises many kinds here
-        raise _unusable("a SavedModel folder or a TensorFlow Hub handle", location, error) from error
+        raise _unusable(
+            "a SavedModel folder or a TensorFlow Hub handle", location, error
+        ) from error
 
 
 def _unusable(wanted: str, location: str, error: Exception) -> EmbedderUnusable:
     line = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-    return EmbedderUnusable(wanted, came=f"{location}: {line}", do="correct embedder.handle in params.yaml, or run `dvc repro embedder`")
+    return EmbedderUnusable(
+        wanted,
+        came=f"{location}: {line}",
+        do="correct embedder.handle in params.yaml, or run `dvc repro embedder`",
+    )

@@ -13,7 +13,9 @@ from pipelines.model.features import as_matrix, count_ngrams, weigh_ngrams
 Arrays = Mapping[str, np.ndarray]
 Settings = Mapping[str, float]
 Shape = tuple[str, ...]  # sizes by name: labels, dimensions, hidden, columns, kept, starts
-Scorer = Callable[[Sequence[str], np.ndarray], np.ndarray]  # cleaned, vectors -> logits float32 (n, labels)
+Scorer = Callable[
+    [Sequence[str], np.ndarray], np.ndarray
+]  # cleaned, vectors -> logits float32 (n, labels)
 
 
 def make_scorer(kind: str, arrays: Arrays, settings: Settings) -> Scorer:
@@ -25,13 +27,21 @@ def misfit(kind: str, arrays: Arrays, settings: Settings, *, labels: int) -> str
     """What keeps these arrays from being a head of this kind, in one clause; None when nothing does."""
     if kind not in _KINDS:
         return f"an unknown kind, {kind}"
-    shapes, needed = {**_KINDS[kind].shapes, "centroids": ("labels", "dimensions")}, _KINDS[kind].settings
+    shapes, needed = (
+        {**_KINDS[kind].shapes, "centroids": ("labels", "dimensions")},
+        _KINDS[kind].settings,
+    )
     missing = sorted((set(shapes) - set(arrays)) | (needed - set(settings)))
     if missing:
         return f"kind {kind} without {', '.join(missing)}"
     return (
         _misfit_settings({name: settings[name] for name in sorted(needed)})
-        or _misfit_shapes(arrays, shapes, labels=labels, columns=2 * int(settings["buckets"]) if "buckets" in needed else 0)
+        or _misfit_shapes(
+            arrays,
+            shapes,
+            labels=labels,
+            columns=2 * int(settings["buckets"]) if "buckets" in needed else 0,
+        )
         or _misfit_numbers(arrays, shapes)
         or (_misfit_ngrams(arrays, labels=labels) if "ngram_values" in shapes else None)
     )
@@ -44,12 +54,16 @@ def _misfit_settings(settings: Settings) -> str | None:
     return None
 
 
-def _misfit_shapes(arrays: Arrays, shapes: Mapping[str, Shape], *, labels: int, columns: int) -> str | None:
+def _misfit_shapes(
+    arrays: Arrays, shapes: Mapping[str, Shape], *, labels: int, columns: int
+) -> str | None:
     """Each size is told by the manifest, or by the first array that has it."""
     sizes = {"labels": labels, "columns": columns, "starts": columns + 1}
     for name, shape in shapes.items():
         found = arrays[name].shape
-        wanted = tuple(sizes.setdefault(size, came) for size, came in zip(shape, found, strict=False))
+        wanted = tuple(
+            sizes.setdefault(size, came) for size, came in zip(shape, found, strict=False)
+        )
         if found != wanted or len(found) != len(shape):
             return f"{name} of shape {found}, not ({', '.join(str(sizes.get(size, size)) for size in shape)})"
     return None
@@ -101,11 +115,15 @@ def _tfidf_svm(arrays: Arrays, settings: Settings) -> Scorer:
 
 def _mlp(arrays: Arrays, settings: Settings) -> Scorer:
     weights, bias = _tempered(arrays, settings)
-    inner, inner_bias = (arrays[name].astype(np.float32) for name in ("hidden_weights", "hidden_bias"))
+    inner, inner_bias = (
+        arrays[name].astype(np.float32) for name in ("hidden_weights", "hidden_bias")
+    )
     return lambda cleaned, vectors: np.maximum(vectors @ inner + inner_bias, 0) @ weights + bias
 
 
-def _ngram_table(arrays: Arrays, settings: Settings, *, labels: int) -> Callable[[Sequence[str]], np.ndarray]:
+def _ngram_table(
+    arrays: Arrays, settings: Settings, *, labels: int
+) -> Callable[[Sequence[str]], np.ndarray]:
     """cleaned -> what their n-grams add to the logits: float32 (n, labels)."""
     buckets, idf = int(settings["buckets"]), arrays["idf"].astype(np.float32)
     values = arrays["ngram_values"].astype(np.float32) / np.float32(settings["temperature"])
@@ -113,7 +131,9 @@ def _ngram_table(arrays: Arrays, settings: Settings, *, labels: int) -> Callable
     table = sparse.csr_matrix(parts, shape=(2 * buckets, labels))
 
     def score(cleaned: Sequence[str]) -> np.ndarray:
-        found = weigh_ngrams(count_ngrams(cleaned, buckets=buckets), idf=idf, weight=settings["ngram_weight"])
+        found = weigh_ngrams(
+            count_ngrams(cleaned, buckets=buckets), idf=idf, weight=settings["ngram_weight"]
+        )
         return (as_matrix(found, shape=(len(cleaned), 2 * buckets)) @ table).toarray()
 
     return score
@@ -121,7 +141,9 @@ def _ngram_table(arrays: Arrays, settings: Settings, *, labels: int) -> Callable
 
 def _tempered(arrays: Arrays, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
     temperature = np.float32(settings["temperature"])
-    return arrays["weights"].astype(np.float32) / temperature, arrays["bias"].astype(np.float32) / temperature
+    return arrays["weights"].astype(np.float32) / temperature, arrays["bias"].astype(
+        np.float32
+    ) / temperature
 
 
 @dataclass(frozen=True)
@@ -146,7 +168,10 @@ _PERCEPTRON: dict[str, Shape] = {
     "weights": ("hidden", "labels"),
     "bias": ("labels",),
 }
-_TEMPERED, _HASHED = frozenset({"temperature"}), frozenset({"temperature", "buckets", "ngram_weight"})
+_TEMPERED, _HASHED = (
+    frozenset({"temperature"}),
+    frozenset({"temperature", "buckets", "ngram_weight"}),
+)
 _KINDS: dict[str, _Kind] = {
     "majority": _Kind(_majority, {"log_prior": ("labels",)}),
     "logistic": _Kind(_logistic, _LINEAR, _TEMPERED),

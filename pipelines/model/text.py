@@ -7,7 +7,9 @@ import unicodedata
 MAX_PHRASE_LENGTH = 2000
 """Characters; the service answers no longer phrase, so none is learnt from."""
 
-_DROPPED = frozenset({"Cf", "Cs"})  # zero-width and bidi marks; lone surrogates, which UTF-8 cannot carry
+_DROPPED = frozenset(
+    {"Cf", "Cs"}
+)  # zero-width and bidi marks; lone surrogates, which UTF-8 cannot carry
 
 
 def clean_phrase(phrase: str) -> str:
@@ -18,7 +20,9 @@ def clean_phrase(phrase: str) -> str:
     if phrase.isascii() and phrase.isprintable():
         return " ".join(phrase.lower().split())
     before, cleaned = None, phrase
-    while cleaned != before:  # dropping a mark may let its neighbours compose: repeat until nothing moves
+    while (
+        cleaned != before
+    ):  # dropping a mark may let its neighbours compose: repeat until nothing moves
         before, cleaned = cleaned, _fold(cleaned)
     return cleaned
 
@@ -30,7 +34,9 @@ def clean_learnable(phrase: str | None) -> str:
 
 def _fold(text: str) -> str:
     visible = "".join(_visible(character) for character in text)
-    return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible).casefold()).split())
+    return " ".join(
+        unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible).casefold()).split()
+    )
 
 
 def _visible(character: str) -> str:

@@ -24,16 +24,24 @@ UNKNOWN, BEGIN, END = 0, 1, 2
 def save_use(folder: Path, *, weights: Path, tokenizer: Path) -> None:
     """Write the SavedModel: string[n] -> float32[n,512]; signatures `serving_default` and `from_ids`."""
     model = Use(read_weights(weights), tokenizer.read_bytes())
-    tf.saved_model.save(model, str(folder), signatures={"serving_default": model.from_strings, "from_ids": model.from_ids})
+    tf.saved_model.save(
+        model,
+        str(folder),
+        signatures={"serving_default": model.from_strings, "from_ids": model.from_ids},
+    )
 
 
 def read_weights(path: Path) -> dict[str, np.ndarray]:
     """Weights by name; the embedding table stays uint8, the three branches' projections lie side by side."""
     with np.load(path, allow_pickle=False) as stored:
         weights = {name: stored[name] for name in stored.files if not name.startswith("q")}
-        weights["table"] = np.stack([stored[f"q{number}"] for number in range(1, CHUNKS + 1)], axis=1).reshape(-1, DIMENSIONS)
+        weights["table"] = np.stack(
+            [stored[f"q{number}"] for number in range(1, CHUNKS + 1)], axis=1
+        ).reshape(-1, DIMENSIONS)
     for name in ("proj", "proj_b", "ln_g", "ln_b"):
-        weights[f"{name}_joined"] = np.concatenate([weights.pop(f"{name}{order}") for order, _ in BRANCHES], axis=-1)
+        weights[f"{name}_joined"] = np.concatenate(
+            [weights.pop(f"{name}{order}") for order, _ in BRANCHES], axis=-1
+        )
     return weights
 
 
@@ -44,7 +52,10 @@ class Use(tf.Module):  # type: ignore[misc]
         super().__init__(name="use")
         self.epsilon = float(weights.pop("eps"))
         self.tokenizer = tf_text.SentencepieceTokenizer(tokenizer, name="use_sentencepiece")
-        self.weights = {name: tf.Variable(value, trainable=False, name=name) for name, value in sorted(weights.items())}
+        self.weights = {
+            name: tf.Variable(value, trainable=False, name=name)
+            for name, value in sorted(weights.items())
+        }
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="phrases")])  # type: ignore[untyped-decorator]
     def __call__(self, phrases: Any) -> Any:
@@ -54,7 +65,12 @@ class Use(tf.Module):  # type: ignore[misc]
     def from_strings(self, phrases: Any) -> Any:
         return {"embeddings": self._encode(self._tokenize(phrases))}
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, name="ids"), tf.TensorSpec([None], tf.int32, name="lens")])  # type: ignore[untyped-decorator]
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.int32, name="ids"),
+            tf.TensorSpec([None], tf.int32, name="lens"),
+        ]
+    )  # type: ignore[untyped-decorator]
     def from_ids(self, ids: Any, lens: Any) -> Any:
         return {"embeddings": self._encode(tf.RaggedTensor.from_row_lengths(ids, lens))}
 
@@ -67,7 +83,10 @@ class Use(tf.Module):  # type: ignore[misc]
 
     def _encode(self, pieces: Any) -> Any:
         flat, owners = pieces.flat_values, tf.cast(pieces.value_rowids(), tf.int32)
-        starts, lengths = tf.cast(pieces.row_starts(), tf.int32), tf.cast(pieces.row_lengths(), tf.int32)
+        starts, lengths = (
+            tf.cast(pieces.row_starts(), tf.int32),
+            tf.cast(pieces.row_lengths(), tf.int32),
+        )
         words = self._look_up(flat)
         branches = self._branches(words, _windows(owners, starts, lengths))
         features = self._normalise(tf.concat([words, *branches], axis=1), "ln_g", "ln_b")
@@ -77,19 +96,30 @@ class Use(tf.Module):  # type: ignore[misc]
     def _look_up(self, flat: Any) -> Any:
         chunk = flat % CHUNKS
         scale, low = tf.gather(self.weights["scale"], chunk), tf.gather(self.weights["lo"], chunk)
-        return tf.cast(tf.gather(self.weights["table"], flat), tf.float32) * scale[:, None] + low[:, None]
+        return (
+            tf.cast(tf.gather(self.weights["table"], flat), tf.float32) * scale[:, None]
+            + low[:, None]
+        )
 
     def _branches(self, words: Any, windows: Any) -> list[Any]:
         joined = tf.matmul(words, self.weights["proj_joined"]) + self.weights["proj_b_joined"]
-        parts = tf.split(self._normalise(joined, "ln_g_joined", "ln_b_joined"), len(BRANCHES), axis=1)
-        return [self._branch(part, order, left, windows) for part, (order, left) in zip(parts, BRANCHES, strict=True)]
+        parts = tf.split(
+            self._normalise(joined, "ln_g_joined", "ln_b_joined"), len(BRANCHES), axis=1
+        )
+        return [
+            self._branch(part, order, left, windows)
+            for part, (order, left) in zip(parts, BRANCHES, strict=True)
+        ]
 
     def _branch(self, part: Any, order: int, left: int, windows: Any) -> Any:
         columns = windows[:, MOST_LEFT - left : MOST_LEFT - left + order]
         for layer in ("1", "2"):
             padded = tf.concat([part, tf.zeros([1, part.shape[1]])], axis=0)
             gathered = tf.reshape(tf.gather(padded, columns), [-1, order * part.shape[1]])
-            part = part + tf.nn.relu(tf.matmul(gathered, self.weights[f"w{layer}_{order}"]) + self.weights[f"b{layer}_{order}"])
+            part = part + tf.nn.relu(
+                tf.matmul(gathered, self.weights[f"w{layer}_{order}"])
+                + self.weights[f"b{layer}_{order}"]
+            )
         return part
 
     def _project(self, summed: Any, lengths: Any) -> Any:
@@ -99,12 +129,17 @@ class Use(tf.Module):  # type: ignore[misc]
         second = tf.nn.relu(tf.matmul(mean, w["p1"]) + tf.matmul(first, w["d1"]))
         third = tf.nn.relu(tf.matmul(second, w["d2"]))
         out = tf.tanh(tf.matmul(second, w["p3"]) + tf.matmul(third, w["d3"]))
-        return out * tf.math.rsqrt(tf.maximum(tf.reduce_sum(out * out, axis=1, keepdims=True), self.epsilon))
+        return out * tf.math.rsqrt(
+            tf.maximum(tf.reduce_sum(out * out, axis=1, keepdims=True), self.epsilon)
+        )
 
     def _normalise(self, x: Any, gamma: str, beta: str) -> Any:
         centred = x - tf.reduce_mean(x, axis=1, keepdims=True)
         variance = tf.reduce_mean(centred * centred, axis=1, keepdims=True)
-        return centred * tf.math.rsqrt(variance + self.epsilon) * self.weights[gamma] + self.weights[beta]
+        return (
+            centred * tf.math.rsqrt(variance + self.epsilon) * self.weights[gamma]
+            + self.weights[beta]
+        )
 
 
 def _windows(owners: Any, starts: Any, lengths: Any) -> Any:

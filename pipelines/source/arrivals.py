@@ -11,7 +11,14 @@ import numpy as np
 from pipelines.source.drift import SHARES as DRIFT_SHARES
 from pipelines.source.drift import Drift
 from pipelines.source.noise import STYLES, abbreviate, recase, slip
-from pipelines.source.practice import CLERKS, DAYS, REGION_SHARE, REGIONS, RULE_CHANGED_DAY, Practice
+from pipelines.source.practice import (
+    CLERKS,
+    DAYS,
+    REGION_SHARE,
+    REGIONS,
+    RULE_CHANGED_DAY,
+    Practice,
+)
 
 _MOVEMENT, _ARRIVALS, _DRIFT = 1, 2, 3
 MOVEMENT = 0.12
@@ -56,10 +63,21 @@ def draw_day(practice: Practice, *, seed: int, day: int, drift: Drift | None = N
     second, encounter = _times(region, rng)
     if drift is None:
         right, recorded = _codes(practice, term, day, rng)
-        return Day(second, encounter, clerk, term, right, recorded, write_phrases(practice, term, clerk, rng))
+        return Day(
+            second,
+            encounter,
+            clerk,
+            term,
+            right,
+            recorded,
+            write_phrases(practice, term, clerk, rng),
+        )
     term, local = _drifted_terms(practice, drift, term, _generator(seed, _DRIFT, day))
     phrases = write_phrases(practice, term, clerk, rng)
-    named = [phrase if name < 0 else drift.local_names[name] for phrase, name in zip(phrases, local.tolist(), strict=True)]
+    named = [
+        phrase if name < 0 else drift.local_names[name]
+        for phrase, name in zip(phrases, local.tolist(), strict=True)
+    ]
     return Day(second, encounter, clerk, term, drift.code[term], drift.code[term], named)
 
 
@@ -68,13 +86,19 @@ def _generator(seed: int, purpose: int, day: int) -> np.random.Generator:
 
 
 def _draw_terms(practice: Practice, block: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return practice.terms[np.searchsorted(practice.ladder, block + rng.random(len(block)), side="right")]
+    return practice.terms[
+        np.searchsorted(practice.ladder, block + rng.random(len(block)), side="right")
+    ]
 
 
-def _drifted_terms(practice: Practice, drift: Drift, term: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _drifted_terms(
+    practice: Practice, drift: Drift, term: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Replace a share of the terms; beside them the number of the local name that is written instead, or -1."""
     kind = np.searchsorted(np.cumsum(DRIFT_SHARES), rng.random(len(term)), side="right")
-    rare_block = np.searchsorted(np.cumsum(drift.rare_mix)[:-1], rng.random(len(term)), side="right")
+    rare_block = np.searchsorted(
+        np.cumsum(drift.rare_mix)[:-1], rng.random(len(term)), side="right"
+    )
     rare = _draw_terms(practice, rare_block, rng)
     new = drift.new_terms[np.searchsorted(drift.new_ladder, rng.random(len(term)), side="right")]
     name = np.searchsorted(drift.local_ladder, rng.random(len(term)), side="right")
@@ -84,7 +108,10 @@ def _drifted_terms(practice: Practice, drift: Drift, term: np.ndarray, rng: np.r
 
 def _mix_of_day(practice: Practice, seed: int, day: int) -> np.ndarray:
     """The mix moves: a moving average of daily noise on the log shares, so that neighbouring days resemble each other."""
-    noise = sum(weight * _noise(seed, day - back, practice.mix.shape[1]) for back, weight in enumerate(_MEMORY))
+    noise = sum(
+        weight * _noise(seed, day - back, practice.mix.shape[1])
+        for back, weight in enumerate(_MEMORY)
+    )
     moved = practice.mix * np.exp(MOVEMENT * noise / np.linalg.norm(_MEMORY))
     return moved / moved.sum(axis=1, keepdims=True)
 
@@ -114,11 +141,15 @@ def _draw_clerks(region: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return clerk
 
 
-def _codes(practice: Practice, term: np.ndarray, day: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _codes(
+    practice: Practice, term: np.ndarray, day: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """The right code by the rule of the day, and the one recorded: a share is simply wrong."""
     right = (practice.old_code if day < RULE_CHANGED_DAY else practice.catalogue.code)[term]
     wrong = rng.random(len(term)) < WRONG_SHARE
-    other = practice.catalogue.code[practice.terms[rng.integers(len(practice.terms), size=len(term))]]
+    other = practice.catalogue.code[
+        practice.terms[rng.integers(len(practice.terms), size=len(term))]
+    ]
     return right, np.where(wrong, other, right)
 
 
@@ -131,12 +162,16 @@ def _times(region: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np
     return second[last_opening], opens
 
 
-def write_phrases(practice: Practice, term: np.ndarray, clerk: np.ndarray, rng: np.random.Generator) -> list[str]:
+def write_phrases(
+    practice: Practice, term: np.ndarray, clerk: np.ndarray, rng: np.random.Generator
+) -> list[str]:
     """What the clerks type for the terms: style, ending kept or dropped, slips, case."""
     dropped = rng.random(len(term)) < ENDING_DROPPED
     slipping = rng.random(len(term)) < np.array([one.slips for one in CLERKS])[clerk]
     phrases = []
-    for number, desk, bare, slips in zip(term.tolist(), clerk.tolist(), dropped.tolist(), slipping.tolist(), strict=True):
+    for number, desk, bare, slips in zip(
+        term.tolist(), clerk.tolist(), dropped.tolist(), slipping.tolist(), strict=True
+    ):
         phrase = _styled(practice, number, CLERKS[desk].style, bare)
         phrases.append(recase(slip(phrase, rng) if slips else phrase, CLERKS[desk].case))
     return phrases

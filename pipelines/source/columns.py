@@ -25,7 +25,9 @@ def canonical_schema(label_columns: Sequence[str]) -> pa.Schema:
     """id, phrase, occurred_at, region, then the labels in the order given."""
     texts = [pa.field(name, pa.string()) for name in ("id", "phrase")]
     labels = [pa.field(name, pa.string()) for name in label_columns]
-    return pa.schema([*texts, pa.field("occurred_at", MOMENT), pa.field("region", pa.string()), *labels])
+    return pa.schema(
+        [*texts, pa.field("occurred_at", MOMENT), pa.field("region", pa.string()), *labels]
+    )
 
 
 def choose_columns(returned: Sequence[str], label_columns: Sequence[str]) -> list[str]:
@@ -37,8 +39,14 @@ def choose_columns(returned: Sequence[str], label_columns: Sequence[str]) -> lis
             came=f"{', '.join(returned) or 'none'} (without {', '.join(missing)})",
             do="name the columns so in the query with `as`, or correct source.label",
         )
-    wanted = [name for name in ("id", "phrase", "occurred_at", "region", *label_columns) if name in returned]
-    if twice := [name for name in wanted if returned.count(name) > 1 or f"{name}:1" in returned]:  # as SQLite renames the second
+    wanted = [
+        name
+        for name in ("id", "phrase", "occurred_at", "region", *label_columns)
+        if name in returned
+    ]
+    if twice := [
+        name for name in wanted if returned.count(name) > 1 or f"{name}:1" in returned
+    ]:  # as SQLite renames the second
         do = "name the columns with `as`, or list them instead of `*`"
         raise QueryRefused("each column once", came=f"{', '.join(twice)} more than once", do=do)
     return wanted
@@ -63,7 +71,9 @@ class Canonical:
         self.zoneless += _zoneless(columns["occurred_at"])
         if "id" in made and made["id"].null_count:
             do = "correct the query, or leave `id` out of it: rows are then known by what they hold"
-            raise QueryRefused("an id in every row", came=f"{made['id'].null_count} rows without one", do=do)
+            raise QueryRefused(
+                "an id in every row", came=f"{made['id'].null_count} rows without one", do=do
+            )
         made.setdefault("region", pa.nulls(len(batch), pa.string()))
         if "id" not in made:
             made["id"] = self._ids(made, columns["occurred_at"])
@@ -71,7 +81,11 @@ class Canonical:
 
     def _ids(self, columns: dict[str, pa.Array], times: pa.Array) -> pa.Array:
         """Hash of the row's content (the time as it came) and its occurrence among equal rows."""
-        others = [_as_list(columns[name]) for name in self.schema.names if name not in ("id", "occurred_at")]
+        others = [
+            _as_list(columns[name])
+            for name in self.schema.names
+            if name not in ("id", "occurred_at")
+        ]
         came = _as_list(times if _is_text(times) else columns["occurred_at"])
         return pa.array([self._id(*row) for row in zip(came, *others, strict=True)], pa.string())
 
@@ -92,7 +106,11 @@ def _as_list(column: pa.Array) -> list[object]:
 
 def _text(column: pa.Array) -> pa.Array:
     column = column.storage if isinstance(column, pa.ExtensionArray) else column
-    text = _decoded(column) if _is_text(column) or pa.types.is_binary(column.type) else column.cast(pa.string())
+    text = (
+        _decoded(column)
+        if _is_text(column) or pa.types.is_binary(column.type)
+        else column.cast(pa.string())
+    )
     null = pc.equal(text, NULL_TEXT)
     return pc.if_else(null, pa.scalar(None, pa.string()), text) if pc.any(null).as_py() else text
 
@@ -107,13 +125,21 @@ def _decoded(column: pa.Array) -> pa.Array:
     try:
         return values.cast(pa.string())
     except pa.ArrowInvalid:
-        return pa.array([None if value is None else value.decode(errors="replace") for value in values.to_pylist()], pa.string())
+        return pa.array(
+            [
+                None if value is None else value.decode(errors="replace")
+                for value in values.to_pylist()
+            ],
+            pa.string(),
+        )
 
 
 def _zoneless(column: pa.Array) -> int:
     """Of texts, those without a zone at the end; of dates and timestamps all or none."""
     if _is_text(column):
-        return len(column) - (pc.sum(pc.match_substring_regex(pc.utf8_trim_whitespace(column), _OFFSET)).as_py() or 0)
+        return len(column) - (
+            pc.sum(pc.match_substring_regex(pc.utf8_trim_whitespace(column), _OFFSET)).as_py() or 0
+        )
     return 0 if getattr(column.type, "tz", None) else len(column)
 
 
@@ -142,9 +168,17 @@ def _as_utc(column: pa.Array) -> pa.Array:
 
 def _parsed(text: pa.Array) -> pa.Array:
     """ISO 8601 with or without offset; a date alone is its midnight, what is shorter than a microsecond is cut off."""
-    plain = pc.replace_substring_regex(pc.utf8_upper(pc.utf8_trim_whitespace(text)), r"(\.\d{6})\d+", r"\1")
-    dated = pc.if_else(pc.equal(pc.utf8_length(plain), 10), pc.binary_join_element_wise(plain, "00:00:00", "T"), plain)
-    zoned = pc.if_else(pc.match_substring_regex(dated, _OFFSET), dated, pc.binary_join_element_wise(dated, "Z", ""))
+    plain = pc.replace_substring_regex(
+        pc.utf8_upper(pc.utf8_trim_whitespace(text)), r"(\.\d{6})\d+", r"\1"
+    )
+    dated = pc.if_else(
+        pc.equal(pc.utf8_length(plain), 10),
+        pc.binary_join_element_wise(plain, "00:00:00", "T"),
+        plain,
+    )
+    zoned = pc.if_else(
+        pc.match_substring_regex(dated, _OFFSET), dated, pc.binary_join_element_wise(dated, "Z", "")
+    )
     try:
         return zoned.cast(MOMENT)
     except pa.ArrowInvalid:

@@ -55,14 +55,22 @@ def build_demo_source(url: str, *, scale: Scale, seed: int) -> int:
             rows = _fill(cursor, practice, seed)
             cursor.execute(_KEYS)
     except psycopg.OperationalError as error:
-        raise SourceUnreachable("a PostgreSQL for the demo source", came=first_line(error), do="start it, or correct the URL") from None
+        raise SourceUnreachable(
+            "a PostgreSQL for the demo source",
+            came=first_line(error),
+            do="start it, or correct the URL",
+        ) from None
     return rows
 
 
 def _fill(cursor: psycopg.Cursor, practice: Practice, seed: int) -> int:
     catalogue = practice.catalogue
     _copy(cursor, "region", (f"{number}\t{name}" for number, name in enumerate(REGIONS)))
-    _copy(cursor, "code", ("\t".join((c.code, c.title, c.block, c.block_title, c.chapter)) for c in catalogue.codes))
+    _copy(
+        cursor,
+        "code",
+        ("\t".join((c.code, c.title, c.block, c.block_title, c.chapter)) for c in catalogue.codes),
+    )
     _copy(cursor, "term", _term_lines(catalogue))
     days = [draw_day(practice, seed=seed, day=day) for day in range(DAYS)]
     numbers = np.cumsum(np.concatenate([day.encounter for day in days]))
@@ -72,7 +80,13 @@ def _fill(cursor: psycopg.Cursor, practice: Practice, seed: int) -> int:
 
 
 def _term_lines(catalogue: Catalogue) -> Iterator[str]:
-    rows = zip(catalogue.base, catalogue.ending, catalogue.code.tolist(), catalogue.phase.tolist(), strict=True)
+    rows = zip(
+        catalogue.base,
+        catalogue.ending,
+        catalogue.code.tolist(),
+        catalogue.phase.tolist(),
+        strict=True,
+    )
     for number, (base, ending, code, phase) in enumerate(rows):
         yield f"{number}\t{base}{ending}\t{catalogue.codes[code].code}\t{PHASES[phase]}"
 
@@ -82,7 +96,9 @@ def _encounter_lines(days: list[Day]) -> Iterator[str]:
     for index, day in enumerate(days):
         midnight = EPOCH - timedelta(days=DAYS - index)
         opening = day.encounter
-        for second, clerk in zip(day.second[opening].tolist(), day.clerk[opening].tolist(), strict=True):
+        for second, clerk in zip(
+            day.second[opening].tolist(), day.clerk[opening].tolist(), strict=True
+        ):
             number += 1
             moment = midnight + timedelta(seconds=second)
             yield f"{number}\t{moment.isoformat()}\t{CLERKS[clerk].region}\t{CLERKS[clerk].name}"
@@ -92,7 +108,9 @@ def _diagnosis_lines(practice: Practice, days: list[Day], encounters: list[int])
     codes = [code.code for code in practice.catalogue.codes]
     number = 0
     for day in days:
-        for phrase, term, code in zip(day.phrase, day.term.tolist(), day.recorded.tolist(), strict=True):
+        for phrase, term, code in zip(
+            day.phrase, day.term.tolist(), day.recorded.tolist(), strict=True
+        ):
             yield f"{number + 1}\t{encounters[number]}\t{phrase}\t{term}\t{codes[code]}"
             number += 1
 

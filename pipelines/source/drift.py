@@ -94,7 +94,9 @@ def _local_names(practice: Practice) -> tuple[tuple[str, ...], np.ndarray]:
 def _most_common_term(practice: Practice, block: int) -> int:
     catalogue = practice.catalogue
     terms = practice.terms[catalogue.block[practice.terms] == block]
-    weight = practice.concept_weight[catalogue.concept[terms]] * PHASE_WEIGHT[catalogue.phase[terms]]
+    weight = (
+        practice.concept_weight[catalogue.concept[terms]] * PHASE_WEIGHT[catalogue.phase[terms]]
+    )
     return int(terms[np.argmax(weight)])
 
 
@@ -112,7 +114,9 @@ def _new_rule(practice: Practice, rng: np.random.Generator) -> np.ndarray:
     for name in moved:
         members = np.flatnonzero(category == name)
         chapter = catalogue.chapter_of_block[catalogue.block[members[0]]]
-        elsewhere = practice.terms[catalogue.chapter_of_block[catalogue.block[practice.terms]] != chapter]
+        elsewhere = practice.terms[
+            catalogue.chapter_of_block[catalogue.block[practice.terms]] != chapter
+        ]
         common = elsewhere[_overall_mix(practice)[catalogue.block[elsewhere]] > 0.004]
         code[members] = catalogue.code[common[rng.integers(len(common))]]
     return code

@@ -43,9 +43,17 @@ def parse_source_url(url: str) -> URL:
     except ModuleNotFoundError as error:
         raise _missing(parsed, module=error.name or "") from None
     except (sa.exc.ArgumentError, ValueError) as error:
-        raise SettingsError("an SQLAlchemy URL", came=redact(str(error)), do=f"correct {_URL}: dialect://user@host/database") from None
+        raise SettingsError(
+            "an SQLAlchemy URL",
+            came=redact(str(error)),
+            do=f"correct {_URL}: dialect://user@host/database",
+        ) from None
     if dialect.is_async:
-        raise SettingsError("a driver that is not asynchronous", came=parsed.drivername, do=f"name another driver in {_URL}")
+        raise SettingsError(
+            "a driver that is not asynchronous",
+            came=parsed.drivername,
+            do=f"name another driver in {_URL}",
+        )
     return parsed
 
 
@@ -57,10 +65,18 @@ def read_by_adbc(url: URL) -> bool:
 def _missing(url: URL, *, module: str = "") -> SettingsError:
     dialect = url.drivername.partition("+")[0]
     package = module if "+" in url.drivername and module else PACKAGES.get(dialect)
-    came = f"no Python module {module}" if module else f"no dialect {url.drivername} in this installation"
+    came = (
+        f"no Python module {module}"
+        if module
+        else f"no dialect {url.drivername} in this installation"
+    )
     if package is None:
         do = f"correct {_URL}, or install the package that brings SQLAlchemy the dialect {dialect}"
     else:
-        named = f", and write {dialect}+{package}:// in {_URL}" if package in _OWN_NAMES and "+" not in url.drivername else ""
+        named = (
+            f", and write {dialect}+{package}:// in {_URL}"
+            if package in _OWN_NAMES and "+" not in url.drivername
+            else ""
+        )
         do = f"call `.venv/bin/uv pip install --python .venv/bin/python '{package}'`{named}"
     return SettingsError(f"a driver for {dialect}", came=came, do=do)

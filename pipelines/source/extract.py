@@ -12,7 +12,7 @@ import pyarrow as pa
 import stamina
 
 from core.errors import QueryRefused, SourceUnreachable
-from pipelines.files import replacing
+from core.files import replacing
 from pipelines.source import queries
 from pipelines.source.columns import Canonical, choose_columns
 from pipelines.source.readers import open_reader
@@ -28,7 +28,14 @@ class Extraction:
     zoneless: int
 
 
-def extract(query: str, *, url: str, target: Path, parameters: Mapping[str, Any] | None = None, label_columns: Sequence[str]) -> Extraction:
+def extract(
+    query: str,
+    *,
+    url: str,
+    target: Path,
+    parameters: Mapping[str, Any] | None = None,
+    label_columns: Sequence[str],
+) -> Extraction:
     """Write the query's rows to `target`.
 
     The file holds `columns.canonical_schema(label_columns)`, ordered by (occurred_at, id); equal rows read from
@@ -44,23 +51,43 @@ def extract(query: str, *, url: str, target: Path, parameters: Mapping[str, Any]
     QueryRefused
         The query fails, lacks a column or returns no row.
     """
-    for attempt in stamina.retry_context(on=SourceUnreachable, attempts=ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=5.0):
+    for attempt in stamina.retry_context(
+        on=SourceUnreachable, attempts=ATTEMPTS, timeout=None, wait_initial=0.2, wait_max=5.0
+    ):
         with attempt:
-            return _extract_once(query, url=url, target=target, parameters=parameters or {}, label_columns=label_columns)
+            return _extract_once(
+                query,
+                url=url,
+                target=target,
+                parameters=parameters or {},
+                label_columns=label_columns,
+            )
     raise AssertionError("stamina raises after the last attempt")
 
 
-def _extract_once(query: str, *, url: str, target: Path, parameters: Mapping[str, Any], label_columns: Sequence[str]) -> Extraction:
+def _extract_once(
+    query: str,
+    *,
+    url: str,
+    target: Path,
+    parameters: Mapping[str, Any],
+    label_columns: Sequence[str],
+) -> Extraction:
     canonical = Canonical(label_columns)
     with open_reader(url) as reader:
         bound = queries.bind(query, parameters=parameters, dialect=reader.dialect)
         columns = choose_columns(reader.columns(queries.probe(bound)), label_columns)
         ordered = queries.ordered(bound, columns=columns, dialect=reader.dialect)
-        with replacing(target) as part, closing(reader.stream(ordered)) as stream:  # closed before its connection is, whatever happens
+        with (
+            replacing(target) as part,
+            closing(reader.stream(ordered)) as stream,
+        ):  # closed before its connection is, whatever happens
             batches = (canonical.convert(batch) for batch in stream)
             rows = write_batches(part, canonical.schema, batches)
             if not rows:
-                raise QueryRefused("at least one row", came="none", do="correct the query or its parameters")
+                raise QueryRefused(
+                    "at least one row", came="none", do="correct the query or its parameters"
+                )
     return Extraction(rows, canonical.zoneless)
 
 

@@ -60,12 +60,16 @@ def load_catalogue() -> Catalogue:
     codes = tuple(_read_codes())
     blocks = tuple(dict.fromkeys(code.block for code in codes))
     chapter_of_block = {code.block: CHAPTERS.index(code.chapter) for code in codes}
-    rows = [(number, *_split_ending(term)) for number, code in enumerate(codes) for term in _terms(code)]
+    rows = [
+        (number, *_split_ending(term)) for number, code in enumerate(codes) for term in _terms(code)
+    ]
     block_number = {block: number for number, block in enumerate(blocks)}
     code, base, ending, phase = (list(column) for column in zip(*rows, strict=True))
     block = np.array([block_number[codes[number].block] for number in code])
     concepts: dict[tuple[int, str], int] = {}
-    concept = [concepts.setdefault(key, len(concepts)) for key in zip(block.tolist(), base, strict=True)]
+    concept = [
+        concepts.setdefault(key, len(concepts)) for key in zip(block.tolist(), base, strict=True)
+    ]
     return Catalogue(
         codes=codes, blocks=blocks, chapter_of_block=np.array([chapter_of_block[block] for block in blocks]),
         base=np.array(base, dtype=object), ending=np.array(ending, dtype=object),
@@ -76,11 +80,16 @@ def load_catalogue() -> Catalogue:
 def _read_codes() -> Iterator[Code]:
     import simple_icd_10_cm as icd
 
-    for code in dict.fromkeys(icd.get_all_codes(with_dots=True)):  # B10 comes twice: as a block and as a category
+    for code in dict.fromkeys(
+        icd.get_all_codes(with_dots=True)
+    ):  # B10 comes twice: as a block and as a category
         if icd.is_category_or_subcategory(code):
             ancestors = icd.get_ancestors(code)
             block = [ancestor for ancestor in ancestors if icd.is_block(ancestor)][-1]
-            title, block_title = _folded(icd.get_description(code)), _folded(icd.get_description(block))
+            title, block_title = (
+                _folded(icd.get_description(code)),
+                _folded(icd.get_description(block)),
+            )
             yield Code(code, title, block, block_title, CHAPTERS[int(ancestors[-1]) - 1])
 
 

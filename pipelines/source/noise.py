@@ -32,7 +32,11 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 def abbreviate(phrase: str, words: Mapping[str, str]) -> str:
     """Replace every whole word of the table, whatever its case; longer entries win."""
-    return _pattern(tuple(words)).sub(lambda found: words[found.group(0).lower()], phrase) if words else phrase
+    return (
+        _pattern(tuple(words)).sub(lambda found: words[found.group(0).lower()], phrase)
+        if words
+        else phrase
+    )
 
 
 _patterns: dict[tuple[str, ...], re.Pattern[str]] = {}
@@ -41,7 +45,9 @@ _patterns: dict[tuple[str, ...], re.Pattern[str]] = {}
 def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
     if words not in _patterns:
         longest_first = sorted(words, key=len, reverse=True)
-        _patterns[words] = re.compile(r"\b(?:" + "|".join(map(re.escape, longest_first)) + r")\b", re.IGNORECASE)
+        _patterns[words] = re.compile(
+            r"\b(?:" + "|".join(map(re.escape, longest_first)) + r")\b", re.IGNORECASE
+        )
     return _patterns[words]
 
 
@@ -49,7 +55,11 @@ def slip(phrase: str, rng: np.random.Generator) -> str:
     """One typing slip at a random place: two letters swapped, one lost, doubled or mistyped."""
     if len(phrase) < 4:
         return phrase
-    at, kind, letter = int(rng.integers(1, len(phrase) - 1)), int(rng.integers(4)), LETTERS[int(rng.integers(26))]
+    at, kind, letter = (
+        int(rng.integers(1, len(phrase) - 1)),
+        int(rng.integers(4)),
+        LETTERS[int(rng.integers(26))],
+    )
     before, here, after = phrase[:at], phrase[at], phrase[at + 1 :]
     middle = (after[:1] + here, "", here + here, letter)[kind]
     return before + middle + (after[1:] if kind == 0 else after)

@@ -130,7 +130,9 @@ def climb(catalogue: Catalogue, concept_weight: np.ndarray) -> tuple[np.ndarray,
     first = np.searchsorted(block, np.arange(len(total)))
     running = np.cumsum(share / total[block])
     ladder = running - np.concatenate([[0.0], running])[first][block] + block
-    ladder[np.flatnonzero(np.diff(block, append=-1))] = block[np.flatnonzero(np.diff(block, append=-1))] + 1.0
+    ladder[np.flatnonzero(np.diff(block, append=-1))] = (
+        block[np.flatnonzero(np.diff(block, append=-1))] + 1.0
+    )
     return terms, ladder
 
 

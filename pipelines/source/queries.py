@@ -29,9 +29,17 @@ def bind(query: str, *, parameters: Mapping[str, Any], dialect: Dialect) -> str:
         mend = "correct source.parameters, or the query (write \\: for a plain colon)"
         raise QueryRefused(f"the parameters {_listed(wanted)}", came=_listed(given), do=mend)
     try:
-        return str(clause.bindparams(**parameters).compile(dialect=_literal(dialect), compile_kwargs={"literal_binds": True}))
+        return str(
+            clause.bindparams(**parameters).compile(
+                dialect=_literal(dialect), compile_kwargs={"literal_binds": True}
+            )
+        )
     except (ArgumentError, CompileError) as error:
-        raise QueryRefused("parameters that can be written into the query", came=str(error), do="correct source.parameters") from None
+        raise QueryRefused(
+            "parameters that can be written into the query",
+            came=str(error),
+            do="correct source.parameters",
+        ) from None
 
 
 def probe(bound: str) -> str:
@@ -45,8 +53,14 @@ def ordered(bound: str, *, columns: Sequence[str], dialect: Dialect) -> str:
     Names are quoted where the dialect must: databases that fold plain names, each its own way, know them so.
     """
     quoted = {name: dialect.identifier_preparer.quote(name) for name in columns}
-    selected = ", ".join(f"{_selected(name, quoted[name], dialect.name)} as {quoted[name]}" for name in columns)
-    order = ["occurred_at", "id"] if "id" in columns else ["occurred_at", *(name for name in columns if name != "occurred_at")]
+    selected = ", ".join(
+        f"{_selected(name, quoted[name], dialect.name)} as {quoted[name]}" for name in columns
+    )
+    order = (
+        ["occurred_at", "id"]
+        if "id" in columns
+        else ["occurred_at", *(name for name in columns if name != "occurred_at")]
+    )
     return f"select {selected} from (\n{bound}\n) q order by {', '.join(f'q.{quoted[name]}' for name in order)}"
 
 

@@ -114,11 +114,15 @@ class SqlAlchemyReader:
                 yield _batch(names, rows)
 
     def _run(self, query: str) -> sa.CursorResult[Any]:
-        return self._connection.execution_options(stream_results=True, no_parameters=True).exec_driver_sql(query)
+        return self._connection.execution_options(
+            stream_results=True, no_parameters=True
+        ).exec_driver_sql(query)
 
 
 def _batch(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> pa.RecordBatch:
-    columns = [_column(name, values) for name, values in zip(names, zip(*rows, strict=True), strict=True)]
+    columns = [
+        _column(name, values) for name, values in zip(names, zip(*rows, strict=True), strict=True)
+    ]
     return pa.record_batch(columns, names=list(names))
 
 
@@ -151,7 +155,9 @@ def _open_adbc(url: URL, stack: ExitStack) -> Reader:
     else:
         cursor.execute(_POSTGRESQL_SETTINGS)
         cursor.fetchall()
-        cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": _POSTGRESQL_BATCH_BYTES})
+        cursor.adbc_statement.set_options(
+            **{"adbc.postgresql.batch_size_hint_bytes": _POSTGRESQL_BATCH_BYTES}
+        )
     return AdbcReader(cursor, url)
 
 
@@ -167,7 +173,9 @@ def _adbc(url: URL) -> tuple[ModuleType, str]:
 
 def _libpq(url: URL) -> str:
     """SQLAlchemy's URL as libpq reads it: no driver name, %20 for a blank, and a connection attempt that ends."""
-    patient = url.set(drivername="postgresql").update_query_dict({} if "connect_timeout" in url.query else {"connect_timeout": "10"})
+    patient = url.set(drivername="postgresql").update_query_dict(
+        {} if "connect_timeout" in url.query else {"connect_timeout": "10"}
+    )
     location, _, query = patient.render_as_string(hide_password=False).rpartition("?")
     return f"{location}?{query.replace('+', '%20')}"
 
@@ -175,7 +183,9 @@ def _libpq(url: URL) -> str:
 def _existing_file(url: URL) -> str:
     path = Path(url.database or "")
     if not path.is_file():
-        raise SourceUnreachable("an SQLite file", came=f"nothing at {path}", do="correct PERENNIAL_SOURCE_URL")
+        raise SourceUnreachable(
+            "an SQLite file", came=f"nothing at {path}", do="correct PERENNIAL_SOURCE_URL"
+        )
     return f"{path.resolve().as_uri()}?mode=ro"
 
 
@@ -191,16 +201,25 @@ def _named_errors(url: URL) -> Iterator[None]:
 
     try:
         yield
-    except (adbc.Error, sa.exc.SQLAlchemyError, OSError, RuntimeError) as error:  # ADBC raises a plain OSError in the middle of a stream
+    except (
+        adbc.Error,
+        sa.exc.SQLAlchemyError,
+        OSError,
+        RuntimeError,
+    ) as error:  # ADBC raises a plain OSError in the middle of a stream
         came = _first_line(error, url)
         if _is_interrupt(came):
             raise KeyboardInterrupt from None
         if isinstance(error, RuntimeError):
             raise
         if not _is_lost(error, came):
-            raise QueryRefused("a query that the source runs", came=came, do="correct the query") from None
+            raise QueryRefused(
+                "a query that the source runs", came=came, do="correct the query"
+            ) from None
         where = f"the source at {url.host or url.query.get('host') or url.database}"
-        raise SourceUnreachable(where, came=came, do="start it, or correct PERENNIAL_SOURCE_URL") from None
+        raise SourceUnreachable(
+            where, came=came, do="start it, or correct PERENNIAL_SOURCE_URL"
+        ) from None
 
 
 def _is_interrupt(came: str) -> bool:
@@ -213,7 +232,9 @@ def _is_lost(error: Exception, came: str) -> bool:
     if isinstance(error, sa.exc.DBAPIError):
         return error.connection_invalidated or isinstance(error, sa.exc.OperationalError)
     state = getattr(error, "sqlstate", None) or ""
-    failed_to_connect = getattr(error, "status_code", None) == 10 and not state  # adbc_driver_manager.AdbcStatusCode.IO
+    failed_to_connect = (
+        getattr(error, "status_code", None) == 10 and not state
+    )  # adbc_driver_manager.AdbcStatusCode.IO
     return failed_to_connect or state.startswith(_LOST_STATES) or bool(_LOST.search(came))
 
 

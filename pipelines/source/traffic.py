@@ -39,18 +39,41 @@ class Traffic:
 
         A day's arrivals depend on seed and day alone: playing on from the last moment continues where an earlier play ended.
         """
-        return islice((arrival for arrival in self._from((start - EPOCH).days) if arrival.occurred_at >= start), rows)
+        return islice(
+            (
+                arrival
+                for arrival in self._from((start - EPOCH).days)
+                if arrival.occurred_at >= start
+            ),
+            rows,
+        )
 
     def _from(self, first_day: int) -> Iterator[Arrival]:
         practice = load_practice(self.scale)
         drift = load_drift(self.scale) if self.drift else None
         for day in count(first_day):
-            yield from self._arrivals(draw_day(practice, seed=self.seed, day=DAYS + day, drift=drift), EPOCH + timedelta(days=day))
+            yield from self._arrivals(
+                draw_day(practice, seed=self.seed, day=DAYS + day, drift=drift),
+                EPOCH + timedelta(days=day),
+            )
 
     def _arrivals(self, day: Day, midnight: datetime) -> Iterator[Arrival]:
         catalogue = load_practice(self.scale).catalogue
-        rows = zip(day.second.tolist(), day.phrase, day.clerk.tolist(), day.right.tolist(), day.term.tolist(), strict=True)
+        rows = zip(
+            day.second.tolist(),
+            day.phrase,
+            day.clerk.tolist(),
+            day.right.tolist(),
+            day.term.tolist(),
+            strict=True,
+        )
         for second, phrase, clerk, right, term in rows:
             code = catalogue.codes[right]
-            labels = {"chapter": code.chapter, "block": code.block, "encounter_phase": PHASES[catalogue.phase[term]]}
-            yield Arrival(midnight + timedelta(seconds=second), phrase, REGIONS[CLERKS[clerk].region], labels)
+            labels = {
+                "chapter": code.chapter,
+                "block": code.block,
+                "encounter_phase": PHASES[catalogue.phase[term]],
+            }
+            yield Arrival(
+                midnight + timedelta(seconds=second), phrase, REGIONS[CLERKS[clerk].region], labels
+            )

@@ -26,18 +26,38 @@ def run() -> None:
     A failed check is a verdict in the result, not an error: `pipelines.checks.require_checked` is the gate.
     """
     subjects = list(_subjects(json.loads(SPEC.read_text(encoding="utf-8"))))
-    facts = [json.loads((DATA / subject.dataset / FACTS).read_text(encoding="utf-8")) for subject in subjects]
-    checks = [check for subject, fact in zip(subjects, facts, strict=True) for check in (*about_times(fact), *run_suite(subject))]
+    facts = [
+        json.loads((DATA / subject.dataset / FACTS).read_text(encoding="utf-8"))
+        for subject in subjects
+    ]
+    checks = [
+        check
+        for subject, fact in zip(subjects, facts, strict=True)
+        for check in (*about_times(fact), *run_suite(subject))
+    ]
     OUT.mkdir(parents=True, exist_ok=True)
     write_result(OUT, checks)
-    (OUT / REPORT).write_text(render_page(checks, facts), encoding="utf-8", errors="backslashreplace")
+    (OUT / REPORT).write_text(
+        render_page(checks, facts), encoding="utf-8", errors="backslashreplace"
+    )
 
 
 def about_times(fact: Mapping[str, Any]) -> Iterator[Check]:
     """What the snapshot itself counted."""
     after, zoneless = fact.get(AFTER, 0), fact.get(ZONELESS, 0)
-    yield Check("time_has_come", fact["dataset"], "occurred_at", "warning", not after, after, 0, rows=after)
-    yield Check("time_without_zone", fact["dataset"], "occurred_at", "warning", True, zoneless, fact["rows"] + after, rows=zoneless)
+    yield Check(
+        "time_has_come", fact["dataset"], "occurred_at", "warning", not after, after, 0, rows=after
+    )
+    yield Check(
+        "time_without_zone",
+        fact["dataset"],
+        "occurred_at",
+        "warning",
+        True,
+        zoneless,
+        fact["rows"] + after,
+        rows=zoneless,
+    )
 
 
 def _subjects(spec: Mapping[str, Any]) -> Iterator[Subject]:
@@ -53,12 +73,28 @@ def _subject(dataset: str, label_columns: Mapping[str, int], limits: Mapping[str
         previous = json.loads((folder / PREVIOUS).read_text(encoding="utf-8"))
         frame = pq.read_table(folder / ROWS).to_pandas()
     except FileNotFoundError as error:
-        raise StageFailed(f"a snapshot in {folder}", came=f"no {error.filename}", do="run `make data`, or `dvc checkout`") from None
+        raise StageFailed(
+            f"a snapshot in {folder}",
+            came=f"no {error.filename}",
+            do="run `make data`, or `dvc checkout`",
+        ) from None
     if "phrase" in frame:
-        frame["cleaned"] = frame["phrase"].map({phrase: clean_learnable(phrase) or None for phrase in frame["phrase"].dropna().unique()})
+        frame["cleaned"] = frame["phrase"].map(
+            {
+                phrase: clean_learnable(phrase) or None
+                for phrase in frame["phrase"].dropna().unique()
+            }
+        )
     for column in set(label_columns) & set(frame.columns):
-        frame[usable_column(column)] = frame[column].map({label: label for label in frame[column].dropna().unique() if label.strip()})
-    whole = (
-        frame.copy()
-    )  # one block of columns: else Great Expectations joins them again in each of its hundred copies, a third of the time
-    return Subject(dataset, whole, dict(sorted(label_columns.items())), datetime.fromisoformat(facts["as_of"]), limits, previous)
+        frame[usable_column(column)] = frame[column].map(
+            {label: label for label in frame[column].dropna().unique() if label.strip()}
+        )
+    whole = frame.copy()  # one block of columns: else Great Expectations joins them again in each of its hundred copies, a third of the time
+    return Subject(
+        dataset,
+        whole,
+        dict(sorted(label_columns.items())),
+        datetime.fromisoformat(facts["as_of"]),
+        limits,
+        previous,
+    )

@@ -31,7 +31,11 @@ _TITLES = {
     "label_has_rows": "Every label has enough rows to learn from",
     "one_label_a_phrase": "The same phrase under another label, share of rows",
 }
-_WORDS = {"pass": "Every check passed", "warn": "Usable, with warnings", "fail": "Stopped: a critical check failed"}
+_WORDS = {
+    "pass": "Every check passed",
+    "warn": "Usable, with warnings",
+    "fail": "Stopped: a critical check failed",
+}
 _MOMENT = re.compile(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?\+00:00$")
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\ufeff\ufffd]")
 
@@ -39,14 +43,30 @@ _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\ufeff\ufffd
 def render_page(checks: Sequence[Check], facts: Sequence[Mapping[str, Any]]) -> str:
     """Return the page. `facts`: the snapshot.json of each dataset, in the order of the page."""
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {"number": _number, "visible": _visible}
-    datasets = [(fact, _failures_first(check for check in checks if check.dataset == fact["dataset"])) for fact in facts]
-    counts = {state: sum(_state(check) == state for check in checks) for state in ("critical", "warning", "passed")}
+    datasets = [
+        (fact, _failures_first(check for check in checks if check.dataset == fact["dataset"]))
+        for fact in facts
+    ]
+    counts = {
+        state: sum(_state(check) == state for check in checks)
+        for state in ("critical", "warning", "passed")
+    }
     verdict = judge(checks)
     return environment.get_template("check_page.html").render(
-        verdict=verdict, words=_WORDS[verdict], counts=counts, datasets=datasets, titles=_TITLES, state=_state, most=MAX_EXAMPLES
+        verdict=verdict,
+        words=_WORDS[verdict],
+        counts=counts,
+        datasets=datasets,
+        titles=_TITLES,
+        state=_state,
+        most=MAX_EXAMPLES,
     )
 
 

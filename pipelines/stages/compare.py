@@ -7,8 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from core.files import replacing, write_json
 from core.logs import get_logger, timed
-from pipelines.files import replacing, write_json
 from pipelines.stages.files import SPEC, classifier_folder, read_json
 
 if TYPE_CHECKING:
@@ -31,7 +31,11 @@ COLUMNS = {
 def run(key: str) -> None:
     """Read build/spec/<key>/compare.json; write build/classifiers/<key>/comparison/: empty when no head is listed."""
     spec, folder = read_json(SPEC / key / "compare.json"), classifier_folder(key) / "comparison"
-    heads = {spec["chosen"]: chosen_scores(key), **score_heads(key, spec["heads"], seed=spec["seed"])} if spec["heads"] else {}
+    heads = (
+        {spec["chosen"]: chosen_scores(key), **score_heads(key, spec["heads"], seed=spec["seed"])}
+        if spec["heads"]
+        else {}
+    )
     write_json(folder / "scores.json", {"chosen": spec["chosen"], "heads": heads})
     with replacing(folder / "table.md") as part:
         part.write_text(comparison_page(heads, chosen=spec["chosen"]), encoding="utf-8")
@@ -43,7 +47,9 @@ def chosen_scores(key: str) -> dict[str, float]:
     return {**read_json(folder / "evaluation" / "metrics.json"), "bytes": _size(folder / "model")}
 
 
-def score_heads(key: str, heads: Mapping[str, Mapping[str, Any]], *, seed: int) -> dict[str, dict[str, float]]:
+def score_heads(
+    key: str, heads: Mapping[str, Mapping[str, Any]], *, seed: int
+) -> dict[str, dict[str, float]]:
     """Name -> metrics and bytes of each head. Heavy libraries are imported here: most blocks list no head."""
     from pydantic import TypeAdapter
 
@@ -56,7 +62,9 @@ def score_heads(key: str, heads: Mapping[str, Mapping[str, Any]], *, seed: int) 
     for name, said in heads.items():
         params: HeadParams = TypeAdapter(HeadParams).validate_python(said)
         with timed("head", classifier=key, head=name):
-            scores[name] = score_head(key, fit_head(params, training=rows, embedder_id="compared", seed=seed), tested)
+            scores[name] = score_head(
+                key, fit_head(params, training=rows, embedder_id="compared", seed=seed), tested
+            )
         get_logger().info("head compared", classifier=key, head=name, **scores[name])
     return scores
 
@@ -82,16 +90,28 @@ def comparison_page(heads: Mapping[str, Mapping[str, float]], *, chosen: str) ->
         return ""
     ranked = sorted(heads.items(), key=lambda head: (-head[1]["weighted_f1"], head[0]))
     lines = [("head", *COLUMNS.values(), "MB"), ("---",) * (len(COLUMNS) + 2)]
-    lines += [(f"**{name}** (chosen)" if name == chosen else name, *cells(scores)) for name, scores in ranked]
-    return "## Heads trained and tested on the same rows\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    lines += [
+        (f"**{name}** (chosen)" if name == chosen else name, *cells(scores))
+        for name, scores in ranked
+    ]
+    return "## Heads trained and tested on the same rows\n\n" + "".join(
+        f"| {' | '.join(line)} |\n" for line in lines
+    )
 
 
 def cells(scores: Mapping[str, float]) -> list[str]:
     """The numbers under COLUMNS, a dash where no test row was unseen, and the size."""
-    return [*(f"{scores[name]:.4f}" if name in scores else "–" for name in COLUMNS), f"{scores['bytes'] / 1e6:.2f}"]
+    return [
+        *(f"{scores[name]:.4f}" if name in scores else "–" for name in COLUMNS),
+        f"{scores['bytes'] / 1e6:.2f}",
+    ]
 
 
 def logged_metrics(folder: Path) -> dict[str, float]:
     """`compare/<head>/<metric>` -> value, for MLflow, which takes no `=` in a name; empty when no head was compared."""
     heads = read_json(folder / "scores.json")["heads"].items()
-    return {f"compare/{name.replace('=', ' ')}/{metric}": value for name, scores in heads for metric, value in scores.items()}
+    return {
+        f"compare/{name.replace('=', ' ')}/{metric}": value
+        for name, scores in heads
+        for metric, value in scores.items()
+    }

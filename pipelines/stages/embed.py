@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from core.errors import StageFailed
 from core.logs import get_logger
-from pipelines.files import replacing, write_json
 from pipelines.model.embedder import Embed, load_embedder
 from pipelines.model.text import clean_learnable
-from pipelines.stages.files import DATA, EMBEDDER, EMBEDDINGS, read_json, read_rows, write_rows
+from pipelines.stages.files import DATA, EMBEDDER, EMBEDDINGS, read_json, read_rows
+from pipelines.stages.vectors import _store, _stored
 
 FILLER = "a b c d e f g h i j k l m n o p"
 STEADY_BATCH = 256  # a multiple of what a runtime takes in one call
@@ -37,13 +36,19 @@ def distinct_phrases(data: Path) -> list[str]:
     """Every distinct cleaned phrase of the snapshots below `data`, sorted by code point; those that no classifier learns left out."""
     found: set[str] = set()
     for path in sorted(data.glob("*/rows.parquet")):
-        found.update(pc.unique(read_rows(path, columns=["phrase"])["phrase"]).drop_null().to_pylist())
+        found.update(
+            pc.unique(read_rows(path, columns=["phrase"])["phrase"]).drop_null().to_pylist()
+        )
     if not found:
-        raise StageFailed("at least one phrase in data/*/rows.parquet", came="none", do="run `make data`")
+        raise StageFailed(
+            "at least one phrase in data/*/rows.parquet", came="none", do="run `make data`"
+        )
     return sorted({clean_learnable(phrase) for phrase in found} - {""})
 
 
-def merge_vectors(phrases: Sequence[str], kept: Sequence[str], vectors: np.ndarray, *, embed: Embed, width: int) -> np.ndarray:
+def merge_vectors(
+    phrases: Sequence[str], kept: Sequence[str], vectors: np.ndarray, *, embed: Embed, width: int
+) -> np.ndarray:
     """float32 (len(phrases), width): vectors of `kept` phrases are reused, the rest is embedded; `embed` is called for those only."""
     known = {phrase: place for place, phrase in enumerate(kept)}
     places = np.array([known.get(phrase, -1) for phrase in phrases])
@@ -68,31 +73,3 @@ def embed_steadily(phrases: Sequence[str], *, embed: Embed) -> np.ndarray:
         batch = list(phrases[start : start + STEADY_PHRASES])
         parts.append(embed(batch + [FILLER] * (STEADY_BATCH - len(batch)))[: len(batch)])
     return np.concatenate(parts)
-
-
-def read_vectors(phrases: Sequence[str], folder: Path = EMBEDDINGS) -> np.ndarray:
-    """float32 (len(phrases), d), in the order of `phrases`, which must all have been embedded."""
-    stored = read_rows(folder / "phrases.parquet")["cleaned"]
-    places = pc.index_in(pa.array(phrases, pa.string()), value_set=stored.combine_chunks())
-    if places.null_count:
-        lost = next(phrase for phrase, place in zip(phrases, places.to_pylist(), strict=True) if place is None)
-        raise StageFailed(
-            "an embedding of every phrase", came=f"none for {lost[:80]!r}, {places.null_count} in all", do="run `dvc repro embed`"
-        )
-    return np.load(folder / "vectors.npy", mmap_mode="r")[places.to_numpy(zero_copy_only=False)]
-
-
-def _stored(folder: Path, embedder_id: str) -> tuple[list[str], np.ndarray]:
-    """What an earlier run left, when it was the same embedder."""
-    if not (folder / "embedder.json").exists() or read_json(folder / "embedder.json")["embedder_id"] != embedder_id:
-        return [], np.empty((0, 0), np.float32)
-    return read_rows(folder / "phrases.parquet")["cleaned"].to_pylist(), np.load(folder / "vectors.npy", mmap_mode="r")
-
-
-def _store(folder: Path, phrases: Sequence[str], vectors: np.ndarray, embedder_id: str) -> None:
-    """`embedder.json` goes first and comes back last: without it a half-written folder is not reused."""
-    (folder / "embedder.json").unlink(missing_ok=True)
-    write_rows(folder / "phrases.parquet", pa.table({"cleaned": pa.array(phrases, pa.string())}))
-    with replacing(folder / "vectors.npy") as part, part.open("wb") as file:
-        np.save(file, vectors)
-    write_json(folder / "embedder.json", {"embedder_id": embedder_id})

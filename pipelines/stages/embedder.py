@@ -8,8 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.files import write_json
-from pipelines.model.embedder import LITERT, TENSORFLOW, USE, Embed, build_embedder, convert_embedder, load_model
+from core.files import write_json
+from pipelines.model.embedder import (
+    LITERT,
+    TENSORFLOW,
+    USE,
+    Embed,
+    build_embedder,
+    convert_embedder,
+    load_model,
+)
 from pipelines.stages.files import EMBEDDER, SPEC, read_json
 from pipelines.stages.parity import measure_loss, measure_parity
 
@@ -29,7 +37,11 @@ def run() -> None:
 def _make_tensorflow(handle: str) -> Mapping[str, Any]:
     identity = build_embedder(handle, EMBEDDER)
     embed = load_model(EMBEDDER, runtime=TENSORFLOW)
-    return {"embedder_id": identity, "dimensions": _width(embed), "parity": measure_parity(embed) if handle == USE else None}
+    return {
+        "embedder_id": identity,
+        "dimensions": _width(embed),
+        "parity": measure_parity(embed) if handle == USE else None,
+    }
 
 
 def _make_litert() -> Mapping[str, Any]:

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from core.contracts import Evaluation
-from pipelines.files import write_json
+from core.files import write_json
 from pipelines.model.head_file import Head, load_head
-from pipelines.stages.embed import read_vectors
 from pipelines.stages.files import classifier_folder, read_json, read_rows, write_rows
 from pipelines.stages.plots import draw_plots
-from pipelines.stages.scores import Answers, confused_pairs, prefixed, score, score_labels
+from pipelines.stages.scores import ScoredAnswers, confused_pairs, prefixed, score, score_labels
+from pipelines.stages.vectors import read_vectors
 
 TOP_CONFUSED = 20
 CHUNK = 4096
@@ -28,13 +28,23 @@ newest days) a version that learnt a drift was alarmed by every window of it; wi
 def run(key: str) -> None:
     """Read the split, the head and build/embeddings; write build/classifiers/<key>/evaluation/."""
     folder = classifier_folder(key)
-    recent = answer_rows(load_head(folder / "model"), read_rows(folder / "split" / "recent.parquet"))
+    recent = answer_rows(
+        load_head(folder / "model"), read_rows(folder / "split" / "recent.parquet")
+    )
     tested = recent.filter(pc.equal(recent["part"], "test"))
     evaluation = evaluate(key, tested)
-    out, test_share = folder / "evaluation", read_json(folder / "split" / "report.json")["test_share"]
+    out, test_share = (
+        folder / "evaluation",
+        read_json(folder / "split" / "report.json")["test_share"],
+    )
     write_json(out / "evaluation.json", evaluation)
     write_json(out / "metrics.json", flat_metrics(evaluation))
-    write_rows(out / "predictions.parquet", tested.select(["id", "cleaned", "label", "occurred_at", "seen", "predicted", "probability"]))
+    write_rows(
+        out / "predictions.parquet",
+        tested.select(
+            ["id", "cleaned", "label", "occurred_at", "seen", "predicted", "probability"]
+        ),
+    )
     write_rows(out / "reference.parquet", reference_table(recent, test_share=test_share))
     draw_plots(out, answers_of(tested), evaluation)
 
@@ -83,13 +93,19 @@ def evaluate(key: str, tested: pa.Table) -> dict[str, Any]:
         recall_by_label={label: scores["recall"] for label, scores in labels.items()},
         support_by_label={label: int(scores["support"]) for label, scores in labels.items()},
     )
-    return {**asdict(contract), "labels": labels, "confused": confused_pairs(answers, top=TOP_CONFUSED)}
+    return {
+        **asdict(contract),
+        "labels": labels,
+        "confused": confused_pairs(answers, top=TOP_CONFUSED),
+    }
 
 
-def answers_of(rows: pa.Table) -> Answers:
+def answers_of(rows: pa.Table) -> ScoredAnswers:
     """The columns that scores are made from."""
-    truth, predicted = (np.array(rows[name].to_pylist(), dtype=str) for name in ("label", "predicted"))
-    return Answers(truth, predicted, rows["probability"].to_numpy())
+    truth, predicted = (
+        np.array(rows[name].to_pylist(), dtype=str) for name in ("label", "predicted")
+    )
+    return ScoredAnswers(truth, predicted, rows["probability"].to_numpy())
 
 
 def reference_table(recent: pa.Table, *, test_share: float) -> pa.Table:
@@ -103,7 +119,9 @@ def reference_table(recent: pa.Table, *, test_share: float) -> pa.Table:
     part = np.array(recent["part"].to_pylist())
     known = before | (part == "left out") | (known_for(recent) >= np.timedelta64(FRESH_DAYS, "D"))
     weight = np.where(known, 1.0, np.where((part == "test") & ~seen, 1 / test_share, 0.0))
-    weighed = recent.select(["occurred_at", "region", "cleaned", "predicted", "probability"]).append_column("weight", pa.array(weight))
+    weighed = recent.select(
+        ["occurred_at", "region", "cleaned", "predicted", "probability"]
+    ).append_column("weight", pa.array(weight))
     return weighed.filter(pa.array(weight > 0))
 
 

@@ -6,7 +6,10 @@ from typing import Any, ClassVar, Literal
 
 import pandas as pd
 from great_expectations.execution_engine import PandasExecutionEngine
-from great_expectations.expectations.expectation import ColumnMapExpectation, ColumnPairMapExpectation
+from great_expectations.expectations.expectation import (
+    ColumnMapExpectation,
+    ColumnPairMapExpectation,
+)
 from great_expectations.expectations.metrics.map_metric_provider import (
     ColumnMapMetricProvider,
     ColumnPairMapMetricProvider,
@@ -39,20 +42,34 @@ class ColumnPairValuesAgree(ColumnPairMapMetricProvider):
     """True where B is the most common B among the rows with this A; of equally common ones the first in order."""
 
     condition_metric_name = "column_pair_values.b_most_common_for_a"
-    condition_domain_keys = ("batch_id", "table", "column_A", "column_B", "row_condition", "condition_parser", "ignore_row_if")
+    condition_domain_keys = (
+        "batch_id",
+        "table",
+        "column_A",
+        "column_B",
+        "row_condition",
+        "condition_parser",
+        "ignore_row_if",
+    )
     condition_value_keys = ()
 
     @column_pair_condition_partial(engine=PandasExecutionEngine)
     def _pandas(cls, column_A: pd.Series, column_B: pd.Series, **_: Any) -> pd.Series:
         pairs = pd.DataFrame({"a": column_A, "b": column_B})
         counts = pairs.groupby(["a", "b"], sort=True).size().reset_index(name="rows")
-        best = counts.sort_values("rows", ascending=False, kind="stable").drop_duplicates("a").set_index("a")["b"]
+        best = (
+            counts.sort_values("rows", ascending=False, kind="stable")
+            .drop_duplicates("a")
+            .set_index("a")["b"]
+        )
         return pairs["a"].map(best) == pairs["b"]
 
 
 class ExpectColumnPairValuesToAgree(ColumnPairMapExpectation):
     """Expect each A to come with one B: rows with another B than the most common one are unexpected."""
 
-    ignore_row_if: Literal["both_values_are_missing", "either_value_is_missing", "neither"] = "either_value_is_missing"
+    ignore_row_if: Literal["both_values_are_missing", "either_value_is_missing", "neither"] = (
+        "either_value_is_missing"
+    )
     map_metric: ClassVar[str] = "column_pair_values.b_most_common_for_a"
     success_keys: ClassVar[tuple[str, ...]] = ("column_A", "column_B", "ignore_row_if", "mostly")

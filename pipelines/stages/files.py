@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.errors import StageFailed
-from pipelines.files import replacing
+from core.files import replacing
 
 DATA = Path("data")
 SPEC = Path("build/spec")
@@ -47,4 +47,8 @@ def read_rows(path: Path, *, columns: list[str] | None = None) -> pa.Table:
 
 
 def _missing(path: Path) -> StageFailed:
-    return StageFailed(f"a file {path}", came="none", do="run `dvc repro` from the repository's root, after `make data`")
+    return StageFailed(
+        f"a file {path}",
+        came="none",
+        do="run `dvc repro` from the repository's root, after `make data`",
+    )

@@ -68,8 +68,13 @@ def _terms() -> tuple[list[str], np.ndarray]:
 
     catalogue = load_catalogue()
     chapters = catalogue.chapter_of_block[catalogue.block]
-    found = {clean_phrase(base): int(chapter) for base, chapter in zip(catalogue.base, chapters, strict=True)}
-    ranked = sorted(found, key=lambda term: (zlib.crc32(term.encode()), term))[: TRAINING_TERMS + TEST_TERMS]
+    found = {
+        clean_phrase(base): int(chapter)
+        for base, chapter in zip(catalogue.base, chapters, strict=True)
+    }
+    ranked = sorted(found, key=lambda term: (zlib.crc32(term.encode()), term))[
+        : TRAINING_TERMS + TEST_TERMS
+    ]
     return ranked, np.array([found[term] for term in ranked])
 
 
@@ -82,8 +87,14 @@ def _weighted_f1(vectors: np.ndarray, labels: np.ndarray) -> float:
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import f1_score
 
-    head = LogisticRegression(C=30, max_iter=300).fit(vectors[:TRAINING_TERMS], labels[:TRAINING_TERMS])
-    return float(f1_score(labels[TRAINING_TERMS:], head.predict(vectors[TRAINING_TERMS:]), average="weighted"))
+    head = LogisticRegression(C=30, max_iter=300).fit(
+        vectors[:TRAINING_TERMS], labels[:TRAINING_TERMS]
+    )
+    return float(
+        f1_score(
+            labels[TRAINING_TERMS:], head.predict(vectors[TRAINING_TERMS:]), average="weighted"
+        )
+    )
 
 
 def _rounded(value: float) -> float:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from core.files import write_json
 from core.params import ClassifierParams, Head, Params, load_params
-from pipelines.files import write_json
 from pipelines.stages.files import SPEC
 
 
@@ -19,7 +19,10 @@ def run() -> None:
 
 def specs(params: Params) -> dict[str, dict[str, Any]]:
     """File below build/spec -> content."""
-    files: dict[str, dict[str, Any]] = {"embedder.json": params.embedder.model_dump(), "checks.json": _checks(params)}
+    files: dict[str, dict[str, Any]] = {
+        "embedder.json": params.embedder.model_dump(),
+        "checks.json": _checks(params),
+    }
     for key, block in params.classifiers.items():
         files[f"{key}/split.json"] = _split(block, params.seed)
         files[f"{key}/head.json"] = {**block.head.model_dump(), "seed": params.seed}
@@ -40,7 +43,10 @@ def _name(head: Head) -> str:
 
 
 def _checks(params: Params) -> dict[str, Any]:
-    datasets = {dataset: {"label_columns": _label_columns(blocks)} for dataset, blocks in params.datasets().items()}
+    datasets = {
+        dataset: {"label_columns": _label_columns(blocks)}
+        for dataset, blocks in params.datasets().items()
+    }
     return {**params.checks.model_dump(), "datasets": datasets}
 
 

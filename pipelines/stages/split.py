@@ -12,11 +12,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from core.errors import TrainingImpossible
+from core.files import write_json
 from core.logs import get_logger
 from pipelines.checks import require_checked
-from pipelines.files import write_json
 from pipelines.model.text import clean_learnable
-from pipelines.stages.files import CHECK, DATA, SPEC, classifier_folder, read_json, read_rows, write_rows
+from pipelines.stages.files import (
+    CHECK,
+    DATA,
+    SPEC,
+    classifier_folder,
+    read_json,
+    read_rows,
+    write_rows,
+)
 
 TEST_SHARE = 0.3  # of the distinct phrases of the newest test_days
 VALIDATION_SHARE = 0.1  # of the distinct phrases that train
@@ -50,7 +58,7 @@ class LabelledRows:
 
 
 @dataclass(frozen=True)
-class Parts:
+class SplitMasks:
     """bool (n,) each: the newest rows; the test rows among them; phrase trained on at all; phrase seen before the newest rows."""
 
     recent: np.ndarray
@@ -63,23 +71,40 @@ def run(key: str) -> None:
     """Read data/<dataset>/rows.parquet; write build/classifiers/<key>/split/. Raises `DataCheckFailed`, `TrainingImpossible`."""
     require_checked(CHECK)
     spec, folder = read_json(SPEC / key / "split.json"), classifier_folder(key) / "split"
-    stored = read_rows(DATA / spec["dataset"] / "rows.parquet", columns=["id", "phrase", "occurred_at", "region", "origin", spec["label"]])
+    stored = read_rows(
+        DATA / spec["dataset"] / "rows.parquet",
+        columns=["id", "phrase", "occurred_at", "region", "origin", spec["label"]],
+    )
     usable = labelled_rows(stored, label=spec["label"])
     history = within_history(usable, days=spec["history_days"])
     rows, left_out = leave_out_rare(history, min_rows=spec["min_rows_per_label"])
     parts = split_rows(rows, test_days=spec["test_days"], seed=spec["seed"])
     refuse_impossible(rows, parts, left_out)
     write_rows(folder / "train.parquet", training_table(rows.only(~parts.test), seed=spec["seed"]))
-    write_rows(folder / "recent.parquet", with_left_out(recent_table(rows, parts), history, left_out=left_out))
-    told = {**report(stored.num_rows, rows, parts, left_out), **left_behind(stored.num_rows, usable, history)}
+    write_rows(
+        folder / "recent.parquet",
+        with_left_out(recent_table(rows, parts), history, left_out=left_out),
+    )
+    told = {
+        **report(stored.num_rows, rows, parts, left_out),
+        **left_behind(stored.num_rows, usable, history),
+    }
     write_json(folder / "report.json", told)
-    get_logger().info("split", **{name: count for name, count in told.items() if name != "left_out"}, labels_left_out=len(left_out))
+    get_logger().info(
+        "split",
+        **{name: count for name, count in told.items() if name != "left_out"},
+        labels_left_out=len(left_out),
+    )
 
 
 def labelled_rows(table: pa.Table, *, label: str) -> LabelledRows:
     """Rows with a label of this classifier and a phrase to learn from (feedback may carry another classifier's label only)."""
-    table = table.filter(_has_label(table[label])).sort_by([("occurred_at", "ascending"), ("id", "ascending")])
-    distinct = {phrase: clean_learnable(phrase) for phrase in pc.unique(table["phrase"]).to_pylist()}
+    table = table.filter(_has_label(table[label])).sort_by(
+        [("occurred_at", "ascending"), ("id", "ascending")]
+    )
+    distinct = {
+        phrase: clean_learnable(phrase) for phrase in pc.unique(table["phrase"]).to_pylist()
+    }
     cleaned = np.array([distinct[phrase] for phrase in table["phrase"].to_pylist()], dtype=object)
     phrases, codes = np.unique(cleaned, return_inverse=True)
     rows = LabelledRows(
@@ -110,18 +135,25 @@ def within_history(rows: LabelledRows, *, days: int) -> LabelledRows:
 def leave_out_rare(rows: LabelledRows, *, min_rows: int) -> tuple[LabelledRows, dict[str, int]]:
     """Drop the labels with fewer rows than `min_rows`; say how many rows each had."""
     labels, codes, counts = np.unique(rows.labels, return_inverse=True, return_counts=True)
-    left_out = {str(label): int(count) for label, count in zip(labels, counts, strict=True) if count < min_rows}
+    left_out = {
+        str(label): int(count)
+        for label, count in zip(labels, counts, strict=True)
+        if count < min_rows
+    }
     return rows.only(counts[codes] >= min_rows), left_out
 
 
-def split_rows(rows: LabelledRows, *, test_days: int, seed: int) -> Parts:
+def split_rows(rows: LabelledRows, *, test_days: int, seed: int) -> SplitMasks:
     """Of the newest `test_days`, the rows of 30 % of the distinct phrases test; all other rows train."""
     if not len(rows.ids):
         none = np.zeros(0, bool)
-        return Parts(none, none, none, none)
+        return SplitMasks(none, none, none, none)
     recent = _newest(rows, test_days)
-    test = recent & chosen_phrases(rows.phrases, share=TEST_SHARE, salt=f"test-{seed}")[rows.phrase_codes]
-    return Parts(recent, test, _occurring(rows, ~test), _occurring(rows, ~recent))
+    test = (
+        recent
+        & chosen_phrases(rows.phrases, share=TEST_SHARE, salt=f"test-{seed}")[rows.phrase_codes]
+    )
+    return SplitMasks(recent, test, _occurring(rows, ~test), _occurring(rows, ~recent))
 
 
 def chosen_phrases(phrases: Sequence[str] | np.ndarray, *, share: float, salt: str) -> np.ndarray:
@@ -148,7 +180,7 @@ def _occurring(rows: LabelledRows, among: np.ndarray) -> np.ndarray:
     return present[rows.phrase_codes]
 
 
-def refuse_impossible(rows: LabelledRows, parts: Parts, left_out: Mapping[str, int]) -> None:
+def refuse_impossible(rows: LabelledRows, parts: SplitMasks, left_out: Mapping[str, int]) -> None:
     """Raise `TrainingImpossible` when these rows cannot carry a classifier."""
     if not len(rows.ids):
         came = (
@@ -157,7 +189,9 @@ def refuse_impossible(rows: LabelledRows, parts: Parts, left_out: Mapping[str, i
             else "no labelled row in the history"
         )
         raise TrainingImpossible(
-            "at least two labels with min_rows_per_label rows", came=came, do="lower min_rows_per_label, or widen history_days"
+            "at least two labels with min_rows_per_label rows",
+            came=came,
+            do="lower min_rows_per_label, or widen history_days",
         )
     trained = sorted(set(rows.labels[~parts.test]))
     if len(trained) < 2:
@@ -177,7 +211,9 @@ def refuse_impossible(rows: LabelledRows, parts: Parts, left_out: Mapping[str, i
 def training_table(rows: LabelledRows, *, seed: int) -> pa.Table:
     """Distinct (cleaned, label), sorted, with the number of rows and whether the phrase is in the validation slice."""
     labels, label_codes = np.unique(rows.labels, return_inverse=True)
-    pairs, counts = np.unique(rows.phrase_codes.astype(np.int64) * len(labels) + label_codes, return_counts=True)
+    pairs, counts = np.unique(
+        rows.phrase_codes.astype(np.int64) * len(labels) + label_codes, return_counts=True
+    )
     cleaned = rows.phrases[pairs // len(labels)]
     validation = chosen_phrases(cleaned, share=VALIDATION_SHARE, salt=f"validation-{seed}")
     return pa.table(
@@ -190,7 +226,7 @@ def training_table(rows: LabelledRows, *, seed: int) -> pa.Table:
     )
 
 
-def recent_table(rows: LabelledRows, parts: Parts) -> pa.Table:
+def recent_table(rows: LabelledRows, parts: SplitMasks) -> pa.Table:
     """Every row of the newest test_days."""
     mine, recent = rows.only(parts.recent), parts.recent
     return pa.table(
@@ -207,16 +243,29 @@ def recent_table(rows: LabelledRows, parts: Parts) -> pa.Table:
     )
 
 
-def with_left_out(recent: pa.Table, history: LabelledRows, *, left_out: Mapping[str, int]) -> pa.Table:
+def with_left_out(
+    recent: pa.Table, history: LabelledRows, *, left_out: Mapping[str, int]
+) -> pa.Table:
     """Add the rows of the same days whose label was left out: part "left out". No head knows them, but live traffic brings them."""
-    rows = history.only(np.isin(history.labels, list(left_out)) & (history.occurred_at >= recent["occurred_at"].to_numpy().min()))
+    rows = history.only(
+        np.isin(history.labels, list(left_out))
+        & (history.occurred_at >= recent["occurred_at"].to_numpy().min())
+    )
     none = np.zeros(len(rows.ids), bool)
-    added = recent_table(rows, Parts(recent=~none, test=none, seen=none, seen_before=none))
-    added = added.set_column(added.column_names.index("part"), "part", pa.array(["left out"] * len(rows.ids), pa.string()))
-    return pa.concat_tables([recent, added]).sort_by([("occurred_at", "ascending"), ("id", "ascending")])
+    added = recent_table(rows, SplitMasks(recent=~none, test=none, seen=none, seen_before=none))
+    added = added.set_column(
+        added.column_names.index("part"),
+        "part",
+        pa.array(["left out"] * len(rows.ids), pa.string()),
+    )
+    return pa.concat_tables([recent, added]).sort_by(
+        [("occurred_at", "ascending"), ("id", "ascending")]
+    )
 
 
-def report(stored: int, rows: LabelledRows, parts: Parts, left_out: Mapping[str, int]) -> dict[str, Any]:
+def report(
+    stored: int, rows: LabelledRows, parts: SplitMasks, left_out: Mapping[str, int]
+) -> dict[str, Any]:
     """What became of the rows, in numbers."""
     return {
         "stored_rows": stored,
@@ -236,4 +285,7 @@ def report(stored: int, rows: LabelledRows, parts: Parts, left_out: Mapping[str,
 
 def left_behind(stored: int, usable: LabelledRows, history: LabelledRows) -> dict[str, int]:
     """Rows that were not even looked at: without a label or a phrase to learn from, or older than the history."""
-    return {"unusable_rows": stored - len(usable.ids), "rows_before_history": len(usable.ids) - len(history.ids)}
+    return {
+        "unusable_rows": stored - len(usable.ids),
+        "rows_before_history": len(usable.ids) - len(history.ids),
+    }

@@ -69,7 +69,9 @@ def _about_columns(subject: Subject) -> Iterator[Planned]:
     import great_expectations.expectations as gxe
 
     for column in (*_FIXED, *subject.label_columns):
-        yield Planned("column_present", gxe.ExpectColumnToExist(column=column), "critical", "present", column)
+        yield Planned(
+            "column_present", gxe.ExpectColumnToExist(column=column), "critical", "present", column
+        )
 
 
 def _about_rows(subject: Subject) -> Iterator[Planned]:
@@ -81,43 +83,91 @@ def _about_rows(subject: Subject) -> Iterator[Planned]:
     yield Planned("fresh", fresh, "warning", oldest.isoformat(), "occurred_at")
     if subject.previous:
         least = round(limits["min_volume_ratio"] * subject.previous["rows"])
-        yield Planned("volume", gxe.ExpectTableRowCountToBeBetween(min_value=least), "critical", least)
-    unique = gxe.ExpectColumnValuesToBeUnique(column="id", mostly=1 - limits["max_duplicate_id_share"])
+        yield Planned(
+            "volume", gxe.ExpectTableRowCountToBeBetween(min_value=least), "critical", least
+        )
+    unique = gxe.ExpectColumnValuesToBeUnique(
+        column="id", mostly=1 - limits["max_duplicate_id_share"]
+    )
     yield Planned("ids_unique", unique, "critical", limits["max_duplicate_id_share"], "id")
-    distinct = gxe.ExpectColumnProportionOfUniqueValuesToBeBetween(column="cleaned", min_value=1 - limits["max_duplicate_share"])
+    distinct = gxe.ExpectColumnProportionOfUniqueValuesToBeBetween(
+        column="cleaned", min_value=1 - limits["max_duplicate_share"]
+    )
     yield Planned("duplicates_share", distinct, "warning", limits["max_duplicate_share"], "phrase")
 
 
 def _about_phrases(subject: Subject) -> Iterator[Planned]:
     import great_expectations.expectations as gxe
 
-    longest, garbage_share = subject.limits["max_phrase_length"], subject.limits["max_garbage_share"]
-    yield Planned("not_null", gxe.ExpectColumnValuesToNotBeNull(column="phrase"), "warning", 0.0, "phrase")
-    yield Planned("not_blank", gxe.ExpectColumnValuesToMatchRegex(column="phrase", regex=VISIBLE), "warning", 0.0, "phrase")
+    longest, garbage_share = (
+        subject.limits["max_phrase_length"],
+        subject.limits["max_garbage_share"],
+    )
+    yield Planned(
+        "not_null", gxe.ExpectColumnValuesToNotBeNull(column="phrase"), "warning", 0.0, "phrase"
+    )
+    yield Planned(
+        "not_blank",
+        gxe.ExpectColumnValuesToMatchRegex(column="phrase", regex=VISIBLE),
+        "warning",
+        0.0,
+        "phrase",
+    )
     answered = gxe.ExpectColumnValueLengthsToBeBetween(column="phrase", max_value=MAX_PHRASE_LENGTH)
     yield Planned("phrase_answerable", answered, "warning", 0.0, "phrase")
-    yield _mostly_usable(subject, "phrase", gxe.ExpectColumnValuesToNotBeNull(column="cleaned", mostly=_usable_share(subject)))
+    yield _mostly_usable(
+        subject,
+        "phrase",
+        gxe.ExpectColumnValuesToNotBeNull(column="cleaned", mostly=_usable_share(subject)),
+    )
     length = gxe.ExpectColumnValueLengthsToBeBetween(column="phrase", max_value=longest)
     yield Planned("phrase_length", length, "warning", 0.0, "phrase")
     clean = gxe.ExpectColumnValuesToNotMatchRegex(column="phrase", regex=GARBAGE)
     yield Planned("garbage_characters", clean, "warning", 0.0, "phrase")
-    mostly_clean = gxe.ExpectColumnValuesToNotMatchRegex(column="phrase", regex=GARBAGE, mostly=1 - garbage_share)
+    mostly_clean = gxe.ExpectColumnValuesToNotMatchRegex(
+        column="phrase", regex=GARBAGE, mostly=1 - garbage_share
+    )
     yield Planned("garbage_share", mostly_clean, "critical", garbage_share, "phrase")
 
 
 def _about_labels(subject: Subject, column: str, min_rows: int) -> Iterator[Planned]:
     import great_expectations.expectations as gxe
 
-    from pipelines.stages.expectations import ExpectColumnPairValuesToAgree, ExpectColumnValuesToBeFrequent
+    from pipelines.stages.expectations import (
+        ExpectColumnPairValuesToAgree,
+        ExpectColumnValuesToBeFrequent,
+    )
 
     ambiguous = subject.limits["max_ambiguous_share"]
-    yield Planned("not_null", gxe.ExpectColumnValuesToNotBeNull(column=column, **_SOURCE_ROWS), "warning", 0.0, column)
-    yield Planned("not_blank", gxe.ExpectColumnValuesToMatchRegex(column=column, regex=r"\S"), "warning", 0.0, column)
-    usable = gxe.ExpectColumnValuesToNotBeNull(column=usable_column(column), mostly=_usable_share(subject), **_SOURCE_ROWS)
+    yield Planned(
+        "not_null",
+        gxe.ExpectColumnValuesToNotBeNull(column=column, **_SOURCE_ROWS),
+        "warning",
+        0.0,
+        column,
+    )
+    yield Planned(
+        "not_blank",
+        gxe.ExpectColumnValuesToMatchRegex(column=column, regex=r"\S"),
+        "warning",
+        0.0,
+        column,
+    )
+    usable = gxe.ExpectColumnValuesToNotBeNull(
+        column=usable_column(column), mostly=_usable_share(subject), **_SOURCE_ROWS
+    )
     yield _mostly_usable(subject, column, usable)
     yield from _about_unseen_labels(subject, column)
-    yield Planned("label_has_rows", ExpectColumnValuesToBeFrequent(column=column, min_rows=min_rows), "warning", 0.0, column)
-    agreeing = ExpectColumnPairValuesToAgree(column_A="cleaned", column_B=column, mostly=1 - ambiguous)
+    yield Planned(
+        "label_has_rows",
+        ExpectColumnValuesToBeFrequent(column=column, min_rows=min_rows),
+        "warning",
+        0.0,
+        column,
+    )
+    agreeing = ExpectColumnPairValuesToAgree(
+        column_A="cleaned", column_B=column, mostly=1 - ambiguous
+    )
     yield Planned("one_label_a_phrase", agreeing, "warning", ambiguous, column)
 
 
@@ -141,7 +191,13 @@ def _about_unseen_labels(subject: Subject, column: str) -> Iterator[Planned]:
     known = sorted(subject.previous.get("labels", {}).get(column, {}))
     if known:
         share = subject.limits["max_unseen_label_share"]
-        yield Planned("label_known", gxe.ExpectColumnValuesToBeInSet(column=column, value_set=known), "warning", 0.0, column)
+        yield Planned(
+            "label_known",
+            gxe.ExpectColumnValuesToBeInSet(column=column, value_set=known),
+            "warning",
+            0.0,
+            column,
+        )
         mostly = gxe.ExpectColumnValuesToBeInSet(column=column, value_set=known, mostly=1 - share)
         yield Planned("unknown_label_share", mostly, "critical", share, column)
 
@@ -155,16 +211,24 @@ def _validate(expectations: Sequence[Any], frame: pd.DataFrame) -> list[Any]:
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
     for number, expectation in enumerate(expectations):
         expectation.meta = {"number": number}  # results come back grouped by column
-    rows = context.data_sources.add_or_update_pandas("snapshot").add_dataframe_asset("rows").add_batch_definition_whole_dataframe("all")
+    rows = (
+        context.data_sources.add_or_update_pandas("snapshot")
+        .add_dataframe_asset("rows")
+        .add_batch_definition_whole_dataframe("all")
+    )
     batch = rows.get_batch(batch_parameters={"dataframe": frame})
     suite = gx.ExpectationSuite(name="snapshot", expectations=list(expectations))
-    described = batch.validate(suite, result_format={"result_format": "SUMMARY", "partial_unexpected_count": MAX_EXAMPLES})
+    described = batch.validate(
+        suite, result_format={"result_format": "SUMMARY", "partial_unexpected_count": MAX_EXAMPLES}
+    )
     return sorted(described.results, key=lambda result: result.expectation_config.meta["number"])
 
 
 def _check(planned: Planned, result: Any, subject: Subject) -> Check:
     found = result.result
-    examples = _examples(subject.frame, found.get("partial_unexpected_index_list") or [], planned.column)
+    examples = _examples(
+        subject.frame, found.get("partial_unexpected_index_list") or [], planned.column
+    )
     return Check(
         name=planned.name, dataset=subject.dataset, column=planned.column, severity=planned.severity, passed=bool(result.success),
         observed=_observed(planned, result), limit=planned.limit,
@@ -187,7 +251,19 @@ def _observed(planned: Planned, result: Any) -> float | int | str | None:
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
-def _examples(frame: pd.DataFrame, places: Sequence[int], column: str | None) -> list[dict[str, Any]]:
-    shown = [name for name in dict.fromkeys(["id", "phrase", "occurred_at", column]) if name in frame.columns]
+def _examples(
+    frame: pd.DataFrame, places: Sequence[int], column: str | None
+) -> list[dict[str, Any]]:
+    shown = [
+        name
+        for name in dict.fromkeys(["id", "phrase", "occurred_at", column])
+        if name in frame.columns
+    ]
     rows = frame.loc[list(places[:MAX_EXAMPLES]), shown].to_dict("records")
-    return [{name: value.isoformat() if hasattr(value, "isoformat") else value for name, value in row.items()} for row in rows]
+    return [
+        {
+            name: value.isoformat() if hasattr(value, "isoformat") else value
+            for name, value in row.items()
+        }
+        for row in rows
+    ]

@@ -10,8 +10,8 @@ from pydantic import TypeAdapter
 from core.params import Head as HeadParams
 from pipelines.model.head_file import save_head
 from pipelines.model.heads import TrainingRows, fit_head
-from pipelines.stages.embed import read_vectors
 from pipelines.stages.files import EMBEDDINGS, SPEC, classifier_folder, read_json, read_rows
+from pipelines.stages.vectors import read_vectors
 
 
 def run(key: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.locks_kit import EVERYTHING, PROFILES, PYTHONS, installs, read_lock, unmet
+from tests.support.locks import EVERYTHING, PROFILES, PYTHONS, installs, read_lock, unmet
 
 WORKSHOP = {"prefect", "dvc", "great-expectations", "evidently", "mlflow"}
 HEAVY = {"tensorflow", "scikit-learn", "pandas", "pyarrow", "matplotlib", "joblib", "dask"}
@@ -14,14 +14,27 @@ EXTRAS = {"requirements": "dev"} | {path.stem: path.stem for path in PROFILES}
 
 
 def test_the_profiles_are_these() -> None:
-    assert [path.stem for path in PROFILES] == ["serving", "serving-tensorflow", "training", "training-gpu"]
+    assert [path.stem for path in PROFILES] == [
+        "serving",
+        "serving-tensorflow",
+        "training",
+        "training-gpu",
+    ]
 
 
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
 def test_a_profile_has_the_pins_of_the_one_lock(profile: Path) -> None:
     everything = {(pin.name, pin.version): pin.hashes for pin in read_lock(EVERYTHING)}
-    other = {pin.name for pin in read_lock(profile) if everything.get((pin.name, pin.version)) != pin.hashes}
-    cuda = {name for name in other if name.startswith("nvidia-")} if profile.stem == "training-gpu" else set()
+    other = {
+        pin.name
+        for pin in read_lock(profile)
+        if everything.get((pin.name, pin.version)) != pin.hashes
+    }
+    cuda = (
+        {name for name in other if name.startswith("nvidia-")}
+        if profile.stem == "training-gpu"
+        else set()
+    )
     assert other - cuda == set()
 
 
@@ -34,7 +47,9 @@ def test_a_lock_resolves(lock: Path, python: str) -> None:
 
 def test_serving_has_none_of_the_workshop() -> None:
     for name in ("serving", "serving-tensorflow"):
-        pinned = {pin.name for pin in read_lock(EVERYTHING.parent / "requirements" / f"{name}.lock")}
+        pinned = {
+            pin.name for pin in read_lock(EVERYTHING.parent / "requirements" / f"{name}.lock")
+        }
         assert pinned & WORKSHOP == set()
 
 

@@ -10,28 +10,47 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("core", "pipelines", "bentos", "monitoring", "flows", "benchmarks")
-SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py") if "versions" not in path.parts)
+ROOMS = (
+    "core",
+    "pipelines",
+    "bentos",
+    "monitoring",
+    "machine",
+    "flows",
+    "operations",
+    "cli",
+    "benchmarks",
+)
+SOURCES = sorted(
+    path for room in ROOMS for path in (ROOT / room).rglob("*.py") if "versions" not in path.parts
+)
 UNSAFE = {"pickle", "joblib", "cloudpickle", "dill", "marshal", "shelve"}
 
 
 @cache
 def trees() -> list[tuple[Path, ast.Module]]:
-    return [(path.relative_to(ROOT), ast.parse(path.read_text(encoding="utf-8"))) for path in SOURCES]
+    return [
+        (path.relative_to(ROOT), ast.parse(path.read_text(encoding="utf-8"))) for path in SOURCES
+    ]
 
 
 def test_every_file_is_on_the_map() -> None:
     told = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    assert [str(path) for path in SOURCES if path.name != "__init__.py" and f"{path.name}`" not in told] == []
+    assert [
+        str(path) for path in SOURCES if path.name != "__init__.py" and f"{path.name}`" not in told
+    ] == []
 
 
 def test_files_and_functions_are_short() -> None:
-    long_files = [str(path) for path in SOURCES if len(path.read_text(encoding="utf-8").splitlines()) > 300]
+    long_files = [
+        str(path) for path in SOURCES if len(path.read_text(encoding="utf-8").splitlines()) > 300
+    ]
     long_functions = [
         f"{path}:{node.name}"
         for path, tree in trees()
         for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (node.end_lineno or 0) - node.lineno > 40
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno > 40
     ]
     assert (long_files, long_functions) == ([], [])
 
@@ -42,7 +61,11 @@ def test_nothing_of_ours_reads_or_writes_pickles() -> None:
         for path, tree in trees()
         for node in ast.walk(tree)
         if isinstance(node, ast.Import | ast.ImportFrom)
-        and UNSAFE & {(getattr(node, "module", None) or "").split(".")[0], *(alias.name.split(".")[0] for alias in node.names)}
+        and UNSAFE
+        & {
+            (getattr(node, "module", None) or "").split(".")[0],
+            *(alias.name.split(".")[0] for alias in node.names),
+        }
     ]
     assert found == []
 
@@ -52,14 +75,20 @@ def test_public_functions_say_what_they_do() -> None:
         f"{path}:{node.name}"
         for path, tree in trees()
         for node in tree.body
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_") and not ast.get_docstring(node)
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        and not node.name.startswith("_")
+        and not ast.get_docstring(node)
     ]
     assert silent == []
 
 
-@pytest.mark.parametrize("word", ["/wo" + "rk/", "/ro" + "ot/", "files.python" + "hosted", "py" + "pi.org"])
+@pytest.mark.parametrize(
+    "word", ["/wo" + "rk/", "/ro" + "ot/", "files.python" + "hosted", "py" + "pi.org"]
+)
 def test_no_file_names_a_machine_or_a_registry(word: str) -> None:
-    found = subprocess.run(["git", "grep", "-l", "-F", word], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    found = subprocess.run(
+        ["git", "grep", "-l", "-F", word], cwd=ROOT, capture_output=True, text=True
+    ).stdout.split()
     assert found == []
 
 
@@ -67,4 +96,8 @@ def test_the_lock_is_hash_pinned() -> None:
     lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
     pins = [number for number, line in enumerate(lines) if line and line[0].isalnum()]
     assert len(pins) > 200
-    assert [lines[number] for number in pins if "==" not in lines[number] or "--hash=sha256:" not in lines[number + 1]] == []
+    assert [
+        lines[number]
+        for number in pins
+        if "==" not in lines[number] or "--hash=sha256:" not in lines[number + 1]
+    ] == []

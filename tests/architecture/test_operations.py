@@ -7,15 +7,15 @@ import re
 from pathlib import Path
 
 import core.errors
-from bentos.embedding import EmbedderStats
-from bentos.metrics import ServiceCounts, ServiceState, render_metrics
+from bentos.embedder.contract import EmbedderStats
+from bentos.http.metrics import ServiceCounts, ServiceState, render_metrics
 from core.errors import PerennialError
 from core.params import CheckParams
 from pipelines.checks import MENDS
 from pipelines.stages import suite
 from tests.architecture.test_map import ROOT, trees
-from tests.documented import ELSEWHERE, blocks, command
-from tests.serving_kit import Bench
+from tests.support.documented import ELSEWHERE, blocks, command
+from tests.support.serving import Bench
 
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 TOLD = set(re.findall(r"`([a-z_]+)`", PAGE))
@@ -23,22 +23,38 @@ TOLD = set(re.findall(r"`([a-z_]+)`", PAGE))
 
 def calls(name: str) -> list[ast.Call]:
     nodes = [node for _, tree in trees() for node in ast.walk(tree)]
-    return [node for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name]
+    return [
+        node
+        for node in nodes
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
+    ]
 
 
 def test_every_error_is_told() -> None:
-    classes = [value for value in vars(core.errors).values() if isinstance(value, type) and issubclass(value, PerennialError)]
+    classes = [
+        value
+        for value in vars(core.errors).values()
+        if isinstance(value, type) and issubclass(value, PerennialError)
+    ]
     assert {cls.code for cls in classes} - TOLD == set()
 
 
 def test_every_refusal_of_the_service_is_told() -> None:
-    codes = {call.args[1].value for call in calls("RequestRefused") if isinstance(call.args[1], ast.Constant)}
+    codes = {
+        call.args[1].value
+        for call in calls("RequestRefused")
+        if isinstance(call.args[1], ast.Constant)
+    }
     assert len(codes) >= 7
     assert codes - TOLD == set()
 
 
 def test_every_verdict_is_told() -> None:
-    kinds = {call.args[0].value for call in calls("Verdict") if call.args and isinstance(call.args[0], ast.Constant)}
+    kinds = {
+        call.args[0].value
+        for call in calls("Verdict")
+        if call.args and isinstance(call.args[0], ast.Constant)
+    }
     assert {"promote", "reject", "drift"} <= kinds
     assert kinds - TOLD == set()
 
@@ -59,7 +75,9 @@ def text(node: ast.expr) -> str:
 
 
 def test_every_data_check_is_told() -> None:
-    rows = re.findall(r"^\| `([a-z_]+)` \| (critical|warning) \| \S.* \| \S.* \|$", PAGE, re.MULTILINE)
+    rows = re.findall(
+        r"^\| `([a-z_]+)` \| (critical|warning) \| \S.* \| \S.* \|$", PAGE, re.MULTILINE
+    )
     assert len(rows) == len(set(rows)) > 15
     assert set(rows) == planned_checks()
     assert set(MENDS) <= {name for name, severity in rows if severity == "critical"}
@@ -71,7 +89,10 @@ def test_every_limit_of_the_data_checks_is_told() -> None:
 
 
 def test_the_share_of_windows_that_warn_without_a_reason_is_the_measured_one() -> None:
-    measured = re.search(r"ordinary windows alarmed, ([\d.]+ %)", (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8"))
+    measured = re.search(
+        r"ordinary windows alarmed, ([\d.]+ %)",
+        (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8"),
+    )
     assert measured
     row = next(line for line in PAGE.splitlines() if line.startswith("| `warning` |"))
     assert re.findall(r"[\d.]+ %", row) == [measured[1]]
@@ -79,22 +100,44 @@ def test_the_share_of_windows_that_warn_without_a_reason_is_the_measured_one() -
 
 def test_every_metric_is_told(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
-    state = ServiceState(bench.answers, bench.heads, bench.counts, ServiceCounts(), bench.parts().retained, EmbedderStats(0, 0, 0, 0, 0))
+    state = ServiceState(
+        bench.answers,
+        bench.heads,
+        bench.counts,
+        ServiceCounts(),
+        bench.parts().retained,
+        EmbedderStats(0, 0, 0, 0, 0),
+    )
     text = render_metrics(state).decode()
-    names = {name.removesuffix("_total") for name in re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)}
+    names = {
+        name.removesuffix("_total") for name in re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)
+    }
     assert len(names) >= 10
     assert names - TOLD == set()
 
 
 def test_every_folder_of_the_home_is_told() -> None:
-    paths = {ast.unparse(node) for _, tree in trees() for node in ast.walk(tree) if isinstance(node, ast.BinOp)}
-    names = {found[1] for path in paths if (found := re.fullmatch(r"(?:self|\w*settings)\.home / f?'([a-z]+)(?:\{.*\})?'", path))}
+    paths = {
+        ast.unparse(node)
+        for _, tree in trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.BinOp)
+    }
+    names = {
+        found[1]
+        for path in paths
+        if (found := re.fullmatch(r"(?:self|\w*settings)\.home / f?'([a-z]+)(?:\{.*\})?'", path))
+    }
     assert names >= {"models", "journal", "caches", "postgres"}
     assert {name for name in names if f"`{name}/`" not in PAGE} == set()
 
 
 def test_a_block_that_is_run_elsewhere_names_where() -> None:
-    named = {(block.file, block.first): {command(line) for line in block.lines} for block in blocks() if block.elsewhere}
+    named = {
+        (block.file, block.first): {command(line) for line in block.lines}
+        for block in blocks()
+        if block.elsewhere
+    }
     assert {key: set(ways) for key, ways in ELSEWHERE.items()} == named
     for ways in ELSEWHERE.values():
         for file, text in ways.values():
@@ -103,7 +146,14 @@ def test_a_block_that_is_run_elsewhere_names_where() -> None:
 
 def test_no_command_hides_in_a_block_of_another_language() -> None:
     """It would be run by nobody and noticed by nobody; test_told_benchmarks.py sees the calls of benchmarks wherever they are."""
-    commands = re.compile(r"^ *(\$ )?(\.venv/bin/|perennial |make |dvc |curl |git |python -m (?!benchmarks\.))", re.MULTILINE)
+    commands = re.compile(
+        r"^ *(\$ )?(\.venv/bin/|perennial |make |dvc |curl |git |python -m (?!benchmarks\.))",
+        re.MULTILINE,
+    )
     for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
-        shown = re.findall(r"^ *```(\w*)\n(.*?)^ *```$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-        assert [text for language, text in shown if language != "sh" and commands.search(text)] == [], f"{path.name}: call it `sh`"
+        shown = re.findall(
+            r"^ *```(\w*)\n(.*?)^ *```$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+        )
+        assert [
+            text for language, text in shown if language != "sh" and commands.search(text)
+        ] == [], f"{path.name}: call it `sh`"

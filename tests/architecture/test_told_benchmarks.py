@@ -12,7 +12,11 @@ import pytest
 from tests.architecture.test_map import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PROGRAMS = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if '__name__ == "__main__"' in path.read_text(encoding="utf-8"))
+PROGRAMS = sorted(
+    path.stem
+    for path in (ROOT / "benchmarks").glob("*.py")
+    if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
+)
 CALL = "python -m benchmarks."
 REFUSED = """
 import argparse, json, runpy, shlex, sys
@@ -45,18 +49,38 @@ print(json.dumps(refused))
 def calls(text: str) -> list[str]:
     """What follows `benchmarks.` in lines of fenced blocks and in inline code; what is optional is taken, comments are not."""
     fenced = re.findall(r"^ *```.*?^ *```$", text, re.MULTILINE | re.DOTALL)
-    inline = re.findall(r"`([^`]+)`", re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL))
+    inline = re.findall(
+        r"`([^`]+)`", re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    )
     lines = [line.partition("  #")[0] for line in (*"\n".join(fenced).splitlines(), *inline)]
-    return [re.sub(r"[\[\]]", "", line.partition(CALL)[2]).strip() for line in lines if CALL in line]
+    return [
+        re.sub(r"[\[\]]", "", line.partition(CALL)[2]).strip() for line in lines if CALL in line
+    ]
 
 
 def meant(call: str) -> list[str]:
     """`NAME` is any of the programs."""
-    return [call.replace("NAME", program) for program in PROGRAMS] if call.startswith("NAME") else [call]
+    return (
+        [call.replace("NAME", program) for program in PROGRAMS]
+        if call.startswith("NAME")
+        else [call]
+    )
 
 
-SHOWN = [call for page in PAGES for call in calls(page.read_text(encoding="utf-8")) if not call.startswith("NAME")]
-TOLD = sorted({one for page in PAGES for call in calls(page.read_text(encoding="utf-8")) for one in meant(call)})
+SHOWN = [
+    call
+    for page in PAGES
+    for call in calls(page.read_text(encoding="utf-8"))
+    if not call.startswith("NAME")
+]
+TOLD = sorted(
+    {
+        one
+        for page in PAGES
+        for call in calls(page.read_text(encoding="utf-8"))
+        for one in meant(call)
+    }
+)
 WRONG = ["drift --rounds 3", "loop --only small", "serving --rounds", "speed"]
 
 
@@ -64,7 +88,13 @@ WRONG = ["drift --rounds 3", "loop --only small", "serving --rounds", "speed"]
 def refused() -> dict[str, str]:
     """The calls that a program's parser, or Python, does not take, with the reason. Each program runs up to its parsed arguments."""
     asked = json.dumps([*TOLD, *WRONG])
-    done = subprocess.run([sys.executable, "-c", REFUSED, asked], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSED, asked],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -17,7 +17,12 @@ def _is_ours(name: str | None, kind: str, _: object) -> bool:
 
 def test_migrations_make_what_the_code_names(engine: Engine) -> None:
     with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection, opts={"include_name": _is_ours}), metadata) == []
+        assert (
+            compare_metadata(
+                MigrationContext.configure(connection, opts={"include_name": _is_ours}), metadata
+            )
+            == []
+        )
 
 
 def test_a_second_migration_does_nothing(database: DatabaseUrls, engine: Engine) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.places import free_ports
+from tests.support.places import free_ports
 
 ROOT = Path(__file__).parents[2]
 PARAMS = """
@@ -33,17 +33,41 @@ class Place:
     environment: dict[str, str]
 
     def perennial(self, *arguments: str, timeout: int = 600) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "flows.cli", *arguments]
-        return subprocess.run(command, cwd=self.clone, env=self.environment, capture_output=True, text=True, timeout=timeout)
+        command = [sys.executable, "-m", "cli.app", *arguments]
+        return subprocess.run(
+            command,
+            cwd=self.clone,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
 
     def run(self, *command: str) -> str:
-        done = subprocess.run(command, cwd=self.clone, env=self.environment, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(
+            command,
+            cwd=self.clone,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def commit(self, message: str) -> None:
         self.run("git", "add", "--all")
-        self.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "--quiet", "--message", message)
+        self.run(
+            "git",
+            "-c",
+            "user.name=test",
+            "-c",
+            "user.email=test@localhost",
+            "commit",
+            "--quiet",
+            "--message",
+            message,
+        )
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.environment[f'PERENNIAL_{name.upper()}_PORT']}"
@@ -53,12 +77,24 @@ def new_place(folder: Path, **settings: str) -> Place:
     """A fresh clone in `folder`, a home beside it, free ports; `settings` go into the environment."""
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder / "clone")], check=True)
     names = ("PREFECT", "MLFLOW", "SERVICE", "EVIDENTLY")
-    ports = {f"PERENNIAL_{name}_PORT": str(port) for name, port in zip(names, free_ports(4), strict=True)}
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PERENNIAL_", "PREFECT_", "MLFLOW_", "BENTOML_"))}
+    ports = {
+        f"PERENNIAL_{name}_PORT": str(port) for name, port in zip(names, free_ports(4), strict=True)
+    }
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("PERENNIAL_", "PREFECT_", "MLFLOW_", "BENTOML_"))
+    }
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
-    nowhere = {"HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1,localhost"}
+    nowhere = {
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "NO_PROXY": "127.0.0.1,localhost",
+    }
     home = {"PATH": path, "PERENNIAL_HOME": str(folder / "var")}
-    return Place(folder / "clone", {**kept, **ports, **nowhere, **home, **settings})  # no network is needed
+    return Place(
+        folder / "clone", {**kept, **ports, **nowhere, **home, **settings}
+    )  # no network is needed
 
 
 @pytest.fixture(scope="session")

@@ -21,8 +21,8 @@ import pytest
 
 from core.database import create_database, open_database
 from core.settings import load_settings
-from tests.e2e import own_data
 from tests.e2e.conftest import Place, new_place
+from tests.support import own_data
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 PARAMS = """
@@ -34,15 +34,23 @@ classifiers:
 PEAK_MB = 4096
 
 
-@pytest.mark.parametrize(("labels", "rows_a_label", "buildings"), [(2, 100_000, 100_000), (1_000, 100, 30)])
-def test_a_large_source_is_learnt_as_a_small_one_is(tmp_path: Path, labels: int, rows_a_label: int, buildings: int) -> None:
+@pytest.mark.parametrize(
+    ("labels", "rows_a_label", "buildings"), [(2, 100_000, 100_000), (1_000, 100, 30)]
+)
+def test_a_large_source_is_learnt_as_a_small_one_is(
+    tmp_path: Path, labels: int, rows_a_label: int, buildings: int
+) -> None:
     user = new_place(tmp_path)
     user.clone.joinpath("params.yaml").write_text(PARAMS, encoding="utf-8")
     user.clone.joinpath("queries", "tickets.sql").write_text(own_data.TICKETS, encoding="utf-8")
     user.commit("One classifier")
-    with open_database(load_settings(home=Path(user.environment["PERENNIAL_HOME"]), database_url=None)) as urls:
+    with open_database(
+        load_settings(home=Path(user.environment["PERENNIAL_HOME"]), database_url=None)
+    ) as urls:
         create_database(urls.perennial, "office")
-        own_data.write_tickets(urls.sibling("office"), labels=labels, rows_a_label=rows_a_label, buildings=buildings)
+        own_data.write_tickets(
+            urls.sibling("office"), labels=labels, rows_a_label=rows_a_label, buildings=buildings
+        )
         first, second = (retrain(user, urls.sibling("office")) for _ in range(2))
     user.perennial("down")
     print(
@@ -55,10 +63,16 @@ def test_a_large_source_is_learnt_as_a_small_one_is(tmp_path: Path, labels: int,
 
 def retrain(user: Place, source_url: str) -> dict[str, Any]:
     """Run `perennial retrain`; verdict, wall and CPU seconds, those of its longest steps, the largest process's peak."""
-    environment = {**user.environment, "PERENNIAL_SOURCE_URL": source_url, "PERENNIAL_LOG_FORMAT": "json"}
-    command, began = [sys.executable, "-m", "flows.cli", "--json", "retrain"], time.perf_counter()
+    environment = {
+        **user.environment,
+        "PERENNIAL_SOURCE_URL": source_url,
+        "PERENNIAL_LOG_FORMAT": "json",
+    }
+    command, began = [sys.executable, "-m", "cli.app", "--json", "retrain"], time.perf_counter()
     with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(command, cwd=user.clone, env=environment, stdout=said, stderr=log)
+        process = subprocess.Popen(
+            command, cwd=user.clone, env=environment, stdout=said, stderr=log
+        )
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         wall = time.perf_counter() - began
@@ -66,9 +80,22 @@ def retrain(user: Place, source_url: str) -> dict[str, Any]:
         lines = log.read().splitlines()
         assert process.returncode == 0, "\n".join(lines[-40:])
         [verdict] = json.loads(said.read().splitlines()[-1])["verdicts"].values()
-    told = {"kind": verdict["kind"], "weighted_f1": verdict["evidence"]["candidate_weighted_f1"], "wall": round(wall, 1)}
-    told |= {"cpu": round(used.ru_utime + used.ru_stime, 1), "peak_mb": round(used.ru_maxrss / 1024)}
-    return told | {"steps": {step["event"]: step["seconds"] for step in map(as_event, lines) if step.get("seconds", 0) >= 1}}
+    told = {
+        "kind": verdict["kind"],
+        "weighted_f1": verdict["evidence"]["candidate_weighted_f1"],
+        "wall": round(wall, 1),
+    }
+    told |= {
+        "cpu": round(used.ru_utime + used.ru_stime, 1),
+        "peak_mb": round(used.ru_maxrss / 1024),
+    }
+    return told | {
+        "steps": {
+            step["event"]: step["seconds"]
+            for step in map(as_event, lines)
+            if step.get("seconds", 0) >= 1
+        }
+    }
 
 
 def as_event(line: str) -> Mapping[str, Any]:

@@ -12,11 +12,13 @@ import sqlalchemy as sa
 import yaml
 
 from tests.e2e.conftest import Place
-from tests.serving_kit import wait_until
+from tests.support.serving import wait_until
 
 
 def champion(place: Place) -> str:
-    listed = httpx.get(f"{place.url('service')}/v1/classifiers", trust_env=False).json()["classifiers"]
+    listed = httpx.get(f"{place.url('service')}/v1/classifiers", trust_env=False).json()[
+        "classifiers"
+    ]
     return next(row["version"] for row in listed if row["classifier"] == "block")
 
 
@@ -25,19 +27,31 @@ def test_drift_is_called_and_the_retrained_version_answers_better(played: dict) 
     watches = [outcome for part, outcome in outcomes.items() if part.startswith("Watch")]
     assert watches[0].startswith(("steady", "warning"))
     assert watches[1].startswith("drift")
-    assert played["figures"]["drifted_weighted_f1_after"] > played["figures"]["drifted_weighted_f1_before"] + 0.02
+    assert (
+        played["figures"]["drifted_weighted_f1_after"]
+        > played["figures"]["drifted_weighted_f1_before"] + 0.02
+    )
     assert played["figures"]["cache_hit_rate"] > 0.2
     assert played["figures"]["source_rows"] > 20_000
 
 
-def test_the_feedback_is_in_the_snapshot_that_trained_the_new_version(place: Place, played: dict) -> None:
+def test_the_feedback_is_in_the_snapshot_that_trained_the_new_version(
+    place: Place, played: dict
+) -> None:
     tags = place.run("git", "tag", "--list", "retrain-*", "--sort=creatordate").split()
     assert len(tags) == 2
-    sizes = [yaml.safe_load(place.run("git", "show", f"{tag}:data.dvc"))["outs"][0]["size"] for tag in tags]
+    sizes = [
+        yaml.safe_load(place.run("git", "show", f"{tag}:data.dvc"))["outs"][0]["size"]
+        for tag in tags
+    ]
     place.run("git", "checkout", "--quiet", tags[1])
     place.run("dvc", "checkout", "--quiet")
-    recorded = json.loads((place.clone / "data" / "diagnoses" / "snapshot.json").read_text(encoding="utf-8"))
-    previous = json.loads((place.clone / "data" / "diagnoses" / "previous.json").read_text(encoding="utf-8"))
+    recorded = json.loads(
+        (place.clone / "data" / "diagnoses" / "snapshot.json").read_text(encoding="utf-8")
+    )
+    previous = json.loads(
+        (place.clone / "data" / "diagnoses" / "previous.json").read_text(encoding="utf-8")
+    )
     assert sizes[1] > sizes[0]
     assert recorded["rows"] > previous["rows"]
 
@@ -49,7 +63,9 @@ def test_an_old_retraining_is_up_to_date_after_checkout(place: Place, played: di
     assert "Running stage" not in place.run("dvc", "repro")
 
 
-def test_a_rollback_reaches_the_running_service_without_a_restart(place: Place, played: dict) -> None:
+def test_a_rollback_reaches_the_running_service_without_a_restart(
+    place: Place, played: dict
+) -> None:
     before = champion(place)
     done = place.perennial("rollout", "rollback", "block")
     assert done.returncode == 0, done.stderr
@@ -57,7 +73,9 @@ def test_a_rollback_reaches_the_running_service_without_a_restart(place: Place, 
     wait_until(lambda: champion(place) == "1", seconds=5, what="version 1 answers again")
 
 
-def test_status_names_every_program_and_the_version_that_answers(place: Place, played: dict) -> None:
+def test_status_names_every_program_and_the_version_that_answers(
+    place: Place, played: dict
+) -> None:
     done = place.perennial("--json", "status")
     assert done.returncode == 0, done.stderr
     for word in ("prefect", "mlflow", "service", "evidently", "runner", "postgres", "block"):
@@ -71,7 +89,9 @@ def test_classify_answers_without_a_service(place: Place, played: dict, phrase: 
     assert set(json.loads(done.stdout)) == {"phrase", "label", "probability", "version"}
 
 
-def test_a_critical_check_stops_the_retraining_and_the_champion_stays(place: Place, played: dict) -> None:
+def test_a_critical_check_stops_the_retraining_and_the_champion_stays(
+    place: Place, played: dict
+) -> None:
     before = champion(place)
     with spoilt_source(place):
         done = place.perennial("--json", "retrain", "block", "--reason", "spoilt source")
@@ -85,11 +105,17 @@ def spoilt_source(place: Place) -> Iterator[None]:
     url = f"postgresql+psycopg://postgres@/demo?host={place.environment['PERENNIAL_HOME']}/postgres"
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.begin() as connection:
-        connection.execute(sa.text("create table kept as select id, phrase from diagnosis where id % 10 = 0"))
+        connection.execute(
+            sa.text("create table kept as select id, phrase from diagnosis where id % 10 = 0")
+        )
         connection.execute(sa.text("update diagnosis set phrase = '  ' where id % 10 = 0"))
     try:
         yield
     finally:
         with engine.begin() as connection:
-            connection.execute(sa.text("update diagnosis set phrase = kept.phrase from kept where kept.id = diagnosis.id"))
+            connection.execute(
+                sa.text(
+                    "update diagnosis set phrase = kept.phrase from kept where kept.id = diagnosis.id"
+                )
+            )
             connection.execute(sa.text("drop table kept"))

@@ -18,9 +18,9 @@ import sqlalchemy as sa
 
 from core.database import connect, open_database
 from core.settings import load_settings
-from tests.e2e import own_data
 from tests.e2e.conftest import Place, new_place
-from tests.serving_kit import wait_until
+from tests.support import own_data
+from tests.support.serving import wait_until
 
 FIRST, SECOND, LABELS = 3000, 600, 1000
 CLASSIFIERS = ("fachbereich", "befristet")
@@ -72,7 +72,9 @@ def first(user: Place) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def engine(user: Place, first: dict[str, Any]) -> Iterator[sa.Engine]:
     """Perennial's own database, which the first retraining made."""
-    with open_database(load_settings(home=Path(user.environment["PERENNIAL_HOME"]), database_url=None)) as urls:
+    with open_database(
+        load_settings(home=Path(user.environment["PERENNIAL_HOME"]), database_url=None)
+    ) as urls:
         engine = connect(urls.perennial)
         yield engine
         engine.dispose()
@@ -85,7 +87,9 @@ def rows_of(engine: sa.Engine, query: str) -> list[tuple]:
 
 @pytest.fixture(scope="module")
 def service(user: Place, engine: sa.Engine) -> Iterator[httpx.Client]:
-    process = subprocess.Popen([sys.executable, "-m", "flows.cli", "serve"], cwd=user.clone, env=user.environment)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli.app", "serve"], cwd=user.clone, env=user.environment
+    )
     with httpx.Client(base_url=user.url("service"), trust_env=False, timeout=60) as client:
         wait_until(lambda: ready(client), seconds=180, what="the service is ready")
         yield client
@@ -101,15 +105,25 @@ def ready(client: httpx.Client) -> bool:
 
 
 def ask(service: httpx.Client, phrase: str) -> dict[str, Any]:
-    return service.post("/v1/fachbereich/predict", json={"phrase": phrase}).raise_for_status().json()
+    return (
+        service.post("/v1/fachbereich/predict", json={"phrase": phrase}).raise_for_status().json()
+    )
 
 
-def test_the_first_retraining_promotes_and_needs_nothing_of_the_demo(user: Place, first: dict[str, Any], engine: sa.Engine) -> None:
-    assert {name: verdict["kind"] for name, verdict in first.items()} == {"fachbereich": "promote", "befristet": "promote"}
+def test_the_first_retraining_promotes_and_needs_nothing_of_the_demo(
+    user: Place, first: dict[str, Any], engine: sa.Engine
+) -> None:
+    assert {name: verdict["kind"] for name, verdict in first.items()} == {
+        "fachbereich": "promote",
+        "befristet": "promote",
+    }
     assert all(verdict["evidence"]["candidate_weighted_f1"] > 0.9 for verdict in first.values())
     assert rows_of(engine, "select dataset, rows from snapshot") == [("bewerbungen", FIRST)]
     assert "diagnoses" not in user.run("git", "show", f"{tags(user)[0]}:params.yaml")
-    assert user.run("git", "status", "--porcelain") == "" and not (user.clone / "data" / "diagnoses").exists()
+    assert (
+        user.run("git", "status", "--porcelain") == ""
+        and not (user.clone / "data" / "diagnoses").exists()
+    )
 
 
 def tags(user: Place) -> list[str]:
@@ -119,22 +133,40 @@ def tags(user: Place) -> list[str]:
 @pytest.mark.parametrize(("classifier", "phrase", "label"), [
     ("fachbereich", "KÖCHIN gesucht", "Küche"), ("befristet", "Koch befristet bis Jahresende", "1"),
 ])  # fmt: skip
-def test_classify_answers_in_the_users_language(user: Place, first: dict[str, Any], classifier: str, phrase: str, label: str) -> None:
+def test_classify_answers_in_the_users_language(
+    user: Place, first: dict[str, Any], classifier: str, phrase: str, label: str
+) -> None:
     done = user.perennial("--json", "classify", classifier, phrase)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["label"] == label
 
 
-def test_heads_asked_for_stand_in_the_report_of_the_retraining_and_in_mlflow(first: dict[str, Any], engine: sa.Engine) -> None:
-    pages = dict(rows_beside(engine, "prefect", "select key, data #>> '{}' from artifact where key like 'verdict-%'"))
+def test_heads_asked_for_stand_in_the_report_of_the_retraining_and_in_mlflow(
+    first: dict[str, Any], engine: sa.Engine
+) -> None:
+    pages = dict(
+        rows_beside(
+            engine, "prefect", "select key, data #>> '{}' from artifact where key like 'verdict-%'"
+        )
+    )
     assert "Heads trained" not in pages["verdict-fachbereich"]
     table = [
         line.split(" | ")[0]
-        for line in pages["verdict-befristet"].partition("## Heads trained and tested on the same rows")[2].splitlines()
+        for line in pages["verdict-befristet"]
+        .partition("## Heads trained and tested on the same rows")[2]
+        .splitlines()
     ]
     assert {"| **logistic** (chosen)", "| tfidf_svm", "| majority"} <= set(table)
-    scores = dict(rows_beside(engine, "mlflow", "select key, value from metrics where key like 'compare/%/weighted_f1'"))
-    assert set(scores) == {f"compare/{head}/weighted_f1" for head in ("logistic", "tfidf_svm", "majority")}
+    scores = dict(
+        rows_beside(
+            engine,
+            "mlflow",
+            "select key, value from metrics where key like 'compare/%/weighted_f1'",
+        )
+    )
+    assert set(scores) == {
+        f"compare/{head}/weighted_f1" for head in ("logistic", "tfidf_svm", "majority")
+    }
     assert (
         scores["compare/logistic/weighted_f1"]
         == first["befristet"]["evidence"]["candidate_weighted_f1"]
@@ -142,18 +174,31 @@ def test_heads_asked_for_stand_in_the_report_of_the_retraining_and_in_mlflow(fir
     )
 
 
-def test_new_rows_and_a_fix_are_learnt_and_answered_without_a_restart(user: Place, service: httpx.Client, engine: sa.Engine) -> None:
+def test_new_rows_and_a_fix_are_learnt_and_answered_without_a_restart(
+    user: Place, service: httpx.Client, engine: sa.Engine
+) -> None:
     unknown = "Meeresbiologin für Algenzucht"
     answer = ask(service, unknown)
-    assert answer["version"] == "1" and {row["classifier"] for row in service.get("/v1/classifiers").json()["classifiers"]} == set(
-        CLASSIFIERS
+    assert answer["version"] == "1" and {
+        row["classifier"] for row in service.get("/v1/classifiers").json()["classifiers"]
+    } == set(CLASSIFIERS)
+    give_feedback(
+        user, engine, answer["request_id"], right="Büro" if answer["label"] != "Büro" else "Pflege"
     )
-    give_feedback(user, engine, answer["request_id"], right="Büro" if answer["label"] != "Büro" else "Pflege")
-    later = own_data.applications(SECOND, titles=own_data.TITLES | own_data.LATER, begin=own_data.BEGIN + timedelta(days=30), seed=2)
+    later = own_data.applications(
+        SECOND,
+        titles=own_data.TITLES | own_data.LATER,
+        begin=own_data.BEGIN + timedelta(days=30),
+        seed=2,
+    )
     own_data.write_applications(user.clone.parent / "jobs.db", later)
     assert retrain(user, "fachbereich")["fachbereich"]["kind"] == "promote"
     assert rows_of(engine, "select rows from snapshot order by id")[-1] == (FIRST + SECOND + 1,)
-    wait_until(lambda: ask(service, "Floristin in Teilzeit")["version"] == "2", seconds=60, what="version 2 answers")
+    wait_until(
+        lambda: ask(service, "Floristin in Teilzeit")["version"] == "2",
+        seconds=60,
+        what="version 2 answers",
+    )
     assert ask(service, "Floristin in Teilzeit")["label"] == "Gärtnerei"
 
 
@@ -161,7 +206,9 @@ def give_feedback(user: Place, engine: sa.Engine, request_id: str, *, right: str
     logged = f"select 1 from inference where request_id = '{request_id}'"
     wait_until(lambda: rows_of(engine, logged) != [], seconds=60, what="the answer is logged")
     fixes = user.clone.parent / "fixes.csv"
-    fixes.write_text(f"request_id,label,author\n{request_id},{right},Frau Müller\n", encoding="utf-8")
+    fixes.write_text(
+        f"request_id,label,author\n{request_id},{right},Frau Müller\n", encoding="utf-8"
+    )
     done = user.perennial("--json", "feedback", "import", str(fixes))
     assert json.loads(done.stdout)["accepted"] == 1, done.stderr
 
@@ -172,20 +219,29 @@ def test_a_retraining_that_fails_changes_nothing(user: Place, engine: sa.Engine)
     done = user.perennial("retrain", "fachbereich")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "Error: wanted data that passes every critical check" in done.stderr
-    assert "usable on bewerbungen.bereich (observed 1.0, limit 0.01" in done.stderr and "where ... is not null" in done.stderr
+    assert (
+        "usable on bewerbungen.bereich (observed 1.0, limit 0.01" in done.stderr
+        and "where ... is not null" in done.stderr
+    )
     assert standing(user, engine) == before
     add(user, "", bewerbungen=own_data.BEWERBUNGEN)
 
 
 def standing(user: Place, engine: sa.Engine) -> dict[str, Any]:
     """Who answers, what is registered, what is recorded, and every branch and tag."""
-    queries = ("classifier, version, role from deployment", "id, git_tag from snapshot", "id from decision where subject = 'gate'")
+    queries = (
+        "classifier, version, role from deployment",
+        "id, git_tag from snapshot",
+        "id from decision where subject = 'gate'",
+    )
     home = Path(user.environment["PERENNIAL_HOME"])
     return {
         "rows": [rows_of(engine, f"select {query}") for query in queries],
         "models": sorted(str(path.relative_to(home)) for path in (home / "models").rglob("*")),
         "git": user.run("git", "for-each-ref") + user.run("git", "status", "--porcelain"),
-        "mlflow": rows_beside(engine, "mlflow", "select name, version from model_versions order by 1, 2"),
+        "mlflow": rows_beside(
+            engine, "mlflow", "select name, version from model_versions order by 1, 2"
+        ),
     }
 
 
@@ -196,14 +252,25 @@ def rows_beside(engine: sa.Engine, database: str, query: str) -> list[tuple]:
     return found
 
 
-def test_another_source_with_a_thousand_labels_beside_the_first(user: Place, engine: sa.Engine) -> None:
+def test_another_source_with_a_thousand_labels_beside_the_first(
+    user: Place, engine: sa.Engine
+) -> None:
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         connection.execute(sa.text("create database office"))
     url = engine.url.set(database="office").render_as_string(hide_password=False)
     own_data.write_tickets(url, labels=LABELS, rows_a_label=20)
     add(user, TICKET, tickets=own_data.TICKETS)
-    verdict = retrain(replace(user, environment={**user.environment, "PERENNIAL_SOURCE_URL": url}), "ticket_queue")["ticket_queue"]
+    verdict = retrain(
+        replace(user, environment={**user.environment, "PERENNIAL_SOURCE_URL": url}), "ticket_queue"
+    )["ticket_queue"]
     assert verdict["kind"] == "promote"
-    [(location,)] = rows_of(engine, "select head_location from deployment where classifier = 'ticket_queue'")
-    assert len(json.loads((Path(location) / "head.json").read_text(encoding="utf-8"))["labels"]) == LABELS
-    assert rows_of(engine, "select dataset, rows from snapshot order by id desc limit 1") == [("tickets", LABELS * 20)]
+    [(location,)] = rows_of(
+        engine, "select head_location from deployment where classifier = 'ticket_queue'"
+    )
+    assert (
+        len(json.loads((Path(location) / "head.json").read_text(encoding="utf-8"))["labels"])
+        == LABELS
+    )
+    assert rows_of(engine, "select dataset, rows from snapshot order by id desc limit 1") == [
+        ("tickets", LABELS * 20)
+    ]

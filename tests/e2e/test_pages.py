@@ -15,12 +15,23 @@ from playwright.sync_api import BrowserContext, sync_playwright
 
 from tests.e2e.conftest import ROOT, Place
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+]
 QUIET += ["--disable-component-update", "--disable-sync"]
 pytestmark = [pytest.mark.browser]
 if CHROMIUM is None:
-    warnings.warn("NO CHROMIUM INSTALLED: the browser tests are skipped; install Debian's package `chromium`", stacklevel=1)
+    warnings.warn(
+        "NO CHROMIUM INSTALLED: the browser tests are skipped; install Debian's package `chromium`",
+        stacklevel=1,
+    )
     pytestmark.append(pytest.mark.skip(reason="NO CHROMIUM INSTALLED"))
 
 
@@ -28,7 +39,11 @@ if CHROMIUM is None:
 def browser() -> Iterator[BrowserContext]:
     with tempfile.TemporaryDirectory() as profile, sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
-            profile, executable_path=CHROMIUM, args=QUIET, headless=True, viewport={"width": 1400, "height": 900}
+            profile,
+            executable_path=CHROMIUM,
+            args=QUIET,
+            headless=True,
+            viewport={"width": 1400, "height": 900},
         )
         yield context
         context.close()
@@ -36,17 +51,25 @@ def browser() -> Iterator[BrowserContext]:
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ROOT / "docs" / "images" if os.environ.get("PERENNIAL_UPDATE_IMAGES") else tmp_path_factory.mktemp("images")
+    return (
+        ROOT / "docs" / "images"
+        if os.environ.get("PERENNIAL_UPDATE_IMAGES")
+        else tmp_path_factory.mktemp("images")
+    )
 
 
-def test_the_prefect_run_page_shows_the_named_tasks(place: Place, played: dict, browser: BrowserContext, images: Path) -> None:
+def test_the_prefect_run_page_shows_the_named_tasks(
+    place: Place, played: dict, browser: BrowserContext, images: Path
+) -> None:
     wanted = {
         "flows": {"name": {"any_": ["retrain"]}},
         "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}},
         "sort": "START_TIME_DESC",
         "limit": 1,
     }
-    run = httpx.post(f"{place.url('prefect')}/api/flow_runs/filter", json=wanted, trust_env=False).json()[0]
+    run = httpx.post(
+        f"{place.url('prefect')}/api/flow_runs/filter", json=wanted, trust_env=False
+    ).json()[0]
     page = browser.new_page()
     page.goto(f"{place.url('prefect')}/runs/flow-run/{run['id']}")
     for task in ("take snapshot", "check snapshot", "train classifiers", "register candidate"):
@@ -54,9 +77,12 @@ def test_the_prefect_run_page_shows_the_named_tasks(place: Place, played: dict, 
     page.screenshot(path=images / "prefect-run.png")
 
 
-def test_the_drift_report_is_readable_offline(place: Place, played: dict, browser: BrowserContext, images: Path) -> None:
+def test_the_drift_report_is_readable_offline(
+    place: Place, played: dict, browser: BrowserContext, images: Path
+) -> None:
     newest = max(
-        Path(place.environment["PERENNIAL_HOME"]).joinpath("reports").glob("drift/**/*.html"), key=lambda path: path.stat().st_mtime
+        Path(place.environment["PERENNIAL_HOME"]).joinpath("reports").glob("drift/**/*.html"),
+        key=lambda path: path.stat().st_mtime,
     )
     asked: list[str] = []
     page = browser.new_page()
@@ -67,7 +93,9 @@ def test_the_drift_report_is_readable_offline(place: Place, played: dict, browse
     assert [url for url in asked if url.startswith("http")] == []
 
 
-def test_the_evidently_ui_lists_the_classifier(place: Place, played: dict, browser: BrowserContext) -> None:
+def test_the_evidently_ui_lists_the_classifier(
+    place: Place, played: dict, browser: BrowserContext
+) -> None:
     page = browser.new_page()
     page.goto(place.url("evidently"))
     page.get_by_text("block").first.wait_for(timeout=60_000)

@@ -19,11 +19,22 @@ import psutil
 import pytest
 
 from core.embedded import hold_server, postmaster
-from tests.documented import Block, blocks
 from tests.e2e.conftest import Place
-from tests.e2e.secrets import DATABASE_PASSWORD, DATABASES, PASSWORD, TOKEN, command_lines, files_with, rows_with
+from tests.support.documented import Block, blocks
+from tests.support.planted_secrets import (
+    DATABASE_PASSWORD,
+    DATABASES,
+    PASSWORD,
+    TOKEN,
+    command_lines,
+    files_with,
+    rows_with,
+)
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # restarts, a backup and three trainings: some ten minutes
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(1800),
+]  # restarts, a backup and three trainings: some ten minutes
 RUN = [block for block in blocks() if not block.elsewhere]
 INTENTS = """
   intent:
@@ -49,12 +60,14 @@ def server(place: Place, played: dict) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def prepared(place: Place, server: Path) -> Place:
     """The place with what the pages speak of: a `.venv`, the files of their examples, a user; secrets in its environment."""
-    commit = place.run("git", "log", "--all", "--grep", "^One classifier$", "--format=%H").split()[-1]
+    commit = place.run("git", "log", "--all", "--grep", "^One classifier$", "--format=%H").split()[
+        -1
+    ]
     place.run("git", "checkout", "--quiet", "--force", commit)
     place.run("dvc", "checkout", "--quiet", "--force", "--allow-missing")
     programs = place.clone / ".venv" / "bin"
     programs.mkdir(parents=True, exist_ok=True)
-    for name, arguments in (("perennial", "-m flows.cli"), ("dvc", "-m dvc"), ("python", "")):
+    for name, arguments in (("perennial", "-m cli.app"), ("dvc", "-m dvc"), ("python", "")):
         programs.joinpath(name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
         programs.joinpath(name).chmod(0o755)
     place.clone.joinpath("fixes.csv").write_text("request_id,label,author\n")
@@ -71,8 +84,17 @@ def planted(server: Path) -> dict[str, str]:
         f"postgresql://postgres:{PASSWORD}@/demo?host={server}",
         f"postgresql://postgres:{DATABASE_PASSWORD}@/perennial?host={server}",
     )
-    who = {f"GIT_{role}_{field}": "user@localhost" for role in ("AUTHOR", "COMMITTER") for field in ("NAME", "EMAIL")}
-    return {"PERENNIAL_SOURCE_URL": source, "PERENNIAL_DATABASE_URL": own, "DEPLOY_TOKEN": TOKEN, **who}
+    who = {
+        f"GIT_{role}_{field}": "user@localhost"
+        for role in ("AUTHOR", "COMMITTER")
+        for field in ("NAME", "EMAIL")
+    }
+    return {
+        "PERENNIAL_SOURCE_URL": source,
+        "PERENNIAL_DATABASE_URL": own,
+        "DEPLOY_TOKEN": TOKEN,
+        **who,
+    }
 
 
 def write_intents(clone: Path) -> None:
@@ -84,13 +106,19 @@ def write_intents(clone: Path) -> None:
     }
     labels = [drawn.choice(list(words)) for _ in range(600)]
     rows = [
-        (f"{drawn.choice(words[label])} {drawn.randrange(100)}", label, f"{begin + timedelta(minutes=140 * n):%Y-%m-%d %H:%M:%S}")
+        (
+            f"{drawn.choice(words[label])} {drawn.randrange(100)}",
+            label,
+            f"{begin + timedelta(minutes=140 * n):%Y-%m-%d %H:%M:%S}",
+        )
         for n, label in enumerate(labels)
     ]
     with sqlite3.connect(clone / "build" / "intents.db") as connection:
         connection.execute("create table ask (phrase text, intent text, occurred_at text)")
         connection.executemany("insert into ask values (?, ?, ?)", rows)
-    clone.joinpath("queries", "intents.sql").write_text("select phrase, intent, occurred_at from ask\n")
+    clone.joinpath("queries", "intents.sql").write_text(
+        "select phrase, intent, occurred_at from ask\n"
+    )
     with clone.joinpath("params.yaml").open("a", encoding="utf-8") as params:
         params.write(INTENTS)
 
@@ -102,7 +130,12 @@ def test_a_block_runs_as_it_stands(prepared: Place, block: Block) -> None:
         "postgresql://reader@db.example/desk": f"sqlite:///{prepared.clone}/build/intents.db",
     }
     done = subprocess.run(
-        ["bash", "-c", block.script(replaced)], cwd=prepared.clone, env=prepared.environment, capture_output=True, text=True, timeout=900
+        ["bash", "-c", block.script(replaced)],
+        cwd=prepared.clone,
+        env=prepared.environment,
+        capture_output=True,
+        text=True,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-5000:]
 
@@ -110,7 +143,12 @@ def test_a_block_runs_as_it_stands(prepared: Place, block: Block) -> None:
 def test_every_program_listens_on_loopback_only(prepared: Place) -> None:
     home = prepared.environment["PERENNIAL_HOME"]
     marked = [process for process in psutil.process_iter() if of_home(process, home)]
-    listening = [(process.name(), one.laddr.ip) for process in marked for one in process.net_connections("tcp") if one.status == "LISTEN"]
+    listening = [
+        (process.name(), one.laddr.ip)
+        for process in marked
+        for one in process.net_connections("tcp")
+        if one.status == "LISTEN"
+    ]
     assert len(listening) >= 4, "prefect, mlflow, evidently and the service"
     assert {address for _, address in listening} == {"127.0.0.1"}
 
@@ -129,11 +167,19 @@ def test_the_embedded_postgresql_has_a_socket_and_no_port(prepared: Place, serve
 
 @pytest.mark.parametrize(
     ("setting", "password", "code"),
-    [("SOURCE", PASSWORD, "source_unreachable"), ("DATABASE", DATABASE_PASSWORD, "database_unreachable")],
+    [
+        ("SOURCE", PASSWORD, "source_unreachable"),
+        ("DATABASE", DATABASE_PASSWORD, "database_unreachable"),
+    ],
     ids=["source", "database"],
 )
-def test_what_cannot_be_reached_is_told_without_its_password(prepared: Place, setting: str, password: str, code: str) -> None:
-    wrong = {**prepared.environment, f"PERENNIAL_{setting}_URL": f"postgresql://reader:{password}@127.0.0.1:9/desk"}
+def test_what_cannot_be_reached_is_told_without_its_password(
+    prepared: Place, setting: str, password: str, code: str
+) -> None:
+    wrong = {
+        **prepared.environment,
+        f"PERENNIAL_{setting}_URL": f"postgresql://reader:{password}@127.0.0.1:9/desk",
+    }
     done = Place(prepared.clone, wrong).perennial("--json", "retrain", "block")
     assert done.returncode == 1
     assert code in done.stderr
@@ -142,12 +188,17 @@ def test_what_cannot_be_reached_is_told_without_its_password(prepared: Place, se
 
 def test_the_search_for_secrets_sees_what_is_there(prepared: Place, server: Path) -> None:
     home = prepared.environment["PERENNIAL_HOME"]
-    assert {Path(path).parent.name for path in files_with("127.0.0.1", [Path(home)])} >= {"logs", "supervisor"}
+    assert {Path(path).parent.name for path in files_with("127.0.0.1", [Path(home)])} >= {
+        "logs",
+        "supervisor",
+    }
     assert {table.partition(".")[0] for table in rows_with("block", server)} == set(DATABASES)
     assert command_lines(home, but=os.getpid())
 
 
-@pytest.mark.parametrize("secret", [PASSWORD, DATABASE_PASSWORD, TOKEN], ids=["source", "database", "token"])
+@pytest.mark.parametrize(
+    "secret", [PASSWORD, DATABASE_PASSWORD, TOKEN], ids=["source", "database", "token"]
+)
 def test_no_secret_stays_behind(prepared: Place, server: Path, secret: str) -> None:
     """In no file (logs, reports, bentos, journal, MLflow's and Prefect's own), row, command line or commit."""
     home = Path(prepared.environment["PERENNIAL_HOME"])

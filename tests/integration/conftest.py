@@ -10,12 +10,14 @@ import httpx
 import pytest
 
 from core.database import DatabaseUrls
-from tests.house_kit import House, built_house
-from tests.integration.retrain_kit import Place, build_place, prefect_server, verdict
+from tests.support.retrainings import Place, build_place, prefect_server, verdict
+from tests.support.services import House, built_house
 
 
 @pytest.fixture(scope="session")
-def place_with_champion(tmp_path_factory: pytest.TempPathFactory, database: DatabaseUrls) -> Iterator[Place]:
+def place_with_champion(
+    tmp_path_factory: pytest.TempPathFactory, database: DatabaseUrls
+) -> Iterator[Place]:
     """With a first champion, and a Prefect server for all that follows: two retrainings' time to build."""
     place = build_place(tmp_path_factory.mktemp("faults"), database)
     with prefect_server(place):
@@ -27,7 +29,10 @@ def place_with_champion(tmp_path_factory: pytest.TempPathFactory, database: Data
 @pytest.fixture(scope="session")
 def _house() -> Iterator[House]:
     """Not under pytest's folder: another session closes that to PostgreSQL's user, who could then not stop the server."""
-    with TemporaryDirectory(prefix="house-", ignore_cleanup_errors=True) as home, built_house(Path(home)) as house:
+    with (
+        TemporaryDirectory(prefix="house-", ignore_cleanup_errors=True) as home,
+        built_house(Path(home)) as house,
+    ):
         yield house
 
 

@@ -37,7 +37,9 @@ def sound() -> Rows:
 
 
 def setting(changes: dict[str, Any], *places: int) -> Callable[[Rows], Rows]:
-    return lambda rows: [row | changes if number in places else row for number, row in enumerate(rows)]
+    return lambda rows: [
+        row | changes if number in places else row for number, row in enumerate(rows)
+    ]
 
 
 def labelled(label: str, *places: int) -> Callable[[Rows], Rows]:
@@ -84,16 +86,32 @@ def write(folder: Path, rows: Rows, *, without: str | None = None, previous: boo
     folder.mkdir(parents=True)
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
     pq.write_table(table.drop_columns([without]) if without else table, folder / "rows.parquet")
-    facts = {"dataset": folder.name, "as_of": AS_OF.isoformat(), "rows": len(rows), "logical_hash": "0" * 64, "query": "queries/notes.sql"}
-    known = {"block": dict.fromkeys(["B0", "B1", "B2", "B3"], 50), "chapter": dict.fromkeys(["C0", "C1"], 100)}
+    facts = {
+        "dataset": folder.name,
+        "as_of": AS_OF.isoformat(),
+        "rows": len(rows),
+        "logical_hash": "0" * 64,
+        "query": "queries/notes.sql",
+    }
+    known = {
+        "block": dict.fromkeys(["B0", "B1", "B2", "B3"], 50),
+        "chapter": dict.fromkeys(["C0", "C1"], 100),
+    }
     (folder / "snapshot.json").write_text(json.dumps(facts))
-    (folder / "previous.json").write_text(json.dumps({"as_of": "", "rows": 200, "labels": known} if previous else {}))
+    (folder / "previous.json").write_text(
+        json.dumps({"as_of": "", "rows": 200, "labels": known} if previous else {})
+    )
 
 
 def ask(folder: Path, datasets: list[str]) -> None:
     spec = folder / "build/spec/checks.json"
     spec.parent.mkdir(parents=True)
-    spec.write_text(json.dumps(CheckParams().model_dump() | {"datasets": {name: {"label_columns": LABELS} for name in datasets}}))
+    spec.write_text(
+        json.dumps(
+            CheckParams().model_dump()
+            | {"datasets": {name: {"label_columns": LABELS} for name in datasets}}
+        )
+    )
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +137,9 @@ def found(workspace: Path) -> dict[str, Any]:
     return json.loads((workspace / "build/check/result.json").read_text())
 
 
-def failures(found: dict[str, Any], dataset: str) -> dict[tuple[str, str | None, str], dict[str, Any]]:
+def failures(
+    found: dict[str, Any], dataset: str
+) -> dict[tuple[str, str | None, str], dict[str, Any]]:
     failed = [one for one in found["checks"] if one["dataset"] == dataset and not one["passed"]]
     return {(one["name"], one["column"], one["severity"]): one for one in failed}
 
@@ -129,14 +149,23 @@ def test_each_defect_fails_its_check_and_no_other(found: dict[str, Any], defect:
     assert set(failures(found, defect)) == DEFECTS[defect][1]
 
 
-def test_a_missing_column_is_critical_and_the_others_are_still_checked(found: dict[str, Any]) -> None:
+def test_a_missing_column_is_critical_and_the_others_are_still_checked(
+    found: dict[str, Any],
+) -> None:
     assert set(failures(found, "lacking")) == {("column_present", "chapter", "critical")}
-    assert any(one["dataset"] == "lacking" and one["name"] == "one_label_a_phrase" for one in found["checks"])
+    assert any(
+        one["dataset"] == "lacking" and one["name"] == "one_label_a_phrase"
+        for one in found["checks"]
+    )
 
 
 def test_the_first_snapshot_has_nothing_to_be_compared_with(found: dict[str, Any]) -> None:
     names = {one["name"] for one in found["checks"] if one["dataset"] == "first"}
-    assert not failures(found, "first") and not names & {"volume", "label_known", "unknown_label_share"}
+    assert not failures(found, "first") and not names & {
+        "volume",
+        "label_known",
+        "unknown_label_share",
+    }
 
 
 def test_observed_limit_and_offending_rows_are_told(found: dict[str, Any]) -> None:
@@ -145,7 +174,11 @@ def test_observed_limit_and_offending_rows_are_told(found: dict[str, Any]) -> No
     assert [row["id"] for row in garbage["examples"]] == ["0", "1", "2", "3", "4"]
     assert garbage["examples"][0]["phrase"] == "phrase 0\x07"
     unknown = failures(found, "many_new_labels")["unknown_label_share", "block", "critical"]
-    assert unknown["rows"] == 30 and len(unknown["examples"]) == 20 and unknown["examples"][0]["block"] == "NEW"
+    assert (
+        unknown["rows"] == 30
+        and len(unknown["examples"]) == 20
+        and unknown["examples"][0]["block"] == "NEW"
+    )
     volume = failures(found, "shrunken")["volume", None, "critical"]
     assert (volume["observed"], volume["limit"]) == (100, 160)
     stale = failures(found, "stale")["fresh", "occurred_at", "warning"]
@@ -153,7 +186,9 @@ def test_observed_limit_and_offending_rows_are_told(found: dict[str, Any]) -> No
     assert failures(found, "equal_ids")["ids_unique", "id", "critical"]["rows"] == 3
 
 
-def test_a_critical_failure_anywhere_stops_what_comes_after(workspace: Path, found: dict[str, Any]) -> None:
+def test_a_critical_failure_anywhere_stops_what_comes_after(
+    workspace: Path, found: dict[str, Any]
+) -> None:
     assert found["verdict"] == "fail"
     with pytest.raises(DataCheckFailed, match=r"garbage_share on much_garbage\.phrase"):
         require_checked(workspace / "build/check")
@@ -165,7 +200,9 @@ def test_the_page_shows_every_dataset_and_fetches_nothing(workspace: Path) -> No
     assert "://" not in page and r"phrase 0\x07" in page
 
 
-def test_a_second_run_writes_the_same_bytes(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_run_writes_the_same_bytes(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def checked(name: str) -> dict[str, bytes]:
         write(tmp_path / name / "data/rare_label", DEFECTS["rare_label"][0](sound()))
         ask(tmp_path / name, ["rare_label"])
@@ -177,7 +214,9 @@ def test_a_second_run_writes_the_same_bytes(workspace: Path, tmp_path: Path, mon
     assert first == second and json.loads(first["result.json"])["verdict"] == "warn"
 
 
-def test_without_a_snapshot_the_stage_says_how_to_make_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_snapshot_the_stage_says_how_to_make_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ask(tmp_path, ["diagnoses"])
     monkeypatch.chdir(tmp_path)
     with pytest.raises(StageFailed, match="make data"):

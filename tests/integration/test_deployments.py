@@ -11,8 +11,16 @@ from core.deployments import append_deployment, current_champions, history, prev
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def entry(version: str, *, classifier: str = "organ", role: str = "champion", since: datetime = NOW) -> Deployment:
-    return Deployment(ModelVersion(classifier, version, f"/models/{version}", f"sha256:{version}", "tiny"), role, 1.0, since, "test")
+def entry(
+    version: str, *, classifier: str = "organ", role: str = "champion", since: datetime = NOW
+) -> Deployment:
+    return Deployment(
+        ModelVersion(classifier, version, f"/models/{version}", f"sha256:{version}", "tiny"),
+        role,
+        1.0,
+        since,
+        "test",
+    )
 
 
 def append(engine: Engine, *entries: Deployment) -> None:
@@ -23,14 +31,27 @@ def append(engine: Engine, *entries: Deployment) -> None:
 
 def test_the_newest_champion_of_each_classifier_answers(engine: Engine) -> None:
     earlier = NOW - timedelta(days=1)
-    append(engine, entry("1"), entry("2", since=earlier), entry("9", classifier="chapter"), entry("3", role="shadow"))
+    append(
+        engine,
+        entry("1"),
+        entry("2", since=earlier),
+        entry("9", classifier="chapter"),
+        entry("3", role="shadow"),
+    )
     with engine.connect() as connection:
-        assert current_champions(connection) == {"organ": entry("2", since=earlier), "chapter": entry("9", classifier="chapter")}
+        assert current_champions(connection) == {
+            "organ": entry("2", since=earlier),
+            "chapter": entry("9", classifier="chapter"),
+        }
 
 
 def test_no_row_is_no_champion(engine: Engine) -> None:
     with engine.connect() as connection:
-        assert (current_champions(connection), history(connection, "organ"), previous_champion(connection, "organ")) == ({}, [], None)
+        assert (
+            current_champions(connection),
+            history(connection, "organ"),
+            previous_champion(connection, "organ"),
+        ) == ({}, [], None)
 
 
 def test_history_is_complete_and_in_order(engine: Engine) -> None:
@@ -51,7 +72,15 @@ def test_the_previous_champion_is_another_version(engine: Engine) -> None:
 
 @pytest.mark.parametrize(
     ("champions", "previous"),
-    [("1232", "1"), ("12321", None), ("123214", "1"), ("1212", "1"), ("1223", "2"), ("1321", None), ("121343", "1")],
+    [
+        ("1232", "1"),
+        ("12321", None),
+        ("123214", "1"),
+        ("1212", "1"),
+        ("1223", "2"),
+        ("1321", None),
+        ("121343", "1"),
+    ],
 )
 def test_what_a_rollback_returns_to(engine: Engine, champions: str, previous: str | None) -> None:
     append(engine, *map(entry, champions))

@@ -100,6 +100,12 @@ def test_databases_are_made_beside_your_own(database: DatabaseUrls, tmp_home: Pa
 def test_opening_does_not_warn_about_the_runtime_folder() -> None:
     code = "from pathlib import Path; from core.embedded import _wheel; _wheel()"
     environment = {key: value for key, value in os.environ.items() if key != "XDG_RUNTIME_DIR"}
-    told = subprocess.run([sys.executable, "-W", "always", "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True)
+    told = subprocess.run(
+        [sys.executable, "-W", "always", "-c", code],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert told.returncode == 0
     assert "XDG_RUNTIME_DIR" not in told.stderr

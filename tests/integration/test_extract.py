@@ -17,7 +17,8 @@ import stamina
 from core.database import DatabaseUrls
 from core.errors import QueryRefused, SourceUnreachable
 from core.settings import REPOSITORY
-from pipelines.snapshots import previous_summary, record_snapshot, summarise, write_snapshot
+from core.snapshots import previous_summary, record_snapshot
+from pipelines.snapshots import summarise, write_snapshot
 from pipelines.source.columns import MOMENT, canonical_schema
 from pipelines.source.demo import build_demo_source
 from pipelines.source.extract import extract, read_batches
@@ -51,13 +52,23 @@ def demo(source: str) -> str:
 
 
 def run(query: str, url: str, target: Path, **parameters: object) -> int:
-    return extract(query, url=url, target=target, parameters=parameters, label_columns=["block"]).rows
+    return extract(
+        query, url=url, target=target, parameters=parameters, label_columns=["block"]
+    ).rows
 
 
 def test_the_demo_source_comes_out_whole_and_ordered(demo: str, tmp_path: Path) -> None:
-    rows = extract(DIAGNOSES.read_text(), url=demo, target=tmp_path / "rows.arrow", label_columns=LABELS).rows
+    rows = extract(
+        DIAGNOSES.read_text(), url=demo, target=tmp_path / "rows.arrow", label_columns=LABELS
+    ).rows
     table = pa.Table.from_batches(read_batches(tmp_path / "rows.arrow"))
-    keys = list(zip(table.column("occurred_at").to_pylist(), map(int, table.column("id").to_pylist()), strict=True))
+    keys = list(
+        zip(
+            table.column("occurred_at").to_pylist(),
+            map(int, table.column("id").to_pylist()),
+            strict=True,
+        )
+    )
     assert table.schema == canonical_schema(LABELS) and len(table) == rows > 18_000
     assert keys == sorted(keys) and len(set(keys)) == rows and keys[-1][0] < EPOCH
     assert all(table.column(name).null_count == 0 for name in table.column_names)
@@ -112,19 +123,25 @@ def test_a_lost_connection_is_retried(source: str, lossy: str, tmp_path: Path) -
     assert run(lossy, source, tmp_path / "rows.arrow", losses=2) == 5
 
 
-def test_a_connection_lost_too_often_leaves_nothing(source: str, lossy: str, tmp_path: Path) -> None:
+def test_a_connection_lost_too_often_leaves_nothing(
+    source: str, lossy: str, tmp_path: Path
+) -> None:
     with pytest.raises(SourceUnreachable, match="terminating connection"):
         run(lossy, source, tmp_path / "rows.arrow", losses=1000)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_error_in_the_middle_of_the_stream_is_refused_and_leaves_what_was_there(source: str, tmp_path: Path) -> None:
+def test_an_error_in_the_middle_of_the_stream_is_refused_and_leaves_what_was_there(
+    source: str, tmp_path: Path
+) -> None:
     target = tmp_path / "rows.arrow"
     target.write_bytes(b"before")
     failing = "select n as id, (1 / (100000 - n))::text as phrase, now() as occurred_at, 'A' as block from generate_series(1, 120000) n"
     with pytest.raises(QueryRefused, match="division by zero"):
         run(failing, source, target)
-    assert target.read_bytes() == b"before" and [path.name for path in tmp_path.iterdir()] == ["rows.arrow"]
+    assert target.read_bytes() == b"before" and [path.name for path in tmp_path.iterdir()] == [
+        "rows.arrow"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -132,14 +149,25 @@ def test_an_error_in_the_middle_of_the_stream_is_refused_and_leaves_what_was_the
     [
         ("select 1 as id, 'p' as phrase, now() as occurred_at", "without block"),
         (f"{NOTES} from generate_series(1, 0) n", "at least one row"),
-        ("select 1 as id, 'p' as phrase, timestamptz 'infinity' as occurred_at, 'A' as block", "1 rows of infinite times"),
-        ("select 1 as id, 'p' as phrase, timestamptz '-infinity' as occurred_at, 'A' as block", "1 rows of infinite times"),
+        (
+            "select 1 as id, 'p' as phrase, timestamptz 'infinity' as occurred_at, 'A' as block",
+            "1 rows of infinite times",
+        ),
+        (
+            "select 1 as id, 'p' as phrase, timestamptz '-infinity' as occurred_at, 'A' as block",
+            "1 rows of infinite times",
+        ),
         ("select nope from nothing", 'relation "nothing" does not exist'),
         ("select 1 as id, 'p' as phrase, 5 as occurred_at, 'A' as block", "a time in occurred_at"),
-        ("select 1 as id, 'p' as phrase, null::timestamptz as occurred_at, 'A' as block", "a time in occurred_at"),
+        (
+            "select 1 as id, 'p' as phrase, null::timestamptz as occurred_at, 'A' as block",
+            "a time in occurred_at",
+        ),
     ],
 )
-def test_a_wrong_query_says_what_is_wrong(source: str, tmp_path: Path, query: str, said: str) -> None:
+def test_a_wrong_query_says_what_is_wrong(
+    source: str, tmp_path: Path, query: str, said: str
+) -> None:
     with pytest.raises(QueryRefused, match=said):
         run(query, source, tmp_path / "rows.arrow")
     assert list(tmp_path.iterdir()) == []
@@ -161,7 +189,9 @@ def test_an_unreachable_source_is_named_without_its_password(url: str, tmp_path:
 def sqlite_file(tmp_path: Path) -> Path:
     path = tmp_path / "source.db"
     with sqlite3.connect(path) as connection:
-        connection.execute("create table note (n integer, text text, at text, place text, kind text)")
+        connection.execute(
+            "create table note (n integer, text text, at text, place text, kind text)"
+        )
         rows = [(n, f"note {n}", f"2025-01-01T{n // 3600:02d}:{n // 60 % 60:02d}:{n % 60:02d}", None if n < 70_000 else "south", n % 7)
                 for n in range(80_000)]  # fmt: skip
         connection.executemany("insert into note values (?, ?, ?, ?, ?)", rows)
@@ -172,21 +202,42 @@ SQLITE_NOTES = "select n as id, text as phrase, at as occurred_at, place as regi
 
 
 def test_sqlite_with_a_column_that_begins_with_nulls(sqlite_file: Path, tmp_path: Path) -> None:
-    assert run(SQLITE_NOTES, f"sqlite:///{sqlite_file}", tmp_path / "rows.arrow", like="note %") == 80_000
+    assert (
+        run(SQLITE_NOTES, f"sqlite:///{sqlite_file}", tmp_path / "rows.arrow", like="note %")
+        == 80_000
+    )
     table = pa.Table.from_batches(read_batches(tmp_path / "rows.arrow"))
     assert table.schema.field("occurred_at").type == MOMENT
     last = datetime(2025, 1, 1, 22, 13, 19, tzinfo=UTC)
     assert table.column("region").null_count == 70_000
     assert table.slice(79_999).to_pylist() == [
-        {"id": "79999", "phrase": "note 79999", "occurred_at": last, "region": "south", "block": "3"}
+        {
+            "id": "79999",
+            "phrase": "note 79999",
+            "occurred_at": last,
+            "region": "south",
+            "block": "3",
+        }
     ]
 
 
 def test_the_snapshot_before_is_found_in_the_table(demo: str, engine, tmp_path: Path) -> None:
-    how = {"dataset": "diagnoses", "query_file": DIAGNOSES, "label_columns": LABELS, "parameters": {}, "source_url": demo, "feedback": None}
+    how = {
+        "dataset": "diagnoses",
+        "query_file": DIAGNOSES,
+        "label_columns": LABELS,
+        "parameters": {},
+        "source_url": demo,
+        "feedback": None,
+    }
     snapshot = write_snapshot(tmp_path / "diagnoses", as_of=EPOCH, previous=None, **how)
     with engine.begin() as connection:
-        record_snapshot(connection, snapshot, git_tag="perennial/block/1", summary=summarise(tmp_path / "diagnoses"))
+        record_snapshot(
+            connection,
+            snapshot,
+            git_tag="perennial/block/1",
+            summary=summarise(tmp_path / "diagnoses"),
+        )
         later = datetime(2026, 2, 1, tzinfo=UTC)
         assert previous_summary(connection, "diagnoses", before=later)["rows"] == snapshot.rows
         assert previous_summary(connection, "diagnoses", before=EPOCH) is None

@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import psutil
 
-from tests.house_kit import House, failed, steady_load
-from tests.serving_kit import wait_until
+from tests.support.services import House, failed, steady_load
+from tests.support.serving import wait_until
 
 PREDICT = "/v1/organ/predict"
 BACK_SECONDS = 120  # generous: on an idle machine it is a tenth of this
@@ -28,7 +28,9 @@ def timed(call: Callable[[], httpx.Response]) -> tuple[httpx.Response, float]:
     return call(), time.monotonic() - started
 
 
-def test_a_killed_embedder_costs_new_phrases_a_503_at_once_and_known_ones_nothing(house: House, client: httpx.Client) -> None:
+def test_a_killed_embedder_costs_new_phrases_a_503_at_once_and_known_ones_nothing(
+    house: House, client: httpx.Client
+) -> None:
     assert ask(client, "known to the first level").status_code == 200
     [embedder] = house.workers("Embedder")
     killed = time.monotonic()
@@ -36,15 +38,27 @@ def test_a_killed_embedder_costs_new_phrases_a_503_at_once_and_known_ones_nothin
     wait_until(lambda: ask(client, "new").status_code == 503, seconds=10, what="the death noticed")
     missed, seconds = timed(lambda: ask(client, "another new one"))
     hit = ask(client, "known to the first level")
-    assert (missed.status_code, missed.headers["retry-after"], missed.json()["code"]) == (503, "1", "embedder_unavailable")
+    assert (missed.status_code, missed.headers["retry-after"], missed.json()["code"]) == (
+        503,
+        "1",
+        "embedder_unavailable",
+    )
     assert (hit.status_code, hit.json()["cached"]) == (200, True)
     assert seconds < 2, "it did not wait for the socket's timeout"
-    wait_until(lambda: ask(client, "new").status_code == 200, seconds=BACK_SECONDS, what="the embedder back")
-    print(f"503 after {1000 * seconds:.0f} ms; new phrases answered again {time.monotonic() - killed:.1f} s after kill -9 of the embedder")
+    wait_until(
+        lambda: ask(client, "new").status_code == 200,
+        seconds=BACK_SECONDS,
+        what="the embedder back",
+    )
+    print(
+        f"503 after {1000 * seconds:.0f} ms; new phrases answered again {time.monotonic() - killed:.1f} s after kill -9 of the embedder"
+    )
     assert [one.pid for one in house.workers("Embedder")] != [embedder.pid]
 
 
-def test_requests_in_flight_hear_at_once_that_the_embedder_died(house: House, client: httpx.Client) -> None:
+def test_requests_in_flight_hear_at_once_that_the_embedder_died(
+    house: House, client: httpx.Client
+) -> None:
     [embedder] = house.workers("Embedder")
     embedder.suspend()
     with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=house.url, timeout=20) as other:
@@ -52,12 +66,18 @@ def test_requests_in_flight_hear_at_once_that_the_embedder_died(house: House, cl
         wait_until(lambda: waiting(client) == 1, seconds=10, what="the request at the embedder")
         embedder.kill()
         assert asked.result(20).status_code == 503
-    wait_until(lambda: ask(client, "new again").status_code == 200, seconds=BACK_SECONDS, what="the embedder back")
+    wait_until(
+        lambda: ask(client, "new again").status_code == 200,
+        seconds=BACK_SECONDS,
+        what="the embedder back",
+    )
 
 
 def waiting(client: httpx.Client) -> float:
     lines = client.get("/metrics").text.splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith("perennial_misses_waiting "))
+    return next(
+        float(line.split()[1]) for line in lines if line.startswith("perennial_misses_waiting ")
+    )
 
 
 def test_a_killed_classifier_worker_is_back_and_no_answer_is_lost(house: House) -> None:
@@ -67,13 +87,25 @@ def test_a_killed_classifier_worker_is_back_and_no_answer_is_lost(house: House) 
         wait_until(lambda: len(seen) > 100, seconds=60, what="answers")
         killed, count = time.monotonic(), len(seen)
         worker.kill()
-        wait_until(lambda: any(status == 200 for status, _ in seen[count + 10 :]), seconds=BACK_SECONDS, what="answers again")
-        print(f"answers again {time.monotonic() - killed:.1f} s after kill -9 of the classifier's worker")
+        wait_until(
+            lambda: any(status == 200 for status, _ in seen[count + 10 :]),
+            seconds=BACK_SECONDS,
+            what="answers again",
+        )
+        print(
+            f"answers again {time.monotonic() - killed:.1f} s after kill -9 of the classifier's worker"
+        )
     answered = {answer["request_id"] for status, answer in seen if status == 200}
-    wait_until(lambda: answered <= house.logged_ids() - before, seconds=60, what="every answer in the table")
+    wait_until(
+        lambda: answered <= house.logged_ids() - before,
+        seconds=60,
+        what="every answer in the table",
+    )
 
 
-def test_a_hung_embedder_costs_new_phrases_a_503_and_known_ones_nothing(house: House, client: httpx.Client) -> None:
+def test_a_hung_embedder_costs_new_phrases_a_503_and_known_ones_nothing(
+    house: House, client: httpx.Client
+) -> None:
     assert ask(client, "known before it hung").status_code == 200
     [embedder] = house.workers("Embedder")
     embedder.suspend()
@@ -82,13 +114,23 @@ def test_a_hung_embedder_costs_new_phrases_a_503_and_known_ones_nothing(house: H
         assert ask(client, "known before it hung").status_code == 200
     finally:
         embedder.resume()
-    wait_until(lambda: ask(client, "new to a hung one").status_code == 200, seconds=60, what="answers again")
+    wait_until(
+        lambda: ask(client, "new to a hung one").status_code == 200,
+        seconds=60,
+        what="answers again",
+    )
 
 
-def test_sigterm_lets_requests_in_flight_finish_and_refuses_new_ones(house: House, client: httpx.Client) -> None:
+def test_sigterm_lets_requests_in_flight_finish_and_refuses_new_ones(
+    house: House, client: httpx.Client
+) -> None:
     [embedder] = house.workers("Embedder")
     [worker] = house.workers("Classifier")
-    folders = {Path(one.laddr).parent for one in psutil.Process(house.service.pid).net_connections("unix") if one.laddr}
+    folders = {
+        Path(one.laddr).parent
+        for one in psutil.Process(house.service.pid).net_connections("unix")
+        if one.laddr
+    }
     embedder.suspend()
     with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=house.url, timeout=30) as other:
         asked = pool.submit(ask, other, "asked before the end")
@@ -123,7 +165,9 @@ def test_the_first_start_after_an_end_is_warm(house: House, client: httpx.Client
     house.stop_service()
     house.ensure_service()
     with httpx.Client(base_url=house.url, timeout=10) as again:
-        answers = again.post("/v1/organ/predict_batch", json={"phrases": phrases}).json()["predictions"]
+        answers = again.post("/v1/organ/predict_batch", json={"phrases": phrases}).json()[
+            "predictions"
+        ]
         metrics = again.get("/metrics").text
     assert all(answer["cached"] for answer in answers)
     assert "perennial_embeddings_computed_total 0.0" in metrics, "the embeddings were kept, too"

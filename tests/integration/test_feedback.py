@@ -6,13 +6,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from cli.feedback import _known_labels
+from cli.output import Output
 from core.errors import InvalidFeedback, UnknownRequest
 from core.tables import feedback
-from flows.commands.feedback import _known_labels
-from flows.commands.output import Output
 from monitoring.feedback import CORRECTED, answered, feedback_rows, import_feedback, record_feedback
 from monitoring.performance import measure_performance
-from tests.monitoring_kit import LABELS, log, promote, store_model, traffic
+from tests.support.traffic import LABELS, log, promote, store_model, traffic
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
 LABEL_SETS = {"topic": set(LABELS)}
@@ -24,19 +24,33 @@ def connection(engine: Engine) -> Connection:
     rows = traffic(days=1, a_day=30, seed=1).head(10)
     with engine.connect() as connection:
         log(connection, rows, classifier="topic", version="1")
-        log(connection, rows.assign(label="label05"), classifier="topic", version="2", role="shadow")
+        log(
+            connection, rows.assign(label="label05"), classifier="topic", version="2", role="shadow"
+        )
         log(connection, rows.head(2), classifier="other", version="1", prefix="o")
         connection.commit()
         yield connection
 
 
-def record(connection: Connection, request_id: str = "r-000001", label: str = "label03", *, at: datetime = NOW, **how: object) -> bool:
+def record(
+    connection: Connection,
+    request_id: str = "r-000001",
+    label: str = "label03",
+    *,
+    at: datetime = NOW,
+    **how: object,
+) -> bool:
     told = {"author": "ada", "labels": LABEL_SETS} | how
     return record_feedback(connection, request_id=request_id, label=label, received_at=at, **told)  # type: ignore[arg-type]
 
 
 def stored(connection: Connection) -> list[tuple[str, str]]:
-    return [tuple(row) for row in connection.execute(sa.select(feedback.c.request_id, feedback.c.label).order_by(feedback.c.id))]
+    return [
+        tuple(row)
+        for row in connection.execute(
+            sa.select(feedback.c.request_id, feedback.c.label).order_by(feedback.c.id)
+        )
+    ]
 
 
 def rows_of(connection: Connection, *, by: datetime = NOW) -> list[dict[str, object]]:
@@ -60,7 +74,9 @@ def test_identical_feedback_is_kept_once(connection: Connection) -> None:
     [({"request_id": "r-unknown"}, UnknownRequest), ({"label": "no such label"}, InvalidFeedback), ({"label": " "}, InvalidFeedback),
      ({"author": ""}, InvalidFeedback)],
 )  # fmt: skip
-def test_bad_feedback_is_refused(connection: Connection, how: dict[str, str], error: type[Exception]) -> None:
+def test_bad_feedback_is_refused(
+    connection: Connection, how: dict[str, str], error: type[Exception]
+) -> None:
     with pytest.raises(error):
         record(connection, **how)  # type: ignore[arg-type]
     assert stored(connection) == []
@@ -72,7 +88,14 @@ def test_a_label_set_that_is_not_known_is_not_checked(connection: Connection) ->
 
 
 def test_a_shadows_row_is_no_answer(connection: Connection) -> None:
-    log(connection, traffic(days=1, seed=2).head(1), classifier="topic", version="2", role="shadow", prefix="shadow-only")
+    log(
+        connection,
+        traffic(days=1, seed=2).head(1),
+        classifier="topic",
+        version="2",
+        role="shadow",
+        prefix="shadow-only",
+    )
     with pytest.raises(UnknownRequest):
         record(connection, "shadow-only-000000")
 
@@ -99,7 +122,9 @@ def test_training_rows_are_found_without_reading_the_whole_log(connection: Conne
 def test_other_label_columns_are_null(connection: Connection) -> None:
     record(connection, "o-000001", "label01")
     record(connection, "r-000000", "label02")
-    table = feedback_rows(connection, label_columns={"topic": "block", "other": "chapter"}, received_by=NOW)
+    table = feedback_rows(
+        connection, label_columns={"topic": "block", "other": "chapter"}, received_by=NOW
+    )
     assert table.select(["id", "block", "chapter"]).to_pylist() == [
         {"id": "o-000001", "block": None, "chapter": "label01"}, {"id": "r-000000", "block": "label02", "chapter": None},
     ][:: 1 if table["id"][0].as_py() == "o-000001" else -1]  # fmt: skip
@@ -108,7 +133,10 @@ def test_other_label_columns_are_null(connection: Connection) -> None:
 
 def test_no_feedback_gives_an_empty_table_of_the_same_columns(connection: Connection) -> None:
     table = feedback_rows(connection, label_columns={"topic": "block"}, received_by=NOW)
-    assert (len(table), table.column_names) == (0, ["id", "phrase", "occurred_at", "region", "block", "origin"])
+    assert (len(table), table.column_names) == (
+        0,
+        ["id", "phrase", "occurred_at", "region", "block", "origin"],
+    )
 
 
 CSV = """request_id,label,author,received_at
@@ -122,20 +150,36 @@ r-000005,lab\udcffel02,ada,
 """
 
 
-def test_a_file_keeps_the_good_rows_and_names_the_bad(connection: Connection, tmp_path: Path) -> None:
+def test_a_file_keeps_the_good_rows_and_names_the_bad(
+    connection: Connection, tmp_path: Path
+) -> None:
     counts = import_feedback(connection, write(tmp_path, CSV), received_at=NOW, labels=LABEL_SETS)
     assert (counts.accepted, counts.repeated, counts.refused) == (2, 0, 5)
     assert [refusal.row for refusal in counts.refusals] == [3, 4, 5, 6, 7]
     reasons = " | ".join(refusal.reason for refusal in counts.refusals)
-    assert all(word in reasons for word in ("r-unknown", "no such label", "author", "ISO 8601", "UTF-8"))
+    assert all(
+        word in reasons for word in ("r-unknown", "no such label", "author", "ISO 8601", "UTF-8")
+    )
     assert stored(connection) == [("r-000000", "label01"), ("r-000006", "label02")]
     moments = list(connection.scalars(sa.select(feedback.c.received_at).order_by(feedback.c.id)))
     assert moments == [datetime(2026, 1, 31, 8, tzinfo=UTC)] * 2
 
 
 @pytest.mark.parametrize("moment", ["2026-01-31T08:00:00Z", ""])
-def test_a_file_imported_twice_counts_once(connection: Connection, tmp_path: Path, moment: str) -> None:
-    lines = [json.dumps({"request_id": f"r-00000{n}", "label": "label01", "author": "ada", "received_at": moment}) for n in (1, 2, 2)]
+def test_a_file_imported_twice_counts_once(
+    connection: Connection, tmp_path: Path, moment: str
+) -> None:
+    lines = [
+        json.dumps(
+            {
+                "request_id": f"r-00000{n}",
+                "label": "label01",
+                "author": "ada",
+                "received_at": moment,
+            }
+        )
+        for n in (1, 2, 2)
+    ]
     file = write(tmp_path, "\n".join([*lines, "", "{broken", "[1]"]), "late.jsonl")
     first = import_feedback(connection, file, received_at=NOW)
     again = import_feedback(connection, file, received_at=NOW + timedelta(days=1))
@@ -144,8 +188,12 @@ def test_a_file_imported_twice_counts_once(connection: Connection, tmp_path: Pat
     assert [refusal.row for refusal in first.refusals] == [5, 6]
 
 
-@pytest.mark.parametrize(("text", "wanted"), [("request_id,label\nr-000000,label01\n", "author"), ("", "request_id")])
-def test_a_file_without_the_columns_is_refused_whole(connection: Connection, tmp_path: Path, text: str, wanted: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("request_id,label\nr-000000,label01\n", "author"), ("", "request_id")]
+)
+def test_a_file_without_the_columns_is_refused_whole(
+    connection: Connection, tmp_path: Path, text: str, wanted: str
+) -> None:
     with pytest.raises(InvalidFeedback, match=wanted):
         import_feedback(connection, write(tmp_path, text))
 
@@ -163,10 +211,15 @@ def test_performance_joins_answers_with_the_newest_feedback(connection: Connecti
     record(connection, "r-000003", "label19", at=NOW + timedelta(hours=1))
     champion = measure_performance(connection, classifier="topic", version="1")
     assert (champion.answers, champion.labelled, champion.accuracy) == (10, 4, 0.75)
-    assert champion.estimated_accuracy == pytest.approx(traffic(days=1, a_day=30, seed=1).head(10)["confidence"].mean())
+    assert champion.estimated_accuracy == pytest.approx(
+        traffic(days=1, a_day=30, seed=1).head(10)["confidence"].mean()
+    )
     assert champion.weighted_f1 is not None
     shadow = measure_performance(connection, classifier="topic", version="2")
-    assert (shadow.labelled, shadow.accuracy) == (4, sum(label == "label05" for label in [*told[:3], "label19"]) / 4)
+    assert (shadow.labelled, shadow.accuracy) == (
+        4,
+        sum(label == "label05" for label in [*told[:3], "label19"]) / 4,
+    )
     later = measure_performance(connection, classifier="topic", version="1", since=NOW)
     assert (later.answers, later.weighted_f1, later.estimated_accuracy) == (0, None, None)
 

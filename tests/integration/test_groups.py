@@ -12,19 +12,26 @@ import psutil
 import pytest
 from sqlalchemy.engine import make_url
 
-from bentos.journal import Journal, JournalCounts
-from bentos.loading import read_cold
+from bentos.inference_log.journal import Journal, JournalCounts
+from bentos.packaging.cold_heads import read_cold
 from core.database import connect, open_database
 from core.deployments import append_deployment
 from core.params import load_params
 from core.settings import REPOSITORY, load_settings
-from flows.loop import Loop
-from flows.machine.health import is_ready
-from flows.machine.programs import further_services, list_programs
+from flows.context import LoopContext
 from flows.steps import package_champions
-from tests.house_kit import House
-from tests.integration.places import free_row
-from tests.serving_kit import EMBEDDER_ID, build_tiny_embedder, champion, row, store_head, wait_until
+from machine.health import is_ready
+from machine.programs import further_services, list_programs
+from tests.support.places import free_row
+from tests.support.services import House
+from tests.support.serving import (
+    EMBEDDER_ID,
+    build_tiny_embedder,
+    champion,
+    row,
+    store_head,
+    wait_until,
+)
 
 ORGAN, CHAPTER = 1, 2
 
@@ -34,7 +41,13 @@ def pair() -> Iterator[House]:
     """`organ` is in the first group, `chapter` in the second; a third group that is no more left a row behind."""
     with TemporaryDirectory(prefix="pair-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
-        settings = load_settings(home=home, database_url=None, service_port=free_row(2), log_format="json", bentos="organ;chapter")
+        settings = load_settings(
+            home=home,
+            database_url=None,
+            service_port=free_row(2),
+            log_format="json",
+            bentos="organ;chapter",
+        )
         build_tiny_embedder(settings.embedders / EMBEDDER_ID)
         leave_a_row(home / "journal-3")
         with open_database(settings) as urls:
@@ -42,7 +55,7 @@ def pair() -> Iterator[House]:
             with engine.begin() as connection:
                 for name in ("organ", "chapter"):
                     append_deployment(connection, champion(store_head(home, name, "1")))
-            loop = Loop(settings, urls, engine, load_params(REPOSITORY / "params.yaml"))
+            loop = LoopContext(settings, urls, engine, load_params(REPOSITORY / "params.yaml"))
             tag = package_champions(loop, EMBEDDER_ID, version="1")
             house = House(settings, engine, home / "postgres", sockets, urls.perennial, tag, {})
             try:
@@ -64,7 +77,10 @@ def clients(pair: House) -> Iterator[list[httpx.Client]]:
     """One for each group."""
     pair.ensure_service()
     urls = [pair.settings.group_url(number) for number in (ORGAN, CHAPTER)]
-    with httpx.Client(base_url=urls[0], timeout=30) as first, httpx.Client(base_url=urls[1], timeout=30) as second:
+    with (
+        httpx.Client(base_url=urls[0], timeout=30) as first,
+        httpx.Client(base_url=urls[1], timeout=30) as second,
+    ):
         for one in (first, second):
             wait_until(lambda: answers_ready(one), seconds=120, what="both groups ready")  # noqa: B023
         yield [first, second]
@@ -84,40 +100,70 @@ def classify(client: httpx.Client, classifier: str, phrase: str) -> httpx.Respon
 def test_each_bento_holds_the_heads_of_its_group(pair: House) -> None:
     bentos = pair.settings.home / "bentoml" / "bentos"
     packed = {
-        name: [model.classifier for model in read_cold(bentos / name / "1" / "src" / "cold")] for name in ("perennial", "perennial-2")
+        name: [model.classifier for model in read_cold(bentos / name / "1" / "src" / "cold")]
+        for name in ("perennial", "perennial-2")
     }
-    assert (pair.tag, packed) == ("perennial:1", {"perennial": ["organ"], "perennial-2": ["chapter"]})
+    assert (pair.tag, packed) == (
+        "perennial:1",
+        {"perennial": ["organ"], "perennial-2": ["chapter"]},
+    )
 
 
 def test_each_group_answers_for_its_own_and_names_them(clients: list[httpx.Client]) -> None:
     for client, own, other in ((clients[0], "organ", "chapter"), (clients[1], "chapter", "organ")):
-        assert [one["classifier"] for one in client.get("/v1/classifiers").json()["classifiers"]] == [own]
+        assert [
+            one["classifier"] for one in client.get("/v1/classifiers").json()["classifiers"]
+        ] == [own]
         assert classify(client, own, "heart").json()["classifier"] == own
         refused = classify(client, other, "heart")
         assert (refused.status_code, own in refused.json()["message"]) == (404, True)
 
 
-def test_one_embedder_computes_a_phrase_once_for_both(pair: House, clients: list[httpx.Client]) -> None:
+def test_one_embedder_computes_a_phrase_once_for_both(
+    pair: House, clients: list[httpx.Client]
+) -> None:
     assert (len(pair.workers("Embedder")), len(pair.workers("Classifier"))) == (1, 2)
-    first, second = classify(clients[0], "organ", "a femur for two"), classify(clients[1], "chapter", "a femur for two")
+    first, second = (
+        classify(clients[0], "organ", "a femur for two"),
+        classify(clients[1], "chapter", "a femur for two"),
+    )
     assert (first.json()["cached"], second.json()["cached"]) == (False, True)
 
 
-def test_both_log_into_one_table_and_what_a_former_group_left_is_shipped(pair: House, clients: list[httpx.Client]) -> None:
-    ids = {classify(clients[0], "organ", "a").json()["request_id"], classify(clients[1], "chapter", "a").json()["request_id"]}
-    wait_until(lambda: ids | {"request-1"} <= pair.logged_ids(), seconds=60, what="three rows in the table")
+def test_both_log_into_one_table_and_what_a_former_group_left_is_shipped(
+    pair: House, clients: list[httpx.Client]
+) -> None:
+    ids = {
+        classify(clients[0], "organ", "a").json()["request_id"],
+        classify(clients[1], "chapter", "a").json()["request_id"],
+    }
+    wait_until(
+        lambda: ids | {"request-1"} <= pair.logged_ids(), seconds=60, what="three rows in the table"
+    )
     assert "perennial_journal_waiting 0.0" in clients[1].get("/metrics").text
 
 
-def test_a_promotion_reaches_the_group_of_its_classifier(pair: House, clients: list[httpx.Client]) -> None:
+def test_a_promotion_reaches_the_group_of_its_classifier(
+    pair: House, clients: list[httpx.Client]
+) -> None:
     with pair.engine.begin() as connection:
         append_deployment(connection, champion(store_head(pair.settings.home, "chapter", "2")))
-    wait_until(lambda: classify(clients[1], "chapter", "a").json()["version"] == "2", seconds=60, what="version 2 of chapter")
-    assert [one["version"] for one in clients[0].get("/v1/classifiers").json()["classifiers"]] == ["1"]
+    wait_until(
+        lambda: classify(clients[1], "chapter", "a").json()["version"] == "2",
+        seconds=60,
+        what="version 2 of chapter",
+    )
+    assert [one["version"] for one in clients[0].get("/v1/classifiers").json()["classifiers"]] == [
+        "1"
+    ]
 
 
-def test_a_killed_process_of_one_group_costs_the_other_nothing_and_is_back(pair: House, clients: list[httpx.Client]) -> None:
-    [second] = [one for one in pair.workers("Classifier") if one.environ()["PERENNIAL_BENTO"] == "2"]
+def test_a_killed_process_of_one_group_costs_the_other_nothing_and_is_back(
+    pair: House, clients: list[httpx.Client]
+) -> None:
+    [second] = [
+        one for one in pair.workers("Classifier") if one.environ()["PERENNIAL_BENTO"] == "2"
+    ]
     second.kill()
     assert classify(clients[0], "organ", "asked meanwhile").status_code == 200
     with httpx.Client(base_url=pair.settings.group_url(CHAPTER), timeout=120) as again:
@@ -127,20 +173,32 @@ def test_a_killed_process_of_one_group_costs_the_other_nothing_and_is_back(pair:
 def test_the_machine_knows_both(pair: House, clients: list[httpx.Client]) -> None:
     [service] = [program for program in list_programs(pair.settings) if program.name == "service"]
     [second] = further_services(pair.settings)
-    assert is_ready(pair.settings, service, pair.service.pid) and is_ready(pair.settings, second, pair.service.pid)
+    assert is_ready(pair.settings, service, pair.service.pid) and is_ready(
+        pair.settings, second, pair.service.pid
+    )
     listening = {
         one.laddr.port
-        for process in (psutil.Process(pair.service.pid), *psutil.Process(pair.service.pid).children(recursive=True))
+        for process in (
+            psutil.Process(pair.service.pid),
+            *psutil.Process(pair.service.pid).children(recursive=True),
+        )
         for one in process.net_connections("tcp")
         if one.status == psutil.CONN_LISTEN
     }
     assert listening == {service.port, second.port}
 
 
-def test_both_end_together_and_leave_empty_journals(pair: House, clients: list[httpx.Client]) -> None:
-    last = {classify(clients[0], "organ", "last").json()["request_id"], classify(clients[1], "chapter", "last").json()["request_id"]}
+def test_both_end_together_and_leave_empty_journals(
+    pair: House, clients: list[httpx.Client]
+) -> None:
+    last = {
+        classify(clients[0], "organ", "last").json()["request_id"],
+        classify(clients[1], "chapter", "last").json()["request_id"],
+    }
     family = psutil.Process(pair.service.pid).children(recursive=True)
     pair.stop_service()
     assert last <= pair.logged_ids()
-    assert [path.name for journal in pair.settings.journals for path in journal.iterdir()] == ["shipper.lock"] * 3
+    assert [path.name for journal in pair.settings.journals for path in journal.iterdir()] == [
+        "shipper.lock"
+    ] * 3
     assert not [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]

@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.integration.retrain_kit import Place, mlflow_uri, verdict
+from tests.support.retrainings import Place, mlflow_uri, verdict
 
 STEPS = (
     "take_snapshot", "check_snapshot", "train_classifiers", "publish_lock", "compare_with_champion", "register_candidate",
     "decide_and_promote", "package",
 )  # fmt: skip
-BOUNDARIES = [("before", f"flows.retrain:{STEPS[0]}"), *(("after", f"flows.retrain:{step}") for step in STEPS)]
+BOUNDARIES = [
+    ("before", f"flows.retrain:{STEPS[0]}"),
+    *(("after", f"flows.retrain:{step}") for step in STEPS),
+]
 WITHIN = [
     ("after", "pipelines.source.extract:write_batches"),
     ("after", "pipelines.workspace:Workspace.publish"),
@@ -60,15 +63,22 @@ def decided(place: Place, subject: str) -> set[str]:
 def assert_whole(place: Place) -> None:
     """After the next retraining nothing tells of the killed one but its branch, its tag and an ended MLflow run."""
     client = MlflowClient(mlflow_uri(place), mlflow_uri(place))
-    versions = {str(version.version): version for version in client.search_model_versions("name = 'organ'")}
+    versions = {
+        str(version.version): version for version in client.search_model_versions("name = 'organ'")
+    }
     kept = {folder.name for folder in (place.settings.models / "organ").iterdir()}
     assert versions.keys() <= kept
     assert {version.tags["state"] for version in versions.values()} == {"complete"}
     aliases = client.get_registered_model("organ").aliases
-    assert str(aliases["champion"]) == place.champion() and {str(version) for version in aliases.values()} <= kept
+    assert (
+        str(aliases["champion"]) == place.champion()
+        and {str(version) for version in aliases.values()} <= kept
+    )
     experiment = client.get_experiment_by_name("organ")
     assert not client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'")
-    tags = subprocess.run(["git", "tag"], cwd=place.settings.repository, capture_output=True, text=True, check=True).stdout.split()
+    tags = subprocess.run(
+        ["git", "tag"], cwd=place.settings.repository, capture_output=True, text=True, check=True
+    ).stdout.split()
     assert {row.git_tag for row in place.rows("select git_tag from snapshot")} <= set(tags)
     assert list(Path(place.environment["TMPDIR"]).glob("perennial-*")) == []
     assert not place.rows(
@@ -77,7 +87,9 @@ def assert_whole(place: Place) -> None:
 
 
 @pytest.mark.timeout(900)
-def test_after_three_kills_in_a_row_the_next_retraining_succeeds(place_with_champion: Place) -> None:
+def test_after_three_kills_in_a_row_the_next_retraining_succeeds(
+    place_with_champion: Place,
+) -> None:
     """With a snapshot only, with a version that has no head yet, and with a champion that MLflow does not know of."""
     for when, where in IN_A_ROW:
         kill(place_with_champion, when, where)
@@ -86,7 +98,11 @@ def test_after_three_kills_in_a_row_the_next_retraining_succeeds(place_with_cham
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("when", "where"), [*BOUNDARIES, *WITHIN], ids=lambda value: value.rpartition(":")[2])
-def test_after_a_kill_anywhere_the_next_retraining_succeeds(place_with_champion: Place, when: str, where: str) -> None:
+@pytest.mark.parametrize(
+    ("when", "where"), [*BOUNDARIES, *WITHIN], ids=lambda value: value.rpartition(":")[2]
+)
+def test_after_a_kill_anywhere_the_next_retraining_succeeds(
+    place_with_champion: Place, when: str, where: str
+) -> None:
     kill(place_with_champion, when, where)
     retrain_whole(place_with_champion)

@@ -13,22 +13,41 @@ import numpy as np
 import pytest
 from sqlalchemy.engine import Engine
 
-from bentos.shipper import insert_into
-from flows.sizing.asked import read_asked
-from tests.house_kit import House
-from tests.serving_kit import row, wait_until
+from bentos.inference_log.shipper import insert_into
+from operations.sizing.requests_log import read_requests
+from tests.support.services import House
+from tests.support.serving import row, wait_until
 
 
 def perennial(house: House, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PERENNIAL_HOME": str(house.settings.home), "PERENNIAL_SERVICE_PORT": str(house.settings.service_port)}
-    command = [sys.executable, "-m", "flows.cli", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    environment = {
+        **os.environ,
+        "PERENNIAL_HOME": str(house.settings.home),
+        "PERENNIAL_SERVICE_PORT": str(house.settings.service_port),
+    }
+    command = [sys.executable, "-m", "cli.app", *arguments]
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
 
 
-def test_a_load_test_asks_as_often_as_planned_and_tells_warm_from_cold(house: House, tmp_path: Path) -> None:
+def test_a_load_test_asks_as_often_as_planned_and_tells_warm_from_cold(
+    house: House, tmp_path: Path
+) -> None:
     phrases = tmp_path / "phrases.txt"
     phrases.write_text("".join(f"loaded heart {number % 7}\n" for number in range(70)))
-    options = ("--from", str(phrases), "--rate", "20", "--peak", "60", "--seconds", "4", "--new", "0.1")
+    options = (
+        "--from",
+        str(phrases),
+        "--rate",
+        "20",
+        "--peak",
+        "60",
+        "--seconds",
+        "4",
+        "--new",
+        "0.1",
+    )
     done = perennial(house, "loadtest", *options, "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
@@ -39,8 +58,16 @@ def test_a_load_test_asks_as_often_as_planned_and_tells_warm_from_cold(house: Ho
     assert slices["cold"]["hit_rate"] == 0, "nobody had asked for these"
     assert slices["warm"]["hit_rate"] > 0.9
     assert slices["all"]["p50"] > 0
-    wait_until(lambda: sum((one.routing_key or "").startswith("loadtest-") for one in house.logged()) == 112, seconds=60, what="the rows")
-    refused = perennial(house, "loadtest", *options[:2], "--rate", "5", "--seconds", "1", "--max-p99", "0.001")
+    wait_until(
+        lambda: (
+            sum((one.routing_key or "").startswith("loadtest-") for one in house.logged()) == 112
+        ),
+        seconds=60,
+        what="the rows",
+    )
+    refused = perennial(
+        house, "loadtest", *options[:2], "--rate", "5", "--seconds", "1", "--max-p99", "0.001"
+    )
     assert refused.returncode == 3
     assert "hit rate" in refused.stdout
 
@@ -55,7 +82,11 @@ def test_a_load_test_needs_a_service_and_a_classifier_it_knows(house: House) -> 
 @pytest.mark.slow
 def test_an_advice_holds_when_it_is_tried(house: House, tmp_path: Path) -> None:
     phrases, picture = tmp_path / "phrases.txt", tmp_path / "hits.png"
-    phrases.write_text("".join(f"tried heart {number}\n" for number in np.random.default_rng(2).zipf(1.4, 500).tolist()))
+    phrases.write_text(
+        "".join(
+            f"tried heart {number}\n" for number in np.random.default_rng(2).zipf(1.4, 500).tolist()
+        )
+    )
     before = house.settled_ids()
     options = (
         "--from",
@@ -89,11 +120,19 @@ def test_the_log_gives_what_clients_asked_in_their_order(engine: Engine) -> None
         row(2, occurred_at=when + timedelta(seconds=1)),
         row(3, occurred_at=when + timedelta(seconds=2), role="shadow"),
         row(4, occurred_at=when + timedelta(seconds=4), routing_key="loadtest-7"),
-        row(5, occurred_at=when + timedelta(seconds=5), routing_key="client-7", classifier="tissue"),
+        row(
+            5, occurred_at=when + timedelta(seconds=5), routing_key="client-7", classifier="tissue"
+        ),
     ]
     insert_into(engine)(rows)
     with engine.connect() as connection:
-        asked, newest = read_asked(connection, rows=9), read_asked(connection, rows=1, classifier="organ")
-        assert read_asked(connection, rows=9, classifier="nobody").phrase == []
-    assert (asked.cleaned, asked.classifier) == (["phrase 2", "phrase 1", "phrase 5"], ["organ", "organ", "tissue"])
+        asked, newest = (
+            read_requests(connection, rows=9),
+            read_requests(connection, rows=1, classifier="organ"),
+        )
+        assert read_requests(connection, rows=9, classifier="nobody").phrase == []
+    assert (asked.cleaned, asked.classifier) == (
+        ["phrase 2", "phrase 1", "phrase 5"],
+        ["organ", "organ", "tissue"],
+    )
     assert (asked.cached.tolist(), newest.phrase) == ([False, True, False], ["Phrase 1"])

@@ -36,31 +36,53 @@ def duck(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lite(duck: Path, tmp_path: Path) -> Path:
     """The same rows as an SQLite file, which ADBC reads."""
     with duckdb.connect(str(duck), read_only=True) as connection:
-        rows = connection.execute("select id, text, strftime(moment, '%Y-%m-%dT%H:%M:%S'), urgent::text, place from note").fetchall()
+        rows = connection.execute(
+            "select id, text, strftime(moment, '%Y-%m-%dT%H:%M:%S'), urgent::text, place from note"
+        ).fetchall()
     with sqlite3.connect(tmp_path / "notes.db") as connection:
-        connection.execute("create table note (id integer, text text, moment text, urgent text, place text)")
+        connection.execute(
+            "create table note (id integer, text text, moment text, urgent text, place text)"
+        )
         connection.executemany("insert into note values (?, ?, ?, ?, ?)", rows)
     return tmp_path / "notes.db"
 
 
-def run(url: str, target: Path, *, query: str = QUERY.format(id="id"), like: str = "Anfrage%") -> Extraction:
-    return extract(query, url=url, target=target, parameters={"like": like}, label_columns=["urgent"])
+def run(
+    url: str, target: Path, *, query: str = QUERY.format(id="id"), like: str = "Anfrage%"
+) -> Extraction:
+    return extract(
+        query, url=url, target=target, parameters={"like": like}, label_columns=["urgent"]
+    )
 
 
 @pytest.mark.parametrize("key", ["id", "0 as unused"])
-def test_equal_rows_are_equal_whatever_the_way(duck: Path, lite: Path, tmp_path: Path, key: str) -> None:
+def test_equal_rows_are_equal_whatever_the_way(
+    duck: Path, lite: Path, tmp_path: Path, key: str
+) -> None:
     query = QUERY.format(id=key)
     streamed = run(f"duckdb:///{duck}", tmp_path / "streamed", query=query)
-    assert streamed == run(f"sqlite:///{lite}", tmp_path / "adbc", query=query) == Extraction(rows=ROWS, zoneless=ROWS)
+    assert (
+        streamed
+        == run(f"sqlite:///{lite}", tmp_path / "adbc", query=query)
+        == Extraction(rows=ROWS, zoneless=ROWS)
+    )
     by_way = [pa.Table.from_batches(read_batches(tmp_path / name)) for name in ("streamed", "adbc")]
-    columns = by_way[0].column_names if key == "id" else by_way[0].column_names[1:]  # a made id names the time as it came
+    columns = (
+        by_way[0].column_names if key == "id" else by_way[0].column_names[1:]
+    )  # a made id names the time as it came
     assert by_way[0].select(columns) == by_way[1].select(columns)
-    assert len(set(by_way[0]["id"].to_pylist())) == ROWS and set(by_way[0]["urgent"].to_pylist()) == {"true", "false"}
+    assert len(set(by_way[0]["id"].to_pylist())) == ROWS and set(
+        by_way[0]["urgent"].to_pylist()
+    ) == {"true", "false"}
 
 
 def test_what_is_wrong_is_named(duck: Path, tmp_path: Path) -> None:
     with pytest.raises(QueryRefused, match="without urgent"):
-        run(f"duckdb:///{duck}", tmp_path / "rows", query="select text as phrase, moment as occurred_at from note where text like :like")
+        run(
+            f"duckdb:///{duck}",
+            tmp_path / "rows",
+            query="select text as phrase, moment as occurred_at from note where text like :like",
+        )
     with pytest.raises(QueryRefused, match="nothing does not exist"):
         run(f"duckdb:///{duck}", tmp_path / "rows", query="select * from nothing where :like = ''")
     with pytest.raises(QueryRefused, match="at least one row"):
@@ -85,7 +107,11 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     def peak(rows: int) -> float:
         url = f"duckdb:///{tmp_path}/empty{rows}.duckdb?memory_limit=64MB&threads=1"
         command = [sys.executable, "-c", program, url, str(tmp_path / "rows.arrow"), str(rows)]
-        return float(subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY).stdout.split()[-1])
+        return float(
+            subprocess.run(
+                command, capture_output=True, text=True, check=True, cwd=REPOSITORY
+            ).stdout.split()[-1]
+        )
 
     few, many = peak(60_000), peak(600_000)
     assert sum(map(len, read_batches(tmp_path / "rows.arrow"))) == 600_000

@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 from bentos.keys import new_key
-from bentos.loading import read_cold
-from bentos.package import SERVING_LOCKS, build_bento, serve_command
+from bentos.packaging.cold_heads import read_cold
+from bentos.packaging.package import SERVING_LOCKS, build_bento, serve_command
 from core.errors import HeadRefused, KeysUnusable
 from core.settings import load_settings
-from tests.locks_kit import read_lock
-from tests.serving_kit import EMBEDDER_ID, store_head
+from tests.support.locks import read_lock
+from tests.support.serving import EMBEDDER_ID, store_head
 
 FORBIDDEN = ("prefect", "dvc", "mlflow", "great_expectations", "evidently")
 ENDED = (*FORBIDDEN, "tensorflow", "pandas")
@@ -26,25 +26,45 @@ def embedder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("embedder")
     (folder / "model.tflite").write_bytes(b"graph")
     (folder / "sp.model").write_bytes(b"pieces")
-    (folder / "embedder.json").write_text(json.dumps({"embedder_id": EMBEDDER_ID, "runtime": "litert"}))
+    (folder / "embedder.json").write_text(
+        json.dumps({"embedder_id": EMBEDDER_ID, "runtime": "litert"})
+    )
     return folder
 
 
 @pytest.fixture(scope="module")
 def bento(embedder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
-    heads = {name: store_head(home, name, version) for name, version in (("organ", "1"), ("chapter", "2"))}
-    tag = build_bento(heads, embedder=embedder, staging=home / "staging", bento_store=home / "bentoml", version="20260101-a")
+    heads = {
+        name: store_head(home, name, version)
+        for name, version in (("organ", "1"), ("chapter", "2"))
+    }
+    tag = build_bento(
+        heads,
+        embedder=embedder,
+        staging=home / "staging",
+        bento_store=home / "bentoml",
+        version="20260101-a",
+    )
     assert tag == "perennial:20260101-a"
     return home / "bentoml" / "bentos" / "perennial" / "20260101-a"
 
 
 def test_the_bento_holds_what_serves_and_nothing_else(bento: Path) -> None:
     source = bento / "src"
-    assert {path.name for path in source.iterdir() if path.is_dir()} == {"core", "pipelines", "bentos", "cold"}
+    assert {path.name for path in source.iterdir() if path.is_dir()} == {
+        "core",
+        "pipelines",
+        "bentos",
+        "cold",
+    }
     assert {path.name for path in (source / "pipelines").iterdir()} == {"__init__.py", "model"}
     packed = {path.name: path.stat().st_size for path in (source / "cold" / "embedder").iterdir()}
-    assert (packed.pop("model.tflite"), packed.pop("sp.model"), [*packed]) == (5, 6, ["embedder.json"])
+    assert (packed.pop("model.tflite"), packed.pop("sp.model"), [*packed]) == (
+        5,
+        6,
+        ["embedder.json"],
+    )
     assert not list(source.rglob("__pycache__"))
 
 
@@ -59,13 +79,22 @@ def test_the_requirements_are_the_serving_profile_of_the_lock(bento: Path) -> No
     assert info["version"] == "20260101-a"
     pins = read_lock(bento / "env" / "python" / "requirements.txt")
     assert [pin for pin in pins if pin.hashes] == read_lock(SERVING_LOCKS["litert"])
-    assert [pin.name for pin in pins if not pin.hashes] == ["bentoml"], "BentoML names its own version once more"
+    assert [pin.name for pin in pins if not pin.hashes] == ["bentoml"], (
+        "BentoML names its own version once more"
+    )
 
 
 def test_the_packed_service_imports_without_the_workshop(bento: Path) -> None:
     program = f"import sys; import bentos.service as s; print(s.__file__); print([name for name in {ENDED!r} if name in sys.modules])"
     environment = {**os.environ, "PYTHONPATH": ""}
-    done = subprocess.run([sys.executable, "-c", program], cwd=bento / "src", env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=bento / "src",
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.split("\n")[:2] == [str(bento / "src" / "bentos" / "service.py"), "[]"]
 
 
@@ -73,18 +102,28 @@ def test_a_corrupt_head_is_not_packed(embedder: Path, tmp_path: Path) -> None:
     model = store_head(tmp_path, "organ", "1")
     (Path(model.head_location) / "head.npz").write_bytes(b"rubbish")
     with pytest.raises(HeadRefused):
-        build_bento({"organ": model}, embedder=embedder, staging=tmp_path / "staging", bento_store=tmp_path / "bentoml", version="1")
+        build_bento(
+            {"organ": model},
+            embedder=embedder,
+            staging=tmp_path / "staging",
+            bento_store=tmp_path / "bentoml",
+            version="1",
+        )
 
 
 def test_the_newest_bento_is_named_by_its_version(bento: Path) -> None:
     settings = load_settings(home=bento.parents[3])
-    command = serve_command("perennial:latest", settings=settings, database_url="postgresql://db/perennial")
+    command = serve_command(
+        "perennial:latest", settings=settings, database_url="postgresql://db/perennial"
+    )
     assert "perennial:20260101-a" in command.argv
 
 
 def test_the_command_keeps_the_secret_out_of_the_arguments(tmp_path: Path) -> None:
     settings = load_settings(home=tmp_path, service_port=3456)
-    command = serve_command("perennial:latest", settings=settings, database_url="postgresql://me:secret@db/perennial")
+    command = serve_command(
+        "perennial:latest", settings=settings, database_url="postgresql://me:secret@db/perennial"
+    )
     assert "secret" not in " ".join(command.argv)
     assert command.environment["PERENNIAL_DATABASE_URL"].count("secret") == 1
     assert command.argv[command.argv.index("--port") + 1] == "3456"

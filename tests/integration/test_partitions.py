@@ -20,25 +20,48 @@ from core.partitions import OTHER, Tidied, tidy_inference
 from core.tables import feedback, inference
 from flows.watch import tidy_log
 from monitoring.feedback import record_feedback
-from tests.serving_kit import wait_until
+from tests.support.serving import wait_until
 
 NOW, OLD = datetime(2026, 3, 15, 12, tzinfo=UTC), datetime(2025, 12, 5, tzinfo=UTC)
 
 
 def log(connection: Connection, request_id: str, moment: datetime) -> None:
-    row = {"occurred_at": moment, "request_id": request_id, "version": "1", "classifier": "block", "role": "champion", "phrase": "x"}
-    row |= {"cleaned": "x", "label": "a", "probability": 0.5, "alternatives": [], "embedder_id": "e", "cached": False, "latency_ms": 1.0}
+    row = {
+        "occurred_at": moment,
+        "request_id": request_id,
+        "version": "1",
+        "classifier": "block",
+        "role": "champion",
+        "phrase": "x",
+    }
+    row |= {
+        "cleaned": "x",
+        "label": "a",
+        "probability": 0.5,
+        "alternatives": [],
+        "embedder_id": "e",
+        "cached": False,
+        "latency_ms": 1.0,
+    }
     connection.execute(inference.insert().values(**row, flags=[]))
 
 
 def correct(connection: Connection, request_id: str) -> None:
-    row = {"received_at": NOW, "request_id": request_id, "classifier": "block", "label": "b", "author": "someone"}
+    row = {
+        "received_at": NOW,
+        "request_id": request_id,
+        "classifier": "block",
+        "label": "b",
+        "author": "someone",
+    }
     connection.execute(feedback.insert().values(row))
 
 
 def places(connection: Connection) -> dict[str, str]:
     """Request id -> the partition that holds it."""
-    found = connection.execute(sa.text("select request_id, tableoid::regclass::text from inference"))
+    found = connection.execute(
+        sa.text("select request_id, tableoid::regclass::text from inference")
+    )
     return {row[0]: row[1] for row in found}
 
 
@@ -59,7 +82,9 @@ def log_of(months: Engine) -> Engine:
     return months
 
 
-MONTHS = sa.text("select inhrelid::regclass::text from pg_inherits where inhparent = 'inference'::regclass")
+MONTHS = sa.text(
+    "select inhrelid::regclass::text from pg_inherits where inhparent = 'inference'::regclass"
+)
 WAITING = sa.text(
     "select exists (select from pg_locks join pg_database on database = pg_database.oid where datname = 'months' and not granted)"
 )
@@ -70,19 +95,32 @@ def tidying(engine: Engine, *, kept_months: int) -> Iterator[Future[Tidied]]:
     """A tidying that has come as far as it can while the caller's transaction is open."""
     with ThreadPoolExecutor(1) as other, engine.connect() as looking:
         tidied = other.submit(tidy_inference, engine, now=NOW, kept_months=kept_months)
-        wait_until(lambda: tidied.done() or looking.scalar(WAITING), seconds=60, what="a wait for the open transaction")
+        wait_until(
+            lambda: tidied.done() or looking.scalar(WAITING),
+            seconds=60,
+            what="a wait for the open transaction",
+        )
         yield tidied
 
 
 def test_rows_move_into_their_months_and_future_ones_go_there_at_once(log_of: Engine) -> None:
     with log_of.begin() as connection:
-        for name, moment in {"jan": datetime(2026, 1, 31, 23, 59, tzinfo=UTC), "mar": NOW, "far": datetime(2031, 5, 1, tzinfo=UTC)}.items():
+        for name, moment in {
+            "jan": datetime(2026, 1, 31, 23, 59, tzinfo=UTC),
+            "mar": NOW,
+            "far": datetime(2031, 5, 1, tzinfo=UTC),
+        }.items():
             log(connection, name, moment)
         assert set(places(connection).values()) == {OTHER}
     assert tidy_inference(log_of, now=NOW, kept_months=36) == Tidied(made=3)
     with log_of.begin() as connection:
         log(connection, "apr", datetime(2026, 4, 1, tzinfo=UTC))
-        assert places(connection) == {"jan": "inference_2026_01", "mar": "inference_2026_03", "apr": "inference_2026_04", "far": OTHER}
+        assert places(connection) == {
+            "jan": "inference_2026_01",
+            "mar": "inference_2026_03",
+            "apr": "inference_2026_04",
+            "far": OTHER,
+        }
     assert tidy_inference(log_of, now=NOW, kept_months=36) == Tidied()
 
 
@@ -95,7 +133,9 @@ def test_old_months_go_but_corrected_rows_stay(log_of: Engine) -> None:
         correct(connection, "corrected")
         log(connection, "kept", datetime(2026, 2, 1, tzinfo=UTC))
         log(connection, "late and old", datetime(2020, 1, 1, tzinfo=UTC))
-    assert tidy_inference(log_of, now=NOW, kept_months=1) == Tidied(made=3, dropped=2, rows_dropped=2)
+    assert tidy_inference(log_of, now=NOW, kept_months=1) == Tidied(
+        made=3, dropped=2, rows_dropped=2
+    )
     with log_of.connect() as connection:
         assert places(connection) == {"corrected": OTHER, "kept": "inference_2026_02"}
 
@@ -108,7 +148,9 @@ def test_a_row_is_taken_once_before_and_after_its_month_has_a_partition(log_of: 
         log(connection, "one", NOW)
 
 
-def test_a_row_that_is_just_being_logged_neither_stops_a_new_month_nor_is_lost(log_of: Engine) -> None:
+def test_a_row_that_is_just_being_logged_neither_stops_a_new_month_nor_is_lost(
+    log_of: Engine,
+) -> None:
     with log_of.connect() as logging:
         log(logging, "one", NOW)
         with tidying(log_of, kept_months=36) as tidied:
@@ -118,7 +160,9 @@ def test_a_row_that_is_just_being_logged_neither_stops_a_new_month_nor_is_lost(l
 
 
 @pytest.mark.parametrize("month_has_a_partition", [False, True])
-def test_a_correction_that_is_just_being_recorded_keeps_its_row(log_of: Engine, month_has_a_partition: bool) -> None:
+def test_a_correction_that_is_just_being_recorded_keeps_its_row(
+    log_of: Engine, month_has_a_partition: bool
+) -> None:
     for now in (NOW, OLD)[: 1 + month_has_a_partition]:
         tidy_inference(log_of, now=now, kept_months=36)
     with log_of.begin() as connection:

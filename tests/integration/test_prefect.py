@@ -18,9 +18,9 @@ from core.embedded import postmaster
 from core.params import load_params
 from core.settings import Settings
 from core.tables import decision
-from flows.environment import child_settings, flow_environment
-from tests.integration.places import free_ports
-from tests.integration.prefect_kit import ROOT, flow_runs, server_and_runner, wait_for
+from machine.environment import child_settings, flow_environment
+from tests.support.places import free_ports
+from tests.support.prefect_servers import ROOT, flow_runs, server_and_runner, wait_for
 
 EMIT = """
 from datetime import UTC, datetime
@@ -95,9 +95,9 @@ print("told", *(verdict.kind for verdict in room.retrain(["chapter", "block"]).v
 """
 ALONE = """
 from core.settings import load_settings
-from flows.environment import open_flow_database
+from machine.environment import open_flow_database
 with open_flow_database(load_settings()):
-    from tests.trivial_flows import retrain
+    from tests.support.trivial_flows import retrain
     print(retrain(["block"]))
 """
 
@@ -109,7 +109,12 @@ def place(session_settings: Settings) -> Settings:
 
 @pytest.fixture(scope="module")
 def environment(place: Settings, database: DatabaseUrls) -> dict[str, str]:
-    return {**os.environ, **flow_environment(place, database, server=True), **child_settings(place, database), "PYTHONPATH": str(ROOT)}
+    return {
+        **os.environ,
+        **flow_environment(place, database, server=True),
+        **child_settings(place, database),
+        "PYTHONPATH": str(ROOT),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -121,13 +126,23 @@ def runner(place: Settings, environment: dict[str, str]) -> Iterator[None]:
 
 def prefect(environment: dict[str, str], *arguments: str) -> str:
     command = [sys.executable, "-m", "prefect", *arguments]
-    done = subprocess.run(command, env=environment | {"COLUMNS": "200"}, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command,
+        env=environment | {"COLUMNS": "200"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 def called_for(run: dict[str, Any], classifier: str) -> bool:
-    return run["parameters"].get("classifiers") == [classifier] and run["parameters"].get("reason") == "drift"
+    return (
+        run["parameters"].get("classifiers") == [classifier]
+        and run["parameters"].get("reason") == "drift"
+    )
 
 
 def planned_runs(place: Settings) -> list[dict[str, Any]]:
@@ -151,9 +166,15 @@ def test_every_classifier_has_an_automation_for_its_drift(environment: dict[str,
 
 
 @pytest.mark.usefixtures("runner")
-def test_drift_of_one_classifier_runs_its_retraining_and_no_other(place: Settings, environment: dict[str, str]) -> None:
+def test_drift_of_one_classifier_runs_its_retraining_and_no_other(
+    place: Settings, environment: dict[str, str]
+) -> None:
     subprocess.run([sys.executable, "-c", EMIT], env=environment, cwd=ROOT, check=True, timeout=60)
-    done = wait_for(lambda: [run for run in flow_runs(place) if run["state_type"] == "COMPLETED"], seconds=120, what="a completed run")
+    done = wait_for(
+        lambda: [run for run in flow_runs(place) if run["state_type"] == "COMPLETED"],
+        seconds=120,
+        what="a completed run",
+    )
     assert [called_for(run, "block") for run in flow_runs(place)] == [True]
     parameters = done[0]["parameters"]
     assert parameters["evidence"] == {"reasons": ["labels moved twice"], "z": {"labels": 4.5}}
@@ -161,11 +182,26 @@ def test_drift_of_one_classifier_runs_its_retraining_and_no_other(place: Setting
 
 
 @pytest.mark.usefixtures("runner")
-def test_a_watch_that_finds_drift_shows_it_and_calls_the_retraining(place: Settings, environment: dict[str, str]) -> None:
-    done = subprocess.run([sys.executable, "-c", WATCH], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=180)
+def test_a_watch_that_finds_drift_shows_it_and_calls_the_retraining(
+    place: Settings, environment: dict[str, str]
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WATCH],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
     assert done.stdout.split()[-2:] == ["drift", "insufficient"], done.stderr
-    wait_for(lambda: [run for run in flow_runs(place) if called_for(run, "chapter")], seconds=60, what="its retraining")
-    artifacts = httpx.post(f"{place.prefect_url}/api/artifacts/filter", json={}, trust_env=False).json()
+    wait_for(
+        lambda: [run for run in flow_runs(place) if called_for(run, "chapter")],
+        seconds=60,
+        what="its retraining",
+    )
+    artifacts = httpx.post(
+        f"{place.prefect_url}/api/artifacts/filter", json={}, trust_env=False
+    ).json()
     assert [artifact["key"] for artifact in artifacts] == ["drift-chapter"]
 
 
@@ -175,34 +211,64 @@ def test_a_watch_that_acts_waits_for_the_cool_down_and_then_retrains(
 ) -> None:
     """Half a day after the last retraining the verdict is to wait; a year after it the retraining gets the evidence of the drift."""
     events = len([run for run in flow_runs(place) if called_for(run, "chapter")])
-    done = subprocess.run([sys.executable, "-c", ACT], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", ACT],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     told = [line for line in done.stdout.splitlines() if line.startswith("told")]
     assert told == ["told wait", "told promote labels moved twice"], done.stderr
     with connect(database.perennial).connect() as connection:
-        rows = connection.execute(sa.select(decision.c.kind).where(decision.c.subject == "retraining").order_by(decision.c.id))
+        rows = connection.execute(
+            sa.select(decision.c.kind)
+            .where(decision.c.subject == "retraining")
+            .order_by(decision.c.id)
+        )
         assert rows.scalars().all()[-2:] == ["wait", "retrain"]
-    acted = [run for run in flow_runs(place) if called_for(run, "chapter") and run["deployment_id"] is None]
+    acted = [
+        run
+        for run in flow_runs(place)
+        if called_for(run, "chapter") and run["deployment_id"] is None
+    ]
     assert len(acted) == 2
-    assert len([run for run in flow_runs(place) if called_for(run, "chapter")]) == events + 2  # and no event called for another
+    assert (
+        len([run for run in flow_runs(place) if called_for(run, "chapter")]) == events + 2
+    )  # and no event called for another
 
 
 @pytest.mark.usefixtures("runner")
 def test_a_page_that_fails_costs_no_verdict(environment: dict[str, str]) -> None:
-    done = subprocess.run([sys.executable, "-c", PAGES], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", PAGES],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.stdout.splitlines()[-1:] == ["told promote promote"], done.stderr
 
 
 @pytest.mark.usefixtures("runner")
 def test_a_paused_schedule_plans_no_run(place: Settings) -> None:
-    deployments = httpx.post(f"{place.prefect_url}/api/deployments/filter", json={}, trust_env=False).json()
-    assert {schedule["active"] for deployment in deployments for schedule in deployment["schedules"]} == {False}
+    deployments = httpx.post(
+        f"{place.prefect_url}/api/deployments/filter", json={}, trust_env=False
+    ).json()
+    assert {
+        schedule["active"] for deployment in deployments for schedule in deployment["schedules"]
+    } == {False}
     assert not planned_runs(place)
 
 
 @pytest.mark.usefixtures("runner")
 def test_a_schedule_plans_runs(place: Settings) -> None:
     """SQLAlchemy 2.1 breaks the insert of Prefect 3.8.8's scheduler, which only its log tells."""
-    deployment = httpx.get(f"{place.prefect_url}/api/deployments/name/watch/block", trust_env=False).json()
+    deployment = httpx.get(
+        f"{place.prefect_url}/api/deployments/name/watch/block", trust_env=False
+    ).json()
     url = f"{place.prefect_url}/api/deployments/{deployment['id']}/schedules/{deployment['schedules'][0]['id']}"
     httpx.patch(url, json={"active": True}, trust_env=False).raise_for_status()
     planned = wait_for(lambda: planned_runs(place), seconds=90, what="planned runs")
@@ -211,9 +277,24 @@ def test_a_schedule_plans_runs(place: Settings) -> None:
 
 
 def test_without_a_server_a_flow_runs_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PERENNIAL_", "PREFECT_"))}
-    place = {"PERENNIAL_HOME": str(tmp_path / "home"), "PERENNIAL_PREFECT_PORT": str(free_ports(1)[0]), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", ALONE], env=kept | place, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("PERENNIAL_", "PREFECT_"))
+    }
+    place = {
+        "PERENNIAL_HOME": str(tmp_path / "home"),
+        "PERENNIAL_PREFECT_PORT": str(free_ports(1)[0]),
+        "PYTHONPATH": str(ROOT),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE],
+        env=kept | place,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "['block'] manual None None"
     assert "Traceback" not in done.stderr

@@ -9,9 +9,15 @@ import pytest
 
 from core.database import DatabaseUrls
 from core.settings import Settings
-from flows.environment import child_settings, flow_environment
-from tests.integration.places import free_ports
-from tests.integration.prefect_kit import ROOT, call_deployment, server_and_runner, state_of, wait_for
+from machine.environment import child_settings, flow_environment
+from tests.support.places import free_ports
+from tests.support.prefect_servers import (
+    ROOT,
+    call_deployment,
+    server_and_runner,
+    state_of,
+    wait_for,
+)
 
 
 def kill(pid: int) -> None:
@@ -21,8 +27,12 @@ def kill(pid: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_after_everything_was_killed_the_next_retraining_still_gets_its_turn(session_settings: Settings, database: DatabaseUrls) -> None:
-    place = session_settings.model_copy(update={"prefect_port": free_ports(1)[0], "home": session_settings.home / "restart"})
+def test_after_everything_was_killed_the_next_retraining_still_gets_its_turn(
+    session_settings: Settings, database: DatabaseUrls
+) -> None:
+    place = session_settings.model_copy(
+        update={"prefect_port": free_ports(1)[0], "home": session_settings.home / "restart"}
+    )
     place.home.mkdir()
     own = flow_environment(place, database, server=True) | child_settings(place, database)
     environment = {**os.environ, **own, "PYTHONPATH": str(ROOT)}
@@ -34,4 +44,8 @@ def test_after_everything_was_killed_the_next_retraining_still_gets_its_turn(ses
     with server_and_runner(place, environment):
         following = call_deployment(place, "retrain/block", classifiers=["block"], reason="manual")
         # the killed run's lease lasts 300 s
-        wait_for(lambda: state_of(place, following) == "COMPLETED", seconds=420, what="the next run completes")
+        wait_for(
+            lambda: state_of(place, following) == "COMPLETED",
+            seconds=420,
+            what="the next run completes",
+        )

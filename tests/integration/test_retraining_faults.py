@@ -13,12 +13,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipelines.model.head_record import recorded_digest, write_digest
-from tests.integration.prefect_kit import interrupt, wait_for
-from tests.integration.retrain_kit import LOCKS, Place, verdict
+from pipelines.model.digests import recorded_digest, write_digest
+from tests.support.prefect_servers import interrupt, wait_for
+from tests.support.retrainings import LOCKS, Place, verdict
 
 pytestmark = pytest.mark.timeout(1200)
-STARTED = re.compile(r'"state": "start", "event": "register candidate"|"event": "register candidate", "state": "start"')
+STARTED = re.compile(
+    r'"state": "start", "event": "register candidate"|"event": "register candidate", "state": "start"'
+)
 
 
 @pytest.fixture
@@ -31,7 +33,11 @@ def held(place: Place, *arguments: str, **changes: str) -> subprocess.Popen[str]
     for name in ("held", "let-go"):
         (place.settings.home / name).unlink(missing_ok=True)
     process = place.start(*arguments, **changes)
-    wait_for(lambda: (place.settings.home / "held").exists() or process.poll() is not None, seconds=240, what="the retraining waits")
+    wait_for(
+        lambda: (place.settings.home / "held").exists() or process.poll() is not None,
+        seconds=240,
+        what="the retraining waits",
+    )
     assert process.poll() is None, process.communicate()[1][-4000:]
     return process
 
@@ -40,7 +46,9 @@ def let_go(place: Place) -> None:
     (place.settings.home / "let-go").touch()
 
 
-def ended(process: subprocess.Popen[str], *, seconds: float = 240) -> subprocess.CompletedProcess[str]:
+def ended(
+    process: subprocess.Popen[str], *, seconds: float = 240
+) -> subprocess.CompletedProcess[str]:
     out, err = process.communicate(timeout=seconds)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
@@ -59,24 +67,33 @@ def told(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
 def test_of_two_retrainings_at_once_one_is_busy_and_a_decision_by_hand_stands(place: Place) -> None:
     """The second refuses, named; and the first does not overwrite what a person decides while it runs."""
     before = place.champion()
-    first = held(place, "tests.dying", "hold", "flows.retrain:register_candidate")
-    second = place.run("flows.cli", "--json", "retrain", "organ")
+    first = held(place, "tests.support.dying", "hold", "flows.retrain:register_candidate")
+    second = place.run("cli.app", "--json", "retrain", "organ")
     assert (second.returncode, told(second)["code"]) == (1, "busy")
-    shutil.copytree(place.settings.models / "organ" / before, place.settings.models / "organ" / "99")
-    write_digest(place.settings.models / "organ" / "99", recorded_digest(place.settings.models / "organ" / before))
-    by_hand = place.run("flows.cli", "--json", "rollout", "promote", "organ", "--version", "99")
+    shutil.copytree(
+        place.settings.models / "organ" / before, place.settings.models / "organ" / "99"
+    )
+    write_digest(
+        place.settings.models / "organ" / "99",
+        recorded_digest(place.settings.models / "organ" / before),
+    )
+    by_hand = place.run("cli.app", "--json", "rollout", "promote", "organ", "--version", "99")
     assert by_hand.returncode == 0, by_hand.stderr[-4000:]
     let_go(place)
     assert (verdict(ended(first)), place.champion()) == ("wait", "99")
-    [[reasons]] = place.rows("select reasons from decision where subject = 'gate' order by id desc limit 1")
+    [[reasons]] = place.rows(
+        "select reasons from decision where subject = 'gate' order by id desc limit 1"
+    )
     assert "the champion became version 99 while this ran" in reasons[0]
 
 
 def test_an_interrupt_while_training_ends_everything_at_once(place: Place) -> None:
     """Ctrl-C reaches our process alone, as from a supervisor: its DVC must not outlive it."""
     before = place.champion()
-    process = place.start("flows.cli", "retrain", "organ")
-    dvc = wait_for(lambda: working_in(clones(place), "repro"), seconds=240, what="dvc repro works in the clone")
+    process = place.start("cli.app", "retrain", "organ")
+    dvc = wait_for(
+        lambda: working_in(clones(place), "repro"), seconds=240, what="dvc repro works in the clone"
+    )
     interrupt(process, seconds=60)
     _, alive = psutil.wait_procs(dvc, timeout=10)
     assert not alive
@@ -98,7 +115,7 @@ def working_in(folders: list[Path], word: str) -> list[psutil.Process]:
 
 
 def test_a_stage_that_hangs_is_ended_and_named(place: Place) -> None:
-    done = place.run("flows.cli", "--json", "retrain", "organ", PERENNIAL_STAGE_SECONDS="0.5")
+    done = place.run("cli.app", "--json", "retrain", "organ", PERENNIAL_STAGE_SECONDS="0.5")
     assert done.returncode == 1
     error = told(done)
     assert error["code"] == "stage_failed"
@@ -108,10 +125,12 @@ def test_a_stage_that_hangs_is_ended_and_named(place: Place) -> None:
 
 
 @pytest.mark.slow
-def test_without_the_registry_the_retraining_tries_again_and_fails_with_one_message(place: Place) -> None:
+def test_without_the_registry_the_retraining_tries_again_and_fails_with_one_message(
+    place: Place,
+) -> None:
     before = place.champion()
     nowhere = "postgresql://postgres@127.0.0.1:9/mlflow"
-    done = place.run("flows.cli", "--json", "retrain", "organ", PERENNIAL_MLFLOW_DATABASE_URL=nowhere)
+    done = place.run("cli.app", "--json", "retrain", "organ", PERENNIAL_MLFLOW_DATABASE_URL=nowhere)
     assert done.returncode == 1
     error = told(done)
     assert error["code"] == "registry_unreachable"
@@ -121,10 +140,14 @@ def test_without_the_registry_the_retraining_tries_again_and_fails_with_one_mess
 
 
 @pytest.mark.slow
-def test_a_full_disk_while_extracting_is_named_and_leaves_the_champion(place: Place, tmp_path: Path) -> None:
+def test_a_full_disk_while_extracting_is_named_and_leaves_the_champion(
+    place: Place, tmp_path: Path
+) -> None:
     before, small = place.champion(), tmp_path / "small"
     with small_disk(small):
-        process = held(place, "tests.dying", "hold", "flows.steps:write_snapshots", TMPDIR=str(small))
+        process = held(
+            place, "tests.support.dying", "hold", "flows.steps:write_snapshots", TMPDIR=str(small)
+        )
         fill(small / "filler")
         let_go(place)
         done = ended(process)
@@ -138,7 +161,11 @@ def test_a_full_disk_while_extracting_is_named_and_leaves_the_champion(place: Pl
 def small_disk(folder: Path) -> Iterator[None]:
     """A file system of 64 MB; only root may mount one."""
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)],
+        capture_output=True,
+        check=False,
+    ).returncode:
         pytest.skip("a small file system cannot be mounted here")
     try:
         yield

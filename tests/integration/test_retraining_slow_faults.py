@@ -13,14 +13,16 @@ import psutil
 import pytest
 
 from core.database import DatabaseUrls
-from flows.environment import flow_environment
-from flows.machine.health import runner_polls
-from tests.dvc_kit import is_sound, rot
-from tests.integration.prefect_kit import ROOT, Started, flow_runs, interrupt, wait_for
-from tests.integration.retrain_kit import Place, build_place, prefect_server, verdict
+from machine.environment import flow_environment
+from machine.health import runner_polls
+from tests.support.dvc_repositories import is_sound, rot
+from tests.support.prefect_servers import ROOT, Started, flow_runs, interrupt, wait_for
+from tests.support.retrainings import Place, build_place, prefect_server, verdict
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
-QUICK_TURNS = {"PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5"}  # 30 by default: nine runs wait for their turn
+QUICK_TURNS = {
+    "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5"
+}  # 30 by default: nine runs wait for their turn
 EMIT = """
 import sys
 from datetime import UTC, datetime
@@ -53,12 +55,16 @@ def test_a_rotten_dvc_cache_is_named_and_computed_anew(place: Place) -> None:
     for path in damaged:
         rot(path)
     with prefect_server(place):
-        answer = place.run("flows.cli", "--json", "classify", "organ", "heart acute left")
+        answer = place.run("cli.app", "--json", "classify", "organ", "heart acute left")
         assert answer.returncode == 0, answer.stderr[-4000:]
         assert json.loads(answer.stdout)["version"] == before
         done = place.retrain()
     assert verdict(done) == "promote"
-    told = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{") and "rotten files moved aside" in line]
+    told = [
+        json.loads(line)
+        for line in done.stderr.splitlines()
+        if line.startswith("{") and "rotten files moved aside" in line
+    ]
     assert [len(line["files"]) for line in told] == [len(damaged)]
     assert [path for path in cache.rglob("*") if path.is_file() and not is_sound(path)] == []
 
@@ -67,7 +73,7 @@ def test_an_interrupted_classify_says_so_in_one_line(place: Place, tmp_path: Pat
     """Its phrases come without end, so that it is at work whenever the interrupt comes."""
     os.mkfifo(tmp_path / "phrases")
     writer = os.open(tmp_path / "phrases", os.O_RDWR)
-    process = place.start("flows.cli", "classify", "organ", "--file", str(tmp_path / "phrases"))
+    process = place.start("cli.app", "classify", "organ", "--file", str(tmp_path / "phrases"))
     assert process.stderr.readline().startswith("loading the champion")
     interrupt(process, seconds=60)
     os.close(writer)
@@ -77,8 +83,17 @@ def test_a_prefect_server_that_dies_meanwhile_costs_one_message(place: Place) ->
     for name in ("held", "let-go"):
         (place.settings.home / name).unlink(missing_ok=True)
     with prefect_server(place) as server:
-        process = place.start("tests.dying", "hold", "flows.retrain:publish_lock", PREFECT_CLIENT_MAX_RETRIES="2")  # 5: four minutes
-        wait_for(lambda: (place.settings.home / "held").exists() or process.poll() is not None, seconds=300, what="it waits")
+        process = place.start(
+            "tests.support.dying",
+            "hold",
+            "flows.retrain:publish_lock",
+            PREFECT_CLIENT_MAX_RETRIES="2",
+        )  # 5: four minutes
+        wait_for(
+            lambda: (place.settings.home / "held").exists() or process.poll() is not None,
+            seconds=300,
+            what="it waits",
+        )
         family = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
         for one in family:
             one.kill()
@@ -93,14 +108,29 @@ def test_a_prefect_server_that_dies_meanwhile_costs_one_message(place: Place) ->
 
 
 def test_ten_drift_events_in_a_minute_are_one_retraining(place: Place) -> None:
-    environment = {**place.environment, **flow_environment(place.settings, place.urls, server=True), "PERENNIAL_SCHEDULES": "false"}
+    environment = {
+        **place.environment,
+        **flow_environment(place.settings, place.urls, server=True),
+        "PERENNIAL_SCHEDULES": "false",
+    }
     [[gates]] = place.rows("select count(*) from decision where subject = 'gate'")
     with prefect_server(place, **QUICK_TURNS), Started(environment, "flows.deployments"):
-        wait_for(lambda: runner_polls(place.settings), seconds=300, what="the runner polls its deployments")
-        subprocess.run([sys.executable, "-c", EMIT], env=environment, cwd=ROOT, check=True, timeout=120)
+        wait_for(
+            lambda: runner_polls(place.settings),
+            seconds=300,
+            what="the runner polls its deployments",
+        )
+        subprocess.run(
+            [sys.executable, "-c", EMIT], env=environment, cwd=ROOT, check=True, timeout=120
+        )
         runs = wait_for(lambda: ten(answered(place)), seconds=1500, what="ten calls answered")
     assert {run["state_type"] for run in runs} == {"COMPLETED"}
-    kinds = [row.kind for row in place.rows("select kind from decision where subject = 'retraining' and evidence ->> 'reason' = 'drift'")]
+    kinds = [
+        row.kind
+        for row in place.rows(
+            "select kind from decision where subject = 'retraining' and evidence ->> 'reason' = 'drift'"
+        )
+    ]
     assert sorted(kinds) == ["retrain"] + ["wait"] * 9
     assert place.rows("select count(*) from decision where subject = 'gate'") == [(gates + 1,)]
 
@@ -111,4 +141,8 @@ def ten(runs: list[dict]) -> list[dict]:
 
 def answered(place: Place) -> list[dict]:
     ended = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-    return [run for run in flow_runs(place.settings) if run["parameters"].get("reason") == "drift" and run["state_type"] in ended]
+    return [
+        run
+        for run in flow_runs(place.settings)
+        if run["parameters"].get("reason") == "drift" and run["state_type"] in ended
+    ]

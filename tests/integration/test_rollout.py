@@ -13,9 +13,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from bentos.live_heads import Refused
-from bentos.refusals import record_refusals
-from bentos.routing import meets_canary
+from bentos.heads.live_heads import Refused
+from bentos.heads.refusals import record_refusals
+from bentos.heads.routing import meets_canary
 from core.contracts import Deployment, ModelVersion, Role
 from core.deployments import append_deployment, current_rollouts, history
 from core.errors import HeadRefused, UnknownVersion
@@ -24,8 +24,8 @@ from monitoring.feedback import answered
 from monitoring.performance import measure_performance
 from monitoring.windows import read_log
 from pipelines.promotion import append_promotion, end_role, play
-from tests.house_kit import House, failed, steady_load
-from tests.serving_kit import store_head, wait_until
+from tests.support.services import House, failed, steady_load
+from tests.support.serving import store_head, wait_until
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -65,12 +65,23 @@ def test_each_step_is_a_row_of_deployment_and_a_decision(engine: Engine) -> None
     assert end_role(engine, "organ", role="canary", why="enough", now=NOW) == model("2")
     assert end_role(engine, "organ", role="canary", why="enough", now=NOW) is None
     assert roles(engine) == {"champion": ("1", 1.0), "shadow": ("3", 1.0)}
-    assert [row.kind for row in decisions(engine)] == ["promote", "canary", "canary", "shadow", "end"]
+    assert [row.kind for row in decisions(engine)] == [
+        "promote",
+        "canary",
+        "canary",
+        "shadow",
+        "end",
+    ]
     with engine.connect() as connection:
-        assert [(entry.role, entry.share) for entry in history(connection, "organ")][-1] == ("canary", 0.0)
+        assert [(entry.role, entry.share) for entry in history(connection, "organ")][-1] == (
+            "canary",
+            0.0,
+        )
 
 
-def test_a_promotion_ends_what_else_the_version_played_and_nothing_of_others(engine: Engine) -> None:
+def test_a_promotion_ends_what_else_the_version_played_and_nothing_of_others(
+    engine: Engine,
+) -> None:
     promote(engine, "1")
     stand(engine, "2", "canary", 0.1)
     stand(engine, "3", "shadow")
@@ -97,7 +108,9 @@ def test_a_refusal_is_one_decision_for_a_row_of_deployment(engine: Engine) -> No
     for one in (entry, entry, later):
         record_refusals(engine, [Refused(one, "corrupt", NOW)])
     found = decisions(engine, "refuse")
-    assert [(row.reasons, row.evidence["version"], row.evidence["role"]) for row in found] == [(["corrupt"], "2", "champion")] * 2
+    assert [(row.reasons, row.evidence["version"], row.evidence["role"]) for row in found] == [
+        (["corrupt"], "2", "champion")
+    ] * 2
 
 
 @pytest.fixture
@@ -117,7 +130,9 @@ def alone(house: House) -> None:
 
 def put(house: House, version: str, role: Role, share: float = 1.0) -> None:
     with house.engine.begin() as connection:
-        append_deployment(connection, Deployment(house.versions[version], role, share, datetime.now(UTC), "test"))
+        append_deployment(
+            connection, Deployment(house.versions[version], role, share, datetime.now(UTC), "test")
+        )
 
 
 def beside(house: House) -> tuple[str, dict[str, tuple[str, float]]]:
@@ -125,21 +140,45 @@ def beside(house: House) -> tuple[str, dict[str, tuple[str, float]]]:
     return told["version"], {one["role"]: (one["version"], one["share"]) for one in told["beside"]}
 
 
-def test_a_canary_answers_its_share_always_the_same_phrases_while_a_shadow_scores_the_rest(plain: House, client: httpx.Client) -> None:
+def test_a_canary_answers_its_share_always_the_same_phrases_while_a_shadow_scores_the_rest(
+    plain: House, client: httpx.Client
+) -> None:
     put(plain, "2", "canary", 0.3)
     put(plain, "3", "shadow")
-    wait_until(lambda: beside(plain) == ("1", {"canary": ("2", 0.3), "shadow": ("3", 1.0)}), seconds=60, what="both beside version 1")
+    wait_until(
+        lambda: beside(plain) == ("1", {"canary": ("2", 0.3), "shadow": ("3", 1.0)}),
+        seconds=60,
+        what="both beside version 1",
+    )
     phrases = [f"limb {number}" for number in range(200)]
-    expected = ["2" if meets_canary(phrase, classifier="organ", version="2", share=0.3) else "1" for phrase in phrases]
-    answers = [client.post("/v1/organ/predict_batch", json={"phrases": phrases}).json()["predictions"] for _ in range(2)]
+    expected = [
+        "2" if meets_canary(phrase, classifier="organ", version="2", share=0.3) else "1"
+        for phrase in phrases
+    ]
+    answers = [
+        client.post("/v1/organ/predict_batch", json={"phrases": phrases}).json()["predictions"]
+        for _ in range(2)
+    ]
     assert [[one["version"] for one in told] for told in answers] == [expected] * 2
-    assert {(one["version"], one["role"]) for one in answers[0]} == {("1", "champion"), ("2", "canary")}
+    assert {(one["version"], one["role"]) for one in answers[0]} == {
+        ("1", "champion"),
+        ("2", "canary"),
+    }
 
     ids = {one["request_id"] for told in answers for one in told}
-    shadowed = lambda: [row for row in plain.logged() if row.request_id in ids and row.role == "shadow"]  # noqa: E731
-    wait_until(lambda: len(shadowed()) == len(ids), seconds=60, what="a shadow row for every answer")
+
+    def shadowed() -> list[Any]:
+        return [row for row in plain.logged() if row.request_id in ids and row.role == "shadow"]
+
+    wait_until(
+        lambda: len(shadowed()) == len(ids), seconds=60, what="a shadow row for every answer"
+    )
     logged = Counter(row.role for row in plain.logged() if row.request_id in ids)
-    assert logged == {"champion": 2 * expected.count("1"), "canary": 2 * expected.count("2"), "shadow": 400}
+    assert logged == {
+        "champion": 2 * expected.count("1"),
+        "canary": 2 * expected.count("2"),
+        "shadow": 400,
+    }
     assert {row.version for row in shadowed()} == {"3"}
     assert_traffic_is_watched_once(plain, ids, canary_rows=2 * expected.count("2"))
 
@@ -156,16 +195,24 @@ def assert_traffic_is_watched_once(house: House, ids: set[str], *, canary_rows: 
     assert owners == {"champion": len(ids) - canary_rows, "canary": canary_rows}
 
 
-def test_a_corrupt_canary_is_refused_with_a_decision_and_the_champion_answers_all(plain: House, client: httpx.Client) -> None:
+def test_a_corrupt_canary_is_refused_with_a_decision_and_the_champion_answers_all(
+    plain: House, client: httpx.Client
+) -> None:
     bad = store_head(plain.settings.home, "organ", "7")
     (Path(bad.head_location) / "head.npz").write_bytes(b"rubbish")
     plain.versions["7"] = bad
     put(plain, "7", "canary", 0.5)
-    mine = lambda: [row for row in decisions(plain.engine, "refuse") if row.evidence["version"] == "7"]  # noqa: E731
-    wait_until(lambda: bool(mine()), seconds=60, what="the refusal recorded")
-    told = client.post("/v1/organ/predict_batch", json={"phrases": [f"b {number}" for number in range(50)]}).json()["predictions"]
+
+    def refusals() -> list[Any]:
+        refused = decisions(plain.engine, "refuse")
+        return [row for row in refused if row.evidence["version"] == "7"]
+
+    wait_until(lambda: bool(refusals()), seconds=60, what="the refusal recorded")
+    told = client.post(
+        "/v1/organ/predict_batch", json={"phrases": [f"b {number}" for number in range(50)]}
+    ).json()["predictions"]
     assert {(one["version"], one["role"]) for one in told} == {("1", "champion")}
-    assert [(row.evidence["role"], len(row.reasons)) for row in mine()] == [("canary", 1)]
+    assert [(row.evidence["role"], len(row.reasons)) for row in refusals()] == [("canary", 1)]
 
 
 def test_any_retained_version_answers_when_asked(plain: House, client: httpx.Client) -> None:
@@ -177,17 +224,27 @@ def test_any_retained_version_answers_when_asked(plain: House, client: httpx.Cli
         assert told["request_id"] not in watched, "in no window"
         counted = measure_performance(connection, classifier="organ", version="2").answers
         mine = [row.role for row in plain.logged() if row.version == "2"]
-        assert counted == sum(role != "asked" for role in mine) < len(mine), "a try-out is no traffic"
-        owner = answered(sa.select(inference.c.request_id).where(inference.c.request_id == told["request_id"]))
+        assert counted == sum(role != "asked" for role in mine) < len(mine), (
+            "a try-out is no traffic"
+        )
+        owner = answered(
+            sa.select(inference.c.request_id).where(inference.c.request_id == told["request_id"])
+        )
         assert connection.scalar(sa.select(owner.c.role)) == "asked", "it may be corrected"
     refused = client.post("/v1/organ/predict?version=99", json={"phrase": "a limb"})
-    assert (refused.status_code, refused.json()["code"], "2, 1" in refused.json()["message"]) == (404, "unknown_version", True)
+    assert (refused.status_code, refused.json()["code"], "2, 1" in refused.json()["message"]) == (
+        404,
+        "unknown_version",
+        True,
+    )
 
 
 def test_a_canary_that_is_promoted_and_ended_costs_no_request(plain: House) -> None:
     with steady_load(plain) as seen:
         put(plain, "2", "canary", 0.5)
-        wait_until(lambda: beside(plain)[1] == {"canary": ("2", 0.5)}, seconds=60, what="the canary")
+        wait_until(
+            lambda: beside(plain)[1] == {"canary": ("2", 0.5)}, seconds=60, what="the canary"
+        )
         put(plain, "2", "champion")
         wait_until(lambda: beside(plain) == ("2", {}), seconds=60, what="version 2 alone")
         answers = len(seen)

@@ -12,7 +12,7 @@ import pytest
 
 from core.errors import NotReproducible, StageFailed
 from pipelines.workspace import Workspace, cache_of, open_workspace, track_data, tracked_rows
-from tests.dvc_kit import is_sound, make_repository, rot
+from tests.support.dvc_repositories import is_sound, make_repository, rot
 
 STAGES = """
 stages:
@@ -44,7 +44,9 @@ SUM = "28.0"
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    folder = make_repository(tmp_path / "repository", stages=STAGES, ignored="/data\n/vectors\n/model\n")
+    folder = make_repository(
+        tmp_path / "repository", stages=STAGES, ignored="/data\n/vectors\n/model\n"
+    )
     for name, text in (("embed.py", EMBED), ("train.py", TRAIN)):
         (folder / name).write_text(text)
     return folder
@@ -56,7 +58,9 @@ def write_data(folder: Path) -> None:
     pq.write_table(ROWS, folder / "data" / "rows.parquet")
 
 
-def retrain(repository: Path, tag: str, *, start: str = "", publish: bool = True) -> tuple[str, bool]:
+def retrain(
+    repository: Path, tag: str, *, start: str = "", publish: bool = True
+) -> tuple[str, bool]:
     """The sum that the model holds, and whether the outputs of the run called `start` were at hand."""
     with open_workspace(repository) as workspace:
         for name in ("embed.py", "train.py"):
@@ -100,7 +104,9 @@ def test_a_cache_that_rotted_everywhere_is_computed_anew(repository: Path) -> No
     assert [path for path in files(repository) if not is_sound(path)] == []
 
 
-def test_a_rotten_file_that_only_the_run_cache_names_is_refused_and_then_computed_anew(repository: Path) -> None:
+def test_a_rotten_file_that_only_the_run_cache_names_is_refused_and_then_computed_anew(
+    repository: Path,
+) -> None:
     retrain(repository, "never", publish=False)
     model = holding(repository, SUM.encode())
     rot(model)
@@ -125,9 +131,15 @@ def test_a_snapshot_whose_name_is_taken_by_a_rotten_file_is_refused(repository: 
 
 def test_rows_of_a_revision_come_from_the_cache_unharmed_or_not_at_all(repository: Path) -> None:
     retrain(repository, "first")
-    assert tracked_rows(repository, "first", "data/rows.parquet", key="3") == [{"id": "3", "phrase": "fx"}]
+    assert tracked_rows(repository, "first", "data/rows.parquet", key="3") == [
+        {"id": "3", "phrase": "fx"}
+    ]
     rot(holding(repository, b"PAR1"))
-    for revision, path in (("first", "data/rows.parquet"), ("first", "data/other"), ("nowhere", "data/rows.parquet")):
+    for revision, path in (
+        ("first", "data/rows.parquet"),
+        ("first", "data/other"),
+        ("nowhere", "data/rows.parquet"),
+    ):
         with pytest.raises(NotReproducible, match=path):
             tracked_rows(repository, revision, path, key="3")
 
@@ -139,7 +151,11 @@ def test_dvc_keeps_its_state_inside_the_checkout_for_its_owner_alone(
     outside, seen = tmp_path / "outside", []
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(outside))
     reproduce = Workspace.reproduce
-    monkeypatch.setattr(Workspace, "reproduce", lambda self, targets: (reproduce(self, targets), seen.append(state(self.folder))))
+    monkeypatch.setattr(
+        Workspace,
+        "reproduce",
+        lambda self, targets: (reproduce(self, targets), seen.append(state(self.folder))),
+    )
     retrain(repository, "first")
     retrain(repository, "second", start="first")
     tracked_rows(repository, "first", "data/rows.parquet", key="3")

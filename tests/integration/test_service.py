@@ -10,10 +10,10 @@ import httpx
 import psutil
 import pytest
 
-from bentos.journal import segments
-from bentos.shipper import CORRUPT
-from tests.house_kit import House, failed, steady_load
-from tests.serving_kit import store_head, wait_until
+from bentos.inference_log.journal import segments
+from bentos.inference_log.shipper import CORRUPT
+from tests.support.services import House, failed, steady_load
+from tests.support.serving import store_head, wait_until
 
 
 def test_the_packed_heads_answer_before_any_deployment_exists(client: httpx.Client) -> None:
@@ -21,7 +21,12 @@ def test_the_packed_heads_answer_before_any_deployment_exists(client: httpx.Clie
 
 
 def test_answers_are_served_cached_and_logged(house: House, client: httpx.Client) -> None:
-    body = {"phrase": "Broken Heart", "key": "k", "region": "north", "occurred_at": "2026-01-02T03:04:05Z"}
+    body = {
+        "phrase": "Broken Heart",
+        "key": "k",
+        "region": "north",
+        "occurred_at": "2026-01-02T03:04:05Z",
+    }
     first = client.post("/v1/organ/predict", json=body)
     again = client.post("/v1/organ/predict", json={"phrase": "broken  heart"})
     assert (first.status_code, first.json()["cached"], again.json()["cached"]) == (200, False, True)
@@ -29,28 +34,52 @@ def test_answers_are_served_cached_and_logged(house: House, client: httpx.Client
     wanted = {first.json()["request_id"], again.json()["request_id"]}
     wait_until(lambda: wanted <= house.logged_ids(), seconds=10, what="both rows in the table")
     row = next(row for row in house.logged() if row.request_id == first.json()["request_id"])
-    assert (row.phrase, row.cleaned, row.region, row.routing_key, row.version) == ("Broken Heart", "broken heart", "north", "k", "1")
-    assert (row.label, row.probability, row.occurred_at.year) == (first.json()["label"], first.json()["probability"], 2026)
-    assert row.alternatives == [[one["label"], one["probability"]] for one in first.json()["alternatives"]]
+    assert (row.phrase, row.cleaned, row.region, row.routing_key, row.version) == (
+        "Broken Heart",
+        "broken heart",
+        "north",
+        "k",
+        "1",
+    )
+    assert (row.label, row.probability, row.occurred_at.year) == (
+        first.json()["label"],
+        first.json()["probability"],
+        2026,
+    )
+    assert row.alternatives == [
+        [one["label"], one["probability"]] for one in first.json()["alternatives"]
+    ]
 
 
 def test_a_batch_is_answered_and_logged_in_one_piece(house: House, client: httpx.Client) -> None:
-    answers = client.post("/v1/organ/predict_batch", json={"phrases": [f"batch {number}" for number in range(256)]}).json()["predictions"]
+    answers = client.post(
+        "/v1/organ/predict_batch", json={"phrases": [f"batch {number}" for number in range(256)]}
+    ).json()["predictions"]
     ids = {answer["request_id"] for answer in answers}
     assert len(ids) == 256
     wait_until(lambda: ids <= house.logged_ids(), seconds=10, what="256 rows in the table")
 
 
 def test_no_process_of_the_service_holds_tensorflow(house: House, client: httpx.Client) -> None:
-    assert client.post("/v1/organ/predict", json={"phrase": "femur never said"}).json()["cached"] is False
-    family = [psutil.Process(house.service.pid), *psutil.Process(house.service.pid).children(recursive=True)]
+    assert (
+        client.post("/v1/organ/predict", json={"phrase": "femur never said"}).json()["cached"]
+        is False
+    )
+    family = [
+        psutil.Process(house.service.pid),
+        *psutil.Process(house.service.pid).children(recursive=True),
+    ]
     mapped = {Path(part.path) for process in family for part in process.memory_maps()}
     assert any("ai_edge_litert" in path.parts for path in mapped), "the embedder is among them"
     assert not [path for path in mapped if "tensorflow" in path.parts]
 
 
 def test_the_supervisor_holds_no_library_of_the_service(house: House, client: httpx.Client) -> None:
-    mapped = {part for one in psutil.Process(house.service.pid).memory_maps() for part in Path(one.path).parts}
+    mapped = {
+        part
+        for one in psutil.Process(house.service.pid).memory_maps()
+        for part in Path(one.path).parts
+    }
     assert "zmq" in mapped, "what it watches with"
     assert not mapped & {"numpy", "ai_edge_litert", "pydantic_core", "sqlalchemy"}
 
@@ -68,25 +97,39 @@ def test_the_supervisor_holds_no_library_of_the_service(house: House, client: ht
         ("/nowhere", b"", 404),
     ],
 )
-def test_bad_input_is_refused_by_the_real_server(client: httpx.Client, path: str, body: bytes, status: int) -> None:
-    response = client.post(path, content=body, headers={"content-type": "application/vnd.bentoml+pickle"})
+def test_bad_input_is_refused_by_the_real_server(
+    client: httpx.Client, path: str, body: bytes, status: int
+) -> None:
+    response = client.post(
+        path, content=body, headers={"content-type": "application/vnd.bentoml+pickle"}
+    )
     assert (response.status_code, "Traceback" in response.text) == (status, False)
     assert response.json().keys() <= {"code", "message", "field", "request_id"}
     assert client.get("/livez").status_code == 200
 
 
-def test_a_promotion_and_a_rollback_arrive_within_five_seconds_and_no_request_fails(house: House) -> None:
+def test_a_promotion_and_a_rollback_arrive_within_five_seconds_and_no_request_fails(
+    house: House,
+) -> None:
     with steady_load(house) as seen:
         for version in ("2", "1", "3"):
             house.promote(version)
-            wait_until(lambda: bool(seen) and seen[-1][1].get("version") == version, seconds=5, what=f"version {version}")  # noqa: B023
+            wait_until(
+                lambda version=version: bool(seen) and seen[-1][1].get("version") == version,
+                seconds=5,
+                what=f"version {version}",
+            )
     assert failed(seen) == []
     assert {answer["version"] for _, answer in seen} == {"1", "2", "3"}
 
 
 def refused(client: httpx.Client) -> float:
     lines = client.get("/metrics").text.splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith("perennial_head_refusals_total "))
+    return next(
+        float(line.split()[1])
+        for line in lines
+        if line.startswith("perennial_head_refusals_total ")
+    )
 
 
 def test_a_corrupt_head_never_answers(house: House, client: httpx.Client) -> None:
@@ -108,7 +151,11 @@ def test_a_database_outage_costs_neither_an_answer_nor_a_row(house: House) -> No
         wait_until(lambda: len(seen) > 50, seconds=20, what="answers before the outage")
         house.stop_database()
         down = len(seen)
-        wait_until(lambda: len(seen) > down + 1000 and house.waiting() > 500, seconds=60, what="answers during the outage")
+        wait_until(
+            lambda: len(seen) > down + 1000 and house.waiting() > 500,
+            seconds=60,
+            what="answers during the outage",
+        )
         house.start_database()
         up = len(seen)
         wait_until(lambda: len(seen) > up + 50, seconds=20, what="answers after the outage")
@@ -135,20 +182,29 @@ def test_a_minute_without_the_database_under_load_costs_nothing(house: House) ->
     assert failed(seen) == []
     assert during > 1000
     answered = {answer["request_id"] for _, answer in seen}
-    wait_until(lambda: answered <= house.logged_ids(), seconds=120, what="every answer in the table")
+    wait_until(
+        lambda: answered <= house.logged_ids(), seconds=120, what="every answer in the table"
+    )
     assert house.logged_ids() - before == answered
 
 
 def test_a_promotion_is_seen_after_an_outage(house: House, client: httpx.Client) -> None:
     house.promote("2")
-    wait_until(lambda: client.post("/v1/organ/predict", json={"phrase": "a"}).json()["version"] == "2", seconds=5, what="version 2")
+    wait_until(
+        lambda: client.post("/v1/organ/predict", json={"phrase": "a"}).json()["version"] == "2",
+        seconds=5,
+        what="version 2",
+    )
 
 
 def test_a_killed_service_loses_no_answer_and_replays_its_journal(house: House) -> None:
     before = house.settled_ids()
     house.stop_database()
     with httpx.Client(base_url=house.url, timeout=10) as client:
-        answers = [client.post("/v1/organ/predict", json={"phrase": f"last {number}"}) for number in range(30)]
+        answers = [
+            client.post("/v1/organ/predict", json={"phrase": f"last {number}"})
+            for number in range(30)
+        ]
     house.kill_service()
     answered = {answer.json()["request_id"] for answer in answers}
     house.start_database()
@@ -162,7 +218,12 @@ def test_a_damaged_line_is_named_and_kept_and_costs_no_other_row(house: House) -
     before = house.settled_ids()
     house.stop_database()
     with httpx.Client(base_url=house.url, timeout=10) as client:
-        ids = [client.post("/v1/organ/predict", json={"phrase": f"written {number}"}).json()["request_id"] for number in range(5)]
+        ids = [
+            client.post("/v1/organ/predict", json={"phrase": f"written {number}"}).json()[
+                "request_id"
+            ]
+            for number in range(5)
+        ]
         segment, offset, line = damage(house.settings.journal, ids.pop(2))
         after = client.post("/v1/organ/predict", json={"phrase": "written after"})
         house.start_database()
@@ -172,8 +233,14 @@ def test_a_damaged_line_is_named_and_kept_and_costs_no_other_row(house: House) -
     kept = house.settings.journal / CORRUPT
     assert kept.read_bytes() == line
     kept.unlink()
-    told = [json.loads(one) for one in (house.settings.home / "service.log").read_text().splitlines() if "corrupt lines skipped" in one]
-    assert [(one["segment"], one["offsets"], one["kept_in"]) for one in told] == [(segment, [offset], CORRUPT)]
+    told = [
+        json.loads(one)
+        for one in (house.settings.home / "service.log").read_text().splitlines()
+        if "corrupt lines skipped" in one
+    ]
+    assert [(one["segment"], one["offsets"], one["kept_in"]) for one in told] == [
+        (segment, [offset], CORRUPT)
+    ]
 
 
 def damage(journal: Path, request_id: str) -> tuple[str, int, bytes]:

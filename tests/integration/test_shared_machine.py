@@ -15,11 +15,16 @@ import pytest
 from core.embedded import holders, postmaster, stop_server
 from core.errors import Busy
 from core.settings import Settings
-from flows.machine import processes
-from flows.machine.processes import down
-from flows.machine.supervision import connect_supervisor, private_folder, supervised_processes, supervisor_folder
-from tests.integration.places import PORTS, own_place
-from tests.integration.prefect_kit import ROOT, interrupt, wait_for
+from machine import processes
+from machine.processes import down
+from machine.supervision import (
+    connect_supervisor,
+    private_folder,
+    supervised_processes,
+    supervisor_folder,
+)
+from tests.support.places import PORTS, own_place
+from tests.support.prefect_servers import ROOT, interrupt, wait_for
 
 HOLD = "from core.database import open_database\nfrom core.settings import load_settings\nwith open_database(load_settings()): input()"
 
@@ -34,19 +39,34 @@ def settings(tmp_home: Path) -> Iterator[Settings]:
 
 def environment(settings: Settings) -> dict[str, str]:
     ports = {f"PERENNIAL_{name.upper()}": str(getattr(settings, name)) for name in PORTS}
-    return {**os.environ, **ports, "PERENNIAL_HOME": str(settings.home), "PERENNIAL_SCHEDULES": "false", "PYTHONPATH": str(ROOT)}
+    return {
+        **os.environ,
+        **ports,
+        "PERENNIAL_HOME": str(settings.home),
+        "PERENNIAL_SCHEDULES": "false",
+        "PYTHONPATH": str(ROOT),
+    }
 
 
 def start(settings: Settings, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, *arguments]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=ROOT, env=environment(settings), start_new_session=True, **pipes)
+    pipes = {
+        "stdin": subprocess.PIPE,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+    }
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment(settings), start_new_session=True, **pipes
+    )
 
 
 def test_down_leaves_postgresql_to_a_command_that_works_with_it(settings: Settings) -> None:
     folder, said = settings.home / "postgres", []
     other = start(settings, "-c", HOLD)
-    wait_for(lambda: other.pid in holders(folder), seconds=120, what="another command holds the server")
+    wait_for(
+        lambda: other.pid in holders(folder), seconds=120, what="another command holds the server"
+    )
     assert down(settings, report=said.append) == []
     assert f"(pid {other.pid})" in said[-1]
     assert postmaster(folder) is not None and other.poll() is None
@@ -58,14 +78,18 @@ def test_down_leaves_postgresql_to_a_command_that_works_with_it(settings: Settin
 def test_down_stops_postgresql_when_its_holder_was_killed(settings: Settings) -> None:
     folder = settings.home / "postgres"
     other = start(settings, "-c", HOLD)
-    wait_for(lambda: other.pid in holders(folder), seconds=120, what="another command holds the server")
+    wait_for(
+        lambda: other.pid in holders(folder), seconds=120, what="another command holds the server"
+    )
     other.kill()
     other.wait(30)
     assert len(down(settings)) == 1
     assert postmaster(folder) is None
 
 
-def test_a_down_that_cannot_have_its_turn_says_whose_it_is(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_down_that_cannot_have_its_turn_says_whose_it_is(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with (private_folder(supervisor_folder(settings)) / "lock").open("w") as lock:
         lock.write("4711")
         lock.flush()
@@ -76,9 +100,15 @@ def test_a_down_that_cannot_have_its_turn_says_whose_it_is(settings: Settings, m
         pass
 
 
-def test_an_interrupted_up_stops_what_it_started_and_the_next_down_has_nothing_to_do(settings: Settings) -> None:
-    process = start(settings, "-m", "flows.cli", "up")
-    wait_for(lambda: len(supervised_processes(settings)) >= 4 or process.poll() is not None, seconds=120, what="programs start")
+def test_an_interrupted_up_stops_what_it_started_and_the_next_down_has_nothing_to_do(
+    settings: Settings,
+) -> None:
+    process = start(settings, "-m", "cli.app", "up")
+    wait_for(
+        lambda: len(supervised_processes(settings)) >= 4 or process.poll() is not None,
+        seconds=120,
+        what="programs start",
+    )
     interrupt(process)
     assert connect_supervisor(settings) is None
     assert supervised_processes(settings) == []
@@ -88,8 +118,19 @@ def test_an_interrupted_up_stops_what_it_started_and_the_next_down_has_nothing_t
 
 @pytest.mark.slow
 def test_an_interrupted_demo_leaves_nothing_running(settings: Settings, clone: Path) -> None:
-    process = start(settings.model_copy(update={"repository": clone}), "-m", "flows.cli", "demo", "--scale", "small")
-    wait_for(lambda: len(supervised_processes(settings)) >= 4 or process.poll() is not None, seconds=240, what="programs start")
+    process = start(
+        settings.model_copy(update={"repository": clone}),
+        "-m",
+        "cli.app",
+        "demo",
+        "--scale",
+        "small",
+    )
+    wait_for(
+        lambda: len(supervised_processes(settings)) >= 4 or process.poll() is not None,
+        seconds=240,
+        what="programs start",
+    )
     children = psutil.Process(process.pid).children(recursive=True)
     interrupt(process)
     assert supervised_processes(settings) == []

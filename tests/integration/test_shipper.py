@@ -9,12 +9,15 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from bentos.journal import JournalCounts, encode_rows
-from bentos.shipper import REFUSED, Shipper, insert_into
+from bentos.inference_log.journal import JournalCounts, encode_rows
+from bentos.inference_log.shipper import REFUSED, Shipper, insert_into
 from core.tables import inference
-from tests.serving_kit import row
+from tests.support.serving import row
 
-UNREADABLE = {"not JSON": b"nope", "half a surrogate": row(9).replace(b"Phrase 9", b"Phrase \\ud800")}
+UNREADABLE = {
+    "not JSON": b"nope",
+    "half a surrogate": row(9).replace(b"Phrase 9", b"Phrase \\ud800"),
+}
 REFUSED_ROWS = {
     "not UTF-8": b'{"request_id":"\xff"}',
     "a NUL": row(9).replace(b"Phrase 9", b"Phrase \\u0000"),
@@ -22,16 +25,29 @@ REFUSED_ROWS = {
 }
 
 
-@pytest.mark.parametrize("came", [*UNREADABLE.values(), *REFUSED_ROWS.values()], ids=[*UNREADABLE, *REFUSED_ROWS])
-def test_a_line_that_the_database_refuses_holds_nobody_up(came: bytes, engine: Engine, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "came", [*UNREADABLE.values(), *REFUSED_ROWS.values()], ids=[*UNREADABLE, *REFUSED_ROWS]
+)
+def test_a_line_that_the_database_refuses_holds_nobody_up(
+    came: bytes, engine: Engine, tmp_path: Path
+) -> None:
     line = b"%08x %b\n" % (zlib.crc32(came), came)
-    counts = ship(encode_rows([row(1), row(2)]) + line + encode_rows([row(3), row(4)]), engine=engine, folder=tmp_path)
-    assert (logged(engine), counts.shipped) == ({"request-1", "request-2", "request-3", "request-4"}, 4)
+    counts = ship(
+        encode_rows([row(1), row(2)]) + line + encode_rows([row(3), row(4)]),
+        engine=engine,
+        folder=tmp_path,
+    )
+    assert (logged(engine), counts.shipped) == (
+        {"request-1", "request-2", "request-3", "request-4"},
+        4,
+    )
     assert (tmp_path / REFUSED).read_bytes() == came + b"\n"
 
 
 @pytest.mark.parametrize("came", REFUSED_ROWS.values(), ids=list(REFUSED_ROWS))
-def test_a_row_that_the_database_refuses_costs_its_line_no_other(came: bytes, engine: Engine, tmp_path: Path) -> None:
+def test_a_row_that_the_database_refuses_costs_its_line_no_other(
+    came: bytes, engine: Engine, tmp_path: Path
+) -> None:
     counts = ship(encode_rows([row(1), came, row(2)]), engine=engine, folder=tmp_path)
     assert (logged(engine), counts.shipped, counts.refused) == ({"request-1", "request-2"}, 2, 1)
     assert (tmp_path / REFUSED).read_bytes() == came + b"\n"

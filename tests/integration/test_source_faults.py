@@ -20,7 +20,7 @@ from core.database import DatabaseUrls
 from core.errors import SourceUnreachable
 from core.settings import REPOSITORY
 from pipelines.source.extract import extract
-from tests.integration.prefect_kit import wait_for
+from tests.support.prefect_servers import wait_for
 
 ROWS = "select n as id, md5(n::text) as phrase, timestamptz '2025-01-01Z' as occurred_at, 'A' as block from generate_series(1, 200000) n"
 EXTRACT = """
@@ -94,7 +94,9 @@ def run(url: str, target: Path) -> int:
     return extract(ROWS, url=url, target=target, label_columns=["block"]).rows
 
 
-def test_a_connection_cut_in_the_middle_of_the_stream_costs_nothing(database: DatabaseUrls, tmp_path: Path) -> None:
+def test_a_connection_cut_in_the_middle_of_the_stream_costs_nothing(
+    database: DatabaseUrls, tmp_path: Path
+) -> None:
     assert run(database.perennial, tmp_path / "whole") == 200_000
     with cutting(database, cuts=2) as (proxy, url):
         assert run(url, tmp_path / "cut") == 200_000
@@ -102,29 +104,41 @@ def test_a_connection_cut_in_the_middle_of_the_stream_costs_nothing(database: Da
     assert (tmp_path / "cut").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
-def test_a_connection_cut_every_time_is_named_and_leaves_what_was_there(database: DatabaseUrls, tmp_path: Path) -> None:
+def test_a_connection_cut_every_time_is_named_and_leaves_what_was_there(
+    database: DatabaseUrls, tmp_path: Path
+) -> None:
     target = tmp_path / "rows.arrow"
     target.write_bytes(b"before")
     with cutting(database, cuts=100) as (proxy, url), pytest.raises(SourceUnreachable):
         run(url, target)
     assert proxy.made == 4
-    assert target.read_bytes() == b"before" and [path.name for path in tmp_path.iterdir()] == ["rows.arrow"]
+    assert target.read_bytes() == b"before" and [path.name for path in tmp_path.iterdir()] == [
+        "rows.arrow"
+    ]
 
 
 def started(*arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", EXTRACT, *map(str, arguments)]
-    return subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    return subprocess.Popen(
+        command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
 
 
-def test_a_full_disk_is_named_and_leaves_what_was_there(database: DatabaseUrls, tmp_path: Path) -> None:
+def test_a_full_disk_is_named_and_leaves_what_was_there(
+    database: DatabaseUrls, tmp_path: Path
+) -> None:
     target = tmp_path / "rows.arrow"
     target.write_bytes(b"before")
     _, said = started(ROWS, database.perennial, target, 500_000).communicate(timeout=120)
     assert said.strip() == "disk_full"
-    assert target.read_bytes() == b"before" and [path.name for path in tmp_path.iterdir()] == ["rows.arrow"]
+    assert target.read_bytes() == b"before" and [path.name for path in tmp_path.iterdir()] == [
+        "rows.arrow"
+    ]
 
 
-def test_an_interrupt_ends_a_query_that_would_take_an_hour(database: DatabaseUrls, tmp_path: Path) -> None:
+def test_an_interrupt_ends_a_query_that_would_take_an_hour(
+    database: DatabaseUrls, tmp_path: Path
+) -> None:
     slow = f"select * from ({ROWS}) r where pg_sleep(3600) is not null /* slow source */"
     process = started(slow, database.perennial, tmp_path / "rows.arrow", 0)
     with psycopg.connect(database.perennial, autocommit=True) as look:
@@ -133,5 +147,9 @@ def test_an_interrupt_ends_a_query_that_would_take_an_hour(database: DatabaseUrl
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
         assert said.strip().splitlines()[-1].startswith("KeyboardInterrupt")
-        wait_for(lambda: look.execute(active).fetchone() == (0,), seconds=60, what="the query was ended in the database too")
+        wait_for(
+            lambda: look.execute(active).fetchone() == (0,),
+            seconds=60,
+            what="the query was ended in the database too",
+        )
     assert list(tmp_path.iterdir()) == []

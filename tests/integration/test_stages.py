@@ -19,22 +19,36 @@ import yaml
 from pipelines.model.classifier import PhraseClassifier
 from pipelines.model.embedder import load_embedder
 from pipelines.model.head_file import load_head
-from tests.stage_kit import DIMENSIONS, save_word_embedder, write_snapshot
+from tests.support.training import DIMENSIONS, save_word_embedder, write_snapshot
 
 REPOSITORY = Path(__file__).parents[2]
 CODE = ("core", "pipelines", "queries", "dvc.yaml")
-ORGAN = {"source": {"query": "queries/notes.sql", "label": "organ"}, "head": {"kind": "hybrid_svm", "buckets": 512}}
+ORGAN = {
+    "source": {"query": "queries/notes.sql", "label": "organ"},
+    "head": {"kind": "hybrid_svm", "buckets": 512},
+}
 
 
 def environment() -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("GIT_", "OMP_", "OPENBLAS_")) and key != "PYTHONPATH"}
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("GIT_", "OMP_", "OPENBLAS_")) and key != "PYTHONPATH"
+    }
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
-    author = {"GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@localhost", "GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@localhost"}
+    author = {
+        "GIT_AUTHOR_NAME": "t",
+        "GIT_AUTHOR_EMAIL": "t@localhost",
+        "GIT_COMMITTER_NAME": "t",
+        "GIT_COMMITTER_EMAIL": "t@localhost",
+    }
     return {**kept, **author, "PATH": path, "DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "true"}
 
 
 def call(folder: Path, *command: str, fails: bool = False) -> str:
-    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=900
+    )
     assert (done.returncode != 0) == fails, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
 
@@ -48,7 +62,12 @@ def dvc(folder: Path, *arguments: str) -> str:
 
 
 def write_params(folder: Path, embedder: Path, classifiers: dict) -> None:
-    params = {"seed": 7, "embedder": {"handle": str(embedder)}, "checks": {"max_age_days": 36500}, "classifiers": classifiers}
+    params = {
+        "seed": 7,
+        "embedder": {"handle": str(embedder)},
+        "checks": {"max_age_days": 36500},
+        "classifiers": classifiers,
+    }
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
 
 
@@ -80,7 +99,11 @@ def repository(tmp_path_factory: pytest.TempPathFactory, embedder: Path) -> Iter
 def outputs(folder: Path) -> dict[str, str]:
     """Output -> hash, of every stage in dvc.lock."""
     lock = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
-    return {f"{name}: {out['path']}": out["md5"] for name, entry in lock.items() for out in entry.get("outs", [])}
+    return {
+        f"{name}: {out['path']}": out["md5"]
+        for name, entry in lock.items()
+        for out in entry.get("outs", [])
+    }
 
 
 def test_a_repeated_run_does_nothing(repository: Path) -> None:
@@ -99,7 +122,11 @@ def test_two_forced_runs_give_one_lock(repository: Path) -> None:
 
 def test_one_key_runs_only_what_it_changes(repository: Path, embedder: Path) -> None:
     before = outputs(repository)
-    write_params(repository, embedder, {"organ": {**ORGAN, "head": {"kind": "logistic"}, "gate": {"min_weighted_f1": 0.1}}})
+    write_params(
+        repository,
+        embedder,
+        {"organ": {**ORGAN, "head": {"kind": "logistic"}, "gate": {"min_weighted_f1": 0.1}}},
+    )
     said = dvc(repository, "repro")
     ran = {line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")}
     assert ran == {"resolve", "train@organ", "evaluate@organ", "compare@organ"}
@@ -110,17 +137,37 @@ def test_one_key_runs_only_what_it_changes(repository: Path, embedder: Path) -> 
 
 def test_outputs_are_what_the_other_rooms_read(repository: Path) -> None:
     folder = repository / "build" / "classifiers" / "organ"
-    assert pq.read_schema(folder / "split" / "train.parquet").names == ["cleaned", "label", "rows", "validation"]
+    assert pq.read_schema(folder / "split" / "train.parquet").names == [
+        "cleaned",
+        "label",
+        "rows",
+        "validation",
+    ]
     recent = ["id", "cleaned", "label", "occurred_at", "region", "part", "seen", "seen_before"]
     assert pq.read_schema(folder / "split" / "recent.parquet").names == recent
     predictions = pq.read_table(folder / "evaluation" / "predictions.parquet")
-    assert predictions.column_names == ["id", "cleaned", "label", "occurred_at", "seen", "predicted", "probability"]
+    assert predictions.column_names == [
+        "id",
+        "cleaned",
+        "label",
+        "occurred_at",
+        "seen",
+        "predicted",
+        "probability",
+    ]
     reference = ["occurred_at", "region", "cleaned", "predicted", "probability", "weight"]
     assert pq.read_schema(folder / "evaluation" / "reference.parquet").names == reference
     evaluation = json.loads((folder / "evaluation" / "evaluation.json").read_text())
-    assert evaluation["rows"] == predictions.num_rows == json.loads((folder / "split" / "report.json").read_text())["test_rows"]
+    assert (
+        evaluation["rows"]
+        == predictions.num_rows
+        == json.loads((folder / "split" / "report.json").read_text())["test_rows"]
+    )
     metrics = json.loads((folder / "evaluation" / "metrics.json").read_text())
-    assert all(isinstance(value, int | float) for value in metrics.values()) and metrics["weighted_f1"] > 0.8
+    assert (
+        all(isinstance(value, int | float) for value in metrics.values())
+        and metrics["weighted_f1"] > 0.8
+    )
     for name in ("reliability", "confusions", "f1_by_support"):
         assert (folder / "evaluation" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     facts = json.loads((repository / "build" / "embedder" / "embedder.json").read_text())
@@ -129,22 +176,39 @@ def test_outputs_are_what_the_other_rooms_read(repository: Path) -> None:
 
 def test_the_trained_head_answers_as_the_evaluation_says(repository: Path) -> None:
     folder = repository / "build" / "classifiers" / "organ"
-    classifier = PhraseClassifier(load_head(folder / "model"), load_embedder(repository / "build" / "embedder"))
+    classifier = PhraseClassifier(
+        load_head(folder / "model"), load_embedder(repository / "build" / "embedder")
+    )
     rows = pq.read_table(folder / "evaluation" / "predictions.parquet").slice(0, 50).to_pylist()
     answers = classifier.predict([row["cleaned"].upper() for row in rows])
     assert [answer.label for answer in answers] == [row["predicted"] for row in rows]
-    assert np.allclose([answer.probability for answer in answers], [row["probability"] for row in rows], atol=1e-5)
+    assert np.allclose(
+        [answer.probability for answer in answers], [row["probability"] for row in rows], atol=1e-5
+    )
 
 
-def test_heads_asked_for_are_compared_on_the_same_rows_twice_alike(repository: Path, embedder: Path) -> None:
+def test_heads_asked_for_are_compared_on_the_same_rows_twice_alike(
+    repository: Path, embedder: Path
+) -> None:
     folder = repository / "build" / "classifiers" / "organ"
-    comparison, metrics = folder / "comparison" / "scores.json", folder / "evaluation" / "metrics.json"
-    assert json.loads(comparison.read_text())["heads"] == {} and not (folder / "comparison" / "table.md").read_bytes()
+    comparison, metrics = (
+        folder / "comparison" / "scores.json",
+        folder / "evaluation" / "metrics.json",
+    )
+    assert (
+        json.loads(comparison.read_text())["heads"] == {}
+        and not (folder / "comparison" / "table.md").read_bytes()
+    )
     listed = ["tfidf_svm", {"kind": "mlp", "epochs": 4, "hidden": 16}, "majority"]
     write_params(repository, embedder, {"organ": {**ORGAN, "compare": listed}})
     dvc(repository, "repro", "compare@organ")
     before, heads = outputs(repository), json.loads(comparison.read_text())["heads"]
-    assert list(heads) == ["hybrid_svm buckets=512", "majority", "mlp hidden=16 epochs=4", "tfidf_svm"]
+    assert list(heads) == [
+        "hybrid_svm buckets=512",
+        "majority",
+        "mlp hidden=16 epochs=4",
+        "tfidf_svm",
+    ]
     assert heads["hybrid_svm buckets=512"].items() >= json.loads(metrics.read_text()).items()
     assert len({scores["rows"] for scores in heads.values()}) == 1
     assert heads["majority"]["weighted_f1"] < heads["tfidf_svm"]["weighted_f1"]
@@ -156,12 +220,16 @@ def test_new_rows_embed_only_new_phrases(repository: Path) -> None:
     rows = repository / "data" / "notes" / "rows.parquet"
     table = pq.read_table(rows)
     added = table.slice(0, 1).set_column(1, "phrase", [["lung something never said"]])
-    before = pq.read_table(repository / "build" / "embeddings" / "phrases.parquet")["cleaned"].to_pylist()
+    before = pq.read_table(repository / "build" / "embeddings" / "phrases.parquet")[
+        "cleaned"
+    ].to_pylist()
     rows.unlink()
     pq.write_table(pa.concat_tables([table, added.cast(table.schema)]), rows)
     said = stage(repository, "embed")
     assert '"new": 1' in said and f'"reused": {len(before)}' in said
-    after = pq.read_table(repository / "build" / "embeddings" / "phrases.parquet")["cleaned"].to_pylist()
+    after = pq.read_table(repository / "build" / "embeddings" / "phrases.parquet")[
+        "cleaned"
+    ].to_pylist()
     assert after == sorted([*before, "lung something never said"])
 
 
@@ -181,7 +249,15 @@ def last_line(said: str) -> dict:
 
 def test_a_failed_check_stops_the_split(scratch: Path) -> None:
     (scratch / "build" / "check").mkdir(parents=True)
-    check = {"name": "phrases", "dataset": "notes", "column": "phrase", "severity": "critical", "passed": False, "observed": 1, "limit": 0}
+    check = {
+        "name": "phrases",
+        "dataset": "notes",
+        "column": "phrase",
+        "severity": "critical",
+        "passed": False,
+        "observed": 1,
+        "limit": 0,
+    }
     content = {"verdict": "fail", "checks": [{**check, "rows": 1, "examples": []}]}
     (scratch / "build" / "check" / "result.json").write_text(json.dumps(content))
     write_snapshot(scratch)
@@ -190,7 +266,11 @@ def test_a_failed_check_stops_the_split(scratch: Path) -> None:
 
 def test_a_missing_file_is_one_clear_line(scratch: Path) -> None:
     said = last_line(stage(scratch, "train", "organ", fails=True))
-    assert said["code"] == "stage_failed" and "build/embeddings/embedder.json" in said["wanted"] and said["do"]
+    assert (
+        said["code"] == "stage_failed"
+        and "build/embeddings/embedder.json" in said["wanted"]
+        and said["do"]
+    )
 
 
 def test_wrong_params_are_one_clear_line(scratch: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from bentos import warming
-from bentos.warming import frequent_in
+from bentos.answering import warming
+from bentos.answering.warming import frequent_in
 from core.partitions import tidy_inference
 
 ROWS, DAYS = 300_000, 90
@@ -32,7 +32,9 @@ from generate_series(1, 100) n
 def filled(engine: Engine) -> Engine:
     """300,000 rows of 90 days by three classifiers, and a few of one that is seldom asked."""
     with engine.begin() as connection:
-        connection.execute(sa.text(FILL), {"rows": ROWS, "step": DAYS * 86400 / ROWS, "mark": "phrase "})
+        connection.execute(
+            sa.text(FILL), {"rows": ROWS, "step": DAYS * 86400 / ROWS, "mark": "phrase "}
+        )
         connection.execute(sa.text(QUIET))
     tidy_inference(engine, now=datetime.now(UTC), kept_months=36)
     with engine.begin() as connection:
@@ -46,7 +48,10 @@ def counted(engine: Engine, classifier: str, hours: int) -> dict[str, int]:
         " and occurred_at > now() - make_interval(hours => :hours) group by cleaned"
     )
     with engine.connect() as connection:
-        return {row[0]: row[1] for row in connection.execute(sa.text(rows), {"classifier": classifier, "hours": hours})}
+        return {
+            row[0]: row[1]
+            for row in connection.execute(sa.text(rows), {"classifier": classifier, "hours": hours})
+        }
 
 
 def test_the_most_frequent_phrases_of_a_full_log_are_found(filled: Engine) -> None:
@@ -62,18 +67,30 @@ def test_the_most_frequent_phrases_of_a_full_log_are_found(filled: Engine) -> No
 
 def test_a_classifier_that_is_seldom_asked_is_read_a_week_back(filled: Engine) -> None:
     assert set(counted(filled, "quiet", 168)) == {f"once {n}" for n in range(50)}
-    assert set(frequent_in(filled, seconds=60)("quiet", 200)) == {f"once {n}" for n in range(40)}, "what a load test asked is not warmed"
+    assert set(frequent_in(filled, seconds=60)("quiet", 200)) == {f"once {n}" for n in range(40)}, (
+        "what a load test asked is not warmed"
+    )
     assert frequent_in(filled, seconds=60)("never asked", 200) == []
 
 
 def test_only_recent_months_are_read_and_by_the_index(filled: Engine) -> None:
     asked = {"classifier": "c1", "hours": 168, "limit": 200}
     with filled.connect() as connection:
-        plan = "\n".join(connection.scalars(sa.text("explain (analyze, costs off) " + warming._FREQUENT.text), asked))
+        plan = "\n".join(
+            connection.scalars(
+                sa.text("explain (analyze, costs off) " + warming._FREQUENT.text), asked
+            )
+        )
         months = list(
-            connection.scalars(sa.text("select inhrelid::regclass::text from pg_inherits where inhparent = 'inference'::regclass"))
+            connection.scalars(
+                sa.text(
+                    "select inhrelid::regclass::text from pg_inherits where inhparent = 'inference'::regclass"
+                )
+            )
         )
     read = [month for month in months if f" on {month} " in plan]
     assert len(months) >= 5
-    assert len(read) <= 4, "this month, the one before in its first week, the next, and the rows of no month"
+    assert len(read) <= 4, (
+        "this month, the one before in its first week, the next, and the rows of no month"
+    )
     assert "classifier_version_occurred_at_idx" in plan, plan

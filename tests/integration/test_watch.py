@@ -9,23 +9,33 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from bentos.routing import meets_canary
+from bentos.heads.routing import meets_canary
 from core.contracts import LOADTEST_KEY, Verdict
 from core.errors import HeadRefused
 from core.params import ClassifierParams
 from core.partitions import tidy_inference
 from core.tables import decision, drift_report
-from monitoring.measuring import Meter
 from monitoring.performance import measure_performance
+from monitoring.scoring import WindowScorer
 from monitoring.watching import watch_classifier
 from monitoring.windows import read_log, read_windows, tenures
 from pipelines.model.head_file import save_head
-from tests.monitoring_kit import START, embed_words, log, make_answering_head, promote, store_model, traffic
+from tests.support.traffic import (
+    START,
+    embed_words,
+    log,
+    make_answering_head,
+    promote,
+    store_model,
+    traffic,
+)
 
 NOW = datetime(2027, 6, 1, tzinfo=UTC)
 WINDOW = 500
 LIVE = START + timedelta(days=60)
-BLOCK = ClassifierParams.model_validate({"source": {"query": "queries/topics.sql", "label": "topic"}, "drift": {"window_rows": WINDOW}})
+BLOCK = ClassifierParams.model_validate(
+    {"source": {"query": "queries/topics.sql", "label": "topic"}, "drift": {"window_rows": WINDOW}}
+)
 
 
 @dataclass
@@ -45,12 +55,22 @@ class Place:
 
     def watch(self, *, now: datetime = NOW) -> Verdict:
         return watch_classifier(
-            self.engine, classifier="topic", block=BLOCK, models=self.models, reports=self.reports, embed=embed_words, now=now, seed=7
+            self.engine,
+            classifier="topic",
+            block=BLOCK,
+            models=self.models,
+            reports=self.reports,
+            embed=embed_words,
+            now=now,
+            seed=7,
         )
 
     def stored(self, table: sa.Table) -> list[dict[str, object]]:
         with self.engine.connect() as connection:
-            return [dict(row) for row in connection.execute(sa.select(table).order_by(table.c.id)).mappings()]
+            return [
+                dict(row)
+                for row in connection.execute(sa.select(table).order_by(table.c.id)).mappings()
+            ]
 
 
 @pytest.fixture
@@ -64,11 +84,16 @@ def place(engine: Engine, tmp_path: Path) -> Place:
 @pytest.fixture
 def no_evidently(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of what is judged, not of what is shown: a report costs seconds."""
-    monkeypatch.setattr("monitoring.watching.write_report", lambda *_, file, **__: file.parent.mkdir(parents=True, exist_ok=True))
+    monkeypatch.setattr(
+        "monitoring.watching.write_report",
+        lambda *_, file, **__: file.parent.mkdir(parents=True, exist_ok=True),
+    )
 
 
 def live(windows: float, *, seed: int = 11, start: datetime = LIVE, **how: float) -> pd.DataFrame:
-    rows = traffic(days=int(windows * WINDOW / 60 * 1.2) + 3, a_day=60, seed=seed, start=start, **how)
+    rows = traffic(
+        days=int(windows * WINDOW / 60 * 1.2) + 3, a_day=60, seed=seed, start=start, **how
+    )
     return rows.head(int(windows * WINDOW))
 
 
@@ -80,7 +105,14 @@ def test_usual_traffic_is_steady_and_told_once(place: Place) -> None:
     assert [(row["window_number"], row["rows"], row["verdict"], row["alarms"]) for row in reports] == [
         (1, WINDOW, "steady", []), (2, WINDOW, "steady", []),
     ]  # fmt: skip
-    assert set(reports[0]["statistics"]) == {"label_shares", "embeddings", "confidence", "low_confidence", "novelty_mean", "novelty_p90"}
+    assert set(reports[0]["statistics"]) == {
+        "label_shares",
+        "embeddings",
+        "confidence",
+        "low_confidence",
+        "novelty_mean",
+        "novelty_p90",
+    }
     [told] = place.stored(decision)
     assert (told["subject"], told["kind"], told["decided_at"]) == ("drift", "steady", NOW)
     assert json.loads(json.dumps(told["evidence"])) == json.loads(json.dumps(verdict.evidence))
@@ -91,7 +123,13 @@ def test_usual_traffic_is_steady_and_told_once(place: Place) -> None:
 def test_moved_traffic_is_a_warning_and_then_drift(place: Place) -> None:
     usual = live(1)
     place.answer(usual, prefix="a")
-    moved = live(2, seed=12, start=usual["occurred_at"].iloc[-1] + timedelta(seconds=1), moved=0.4, garbled=0.2)
+    moved = live(
+        2,
+        seed=12,
+        start=usual["occurred_at"].iloc[-1] + timedelta(seconds=1),
+        moved=0.4,
+        garbled=0.2,
+    )
     place.answer(moved.head(WINDOW), prefix="b")
     first = place.watch()
     assert [window["verdict"] for window in first.evidence["windows"]] == ["steady", "warning"]
@@ -147,18 +185,44 @@ def test_only_the_champions_answers_count(place: Place) -> None:
 def test_a_canary_that_takes_phrases_away_does_not_look_like_drift(place: Place) -> None:
     """Half of the phrases, whichever label they have, are answered by version 2, which says something else of all of them."""
     head = make_answering_head()
-    said = Meter(head, embed_words, phrases=[], seed=1).completed
+    said = WindowScorer(head, embed_words, phrases=[], seed=1).completed
     unsaid = {"label": None, "confidence": np.nan}
-    reference, rows = said(traffic(days=60, a_day=60, seed=1).assign(**unsaid)), said(live(2).assign(**unsaid))
-    model = store_model(place.models, classifier="topic", version="1", reference=reference, head=head)
-    taken = np.array([meets_canary(phrase, classifier="topic", version="2", share=0.5) for phrase in rows["cleaned"]])
+    reference, rows = (
+        said(traffic(days=60, a_day=60, seed=1).assign(**unsaid)),
+        said(live(2).assign(**unsaid)),
+    )
+    model = store_model(
+        place.models, classifier="topic", version="1", reference=reference, head=head
+    )
+    taken = np.array(
+        [
+            meets_canary(phrase, classifier="topic", version="2", share=0.5)
+            for phrase in rows["cleaned"]
+        ]
+    )
     with place.engine.begin() as connection:
         promote(connection, model)
         log(connection, rows[~taken], classifier="topic", version="1", prefix="a")
-        log(connection, rows[taken].assign(label="label19", confidence=0.9), classifier="topic", version="2", role="canary", prefix="b")
-        log(connection, rows.head(1).assign(occurred_at=rows["occurred_at"].max()), classifier="topic", version="1", prefix="c")
+        log(
+            connection,
+            rows[taken].assign(label="label19", confidence=0.9),
+            classifier="topic",
+            version="2",
+            role="canary",
+            prefix="b",
+        )
+        log(
+            connection,
+            rows.head(1).assign(occurred_at=rows["occurred_at"].max()),
+            classifier="topic",
+            version="1",
+            prefix="c",
+        )
     verdict = place.watch()
-    assert (verdict.kind, [window["rows"] for window in verdict.evidence["windows"]]) == ("steady", [WINDOW, WINDOW])
+    assert (verdict.kind, [window["rows"] for window in verdict.evidence["windows"]]) == (
+        "steady",
+        [WINDOW, WINDOW],
+    )
 
 
 @pytest.mark.usefixtures("no_evidently")
@@ -166,22 +230,54 @@ def test_a_canarys_answers_count_for_the_champion_beside_which_it_stood(place: P
     rows = live(2)
     place.answer(rows.iloc[:300:2], prefix="a")
     with place.engine.begin() as connection:
-        log(connection, rows.iloc[1:300:2], classifier="topic", version="9", role="canary", prefix="b")
-        log(connection, rows.iloc[600:700], classifier="topic", version="9", role="canary", prefix="d")
+        log(
+            connection,
+            rows.iloc[1:300:2],
+            classifier="topic",
+            version="9",
+            role="canary",
+            prefix="b",
+        )
+        log(
+            connection,
+            rows.iloc[600:700],
+            classifier="topic",
+            version="9",
+            role="canary",
+            prefix="d",
+        )
     place.answer(rows.iloc[300:600], version="2", prefix="c")
     with place.engine.connect() as connection:
-        found = {version: tenures(connection, classifier="topic", version=version) for version in "129"}
+        found = {
+            version: tenures(connection, classifier="topic", version=version) for version in "129"
+        }
         told = read_log(connection, classifier="topic", version="1")
-    assert found == {"1": [299], "2": [300], "9": []}, "a tenure ends with its champion's last answer"
+    assert found == {"1": [299], "2": [300], "9": []}, (
+        "a tenure ends with its champion's last answer"
+    )
     assert told["label"].isna().sum() == told["probability"].isna().sum() == 149
 
 
 def test_a_load_test_is_no_traffic(place: Place) -> None:
     rows = live(1)
     with place.engine.begin() as connection:
-        log(connection, rows.tail(150), classifier="topic", version="2", prefix="o", key=f"{LOADTEST_KEY}1")
+        log(
+            connection,
+            rows.tail(150),
+            classifier="topic",
+            version="2",
+            prefix="o",
+            key=f"{LOADTEST_KEY}1",
+        )
         log(connection, rows, classifier="topic", version="1", prefix="l", key=f"{LOADTEST_KEY}2")
-        log(connection, rows.iloc[::100], classifier="topic", version="1", prefix="k", key="a client")
+        log(
+            connection,
+            rows.iloc[::100],
+            classifier="topic",
+            version="1",
+            prefix="k",
+            key="a client",
+        )
         assert tenures(connection, classifier="topic", version="1") == [5]
         assert measure_performance(connection, classifier="topic", version="1").answers == 5
     assert place.watch().kind == "insufficient"
@@ -200,7 +296,9 @@ def test_without_a_champion_there_is_nothing_to_judge(engine: Engine, tmp_path: 
 
 
 @pytest.mark.usefixtures("no_evidently")
-def test_without_reference_rows_the_first_windows_are_taken_on_trust(engine: Engine, tmp_path: Path) -> None:
+def test_without_reference_rows_the_first_windows_are_taken_on_trust(
+    engine: Engine, tmp_path: Path
+) -> None:
     """Windows of 100 then; after six of them the log is the pool."""
     place = Place(engine, tmp_path / "models", tmp_path / "reports")
     place.deploy("1", None)
@@ -221,7 +319,9 @@ def test_an_alarmed_window_never_becomes_normal(place: Place) -> None:
     place.answer(moved.assign(occurred_at=moved["occurred_at"] + timedelta(days=300)), prefix="b")
     verdict = place.watch()
     assert verdict.kind == "drift"
-    assert verdict.evidence["normal_rows"] == len(pd.read_parquet(place.models / "topic/1/reference.parquet"))
+    assert verdict.evidence["normal_rows"] == len(
+        pd.read_parquet(place.models / "topic/1/reference.parquet")
+    )
 
 
 @pytest.mark.usefixtures("no_evidently")
@@ -238,13 +338,17 @@ def test_steady_windows_become_normal(place: Place) -> None:
 
 
 @pytest.mark.usefixtures("no_evidently")
-def test_a_version_that_learnt_a_drift_is_not_held_against_the_world_before_it(place: Place) -> None:
+def test_a_version_that_learnt_a_drift_is_not_held_against_the_world_before_it(
+    place: Place,
+) -> None:
     """Version 2 was trained on sixty calm days and twenty moved ones; moved traffic is normal for it."""
     calm, moved = live(1), live(2.5, seed=12, start=LIVE + timedelta(days=20), moved=0.4)
     place.answer(calm, prefix="a")
     place.answer(moved, prefix="b")
     assert place.watch().kind == "drift"
-    place.deploy("2", pd.concat([traffic(days=60, a_day=60, seed=1), calm, moved], ignore_index=True))
+    place.deploy(
+        "2", pd.concat([traffic(days=60, a_day=60, seed=1), calm, moved], ignore_index=True)
+    )
     after = live(3, seed=13, start=moved["occurred_at"].iloc[-1] + timedelta(days=1), moved=0.4)
     place.answer(after.head(900), version="2", prefix="c")
     verdict = place.watch()
@@ -277,9 +381,15 @@ def test_windows_go_on_when_the_log_is_tidied(place: Place) -> None:
         held = sum(tenures(connection, classifier="topic", version="1"))
     place.answer(rows.iloc[8 * WINDOW :], prefix="b")
     assert place.watch().kind != "insufficient"
-    spans = [(row["window_number"], row["window_start"], row["window_end"]) for row in place.stored(drift_report)]
+    spans = [
+        (row["window_number"], row["window_start"], row["window_end"])
+        for row in place.stored(drift_report)
+    ]
     assert held < 5 * WINDOW
-    assert spans == [(number + 1, at(rows, number * WINDOW), at(rows, (number + 1) * WINDOW - 1)) for number in range(12)]
+    assert spans == [
+        (number + 1, at(rows, number * WINDOW), at(rows, (number + 1) * WINDOW - 1))
+        for number in range(12)
+    ]
 
 
 @pytest.mark.usefixtures("no_evidently")
@@ -322,7 +432,10 @@ def test_a_report_that_knows_no_last_row_ends_with_its_moment(place: Place) -> N
         connection.execute(sa.update(drift_report).values(last_request=None))
     place.answer(rows.tail(WINDOW), prefix="b")
     evidence = place.watch().evidence
-    assert [row["window_start"] for row in place.stored(drift_report)] == [at(rows, 0), at(rows, WINDOW)]
+    assert [row["window_start"] for row in place.stored(drift_report)] == [
+        at(rows, 0),
+        at(rows, WINDOW),
+    ]
     assert evidence["windows"][0]["number"] == 2
 
 
@@ -330,7 +443,14 @@ def test_a_canarys_answers_right_behind_a_window_belong_to_the_next(place: Place
     rows = live(1)
     place.answer(rows.iloc[:100], prefix="a")
     with place.engine.begin() as connection:
-        log(connection, rows.iloc[100:150], classifier="topic", version="9", role="canary", prefix="b")
+        log(
+            connection,
+            rows.iloc[100:150],
+            classifier="topic",
+            version="9",
+            role="canary",
+            prefix="b",
+        )
     place.answer(rows.iloc[150:300], prefix="c")
     place.answer(rows.iloc[300:400], version="2", prefix="d")
     place.answer(rows.iloc[400:], prefix="e")

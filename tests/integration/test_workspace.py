@@ -9,9 +9,9 @@ import yaml
 from sqlalchemy.engine import Engine
 
 from core.errors import Busy, StageFailed, UncommittedChanges
-from flows.loop import hold_classifiers
+from flows.context import hold_classifiers
 from pipelines.workspace import file_at, open_workspace, prune_data, require_committed
-from tests.dvc_kit import dvc, git, make_repository
+from tests.support.dvc_repositories import dvc, git, make_repository
 
 DVC_YAML = """
 stages:
@@ -45,13 +45,17 @@ def test_a_published_run_is_up_to_date_after_checkout(repository: Path) -> None:
     dvc(repository, "checkout", "--quiet")
     assert (repository / "out").read_text() == "6"
     assert "Running stage" not in dvc(repository, "repro", "double")
-    assert git(repository, "rev-parse", "perennial/block/second") == git(repository, "rev-parse", "second^{commit}")
+    assert git(repository, "rev-parse", "perennial/block/second") == git(
+        repository, "rev-parse", "second^{commit}"
+    )
 
 
 def test_a_file_is_read_from_a_commit_and_from_nowhere_else(repository: Path) -> None:
     (repository / "params.yaml").write_text("seed: 8\n")
     git(repository, "add", "params.yaml")
-    assert [file_at(repository, revision, "params.yaml") for revision in ("HEAD", "", "nowhere")] == ["{}\n", None, None]
+    assert [
+        file_at(repository, revision, "params.yaml") for revision in ("HEAD", "", "nowhere")
+    ] == ["{}\n", None, None]
 
 
 def test_old_data_sets_go_and_other_peoples_files_stay(tmp_path: Path) -> None:
@@ -89,7 +93,10 @@ def test_a_later_run_starts_from_the_lock_and_outputs_of_an_earlier_one(reposito
 
 
 def test_a_failing_stage_is_named_with_what_it_said(repository: Path) -> None:
-    with open_workspace(repository) as workspace, pytest.raises(StageFailed, match="the stage says why"):
+    with (
+        open_workspace(repository) as workspace,
+        pytest.raises(StageFailed, match="the stage says why"),
+    ):
         workspace.reproduce(["fail"])
 
 
@@ -118,7 +125,10 @@ def test_a_run_publishes_the_params_of_its_own_classifiers_only(repository: Path
             (workspace.folder / "data" / dataset).mkdir(parents=True)
         (workspace.folder / "data" / "n").mkdir()
         workspace.narrow(["a"], ["mine"])
-        assert yaml.safe_load((workspace.folder / "params.yaml").read_text()) == {"seed": 1, "classifiers": {"a": {"x": 1}}}
+        assert yaml.safe_load((workspace.folder / "params.yaml").read_text()) == {
+            "seed": 1,
+            "classifiers": {"a": {"x": 1}},
+        }
         assert [folder.name for folder in (workspace.folder / "data").iterdir()] == ["mine"]
     with open_workspace(repository) as workspace:
         workspace.narrow(["a", "b"], [])

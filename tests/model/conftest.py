@@ -12,7 +12,7 @@ from pipelines.model.embedder import LITERT, Embed, build_embedder, convert_embe
 from pipelines.model.head_file import Head
 from pipelines.model.heads import fit_head
 from pipelines.model.training import TrainingRows
-from tests.model.chapters import Split, as_training_rows, split_terms
+from tests.support.chapters import Split, as_training_rows, split_terms
 
 
 @pytest.fixture(scope="session")
@@ -36,9 +36,15 @@ def training(embed: Embed, terms: Split) -> TrainingRows:
 @pytest.fixture(scope="session")
 def heads(training: TrainingRows) -> dict[str, Head]:
     """One head of every kind, with its defaults."""
-    svm, others = HybridSvmHead(), (LogisticHead(kind="logistic"), TfidfSvmHead(kind="tfidf_svm"), MlpHead(kind="mlp"))
+    svm, others = (
+        HybridSvmHead(),
+        (LogisticHead(kind="logistic"), TfidfSvmHead(kind="tfidf_svm"), MlpHead(kind="mlp")),
+    )
     kinds = (svm, *others, MajorityHead(kind="majority"))
-    return {params.kind: fit_head(params, training=training, embedder_id="use", seed=7) for params in kinds}
+    return {
+        params.kind: fit_head(params, training=training, embedder_id="use", seed=7)
+        for params in kinds
+    }
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.model.classifier import PhraseClassifier, novelty
 from pipelines.model.embedder import Embed
-from tests.model.chapters import Split
+from tests.support.chapters import Split
 
 PLAIN = {
     "Malignant neoplasm of stomach": "neoplasms",
@@ -29,16 +29,29 @@ def test_plain_phrases_are_understood(classifier: PhraseClassifier, phrase: str)
 def test_case_spacing_and_width_do_not_matter(classifier: PhraseClassifier, terms: Split) -> None:
     phrases = [phrase for phrase, _ in terms.test[:60]]
     plain = classifier.predict(phrases)
-    for change in (str.upper, str.title, lambda phrase: f"  {phrase}\t", lambda phrase: phrase.replace(" ", "\u00a0 ")):
+    for change in (
+        str.upper,
+        str.title,
+        lambda phrase: f"  {phrase}\t",
+        lambda phrase: phrase.replace(" ", "\u00a0 "),
+    ):
         changed = classifier.predict([change(phrase) for phrase in phrases])
         assert [answer.label for answer in changed] == [answer.label for answer in plain]
-        assert np.allclose([answer.probability for answer in changed], [answer.probability for answer in plain], atol=1e-5)
+        assert np.allclose(
+            [answer.probability for answer in changed],
+            [answer.probability for answer in plain],
+            atol=1e-5,
+        )
 
 
-def test_a_slip_of_the_keyboard_rarely_changes_the_answer(classifier: PhraseClassifier, terms: Split) -> None:
+def test_a_slip_of_the_keyboard_rarely_changes_the_answer(
+    classifier: PhraseClassifier, terms: Split
+) -> None:
     phrases = [phrase for phrase, _ in terms.test[:200]]
     slipped = [phrase[: len(phrase) // 2] + phrase[len(phrase) // 2 + 1 :] for phrase in phrases]
-    before, after = ([answer.label for answer in classifier.predict(given)] for given in (phrases, slipped))
+    before, after = (
+        [answer.label for answer in classifier.predict(given)] for given in (phrases, slipped)
+    )
     assert np.mean(np.array(before) == np.array(after)) > 0.85
 
 
@@ -54,18 +67,31 @@ FOREIGN = {
 }
 
 
-def test_other_languages_are_mostly_understood_though_never_trained_on(classifier: PhraseClassifier) -> None:
+def test_other_languages_are_mostly_understood_though_never_trained_on(
+    classifier: PhraseClassifier,
+) -> None:
     answers = [answer.label for answer in classifier.predict(list(FOREIGN))]
-    assert sum(answer == label for answer, label in zip(answers, FOREIGN.values(), strict=True)) >= 6, answers
+    assert (
+        sum(answer == label for answer, label in zip(answers, FOREIGN.values(), strict=True)) >= 6
+    ), answers
 
 
-def test_an_unknown_subject_is_novel(classifier: PhraseClassifier, embed: Embed, terms: Split) -> None:
-    strange = ["how do i activate my new card", "what is the exchange rate today", "book a flight to rome", "my phone has no signal"]
+def test_an_unknown_subject_is_novel(
+    classifier: PhraseClassifier, embed: Embed, terms: Split
+) -> None:
+    strange = [
+        "how do i activate my new card",
+        "what is the exchange rate today",
+        "book a flight to rome",
+        "my phone has no signal",
+    ]
     usual = novelty(classifier.head, embed([phrase for phrase, _ in terms.test]))
     assert (novelty(classifier.head, embed(strange)) > np.quantile(usual, 0.95)).all()
 
 
-def test_one_phrase_of_a_trained_head_costs_well_below_a_millisecond(classifier: PhraseClassifier, embed: Embed, terms: Split) -> None:
+def test_one_phrase_of_a_trained_head_costs_well_below_a_millisecond(
+    classifier: PhraseClassifier, embed: Embed, terms: Split
+) -> None:
     cleaned = [phrase for phrase, _ in terms.test[:200]]
     vectors = embed(cleaned)
     started = time.process_time()

@@ -16,9 +16,9 @@ from pipelines.model.embedder import Embed
 from pipelines.model.head_file import Head, load_head, save_head
 from pipelines.model.heads import fit_head
 from pipelines.model.training import TrainingRows
-from pipelines.stages.scores import Answers, score
-from tests.model.chapters import Split
-from tests.stage_kit import training_rows
+from pipelines.stages.scores import ScoredAnswers, score
+from tests.support.chapters import Split
+from tests.support.training import training_rows
 
 FLOORS = {"majority": 0.0, "logistic": 0.93, "mlp": 0.93, "tfidf_svm": 0.93, "hybrid_svm": 0.95}
 LEARNING = [kind for kind in FLOORS if kind != "majority"]
@@ -30,17 +30,30 @@ def vectors(embed: Embed, terms: Split) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def metrics(heads: dict[str, Head], terms: Split, vectors: np.ndarray) -> dict[str, dict[str, float]]:
+def metrics(
+    heads: dict[str, Head], terms: Split, vectors: np.ndarray
+) -> dict[str, dict[str, float]]:
     cleaned, truth = (list(column) for column in zip(*terms.test, strict=True))
-    answers = {kind: (best_labels(head, cleaned, vectors), head.probabilities(cleaned, vectors)) for kind, head in heads.items()}
-    return {kind: score(Answers(np.array(truth), np.array(best), shares.max(axis=1))) for kind, (best, shares) in answers.items()}
+    answers = {
+        kind: (best_labels(head, cleaned, vectors), head.probabilities(cleaned, vectors))
+        for kind, head in heads.items()
+    }
+    return {
+        kind: score(ScoredAnswers(np.array(truth), np.array(best), shares.max(axis=1)))
+        for kind, (best, shares) in answers.items()
+    }
 
 
 @pytest.mark.parametrize("kind", FLOORS)
 def test_the_floor_of_quality_holds(kind: str, metrics: dict[str, dict[str, float]]) -> None:
     assert metrics[kind]["weighted_f1"] > FLOORS[kind]
     if kind != "majority":
-        assert metrics["majority"]["weighted_f1"] < 0.6 < metrics[kind]["weighted_f1"] <= metrics["hybrid_svm"]["weighted_f1"] + 0.005
+        assert (
+            metrics["majority"]["weighted_f1"]
+            < 0.6
+            < metrics[kind]["weighted_f1"]
+            <= metrics["hybrid_svm"]["weighted_f1"] + 0.005
+        )
 
 
 @pytest.mark.parametrize("kind", FLOORS)
@@ -49,18 +62,35 @@ def test_probabilities_mean_what_they_say(kind: str, metrics: dict[str, dict[str
 
 
 @pytest.mark.parametrize("kind", LEARNING)
-def test_case_and_spacing_do_not_matter(kind: str, heads: dict[str, Head], embed: Embed, terms: Split) -> None:
-    classifier, phrases = PhraseClassifier(heads[kind], embed), [phrase for phrase, _ in terms.test[:40]]
-    plain, changed = classifier.predict(phrases), classifier.predict([f" {phrase.upper()}  " for phrase in phrases])
+def test_case_and_spacing_do_not_matter(
+    kind: str, heads: dict[str, Head], embed: Embed, terms: Split
+) -> None:
+    classifier, phrases = (
+        PhraseClassifier(heads[kind], embed),
+        [phrase for phrase, _ in terms.test[:40]],
+    )
+    plain, changed = (
+        classifier.predict(phrases),
+        classifier.predict([f" {phrase.upper()}  " for phrase in phrases]),
+    )
     assert [answer.label for answer in changed] == [answer.label for answer in plain]
-    assert np.allclose([answer.probability for answer in changed], [answer.probability for answer in plain], atol=1e-5)
+    assert np.allclose(
+        [answer.probability for answer in changed],
+        [answer.probability for answer in plain],
+        atol=1e-5,
+    )
 
 
 @pytest.mark.parametrize("kind", FLOORS)
-def test_a_loaded_head_answers_as_the_trained_one(kind: str, heads: dict[str, Head], embed: Embed, terms: Split, tmp_path: Path) -> None:
+def test_a_loaded_head_answers_as_the_trained_one(
+    kind: str, heads: dict[str, Head], embed: Embed, terms: Split, tmp_path: Path
+) -> None:
     save_head(heads[kind], tmp_path)
     phrases = [phrase for phrase, _ in terms.test[:40]]
-    before, after = (PhraseClassifier(head, embed).predict(phrases) for head in (heads[kind], load_head(tmp_path)))
+    before, after = (
+        PhraseClassifier(head, embed).predict(phrases)
+        for head in (heads[kind], load_head(tmp_path))
+    )
     assert before == after
 
 
@@ -71,7 +101,9 @@ def small_perceptron() -> Head:
     return fit_head(SMALL, training=training_rows(), embedder_id="words-1", seed=7)
 
 
-def test_two_trainings_of_a_perceptron_give_equal_bytes_also_in_another_process(tmp_path: Path) -> None:
+def test_two_trainings_of_a_perceptron_give_equal_bytes_also_in_another_process(
+    tmp_path: Path,
+) -> None:
     digests = [save_head(small_perceptron(), tmp_path / str(number)) for number in range(2)]
     code = f"from pathlib import Path; from tests.model.test_kinds import *; save_head(small_perceptron(), Path({str(tmp_path / '2')!r}))"
     run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True)
@@ -84,7 +116,9 @@ def test_the_arrays_of_a_perceptron_answer_as_keras_does() -> None:
     codes = np.unique(rows.labels, return_inverse=True)[1]
     network = mlp_head._network(keras, SMALL, dimensions=rows.vectors.shape[1], labels=3)
     mlp_head._train(keras, network, rows, codes, codes >= 0, epochs=20, rate=0.01)
-    ours = Head("mlp", ("bone", "heart", "lung"), "words-1", mlp_head._arrays(network), {"temperature": 1.0})
+    ours = Head(
+        "mlp", ("bone", "heart", "lung"), "words-1", mlp_head._arrays(network), {"temperature": 1.0}
+    )
     theirs = keras.ops.softmax(network(rows.vectors, training=False)).numpy()
     assert np.allclose(ours.probabilities(rows.cleaned.tolist(), rows.vectors), theirs, atol=1e-5)
     assert set(theirs.argmax(axis=1).tolist()) == {0, 1, 2}
@@ -94,14 +128,24 @@ def test_rows_that_came_often_weigh_more_in_a_perceptron() -> None:
     rows = training_rows(("heart", "bone"))
     answers = {}
     for much in ("heart", "bone"):
-        phrase, vector = np.array(["both"] * 2, dtype=object), np.repeat(rows.vectors[:1], 2, axis=0)
+        phrase, vector = (
+            np.array(["both"] * 2, dtype=object),
+            np.repeat(rows.vectors[:1], 2, axis=0),
+        )
         doubled = TrainingRows(
             np.append(rows.cleaned, phrase),
             np.append(rows.labels, ["heart", "bone"]),
-            np.append(rows.weights, [1000.0 if label == much else 1.0 for label in ("heart", "bone")]),
+            np.append(
+                rows.weights, [1000.0 if label == much else 1.0 for label in ("heart", "bone")]
+            ),
             np.vstack([rows.vectors, vector]),
             np.append(rows.validation, [False, False]),
         )
-        head = fit_head(MlpHead(kind="mlp", hidden=24, epochs=10), training=doubled, embedder_id="words-1", seed=7)
+        head = fit_head(
+            MlpHead(kind="mlp", hidden=24, epochs=10),
+            training=doubled,
+            embedder_id="words-1",
+            seed=7,
+        )
         answers[much] = head.probabilities(["both"], vector[:1])[0, head.labels.index("heart")]
     assert answers["heart"] > answers["bone"] + 0.05

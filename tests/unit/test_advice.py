@@ -9,25 +9,41 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bentos.caches import LruCache
-from flows.sizing.advice import Advice, Costs, advise, costs_of
-from flows.sizing.advice_page import advice_facts, advice_rows
-from flows.sizing.asked import Asked
-from flows.sizing.picture import draw_hit_rates
-from flows.sizing.trial import newest_of_busiest
+from bentos.lru import LruCache
+from operations.sizing.advice import Advice, Costs, advise, costs_of
+from operations.sizing.advice_page import advice_facts, advice_rows
+from operations.sizing.plot import draw_hit_rates
+from operations.sizing.requests_log import LoggedRequests
+from operations.sizing.trial import newest_of_busiest
 
 
-def asked(rows: list[tuple[str, int]], *, cached: list[bool] | None = None, latency_ms: list[float] | None = None) -> Asked:
+def asked(
+    rows: list[tuple[str, int]],
+    *,
+    cached: list[bool] | None = None,
+    latency_ms: list[float] | None = None,
+) -> LoggedRequests:
     phrases = [f"phrase {number}" for _, number in rows]
-    hits, spent = np.array(cached or [False] * len(rows), bool), np.array(latency_ms or [0.0] * len(rows))
-    return Asked(phrases, phrases, [name for name, _ in rows], ["1"] * len(rows), hits, spent)
+    hits, spent = (
+        np.array(cached or [False] * len(rows), bool),
+        np.array(latency_ms or [0.0] * len(rows)),
+    )
+    return LoggedRequests(
+        phrases, phrases, [name for name, _ in rows], ["1"] * len(rows), hits, spent
+    )
 
 
-def advice(rows: Asked, *, costs: Costs | None = None, now: tuple[int, int] = (5, 5), within: float = 0.0) -> Advice:
+def advice(
+    rows: LoggedRequests,
+    *,
+    costs: Costs | None = None,
+    now: tuple[int, int] = (5, 5),
+    within: float = 0.0,
+) -> Advice:
     return advise(rows, costs=costs, now=now, rate=50, peak=200, within=within)
 
 
-def simulated(rows: Asked, *, first: int, second: int) -> float:
+def simulated(rows: LoggedRequests, *, first: int, second: int) -> float:
     """Share of answers without a computed embedding, by two caches of the service one behind the other."""
     answers: LruCache[tuple[str, str], int] = LruCache(first)
     embeddings: LruCache[str, int] = LruCache(second)
@@ -41,11 +57,19 @@ def simulated(rows: Asked, *, first: int, second: int) -> float:
     return hits / len(rows.cleaned)
 
 
-@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 15)), min_size=1, max_size=150), st.integers(1, 12), st.integers(1, 12))
-def test_the_hit_rate_is_that_of_two_caches_one_behind_the_other(rows: list[tuple[str, int]], first: int, second: int) -> None:
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 15)), min_size=1, max_size=150),
+    st.integers(1, 12),
+    st.integers(1, 12),
+)
+def test_the_hit_rate_is_that_of_two_caches_one_behind_the_other(
+    rows: list[tuple[str, int]], first: int, second: int
+) -> None:
     told = advice(asked(rows), now=(first, second))
     assert told.hit_rate_now == pytest.approx(simulated(asked(rows), first=first, second=second))
-    assert told.hit_rate == pytest.approx(simulated(asked(rows), first=told.answers.size, second=told.embeddings.size))
+    assert told.hit_rate == pytest.approx(
+        simulated(asked(rows), first=told.answers.size, second=told.embeddings.size)
+    )
 
 
 def test_the_advised_size_is_much_smaller_when_a_little_hit_rate_may_be_lost() -> None:
@@ -63,7 +87,9 @@ def test_embeddings_are_kept_for_the_moment_when_a_promotion_empties_the_first_l
 
 def test_costs_are_medians_of_the_log_once_there_are_enough_of_both() -> None:
     rows, hits = [("a", 1)] * 60, [True] * 30 + [False] * 30
-    assert costs_of(asked(rows, cached=hits, latency_ms=[0.2] * 29 + [9.0] + [4.0] * 29 + [900.0])) == Costs(0.2, 4.0)
+    assert costs_of(
+        asked(rows, cached=hits, latency_ms=[0.2] * 29 + [9.0] + [4.0] * 29 + [900.0])
+    ) == Costs(0.2, 4.0)
     assert costs_of(asked(rows, cached=[False] * 60, latency_ms=[1.0] * 60)) is None
 
 
@@ -85,6 +111,8 @@ def test_a_trial_plays_the_newest_phrases_of_the_classifier_that_was_asked_most(
 def test_an_advice_is_told_and_drawn(tmp_path: Path) -> None:
     told = advice(asked([("a", number % 9) for number in range(100)]), costs=Costs(0.2, 4.0))
     assert advice_facts(told, None)["levels"][0]["curve"][-1] == {"size": 9, "hit_rate": 0.91}
-    assert dict(advice_rows(told, None))["PERENNIAL_CACHE_ANSWERS"].startswith("9 entries hit 91.0%")
+    assert dict(advice_rows(told, None))["PERENNIAL_CACHE_ANSWERS"].startswith(
+        "9 entries hit 91.0%"
+    )
     draw_hit_rates(told, tmp_path / "x" / "hits.png")
     assert (tmp_path / "x" / "hits.png").read_bytes().startswith(b"\x89PNG")

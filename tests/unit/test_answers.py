@@ -8,16 +8,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bentos.answers import Asked
-from bentos.misses import THREAD_FROM
-from bentos.routing import meets_canary
+from bentos.answering.answers import PhraseRequest
+from bentos.answering.batching import THREAD_FROM
+from bentos.heads.routing import meets_canary
 from core.errors import EmbedderUnavailable, InvalidPhrase, UnknownClassifier
-from tests.serving_kit import Bench, canary, champion, make_head, store_head, vector_of
+from tests.support.serving import Bench, canary, champion, make_head, store_head, vector_of
 
 
 def test_an_answer_is_the_head_applied_to_the_cleaned_phrase(bench: Bench) -> None:
     [answer] = bench.answer("  Broken HEART ")
-    expected = make_head("1").probabilities(["broken heart"], np.stack([vector_of("broken heart")]))[0]
+    expected = make_head("1").probabilities(
+        ["broken heart"], np.stack([vector_of("broken heart")])
+    )[0]
     assert answer.label == make_head("1").labels[expected.argmax()]
     assert answer.probability == pytest.approx(expected.max())
     assert (answer.classifier, answer.version, answer.role) == ("organ", "1", "champion")
@@ -34,14 +36,23 @@ def test_cached_says_that_no_embedding_was_computed(bench: Bench) -> None:
     assert [answer.cached for answer in bench.answer("a", "b")] == [False, False]
     assert [answer.cached for answer in bench.answer("A", "c")] == [True, False]
     bench.promote("organ", "2")
-    assert [answer.cached for answer in bench.answer("a", "d")] == [True, False], "the embedder's cache outlives a version"
+    assert [answer.cached for answer in bench.answer("a", "d")] == [True, False], (
+        "the embedder's cache outlives a version"
+    )
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
-@given(st.lists(st.sampled_from(["heart", "Heart ", "lung", "liver", "broken bone"]), min_size=1, max_size=6))
+@given(
+    st.lists(
+        st.sampled_from(["heart", "Heart ", "lung", "liver", "broken bone"]), min_size=1, max_size=6
+    )
+)
 def test_a_cached_answer_equals_a_computed_one(bench: Bench, phrases: list[str]) -> None:
     def told() -> list:
-        return [(answer.label, answer.probability, answer.alternatives) for answer in bench.answer(*phrases)]
+        return [
+            (answer.label, answer.probability, answer.alternatives)
+            for answer in bench.answer(*phrases)
+        ]
 
     first = told()
     assert told() == first
@@ -70,16 +81,30 @@ def test_a_new_version_does_not_answer_from_the_old_ones_cache(bench: Bench) -> 
 def test_a_large_batch_is_answered_in_order(bench: Bench) -> None:
     phrases = [f"phrase {number}" for number in range(THREAD_FROM * 4)]
     vectors = np.stack([vector_of(phrase) for phrase in phrases])
-    expected = [one.label for one in bench.heads.current["organ"].champion.classifier.predict_cleaned(phrases, vectors)]
+    expected = [
+        one.label
+        for one in bench.heads.current["organ"].champion.classifier.predict_cleaned(
+            phrases, vectors
+        )
+    ]
     assert [answer.label for answer in bench.answer(*phrases)] == expected
     assert set(expected) == {"heart", "lung"}
 
 
 def test_what_was_said_is_logged_with_the_answer(bench: Bench) -> None:
     moment = datetime(2026, 3, 4, 5, 6, tzinfo=UTC)
-    [answer] = bench.ask([Asked(" Heart", key="patient 7", occurred_at=moment, region="north")])
+    [answer] = bench.ask(
+        [PhraseRequest(" Heart", key="patient 7", occurred_at=moment, region="north")]
+    )
     [row] = bench.logged()
-    told = {"phrase": " Heart", "cleaned": "heart", "region": "north", "routing_key": "patient 7", "version": "1", "cached": False}
+    told = {
+        "phrase": " Heart",
+        "cleaned": "heart",
+        "region": "north",
+        "routing_key": "patient 7",
+        "version": "1",
+        "cached": False,
+    }
     assert {name: row[name] for name in told} == told
     assert datetime.fromisoformat(row["occurred_at"]) == moment
     assert (row["request_id"], row["label"]) == (answer.request_id, answer.label)
@@ -116,11 +141,18 @@ def test_counts_follow_what_was_answered(bench: Bench) -> None:
     bench.answer("a", "b")
     bench.answer("a")
     counts = bench.answers.counts
-    assert (counts.answered, counts.cached["organ"], counts.requests) == ({("organ", "1", "champion"): 3}, 1, 2)
+    assert (counts.answered, counts.cached["organ"], counts.requests) == (
+        {("organ", "1", "champion"): 3},
+        1,
+        2,
+    )
 
 
 def with_canary(bench: Bench, share: float) -> None:
-    bench.roll_out(champion(store_head(bench.home, "organ", "1")), canary=canary(store_head(bench.home, "organ", "2"), share))
+    bench.roll_out(
+        champion(store_head(bench.home, "organ", "1")),
+        canary=canary(store_head(bench.home, "organ", "2"), share),
+    )
 
 
 def meets(identity: str, share: float) -> bool:
@@ -135,16 +167,20 @@ def test_every_phrase_of_a_batch_meets_champion_or_canary_by_itself(bench: Bench
     assert [(answer.version, answer.role) for answer in answers] == expected
     assert len(set(expected)) == 2
     assert len(bench.embedder.batches) == 1, "one call of the embedder for both versions"
-    assert [(row["version"], row["role"], row["label"]) for row in bench.logged()] == [(a.version, a.role, a.label) for a in answers]
+    assert [(row["version"], row["role"], row["label"]) for row in bench.logged()] == [
+        (a.version, a.role, a.label) for a in answers
+    ]
     for answer, phrase in zip(answers, phrases, strict=True):
-        right = make_head(answer.version).probabilities([phrase], np.stack([vector_of(phrase)])).max()
+        right = (
+            make_head(answer.version).probabilities([phrase], np.stack([vector_of(phrase)])).max()
+        )
         assert answer.probability == pytest.approx(right, abs=1e-5)
 
 
 def test_a_key_meets_one_version_whatever_the_phrase(bench: Bench) -> None:
     with_canary(bench, 0.5)
     for key in ("patient 1", "patient 2", "patient 3", "patient 4"):
-        answers = bench.ask([Asked(f"phrase {number}", key=key) for number in range(10)])
+        answers = bench.ask([PhraseRequest(f"phrase {number}", key=key) for number in range(10)])
         assert {answer.role for answer in answers} == {"canary" if meets(key, 0.5) else "champion"}
 
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bentos.caches import EmbeddingCache, LruCache
-from tests.serving_kit import vector_of
+from bentos.embedder.cache import EmbeddingCache
+from bentos.lru import LruCache
+from tests.support.serving import vector_of
 
 
 def embed(cleaned: Sequence[str]) -> np.ndarray:
@@ -24,8 +25,14 @@ def cache_of(embed=embed, maximum: int = 100) -> EmbeddingCache:
 async def vectors(cache: EmbeddingCache, cleaned: Sequence[str]) -> tuple[list[bytes], list[bool]]:
     """As the embedder's route does it."""
     known = cache.known(cleaned)
-    computed = iter(await cache.compute([text for text, one in zip(cleaned, known, strict=True) if one is None]) if None in known else [])
-    return [one if one is not None else next(computed) for one in known], [one is not None for one in known]
+    computed = iter(
+        await cache.compute([text for text, one in zip(cleaned, known, strict=True) if one is None])
+        if None in known
+        else []
+    )
+    return [one if one is not None else next(computed) for one in known], [
+        one is not None for one in known
+    ]
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.booleans())), st.integers(1, 4))
@@ -76,7 +83,9 @@ def test_concurrent_misses_are_computed_once_and_gather_while_the_model_works() 
         first = asyncio.create_task(vectors(cache, ["a"]))
         while not batches:
             await asyncio.sleep(0)
-        others = [asyncio.create_task(vectors(cache, texts)) for texts in (["a", "b"], ["b", "c"], ["c"])]
+        others = [
+            asyncio.create_task(vectors(cache, texts)) for texts in (["a", "b"], ["b", "c"], ["c"])
+        ]
         await asyncio.sleep(0)
         release.set()
         return await asyncio.gather(first, *others)
@@ -117,7 +126,9 @@ def test_an_error_reaches_every_waiter_and_is_not_kept() -> None:
 
     async def run() -> tuple[list[object], list[bytes]]:
         cache = cache_of(once_broken)
-        broken = await asyncio.gather(vectors(cache, ["a"]), vectors(cache, ["a"]), return_exceptions=True)
+        broken = await asyncio.gather(
+            vectors(cache, ["a"]), vectors(cache, ["a"]), return_exceptions=True
+        )
         return list(broken), (await vectors(cache, ["a"]))[0]
 
     broken, mended = asyncio.run(run())

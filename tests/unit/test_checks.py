@@ -11,11 +11,24 @@ from core.errors import DataCheckFailed
 from pipelines.checks import Check, judge, require_checked, write_result
 from pipelines.stages.check_page import render_page
 
-FACTS = {"dataset": "notes", "rows": 1200, "as_of": "2026-01-01T00:00:00+00:00", "query": "queries/notes.sql", "logical_hash": "ab" * 32}
+FACTS = {
+    "dataset": "notes",
+    "rows": 1200,
+    "as_of": "2026-01-01T00:00:00+00:00",
+    "query": "queries/notes.sql",
+    "logical_hash": "ab" * 32,
+}
 
 
 def check(severity="critical", *, passed=False, **changes) -> Check:
-    defaults = {"name": "garbage_share", "dataset": "notes", "column": "phrase", "observed": 0.02, "limit": 0.01, "rows": 24}
+    defaults = {
+        "name": "garbage_share",
+        "dataset": "notes",
+        "column": "phrase",
+        "observed": 0.02,
+        "limit": 0.01,
+        "rows": 24,
+    }
     return Check(**{**defaults, "severity": severity, "passed": passed, **changes})
 
 
@@ -39,11 +52,20 @@ def test_a_warning_lets_training_go_on(tmp_path: Path) -> None:
 
 
 def test_a_critical_failure_names_the_check_and_its_counts(tmp_path: Path) -> None:
-    write_result(tmp_path, [check(), check("warning", name="fresh"), check(name="volume", column=None, observed=10, limit=800, rows=0)])
+    write_result(
+        tmp_path,
+        [
+            check(),
+            check("warning", name="fresh"),
+            check(name="volume", column=None, observed=10, limit=800, rows=0),
+        ],
+    )
     with pytest.raises(DataCheckFailed) as caught:
         require_checked(tmp_path)
     assert "garbage_share on notes.phrase (observed 0.02, limit 0.01, 24 rows)" in str(caught.value)
-    assert "volume on notes (observed 10, limit 800)" in str(caught.value) and "fresh" not in str(caught.value)
+    assert "volume on notes (observed 10, limit 800)" in str(caught.value) and "fresh" not in str(
+        caught.value
+    )
 
 
 def test_without_a_result_training_does_not_start(tmp_path: Path) -> None:
@@ -66,4 +88,9 @@ def test_the_page_puts_failures_first_and_stays_offline() -> None:
 def test_the_page_escapes_phrases_and_shows_what_cannot_be_seen() -> None:
     examples = [{"id": "1", "phrase": "<script>alert(1)</script>\x07"}, {"id": "2", "phrase": None}]
     page = render_page([check(examples=examples)], [FACTS])
-    assert "<script>" not in page and r"\x07" in page and "\x07" not in page and "<td>null</td>" in page
+    assert (
+        "<script>" not in page
+        and r"\x07" in page
+        and "\x07" not in page
+        and "<td>null</td>" in page
+    )

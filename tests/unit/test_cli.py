@@ -16,15 +16,17 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from cli import app as cli
+from cli import lineage, rollout
+from cli.output import output
 from core.contracts import Deployment, ModelVersion, Prediction, Rollout, Verdict
 from core.errors import Busy, UncommittedChanges
-from flows import answering, cli, reproduce, steps
-from flows.commands import lineage, rollout
-from flows.commands.output import output
-from flows.machine import processes
-from flows.machine.processes import ProgramStatus
-from flows.phrases import read_phrases
+from flows import answering, steps
+from machine import processes
+from machine.processes import ProgramStatus
+from operations.lineage import reproduce
 from pipelines import promotion, registry
+from pipelines.phrase_files import read_phrases
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
@@ -45,7 +47,14 @@ COMMANDS = [
     "loadtest",
     "advise",
 ]
-NESTED = ["feedback import", "rollout status", "rollout promote", "rollout rollback", "rollout shadow", "rollout canary"]
+NESTED = [
+    "feedback import",
+    "rollout status",
+    "rollout promote",
+    "rollout rollback",
+    "rollout shadow",
+    "rollout canary",
+]
 
 
 def run(*arguments: str) -> Result:
@@ -71,7 +80,10 @@ def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
 
 
 def show_programs(monkeypatch: pytest.MonkeyPatch, *states: str) -> None:
-    programs = [ProgramStatus("prefect", "flows", state, "http://127.0.0.1:4200", 7, Path("x.log")) for state in states]
+    programs = [
+        ProgramStatus("prefect", "flows", state, "http://127.0.0.1:4200", 7, Path("x.log"))
+        for state in states
+    ]
     monkeypatch.setattr(processes, "status", lambda settings: programs)
 
 
@@ -86,11 +98,13 @@ def test_every_command_explains_itself_with_an_example(command: str) -> None:
 
 def test_help_is_quick_and_imports_nothing_heavy() -> None:
     code = (
-        "import sys, flows.cli; heavy = {'prefect', 'mlflow', 'sqlalchemy', 'tensorflow', 'pandas', 'numpy', 'pydantic', 'rich'};"
+        "import sys, cli.app; heavy = {'prefect', 'mlflow', 'sqlalchemy', 'tensorflow', 'pandas', 'numpy', 'pydantic', 'rich'};"
         "print(sorted(heavy & set(sys.modules)))"
     )
     began = time.monotonic()
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
     assert told.stdout.strip() == "[]"
     assert time.monotonic() - began < 3  # 0.25 s on an idle core
 
@@ -104,10 +118,18 @@ def test_a_failure_says_wanted_came_and_do(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("arguments", [("--json", "down"), ("down", "--json")])
-def test_a_failure_as_json_is_one_object_on_standard_error(monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]) -> None:
+def test_a_failure_as_json_is_one_object_on_standard_error(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
     fail_with(monkeypatch, Busy("no other run", came="one under way", do="wait"))
     told = json.loads(run(*arguments).stderr)["error"]
-    assert told == {"code": "busy", "wanted": "no other run", "came": "one under way", "do": "wait", "retryable": True}
+    assert told == {
+        "code": "busy",
+        "wanted": "no other run",
+        "came": "one under way",
+        "do": "wait",
+        "retryable": True,
+    }
 
 
 def test_json_of_one_call_does_not_stay_for_the_next() -> None:
@@ -140,20 +162,33 @@ def test_an_interrupt_is_one_line_and_130(monkeypatch: pytest.MonkeyPatch) -> No
     assert (told.exit_code, told.stderr) == (130, "interrupted\n")
 
 
-@pytest.mark.parametrize(("state", "code"), [("ready", 0), ("waiting", 0), ("down", 3), ("starting", 3), ("failed", 3)])
-def test_status_says_no_when_something_does_not_run(monkeypatch: pytest.MonkeyPatch, state: str, code: int) -> None:
+@pytest.mark.parametrize(
+    ("state", "code"), [("ready", 0), ("waiting", 0), ("down", 3), ("starting", 3), ("failed", 3)]
+)
+def test_status_says_no_when_something_does_not_run(
+    monkeypatch: pytest.MonkeyPatch, state: str, code: int
+) -> None:
     show_programs(monkeypatch, "ready", state)
     assert run("status").exit_code == code
 
 
 def test_status_shows_what_stands_beside_the_champion(monkeypatch: pytest.MonkeyPatch) -> None:
-    plays = {role: Deployment(ModelVersion("block", version, "m", "d", "e"), role, share, NOW, "test") for role, version, share in BLOCK}
+    plays = {
+        role: Deployment(ModelVersion("block", version, "m", "d", "e"), role, share, NOW, "test")
+        for role, version, share in BLOCK
+    }
     rollouts = {"block": Rollout(**plays), "phase": Rollout(champion=plays["champion"])}
     show_programs(monkeypatch, "ready")
     monkeypatch.setattr(answering, "rollouts_of", lambda settings: rollouts)
     told = json.loads(run("status", "--json").stdout)
-    assert {name: row["model"]["version"] for name, row in told["champions"].items()} == {"block": "3", "phase": "3"}
-    beside = {name: [(row["role"], row["model"]["version"], row["share"]) for row in rows] for name, rows in told["beside"].items()}
+    assert {name: row["model"]["version"] for name, row in told["champions"].items()} == {
+        "block": "3",
+        "phase": "3",
+    }
+    beside = {
+        name: [(row["role"], row["model"]["version"], row["share"]) for row in rows]
+        for name, rows in told["beside"].items()
+    }
     assert beside == {"block": [("canary", "4", 0.1), ("shadow", "5", 1.0)]}
     assert "canary 10 %" in run("status").stdout
 
@@ -168,13 +203,23 @@ def test_a_champion_of_another_embedder_gets_a_service_of_its_own(
     monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], embedder: str, bentos: list[str]
 ) -> None:
     built: list[str] = []
-    present, back = (ModelVersion("block", version, "m", "d", rests_on) for version, rests_on in (("3", "e"), ("2", embedder)))
-    loop = SimpleNamespace(champions=lambda: {"block": present}, engine=None, registry=None, settings=SimpleNamespace(models=None))
+    present, back = (
+        ModelVersion("block", version, "m", "d", rests_on)
+        for version, rests_on in (("3", "e"), ("2", embedder))
+    )
+    loop = SimpleNamespace(
+        champions=lambda: {"block": present},
+        engine=None,
+        registry=None,
+        settings=SimpleNamespace(models=None),
+    )
     monkeypatch.setattr(rollout, "_loop", lambda classifier: nullcontext(loop))
     monkeypatch.setattr(promotion, "roll_back", lambda *_, **__: back)
     monkeypatch.setattr(promotion, "promote", lambda *_, **__: None)
     monkeypatch.setattr(registry, "stored_version", lambda *_, **__: back)
-    monkeypatch.setattr(steps, "package_champions", lambda _, embedder, **__: built.append(embedder))
+    monkeypatch.setattr(
+        steps, "package_champions", lambda _, embedder, **__: built.append(embedder)
+    )
     monkeypatch.setattr(processes, "restart_service", lambda settings: True)
     assert run("rollout", *command).exit_code == 0
     assert built == bentos
@@ -195,26 +240,47 @@ def test_status_as_json_holds_every_program(monkeypatch: pytest.MonkeyPatch) -> 
     assert told["champions"] == {}
 
 
-def test_classify_answers_in_order_one_object_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_classify_answers_in_order_one_object_a_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     class Echo:
         def predict(self, phrases: list[str], *, top: int) -> list[Prediction]:
             return [Prediction(phrase.upper(), 0.5) for phrase in phrases]
 
     monkeypatch.setattr(answering, "open_champion", lambda settings, classifier: ("7", Echo()))
     file = tmp_path / "phrases.csv"
-    file.write_text("id,text\n" + "".join(f"{row},phrase {row}\n" for row in range(3000)), encoding="utf-8")
-    told = [json.loads(line) for line in run("classify", "block", "--file", str(file), "--column", "text", "--json").stdout.splitlines()]
+    file.write_text(
+        "id,text\n" + "".join(f"{row},phrase {row}\n" for row in range(3000)), encoding="utf-8"
+    )
+    told = [
+        json.loads(line)
+        for line in run(
+            "classify", "block", "--file", str(file), "--column", "text", "--json"
+        ).stdout.splitlines()
+    ]
     assert [row["phrase"] for row in told] == [f"phrase {row}" for row in range(3000)]
-    assert told[0] == {"phrase": "phrase 0", "label": "PHRASE 0", "probability": 0.5, "version": "7"}
+    assert told[0] == {
+        "phrase": "phrase 0",
+        "label": "PHRASE 0",
+        "probability": 0.5,
+        "version": "7",
+    }
 
 
-@pytest.mark.parametrize("content", ["text\n\n \n", "other\nx\n", "text\n" + "x" * 5000, "text\n" + "x" * 200_000])
-def test_classify_refuses_what_the_service_would(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    "content", ["text\n\n \n", "other\nx\n", "text\n" + "x" * 5000, "text\n" + "x" * 200_000]
+)
+def test_classify_refuses_what_the_service_would(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str
+) -> None:
     monkeypatch.setattr(answering, "open_champion", lambda *_: ("7", None))
     file = tmp_path / "phrases.csv"
     file.write_text(content, encoding="utf-8")
     told = run("--json", "classify", "block", "--file", str(file), "--column", "text")
-    assert (told.exit_code, json.loads(told.stderr.splitlines()[-1])["error"]["code"]) == (2, "invalid_phrase")
+    assert (told.exit_code, json.loads(told.stderr.splitlines()[-1])["error"]["code"]) == (
+        2,
+        "invalid_phrase",
+    )
 
 
 @pytest.mark.parametrize("phrase", ["a\0b", "caf\udce9"])
@@ -226,7 +292,9 @@ def test_classify_answers_no_text_that_the_service_refuses(phrase: str) -> None:
 
 
 @pytest.mark.parametrize(("before", "after"), [(b"a\0b", "NUL"), (b"caf\xe9", "UTF-8")])
-def test_classify_refuses_such_text_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, before: bytes, after: str) -> None:
+def test_classify_refuses_such_text_from_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, before: bytes, after: str
+) -> None:
     monkeypatch.setattr(answering, "open_champion", lambda *_: ("7", None))
     file = tmp_path / "phrases.txt"
     file.write_bytes(b"fine\n" + before + b"\n")
@@ -236,17 +304,27 @@ def test_classify_refuses_such_text_from_a_file(monkeypatch: pytest.MonkeyPatch,
 
 
 @pytest.mark.parametrize("home", ["file", "file/below", "/proc/below"])
-@pytest.mark.parametrize("command", ["up", "down", "retrain block", "lineage block", "classify block cough"])
-def test_a_home_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, home: str) -> None:
+@pytest.mark.parametrize(
+    "command", ["up", "down", "retrain block", "lineage block", "classify block cough"]
+)
+def test_a_home_that_cannot_be_written_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, home: str
+) -> None:
     tmp_path.joinpath("file").touch()
     monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path / home))
     told = run("--json", *command.split())
     error = json.loads(told.stderr.splitlines()[-1])["error"]
-    assert (told.exit_code, error["code"], error["wanted"].split()[0]) == (2, "settings_invalid", "PERENNIAL_HOME")
+    assert (told.exit_code, error["code"], error["wanted"].split()[0]) == (
+        2,
+        "settings_invalid",
+        "PERENNIAL_HOME",
+    )
 
 
 @pytest.mark.parametrize(("kind", "code"), [("identical", 0), ("equivalent", 0), ("different", 3)])
-def test_a_reproduction_that_differs_is_three(monkeypatch: pytest.MonkeyPatch, kind: str, code: int) -> None:
+def test_a_reproduction_that_differs_is_three(
+    monkeypatch: pytest.MonkeyPatch, kind: str, code: int
+) -> None:
     verdict = Verdict(kind, ("other bytes in head",), {"rows": {}})
     result = reproduce.Reproduction("block", "1", verdict, "retrain-x", "abc", 1.0, (), ())
     monkeypatch.setattr(lineage, "_loop", nullcontext)
@@ -263,7 +341,7 @@ def test_a_text_file_is_one_phrase_a_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("kind", "code"), [("promote", 0), ("reject", 3), ("wait", 3)])
 def test_a_verdict_that_says_no_is_three(kind: str, code: int) -> None:
-    from flows.commands.flow import _show
+    from cli.flow import _show
 
     app = typer.Typer(cls=cli.Perennial)
     app.callback()(lambda: None)

@@ -7,12 +7,20 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
 from core.params import GateParams
-from pipelines.comparison import ROUNDS_AT_ONCE, ScoredRows, bootstrap_gains, decide_promotion, weighted_f1
+from pipelines.comparison import (
+    ROUNDS_AT_ONCE,
+    ScoredRows,
+    bootstrap_gains,
+    decide_promotion,
+    weighted_f1,
+)
 
 GATE = GateParams(min_weighted_f1=0.5)
 
 
-def scored(accuracy: float, champion_accuracy: float | None, *, rows: int = 2000, seed: int = 1) -> ScoredRows:
+def scored(
+    accuracy: float, champion_accuracy: float | None, *, rows: int = 2000, seed: int = 1
+) -> ScoredRows:
     draw = np.random.default_rng(seed)
     truth = draw.choice(["a", "b", "c"], p=[0.6, 0.3, 0.1], size=rows)
 
@@ -40,7 +48,9 @@ def test_first_version_above_floor_and_minimum_is_promoted() -> None:
         (0.80, 0.95, GateParams(max_weighted_f1_drop=1.0), "recall of"),
     ],
 )
-def test_each_gate_rejects_with_its_reason(candidate: float, champion: float | None, gate: GateParams, reason: str) -> None:
+def test_each_gate_rejects_with_its_reason(
+    candidate: float, champion: float | None, gate: GateParams, reason: str
+) -> None:
     verdict = decide_promotion(scored(candidate, champion), gate=gate, seed=1)
     assert verdict.kind == "reject"
     assert any(reason in line for line in verdict.reasons)
@@ -56,13 +66,17 @@ def test_an_equal_candidate_is_promoted_and_a_better_one_gains() -> None:
 
 
 def test_the_verdict_is_a_function_of_rows_and_seed() -> None:
-    assert decide_promotion(scored(0.9, 0.9), gate=GATE, seed=3) == decide_promotion(scored(0.9, 0.9), gate=GATE, seed=3)
+    assert decide_promotion(scored(0.9, 0.9), gate=GATE, seed=3) == decide_promotion(
+        scored(0.9, 0.9), gate=GATE, seed=3
+    )
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abcd")), min_size=1))
 def test_weighted_f1_is_scikit_learns(pairs: list[tuple[str, str]]) -> None:
     truth, predicted = zip(*pairs, strict=True)
-    assert weighted_f1(truth, predicted) == pytest.approx(f1_score(truth, predicted, average="weighted", zero_division=0))
+    assert weighted_f1(truth, predicted) == pytest.approx(
+        f1_score(truth, predicted, average="weighted", zero_division=0)
+    )
 
 
 def test_rounds_drawn_in_parts_are_the_same_rounds() -> None:

@@ -22,15 +22,22 @@ from pipelines.source.traffic import Arrival, Traffic
 def test_the_catalogue_is_the_real_classification() -> None:
     catalogue = load_catalogue()
     assert len(catalogue) > 57_000 and {code.chapter for code in catalogue.codes} == set(CHAPTERS)
-    assert all(len((base + ending).split()) <= MAX_WORDS for base, ending in zip(catalogue.base, catalogue.ending, strict=True))
-    place = list(catalogue.base + catalogue.ending).index("Sprain of jaw, right side, initial encounter")
+    assert all(
+        len((base + ending).split()) <= MAX_WORDS
+        for base, ending in zip(catalogue.base, catalogue.ending, strict=True)
+    )
+    place = list(catalogue.base + catalogue.ending).index(
+        "Sprain of jaw, right side, initial encounter"
+    )
     code = catalogue.codes[catalogue.code[place]]
     assert (code.code[:3], code.block, code.chapter) == ("S03", "S00-S09", "injury")
     assert catalogue.base[place] == "Sprain of jaw, right side" and catalogue.phase[place] == 1
 
 
 def test_abbreviations_take_whole_words_of_any_case() -> None:
-    assert abbreviate("Fracture of left femur, initial encounter", HEAVY) == "fx of lt femur, init enc"
+    assert (
+        abbreviate("Fracture of left femur, initial encounter", HEAVY) == "fx of lt femur, init enc"
+    )
     assert abbreviate("Andes virus", HEAVY) == "Andes virus"
 
 
@@ -42,7 +49,11 @@ def test_a_slip_is_one_slip(phrase: str, seed: int) -> None:
 
 
 def test_case_changes_nothing_but_case() -> None:
-    assert [recase("Mixed Case", case) for case in range(3)] == ["Mixed Case", "mixed case", "MIXED CASE"]
+    assert [recase("Mixed Case", case) for case in range(3)] == [
+        "Mixed Case",
+        "mixed case",
+        "MIXED CASE",
+    ]
 
 
 @pytest.mark.parametrize("scale", ["default", "small"])
@@ -50,7 +61,11 @@ def test_every_draw_of_a_ladder_is_a_term_of_its_block(scale) -> None:
     practice = load_practice(scale)
     block_of = practice.catalogue.block[practice.terms]
     lower = np.concatenate([[0.0], practice.ladder[:-1]])
-    assert np.all(np.diff(practice.ladder) >= 0) and np.all(practice.ladder > block_of) and np.all(practice.ladder <= block_of + 1)
+    assert (
+        np.all(np.diff(practice.ladder) >= 0)
+        and np.all(practice.ladder > block_of)
+        and np.all(practice.ladder <= block_of + 1)
+    )
     assert np.all(np.maximum(lower, block_of) <= practice.ladder)
     assert np.allclose(practice.mix.sum(axis=1), 1)
 
@@ -65,7 +80,10 @@ def test_a_day_depends_on_seed_and_number_alone() -> None:
 def test_the_rule_change_moves_old_labels_to_other_chapters() -> None:
     practice = load_practice("default")
     catalogue, moved = practice.catalogue, practice.old_code != practice.catalogue.code
-    now, then = (np.array([catalogue.codes[code].chapter for code in codes[moved]]) for codes in (catalogue.code, practice.old_code))
+    now, then = (
+        np.array([catalogue.codes[code].chapter for code in codes[moved]])
+        for codes in (catalogue.code, practice.old_code)
+    )
     assert np.all(now != then)
     before, after = (draw_day(practice, seed=7, day=RULE_CHANGED_DAY + shift) for shift in (-1, 0))
     assert np.mean(before.right != catalogue.code[before.term]) > 0.03
@@ -106,36 +124,58 @@ def test_arrivals_are_repetitive_and_imbalanced(clean: list[Arrival]) -> None:
     assert len(phrases) < 1150 and phrases.most_common(1)[0][1] > 15
     assert len(blocks) > 120 and blocks.most_common(1)[0][1] > 80
     assert {arrival.region for arrival in clean} == {"north", "south"}
-    assert {arrival.labels["encounter_phase"] for arrival in clean} == {"none", "initial", "subsequent", "sequela"}
+    assert {arrival.labels["encounter_phase"] for arrival in clean} == {
+        "none",
+        "initial",
+        "subsequent",
+        "sequela",
+    }
 
 
-def test_drift_brings_names_nobody_used_and_they_repeat(clean: list[Arrival], drifted: list[Arrival]) -> None:
+def test_drift_brings_names_nobody_used_and_they_repeat(
+    clean: list[Arrival], drifted: list[Arrival]
+) -> None:
     names = set(load_drift("default").local_names)
     written = Counter(arrival.phrase for arrival in drifted if arrival.phrase in names)
     assert len(names) == 40 and not names & {arrival.phrase for arrival in clean}
-    assert 0.09 < sum(written.values()) / len(drifted) < 0.15 and len(written) > 35 and max(written.values()) > 20
+    assert (
+        0.09 < sum(written.values()) / len(drifted) < 0.15
+        and len(written) > 35
+        and max(written.values()) > 20
+    )
 
 
 def test_every_seed_drifts_alike(drifted: list[Arrival]) -> None:
     names = set(load_drift("default").local_names)
     other = list(Traffic("default", 12, drift=True).play(EPOCH + timedelta(days=30), 4000))
-    meaning = [{a.phrase: a.labels["block"] for a in arrivals if a.phrase in names} for arrivals in (drifted, other)]
+    meaning = [
+        {a.phrase: a.labels["block"] for a in arrivals if a.phrase in names}
+        for arrivals in (drifted, other)
+    ]
     both = meaning[0].keys() & meaning[1].keys()
     assert len(both) > 30 and all(meaning[0][name] == meaning[1][name] for name in both)
     assert [a.phrase for a in other] != [a.phrase for a in drifted]
 
 
-def test_drift_moves_a_share_of_the_traffic_to_rare_labels(clean: list[Arrival], drifted: list[Arrival]) -> None:
+def test_drift_moves_a_share_of_the_traffic_to_rare_labels(
+    clean: list[Arrival], drifted: list[Arrival]
+) -> None:
     catalogue = load_catalogue()
     rare = {catalogue.blocks[number] for number in np.flatnonzero(load_drift("default").rare_mix)}
-    share = [np.mean([arrival.labels["block"] in rare for arrival in arrivals]) for arrivals in (clean, drifted)]
+    share = [
+        np.mean([arrival.labels["block"] in rare for arrival in arrivals])
+        for arrivals in (clean, drifted)
+    ]
     assert share[0] < 0.03 and 0.10 < share[1] < 0.20
 
 
 def test_the_new_rule_recodes_a_few_conditions_into_another_chapter() -> None:
     practice, drift = load_practice("default"), load_drift("default")
     moved = np.flatnonzero(drift.code != practice.catalogue.code)
-    assert len({practice.catalogue.codes[code].code[:3] for code in practice.catalogue.code[moved]}) == 4
+    assert (
+        len({practice.catalogue.codes[code].code[:3] for code in practice.catalogue.code[moved]})
+        == 4
+    )
     days = [draw_day(practice, seed=3, day=DAYS + day) for day in range(30)]
     assert 0.01 < np.isin(np.concatenate([day.term for day in days]), moved).mean() < 0.08
 

@@ -6,8 +6,8 @@ import pytest
 
 from core.errors import SettingsError
 from core.settings import load_settings
-from flows.demo.story import clear_stage
-from flows.loop import DEMO_MARK
+from flows.context import DEMO_MARK
+from operations.demo.story import clear_stage
 
 
 def test_the_demo_refuses_a_home_with_models_of_yours(tmp_path: Path) -> None:

@@ -7,12 +7,19 @@ from pathlib import Path
 import pytest
 
 from core.settings import load_settings
-from flows.machine import doctor
+from machine import doctor
 
 
-def test_a_repository_that_is_not_there_is_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repository_that_is_not_there_is_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(doctor, "_database", lambda settings: (True, "not asked", ""))
-    findings = {one.name: one for one in doctor.examine(load_settings(repository=tmp_path / "none", home=tmp_path / "home"))}
+    findings = {
+        one.name: one
+        for one in doctor.examine(
+            load_settings(repository=tmp_path / "none", home=tmp_path / "home")
+        )
+    }
     assert not findings["git"].ok and "PERENNIAL_REPOSITORY" in findings["git"].do
     assert not findings["params.yaml"].ok
     assert findings["python"].ok and findings["database"].found == "not asked"

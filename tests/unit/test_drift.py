@@ -6,23 +6,39 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring.drift import Calibration, Pool, calibrate, deal_days, draw_window, judge, score, shortage
-from monitoring.measuring import Meter
-from monitoring.statistics import Answers
-from tests.monitoring_kit import make_meter, traffic
+from monitoring.drift import (
+    Calibration,
+    Pool,
+    calibrate,
+    deal_days,
+    draw_window,
+    judge,
+    score,
+    shortage,
+)
+from monitoring.scoring import WindowScorer
+from monitoring.statistics import WindowSample
+from tests.support.traffic import make_meter, traffic
 
 SIZE = 600
 
 
 @cache
-def normal() -> tuple[Meter, pd.DataFrame, Pool, Calibration]:
+def normal() -> tuple[WindowScorer, pd.DataFrame, Pool, Calibration]:
     rows = traffic(days=90, a_day=60, seed=1)
     meter = make_meter(rows["cleaned"])
     pool = meter.pool(rows)
-    return meter, rows, pool, calibrate(pool, size=SIZE, labels=meter.labels, seed=7, past_windows=60)
+    return (
+        meter,
+        rows,
+        pool,
+        calibrate(pool, size=SIZE, labels=meter.labels, seed=7, past_windows=60),
+    )
 
 
-def alarms_of(windows: int, *, seed: int, calibration: Calibration | None = None, **how: float) -> list[tuple[str, ...]]:
+def alarms_of(
+    windows: int, *, seed: int, calibration: Calibration | None = None, **how: float
+) -> list[tuple[str, ...]]:
     """Alarms of consecutive windows of fresh days."""
     meter, _, _, usual = normal()
     rows = traffic(days=windows * 11 + 3, a_day=60, seed=seed, **how)
@@ -52,14 +68,19 @@ def test_held_out_phrases_stand_for_the_new_ones_by_weight() -> None:
     new = rows["cleaned"].str.contains("odd")
     kept = rows[~new | (np.random.default_rng(5).random(len(rows)) < 0.3)]
     weighted = kept.assign(weight=np.where(kept["cleaned"].str.contains("odd"), 1 / 0.3, 1.0))
-    calm, blind = (calibrate(meter.pool(pool), size=SIZE, labels=meter.labels, seed=7, past_windows=60) for pool in (weighted, kept))
+    calm, blind = (
+        calibrate(meter.pool(pool), size=SIZE, labels=meter.labels, seed=7, past_windows=60)
+        for pool in (weighted, kept)
+    )
     assert sum(map(bool, alarms_of(10, seed=300, garbled=0.15, calibration=calm))) <= 1
     assert sum(map(bool, alarms_of(10, seed=300, garbled=0.15, calibration=blind))) >= 8
 
 
 def test_equal_pools_and_seeds_give_equal_calibrations() -> None:
     meter, _, pool, _ = normal()
-    one, two = (calibrate(pool, size=SIZE, labels=meter.labels, seed=3, past_windows=20) for _ in range(2))
+    one, two = (
+        calibrate(pool, size=SIZE, labels=meter.labels, seed=3, past_windows=20) for _ in range(2)
+    )
     assert (one.mean == two.mean).all()
     assert (one.scale == two.scale).all()
 
@@ -81,7 +102,10 @@ def test_a_past_window_is_of_whole_days_and_of_the_size_asked_for() -> None:
 
 def test_a_day_larger_than_the_window_gives_a_stretch_of_it() -> None:
     day, weight = days_of(days=4, a_day=100)
-    starts = {int(draw_window(day, weight, size=10, random=np.random.default_rng(seed))[0] % 100) for seed in range(20)}
+    starts = {
+        int(draw_window(day, weight, size=10, random=np.random.default_rng(seed))[0] % 100)
+        for seed in range(20)
+    }
     assert len(starts) > 5
 
 
@@ -95,9 +119,13 @@ def test_heavy_rows_take_their_share_and_no_row_comes_twice_while_others_are_lef
 
 def test_a_head_that_was_never_unsure_is_not_alarmed_by_one_unsure_answer() -> None:
     meter, _, pool, _ = normal()
-    sure = Pool(replace(pool.answers, confidence=np.full(len(pool.day), 0.99)), pool.day, pool.weight)
+    sure = Pool(
+        replace(pool.answers, confidence=np.full(len(pool.day), 0.99)), pool.day, pool.weight
+    )
     calibration = calibrate(sure, size=SIZE, labels=meter.labels, seed=1, past_windows=60)
-    window = sure.answers.take(draw_window(sure.day, sure.weight, size=SIZE, random=np.random.default_rng(9)))
+    window = sure.answers.take(
+        draw_window(sure.day, sure.weight, size=SIZE, random=np.random.default_rng(9))
+    )
     window.confidence[:1] = 0.4
     assert "low_confidence" not in score(window, calibration=calibration).alarms
     window.confidence[:30] = 0.4
@@ -109,7 +137,9 @@ def test_a_head_that_was_never_unsure_is_not_alarmed_by_one_unsure_answer() -> N
     [((), (), "steady"), ((), ("confidence",), "steady"), (("confidence",), (), "warning"), (("confidence",), ("embeddings",), "warning"),
      (("confidence", "embeddings"), ("embeddings",), "drift")],
 )  # fmt: skip
-def test_drift_is_the_same_alarm_twice_running(now: tuple[str, ...], before: tuple[str, ...], kind: str) -> None:
+def test_drift_is_the_same_alarm_twice_running(
+    now: tuple[str, ...], before: tuple[str, ...], kind: str
+) -> None:
     assert judge(now, before=before).kind == kind
 
 
@@ -123,7 +153,16 @@ def numbered(*, days: int, a_day: int) -> Pool:
     """Rows whose label is their number."""
     day, weight = days_of(days=days, a_day=a_day)
     rows = len(day)
-    return Pool(Answers(np.arange(rows), np.full(rows, 0.9), np.full(rows, 0.1), np.ones((rows, 256), np.float32)), day, weight)
+    return Pool(
+        WindowSample(
+            np.arange(rows),
+            np.full(rows, 0.9),
+            np.full(rows, 0.1),
+            np.ones((rows, 256), np.float32),
+        ),
+        day,
+        weight,
+    )
 
 
 def days_of(*, days: int, a_day: int) -> tuple[np.ndarray, np.ndarray]:

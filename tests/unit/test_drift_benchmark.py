@@ -16,7 +16,12 @@ def test_calm_traffic_counts_every_window_and_every_pair() -> None:
 
 def test_drifted_traffic_counts_the_windows_that_are_always_played() -> None:
     seen = Seen(drifted=True, alarms=[[ODD, ODD], [CALM, ODD, CALM, ODD]])
-    assert (seen.single, seen.of("confidence"), seen.by(2), seen.by(4)) == ((3, 4), (3, 4), (1, 2), (1, 2))
+    assert (seen.single, seen.of("confidence"), seen.by(2), seen.by(4)) == (
+        (3, 4),
+        (3, 4),
+        (1, 2),
+        (1, 2),
+    )
 
 
 def test_a_share_is_told_with_its_interval() -> None:

@@ -10,7 +10,9 @@ from pipelines.model.dual_svm import DualSvm
 def problem(rows: int = 200, labels: int = 4) -> dict:
     random = np.random.default_rng(5)
     codes = random.integers(labels, size=rows)
-    dense = (random.normal(size=(labels, 10))[codes] + random.normal(size=(rows, 10))).astype(np.float32)
+    dense = (random.normal(size=(labels, 10))[codes] + random.normal(size=(rows, 10))).astype(
+        np.float32
+    )
     dense /= np.linalg.norm(dense, axis=1, keepdims=True)  # rows of unit length, as embeddings have
     ngrams = sparse.random(rows, 40, density=0.1, format="csr", random_state=5, dtype=np.float32)
     return {
@@ -26,7 +28,9 @@ def test_it_finds_the_weights_that_liblinear_finds() -> None:
     machine = DualSvm(**given, labels=4, seed=7)
     dense, ngrams = machine.train(np.ones(200, bool), epochs=400, averaged=1)
     whole = np.hstack([given["dense"], given["ngrams"].toarray()])
-    theirs = LinearSVC(C=1, fit_intercept=False, tol=1e-8, max_iter=100_000).fit(whole, given["codes"], sample_weight=given["costs"])
+    theirs = LinearSVC(C=1, fit_intercept=False, tol=1e-8, max_iter=100_000).fit(
+        whole, given["codes"], sample_weight=given["costs"]
+    )
     assert np.allclose(np.vstack([dense, ngrams]).T, theirs.coef_, atol=2e-3)
 
 
@@ -50,6 +54,9 @@ def test_the_mean_lies_between_the_epochs() -> None:
 
 def test_the_seed_alone_decides() -> None:
     given, every = problem(), np.ones(200, bool)
-    first, again, other = (DualSvm(**given, labels=4, seed=seed).train(every, epochs=2, averaged=1)[0] for seed in (1, 1, 2))
+    first, again, other = (
+        DualSvm(**given, labels=4, seed=seed).train(every, epochs=2, averaged=1)[0]
+        for seed in (1, 1, 2)
+    )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)

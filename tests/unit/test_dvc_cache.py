@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.dvc_cache import name_within, object_file, set_aside, tracked, verify
-from tests.dvc_kit import rot
+from tests.support.dvc_repositories import rot
 
 LOCK = """
 schema: '2.0'
@@ -32,7 +32,11 @@ def store(cache: Path, content: bytes, *, end: str = "") -> str:
 
 
 def store_folder(cache: Path, files: dict[str, str]) -> str:
-    return store(cache, json.dumps([{"md5": name, "relpath": path} for path, name in files.items()]).encode(), end=".dir")
+    return store(
+        cache,
+        json.dumps([{"md5": name, "relpath": path} for path, name in files.items()]).encode(),
+        end=".dir",
+    )
 
 
 @pytest.fixture
@@ -62,7 +66,9 @@ def test_what_cannot_be_read_is_not_sound(cache: Path) -> None:
     assert verify(cache, ["0" * 32]) == {"0" * 32: False}
 
 
-def test_one_rotten_file_has_the_whole_cache_searched_and_the_run_cache_forgotten(cache: Path) -> None:
+def test_one_rotten_file_has_the_whole_cache_searched_and_the_run_cache_forgotten(
+    cache: Path,
+) -> None:
     names = [store(cache, content) for content in (b"asked for", b"not asked for", b"sound")]
     for name in names[:2]:
         rot(object_file(cache, name))

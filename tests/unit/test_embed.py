@@ -9,9 +9,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.errors import EmbedderUnusable, StageFailed
-from pipelines.model.embedder import RUNTIMES, Runtime, _batches, load_embedder, read_embedder, use_id
-from pipelines.stages.embed import STEADY_BATCH, _store, _stored, distinct_phrases, embed_steadily, merge_vectors, read_vectors
-from tests.stage_kit import DIMENSIONS, vectors_of
+from pipelines.model.embedder import (
+    RUNTIMES,
+    Runtime,
+    _batches,
+    load_embedder,
+    read_embedder,
+    use_id,
+)
+from pipelines.stages.embed import STEADY_BATCH, distinct_phrases, embed_steadily, merge_vectors
+from pipelines.stages.vectors import _store, _stored, read_vectors
+from tests.support.training import DIMENSIONS, vectors_of
 
 
 class CountingEmbed:
@@ -28,18 +36,25 @@ def test_only_new_phrases_are_embedded_and_old_ones_keep_their_vectors() -> None
     marked = vectors_of(kept) + 1
     merged = merge_vectors(["a", "b", "c", "d"], kept, marked, embed=embed, width=DIMENSIONS)
     assert embed.asked == ["b", "d"]
-    assert np.array_equal(merged, np.stack([marked[0], vectors_of(["b"])[0], marked[1], vectors_of(["d"])[0]]))
+    assert np.array_equal(
+        merged, np.stack([marked[0], vectors_of(["b"])[0], marked[1], vectors_of(["d"])[0]])
+    )
 
 
 def test_nothing_new_asks_no_embedder() -> None:
     def refuse(cleaned: Sequence[str]) -> np.ndarray:
         raise AssertionError(cleaned)
 
-    assert np.array_equal(merge_vectors(["b"], ["a", "b"], np.eye(2, dtype=np.float32), embed=refuse, width=2), [[0, 1]])
+    assert np.array_equal(
+        merge_vectors(["b"], ["a", "b"], np.eye(2, dtype=np.float32), embed=refuse, width=2),
+        [[0, 1]],
+    )
 
 
 def test_without_stored_vectors_all_are_embedded() -> None:
-    merged = merge_vectors(["a", "b"], [], np.empty((0, 0), np.float32), embed=vectors_of, width=DIMENSIONS)
+    merged = merge_vectors(
+        ["a", "b"], [], np.empty((0, 0), np.float32), embed=vectors_of, width=DIMENSIONS
+    )
     assert np.array_equal(merged, vectors_of(["a", "b"]))
 
 
@@ -61,7 +76,11 @@ def test_files_linked_to_a_cache_are_replaced_not_written_into(tmp_path: Path) -
     _store(folder, ["a", "b"], vectors_of(["a", "b"]), "words-1")
     assert cache.read_bytes() == before
     assert np.array_equal(read_vectors(["b", "a", "b"], folder), vectors_of(["b", "a", "b"]))
-    assert sorted(path.name for path in folder.iterdir()) == ["embedder.json", "phrases.parquet", "vectors.npy"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "embedder.json",
+        "phrases.parquet",
+        "vectors.npy",
+    ]
 
 
 def test_a_phrase_never_embedded_is_named(tmp_path: Path) -> None:
@@ -73,7 +92,9 @@ def test_a_phrase_never_embedded_is_named(tmp_path: Path) -> None:
 def test_phrases_of_all_snapshots_are_distinct_cleaned_and_sorted(tmp_path: Path) -> None:
     for name, phrases in {"one": ["B  b", "a", None, " "], "two": ["b B", "é", "Z"]}.items():
         (tmp_path / name).mkdir()
-        pq.write_table(pa.table({"phrase": pa.array(phrases, pa.string())}), tmp_path / name / "rows.parquet")
+        pq.write_table(
+            pa.table({"phrase": pa.array(phrases, pa.string())}), tmp_path / name / "rows.parquet"
+        )
     assert distinct_phrases(tmp_path) == ["a", "b b", "z", "é"]
     with pytest.raises(StageFailed):
         distinct_phrases(tmp_path / "nothing")
@@ -94,7 +115,10 @@ def test_steady_batches_have_one_size_and_end_with_a_filler() -> None:
 
 @pytest.mark.parametrize("runtime", RUNTIMES.values(), ids=RUNTIMES)
 def test_batches_keep_order_and_bound_phrases_and_characters(runtime: Runtime) -> None:
-    most, limits = runtime.characters, {"phrases": runtime.phrases, "characters": runtime.characters}
+    most, limits = (
+        runtime.characters,
+        {"phrases": runtime.phrases, "characters": runtime.characters},
+    )
     phrases = ["x" * length for length in (most + 5, 1, 2, *([40] * 700), most, 3)]
     batches = list(_batches(phrases, **limits))
     assert [phrase for batch in batches for phrase in batch] == phrases
@@ -113,7 +137,9 @@ def test_an_embedder_says_its_runtime_and_an_unknown_one_is_refused(tmp_path: Pa
     (tmp_path / "embedder.json").write_text('{"embedder_id": "old"}')
     assert read_embedder(tmp_path)["runtime"] == "tensorflow"
     (tmp_path / "embedder.json").write_text('{"embedder_id": "new", "runtime": "abacus"}')
-    with pytest.raises(EmbedderUnusable, match="one of the runtimes tensorflow, litert; came abacus"):
+    with pytest.raises(
+        EmbedderUnusable, match="one of the runtimes tensorflow, litert; came abacus"
+    ):
         load_embedder(tmp_path)
 
 

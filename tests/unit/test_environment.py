@@ -9,10 +9,12 @@ import pytest
 
 from core.database import DatabaseUrls
 from core.settings import Settings, load_settings
-from flows.environment import apply_environment, child_settings, flow_environment
+from machine.environment import apply_environment, child_settings, flow_environment
 
 URLS = DatabaseUrls(
-    perennial="postgresql://me:secret@db/perennial", prefect="postgresql://postgres:@/prefect?host=/tmp/pg", mlflow="postgresql://db/mlflow"
+    perennial="postgresql://me:secret@db/perennial",
+    prefect="postgresql://postgres:@/prefect?host=/tmp/pg",
+    mlflow="postgresql://db/mlflow",
 )
 
 
@@ -30,7 +32,9 @@ def test_a_running_server_is_named_and_an_ephemeral_one_is_not(settings: Setting
 
 
 def test_without_an_answer_the_server_is_ephemeral(settings: Settings) -> None:
-    assert "PREFECT_API_URL" not in flow_environment(settings.model_copy(update={"prefect_port": 1}), URLS)
+    assert "PREFECT_API_URL" not in flow_environment(
+        settings.model_copy(update={"prefect_port": 1}), URLS
+    )
 
 
 def test_prefect_keeps_its_state_in_our_database_and_home(settings: Settings) -> None:
@@ -45,21 +49,33 @@ def test_the_mlflow_server_gets_its_store_by_the_environment(settings: Settings)
     assert environment["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
 
 
-def test_a_child_reaches_the_same_place(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_reaches_the_same_place(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in child_settings(settings, URLS).items():
         monkeypatch.setenv(name, value)
     child = load_settings()
     assert child.database_url is not None
     assert child.database_url.get_secret_value() == URLS.perennial
-    assert (child.home, child.prefect_port, child.repository) == (settings.home, 4321, settings.repository)
+    assert (child.home, child.prefect_port, child.repository) == (
+        settings.home,
+        4321,
+        settings.repository,
+    )
 
 
-def test_applying_forgets_a_prefect_server_of_the_shell(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_applying_forgets_a_prefect_server_of_the_shell(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "environ", {"PREFECT_API_URL": "https://elsewhere/api"})
     apply_environment(flow_environment(settings, URLS, server=False))
     assert "PREFECT_API_URL" not in os.environ
 
 
-def test_our_servers_are_reached_past_a_proxy(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_servers_are_reached_past_a_proxy(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NO_PROXY", "intranet")
-    assert flow_environment(settings, URLS, server=True)["NO_PROXY"] == "intranet,127.0.0.1,localhost"
+    assert (
+        flow_environment(settings, URLS, server=True)["NO_PROXY"] == "intranet,127.0.0.1,localhost"
+    )

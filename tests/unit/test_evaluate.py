@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.stages.evaluate import FRESH_DAYS, evaluate, reference_table
-from tests.stage_kit import LAST_DAY
+from tests.support.training import LAST_DAY
 
 COLUMNS = ("cleaned", "age", "part", "seen", "seen_before")
 
@@ -15,9 +15,14 @@ def recent(*rows: tuple[str, float, str, bool, bool]) -> pa.Table:
     named = [dict(zip(COLUMNS, row, strict=True)) for row in sorted(rows, key=lambda row: -row[1])]
     return pa.table(
         {
-            "occurred_at": pa.array([LAST_DAY - timedelta(days=row["age"]) for row in named], pa.timestamp("us", "UTC")),
+            "occurred_at": pa.array(
+                [LAST_DAY - timedelta(days=row["age"]) for row in named], pa.timestamp("us", "UTC")
+            ),
             "region": pa.array([None] * len(named), pa.string()),
-            **{name: [row[name] for row in named] for name in ("cleaned", "part", "seen", "seen_before")},
+            **{
+                name: [row[name] for row in named]
+                for name in ("cleaned", "part", "seen", "seen_before")
+            },
             "label": ["x"] * len(named),
             "predicted": ["x"] * len(named),
             "probability": [0.9] * len(named),
@@ -33,7 +38,10 @@ def weights(*rows: tuple[str, float, str, bool, bool]) -> dict[str, list[float]]
 
 
 def test_known_phrases_count_once_whatever_their_part() -> None:
-    assert weights(("old", 5, "train", True, True), ("older", 4, "test", True, True)) == {"old": [1], "older": [1]}
+    assert weights(("old", 5, "train", True, True), ("older", 4, "test", True, True)) == {
+        "old": [1],
+        "older": [1],
+    }
 
 
 def test_held_out_fresh_phrases_stand_for_those_that_trained() -> None:
@@ -43,7 +51,9 @@ def test_held_out_fresh_phrases_stand_for_those_that_trained() -> None:
 
 def test_a_phrase_stays_fresh_for_some_days() -> None:
     kept = weights(
-        ("p", 20, "train", True, False), ("p", 20 - FRESH_DAYS + 0.1, "train", True, False), ("p", 20 - FRESH_DAYS, "train", True, False)
+        ("p", 20, "train", True, False),
+        ("p", 20 - FRESH_DAYS + 0.1, "train", True, False),
+        ("p", 20 - FRESH_DAYS, "train", True, False),
     )
     assert kept == {"p": [1]}
 
@@ -56,6 +66,10 @@ def test_an_evaluation_names_labels_and_unseen_rows() -> None:
     rows = recent(("a", 1, "test", True, True), ("b", 2, "test", False, False))
     rows = rows.set_column(rows.column_names.index("predicted"), "predicted", pa.array(["x", "y"]))
     found = evaluate("organ", rows)
-    assert (found["rows"], found["metrics"]["accuracy"], found["unseen_metrics"]["accuracy"]) == (2, 0.5, 1.0)
+    assert (found["rows"], found["metrics"]["accuracy"], found["unseen_metrics"]["accuracy"]) == (
+        2,
+        0.5,
+        1.0,
+    )
     assert (found["recall_by_label"], found["support_by_label"]) == ({"x": 0.5}, {"x": 2})
     assert found["confused"] == [{"label": "x", "predicted": "y", "rows": 1}]

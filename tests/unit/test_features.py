@@ -5,7 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
-from pipelines.model.features import as_matrix, count_ngrams, inverse_document_frequency, weigh_ngrams
+from pipelines.model.features import (
+    as_matrix,
+    count_ngrams,
+    inverse_document_frequency,
+    weigh_ngrams,
+)
 from pipelines.model.text import clean_phrase
 
 BUCKETS = 2**20  # wide enough that the n-grams of these examples do not meet
@@ -13,7 +18,9 @@ CLEANED = st.lists(st.text(max_size=30).map(clean_phrase), max_size=8)
 
 
 def dense(cleaned: list[str], buckets: int = 64) -> np.ndarray:
-    return as_matrix(count_ngrams(cleaned, buckets=buckets), shape=(len(cleaned), 2 * buckets)).toarray()
+    return as_matrix(
+        count_ngrams(cleaned, buckets=buckets), shape=(len(cleaned), 2 * buckets)
+    ).toarray()
 
 
 @given(CLEANED)
@@ -49,7 +56,9 @@ def test_weights_are_those_of_tf_idf() -> None:
     counts = count_ngrams(phrases, buckets=64)
     idf = inverse_document_frequency(counts, phrases=4, columns=128)
     ours = as_matrix(weigh_ngrams(counts, idf=idf, weight=0.7), shape=(4, 128)).toarray()
-    assert np.allclose(ours, 0.7 * TfidfTransformer().fit_transform(dense(phrases)).toarray(), atol=1e-6)
+    assert np.allclose(
+        ours, 0.7 * TfidfTransformer().fit_transform(dense(phrases)).toarray(), atol=1e-6
+    )
 
 
 def test_hashes_spread_over_all_buckets() -> None:

@@ -8,22 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bentos.live_heads import LiveHeads
-from bentos.package import bento_name, serve_command
+from bentos.heads.live_heads import LiveHeads
+from bentos.packaging.package import bento_name, serve_command
 from bentos.service import left_journals, served_group
 from core.contracts import Rollout
 from core.errors import SettingsError, UnknownClassifier
 from core.groups import group_of, parse_groups, refuse_unknown
 from core.settings import load_settings
-from flows.machine.programs import further_services, list_programs
-from tests.serving_kit import EMBEDDER_ID, champion, store_head
+from machine.programs import further_services, list_programs
+from tests.support.serving import EMBEDDER_ID, champion, store_head
 
 names = st.from_regex(r"[a-z][a-z0-9_]{0,6}", fullmatch=True)
 
 
 @given(st.dictionaries(names, st.integers(0, 3), min_size=1), names)
 def test_every_classifier_is_served_by_one_group(placed: dict[str, int], other: str) -> None:
-    groups = [[name for name in placed if placed[name] == number] for number in sorted(set(placed.values()))]
+    groups = [
+        [name for name in placed if placed[name] == number]
+        for number in sorted(set(placed.values()))
+    ]
     parsed = parse_groups(";".join(",".join(group) for group in groups))
     assert [group.names for group in parsed] == [frozenset(group) for group in groups]
     for name in {*placed, other}:
@@ -50,13 +53,22 @@ def test_a_name_that_is_no_classifier_is_refused() -> None:
 
 
 def test_each_group_has_a_port_a_journal_and_a_program_that_status_shows(tmp_home: Path) -> None:
-    settings = load_settings(home=tmp_home, database_url=None, bentos="chapter;block,phase;organ", service_port=3000)
-    assert [settings.url_of(name)[-4:] for name in ("chapter", "never_named", "phase", "organ")] == ["3000", "3000", "3001", "3002"]
+    settings = load_settings(
+        home=tmp_home, database_url=None, bentos="chapter;block,phase;organ", service_port=3000
+    )
+    assert [
+        settings.url_of(name)[-4:] for name in ("chapter", "never_named", "phase", "organ")
+    ] == ["3000", "3000", "3001", "3002"]
     assert len({settings.model_copy(update={"bento": number}).journal for number in (1, 2, 3)}) == 3
     further = further_services(settings)
-    assert [(one.name, one.port, one.health) for one in further] == [("service-2", 3001, "/readyz"), ("service-3", 3002, "/readyz")]
+    assert [(one.name, one.port, one.health) for one in further] == [
+        ("service-2", 3001, "/readyz"),
+        ("service-3", 3002, "/readyz"),
+    ]
     assert "block, phase" in further[0].does
-    assert not {one.name for one in further} & {one.name for one in list_programs(settings)}, "the program `service` runs them"
+    assert not {one.name for one in further} & {one.name for one in list_programs(settings)}, (
+        "the program `service` runs them"
+    )
 
 
 def test_the_last_port_is_the_last_there_is(tmp_home: Path) -> None:
@@ -69,8 +81,14 @@ def test_a_group_runs_from_its_bento_or_from_the_first(tmp_home: Path) -> None:
     settings = load_settings(home=tmp_home, database_url=None, bentos="chapter;block;organ")
     (tmp_home / "bentoml" / "bentos" / "perennial-2" / "7").mkdir(parents=True)
     environment = serve_command("perennial:7", settings=settings, database_url="").environment
-    assert (bento_name(1), environment["PERENNIAL_FURTHER_BENTOS"]) == ("perennial", "perennial-2:7 perennial:7")
-    assert (environment["PERENNIAL_BENTOS"], environment["PERENNIAL_BENTO"]) == ("chapter;block;organ", "1")
+    assert (bento_name(1), environment["PERENNIAL_FURTHER_BENTOS"]) == (
+        "perennial",
+        "perennial-2:7 perennial:7",
+    )
+    assert (environment["PERENNIAL_BENTOS"], environment["PERENNIAL_BENTO"]) == (
+        "chapter;block;organ",
+        "1",
+    )
 
 
 def test_a_process_serves_its_group_and_refuses_a_number_that_is_none() -> None:
@@ -87,7 +105,11 @@ def test_only_the_groups_heads_are_followed(tmp_path: Path) -> None:
     assert [one.idle for one in heads] == [False, False, False], "nothing is known yet"
     for one in heads:
         one.refresh(lambda: wanted)
-    assert [(list(one.current), one.idle) for one in heads] == [(["chapter"], False), (["block"], False), ([], True)]
+    assert [(list(one.current), one.idle) for one in heads] == [
+        (["chapter"], False),
+        (["block"], False),
+        ([], True),
+    ]
 
 
 def test_journals_of_groups_that_are_no_more_are_known(tmp_home: Path) -> None:

@@ -18,7 +18,9 @@ def test_a_bar_holds_at_its_limit_and_never_unmeasured(bar: Bar, holds: bool) ->
 
 def test_contenders_take_turns() -> None:
     turns: list[str] = []
-    interleave({"ours": lambda: turns.append("ours"), "peer": lambda: turns.append("peer")}, rounds=3)
+    interleave(
+        {"ours": lambda: turns.append("ours"), "peer": lambda: turns.append("peer")}, rounds=3
+    )
     assert turns == ["ours", "peer", "peer", "ours", "ours", "peer"]
 
 
@@ -34,11 +36,18 @@ def test_json_is_one_object_of_figures_and_bars(capsys: pytest.CaptureFixture[st
             arguments=options("x").parse_args(["--json", "--seed", "4"]))  # fmt: skip
     told = json.loads(capsys.readouterr().out)
     assert told["bars"] == [{"name": "seconds", "value": 2.0, "limit": 1.0, "holds": False}]
-    assert (told["figures"]["rows"], told["figures"]["seed"], told["figures"]["input"]) == (3, 4, "three rows")
+    assert (told["figures"]["rows"], told["figures"]["seed"], told["figures"]["input"]) == (
+        3,
+        4,
+        "three rows",
+    )
 
 
 def test_tables_name_the_bars_that_miss(capsys: pytest.CaptureFixture[str]) -> None:
-    result = Result(tables=[table(("who", "s"), [("ours", 1)])], bars=[Bar("seconds", 2.0, 1.0), Bar("rows", 9, 5, at_least=True)])
+    result = Result(
+        tables=[table(("who", "s"), [("ours", 1)])],
+        bars=[Bar("seconds", 2.0, 1.0), Bar("rows", 9, 5, at_least=True)],
+    )
     present(result, title="T", packages=("numpy",), arguments=options("x").parse_args([]))
     told = capsys.readouterr().out
     assert "| ours | 1 |" in told

@@ -14,7 +14,7 @@ from pipelines.model.heads import fit_head
 from pipelines.model.linear_heads import prune_ngrams
 from pipelines.model.scoring import softmax
 from pipelines.model.training import TrainingRows, fitting_rows, main_labels, unseen_share
-from tests.stage_kit import phrases_of, training_rows, vectors_of
+from tests.support.training import phrases_of, training_rows, vectors_of
 
 LEARNING = ("logistic", "hybrid_svm", "tfidf_svm")
 """The perceptron, which needs TensorFlow to be fitted, is in tests/model."""
@@ -22,20 +22,28 @@ SMALL = {"hybrid_svm": {"buckets": 512}, "tfidf_svm": {"buckets": 512}}
 
 
 def fit(kind: str, training: TrainingRows | None = None, **changes: object) -> Head:
-    params = TypeAdapter(HeadParams).validate_python({"kind": kind, **SMALL.get(kind, {}), **changes})
+    params = TypeAdapter(HeadParams).validate_python(
+        {"kind": kind, **SMALL.get(kind, {}), **changes}
+    )
     return fit_head(params, training=training or training_rows(), embedder_id="words-1", seed=7)
 
 
 def few_rows(cleaned: list[str], labels: list[str], counts: list[float]) -> TrainingRows:
     return TrainingRows(
-        np.array(cleaned, dtype=object), np.array(labels), np.array(counts), vectors_of(cleaned), np.zeros(len(cleaned), bool)
+        np.array(cleaned, dtype=object),
+        np.array(labels),
+        np.array(counts),
+        vectors_of(cleaned),
+        np.zeros(len(cleaned), bool),
     )
 
 
 @pytest.mark.parametrize("kind", LEARNING)
 def test_a_head_learns_what_words_mean(kind: str) -> None:
     head = fit(kind)
-    answers = PhraseClassifier(head, vectors_of).predict(["Cardiac MURMUR", "asthma acute", "femur broken"])
+    answers = PhraseClassifier(head, vectors_of).predict(
+        ["Cardiac MURMUR", "asthma acute", "femur broken"]
+    )
     assert [answer.label for answer in answers] == ["heart", "lung", "bone"]
 
 
@@ -53,14 +61,23 @@ def test_a_phrase_gets_the_same_answer_alone_and_in_a_batch(kind: str) -> None:
     head, phrases = fit(kind), [*phrases_of("lung"), *phrases_of("heart")]
     vectors = vectors_of(phrases)
     together = head.probabilities(phrases, vectors)
-    alone = [head.probabilities([phrase], vectors[place : place + 1])[0] for place, phrase in enumerate(phrases)]
+    alone = [
+        head.probabilities([phrase], vectors[place : place + 1])[0]
+        for place, phrase in enumerate(phrases)
+    ]
     assert np.allclose(together, alone, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", LEARNING)
 def test_the_order_of_the_rows_does_not_change_the_labels_learnt(kind: str) -> None:
     rows, order = training_rows(), np.random.default_rng(0).permutation(330)
-    shuffled = TrainingRows(rows.cleaned[order], rows.labels[order], rows.weights[order], rows.vectors[order], rows.validation[order])
+    shuffled = TrainingRows(
+        rows.cleaned[order],
+        rows.labels[order],
+        rows.weights[order],
+        rows.vectors[order],
+        rows.validation[order],
+    )
     phrases = rows.cleaned.tolist()
     one, two = (best_labels(fit(kind, given), phrases, rows.vectors) for given in (rows, shuffled))
     assert np.mean(np.array(one) == np.array(two)) > 0.99
@@ -69,13 +86,20 @@ def test_the_order_of_the_rows_does_not_change_the_labels_learnt(kind: str) -> N
 def test_majority_answers_the_most_frequent_label_with_its_share() -> None:
     head = fit("majority", few_rows(["a", "b", "c"], ["x", "y", "y"], [5, 2, 2]))
     answer = PhraseClassifier(head, vectors_of).predict(["anything"])[0]
-    assert (answer.label, answer.probability, answer.alternatives[0][0]) == ("x", pytest.approx(5 / 9), "y")
+    assert (answer.label, answer.probability, answer.alternatives[0][0]) == (
+        "x",
+        pytest.approx(5 / 9),
+        "y",
+    )
 
 
 @pytest.mark.parametrize("kind", LEARNING)
 def test_two_labels_are_enough(kind: str) -> None:
     head = fit(kind, training_rows(("heart", "bone")))
-    assert best_labels(head, ["coronary", "spinal"], vectors_of(["coronary", "spinal"])) == ["heart", "bone"]
+    assert best_labels(head, ["coronary", "spinal"], vectors_of(["coronary", "spinal"])) == [
+        "heart",
+        "bone",
+    ]
 
 
 @pytest.mark.parametrize("kind", LEARNING)
@@ -89,13 +113,19 @@ def test_a_label_that_lies_wholly_in_the_validation_slice_is_learnt(kind: str) -
 @pytest.mark.parametrize("kind", LEARNING)
 def test_no_validation_slice_is_no_error(kind: str) -> None:
     rows = training_rows()
-    assert fit(kind, replace(rows, validation=np.zeros(len(rows.labels), bool))).labels == ("bone", "heart", "lung")
+    assert fit(kind, replace(rows, validation=np.zeros(len(rows.labels), bool))).labels == (
+        "bone",
+        "heart",
+        "lung",
+    )
 
 
 def test_tfidf_svm_looks_at_the_words_alone() -> None:
     head, rows = fit("tfidf_svm"), training_rows()
     phrases, vectors = rows.cleaned.tolist(), rows.vectors
-    assert np.array_equal(head.probabilities(phrases, vectors), head.probabilities(phrases, -vectors))
+    assert np.array_equal(
+        head.probabilities(phrases, vectors), head.probabilities(phrases, -vectors)
+    )
 
 
 def test_a_phrase_with_two_labels_teaches_the_frequent_one() -> None:
@@ -104,12 +134,17 @@ def test_a_phrase_with_two_labels_teaches_the_frequent_one() -> None:
 
 
 def test_rows_of_a_label_without_any_other_row_are_fitted() -> None:
-    rows = replace(few_rows(["a", "b", "c"], ["x", "x", "y"], [1, 1, 1]), validation=np.array([True, False, True]))
+    rows = replace(
+        few_rows(["a", "b", "c"], ["x", "x", "y"], [1, 1, 1]),
+        validation=np.array([True, False, True]),
+    )
     assert fitting_rows(rows, np.array([0, 0, 1])).tolist() == [False, True, True]
 
 
 def test_unseen_share_counts_the_rows_of_phrases_that_came_once() -> None:
-    assert unseen_share(few_rows(["a", "b", "b", "c"], ["x", "x", "y", "x"], [1, 1, 1, 7])) == pytest.approx(1 / 10)
+    assert unseen_share(
+        few_rows(["a", "b", "b", "c"], ["x", "x", "y", "x"], [1, 1, 1, 7])
+    ) == pytest.approx(1 / 10)
 
 
 def test_temperature_undoes_a_known_overconfidence() -> None:
@@ -124,7 +159,10 @@ def test_pruning_keeps_the_largest_weights(keep: float) -> None:
     weights = np.random.default_rng(2).normal(size=(100, 7)).astype(np.float32)
     pruned = prune_ngrams(weights, keep=keep)
     assert len(pruned["ngram_values"]) == round(700 * keep)
-    assert np.abs(pruned["ngram_values"]).min() >= np.sort(np.abs(weights), axis=None)[-round(700 * keep)] - 1e-3
+    assert (
+        np.abs(pruned["ngram_values"]).min()
+        >= np.sort(np.abs(weights), axis=None)[-round(700 * keep)] - 1e-3
+    )
     assert pruned["ngram_starts"].tolist() == sorted(pruned["ngram_starts"].tolist())
 
 
@@ -139,7 +177,16 @@ def test_a_head_of_220_labels_is_at_most_8_MB(tmp_path: object) -> None:
         "centroids": random.normal(size=(220, 512)).astype(np.float16),
         **pruned,
     }
-    save_head(Head("hybrid_svm", labels, "e", arrays, {"buckets": 2**14, "ngram_weight": 0.7, "temperature": 1}), tmp_path)  # type: ignore[arg-type]
+    save_head(
+        Head(
+            "hybrid_svm",
+            labels,
+            "e",
+            arrays,
+            {"buckets": 2**14, "ngram_weight": 0.7, "temperature": 1},
+        ),
+        tmp_path,
+    )  # type: ignore[arg-type]
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 8_000_000  # type: ignore[attr-defined]
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bentos.caches import LruCache
-from monitoring.hit_rates import hit_curve, hits_at, knee, reuse_distances, speed_up
+from bentos.lru import LruCache
+from operations.sizing.hit_rates import hit_curve, hits_at, knee, reuse_distances, speed_up
 
 streams = st.lists(st.integers(0, 12), max_size=120)
 

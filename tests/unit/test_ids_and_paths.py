@@ -15,25 +15,46 @@ from core.params import load_params
 from core.settings import load_settings
 from flows.answering import open_version
 from pipelines.__main__ import main
-from pipelines.registry import stored_version
+from pipelines.model_store import stored_version
 from tests.architecture.test_map import ROOT, trees
-from tests.serving_kit import Bench, store_head
+from tests.support.serving import Bench, store_head
 
-TRICKS = ["..", "../organ", "/etc", "organ/../organ", "organ/1", "", ".", "organ\0", "%2e%2e", "..\\organ", "~"]
+TRICKS = [
+    "..",
+    "../organ",
+    "/etc",
+    "organ/../organ",
+    "organ/1",
+    "",
+    ".",
+    "organ\0",
+    "%2e%2e",
+    "..\\organ",
+    "~",
+]
 
 
 @pytest.mark.parametrize("name", TRICKS)
 def test_a_classifier_in_params_is_a_plain_name(name: str, tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
-    path.write_text(f"classifiers:\n  {name!r}:\n    source: {{query: queries/a.sql, label: a}}\n".replace("\\x00", "\0"), encoding="utf-8")
+    path.write_text(
+        f"classifiers:\n  {name!r}:\n    source: {{query: queries/a.sql, label: a}}\n".replace(
+            "\\x00", "\0"
+        ),
+        encoding="utf-8",
+    )
     with pytest.raises(ParamsError):
         load_params(path)
 
 
-@pytest.mark.parametrize("query", ["../secret.sql", "/etc/passwd", "queries/../../a.sql", "queries/a.sql/..", "queries/"])
+@pytest.mark.parametrize(
+    "query", ["../secret.sql", "/etc/passwd", "queries/../../a.sql", "queries/a.sql/..", "queries/"]
+)
 def test_a_query_lies_under_queries(query: str, tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
-    path.write_text(f"classifiers:\n  organ:\n    source: {{query: {query!r}, label: a}}\n", encoding="utf-8")
+    path.write_text(
+        f"classifiers:\n  organ:\n    source: {{query: {query!r}, label: a}}\n", encoding="utf-8"
+    )
     with pytest.raises(ParamsError):
         load_params(path)
 
@@ -43,7 +64,12 @@ def test_a_version_is_found_by_plain_names_only(name: str, tmp_path: Path) -> No
     store_head(tmp_path, "organ", "1")
     models = tmp_path / "models"
     assert stored_version(models, classifier="organ", version="1").version == "1"
-    for classifier, version in ((name, "1"), ("organ", name), ("organ", "1/../1"), ("organ", "\u0661")):
+    for classifier, version in (
+        (name, "1"),
+        ("organ", name),
+        ("organ", "1/../1"),
+        ("organ", "\u0661"),
+    ):
         with pytest.raises(UnknownVersion):
             stored_version(models, classifier=classifier, version=version)
 
@@ -77,8 +103,17 @@ def test_a_route_answers_for_known_classifiers_only(name: str, tmp_path: Path) -
 
 def test_arrays_are_never_read_as_pickles() -> None:
     """numpy's default is False; nobody may say otherwise."""
-    keywords = [(path, keyword) for path, tree in trees() for keyword in ast.walk(tree) if isinstance(keyword, ast.keyword)]
-    said = [path for path, keyword in keywords if keyword.arg == "allow_pickle" and ast.unparse(keyword.value) != "False"]
+    keywords = [
+        (path, keyword)
+        for path, tree in trees()
+        for keyword in ast.walk(tree)
+        if isinstance(keyword, ast.keyword)
+    ]
+    said = [
+        path
+        for path, keyword in keywords
+        if keyword.arg == "allow_pickle" and ast.unparse(keyword.value) != "False"
+    ]
     assert said == []
 
 
@@ -87,7 +122,7 @@ import sys
 from pathlib import Path
 found = []
 sys.addaudithook(lambda event, arguments: found.append(arguments) if event == "pickle.find_class" else None)
-from tests.serving_kit import Bench
+from tests.support.serving import Bench
 from tests.unit.test_heads import fit
 from pipelines.model.head_file import load_head, save_head
 for kind in ("logistic", "hybrid_svm", "majority"):
@@ -107,6 +142,12 @@ assert found, "the hook hears a pickle"
 
 def test_training_and_serving_load_no_pickle(tmp_path: Path) -> None:
     """Our code end to end, heard by Python's audit hook: heads trained, written, read, served, answers logged."""
-    done = subprocess.run([sys.executable, "-c", AUDITED, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", AUDITED, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[-1] == "0"

@@ -11,10 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bentos import journal as journal_module
-from bentos.journal import LINE_ROWS, Journal, JournalCounts, count_rows, decode_line, encode_rows, open_segment, segments, split_rows
-from tests.journal_kit import Table, opened, requests
-from tests.serving_kit import inference, row
+from bentos.inference_log import journal as journal_module
+from bentos.inference_log.journal import (
+    LINE_ROWS,
+    Journal,
+    JournalCounts,
+    count_rows,
+    decode_line,
+    encode_rows,
+    open_segment,
+    segments,
+    split_rows,
+)
+from tests.support.journals import Table, opened, requests
+from tests.support.serving import inference, row
 
 
 @given(st.text(st.characters(codec="utf-8")), st.datetimes(), st.floats(0, 1))
@@ -50,7 +60,9 @@ def test_rows_are_in_the_file_when_append_returns(tmp_path: Path) -> None:
     assert (counts.written, counts.waiting) == (2, 2)
 
 
-def test_a_full_disk_costs_the_row_and_not_the_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_costs_the_row_and_not_the_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     table = Table()
     journal, shipper, counts = opened(tmp_path, table)
     write = os.write
@@ -59,10 +71,15 @@ def test_a_full_disk_costs_the_row_and_not_the_answer(tmp_path: Path, monkeypatc
     monkeypatch.setattr(journal_module.os, "write", write)
     journal.append([row(2)])
     shipper.ship()
-    assert (table.rows.keys(), counts) == ({"request-2"}, JournalCounts(written=1, shipped=1, dropped=1))
+    assert (table.rows.keys(), counts) == (
+        {"request-2"},
+        JournalCounts(written=1, shipped=1, dropped=1),
+    )
 
 
-def test_of_a_group_that_does_not_fit_the_disk_the_lines_that_do_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_group_that_does_not_fit_the_disk_the_lines_that_do_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     table, write = Table(), os.write
     journal, shipper, counts = opened(tmp_path, table)
     rows = [row(number) for number in range(LINE_ROWS + 3)]
@@ -75,23 +92,32 @@ def test_of_a_group_that_does_not_fit_the_disk_the_lines_that_do_are_kept(tmp_pa
     assert (table.rows.keys(), counts) == (requests(range(LINE_ROWS)), kept)
 
 
-def test_rows_whose_sync_failed_are_counted_as_what_becomes_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_whose_sync_failed_are_counted_as_what_becomes_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     table, sync = Table(), os.fdatasync
     journal, shipper, counts = opened(tmp_path, table, sync=True)
     monkeypatch.setattr(journal_module.os, "fdatasync", failing)
     journal.append([row(1), row(2)])
     shipper.ship()
-    assert (table.rows.keys(), counts) == (requests(range(1, 3)), JournalCounts(written=2, shipped=2))
+    assert (table.rows.keys(), counts) == (
+        requests(range(1, 3)),
+        JournalCounts(written=2, shipped=2),
+    )
     monkeypatch.setattr(journal_module.os, "fdatasync", sync)
     journal.append([row(3)])
-    assert len(segments(tmp_path)) == 2, "a file whose sync failed takes no more rows: the next sync of it would say that all is well"
+    assert len(segments(tmp_path)) == 2, (
+        "a file whose sync failed takes no more rows: the next sync of it would say that all is well"
+    )
 
 
 def failing(*_: object) -> None:
     raise OSError("broken")
 
 
-def test_a_segment_that_cannot_be_made_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_segment_that_cannot_be_made_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     open_files = len(os.listdir("/proc/self/fd"))
     monkeypatch.setattr(journal_module.fcntl, "flock", failing)
     with pytest.raises(OSError, match="broken"):
@@ -105,7 +131,9 @@ def test_a_folder_that_cannot_be_written_is_noticed_at_start(tmp_path: Path) -> 
         Journal(tmp_path / "journal", counts=JournalCounts())
 
 
-def test_what_waits_at_the_same_time_shares_a_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_waits_at_the_same_time_shares_a_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     synced, real = [], os.fdatasync
     monkeypatch.setattr(os, "fdatasync", lambda file: (synced.append(file), real(file)))
     journal, _, counts = opened(tmp_path, Table(), sync=True)
@@ -119,7 +147,9 @@ def test_what_waits_at_the_same_time_shares_a_sync(tmp_path: Path, monkeypatch: 
     assert (counts.written, len(synced)) == (51, 2)
 
 
-def test_requests_that_arrive_while_a_group_gathers_share_its_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_that_arrive_while_a_group_gathers_share_its_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     synced, real = [], os.fdatasync
     monkeypatch.setattr(os, "fdatasync", lambda file: (synced.append(file), real(file)))
     monkeypatch.setattr(journal_module, "COMPANY_SECONDS", 60)
@@ -148,10 +178,15 @@ def test_what_gathers_when_the_journal_closes_is_written(tmp_path: Path) -> None
 
     asyncio.run(close_meanwhile())
     shipper.ship()
-    assert (table.rows.keys(), counts) == (requests(range(1, 2)), JournalCounts(written=1, shipped=1))
+    assert (table.rows.keys(), counts) == (
+        requests(range(1, 2)),
+        JournalCounts(written=1, shipped=1),
+    )
 
 
-def test_nobody_waits_for_a_commit_that_was_cancelled_and_its_rows_are_not_lost(tmp_path: Path) -> None:
+def test_nobody_waits_for_a_commit_that_was_cancelled_and_its_rows_are_not_lost(
+    tmp_path: Path,
+) -> None:
     journal, _, counts = opened(tmp_path, Table())
 
     async def cancel_meanwhile() -> None:
@@ -170,7 +205,10 @@ def test_a_request_that_goes_away_leaves_its_row_and_the_others_alone(tmp_path: 
     journal, _, counts = opened(tmp_path, Table(), sync=True)
 
     async def one_goes() -> bool:
-        gone, stays = asyncio.ensure_future(journal.log([row(1)])), asyncio.ensure_future(journal.log([row(2)]))
+        gone, stays = (
+            asyncio.ensure_future(journal.log([row(1)])),
+            asyncio.ensure_future(journal.log([row(2)])),
+        )
         await asyncio.sleep(0)
         gone.cancel()
         await stays
@@ -180,10 +218,14 @@ def test_a_request_that_goes_away_leaves_its_row_and_the_others_alone(tmp_path: 
     assert counts.written == 2
 
 
-def test_a_full_journal_drops_new_rows_keeps_old_ones_and_recovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_journal_drops_new_rows_keeps_old_ones_and_recovers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(journal_module, "WEIGH_SECONDS", 0)
     table = Table()
-    journal, shipper, counts = opened(tmp_path, table, maximum=3 * len(encode_rows([row(1)])), segment_bytes=1)
+    journal, shipper, counts = opened(
+        tmp_path, table, maximum=3 * len(encode_rows([row(1)])), segment_bytes=1
+    )
     for number in range(1, 6):
         journal.append([row(number)])
     assert (counts.written, counts.dropped) == (3, 2)

@@ -8,13 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bentos.live_heads import LiveHeads, Refused
-from bentos.loading import LiveModel, read_cold, write_cold
+from bentos.heads.live_heads import LiveHeads, Refused
+from bentos.heads.loading import LiveModel
+from bentos.packaging.cold_heads import read_cold, write_cold
 from core.contracts import Deployment, ModelVersion, Rollout
 from core.errors import DatabaseUnreachable, HeadRefused
 from pipelines.model.embedder import use_id
 from pipelines.model.head_file import save_head
-from tests.serving_kit import DIMENSIONS, EMBEDDER_ID, canary, make_head, shadow, store_head, vector_of
+from tests.support.serving import (
+    DIMENSIONS,
+    EMBEDDER_ID,
+    canary,
+    make_head,
+    shadow,
+    store_head,
+    vector_of,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -26,7 +35,12 @@ def heads_of(home: Path, *models: ModelVersion) -> LiveHeads:
 
 
 def follow(heads: LiveHeads, *models: ModelVersion) -> None:
-    heads.refresh(lambda: {model.classifier: Rollout(Deployment(model, "champion", 1.0, NOW, "test")) for model in models})
+    heads.refresh(
+        lambda: {
+            model.classifier: Rollout(Deployment(model, "champion", 1.0, NOW, "test"))
+            for model in models
+        }
+    )
 
 
 def live_versions(heads: LiveHeads) -> dict[str, str]:
@@ -34,11 +48,15 @@ def live_versions(heads: LiveHeads) -> dict[str, str]:
 
 
 def test_the_champions_are_loaded_and_answer_as_the_stored_head(tmp_path: Path) -> None:
-    heads = heads_of(tmp_path, store_head(tmp_path, "organ", "1"), store_head(tmp_path, "chapter", "7"))
+    heads = heads_of(
+        tmp_path, store_head(tmp_path, "organ", "1"), store_head(tmp_path, "chapter", "7")
+    )
     assert live_versions(heads) == {"organ": "1", "chapter": "7"}
     vectors = np.stack([vector_of("a")])
     [prediction] = heads.current["organ"].champion.classifier.predict_cleaned(["a"], vectors)
-    assert prediction.probability == pytest.approx(make_head("1").probabilities(["a"], vectors).max())
+    assert prediction.probability == pytest.approx(
+        make_head("1").probabilities(["a"], vectors).max()
+    )
 
 
 def test_a_swap_replaces_the_mapping_and_leaves_the_old_one_to_its_requests(tmp_path: Path) -> None:
@@ -64,11 +82,15 @@ def corrupt_bytes(model: ModelVersion) -> ModelVersion:
 
 
 def wrong_digest(model: ModelVersion) -> ModelVersion:
-    return ModelVersion(model.classifier, model.version, model.head_location, "sha256:0", model.embedder_id)
+    return ModelVersion(
+        model.classifier, model.version, model.head_location, "sha256:0", model.embedder_id
+    )
 
 
 def other_embedder(model: ModelVersion) -> ModelVersion:
-    return ModelVersion(model.classifier, model.version, model.head_location, model.head_digest, "other")
+    return ModelVersion(
+        model.classifier, model.version, model.head_location, model.head_digest, "other"
+    )
 
 
 def gone(model: ModelVersion) -> ModelVersion:
@@ -87,7 +109,9 @@ def test_a_bad_head_is_refused_once_and_the_last_good_one_stays(tmp_path: Path, 
 
 def test_a_head_made_for_another_embedder_is_refused_whatever_its_row_says(tmp_path: Path) -> None:
     made = store_head(tmp_path, "organ", "2", embedder_id="other")
-    heads = heads_of(tmp_path, ModelVersion("organ", "2", made.head_location, made.head_digest, EMBEDDER_ID))
+    heads = heads_of(
+        tmp_path, ModelVersion("organ", "2", made.head_location, made.head_digest, EMBEDDER_ID)
+    )
     assert live_versions(heads) == {}
 
 
@@ -99,7 +123,9 @@ def test_a_head_made_with_the_other_runtime_is_refused(tmp_path: Path) -> None:
         assert live_versions(heads) == answering
 
 
-@pytest.mark.parametrize("spoilt", [np.full((DIMENSIONS, 2), np.nan, np.float32), np.ones((7, 2), np.float32)])
+@pytest.mark.parametrize(
+    "spoilt", [np.full((DIMENSIONS, 2), np.nan, np.float32), np.ones((7, 2), np.float32)]
+)
 def test_a_head_that_gives_no_probabilities_is_refused(tmp_path: Path, spoilt: np.ndarray) -> None:
     heads = heads_of(tmp_path, store_head(tmp_path, "organ", "1"))
     good = make_head("2")
@@ -117,7 +143,9 @@ def test_a_refused_head_that_is_mended_is_taken(tmp_path: Path) -> None:
 
 
 def test_one_bad_head_does_not_hold_the_others(tmp_path: Path) -> None:
-    heads = heads_of(tmp_path, gone(store_head(tmp_path, "organ", "1")), store_head(tmp_path, "chapter", "1"))
+    heads = heads_of(
+        tmp_path, gone(store_head(tmp_path, "organ", "1")), store_head(tmp_path, "chapter", "1")
+    )
     assert live_versions(heads) == {"chapter": "1"}
 
 
@@ -135,7 +163,9 @@ def test_the_last_known_state_survives_an_outage(tmp_path: Path) -> None:
 def test_cold_heads_answer_until_the_deployment_says_otherwise(tmp_path: Path) -> None:
     packed, home = tmp_path / "cold", tmp_path / "home"
     stored = store_head(packed, "organ", "1")
-    write_cold(packed, [ModelVersion("organ", "1", "models/organ/1", stored.head_digest, EMBEDDER_ID)])
+    write_cold(
+        packed, [ModelVersion("organ", "1", "models/organ/1", stored.head_digest, EMBEDDER_ID)]
+    )
     heads = LiveHeads(EMBEDDER_ID, home=home)
     heads.start_cold(packed)
     assert live_versions(heads) == {"organ": "1"}
@@ -148,7 +178,11 @@ def test_no_cold_heads_is_no_error(tmp_path: Path) -> None:
 
 
 def roll_out(heads: LiveHeads, model: ModelVersion, **beside: Deployment) -> None:
-    heads.refresh(lambda: {model.classifier: Rollout(Deployment(model, "champion", 1.0, NOW, "test"), **beside)})
+    heads.refresh(
+        lambda: {
+            model.classifier: Rollout(Deployment(model, "champion", 1.0, NOW, "test"), **beside)
+        }
+    )
 
 
 def told(heads: LiveHeads) -> list[Refused]:
@@ -157,12 +191,18 @@ def told(heads: LiveHeads) -> list[Refused]:
     return found
 
 
-def test_a_canary_and_a_shadow_stand_beside_the_champion_and_go_when_they_end(tmp_path: Path) -> None:
+def test_a_canary_and_a_shadow_stand_beside_the_champion_and_go_when_they_end(
+    tmp_path: Path,
+) -> None:
     first, second, third = (store_head(tmp_path, "organ", version) for version in "123")
     heads = heads_of(tmp_path, first)
     roll_out(heads, first, canary=canary(second, 0.2), shadow=shadow(third))
     live = heads.current["organ"]
-    assert [(one.model.version, one.role) for one in live.models] == [("1", "champion"), ("2", "canary"), ("3", "shadow")]
+    assert [(one.model.version, one.role) for one in live.models] == [
+        ("1", "champion"),
+        ("2", "canary"),
+        ("3", "shadow"),
+    ]
     assert live.share == 0.2
     roll_out(heads, first)
     assert [one.role for one in heads.current["organ"].models] == ["champion"]
@@ -175,7 +215,11 @@ def test_a_canary_that_is_promoted_is_not_loaded_again(tmp_path: Path) -> None:
     loaded = heads.current["organ"].canary
     follow(heads, second)
     now = heads.current["organ"]
-    assert (now.champion.classifier is loaded.classifier, now.champion.role, now.canary) == (True, "champion", None)
+    assert (now.champion.classifier is loaded.classifier, now.champion.role, now.canary) == (
+        True,
+        "champion",
+        None,
+    )
 
 
 def test_a_version_does_not_stand_beside_itself(tmp_path: Path) -> None:
@@ -196,7 +240,10 @@ def test_a_changed_share_changes_nothing_else(tmp_path: Path) -> None:
 
 
 def test_a_refused_canary_leaves_its_share_to_the_champion(tmp_path: Path) -> None:
-    first, bad = store_head(tmp_path, "organ", "1"), corrupt_bytes(store_head(tmp_path, "organ", "2"))
+    first, bad = (
+        store_head(tmp_path, "organ", "1"),
+        corrupt_bytes(store_head(tmp_path, "organ", "2")),
+    )
     heads = heads_of(tmp_path)
     roll_out(heads, first, canary=canary(bad, 0.5))
     live = heads.current["organ"]
@@ -205,14 +252,20 @@ def test_a_refused_canary_leaves_its_share_to_the_champion(tmp_path: Path) -> No
 
 def constant(home: Path, version: str) -> ModelVersion:
     good, folder = make_head(version), home / "models" / "organ" / version
-    digest = save_head(replace(good, arrays={**good.arrays, "weights": np.zeros_like(good.arrays["weights"])}), folder)
+    digest = save_head(
+        replace(good, arrays={**good.arrays, "weights": np.zeros_like(good.arrays["weights"])}),
+        folder,
+    )
     return ModelVersion("organ", version, str(folder), digest, EMBEDDER_ID)
 
 
 def test_a_head_that_says_one_thing_never_answers(tmp_path: Path) -> None:
     heads = heads_of(tmp_path, store_head(tmp_path, "organ", "1"))
     follow(heads, constant(tmp_path, "2"))
-    assert (live_versions(heads), "tells phrases apart" in told(heads)[0].reason) == ({"organ": "1"}, True)
+    assert (live_versions(heads), "tells phrases apart" in told(heads)[0].reason) == (
+        {"organ": "1"},
+        True,
+    )
 
 
 def test_labels_may_come_and_go_but_most_must_stay(tmp_path: Path) -> None:
@@ -221,10 +274,15 @@ def test_labels_may_come_and_go_but_most_must_stay(tmp_path: Path) -> None:
     follow(heads, store_head(tmp_path, "organ", "2", labels=(*four[:2], "bone")))
     assert live_versions(heads) == {"organ": "2"}
     follow(heads, store_head(tmp_path, "organ", "3", labels=("north", "south", "heart")))
-    assert (live_versions(heads), "at least half" in told(heads)[0].reason) == ({"organ": "2"}, True)
+    assert (live_versions(heads), "at least half" in told(heads)[0].reason) == (
+        {"organ": "2"},
+        True,
+    )
 
 
-def test_a_version_refused_by_its_warm_up_does_not_answer_and_is_not_warmed_at_every_poll(tmp_path: Path) -> None:
+def test_a_version_refused_by_its_warm_up_does_not_answer_and_is_not_warmed_at_every_poll(
+    tmp_path: Path,
+) -> None:
     warmed: list[str] = []
 
     def prepare(live: LiveModel) -> None:

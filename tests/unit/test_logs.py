@@ -93,7 +93,9 @@ def test_a_line_holds_the_bound_context_and_the_next_one_does_not(lines: Lines) 
     assert not {"run", "classifier"} & set(outside)
 
 
-def test_logs_leave_standard_output_to_results(capsys: pytest.CaptureFixture[str], lines: Lines) -> None:
+def test_logs_leave_standard_output_to_results(
+    capsys: pytest.CaptureFixture[str], lines: Lines
+) -> None:
     get_logger().info("to standard error")
     assert capsys.readouterr().out == ""
 
@@ -121,13 +123,20 @@ def test_a_timed_step_logs_start_end_and_seconds(lines: Lines) -> None:
     assert (start["event"], start["state"], start["classifier"]) == ("train", "start", "organ")
     assert "seconds" not in start
     assert within["event"] == "within"
-    assert (end["event"], end["state"], end["classifier"], end["level"]) == ("train", "end", "organ", "info")
+    assert (end["event"], end["state"], end["classifier"], end["level"]) == (
+        "train",
+        "end",
+        "organ",
+        "info",
+    )
     assert 0 <= end["seconds"] < 60
     assert start["run"] == end["run"] == "r1"
 
 
 @pytest.mark.parametrize("error", [ValueError("no rows"), KeyboardInterrupt("stopped")])
-def test_a_timed_step_that_fails_says_why_and_lets_the_error_pass(lines: Lines, error: BaseException) -> None:
+def test_a_timed_step_that_fails_says_why_and_lets_the_error_pass(
+    lines: Lines, error: BaseException
+) -> None:
     with pytest.raises(type(error)) as caught, timed("train", classifier="organ"):
         raise error
     assert caught.value is error
@@ -150,7 +159,9 @@ def test_redaction_blanks_the_password_and_keeps_the_host(url: str) -> None:
 
 def test_redaction_keeps_what_locates_the_database() -> None:
     assert redact(URLS["plain"]) == "postgresql://u:***@h/d"
-    assert redact(URLS["later in the query"]) == "postgresql://h/d?user=u&password=***&sslmode=require"
+    assert (
+        redact(URLS["later in the query"]) == "postgresql://h/d?user=u&password=***&sslmode=require"
+    )
 
 
 def test_every_url_of_a_text_is_redacted() -> None:
@@ -170,10 +181,16 @@ def test_a_connection_string_is_redacted() -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        (f"mssql://h/d?odbc_connect=UID%3Du%3BPWD%3D{SECRET}&x=1", "mssql://h/d?odbc_connect=UID%3Du%3BPWD%3D***&x=1"),
+        (
+            f"mssql://h/d?odbc_connect=UID%3Du%3BPWD%3D{SECRET}&x=1",
+            "mssql://h/d?odbc_connect=UID%3Du%3BPWD%3D***&x=1",
+        ),
         (f"DRIVER=x;PWD={{{SECRET} ;}}}}{SECRET}}};SERVER=h (08001)", "DRIVER=x;PWD=*** (08001)"),
         (f"https://h/d?access_token={SECRET}&page=2", "https://h/d?access_token=***&page=2"),
-        (f"PERENNIAL_API_KEY={SECRET} AWS_SECRET_ACCESS_KEY={SECRET}", "PERENNIAL_API_KEY=*** AWS_SECRET_ACCESS_KEY=***"),
+        (
+            f"PERENNIAL_API_KEY={SECRET} AWS_SECRET_ACCESS_KEY={SECRET}",
+            "PERENNIAL_API_KEY=*** AWS_SECRET_ACCESS_KEY=***",
+        ),
         (f"ssl_key_passphrase={SECRET} x", "ssl_key_passphrase=*** x"),
         (f"password: {SECRET}\nuser: u", "password: ***\nuser: u"),
         (f'{{"password": "{SECRET}", "user": "u"}}', '{"password": "***", "user": "u"}'),
@@ -207,18 +224,38 @@ NAMES = [
     "secret",
 ]
 SIGNS = "!#$%*+,-./:;<=>?@[]^_{|}~&"
-bare = st.text(string.ascii_letters + string.digits + SIGNS).filter(lambda text: "=" not in text)  # `&name=` begins another value
+bare = st.text(string.ascii_letters + string.digits + SIGNS).filter(
+    lambda text: "=" not in text
+)  # `&name=` begins another value
 spaced = st.text(string.ascii_letters + SIGNS + " \t\n\"'\\")
-names = st.sampled_from(NAMES).flatmap(lambda name: st.sampled_from([name, name.upper(), f"my_{name}"]))
+names = st.sampled_from(NAMES).flatmap(
+    lambda name: st.sampled_from([name, name.upper(), f"my_{name}"])
+)
 
 
-@given(names, st.sampled_from(["=", ": ", ":", " = ", "%3D", " => "]), st.sampled_from(["", "see ", "?x=1&", '{"']), bare, bare)
-def test_no_planted_secret_survives(name: str, separator: str, before: str, head: str, tail: str) -> None:
+@given(
+    names,
+    st.sampled_from(["=", ": ", ":", " = ", "%3D", " => "]),
+    st.sampled_from(["", "see ", "?x=1&", '{"']),
+    bare,
+    bare,
+)
+def test_no_planted_secret_survives(
+    name: str, separator: str, before: str, head: str, tail: str
+) -> None:
     assert SECRET not in redact(f"{before}{name}{separator}{head}{SECRET}{tail} after")
 
 
-@given(names, st.sampled_from(["=", ": ", " = "]), st.sampled_from(["'", '"', "''", '""']), spaced, spaced)
-def test_no_planted_secret_survives_in_quotes(name: str, separator: str, quote: str, head: str, tail: str) -> None:
+@given(
+    names,
+    st.sampled_from(["=", ": ", " = "]),
+    st.sampled_from(["'", '"', "''", '""']),
+    spaced,
+    spaced,
+)
+def test_no_planted_secret_survives_in_quotes(
+    name: str, separator: str, quote: str, head: str, tail: str
+) -> None:
     mark, text = quote[0], f"{head}{SECRET}{tail}".replace("\\", "\\\\")
     escaped = text.replace(mark, 2 * mark if len(quote) == 2 else f"\\{mark}")
     assert SECRET not in redact(f"{name}{separator}{mark}{escaped}{mark}, user=u")
@@ -227,11 +264,26 @@ def test_no_planted_secret_survives_in_quotes(name: str, separator: str, quote: 
 @given(spaced)
 def test_no_planted_secret_survives_in_json(text: str) -> None:
     told = {"user": "u", "password": f"{text}{SECRET}", "at": 1}
-    assert SECRET not in redact(json.dumps(told)) + redact(json.dumps(json.dumps(told))) + redact(repr(told))
+    assert SECRET not in redact(json.dumps(told)) + redact(json.dumps(json.dumps(told))) + redact(
+        repr(told)
+    )
 
 
 @pytest.mark.parametrize(
-    "part", ["a", "://a:", "password=", "password='", "password={ ", "password\\", 'password="\\', "password: ", "pwd&", "'", "\\'"]
+    "part",
+    [
+        "a",
+        "://a:",
+        "password=",
+        "password='",
+        "password={ ",
+        "password\\",
+        'password="\\',
+        "password: ",
+        "pwd&",
+        "'",
+        "\\'",
+    ],
 )
 def test_no_text_takes_long_to_redact(part: str) -> None:
     """A quadratic pattern would take minutes for a megabyte; the suite's own time limit ends it."""
@@ -245,7 +297,9 @@ def test_text_without_a_password_stays(text: str) -> None:
 
 
 @every_url
-def test_no_line_holds_a_password(lines: Lines, capsys: pytest.CaptureFixture[str], url: str) -> None:
+def test_no_line_holds_a_password(
+    lines: Lines, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
     with structlog.contextvars.bound_contextvars(source=url):
         get_logger().info(f"asked {url}", url=url, error=ConnectionError(f"refused by {url}"))
     printed = capsys.readouterr().err
@@ -255,7 +309,9 @@ def test_no_line_holds_a_password(lines: Lines, capsys: pytest.CaptureFixture[st
 
 
 @every_url
-def test_no_traceback_holds_a_password(lines: Lines, capsys: pytest.CaptureFixture[str], url: str) -> None:
+def test_no_traceback_holds_a_password(
+    lines: Lines, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
     try:
         try:
             raise ConnectionError(f"refused by {url}")
@@ -269,7 +325,9 @@ def test_no_traceback_holds_a_password(lines: Lines, capsys: pytest.CaptureFixtu
 
 
 @every_url
-def test_no_failed_step_holds_a_password(lines: Lines, capsys: pytest.CaptureFixture[str], url: str) -> None:
+def test_no_failed_step_holds_a_password(
+    lines: Lines, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
     with pytest.raises(ConnectionError), timed("extract", source=url):
         raise ConnectionError(f"refused by {url}")
     printed = capsys.readouterr().err
@@ -277,8 +335,18 @@ def test_no_failed_step_holds_a_password(lines: Lines, capsys: pytest.CaptureFix
     assert "ConnectionError: refused by" in printed
 
 
-@pytest.mark.parametrize("value", [[URLS["plain"]], {"url": URLS["plain"]}, (URLS["plain"],), {"tried": [{"url": URLS["plain"]}]}])
-def test_no_nested_value_holds_a_password(lines: Lines, capsys: pytest.CaptureFixture[str], value: object) -> None:
+@pytest.mark.parametrize(
+    "value",
+    [
+        [URLS["plain"]],
+        {"url": URLS["plain"]},
+        (URLS["plain"],),
+        {"tried": [{"url": URLS["plain"]}]},
+    ],
+)
+def test_no_nested_value_holds_a_password(
+    lines: Lines, capsys: pytest.CaptureFixture[str], value: object
+) -> None:
     get_logger().info("tried", places=value)
     printed = capsys.readouterr().err
     assert SECRET not in printed

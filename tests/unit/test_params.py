@@ -18,7 +18,11 @@ def params(tmp_path: Path, text: str):
 
 def test_only_source_is_required(tmp_path: Path) -> None:
     block = params(tmp_path, GOOD).classifier("intent")
-    assert (block.head.kind, block.history_days, block.drift.window_rows) == ("hybrid_svm", 1095, 2000)
+    assert (block.head.kind, block.history_days, block.drift.window_rows) == (
+        "hybrid_svm",
+        1095,
+        2000,
+    )
 
 
 @pytest.mark.parametrize(
@@ -29,7 +33,10 @@ def test_only_source_is_required(tmp_path: Path) -> None:
         ("    head: {kind: forest}\n", "classifiers.intent.head"),
         ("    head: forest\n", "classifiers.intent.head"),
         ("    compare: mlp\n", "classifiers.intent.compare"),
-        ("    compare: [logistic, forest]\n", r"classifiers.intent.compare.1.*'tfidf_svm', 'mlp', 'majority'"),
+        (
+            "    compare: [logistic, forest]\n",
+            r"classifiers.intent.compare.1.*'tfidf_svm', 'mlp', 'majority'",
+        ),
         ("    compare: [{kind: mlp, layers: 3}]\n", "classifiers.intent.compare.0.layers"),
         ("    head: {kind: mlp, epochs: 0}\n", "classifiers.intent.head.epochs"),
         ("    history_days: many\n", "classifiers.intent.history_days"),
@@ -45,9 +52,14 @@ def test_what_is_wrong_is_named_by_its_path(tmp_path: Path, added: str, where: s
 
 @pytest.mark.parametrize(
     ("embedder", "where"),
-    [("{runtime: abacus}", "embedder.runtime"), ("{handle: ./mine, runtime: litert}", "set runtime: tensorflow for ./mine")],
+    [
+        ("{runtime: abacus}", "embedder.runtime"),
+        ("{handle: ./mine, runtime: litert}", "set runtime: tensorflow for ./mine"),
+    ],
 )
-def test_a_runtime_that_cannot_run_the_embedder_is_refused(tmp_path: Path, embedder: str, where: str) -> None:
+def test_a_runtime_that_cannot_run_the_embedder_is_refused(
+    tmp_path: Path, embedder: str, where: str
+) -> None:
     with pytest.raises(ParamsError, match=where):
         params(tmp_path, f"embedder: {embedder}\n{GOOD}")
 
@@ -56,14 +68,23 @@ def test_a_runtime_that_cannot_run_the_embedder_is_refused(tmp_path: Path, embed
     ("embedder", "runtime"),
     [("{}", "litert"), ("{runtime: tensorflow}", "tensorflow"), ("{handle: ./mine}", "tensorflow")],
 )
-def test_the_runtime_is_the_first_that_can_run_the_embedder(tmp_path: Path, embedder: str, runtime: str) -> None:
+def test_the_runtime_is_the_first_that_can_run_the_embedder(
+    tmp_path: Path, embedder: str, runtime: str
+) -> None:
     assert params(tmp_path, f"embedder: {embedder}\n{GOOD}").embedder.runtime == runtime
 
 
 def test_a_head_may_be_named_by_its_kind_alone(tmp_path: Path) -> None:
-    block = params(tmp_path, GOOD + "    head: mlp\n    compare: [logistic, {kind: logistic, C: 3}, majority]\n").classifier("intent")
+    block = params(
+        tmp_path,
+        GOOD + "    head: mlp\n    compare: [logistic, {kind: logistic, C: 3}, majority]\n",
+    ).classifier("intent")
     assert block.head == MlpHead(kind="mlp")
-    assert block.compare == [LogisticHead(kind="logistic"), LogisticHead(kind="logistic", C=3.0), MajorityHead(kind="majority")]
+    assert block.compare == [
+        LogisticHead(kind="logistic"),
+        LogisticHead(kind="logistic", C=3.0),
+        MajorityHead(kind="majority"),
+    ]
 
 
 @pytest.mark.parametrize("label", ["phrase", "cleaned", "no-dash"])
@@ -72,15 +93,23 @@ def test_a_label_column_may_not_be_a_column_of_ours(tmp_path: Path, label: str) 
         params(tmp_path, GOOD.replace("label: intent", f"label: {label}"))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "classifiers: {}", "classifiers: {Upper: {}}", "a: [", "classifiers: 3"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "classifiers: {}", "classifiers: {Upper: {}}", "a: [", "classifiers: 3"]
+)
 def test_a_file_that_is_no_params_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ParamsError):
         params(tmp_path, text)
 
 
 def test_blocks_with_equal_query_and_parameters_share_an_extraction(tmp_path: Path) -> None:
-    other = "  {name}:\n    source: {{query: queries/a.sql, label: {name}, parameters: {parameters}}}\n"
-    text = GOOD + other.format(name="topic", parameters="{}") + other.format(name="north", parameters="{region: north}")
+    other = (
+        "  {name}:\n    source: {{query: queries/a.sql, label: {name}, parameters: {parameters}}}\n"
+    )
+    text = (
+        GOOD
+        + other.format(name="topic", parameters="{}")
+        + other.format(name="north", parameters="{region: north}")
+    )
     datasets = params(tmp_path, text).datasets()
     assert sorted(map(sorted, datasets.values())) == [["intent", "topic"], ["north"]]
 

@@ -14,7 +14,7 @@ import pytest
 
 from core.settings import load_settings
 from flows import deployments
-from flows.machine.health import runner_polls
+from machine.health import runner_polls
 
 PAGE = 2
 
@@ -46,7 +46,9 @@ class Client:
         pass
 
 
-def test_stale_deployments_beyond_the_first_page_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stale_deployments_beyond_the_first_page_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     client = Client(["a", "b", "c", "gone", "d", "lost"])
     monkeypatch.setattr("prefect.client.orchestration.get_client", lambda **_: client)
     deployments._forget_all_but({f"watch/{name}" for name in "abcd"})
@@ -60,7 +62,9 @@ def prefect_with(statuses: list[str]) -> Iterator[int]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            offset = json.loads(self.rfile.read(int(self.headers["content-length"]))).get("offset", 0)
+            offset = json.loads(self.rfile.read(int(self.headers["content-length"]))).get(
+                "offset", 0
+            )
             self.send_response(200 if offset < 6 else 500)
             self.end_headers()
             self.wfile.write(json.dumps(rows[offset : offset + PAGE]).encode())

@@ -12,11 +12,11 @@ import pytest
 
 from core.errors import PortTaken, SettingsError
 from core.settings import Settings, load_settings
-from flows.machine.ports import check_ports
-from flows.machine.programs import list_programs, newest_bento
-from flows.machine.startup import tail
-from flows.machine.supervision import render_configuration, socket_file
-from tests.integration.places import free_ports, own_place
+from machine.ports import check_ports
+from machine.programs import list_programs, newest_bento
+from machine.startup import tail
+from machine.supervision import render_configuration, socket_file
+from tests.support.places import free_ports, own_place
 
 
 @pytest.fixture
@@ -29,7 +29,9 @@ def names(settings: Settings) -> list[str]:
 
 
 def test_postgres_is_ours_only_without_a_url_of_yours(settings: Settings) -> None:
-    yours = settings.model_copy(update={"database_url": load_settings(database_url="postgresql://db/x").database_url})
+    yours = settings.model_copy(
+        update={"database_url": load_settings(database_url="postgresql://db/x").database_url}
+    )
     assert "postgres" in names(settings)
     assert names(yours) == [name for name in names(settings) if name != "postgres"]
 
@@ -50,10 +52,16 @@ def test_the_needs_of_a_program_are_programs(settings: Settings) -> None:
 
 
 def test_no_secret_is_written(tmp_home: Path) -> None:
-    settings = load_settings(home=tmp_home, database_url="postgresql://me:hunter2@db/x", source_url="postgresql://me:hunter3@db/y")
+    settings = load_settings(
+        home=tmp_home,
+        database_url="postgresql://me:hunter2@db/x",
+        source_url="postgresql://me:hunter3@db/y",
+    )
     text = render_configuration(settings, list_programs(settings))
     assert "hunter" not in text
-    assert not [program for program in list_programs(settings) if "hunter" in shlex.join(program.argv)]
+    assert not [
+        program for program in list_programs(settings) if "hunter" in shlex.join(program.argv)
+    ]
 
 
 def test_the_configuration_reads_back_with_odd_paths(tmp_path: Path) -> None:
@@ -62,7 +70,9 @@ def test_the_configuration_reads_back_with_odd_paths(tmp_path: Path) -> None:
     parser.read_string(render_configuration(settings, list_programs(settings)))
     command = parser["program:mlflow"]["command"].replace("%%", "%")
     assert str(settings.home / "mlartifacts") in shlex.split(command)
-    assert parser["program:mlflow"]["stdout_logfile"].replace("%%", "%") == str(settings.home / "logs" / "mlflow.log")
+    assert parser["program:mlflow"]["stdout_logfile"].replace("%%", "%") == str(
+        settings.home / "logs" / "mlflow.log"
+    )
 
 
 def test_the_socket_is_short_however_long_the_home_is(tmp_path: Path) -> None:

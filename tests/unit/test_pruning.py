@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bentos.pruning import prune_bentos
+from bentos.packaging.pruning import prune_bentos
 
 
 def stored(store: Path, name: str, *versions: str, latest: str) -> None:
@@ -26,10 +26,21 @@ def test_the_newest_the_latest_and_those_that_are_served_stay(tmp_path: Path) ->
     stored(tmp_path, "perennial", "z-old", "served", "named", "b", "c", "a-new", latest="named")
     stored(tmp_path, "perennial-2", "z-old", "served", "c", "d", "e", latest="e")
     stored(tmp_path, "somebody-elses", "1", "2", "3", "4", latest="4")
-    serving = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()", "serve", "perennial:served"]
+    serving = [
+        sys.executable,
+        "-c",
+        "import sys; print(flush=True); sys.stdin.read()",
+        "serve",
+        "perennial:served",
+    ]
     with subprocess.Popen(serving, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
-        assert prune_bentos(tmp_path, kept=2) == ["perennial:z-old", "perennial:b", "perennial-2:z-old", "perennial-2:c"]
+        assert prune_bentos(tmp_path, kept=2) == [
+            "perennial:z-old",
+            "perennial:b",
+            "perennial-2:z-old",
+            "perennial-2:c",
+        ]
         assert prune_bentos(tmp_path, kept=2) == []
     assert left(tmp_path, "perennial") == {"served", "named", "c", "a-new"}
     assert left(tmp_path, "perennial-2") == {"served", "d", "e"}

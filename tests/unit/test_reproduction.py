@@ -16,9 +16,16 @@ from hypothesis import strategies as st
 
 from core.contracts import Prediction
 from pipelines.model.head_file import save_head
-from pipelines.reproduction import TOLERANCE, Training, compare_answers, compare_trainings, locked_outputs, read_repeated
-from pipelines.surroundings import changes, surroundings
-from tests.serving_kit import make_head
+from pipelines.provenance import changes, surroundings
+from pipelines.reproduction import (
+    TOLERANCE,
+    Training,
+    compare_answers,
+    compare_trainings,
+    locked_outputs,
+    read_repeated,
+)
+from tests.support.serving import make_head
 
 LOCK = """
 schema: '2.0'
@@ -50,7 +57,11 @@ ROWS = pa.table(
     }
 )
 RECORD = Training(
-    "sha256:1", {"evaluation.json": "1", "predictions.parquet": "2"}, locked_outputs(LOCK, "organ"), {"metrics.weighted_f1": 0.9}, ROWS
+    "sha256:1",
+    {"evaluation.json": "1", "predictions.parquet": "2"},
+    locked_outputs(LOCK, "organ"),
+    {"metrics.weighted_f1": 0.9},
+    ROWS,
 )
 
 
@@ -79,7 +90,10 @@ def test_equal_bytes_are_identical() -> None:
         {"files": {"evaluation.json": "1", "predictions.parquet": "3"}},
         {"files": {"evaluation.json": "1"}},
         {"files": {**RECORD.files, "new.json": "1"}},
-        {"digest": "sha256:2", "rows": with_column("probability", [0.9 + 0.9 * TOLERANCE, 0.8, 0.6])},
+        {
+            "digest": "sha256:2",
+            "rows": with_column("probability", [0.9 + 0.9 * TOLERANCE, 0.8, 0.6]),
+        },
         {"digest": "sha256:2", "metrics": {"metrics.weighted_f1": 0.9 - 0.9 * TOLERANCE}},
     ],
 )
@@ -96,7 +110,10 @@ def test_other_bytes_of_the_same_answers_are_equivalent(parts: dict[str, Any]) -
         ({"metrics": {"metrics.weighted_f1": 0.95}}, "weighted_f1 0.9 became 0.95"),
         ({"metrics": {}}, "weighted_f1 0.9 became None"),
         ({"rows": with_column("predicted", ["lung", "lung", "heart"])}, "1 have another label"),
-        ({"rows": with_column("probability", [0.9, 0.8, 0.61])}, "1 another probability, by up to 0.01"),
+        (
+            {"rows": with_column("probability", [0.9, 0.8, 0.61])},
+            "1 another probability, by up to 0.01",
+        ),
         ({"rows": ROWS.slice(1)}, "3 recorded, 2 repeated; 1 and 0 of their ids"),
         ({"rows": with_column("label", ["lung", "lung", "lung"])}, "other test rows"),
     ],
@@ -110,16 +127,26 @@ def test_other_answers_are_different_and_say_where(parts: dict[str, Any], told: 
 
 
 def test_a_difference_shows_the_rows_the_files_and_the_outputs_that_moved() -> None:
-    outputs = {**RECORD.outputs, "build/classifiers/organ/split": "s2", "build/classifiers/organ/model": "m9"}
+    outputs = {
+        **RECORD.outputs,
+        "build/classifiers/organ/split": "s2",
+        "build/classifiers/organ/model": "m9",
+    }
     found = changed(
         digest="sha256:2", files={"evaluation.json": "9", "predictions.parquet": "2"}, outputs=outputs,
         rows=with_column("predicted", ["heart", "heart", "heart"]),
     )  # fmt: skip
     verdict = compare_trainings(RECORD, found)
-    moved = "what DVC tracks and differs: build/classifiers/organ/split, build/classifiers/organ/model"
+    moved = (
+        "what DVC tracks and differs: build/classifiers/organ/split, build/classifiers/organ/model"
+    )
     assert verdict.reasons[:2] == ("other bytes in head, evaluation.json", moved)
     [example] = verdict.evidence["rows"]["examples"]
-    assert (example["cleaned"], example["recorded"]["predicted"], example["repeated"]["predicted"]) == ("old cough", "lung", "heart")
+    assert (
+        example["cleaned"],
+        example["recorded"]["predicted"],
+        example["repeated"]["predicted"],
+    ) == ("old cough", "lung", "heart")
 
 
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=3))
@@ -147,7 +174,11 @@ def test_a_workspace_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     (tmp_path / "dvc.lock").write_text(LOCK)
     found = read_repeated(tmp_path, "organ")
     assert found.digest == digest
-    assert found.metrics == {"metrics.weighted_f1": 0.5, "metrics.rows": 3.0, "labels.heart.f1": 1.0}
+    assert found.metrics == {
+        "metrics.weighted_f1": 0.5,
+        "metrics.rows": 3.0,
+        "labels.heart.f1": 1.0,
+    }
     assert set(found.files) == {"evaluation.json", "predictions.parquet"}
     assert found.rows.equals(ROWS)
 
@@ -172,7 +203,9 @@ def test_an_answer_is_held_against_all_probabilities(repeated: dict[str, float],
 
 
 def test_an_answer_with_another_label_names_both() -> None:
-    assert compare_answers(LOGGED, {"heart": 0.2, "lung": 0.8}).reasons == ("heart was answered, lung is computed",)
+    assert compare_answers(LOGGED, {"heart": 0.2, "lung": 0.8}).reasons == (
+        "heart was answered, lung is computed",
+    )
 
 
 def test_surroundings_that_changed_are_named() -> None:

@@ -12,8 +12,16 @@ RAW = {
     "seed": 3,
     "classifiers": {
         "organ": {"source": {"query": "queries/notes.sql", "label": "organ"}},
-        "course": {"source": {"query": "queries/notes.sql", "label": "course"}, "min_rows_per_label": 5, "head": {"kind": "logistic"}},
-        "strict": {"source": {"query": "queries/notes.sql", "label": "organ"}, "min_rows_per_label": 9, "test_days": 30},
+        "course": {
+            "source": {"query": "queries/notes.sql", "label": "course"},
+            "min_rows_per_label": 5,
+            "head": {"kind": "logistic"},
+        },
+        "strict": {
+            "source": {"query": "queries/notes.sql", "label": "organ"},
+            "min_rows_per_label": 9,
+            "test_days": 30,
+        },
     },
 }
 
@@ -32,10 +40,15 @@ def test_defaults_are_written_out() -> None:
         "seed": 3,
     }
     assert specs()["course/head.json"] == {"kind": "logistic", "C": 30.0, "seed": 3}
-    assert specs()["embedder.json"] == {"handle": "universal-sentence-encoder-multilingual-3", "runtime": "litert"}
+    assert specs()["embedder.json"] == {
+        "handle": "universal-sentence-encoder-multilingual-3",
+        "runtime": "litert",
+    }
 
 
-def test_heads_to_compare_are_told_once_by_what_sets_them_apart_and_without_the_chosen_one() -> None:
+def test_heads_to_compare_are_told_once_by_what_sets_them_apart_and_without_the_chosen_one() -> (
+    None
+):
     asked = [
         "logistic",
         {"kind": "logistic", "C": 3},
@@ -45,13 +58,18 @@ def test_heads_to_compare_are_told_once_by_what_sets_them_apart_and_without_the_
     ]
     organ = RAW["classifiers"]["organ"] | {"compare": asked}  # type: ignore[index]
     said = specs(classifiers={"organ": organ})["organ/compare.json"]
-    assert (said["chosen"], list(said["heads"])) == ("hybrid_svm", ["logistic", "logistic C=3.0", "mlp hidden=8 epochs=2"])
+    assert (said["chosen"], list(said["heads"])) == (
+        "hybrid_svm",
+        ["logistic", "logistic C=3.0", "mlp hidden=8 epochs=2"],
+    )
     assert said["heads"]["logistic C=3.0"] == {"kind": "logistic", "C": 3.0}
     assert specs()["course/compare.json"] == {"chosen": "logistic", "heads": {}, "seed": 3}
 
 
 def test_a_label_column_is_checked_by_the_least_demanding_classifier() -> None:
-    assert specs()["checks.json"]["datasets"] == {"notes": {"label_columns": {"organ": 9, "course": 5}}}
+    assert specs()["checks.json"]["datasets"] == {
+        "notes": {"label_columns": {"organ": 9, "course": 5}}
+    }
 
 
 @pytest.mark.parametrize(
@@ -75,5 +93,8 @@ def test_the_stage_writes_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(json.dumps(RAW))
     resolve.run()
-    written = {str(path.relative_to("build/spec")): json.loads(path.read_text()) for path in Path("build/spec").rglob("*.json")}
+    written = {
+        str(path.relative_to("build/spec")): json.loads(path.read_text())
+        for path in Path("build/spec").rglob("*.json")
+    }
     assert written == specs()

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from bentos import retained as module
-from bentos.loading import HEAD_FILES, LiveModel
-from bentos.retained import Retained
+from bentos.heads import retained as module
+from bentos.heads.loading import HEAD_FILES, LiveModel
+from bentos.heads.retained import Retained
 from core.errors import HeadRefused, UnknownClassifier, UnknownVersion
 from pipelines.model.head_file import save_head
-from tests.serving_kit import Bench, make_head, store_head
+from tests.support.serving import Bench, make_head, store_head
 
 
 @pytest.fixture
@@ -36,14 +36,22 @@ def find(retained: Retained, *versions: str, classifier: str = "organ") -> list[
 def test_any_version_of_the_store_is_loaded_once_however_many_ask(bench: Bench) -> None:
     retained = bench.parts().retained
     found = find(retained, "2", "2", "3") + find(retained, "2")
-    assert [(one.model.version, one.role) for one in found] == [("2", "asked"), ("2", "asked"), ("3", "asked"), ("2", "asked")]
+    assert [(one.model.version, one.role) for one in found] == [
+        ("2", "asked"),
+        ("2", "asked"),
+        ("3", "asked"),
+        ("2", "asked"),
+    ]
     assert (retained.counts.loads, len(retained)) == (2, 2)
 
 
 def test_a_version_that_plays_a_role_is_not_loaded_again(bench: Bench) -> None:
     retained = bench.parts().retained
     [found] = find(retained, "1")
-    assert (found.role, found.classifier is bench.heads.current["organ"].champion.classifier) == ("asked", True)
+    assert (found.role, found.classifier is bench.heads.current["organ"].champion.classifier) == (
+        "asked",
+        True,
+    )
     assert (retained.counts.loads, len(retained)) == (0, 0)
 
 
@@ -66,11 +74,16 @@ def test_an_unknown_classifier_is_refused_before_any_path_is_made(bench: Bench) 
         find(bench.parts().retained, "1", classifier="../organ")
 
 
-def test_another_head_under_a_known_number_is_refused_also_when_the_right_one_has_answered(bench: Bench) -> None:
+def test_another_head_under_a_known_number_is_refused_also_when_the_right_one_has_answered(
+    bench: Bench,
+) -> None:
     retained = bench.parts().retained
     find(retained, "2")
     for name in HEAD_FILES:
-        shutil.copy(bench.home / "models" / "organ" / "3" / name, bench.home / "models" / "organ" / "2" / name)
+        shutil.copy(
+            bench.home / "models" / "organ" / "3" / name,
+            bench.home / "models" / "organ" / "2" / name,
+        )
     with pytest.raises(HeadRefused, match="digest"):
         find(retained, "2")
     store_head(bench.home, "organ", "2")
@@ -84,7 +97,10 @@ def test_a_head_whose_digest_nobody_wrote_down_is_refused(bench: Bench) -> None:
 
 
 def test_a_head_that_may_not_answer_is_refused_and_looked_at_again(bench: Bench) -> None:
-    retained, model = bench.parts().retained, store_head(bench.home, "organ", "5", embedder_id="other")
+    retained, model = (
+        bench.parts().retained,
+        store_head(bench.home, "organ", "5", embedder_id="other"),
+    )
     with pytest.raises(HeadRefused):
         find(retained, "5")
     assert store_head(bench.home, "organ", "5").head_digest != model.head_digest

@@ -44,7 +44,11 @@ def retried(state: State) -> bool:
     return is_retryable(None, None, state)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("error", map(named, (SourceUnreachable, DatabaseUnreachable, RegistryUnreachable, Busy)), ids=lambda e: e.code)
+@pytest.mark.parametrize(
+    "error",
+    map(named, (SourceUnreachable, DatabaseUnreachable, RegistryUnreachable, Busy)),
+    ids=lambda e: e.code,
+)
 def test_what_may_succeed_later_is_retried(error: Exception) -> None:
     assert retried(Failed(data=error)) is True
     assert retried(Crashed(data=error)) is True
@@ -68,8 +72,13 @@ def test_a_step_that_succeeded_is_not_retried() -> None:
 
 
 def test_only_a_step_that_may_run_twice_is_retried() -> None:
-    assert (retrain.take_snapshot.retries, retrain.take_snapshot.retry_condition_fn) == (3, is_retryable)
-    assert {name: getattr(retrain, name).retries for name in ("check_snapshot", "train_classifiers")} == {
+    assert (retrain.take_snapshot.retries, retrain.take_snapshot.retry_condition_fn) == (
+        3,
+        is_retryable,
+    )
+    assert {
+        name: getattr(retrain, name).retries for name in ("check_snapshot", "train_classifiers")
+    } == {
         "check_snapshot": 0,
         "train_classifiers": 0,
     }
@@ -80,7 +89,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What was handed to Prefect: `body`, `key` and `description` of each artifact."""
     kept: list[dict[str, Any]] = []
     for name in ("create_markdown_artifact", "create_table_artifact"):
-        monkeypatch.setattr(artifacts, name, lambda body, **named: kept.append({"body": body, **named}))
+        monkeypatch.setattr(
+            artifacts, name, lambda body, **named: kept.append({"body": body, **named})
+        )
     return kept
 
 
@@ -97,12 +108,23 @@ def shown(made: list[dict[str, Any]], plots: Path, verdict: Verdict) -> dict[str
     return artifact
 
 
-def test_a_verdict_page_says_what_was_decided_and_why(made: list[dict[str, Any]], plots: Path) -> None:
-    verdict = Verdict("reject", ("macro F1 fell by 0.03", "recall of J00 fell"), {"macro_f1": 0.88, "champion_macro_f1": 0.91})
+def test_a_verdict_page_says_what_was_decided_and_why(
+    made: list[dict[str, Any]], plots: Path
+) -> None:
+    verdict = Verdict(
+        "reject",
+        ("macro F1 fell by 0.03", "recall of J00 fell"),
+        {"macro_f1": 0.88, "champion_macro_f1": 0.91},
+    )
     artifact = shown(made, plots, verdict)
     page = artifact["body"].splitlines()
     assert page[0] == "# diagnosis_chapter version 4: reject"
-    assert {"- macro F1 fell by 0.03", "- recall of J00 fell", "| macro f1 | 0.88 |", "| champion macro f1 | 0.91 |"} <= set(page)
+    assert {
+        "- macro F1 fell by 0.03",
+        "- recall of J00 fell",
+        "| macro f1 | 0.88 |",
+        "| champion macro f1 | 0.91 |",
+    } <= set(page)
     assert "Called for by: **drift**" in artifact["body"]
     assert artifact["key"] == "verdict-diagnosis-chapter"
     assert artifact["description"] == "diagnosis_chapter: reject"
@@ -113,20 +135,41 @@ def test_a_verdict_page_links_the_version(made: list[dict[str, Any]], plots: Pat
     assert f"[diagnosis_chapter 4]({MLFLOW}/#/models/diagnosis_chapter/versions/4)" in page
 
 
-def test_a_verdict_page_carries_the_plots_that_exist(made: list[dict[str, Any]], plots: Path) -> None:
+def test_a_verdict_page_carries_the_plots_that_exist(
+    made: list[dict[str, Any]], plots: Path
+) -> None:
     page = shown(made, plots, Verdict("promote"))["body"]
-    images = dict(line.removeprefix("![").split("](data:image/png;base64,") for line in page.splitlines() if line.startswith("!["))
-    decoded = {name: base64.b64decode(data.removesuffix(")"), validate=True) for name, data in images.items()}
-    assert decoded == {"reliability": PNG + b"reliability.png", "confusions": PNG + b"confusions.png"}
+    images = dict(
+        line.removeprefix("![").split("](data:image/png;base64,")
+        for line in page.splitlines()
+        if line.startswith("![")
+    )
+    decoded = {
+        name: base64.b64decode(data.removesuffix(")"), validate=True)
+        for name, data in images.items()
+    }
+    assert decoded == {
+        "reliability": PNG + b"reliability.png",
+        "confusions": PNG + b"confusions.png",
+    }
 
 
 def test_a_verdict_page_needs_no_plots(made: list[dict[str, Any]], tmp_path: Path) -> None:
     assert "data:image" not in shown(made, tmp_path / "none", Verdict("promote"))["body"]
 
 
-def test_a_verdict_page_shows_the_heads_compared_when_some_were(made: list[dict[str, Any]], plots: Path) -> None:
+def test_a_verdict_page_shows_the_heads_compared_when_some_were(
+    made: list[dict[str, Any]], plots: Path
+) -> None:
     table = "## Heads\n\n| head |\n|---|\n| mlp |\n"
-    show_verdict(plots, CANDIDATE, Verdict("promote", (), {"macro_f1": 0.88}), reason="drift", mlflow_url=MLFLOW, comparison=table)
+    show_verdict(
+        plots,
+        CANDIDATE,
+        Verdict("promote", (), {"macro_f1": 0.88}),
+        reason="drift",
+        mlflow_url=MLFLOW,
+        comparison=table,
+    )
     page = made[0]["body"]
     assert "| macro f1 | 0.88 |\n\n## Heads\n\n| head |\n|---|\n| mlp |\n\n![reliability]" in page
 
@@ -136,7 +179,13 @@ def test_the_checks_are_a_table_with_observed_and_limit(made: list[dict[str, Any
         "dataset": "notes", "name": "rows", "column": None, "severity": "critical", "passed": False, "observed": 3, "limit": 100, "rows": 3,
     }  # fmt: skip
     without_column = {key: value for key, value in check.items() if key != "column"}
-    show_checks({"checks": [{**without_column, "expectation": "internal"}], "verdict": "fail", "page": "/reports/checks/r1/report.html"})
+    show_checks(
+        {
+            "checks": [{**without_column, "expectation": "internal"}],
+            "verdict": "fail",
+            "page": "/reports/checks/r1/report.html",
+        }
+    )
     [artifact] = made
     assert artifact["body"] == [check]
     assert artifact["key"] == "data-checks"
@@ -144,7 +193,14 @@ def test_the_checks_are_a_table_with_observed_and_limit(made: list[dict[str, Any
     assert "/reports/checks/r1/report.html" in artifact["description"]
 
 
-@pytest.mark.parametrize("words", [("verdict", "Diagnosis_Chapter"), ("verdict", "diagnosis chapter!"), ("Verdict", "diagnosis--chapter")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("verdict", "Diagnosis_Chapter"),
+        ("verdict", "diagnosis chapter!"),
+        ("Verdict", "diagnosis--chapter"),
+    ],
+)
 def test_a_key_is_what_prefect_takes(words: tuple[str, ...]) -> None:
     assert artifact_key(*words) == "verdict-diagnosis-chapter"
 
@@ -156,17 +212,31 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], list[dict
     structlog.reset_defaults()
 
 
-def test_a_failure_is_one_line_that_names_flow_and_error(lines: Callable[[], list[dict[str, Any]]]) -> None:
-    state = Failed(message="Flow run encountered an exception: SourceUnreachable: postgresql://u:sEcr3t@h/d")
+def test_a_failure_is_one_line_that_names_flow_and_error(
+    lines: Callable[[], list[dict[str, Any]]],
+) -> None:
+    state = Failed(
+        message="Flow run encountered an exception: SourceUnreachable: postgresql://u:sEcr3t@h/d"
+    )
     log_failure(SimpleNamespace(name="retrain"), SimpleNamespace(name="red-fox", id="0195"), state)
     [line] = lines()
-    assert (line["level"], line["flow"], line["flow_run"], line["flow_run_id"]) == ("error", "retrain", "red-fox", "0195")
+    assert (line["level"], line["flow"], line["flow_run"], line["flow_run_id"]) == (
+        "error",
+        "retrain",
+        "red-fox",
+        "0195",
+    )
     assert line["error"].endswith("SourceUnreachable: postgresql://u:***@h/d")
 
 
-def test_a_task_logs_its_name_and_keeps_its_answer(lines: Callable[[], list[dict[str, Any]]]) -> None:
+def test_a_task_logs_its_name_and_keeps_its_answer(
+    lines: Callable[[], list[dict[str, Any]]],
+) -> None:
     def take_snapshot(number: int, *, twice: bool) -> int:
         return number * 2 if twice else number
 
     assert timed_task(take_snapshot)(3, twice=True) == 6
-    assert [(line["event"], line["state"]) for line in lines()] == [("take snapshot", "start"), ("take snapshot", "end")]
+    assert [(line["event"], line["state"]) for line in lines()] == [
+        ("take snapshot", "start"),
+        ("take snapshot", "end"),
+    ]

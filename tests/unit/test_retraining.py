@@ -9,10 +9,15 @@ NOW = datetime(2026, 1, 10, tzinfo=UTC)
 
 @pytest.mark.parametrize("reason", ["schedule", "manual", "demo", "new coding rule"])
 def test_people_and_schedules_never_wait(reason: str) -> None:
-    assert decide_retraining(reason, last_retraining_at=NOW, now=NOW, cool_down_days=30).kind == "retrain"
+    assert (
+        decide_retraining(reason, last_retraining_at=NOW, now=NOW, cool_down_days=30).kind
+        == "retrain"
+    )
 
 
-@pytest.mark.parametrize(("hours", "kind"), [(0, "wait"), (23, "wait"), (24, "retrain"), (100, "retrain")])
+@pytest.mark.parametrize(
+    ("hours", "kind"), [(0, "wait"), (23, "wait"), (24, "retrain"), (100, "retrain")]
+)
 def test_drift_waits_for_the_cool_down(hours: int, kind: str) -> None:
     last = NOW - timedelta(hours=hours)
     verdict = decide_retraining("drift", last_retraining_at=last, now=NOW, cool_down_days=1)
@@ -21,8 +26,14 @@ def test_drift_waits_for_the_cool_down(hours: int, kind: str) -> None:
 
 
 def test_a_first_retraining_needs_no_patience() -> None:
-    assert decide_retraining("drift", last_retraining_at=None, now=NOW, cool_down_days=9).kind == "retrain"
+    assert (
+        decide_retraining("drift", last_retraining_at=None, now=NOW, cool_down_days=9).kind
+        == "retrain"
+    )
 
 
 def test_no_cool_down_means_no_wait() -> None:
-    assert decide_retraining("drift", last_retraining_at=NOW, now=NOW, cool_down_days=0).kind == "retrain"
+    assert (
+        decide_retraining("drift", last_retraining_at=NOW, now=NOW, cool_down_days=0).kind
+        == "retrain"
+    )

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bentos.routing import meets_canary, position, route
+from bentos.heads.routing import meets_canary, position, route
 from core.errors import UnknownClassifier
 
 SHARES = st.floats(0, 1)
@@ -18,21 +18,29 @@ def test_what_is_live_for_the_classifier_answers() -> None:
     assert route({"block": "b", "chapter": "c"}, "chapter") == "c"
 
 
-@pytest.mark.parametrize(("live", "told"), [({"chapter": 1, "block": 2}, "block, chapter"), ({}, "none yet")])
-def test_an_unknown_classifier_is_refused_with_the_known_ones(live: dict[str, int], told: str) -> None:
+@pytest.mark.parametrize(
+    ("live", "told"), [({"chapter": 1, "block": 2}, "block, chapter"), ({}, "none yet")]
+)
+def test_an_unknown_classifier_is_refused_with_the_known_ones(
+    live: dict[str, int], told: str
+) -> None:
     with pytest.raises(UnknownClassifier, match=told):
         route(live, "nothing")
 
 
 @given(st.text(), st.text())
-def test_a_position_is_a_function_of_its_arguments_in_the_unit_interval(identity: str, salt: str) -> None:
+def test_a_position_is_a_function_of_its_arguments_in_the_unit_interval(
+    identity: str, salt: str
+) -> None:
     found = position(identity, salt=salt)
     assert 0 <= found < 1
     assert found == position(identity, salt=salt)
 
 
 @given(st.text(), SHARES, SHARES)
-def test_who_meets_a_canary_meets_it_at_every_larger_share(identity: str, one: float, other: float) -> None:
+def test_who_meets_a_canary_meets_it_at_every_larger_share(
+    identity: str, one: float, other: float
+) -> None:
     smaller, larger = sorted((one, other))
     assert met(identity, larger) or not met(identity, smaller)
 

@@ -6,9 +6,9 @@ import asyncio
 from pathlib import Path
 from types import SimpleNamespace
 
-from bentos.journal import Journal, JournalCounts
+from bentos.inference_log.journal import Journal, JournalCounts
 from bentos.service import Classifier
-from tests.serving_kit import row
+from tests.support.serving import row
 
 
 class Nothing:
@@ -17,7 +17,9 @@ class Nothing:
     async def close(self) -> None: ...
 
 
-def test_what_the_tasks_log_on_their_way_out_is_in_the_journal_before_it_closes(tmp_path: Path) -> None:
+def test_what_the_tasks_log_on_their_way_out_is_in_the_journal_before_it_closes(
+    tmp_path: Path,
+) -> None:
     counts = JournalCounts()
     journal = Journal(tmp_path, counts=counts)
 
@@ -30,7 +32,9 @@ def test_what_the_tasks_log_on_their_way_out_is_in_the_journal_before_it_closes(
     async def run() -> bool:
         task = asyncio.create_task(logs_at_the_end())
         await asyncio.sleep(0)
-        service = SimpleNamespace(warmer=Nothing(), remote=Nothing(), tasks=[task], journal=journal, background=[])
+        service = SimpleNamespace(
+            warmer=Nothing(), remote=Nothing(), tasks=[task], journal=journal, background=[]
+        )
         await Classifier.inner.stop(service)
         return task.done()
 

@@ -34,7 +34,9 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("name", "value"), WRONG)
-def test_a_wrong_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_a_wrong_value_names_its_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError) as caught:
         load_settings()
@@ -44,7 +46,9 @@ def test_a_wrong_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, name:
 
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "PREFECT_DATABASE_URL", "MLFLOW_DATABASE_URL"])
-def test_an_address_that_is_none_names_its_variable(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_an_address_that_is_none_names_its_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setenv(f"PERENNIAL_{name}", "no address")
     with pytest.raises(SettingsError, match=f"PERENNIAL_{name}"):
         load_settings()
@@ -61,7 +65,10 @@ def test_a_bare_environment_is_one_machine_offline() -> None:
 def test_the_environment_is_read_at_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERENNIAL_MLFLOW_PORT", "5001")
     monkeypatch.setenv("PERENNIAL_SCHEDULES", "false")
-    assert (load_settings().mlflow_url, load_settings().schedules) == ("http://127.0.0.1:5001", False)
+    assert (load_settings().mlflow_url, load_settings().schedules) == (
+        "http://127.0.0.1:5001",
+        False,
+    )
     monkeypatch.delenv("PERENNIAL_MLFLOW_PORT")
     assert load_settings().mlflow_port == 5000
 
@@ -72,13 +79,17 @@ def test_an_argument_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("name", ["home", "repository", "embedder"])
-def test_a_relative_folder_becomes_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+def test_a_relative_folder_becomes_absolute(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(f"PERENNIAL_{name.upper()}", "here/../place")
     assert getattr(load_settings(), name) == tmp_path.resolve() / "place"
 
 
-def test_a_relative_home_holds_after_a_change_of_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_relative_home_holds_after_a_change_of_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PERENNIAL_HOME", "place")
@@ -96,7 +107,9 @@ def test_a_home_of_the_user_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 @pytest.mark.parametrize("home", ["~nobody-of-this-name/place", "circle/place"])
-def test_a_home_that_leads_nowhere_names_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: str) -> None:
+def test_a_home_that_leads_nowhere_names_its_variable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     tmp_path.joinpath("circle").symlink_to("circle")
     monkeypatch.setenv("PERENNIAL_HOME", home)
@@ -115,12 +128,17 @@ def test_settings_never_change() -> None:
         load_settings().home = Path("/elsewhere")  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("name", ["database_url", "prefect_database_url", "mlflow_database_url", "source_url"])
+@pytest.mark.parametrize(
+    "name", ["database_url", "prefect_database_url", "mlflow_database_url", "source_url"]
+)
 def test_an_address_never_shows_its_password(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(f"PERENNIAL_{name.upper()}", "postgresql://u:sEcr3t@h/d")
     settings = load_settings()
     assert getattr(settings, name).get_secret_value() == "postgresql://u:sEcr3t@h/d"
-    assert "sEcr3t" not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+    assert (
+        "sEcr3t"
+        not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+    )
 
 
 def test_a_wrong_value_beside_an_address_does_not_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,14 +150,22 @@ def test_a_wrong_value_beside_an_address_does_not_show_it(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("scheme", ["sqlite", "sqlite+pysqlite", "duckdb"])
-def test_a_source_in_this_folder_is_found_from_every_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scheme: str) -> None:
+def test_a_source_in_this_folder_is_found_from_every_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scheme: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     relative = load_settings(source_url=f"{scheme}:///rows.db").source_url
     absolute = load_settings(source_url=f"{scheme}:///{tmp_path}/rows.db").source_url
-    assert relative == absolute and relative is not None and relative.get_secret_value() == f"{scheme}:///{tmp_path}/rows.db"
+    assert (
+        relative == absolute
+        and relative is not None
+        and relative.get_secret_value() == f"{scheme}:///{tmp_path}/rows.db"
+    )
 
 
-@pytest.mark.parametrize("url", ["sqlite:///:memory:", "sqlite:////var/rows.db", "postgresql://me@host/rows"])
+@pytest.mark.parametrize(
+    "url", ["sqlite:///:memory:", "sqlite:////var/rows.db", "postgresql://me@host/rows"]
+)
 def test_other_sources_stay_as_they_are(url: str) -> None:
     source = load_settings(source_url=url).source_url
     assert source is not None and source.get_secret_value() == url

@@ -8,16 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bentos import shadow as module
-from bentos.answers import Asked
-from tests.serving_kit import Bench, canary, champion, make_head, shadow, store_head, vector_of
+from bentos.answering import shadow as module
+from bentos.answering.answers import PhraseRequest
+from tests.support.serving import Bench, canary, champion, make_head, shadow, store_head, vector_of
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     """Version 1 answers, version 2 is its shadow."""
     bench = Bench(tmp_path)
-    bench.roll_out(champion(store_head(tmp_path, "organ", "1")), shadow=shadow(store_head(tmp_path, "organ", "2")))
+    bench.roll_out(
+        champion(store_head(tmp_path, "organ", "1")),
+        shadow=shadow(store_head(tmp_path, "organ", "2")),
+    )
     yield bench
     bench.journal.close()
 
@@ -35,14 +38,17 @@ def outcomes(bench: Bench) -> dict[str, int]:
 
 
 def test_an_answer_is_scored_by_the_shadow_under_the_same_request(bench: Bench) -> None:
-    [answer] = bench.ask([Asked("Heart", key="k", region="north")])
+    [answer] = bench.ask([PhraseRequest("Heart", key="k", region="north")])
     assert (answer.version, rows(bench, "shadow")) == ("1", []), "the answer does not wait for it"
     score(bench)
     [said], [shadowed] = rows(bench, "champion"), rows(bench, "shadow")
     same = ("request_id", "occurred_at", "phrase", "cleaned", "region", "routing_key", "classifier")
     assert {name: shadowed[name] for name in same} == {name: said[name] for name in same}
     expected = make_head("2").probabilities(["heart"], np.stack([vector_of("heart")])).max()
-    assert (shadowed["version"], shadowed["probability"]) == ("2", pytest.approx(expected, abs=1e-5))
+    assert (shadowed["version"], shadowed["probability"]) == (
+        "2",
+        pytest.approx(expected, abs=1e-5),
+    )
     assert shadowed["cached"], "the embedder knew the phrase from the answer"
     assert outcomes(bench) == {"scored": 1, "dropped": 0, "failed": 0}
 
@@ -58,10 +64,14 @@ def test_a_batch_is_scored_with_one_call_and_repeated_phrases_once(bench: Bench)
 def test_the_shadow_leaves_the_answers_cache_alone(bench: Bench) -> None:
     bench.answer("a")
     score(bench)
-    assert {identity.partition(":")[0] for (_, identity, _), _ in bench.answers.cache.newest()} == {"1"}
+    assert {identity.partition(":")[0] for (_, identity, _), _ in bench.answers.cache.newest()} == {
+        "1"
+    }
 
 
-def test_a_full_queue_drops_and_counts_what_does_not_fit(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_queue_drops_and_counts_what_does_not_fit(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "QUEUE_PHRASES", 3)
     assert len(bench.answer("a", "b", "c", "d", "e")) == 5
     assert (len(bench.answers.shadow), outcomes(bench)["dropped"]) == (3, 2)
@@ -73,7 +83,10 @@ def test_what_fails_is_counted_and_no_client_hears_of_it(bench: Bench) -> None:
     bench.answer("a", "b")
     bench.embedder.down = True
     score(bench)
-    assert (outcomes(bench), rows(bench, "shadow")) == ({"scored": 0, "dropped": 0, "failed": 2}, [])
+    assert (outcomes(bench), rows(bench, "shadow")) == (
+        {"scored": 0, "dropped": 0, "failed": 2},
+        [],
+    )
     assert [answer.version for answer in bench.answer("a")] == ["1"]
 
 
@@ -103,7 +116,11 @@ def test_a_canarys_answers_are_shadowed_too_but_never_by_itself(bench: Bench) ->
     bench.roll_out(champion(first), canary=canary(second, 1.0), shadow=shadow(second))
     bench.answer("a")
     score(bench)
-    assert [(row["version"], row["role"]) for row in bench.logged()] == [("2", "canary"), ("2", "canary"), ("3", "shadow")]
+    assert [(row["version"], row["role"]) for row in bench.logged()] == [
+        ("2", "canary"),
+        ("2", "canary"),
+        ("3", "shadow"),
+    ]
 
 
 def test_a_head_that_fails_costs_its_own_phrases_only(bench: Bench) -> None:
@@ -114,7 +131,11 @@ def test_a_head_that_fails_costs_its_own_phrases_only(bench: Bench) -> None:
 
     async def both() -> list:
         misses = bench.answers.misses
-        return await asyncio.gather(misses.answer([(live.champion, "a")]), misses.answer([(live.shadow, "a")]), return_exceptions=True)
+        return await asyncio.gather(
+            misses.answer([(live.champion, "a")]),
+            misses.answer([(live.shadow, "a")]),
+            return_exceptions=True,
+        )
 
     live.shadow.classifier.predict_cleaned = fails
     good, bad = asyncio.run(both())

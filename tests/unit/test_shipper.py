@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from bentos import shipper as shipper_module
-from bentos.journal import Journal, JournalCounts, encode_rows, segments
-from bentos.shipper import CORRUPT, REFUSED, Shipper
-from tests.journal_kit import Table, opened, requests
-from tests.serving_kit import row
+from bentos.inference_log import shipper as shipper_module
+from bentos.inference_log.journal import Journal, JournalCounts, encode_rows, segments
+from bentos.inference_log.shipper import CORRUPT, REFUSED, Shipper
+from tests.support.journals import Table, opened, requests
+from tests.support.serving import row
 
 PHRASES = ("fine", "fine", "poison", "fine")
 
@@ -22,7 +22,11 @@ def test_rows_are_shipped_while_the_segment_lives_and_it_is_removed_after(tmp_pa
     journal, shipper, counts = opened(tmp_path, table)
     journal.append([row(1)])
     shipper.ship()
-    assert (table.rows.keys(), len(segments(tmp_path)), counts.waiting) == (requests(range(1, 2)), 1, 0)
+    assert (table.rows.keys(), len(segments(tmp_path)), counts.waiting) == (
+        requests(range(1, 2)),
+        1,
+        0,
+    )
     journal.append([row(2)])
     journal.close()
     shipper.ship()
@@ -41,7 +45,11 @@ def test_nothing_is_lost_while_the_database_is_away(tmp_path: Path) -> None:
     assert (counts.waiting, counts.shipped, len(segments(tmp_path)) > 3) == (50, 0, True)
     table.away = False
     shipper.ship()
-    assert (table.rows.keys(), counts.waiting, len(segments(tmp_path))) == (requests(range(50)), 0, 1)
+    assert (table.rows.keys(), counts.waiting, len(segments(tmp_path))) == (
+        requests(range(50)),
+        0,
+        1,
+    )
 
 
 def test_a_new_process_replays_what_an_earlier_one_left(tmp_path: Path) -> None:
@@ -71,7 +79,11 @@ def test_what_is_written_while_a_batch_is_shipped_waits_for_the_next_turn(tmp_pa
     journal.append([row(0)])
     for calls in (1, 2):
         shipper.ship()
-        assert (table.calls, table.rows.keys(), counts.waiting) == (calls, requests(range(calls)), 1)
+        assert (table.calls, table.rows.keys(), counts.waiting) == (
+            calls,
+            requests(range(calls)),
+            1,
+        )
 
 
 @pytest.mark.parametrize("kept", ["", "-1", "99999", "many"])
@@ -89,7 +101,9 @@ def test_torn_and_altered_lines_are_skipped_and_counted(tmp_path: Path) -> None:
     table = Table()
     whole = encode_rows([row(1)])
     altered = encode_rows([row(2), row(4)]).replace(b"heart", b"lungs")
-    (tmp_path / "0-1.jsonl").write_bytes(whole + b"rubbish\n" + altered + encode_rows([row(3)]) + whole[:40])
+    (tmp_path / "0-1.jsonl").write_bytes(
+        whole + b"rubbish\n" + altered + encode_rows([row(3)]) + whole[:40]
+    )
     _, shipper, counts = opened(tmp_path, table)
     shipper.ship()
     assert (table.rows.keys(), counts.corrupt, counts.waiting) == ({"request-1", "request-3"}, 4, 0)
@@ -97,7 +111,11 @@ def test_torn_and_altered_lines_are_skipped_and_counted(tmp_path: Path) -> None:
 
 
 def test_corrupt_lines_are_named_by_segment_and_offset(tmp_path: Path) -> None:
-    lines = [*(encode_rows([row(number)]) for number in range(3)), b"rubbish\n", encode_rows([row(4)])]
+    lines = [
+        *(encode_rows([row(number)]) for number in range(3)),
+        b"rubbish\n",
+        encode_rows([row(4)]),
+    ]
     shipped, corrupt = b"".join(lines[:2]), b"".join(lines[2:]).replace(b"heart", b"lungs", 1)
     (tmp_path / "0-1.jsonl").write_bytes(shipped + corrupt)
     (tmp_path / "0-1.position").write_text(str(len(shipped)))
@@ -105,18 +123,29 @@ def test_corrupt_lines_are_named_by_segment_and_offset(tmp_path: Path) -> None:
     with capture_logs() as told:
         shipper.ship()
     [line] = [line for line in told if line.get("state") == "corrupt lines skipped"]
-    assert (line["segment"], line["offsets"], line["lines"], line["rows"]) == ("0-1.jsonl", [len(shipped), len(shipped + lines[2])], 2, 2)
+    assert (line["segment"], line["offsets"], line["lines"], line["rows"]) == (
+        "0-1.jsonl",
+        [len(shipped), len(shipped + lines[2])],
+        2,
+        2,
+    )
     assert (line["log_level"], line["kept_in"]) == ("error", CORRUPT)
 
 
-def test_of_endless_corrupt_lines_only_the_first_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_endless_corrupt_lines_only_the_first_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(shipper_module, "CORRUPT_BYTES", 20)
     (tmp_path / "0-1.jsonl").write_bytes(b"rubbish\n" * 100 + encode_rows([row(1)]))
     table = Table()
     _, shipper, counts = opened(tmp_path, table)
     with capture_logs() as told:
         shipper.ship()
-    assert (table.rows.keys(), counts.corrupt, (tmp_path / CORRUPT).read_bytes()) == ({"request-1"}, 100, b"rubbish\n" * 3)
+    assert (table.rows.keys(), counts.corrupt, (tmp_path / CORRUPT).read_bytes()) == (
+        {"request-1"},
+        100,
+        b"rubbish\n" * 3,
+    )
     [line] = [line for line in told if line.get("state") == "corrupt lines skipped"]
     assert (line["lines"], line["offsets"]) == (100, list(range(0, 160, 8)))
 
@@ -136,7 +165,9 @@ def test_the_unfinished_line_of_a_live_segment_waits(tmp_path: Path) -> None:
 def test_one_refused_row_does_not_hold_the_others(tmp_path: Path) -> None:
     table = Table()
     journal, shipper, counts = opened(tmp_path, table)
-    journal.append([row(number, phrase="poison" if number == 13 else "fine") for number in range(40)])
+    journal.append(
+        [row(number, phrase="poison" if number == 13 else "fine") for number in range(40)]
+    )
     shipper.ship()
     assert table.rows.keys() == requests(range(40)) - {"request-13"}
     assert (counts.refused, counts.shipped, counts.waiting) == (1, 39, 0)
@@ -145,7 +176,10 @@ def test_one_refused_row_does_not_hold_the_others(tmp_path: Path) -> None:
 
 def test_a_batch_that_an_outage_cuts_short_is_counted_once(tmp_path: Path) -> None:
     table = Table()
-    (tmp_path / "0-1.jsonl").write_bytes(b"rubbish\n" + b"".join(encode_rows([row(number, phrase=PHRASES[number])]) for number in range(4)))
+    (tmp_path / "0-1.jsonl").write_bytes(
+        b"rubbish\n"
+        + b"".join(encode_rows([row(number, phrase=PHRASES[number])]) for number in range(4))
+    )
     counts = JournalCounts()
 
     def insert(rows: Sequence[bytes]) -> None:
@@ -155,7 +189,13 @@ def test_a_batch_that_an_outage_cuts_short_is_counted_once(tmp_path: Path) -> No
     shipper = Shipper(tmp_path, insert=insert, counts=counts)
     with pytest.raises(ConnectionError):
         shipper.ship()
-    assert (len(table.rows), counts.shipped, counts.refused, counts.corrupt, counts.waiting) == (2, 0, 0, 0, 5)
+    assert (len(table.rows), counts.shipped, counts.refused, counts.corrupt, counts.waiting) == (
+        2,
+        0,
+        0,
+        0,
+        5,
+    )
     shipper.ship()
     assert (counts.shipped, counts.refused, counts.corrupt, counts.waiting) == (3, 1, 1, 0)
     assert (tmp_path / REFUSED).read_bytes().count(b"\n") == 1
@@ -165,14 +205,18 @@ def test_a_batch_that_an_outage_cuts_short_is_counted_once(tmp_path: Path) -> No
 def test_a_line_that_is_no_json_is_refused_alone(tmp_path: Path) -> None:
     table, foreign = Table(), b"nope"
     line = b"%08x %b\n" % (zlib.crc32(foreign), foreign)
-    (tmp_path / "0-1.jsonl").write_bytes(encode_rows([row(1), row(2)]) + line + encode_rows([row(3)]))
+    (tmp_path / "0-1.jsonl").write_bytes(
+        encode_rows([row(1), row(2)]) + line + encode_rows([row(3)])
+    )
     _, shipper, counts = opened(tmp_path, table)
     shipper.ship()
     assert (table.rows.keys(), counts.refused, counts.waiting) == (requests(range(1, 4)), 1, 0)
     assert (tmp_path / REFUSED).read_bytes() == b"nope\n"
 
 
-def test_a_backlog_of_many_batches_is_shipped_in_one_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backlog_of_many_batches_is_shipped_in_one_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(shipper_module, "BATCH_BYTES", 5000)
     table = Table()
     journal, shipper, counts = opened(tmp_path, table)

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.sizing.asked import Asked, most_asked
-from flows.sizing.loadtest import as_played, plan_load, report_load
-from flows.sizing.retry import Retry, seconds_told
-from flows.sizing.streams import arrivals, draw_phrases, fit_zipf, said_before, zipf_shares
+from operations.sizing.loadtest import as_played, plan_load, report_load
+from operations.sizing.requests_log import LoggedRequests, most_asked
+from operations.sizing.retry import Retry, seconds_told
+from operations.sizing.streams import arrivals, draw_phrases, fit_zipf, said_before, zipf_shares
 
 
 @dataclass
@@ -24,7 +24,9 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-@pytest.mark.parametrize(("s", "phrases"), [(0.0, 500), (0.7, 20_000), (1.1, 20_000), (1.6, 20_000)])
+@pytest.mark.parametrize(
+    ("s", "phrases"), [(0.0, 500), (0.7, 20_000), (1.1, 20_000), (1.6, 20_000)]
+)
 def test_a_fitted_zipf_finds_the_s_that_phrases_were_drawn_by(s: float, phrases: int) -> None:
     drawn = np.random.default_rng(7).choice(phrases, size=100_000, p=zipf_shares(phrases, s=s))
     assert fit_zipf(np.unique(drawn, return_counts=True)[1].tolist()) == pytest.approx(s, abs=0.1)
@@ -39,7 +41,9 @@ def test_drawn_phrases_are_known_ones_and_the_stated_share_of_new_ones() -> None
     assert known.count("fever") / len(known) == pytest.approx(0.9, abs=0.03)
     assert len(set(drawn) - set(said)) == 4000 - len(known), "each new phrase is said once"
     assert draw_phrases(said, rows=4000, new=0.25, seed=1) == (drawn, None)
-    assert set(drawn) & set(draw_phrases(said, rows=4000, new=0.25, seed=1, mark="b")[0]) == set(said), "another run says other new ones"
+    assert set(drawn) & set(draw_phrases(said, rows=4000, new=0.25, seed=1, mark="b")[0]) == set(
+        said
+    ), "another run says other new ones"
 
 
 @given(st.floats(1, 200), st.floats(1, 500), st.floats(1, 60))
@@ -53,7 +57,13 @@ def test_arrivals_come_in_order_at_the_two_rates(rate: float, peak: float, secon
 
 
 def test_a_phrase_is_warm_from_its_second_time_on_however_it_is_written() -> None:
-    assert said_before(["Fever", "cough", "fever ", "FEVER", "cough x"]).tolist() == [False, False, True, True, False]
+    assert said_before(["Fever", "cough", "fever ", "FEVER", "cough x"]).tolist() == [
+        False,
+        False,
+        True,
+        True,
+        False,
+    ]
 
 
 def test_a_retry_waits_longer_each_time_and_never_less_than_it_was_told() -> None:
@@ -91,17 +101,40 @@ def test_a_retry_ends_with_the_last_answer_or_error() -> None:
 def test_retry_after_may_be_a_date() -> None:
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=600), usegmt=True)
     assert 0 < seconds_told(soon) <= 600
-    assert [seconds_told(text) for text in (None, "", "soon", "Sun, 06 Nov 1994 08:49:37 GMT")] == [0, 0, 0, 0]
+    assert [seconds_told(text) for text in (None, "", "soon", "Sun, 06 Nov 1994 08:49:37 GMT")] == [
+        0,
+        0,
+        0,
+        0,
+    ]
 
 
 def test_a_report_tells_cold_from_warm_and_counts_what_was_never_answered() -> None:
     plan = plan_load("http://x", "organ", ["a", "b", "a", "A", "c"], rate=1, peak=1, seconds=5)
-    played = as_played([[0, 10.0, 200, False, 0], [2, 1.0, 200, True, 0], [3, 3.0, 200, True, 2], [1, 5.0, 503, None, 3]], requests=5)
+    played = as_played(
+        [
+            [0, 10.0, 200, False, 0],
+            [2, 1.0, 200, True, 0],
+            [3, 3.0, 200, True, 2],
+            [1, 5.0, 503, None, 3],
+        ],
+        requests=5,
+    )
     report = report_load(plan, played)
     slices = {one.name: one for one in report.slices}
     assert (slices["all"].requests, slices["all"].errors, slices["all"].hit_rate) == (5, 2, 0.6667)
-    assert (slices["cold"].requests, slices["cold"].errors, slices["cold"].hit_rate, slices["cold"].p50) == (3, 2, 0.0, 10.0)
-    assert (slices["warm"].requests, slices["warm"].errors, slices["warm"].hit_rate, slices["warm"].p50) == (2, 0, 1.0, 2.0)
+    assert (
+        slices["cold"].requests,
+        slices["cold"].errors,
+        slices["cold"].hit_rate,
+        slices["cold"].p50,
+    ) == (3, 2, 0.0, 10.0)
+    assert (
+        slices["warm"].requests,
+        slices["warm"].errors,
+        slices["warm"].hit_rate,
+        slices["warm"].p50,
+    ) == (2, 0, 1.0, 2.0)
     assert (report.retries, report.statuses) == (5, {"0": 1, "200": 3, "503": 1})
     assert sum(slices[when].requests for when in ("mean", "peak")) == 5
     assert slices["peak, warm"].requests == 1
@@ -109,6 +142,11 @@ def test_a_report_tells_cold_from_warm_and_counts_what_was_never_answered() -> N
 
 def test_the_classifier_asked_most_is_the_one_to_load() -> None:
     names = ["block", "organ", "organ", "gone", "gone", "gone"]
-    asked = Asked(list("abcdef"), list("abcdef"), names, ["1"] * 6, np.zeros(6, bool), np.zeros(6))
+    asked = LoggedRequests(
+        list("abcdef"), list("abcdef"), names, ["1"] * 6, np.zeros(6, bool), np.zeros(6)
+    )
     assert most_asked(asked, ["applications", "block", "organ"]) == ("organ", ["b", "c"])
-    assert most_asked(replace(asked, classifier=["phrases"] * 6), ["block", "organ"]) == ("block", list("abcdef"))
+    assert most_asked(replace(asked, classifier=["phrases"] * 6), ["block", "organ"]) == (
+        "block",
+        list("abcdef"),
+    )

@@ -32,8 +32,16 @@ rows = st.fixed_dictionaries(
 
 
 def table(found: list[dict]) -> pa.Table:
-    columns = [pa.array([row[field.name] for row in found], pa.int64() if field.type == MOMENT else field.type) for field in SCHEMA]
-    return pa.table([column.cast(field.type) for column, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA)
+    columns = [
+        pa.array(
+            [row[field.name] for row in found], pa.int64() if field.type == MOMENT else field.type
+        )
+        for field in SCHEMA
+    ]
+    return pa.table(
+        [column.cast(field.type) for column, field in zip(columns, SCHEMA, strict=True)],
+        schema=SCHEMA,
+    )
 
 
 @given(st.lists(rows, max_size=8), st.randoms(use_true_random=False))
@@ -58,14 +66,33 @@ def test_the_hash_counts_equal_rows(found: list[dict]) -> None:
 
 
 def test_the_hash_does_not_depend_on_the_order_of_columns_or_on_batches() -> None:
-    found = table([{"id": str(n), "phrase": "p", "occurred_at": n, "region": None, "block": "A", "origin": "source"} for n in range(9)])
+    found = table(
+        [
+            {
+                "id": str(n),
+                "phrase": "p",
+                "occurred_at": n,
+                "region": None,
+                "block": "A",
+                "origin": "source",
+            }
+            for n in range(9)
+        ]
+    )
     turned = found.select(list(reversed(found.column_names)))
     split = pa.concat_tables([found.slice(0, 4), found.slice(4)])
     assert logical_hash(turned) == logical_hash(found) == logical_hash(split)
 
 
 def test_null_and_the_empty_text_differ() -> None:
-    row = {"id": "1", "phrase": "", "occurred_at": 0, "region": None, "block": "A", "origin": "source"}
+    row = {
+        "id": "1",
+        "phrase": "",
+        "occurred_at": 0,
+        "region": None,
+        "block": "A",
+        "origin": "source",
+    }
     assert logical_hash(table([row])) != logical_hash(table([{**row, "phrase": None}]))
 
 
@@ -73,7 +100,10 @@ def test_query_hash_depends_on_text_parameters_and_labels() -> None:
     asked = {"parameters": {"a": 1}, "label_columns": ["x", "y"]}
     first = query_hash("select 1", **asked)
     assert first == query_hash("select 1", parameters={"a": 1}, label_columns=["y", "x"])
-    others = [query_hash("select 2", **asked), query_hash("select 1", parameters={"a": 2}, label_columns=["x", "y"])]
+    others = [
+        query_hash("select 2", **asked),
+        query_hash("select 1", parameters={"a": 2}, label_columns=["x", "y"]),
+    ]
     assert first not in others
 
 
@@ -81,8 +111,12 @@ def test_query_hash_depends_on_text_parameters_and_labels() -> None:
 def source(tmp_path: Path) -> Path:
     path = tmp_path / "source.db"
     with sqlite3.connect(path) as connection:
-        connection.execute("create table note (id integer, phrase text, at text, block text, chapter text)")
-        rows = [(n, f"phrase {n}", f"2025-12-{n + 1:02d}T08:00:00", f"B{n % 2}", "C") for n in range(10)]
+        connection.execute(
+            "create table note (id integer, phrase text, at text, block text, chapter text)"
+        )
+        rows = [
+            (n, f"phrase {n}", f"2025-12-{n + 1:02d}T08:00:00", f"B{n % 2}", "C") for n in range(10)
+        ]
         connection.executemany("insert into note values (?, ?, ?, ?, ?)", rows)
     return path
 
@@ -96,28 +130,61 @@ def query_file(tmp_path: Path) -> Path:
 
 
 def feedback(*changes: dict) -> pa.Table:
-    row = {"id": "r1", "phrase": "corrected", "occurred_at": datetime(2026, 1, 1, tzinfo=UTC), "region": "north", "block": "B9"}
+    row = {
+        "id": "r1",
+        "phrase": "corrected",
+        "occurred_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "region": "north",
+        "block": "B9",
+    }
     found = [{**row, "origin": "feedback", **change} for change in changes]
     return pa.Table.from_pylist(found, schema=SCHEMA)
 
 
-def snap(folder: Path, source: Path, query_file: Path, late: pa.Table | None = None, previous: dict | None = None):
+def snap(
+    folder: Path,
+    source: Path,
+    query_file: Path,
+    late: pa.Table | None = None,
+    previous: dict | None = None,
+):
     return write_snapshot(
         folder, dataset="notes", query_file=query_file, label_columns=["chapter", "block"], parameters={},
         source_url=f"sqlite:///{source}", as_of=AS_OF, feedback=late, previous=previous,
     )  # fmt: skip
 
 
-def test_a_snapshot_holds_source_rows_and_facts(tmp_path: Path, source: Path, query_file: Path) -> None:
+def test_a_snapshot_holds_source_rows_and_facts(
+    tmp_path: Path, source: Path, query_file: Path
+) -> None:
     snapshot = snap(tmp_path / "notes", source, query_file)
     written = pq.read_table(tmp_path / "notes/rows.parquet")
-    assert written.column_names == ["id", "phrase", "occurred_at", "region", "block", "chapter", "origin"]
-    assert set(written.column("origin").to_pylist()) == {"source"} and written.column("region").null_count == 10
+    assert written.column_names == [
+        "id",
+        "phrase",
+        "occurred_at",
+        "region",
+        "block",
+        "chapter",
+        "origin",
+    ]
+    assert (
+        set(written.column("origin").to_pylist()) == {"source"}
+        and written.column("region").null_count == 10
+    )
     assert snapshot.rows == 10 and snapshot.logical_hash == logical_hash(written)
     facts = json.loads((tmp_path / "notes/snapshot.json").read_text())
-    assert (facts["rows"], facts["logical_hash"], facts["as_of"]) == (10, snapshot.logical_hash, "2026-01-01T00:00:00+00:00")
+    assert (facts["rows"], facts["logical_hash"], facts["as_of"]) == (
+        10,
+        snapshot.logical_hash,
+        "2026-01-01T00:00:00+00:00",
+    )
     assert json.loads((tmp_path / "notes/previous.json").read_text()) == {}
-    assert sorted(path.name for path in (tmp_path / "notes").iterdir()) == ["previous.json", "rows.parquet", "snapshot.json"]
+    assert sorted(path.name for path in (tmp_path / "notes").iterdir()) == [
+        "previous.json",
+        "rows.parquet",
+        "snapshot.json",
+    ]
 
 
 def test_equal_rows_make_equal_bytes(tmp_path: Path, source: Path, query_file: Path) -> None:
@@ -127,45 +194,67 @@ def test_equal_rows_make_equal_bytes(tmp_path: Path, source: Path, query_file: P
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
-def test_batches_of_any_size_make_equal_row_groups(tmp_path: Path, source: Path, query_file: Path) -> None:
+def test_batches_of_any_size_make_equal_row_groups(
+    tmp_path: Path, source: Path, query_file: Path
+) -> None:
     numbers = "with recursive numbers(n) as (select 0 union all select n + 1 from numbers where n < 149999)"
     columns = "n as id, 'p' as phrase, '2025-12-01' as occurred_at, 'B' as block, 'C' as chapter"
     query_file.write_text(f"{numbers} select {columns} from numbers")
     snap(tmp_path / "data", source, query_file)
     file = pq.ParquetFile(tmp_path / "data" / "rows.parquet").metadata
-    assert [file.row_group(number).num_rows for number in range(file.num_row_groups)] == [65_536, 65_536, 18_928]
+    assert [file.row_group(number).num_rows for number in range(file.num_row_groups)] == [
+        65_536,
+        65_536,
+        18_928,
+    ]
 
 
-def test_rows_of_the_future_behind_a_full_group_leave_no_empty_one(tmp_path: Path, source: Path, query_file: Path) -> None:
+def test_rows_of_the_future_behind_a_full_group_leave_no_empty_one(
+    tmp_path: Path, source: Path, query_file: Path
+) -> None:
     numbers = "with recursive numbers(n) as (select 0 union all select n + 1 from numbers where n < 65545)"
-    columns = (
-        "n as id, 'p' as phrase, 'B' as block, 'C' as chapter, case when n < 65536 then '2025-12-01' else '2027-01-01' end as occurred_at"
-    )
+    columns = "n as id, 'p' as phrase, 'B' as block, 'C' as chapter, case when n < 65536 then '2025-12-01' else '2027-01-01' end as occurred_at"
     query_file.write_text(f"{numbers} select {columns} from numbers")
     assert snap(tmp_path / "data", source, query_file).rows == 65_536
     assert pq.ParquetFile(tmp_path / "data" / "rows.parquet").num_row_groups == 1
 
 
-def test_feedback_is_added_and_replaces_the_source_row_of_its_id(tmp_path: Path, source: Path, query_file: Path) -> None:
+def test_feedback_is_added_and_replaces_the_source_row_of_its_id(
+    tmp_path: Path, source: Path, query_file: Path
+) -> None:
     late = feedback({}, {"id": "3", "occurred_at": datetime(2025, 12, 31, tzinfo=UTC)})
     snapshot = snap(tmp_path / "notes", source, query_file, late)
     found = {row["id"]: row for row in pq.read_table(tmp_path / "notes/rows.parquet").to_pylist()}
     assert snapshot.rows == len(found) == 11
-    assert (found["3"]["block"], found["3"]["chapter"], found["3"]["origin"]) == ("B9", None, "feedback")
+    assert (found["3"]["block"], found["3"]["chapter"], found["3"]["origin"]) == (
+        "B9",
+        None,
+        "feedback",
+    )
     assert found["r1"]["origin"] == "feedback" and found["4"]["origin"] == "source"
 
 
-def test_the_order_of_feedback_does_not_matter(tmp_path: Path, source: Path, query_file: Path) -> None:
-    late = feedback({"id": "a"}, {"id": "b"}, {"id": "c", "occurred_at": datetime(2025, 12, 1, tzinfo=UTC)})
+def test_the_order_of_feedback_does_not_matter(
+    tmp_path: Path, source: Path, query_file: Path
+) -> None:
+    late = feedback(
+        {"id": "a"}, {"id": "b"}, {"id": "c", "occurred_at": datetime(2025, 12, 1, tzinfo=UTC)}
+    )
     first = snap(tmp_path / "one", source, query_file, late)
     second = snap(tmp_path / "two", source, query_file, late.take([2, 0, 1]))
     assert first == second
-    assert (tmp_path / "one/rows.parquet").read_bytes() == (tmp_path / "two/rows.parquet").read_bytes()
+    assert (tmp_path / "one/rows.parquet").read_bytes() == (
+        tmp_path / "two/rows.parquet"
+    ).read_bytes()
 
 
-plain = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\ue000"), max_size=3)
+plain = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\x00\ue000"), max_size=3
+)
 ROW = st.tuples(
-    plain, st.sampled_from(["2025-12-01", "2025-12-01T00:00:00+00:00", "2025-12-02 08:00:00"]), st.sampled_from(["a", "A", "b"])
+    plain,
+    st.sampled_from(["2025-12-01", "2025-12-01T00:00:00+00:00", "2025-12-02 08:00:00"]),
+    st.sampled_from(["a", "A", "b"]),
 )
 KEYLESS = "select phrase, at as occurred_at, block, block as chapter from note"
 
@@ -193,40 +282,67 @@ def snapshot_of(found: list[tuple]) -> tuple:
 
 def test_what_is_counted_is_told(tmp_path: Path, source: Path, query_file: Path) -> None:
     with sqlite3.connect(source) as connection:
-        connection.execute("insert into note values (98, 'zoned', '2025-12-05T08:00:00+01:00', 'B0', 'C')")
-        connection.execute("insert into note values (99, 'from the future', '2099-01-01T00:00:00', 'B0', 'C')")
+        connection.execute(
+            "insert into note values (98, 'zoned', '2025-12-05T08:00:00+01:00', 'B0', 'C')"
+        )
+        connection.execute(
+            "insert into note values (99, 'from the future', '2099-01-01T00:00:00', 'B0', 'C')"
+        )
     snap(tmp_path / "notes", source, query_file)
     told = json.loads((tmp_path / "notes/snapshot.json").read_text())
     assert (told["rows"], told["rows_after_as_of"], told["times_without_zone"]) == (11, 1, 11)
 
 
-def test_rows_of_the_future_alone_are_refused(tmp_path: Path, source: Path, query_file: Path) -> None:
-    query_file.write_text("select id, phrase, '2099-01-01' as occurred_at, block, chapter from note")
-    with pytest.raises(QueryRefused, match=r"a row of 2026-01-01 00:00 UTC or before \(queries/notes.sql\); came 10 rows"):
+def test_rows_of_the_future_alone_are_refused(
+    tmp_path: Path, source: Path, query_file: Path
+) -> None:
+    query_file.write_text(
+        "select id, phrase, '2099-01-01' as occurred_at, block, chapter from note"
+    )
+    with pytest.raises(
+        QueryRefused,
+        match=r"a row of 2026-01-01 00:00 UTC or before \(queries/notes.sql\); came 10 rows",
+    ):
         snap(tmp_path / "notes", source, query_file)
 
 
-def test_summary_counts_labels_and_becomes_the_next_previous(tmp_path: Path, source: Path, query_file: Path) -> None:
+def test_summary_counts_labels_and_becomes_the_next_previous(
+    tmp_path: Path, source: Path, query_file: Path
+) -> None:
     snap(tmp_path / "notes", source, query_file, feedback({}))
     summary = summarise(tmp_path / "notes")
-    assert summary == {"as_of": AS_OF.isoformat(), "rows": 11, "labels": {"block": {"B0": 5, "B1": 5, "B9": 1}, "chapter": {"C": 10}}}
+    assert summary == {
+        "as_of": AS_OF.isoformat(),
+        "rows": 11,
+        "labels": {"block": {"B0": 5, "B1": 5, "B9": 1}, "chapter": {"C": 10}},
+    }
     snap(tmp_path / "notes", source, query_file, previous=summary)
     assert json.loads((tmp_path / "notes/previous.json").read_text()) == summary
 
 
-def test_a_refused_query_names_its_file_and_keeps_the_old_snapshot(tmp_path: Path, source: Path, query_file: Path) -> None:
+def test_a_refused_query_names_its_file_and_keeps_the_old_snapshot(
+    tmp_path: Path, source: Path, query_file: Path
+) -> None:
     snap(tmp_path / "notes", source, query_file)
     before = (tmp_path / "notes/rows.parquet").read_bytes()
     query_file.write_text("select id, phrase, at as occurred_at, block from note")
     with pytest.raises(QueryRefused, match=r"queries/notes\.sql.*without chapter"):
         snap(tmp_path / "notes", source, query_file)
     assert (tmp_path / "notes/rows.parquet").read_bytes() == before
-    assert sorted(path.name for path in (tmp_path / "notes").iterdir()) == ["previous.json", "rows.parquet", "snapshot.json"]
+    assert sorted(path.name for path in (tmp_path / "notes").iterdir()) == [
+        "previous.json",
+        "rows.parquet",
+        "snapshot.json",
+    ]
 
 
-def test_rows_after_the_moment_are_not_known_yet(tmp_path: Path, source: Path, query_file: Path) -> None:
+def test_rows_after_the_moment_are_not_known_yet(
+    tmp_path: Path, source: Path, query_file: Path
+) -> None:
     with sqlite3.connect(source) as connection:
-        connection.execute("insert into note values (99, 'from the future', '2099-01-01T00:00:00', 'B0', 'C')")
+        connection.execute(
+            "insert into note values (99, 'from the future', '2099-01-01T00:00:00', 'B0', 'C')"
+        )
     snapshot = snap(tmp_path / "notes", source, query_file)
     assert snapshot.rows == 10
     assert "99" not in pq.read_table(tmp_path / "notes/rows.parquet").column("id").to_pylist()

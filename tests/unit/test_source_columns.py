@@ -32,20 +32,34 @@ NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
     ],
 )  # fmt: skip
 def test_times_come_out_as_utc(given: pa.Array) -> None:
-    made = Canonical(["block"]).convert(pa.record_batch({"id": ["1"], "phrase": ["p"], "occurred_at": given, "block": ["A"]}))
+    made = Canonical(["block"]).convert(
+        pa.record_batch({"id": ["1"], "phrase": ["p"], "occurred_at": given, "block": ["A"]})
+    )
     assert made.column("occurred_at").type == MOMENT
     assert made.column("occurred_at").to_pylist() == [NOON]
 
 
 def test_a_date_is_its_midnight() -> None:
     midnight = datetime(2025, 6, 1, tzinfo=UTC)
-    assert convert(id=["1"], phrase=["p"], occurred_at=[date(2025, 6, 1)], block=["A"])["occurred_at"] == [midnight]
-    assert convert(id=["1"], phrase=["p"], occurred_at=["2025-06-01"], block=["A"])["occurred_at"] == [midnight]
+    assert convert(id=["1"], phrase=["p"], occurred_at=[date(2025, 6, 1)], block=["A"])[
+        "occurred_at"
+    ] == [midnight]
+    assert convert(id=["1"], phrase=["p"], occurred_at=["2025-06-01"], block=["A"])[
+        "occurred_at"
+    ] == [midnight]
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [["yesterday"], [None], [17], ["2025-13-01T00:00:00Z"], ["infinity"], pa.array([2**63 - 1], MOMENT), pa.array([-(2**62)], MOMENT)],
+    [
+        ["yesterday"],
+        [None],
+        [17],
+        ["2025-13-01T00:00:00Z"],
+        ["infinity"],
+        pa.array([2**63 - 1], MOMENT),
+        pa.array([-(2**62)], MOMENT),
+    ],
 )
 def test_what_is_no_time_is_refused(wrong: list) -> None:
     with pytest.raises(QueryRefused, match="occurred_at"):
@@ -54,7 +68,12 @@ def test_what_is_no_time_is_refused(wrong: list) -> None:
 
 def test_a_text_that_is_no_time_is_shown_as_it_came() -> None:
     with pytest.raises(QueryRefused) as refused:
-        convert(id=["1", "2"], phrase=["p", "q"], occurred_at=["2025-06-01 10:00:00", "31.10.2026 23:28"], block=["A", "A"])
+        convert(
+            id=["1", "2"],
+            phrase=["p", "q"],
+            occurred_at=["2025-06-01 10:00:00", "31.10.2026 23:28"],
+            block=["A", "A"],
+        )
     assert refused.value.came == "'31.10.2026 23:28'"
 
 
@@ -70,32 +89,52 @@ def test_a_column_that_comes_twice_is_refused(second: str) -> None:
 
 
 def test_columns_that_nobody_reads_may_come_twice() -> None:
-    assert choose_columns(["phrase", "note", "note:1", "occurred_at", "block"], ["block"]) == ["phrase", "occurred_at", "block"]
+    assert choose_columns(["phrase", "note", "note:1", "occurred_at", "block"], ["block"]) == [
+        "phrase",
+        "occurred_at",
+        "block",
+    ]
 
 
 def test_ids_and_labels_become_text_and_region_may_be_missing() -> None:
     made = convert(block=[7], occurred_at=[NOON], phrase=["p"], id=[41])
-    assert made == {"id": ["41"], "phrase": ["p"], "occurred_at": [NOON], "region": [None], "block": ["7"]}
+    assert made == {
+        "id": ["41"],
+        "phrase": ["p"],
+        "occurred_at": [NOON],
+        "region": [None],
+        "block": ["7"],
+    }
 
 
 def test_a_missing_id_is_made_from_content_and_occurrence_across_batches() -> None:
     canonical = Canonical(["block"])
-    batch = pa.record_batch({"phrase": ["a", "a", "b"], "occurred_at": [NOON] * 3, "block": ["A"] * 3})
+    batch = pa.record_batch(
+        {"phrase": ["a", "a", "b"], "occurred_at": [NOON] * 3, "block": ["A"] * 3}
+    )
     ids = canonical.convert(batch).column("id").to_pylist()
     again = Canonical(["block"])
-    split = [again.convert(part).column("id").to_pylist() for part in (batch.slice(0, 1), batch.slice(1))]
+    split = [
+        again.convert(part).column("id").to_pylist() for part in (batch.slice(0, 1), batch.slice(1))
+    ]
     assert len(set(ids)) == 3 and split[0] + split[1] == ids
 
 
 def test_missing_columns_are_named() -> None:
     with pytest.raises(QueryRefused, match=r"came id, text \(without phrase, occurred_at, block\)"):
         choose_columns(["id", "text"], ["block"])
-    assert choose_columns(["block", "extra", "occurred_at", "phrase"], ["block"]) == ["phrase", "occurred_at", "block"]
+    assert choose_columns(["block", "extra", "occurred_at", "phrase"], ["block"]) == [
+        "phrase",
+        "occurred_at",
+        "block",
+    ]
 
 
 def test_a_zone_is_not_lost() -> None:
     east = datetime(2025, 6, 1, 14, tzinfo=timezone(timedelta(hours=2)))
-    assert convert(id=["1"], phrase=["p"], occurred_at=[east.isoformat()], block=["A"])["occurred_at"] == [NOON]
+    assert convert(id=["1"], phrase=["p"], occurred_at=[east.isoformat()], block=["A"])[
+        "occurred_at"
+    ] == [NOON]
 
 
 def test_equal_rows_need_not_be_neighbours_to_get_ids_of_their_own() -> None:
@@ -106,7 +145,9 @@ def test_equal_rows_need_not_be_neighbours_to_get_ids_of_their_own() -> None:
 
 
 def test_bytes_that_are_no_utf8_show_as_replacement_characters() -> None:
-    assert convert(id=["1"], phrase=[b"caf\xe9"], occurred_at=[NOON], block=[b"A"])["phrase"] == ["caf\ufffd"]
+    assert convert(id=["1"], phrase=[b"caf\xe9"], occurred_at=[NOON], block=[b"A"])["phrase"] == [
+        "caf\ufffd"
+    ]
     broken = pa.array([b"caf\xe9"]).view(pa.string())
     batch = pa.record_batch({"id": ["1"], "phrase": broken, "occurred_at": [NOON], "block": ["A"]})
     assert Canonical(["block"]).convert(batch)["phrase"].to_pylist() == ["caf\ufffd"]
@@ -115,7 +156,10 @@ def test_bytes_that_are_no_utf8_show_as_replacement_characters() -> None:
 @pytest.mark.parametrize(
     ("times", "zoneless"),
     [
-        (["2025-06-01", "2025-06-01T12:00:00", "2025-06-01T12:00:00Z", "2025-06-01 12:00:00+02"], 2),
+        (
+            ["2025-06-01", "2025-06-01T12:00:00", "2025-06-01T12:00:00Z", "2025-06-01 12:00:00+02"],
+            2,
+        ),
         ([date(2025, 6, 1)], 1),
         ([NOON], 0),
         ([NOON.replace(tzinfo=None)] * 3, 3),

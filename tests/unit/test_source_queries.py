@@ -21,7 +21,11 @@ def test_casts_percents_and_times_in_quotes_survive() -> None:
 
 
 def test_values_become_literals() -> None:
-    bound = bind("select :name, :size, :share, :on", parameters={"name": "o'neil", "size": 3, "share": 0.5, "on": True}, dialect=POSTGRESQL)
+    bound = bind(
+        "select :name, :size, :share, :on",
+        parameters={"name": "o'neil", "size": 3, "share": 0.5, "on": True},
+        dialect=POSTGRESQL,
+    )
     assert bound == "select 'o''neil', 3, 0.5, true"
 
 
@@ -32,7 +36,10 @@ def test_a_text_value_comes_out_as_it_went_in(value: str) -> None:
         assert connection.exec_driver_sql(bound).scalar_one() == value
 
 
-@pytest.mark.parametrize(("query", "parameters"), [("select :a", {}), ("select 1", {"a": 1}), ("select :a, :b", {"a": 1})])
+@pytest.mark.parametrize(
+    ("query", "parameters"),
+    [("select :a", {}), ("select 1", {"a": 1}), ("select :a, :b", {"a": 1})],
+)
 def test_missing_and_unknown_parameters_are_refused(query: str, parameters: dict) -> None:
     with pytest.raises(QueryRefused, match="parameters"):
         bind(query, parameters=parameters, dialect=POSTGRESQL)
@@ -47,12 +54,21 @@ def test_a_last_semicolon_and_a_last_comment_do_no_harm() -> None:
 def test_rows_are_ordered_by_time_and_id_or_else_by_everything() -> None:
     with_id = ordered("select 1", columns=["id", "phrase", "occurred_at"], dialect=POSTGRESQL)
     assert with_id.endswith("order by q.occurred_at, q.id")
-    without = ordered("select 1", columns=["phrase", "occurred_at", "region", "block"], dialect=POSTGRESQL)
+    without = ordered(
+        "select 1", columns=["phrase", "occurred_at", "region", "block"], dialect=POSTGRESQL
+    )
     assert without.endswith("order by q.occurred_at, q.phrase, q.region, q.block")
 
 
-@pytest.mark.parametrize("dialect", [POSTGRESQL, SQLITE, mysql.dialect(), mssql.dialect(), oracle.dialect()])
+@pytest.mark.parametrize(
+    "dialect", [POSTGRESQL, SQLITE, mysql.dialect(), mssql.dialect(), oracle.dialect()]
+)
 def test_names_are_quoted_where_a_database_must_have_it_so(dialect: Dialect) -> None:
-    written = ordered("select 1", columns=["phrase", "occurred_at", "Bereich", "order"], dialect=dialect)
+    written = ordered(
+        "select 1", columns=["phrase", "occurred_at", "Bereich", "order"], dialect=dialect
+    )
     quote = dialect.identifier_preparer.quote_identifier
-    assert f"q.occurred_at, q.phrase, q.{quote('Bereich')}, q.{quote('order')}" in written and " as q" not in written
+    assert (
+        f"q.occurred_at, q.phrase, q.{quote('Bereich')}, q.{quote('order')}" in written
+        and " as q" not in written
+    )

@@ -23,7 +23,12 @@ class Raising:
         raise RuntimeError(self._message)
 
 
-@pytest.mark.parametrize(("message", "raised"), [("Query interrupted", KeyboardInterrupt), ("something else", RuntimeError)])
-def test_an_interrupted_query_is_an_interrupt_and_nothing_else_is(message: str, raised: type[BaseException]) -> None:
+@pytest.mark.parametrize(
+    ("message", "raised"),
+    [("Query interrupted", KeyboardInterrupt), ("something else", RuntimeError)],
+)
+def test_an_interrupted_query_is_an_interrupt_and_nothing_else_is(
+    message: str, raised: type[BaseException]
+) -> None:
     with pytest.raises(raised):
         SqlAlchemyReader(Raising(message), make_url("duckdb:///rows.duckdb")).columns("select 1")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from core.errors import TrainingImpossible
 from pipelines.stages.split import (
     LabelledRows,
-    Parts,
+    SplitMasks,
     chosen_phrases,
     labelled_rows,
     leave_out_rare,
@@ -25,7 +25,7 @@ from pipelines.stages.split import (
     with_left_out,
     within_history,
 )
-from tests.stage_kit import LAST_DAY
+from tests.support.training import LAST_DAY
 
 Row = tuple[str, str | None, float]  # phrase, label, age in days
 
@@ -35,7 +35,9 @@ def table(rows: list[Row]) -> pa.Table:
         {
             "id": [f"{number:04d}" for number in range(len(rows))],
             "phrase": pa.array([phrase for phrase, _, _ in rows], pa.string()),
-            "occurred_at": pa.array([LAST_DAY - timedelta(days=age) for _, _, age in rows], pa.timestamp("us", "UTC")),
+            "occurred_at": pa.array(
+                [LAST_DAY - timedelta(days=age) for _, _, age in rows], pa.timestamp("us", "UTC")
+            ),
             "region": pa.array([None] * len(rows), pa.string()),
             "origin": pa.array(["source"] * len(rows), pa.string()),
             "label": pa.array([label for _, label, _ in rows], pa.string()),
@@ -49,9 +51,10 @@ def rows_of(rows: list[Row]) -> LabelledRows:
 
 def many(count: int = 400, days: float = 200) -> list[Row]:
     generator = random.Random(4)
-    return [(f"phrase {generator.randrange(60)}", generator.choice("xy"), generator.uniform(0, days)) for _ in range(count)] + [
-        ("now", "x", 0)
-    ]
+    return [
+        (f"phrase {generator.randrange(60)}", generator.choice("xy"), generator.uniform(0, days))
+        for _ in range(count)
+    ] + [("now", "x", 0)]
 
 
 def phrases_in(rows: LabelledRows, chosen: np.ndarray) -> set[str]:
@@ -59,7 +62,13 @@ def phrases_in(rows: LabelledRows, chosen: np.ndarray) -> set[str]:
 
 
 def test_phrases_are_cleaned_and_rows_without_label_or_phrase_skipped() -> None:
-    useless: list = [("hip", None, 1), ("hip", " \t", 1), (" \x00", "y", 1), (None, "y", 1), ("x" * 2001, "y", 1)]
+    useless: list = [
+        ("hip", None, 1),
+        ("hip", " \t", 1),
+        (" \x00", "y", 1),
+        (None, "y", 1),
+        ("x" * 2001, "y", 1),
+    ]
     rows = rows_of([("  Left KNEE ", "x", 2), ("left knee", "x", 1), *useless])
     assert left_behind(7, rows, rows) == {"unusable_rows": 5, "rows_before_history": 0}
     assert rows.phrases[rows.phrase_codes].tolist() == ["left knee", "left knee"]
@@ -71,7 +80,9 @@ def test_history_reaches_back_from_the_newest_row() -> None:
 
 
 def test_rare_labels_are_left_out_and_counted() -> None:
-    kept, left_out = leave_out_rare(rows_of([("a", "x", 3), ("b", "x", 2), ("c", "y", 1)]), min_rows=2)
+    kept, left_out = leave_out_rare(
+        rows_of([("a", "x", 3), ("b", "x", 2), ("c", "y", 1)]), min_rows=2
+    )
     assert (kept.labels.tolist(), left_out) == (["x", "x"], {"y": 1})
 
 
@@ -79,7 +90,9 @@ def test_test_rows_are_recent_and_share_no_recent_phrase_with_training() -> None
     rows = rows_of(many())
     parts = split_rows(rows, test_days=90, seed=7)
     oldest = rows.occurred_at.max() - np.timedelta64(90, "D")
-    assert (rows.occurred_at[parts.test] > oldest).all() and (rows.occurred_at[~parts.recent] <= oldest).all()
+    assert (rows.occurred_at[parts.test] > oldest).all() and (
+        rows.occurred_at[~parts.recent] <= oldest
+    ).all()
     assert phrases_in(rows, parts.test) & phrases_in(rows, parts.recent & ~parts.test) == set()
     assert parts.test.any() and (parts.recent & ~parts.test).any()
 
@@ -97,17 +110,30 @@ def test_seen_says_whether_training_met_the_phrase() -> None:
 def test_the_split_does_not_depend_on_the_order_of_the_rows(shuffled: list[Row]) -> None:
     def summary(rows: LabelledRows) -> list[tuple]:
         parts = split_rows(rows, test_days=90, seed=7)
-        return sorted(zip(rows.phrases[rows.phrase_codes], rows.occurred_at.tolist(), parts.test.tolist(), strict=True))
+        return sorted(
+            zip(
+                rows.phrases[rows.phrase_codes],
+                rows.occurred_at.tolist(),
+                parts.test.tolist(),
+                strict=True,
+            )
+        )
 
     assert summary(rows_of(shuffled)) == summary(rows_of(many(80)))
 
 
-aged = st.tuples(st.sampled_from([f"phrase {number}" for number in range(12)]), st.sampled_from("xy"), st.floats(0, 200))
+aged = st.tuples(
+    st.sampled_from([f"phrase {number}" for number in range(12)]),
+    st.sampled_from("xy"),
+    st.floats(0, 200),
+)
 LATEST: Row = ("now", "x", 0)
 
 
 @given(st.lists(aged, max_size=40), st.integers(1, 150))
-def test_only_the_newest_days_test_and_no_recent_phrase_is_on_both_sides(found: list[Row], test_days: int) -> None:
+def test_only_the_newest_days_test_and_no_recent_phrase_is_on_both_sides(
+    found: list[Row], test_days: int
+) -> None:
     rows = rows_of([*found, LATEST])
     parts = split_rows(rows, test_days=test_days, seed=7)
     oldest = rows.occurred_at.max() - np.timedelta64(test_days, "D")
@@ -116,11 +142,20 @@ def test_only_the_newest_days_test_and_no_recent_phrase_is_on_both_sides(found: 
 
 
 @given(st.lists(aged, max_size=30), st.lists(aged, max_size=30))
-def test_old_rows_that_are_added_move_no_row_into_the_test_or_out_of_it(found: list[Row], old: list[Row]) -> None:
+def test_old_rows_that_are_added_move_no_row_into_the_test_or_out_of_it(
+    found: list[Row], old: list[Row]
+) -> None:
     def tested(given: list[Row]) -> list[tuple]:
         rows = rows_of(given)
         chosen = rows.only(split_rows(rows, test_days=90, seed=7).test)
-        return sorted(zip(chosen.phrases[chosen.phrase_codes], chosen.labels, chosen.occurred_at.tolist(), strict=True))
+        return sorted(
+            zip(
+                chosen.phrases[chosen.phrase_codes],
+                chosen.labels,
+                chosen.occurred_at.tolist(),
+                strict=True,
+            )
+        )
 
     older = [(phrase, label, 90 + age) for phrase, label, age in old]
     assert tested([*found, LATEST, *older]) == tested([*found, LATEST])
@@ -134,28 +169,40 @@ def test_a_phrase_is_chosen_by_itself(phrases: list[str]) -> None:
 
 def test_the_share_of_chosen_phrases_holds_and_salts_are_independent() -> None:
     phrases = [f"phrase {number}" for number in range(20_000)]
-    first, second = (chosen_phrases(phrases, share=0.3, salt=salt) for salt in ("test-7", "validation-7"))
+    first, second = (
+        chosen_phrases(phrases, share=0.3, salt=salt) for salt in ("test-7", "validation-7")
+    )
     assert np.mean(first) == pytest.approx(0.3, abs=0.015)
     assert np.mean(second[first]) == pytest.approx(0.3, abs=0.03)
 
 
 def test_training_rows_are_distinct_with_counts_and_a_validation_slice_of_phrases() -> None:
-    rows = rows_of([("b", "x", 5), ("B ", "x", 4), ("b", "y", 3), ("a", "x", 2)] + [(f"p{number}", "x", 1) for number in range(500)])
+    rows = rows_of(
+        [("b", "x", 5), ("B ", "x", 4), ("b", "y", 3), ("a", "x", 2)]
+        + [(f"p{number}", "x", 1) for number in range(500)]
+    )
     trained = training_table(rows, seed=7).to_pydict()
     pairs = list(zip(trained["cleaned"], trained["label"], strict=True))
     assert pairs == sorted(set(pairs)) and sum(trained["rows"]) == len(rows.ids)
     assert trained["rows"][pairs.index(("b", "x"))] == 2
     by_phrase = dict(zip(trained["cleaned"], trained["validation"], strict=True))
-    assert all(by_phrase[phrase] == chosen for phrase, chosen in zip(trained["cleaned"], trained["validation"], strict=True))
+    assert all(
+        by_phrase[phrase] == chosen
+        for phrase, chosen in zip(trained["cleaned"], trained["validation"], strict=True)
+    )
     assert 0.05 < np.mean(trained["validation"]) < 0.16
 
 
 def test_rows_of_left_out_labels_are_recent_rows_too() -> None:
     history = rows_of([*many(), ("rare thing", "rare", 5), ("rare thing", "rare", 150)])
     rows, left_out = leave_out_rare(history, min_rows=3)
-    recent = with_left_out(recent_table(rows, split_rows(rows, test_days=90, seed=7)), history, left_out=left_out).to_pydict()
+    recent = with_left_out(
+        recent_table(rows, split_rows(rows, test_days=90, seed=7)), history, left_out=left_out
+    ).to_pydict()
     added = [place for place, part in enumerate(recent["part"]) if part == "left out"]
-    assert [(recent["cleaned"][place], recent["label"][place], recent["seen"][place]) for place in added] == [("rare thing", "rare", False)]
+    assert [
+        (recent["cleaned"][place], recent["label"][place], recent["seen"][place]) for place in added
+    ] == [("rare thing", "rare", False)]
     assert recent["occurred_at"] == sorted(recent["occurred_at"])
 
 
@@ -173,10 +220,17 @@ def test_the_report_adds_up() -> None:
         ([], 2, "no labelled row"),
         ([("a", "x", 1), ("b", "y", 0)], 2, "the most frequent with 1 rows"),
         ([(f"p{number}", "x", number) for number in range(200)], 2, "only x"),
-        ([(f"p{number}", "xy"[number % 2], 10 + number) for number in range(200)] + [("p0", "x", 0)], 2, "none of 1 recent rows"),
+        (
+            [(f"p{number}", "xy"[number % 2], 10 + number) for number in range(200)]
+            + [("p0", "x", 0)],
+            2,
+            "none of 1 recent rows",
+        ),
     ],
 )
-def test_rows_that_cannot_carry_a_classifier_are_refused(given: list[Row], min_rows: int, clause: str) -> None:
+def test_rows_that_cannot_carry_a_classifier_are_refused(
+    given: list[Row], min_rows: int, clause: str
+) -> None:
     rows, left_out = leave_out_rare(rows_of(given), min_rows=min_rows)
     parts = split_rows(rows, test_days=5, seed=7)
     with pytest.raises(TrainingImpossible, match=clause) as refusal:
@@ -190,10 +244,15 @@ def test_sound_rows_are_not_refused() -> None:
 
 
 def test_a_label_known_from_test_rows_only_is_not_trained() -> None:
-    rows = rows_of([(f"p{number}", "x", 100) for number in range(50)] + [(f"q{number}", "y", 1) for number in range(50)])
+    rows = rows_of(
+        [(f"p{number}", "x", 100) for number in range(50)]
+        + [(f"q{number}", "y", 1) for number in range(50)]
+    )
     test = rows.labels == "y"
     with pytest.raises(TrainingImpossible, match="only x"):
-        refuse_impossible(rows, Parts(recent=test, test=test, seen=~test, seen_before=~test), {})
+        refuse_impossible(
+            rows, SplitMasks(recent=test, test=test, seen=~test, seen_before=~test), {}
+        )
 
 
 def test_a_fix_of_today_does_not_empty_the_test_days_of_an_old_source() -> None:
@@ -203,6 +262,11 @@ def test_a_fix_of_today_does_not_empty_the_test_days_of_an_old_source() -> None:
     stored = stored.set_column(stored.column_names.index("origin"), "origin", origin)
     with_fix, without = labelled_rows(stored, label="label"), rows_of(rows)
     parts = split_rows(with_fix, test_days=90, seed=7)
-    assert int(parts.recent.sum()) == int(split_rows(without, test_days=90, seed=7).recent.sum()) + 1
+    assert (
+        int(parts.recent.sum()) == int(split_rows(without, test_days=90, seed=7).recent.sum()) + 1
+    )
     assert parts.recent[-1]
-    assert len(within_history(with_fix, days=150).ids) == len(within_history(without, days=150).ids) + 1
+    assert (
+        len(within_history(with_fix, days=150).ids)
+        == len(within_history(without, days=150).ids) + 1
+    )

@@ -7,7 +7,7 @@ from scipy.stats import ks_2samp
 
 from monitoring.statistics import (
     STATISTICS,
-    Answers,
+    WindowSample,
     draw_projection,
     fourier_features,
     jensen_shannon,
@@ -29,7 +29,9 @@ def unit(random: np.random.Generator, rows: int) -> np.ndarray:
 @given(counts, counts)
 def test_jensen_shannon_is_scipys_distance(left: list[int], right: list[int]) -> None:
     p, q = np.array(left) / sum(left), np.array(right) / sum(right)
-    assert jensen_shannon(p, np.array([q, p])) == pytest.approx([jensenshannon(p, q, base=2), 0], abs=1e-6)
+    assert jensen_shannon(p, np.array([q, p])) == pytest.approx(
+        [jensenshannon(p, q, base=2), 0], abs=1e-6
+    )
 
 
 @given(samples, samples)
@@ -50,14 +52,18 @@ def test_the_feature_distance_approximates_the_kernel_distance() -> None:
         return float(np.mean(np.exp(-((a[:, None] - b[None]) ** 2).sum(-1) / (2 * width**2))))
 
     exact = kernel(left, left) + kernel(right, right) - 2 * kernel(left, right)
-    features = [fourier_features(part, projection=projection).mean(axis=0) for part in (left, right)]
+    features = [
+        fourier_features(part, projection=projection).mean(axis=0) for part in (left, right)
+    ]
     assert np.sum((features[0] - features[1]) ** 2) == pytest.approx(exact, rel=0.25)
 
 
 def test_a_window_equal_to_its_reference_is_at_distance_zero() -> None:
     answers = make_answers(np.random.default_rng(1), 200)
     measured = dict(zip(STATISTICS, against(answers, answers, weight=np.ones(200)), strict=True))
-    assert [measured[name] for name in ("label_shares", "embeddings", "confidence")] == pytest.approx([0, 0, 0], abs=1e-5)
+    assert [
+        measured[name] for name in ("label_shares", "embeddings", "confidence")
+    ] == pytest.approx([0, 0, 0], abs=1e-5)
     assert measured["low_confidence"] == np.mean(answers.confidence < 0.5)
     assert measured["novelty_p90"] == pytest.approx(np.quantile(answers.novelty, 0.9))
 
@@ -68,7 +74,9 @@ def test_a_weight_is_worth_as_many_rows() -> None:
     weight = random.integers(1, 5, 100)
     repeated = answers.take(np.repeat(np.arange(100), weight))
     weighted = against(window, answers, weight=weight)
-    assert against(window, repeated, weight=np.ones(len(repeated))) == pytest.approx(weighted, abs=1e-5)
+    assert against(window, repeated, weight=np.ones(len(repeated))) == pytest.approx(
+        weighted, abs=1e-5
+    )
 
 
 def test_a_reference_of_chosen_groups_is_that_of_their_answers_alone() -> None:
@@ -80,15 +88,22 @@ def test_a_reference_of_chosen_groups_is_that_of_their_answers_alone() -> None:
     measured = measure(summarise(window, labels=4), references=both)
     for row, choice in zip(measured, chosen, strict=True):
         kept = np.flatnonzero(choice[group])
-        assert row == pytest.approx(against(window, answers.take(kept), weight=weight[kept]), abs=1e-5)
+        assert row == pytest.approx(
+            against(window, answers.take(kept), weight=weight[kept]), abs=1e-5
+        )
 
 
-def against(window: Answers, answers: Answers, *, weight: np.ndarray) -> np.ndarray:
+def against(window: WindowSample, answers: WindowSample, *, weight: np.ndarray) -> np.ndarray:
     """The six of a window against one reference of all the answers."""
     everything = {"group": np.zeros(len(answers), int), "chosen": np.array([[True]])}
     references = make_references(answers, weight=weight, labels=4, **everything)
     return measure(summarise(window, labels=4), references=references)[0]
 
 
-def make_answers(random: np.random.Generator, rows: int) -> Answers:
-    return Answers(random.integers(0, 4, rows), random.random(rows), random.random(rows), random.random((rows, 256), np.float32))
+def make_answers(random: np.random.Generator, rows: int) -> WindowSample:
+    return WindowSample(
+        random.integers(0, 4, rows),
+        random.random(rows),
+        random.random(rows),
+        random.random((rows, 256), np.float32),
+    )

@@ -21,7 +21,9 @@ def test_cleaning_twice_is_cleaning_once(phrase: str) -> None:
 def test_the_result_can_be_stored_and_has_no_control_character(phrase: str) -> None:
     cleaned = clean_phrase(phrase)
     cleaned.encode("utf-8")
-    assert not [character for character in cleaned if unicodedata.category(character) in {"Cc", "Cf", "Cs"}]
+    assert not [
+        character for character in cleaned if unicodedata.category(character) in {"Cc", "Cf", "Cs"}
+    ]
 
 
 @given(st.text())
@@ -44,7 +46,9 @@ def test_the_letters_case_does_not_matter(phrase: str) -> None:
 @given(st.none() | ANY_TEXT)
 def test_only_what_the_service_would_answer_is_learnt(phrase: str | None) -> None:
     assert clean_learnable(phrase) == ("" if phrase is None else clean_phrase(phrase))
-    assert clean_learnable((phrase or "") + "x" * MAX_PHRASE_LENGTH) == ("" if phrase else "x" * MAX_PHRASE_LENGTH)
+    assert clean_learnable((phrase or "") + "x" * MAX_PHRASE_LENGTH) == (
+        "" if phrase else "x" * MAX_PHRASE_LENGTH
+    )
 
 
 def test_every_code_point_is_cleaned_at_once() -> None:

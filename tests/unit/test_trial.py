@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from core.errors import ProcessFailed
-from flows.sizing import trial
-from flows.sizing.loadtest import Played, find_classifiers
+from operations.sizing import trial
+from operations.sizing.loadtest import Played, find_classifiers
 
 
 class Page(BaseHTTPRequestHandler):
@@ -43,9 +43,14 @@ def test_an_address_that_is_none_is_named() -> None:
         find_classifiers("http://[::1", None)
 
 
-def test_a_trial_of_a_classifier_that_nobody_serves_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_of_a_classifier_that_nobody_serves_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     refused = Played(np.ones(3), np.full(3, 404), np.full(3, -1), np.zeros(3, int))
     monkeypatch.setattr(trial, "run_load", lambda plan: refused)
     monkeypatch.setattr(trial, "_spent", lambda url: (0.0, 0.0))
-    with pytest.raises(ProcessFailed, match="answers of block in the trial; came status 404 to all 3; name a classifier"):
+    with pytest.raises(
+        ProcessFailed,
+        match="answers of block in the trial; came status 404 to all 3; name a classifier",
+    ):
         trial._timed("http://nowhere", "block", ["a", "b", "c"], rate=1)

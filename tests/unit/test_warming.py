@@ -7,17 +7,18 @@ from typing import TypeVar
 import pytest
 import sqlalchemy as sa
 
-from bentos.kept import save_phrases
-from bentos.said import Said
-from bentos.warming import PROBE_PHRASES, Warmer, refuse_senseless
+from bentos.answering.encoding import EncodedAnswer
+from bentos.answering.warming import PROBE_PHRASES, Warmer, refuse_senseless, save_phrases
 from core.errors import HeadRefused
-from tests.serving_kit import Bench, champion, store_head
+from tests.support.serving import Bench, champion, store_head
 
 Result = TypeVar("Result")
 
 
 def warmer_of(bench: Bench, *, phrases: int = 50, seconds: float = 30, **options: object) -> Warmer:
-    return Warmer(bench.answers, folder=bench.home / "caches", phrases=phrases, seconds=seconds, **options)
+    return Warmer(
+        bench.answers, folder=bench.home / "caches", phrases=phrases, seconds=seconds, **options
+    )
 
 
 def on_a_thread(warmer: Warmer, action: Callable[[], Result]) -> Result:
@@ -33,7 +34,10 @@ def on_a_thread(warmer: Warmer, action: Callable[[], Result]) -> Result:
 
 def first_level(bench: Bench) -> set[tuple[str, str, str]]:
     """Classifier, version, phrase of what it holds."""
-    return {(name, identity.partition(":")[0], text) for (name, identity, text), _ in bench.answers.cache.newest()}
+    return {
+        (name, identity.partition(":")[0], text)
+        for (name, identity, text), _ in bench.answers.cache.newest()
+    }
 
 
 def test_kept_phrases_are_answered_before_anybody_asks(bench: Bench) -> None:
@@ -66,7 +70,9 @@ def test_warming_is_bounded_in_phrases_the_most_recent_first(bench: Bench) -> No
     save_phrases(bench.home / "caches", {"organ": [f"phrase {number}" for number in range(200)]})
     warmer = warmer_of(bench, phrases=70)
     on_a_thread(warmer, lambda: warmer.warm_all([bench.heads.current["organ"].champion]))
-    assert {text for _, _, text in first_level(bench)} == {f"phrase {number}" for number in range(70)}
+    assert {text for _, _, text in first_level(bench)} == {
+        f"phrase {number}" for number in range(70)
+    }
 
 
 def test_warming_is_bounded_in_time_and_a_version_serves_all_the_same(bench: Bench) -> None:
@@ -108,12 +114,21 @@ def test_what_is_saved_is_what_was_asked_last(bench: Bench) -> None:
     assert warmer_of(bench)._kept == {"organ": ["a", "b"]}
 
 
-@pytest.mark.parametrize("response", [b'"label":"heart","probability":null}', b'"label":"heart","probability":0.5}'])
-def test_a_version_that_says_no_number_or_one_thing_to_the_warm_up_is_refused(response: bytes) -> None:
+@pytest.mark.parametrize(
+    "response", [b'"label":"heart","probability":null}', b'"label":"heart","probability":0.5}']
+)
+def test_a_version_that_says_no_number_or_one_thing_to_the_warm_up_is_refused(
+    response: bytes,
+) -> None:
     with pytest.raises(HeadRefused):
-        refuse_senseless([Said(response, b"")] * PROBE_PHRASES)
+        refuse_senseless([EncodedAnswer(response, b"")] * PROBE_PHRASES)
 
 
 def test_few_equal_answers_prove_nothing() -> None:
-    refuse_senseless([Said(b'"probability":0.5}', b"")] * (PROBE_PHRASES - 1))
-    refuse_senseless([*[Said(b'"probability":0.5}', b"")] * PROBE_PHRASES, Said(b'"probability":0.6}', b"")])
+    refuse_senseless([EncodedAnswer(b'"probability":0.5}', b"")] * (PROBE_PHRASES - 1))
+    refuse_senseless(
+        [
+            *[EncodedAnswer(b'"probability":0.5}', b"")] * PROBE_PHRASES,
+            EncodedAnswer(b'"probability":0.6}', b""),
+        ]
+    )

@@ -16,7 +16,13 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 def report(number: int, file: Path, **changed: Any) -> dict[str, Any]:
     statistics = {"labels": {"value": 0.2, "z": 4.512}, "novelty": {"value": 0.5, "z": -0.25}}
-    row = {"window_number": number, "window_start": NOW, "window_end": NOW, "rows": 2000, "statistics": statistics}
+    row = {
+        "window_number": number,
+        "window_start": NOW,
+        "window_end": NOW,
+        "rows": 2000,
+        "statistics": statistics,
+    }
     return row | {"alarms": ["labels"], "verdict": "drift", "report": str(file)} | changed
 
 
@@ -24,22 +30,35 @@ def test_the_page_shows_reasons_scores_alarms_and_the_plot(tmp_path: Path) -> No
     file = tmp_path / "window-2.html"
     file.with_suffix(".png").write_bytes(b"png")
     verdict = Verdict("drift", ("labels alarmed twice",))
-    page = render_page("block", verdict, [report(2, file), report(1, file, statistics={}, alarms=[])], evidently_url="http://x:1")
+    page = render_page(
+        "block",
+        verdict,
+        [report(2, file), report(1, file, statistics={}, alarms=[])],
+        evidently_url="http://x:1",
+    )
     assert page.startswith("# block: drift")
     assert "- labels alarmed twice" in page
-    assert "| 2 | 2026-03-01 00:00 | 2026-03-01 00:00 | 2000 | drift | 4.51 | -0.25 | labels |" in page
+    assert (
+        "| 2 | 2026-03-01 00:00 | 2026-03-01 00:00 | 2000 | drift | 4.51 | -0.25 | labels |" in page
+    )
     assert "| drift |  |  | none |" in page
     assert "data:image/png;base64,cG5n" in page
     assert "http://x:1" in page
 
 
 def test_a_watch_before_the_first_window_has_a_page_too() -> None:
-    assert render_page("block", Verdict("insufficient", ("no window",)), [], evidently_url="x") == "# block: insufficient\n\n- no window"
+    assert (
+        render_page("block", Verdict("insufficient", ("no window",)), [], evidently_url="x")
+        == "# block: insufficient\n\n- no window"
+    )
 
 
 def test_the_event_carries_the_moment_and_small_evidence_only() -> None:
     small = drift_payload(Verdict("drift", ("why",), {"z": 4.5, "at": NOW}), now=NOW)
     large = drift_payload(Verdict("drift", ("why",), {"rows": ["x" * 100] * 1000}), now=NOW)
-    assert small == {"now": "2026-03-01T00:00:00+00:00", "evidence": {"reasons": ["why"], "z": 4.5, "at": str(NOW)}}
+    assert small == {
+        "now": "2026-03-01T00:00:00+00:00",
+        "evidence": {"reasons": ["why"], "z": 4.5, "at": str(NOW)},
+    }
     assert large["evidence"] == {"reasons": ["why"]}
     assert len(json.dumps(large)) < LARGEST_EVIDENCE

@@ -12,13 +12,22 @@ tenures = st.lists(st.integers(0, 40), max_size=6)
 
 
 @given(tenures, st.integers(1, 15), st.integers(0, 3))
-def test_windows_lie_within_one_tenure_in_order_and_none_is_missing(rows: list[int], size: int, reported: int) -> None:
+def test_windows_lie_within_one_tenure_in_order_and_none_is_missing(
+    rows: list[int], size: int, reported: int
+) -> None:
     windows = cut_windows(rows, size=size, reported=reported)
     ends = [sum(rows[: place + 1]) for place in range(len(rows))]
-    homes = [next(place for place, end in enumerate(ends) if window.first < end) for window in windows]
-    assert all(window.first + window.rows <= ends[home] for window, home in zip(windows, homes, strict=True))
+    homes = [
+        next(place for place, end in enumerate(ends) if window.first < end) for window in windows
+    ]
+    assert all(
+        window.first + window.rows <= ends[home]
+        for window, home in zip(windows, homes, strict=True)
+    )
     assert [homes.count(place) for place in range(len(rows))] == [one // size for one in rows]
-    assert [window.number for window in windows] == list(range(reported + 1, reported + len(windows) + 1))
+    assert [window.number for window in windows] == list(
+        range(reported + 1, reported + len(windows) + 1)
+    )
 
 
 @given(tenures, st.integers(1, 15), st.integers(0, 30))
@@ -28,11 +37,20 @@ def test_more_rows_never_change_earlier_windows(rows: list[int], size: int, more
 
 
 def test_a_tenure_begins_its_own_windows() -> None:
-    assert cut_windows([150, 90], size=60, reported=1) == [Window(2, 0, 60), Window(3, 60, 60), Window(4, 150, 60)]
+    assert cut_windows([150, 90], size=60, reported=1) == [
+        Window(2, 0, 60),
+        Window(3, 60, 60),
+        Window(4, 150, 60),
+    ]
 
 
-@pytest.mark.parametrize(("weights", "wanted"), [([1.0] * 1200, 200), ([3.0] * 1200, 600), ([1.0] * 60_000, 2000), ([1.0] * 90, 100)])
-def test_a_window_is_a_sixth_of_the_pool_at_most(tmp_path: Path, weights: list[float], wanted: int) -> None:
+@pytest.mark.parametrize(
+    ("weights", "wanted"),
+    [([1.0] * 1200, 200), ([3.0] * 1200, 600), ([1.0] * 60_000, 2000), ([1.0] * 90, 100)],
+)
+def test_a_window_is_a_sixth_of_the_pool_at_most(
+    tmp_path: Path, weights: list[float], wanted: int
+) -> None:
     pd.DataFrame({"weight": weights}).to_parquet(tmp_path / "reference.parquet")
     assert effective_window(tmp_path / "reference.parquet", DriftParams()) == wanted
 

@@ -1,0 +1,159 @@
+"""One way through every route: key, limits, handler, count, error schema. Plain ASGI, because a hit costs less than Starlette's routing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import uuid_utils
+from starlette.types import Message, Receive, Scope, Send
+
+from bentos.answering.answers import AnswerService
+from bentos.embedder.contract import EmbedderStats
+from bentos.heads.live_heads import LiveHeads
+from bentos.heads.retained import Retained
+from bentos.http.metrics import ServiceCounts
+from bentos.http.schemas import MAX_BODY_BYTES, RequestRefused, error_body, status_of
+from bentos.inference_log.journal import JournalCounts
+from bentos.keys import Keys
+from core.errors import PerennialError
+from core.logs import get_logger
+
+MAX_CONCURRENT = 256
+BODY_SECONDS = 3.0
+JSON = (b"content-type", b"application/json")
+RETRY_AFTER = (b"retry-after", b"1")
+EXTRA = {429: RETRY_AFTER, 503: RETRY_AFTER, 401: (b"www-authenticate", b"Bearer")}
+
+Header = tuple[bytes, bytes]
+
+
+@dataclass
+class AppState:
+    """What the handlers use; `running` counts the requests in hand."""
+
+    answers: AnswerService
+    heads: LiveHeads
+    journal: JournalCounts
+    embedder_stats: Callable[[], EmbedderStats | None]
+    keys: Keys
+    retained: Retained
+    responses: ServiceCounts = field(default_factory=ServiceCounts)
+    running: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: the classifier of its path, its query string as it came, its body."""
+
+    classifier: str
+    query: bytes
+    body: bytes
+
+
+Handler = Callable[[AppState, Call], Awaitable[bytes]]
+
+
+class Endpoint:
+    """An ASGI app for one route. `handler` maps parts and the request to a JSON answer."""
+
+    def __init__(self, name: str, handler: Handler) -> None:
+        self.name, self._handler = name, handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.serve(
+            scope,
+            receive,
+            send,
+            parts=scope["app"].state.parts,
+            classifier=scope["path_params"].get("classifier", ""),
+        )
+
+    async def serve(
+        self, scope: Scope, receive: Receive, send: Send, *, parts: AppState, classifier: str
+    ) -> None:
+        """Answer one request."""
+        parts.running += 1
+        status, extra = 200, None
+        try:
+            if not parts.keys.admits(scope["headers"]):
+                raise RequestRefused(
+                    401, "unauthorized", "an API key is needed: authorization: Bearer <key>"
+                )
+            if parts.running > MAX_CONCURRENT:
+                raise RequestRefused(
+                    429, "overloaded", f"more than {MAX_CONCURRENT} requests at once"
+                )
+            call = Call(classifier, scope["query_string"], await read_body(scope, receive))
+            body = await self._handler(parts, call)
+        except Exception as error:
+            status, body = told_error(error)
+            extra = EXTRA.get(status)
+        finally:
+            parts.running -= 1
+        parts.responses.responses[self.name, status] += 1
+        await respond(send, status, body, *((extra,) if extra else ()))
+
+
+async def respond(send: Send, status: int, body: bytes, *headers: Header) -> None:
+    """Send a whole JSON answer."""
+    told = [JSON, (b"content-length", str(len(body)).encode()), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": told})
+    await send({"type": "http.response.body", "body": body})
+
+
+def told_error(error: Exception) -> tuple[int, bytes]:
+    """Any error as status and error schema; what is not ours to tell goes to the log."""
+    request_id = str(uuid_utils.uuid7())
+    known = (
+        error
+        if isinstance(error, PerennialError)
+        else PerennialError("an answer", came=type(error).__name__, do="see the log")
+    )
+    status = status_of(known)
+    if status == 500:
+        get_logger().error("request", state="failed", request_id=request_id, exc_info=error)
+    return status, error_body(known, request_id=request_id)
+
+
+async def read_body(scope: Scope, receive: Receive) -> bytes:
+    """Read no more than the limit, and not for ever. Raises `RequestRefused`."""
+    if scope["method"] == "GET":
+        return b""
+    announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
+        raise _too_large()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            message = await receive()
+            return message["body"] if _is_whole(message) else await _collect(message, receive)
+    except TimeoutError:
+        raise RequestRefused(
+            408, "slow_body", f"the body must arrive within {BODY_SECONDS:g} s"
+        ) from None
+
+
+def _is_whole(message: Message) -> bool:
+    return (
+        message["type"] == "http.request"
+        and not message.get("more_body")
+        and len(message["body"]) <= MAX_BODY_BYTES
+    )
+
+
+async def _collect(message: Message, receive: Receive) -> bytes:
+    body = bytearray()
+    while True:
+        if message["type"] == "http.disconnect":
+            raise RequestRefused(400, "disconnected", "the client went away")
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            raise _too_large()
+        if not message.get("more_body"):
+            return bytes(body)
+        message = await receive()
+
+
+def _too_large() -> RequestRefused:
+    return RequestRefused(413, "body_too_large", f"the body may have {MAX_BODY_BYTES} bytes")

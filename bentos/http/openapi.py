@@ -1,0 +1,145 @@
+"""The routes of the classifier service as a table, and the OpenAPI document made from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from bentos.http.schemas import (
+    VERSION_PATTERN,
+    BatchResponse,
+    ClassifiersResponse,
+    ErrorResponse,
+    PredictBatchRequest,
+    PredictionResponse,
+    PredictRequest,
+)
+
+REASONS = {
+    400: "The body is no JSON in UTF-8",
+    401: "No API key came, or an unknown one",
+    404: "No such classifier or version; the message names the known ones",
+    408: "The body came too slowly",
+    409: "The version asked for is damaged, or rests on another embedder",
+    413: "The body is too large",
+    422: "A field is missing, unknown, of the wrong type or beyond its limit",
+    429: "Too many requests at once; Retry-After says when to come again",
+    503: "The embedder does not answer; Retry-After says when to come again",
+}
+SECURITY = {
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "an API key; none is asked for where none is configured",
+    }
+}
+VERSION = {
+    "name": "version",
+    "in": "query",
+    "description": "a retained version to answer, in the role asked; by default the rollout chooses",
+    "schema": {"type": "string", "pattern": VERSION_PATTERN},
+}
+RETRY_AFTER = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One route: its handler's name, method and path, the types on the wire and the errors it can give."""
+
+    name: str
+    method: str
+    path: str
+    summary: str
+    response: type[msgspec.Struct]
+    request: type[msgspec.Struct] | None = None
+    errors: tuple[int, ...] = ()
+
+
+OPERATIONS = (
+    Operation(
+        "predict",
+        "POST",
+        "/v1/{classifier}/predict",
+        "Classify one phrase",
+        PredictionResponse,
+        PredictRequest,
+        tuple(REASONS),
+    ),
+    Operation(
+        "predict_batch",
+        "POST",
+        "/v1/{classifier}/predict_batch",
+        "Classify up to 256 phrases",
+        BatchResponse,
+        PredictBatchRequest,
+        tuple(REASONS),
+    ),
+    Operation(
+        "classifiers",
+        "GET",
+        "/v1/classifiers",
+        "The classifiers, their versions and labels",
+        ClassifiersResponse,
+        errors=(401, 429),
+    ),
+)
+
+
+def openapi_document() -> dict[str, Any]:
+    """OpenAPI 3.1, from the table and the msgspec types."""
+    types = [
+        kind
+        for operation in OPERATIONS
+        for kind in (operation.request, operation.response)
+        if kind is not None
+    ]
+    _, schemas = msgspec.json.schema_components(
+        [*types, ErrorResponse], ref_template="#/components/schemas/{name}"
+    )
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Perennial",
+            "version": "1",
+            "description": "Phrase classifiers that keep themselves fresh",
+        },
+        "paths": {
+            operation.path: {operation.method.lower(): _describe(operation)}
+            for operation in OPERATIONS
+        },
+        "components": {"schemas": schemas, "securitySchemes": SECURITY},
+        "security": [{}, {"key": []}],
+    }
+
+
+def _describe(operation: Operation) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "responses": {"200": _content("The answer", operation.response)}
+        | {str(status): _error(status) for status in operation.errors},
+    }
+    if "{classifier}" in operation.path:
+        described["parameters"] = [
+            {"name": "classifier", "in": "path", "required": True, "schema": {"type": "string"}},
+            VERSION,
+        ]
+    if operation.request is not None:
+        described["requestBody"] = {"required": True, "content": _json(operation.request)}
+    return described
+
+
+def _error(status: int) -> dict[str, Any]:
+    return _content(REASONS[status], ErrorResponse) | (
+        {"headers": RETRY_AFTER} if status in (429, 503) else {}
+    )
+
+
+def _content(description: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
+    return {"description": description, "content": _json(kind)}
+
+
+def _json(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{kind.__name__}"}}}

@@ -1,0 +1,212 @@
+"""Moves journal rows to the `inference` table: in batches, in order, exactly once by key."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from bentos.inference_log.journal import (
+    JournalCounts,
+    count_rows,
+    decode_line,
+    is_abandoned,
+    segments,
+    split_rows,
+)
+from core.files import replacing
+from core.logs import first_line, get_logger
+
+BATCH_BYTES = 2**20
+REFUSED = "refused-rows.txt"
+CORRUPT = "corrupt-lines.txt"
+CORRUPT_BYTES = (
+    64 * 2**20
+)  # what CORRUPT may hold, about: a disk that spoils everything shall not fill itself
+NAMED_OFFSETS = 20  # in one line of the log
+
+Insert = Callable[[Sequence[bytes]], None]
+
+_INSERT = sa.text(
+    "insert into inference select * from jsonb_populate_recordset(null::inference, cast(convert_from(:rows, 'UTF8') as jsonb))"
+    " on conflict do nothing"
+)
+
+
+class RowRefused(Exception):
+    """The database will never take one of these rows as it is."""
+
+
+def insert_into(engine: Engine) -> Insert:
+    """Return the adapter that inserts JSON rows: `RowRefused` for bad data, SQLAlchemy's errors for an outage."""
+
+    def insert(rows: Sequence[bytes]) -> None:
+        try:
+            with engine.begin() as connection:
+                connection.execute(_INSERT, {"rows": b"[%b]" % b",".join(rows)})
+        except (sa.exc.DataError, sa.exc.IntegrityError) as error:
+            raise RowRefused(first_line(error)) from None
+
+    return insert
+
+
+class _Line(NamedTuple):
+    """A line of a segment, and at which byte it begins."""
+
+    offset: int
+    data: bytes
+
+
+class _Shipped(NamedTuple):
+    """What became of a batch: rows, and the lines that nobody can read."""
+
+    rows: int
+    refused: int
+    corrupt: Sequence[_Line]
+
+
+class Shipper:
+    """Ships whatever lies in the journal folder; of several processes on one folder, one ships.
+
+    The position in each segment is kept beside it after every commit; a crash between commit and position repeats a
+    batch, which the table's key ignores. Segments that are shipped and abandoned are removed.
+    """
+
+    def __init__(self, folder: Path, *, insert: Insert, counts: JournalCounts) -> None:
+        self._folder, self._insert, self._counts = folder, insert, counts
+        self._lock: IO[str] | None = None
+        self._counts.found += sum(
+            _rows_after(segment, _position(segment)) for segment in segments(folder)
+        )
+
+    def ship(self) -> None:
+        """Ship all that was complete when a segment's turn came. Raises SQLAlchemy's errors when the database is away; nothing is lost."""
+        if not self._alone():
+            return
+        for segment in segments(self._folder):
+            abandoned = is_abandoned(
+                segment
+            )  # asked first: what is written after this is read below
+            self._ship_segment(segment, abandoned=abandoned)
+            if abandoned:
+                _position_file(segment).unlink(missing_ok=True)
+                segment.unlink()
+
+    def _alone(self) -> bool:
+        if self._lock is None:
+            file = (self._folder / "shipper.lock").open("w")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.close()
+                return False
+            self._lock = file
+        return True
+
+    def _ship_segment(self, segment: Path, *, abandoned: bool) -> None:
+        """Ship batch by batch until a read brings less than one: what is written meanwhile waits, to come in company too."""
+        with segment.open("rb") as file:
+            file.seek(_position(segment))
+            while lines := file.readlines(BATCH_BYTES):
+                torn = not lines[-1].endswith(b"\n")
+                if torn and not abandoned:
+                    lines.pop()
+                position, read = _position(segment), sum(map(len, lines))
+                shipped = self._ship_lines(_placed(lines, position))
+                _keep_position(segment, position + read)
+                self._count(shipped, segment)
+                if torn or read < BATCH_BYTES:
+                    return
+
+    def _ship_lines(self, lines: Sequence[_Line]) -> _Shipped:
+        decoded = [(line, decode_line(line.data)) for line in lines]
+        corrupt = [line for line, payload in decoded if payload is None]
+        whole = [payload for _, payload in decoded if payload is not None]
+        refused = self._ship_rows(whole) if whole else []
+        for row, reason in refused:
+            self._keep_refused(row, reason)
+        self._keep_corrupt(corrupt)
+        refused_rows = sum(count_rows(row) for row, _ in refused)
+        return _Shipped(
+            sum(map(count_rows, whole)) - refused_rows, refused=refused_rows, corrupt=corrupt
+        )
+
+    def _ship_rows(self, parts: Sequence[bytes]) -> list[tuple[bytes, str]]:
+        """Halve a batch that the database refuses until the bad rows are found; return them, each with the reason."""
+        try:
+            self._insert(parts)
+        except RowRefused as error:
+            parts = parts if len(parts) > 1 else split_rows(parts[0])
+            if len(parts) == 1:
+                return [(parts[0], str(error))]
+            return self._ship_rows(parts[: len(parts) // 2]) + self._ship_rows(
+                parts[len(parts) // 2 :]
+            )
+        return []
+
+    def _keep_refused(self, row: bytes, reason: str) -> None:
+        get_logger().error(
+            "journal", state="row refused by the database", reason=reason, kept_in=REFUSED
+        )
+        with (self._folder / REFUSED).open("ab") as file:
+            file.write(row + b"\n")
+
+    def _keep_corrupt(self, lines: Sequence[_Line]) -> None:
+        """As they are, before their segment is removed. What is too much is named only."""
+        if not lines:
+            return
+        with (self._folder / CORRUPT).open("ab") as file:
+            for line in lines:
+                if file.tell() < CORRUPT_BYTES:
+                    file.write(line.data if line.data.endswith(b"\n") else line.data + b"\n")
+
+    def _count(self, batch: _Shipped, segment: Path) -> None:
+        """Counted, and told, when the position is kept: a batch that an outage cut short comes again, whole."""
+        corrupt = sum(count_rows(line.data) for line in batch.corrupt)
+        self._counts.shipped += batch.rows
+        self._counts.refused += batch.refused
+        self._counts.corrupt += corrupt
+        if corrupt:
+            offsets = [line.offset for line in batch.corrupt[:NAMED_OFFSETS]]
+            told = {
+                "segment": segment.name,
+                "offsets": offsets,
+                "lines": len(batch.corrupt),
+                "rows": corrupt,
+            }
+            get_logger().error("journal", state="corrupt lines skipped", **told, kept_in=CORRUPT)
+
+
+def _placed(lines: Sequence[bytes], position: int) -> list[_Line]:
+    """The lines, the first of which begins at `position`."""
+    ends = accumulate(map(len, lines), initial=position)
+    return [_Line(offset, line) for offset, line in zip(ends, lines, strict=False)]
+
+
+def _position_file(segment: Path) -> Path:
+    return segment.with_suffix(".position")
+
+
+def _position(segment: Path) -> int:
+    """Where to go on; from the start when what is kept cannot be true: rows that come again are ignored by the table's key."""
+    try:
+        kept = int(_position_file(segment).read_text())
+    except (FileNotFoundError, ValueError):
+        return 0
+    return kept if 0 <= kept <= segment.stat().st_size else 0
+
+
+def _keep_position(segment: Path, position: int) -> None:
+    with replacing(_position_file(segment)) as draft:
+        draft.write_text(str(position))
+
+
+def _rows_after(segment: Path, position: int) -> int:
+    with segment.open("rb") as file:
+        file.seek(position)
+        return sum(map(count_rows, file))

@@ -1,0 +1,35 @@
+"""The versions packed beside a service: what it answers with before it has seen the database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from core.contracts import ModelVersion
+
+COLD_FILE = "heads.json"
+
+
+def read_cold(folder: Path) -> list[ModelVersion]:
+    """The versions packed beside the service, with absolute locations; none when there is no list."""
+    listed = folder / COLD_FILE
+    if not listed.exists():
+        return []
+    packed = msgspec.json.decode(listed.read_bytes(), type=list[ModelVersion])
+    return [_absolute(model, folder) for model in packed]
+
+
+def write_cold(folder: Path, models: list[ModelVersion]) -> None:
+    """List packed versions; `head_location` is relative to the folder."""
+    (folder / COLD_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(models), indent=2))
+
+
+def _absolute(model: ModelVersion, folder: Path) -> ModelVersion:
+    return ModelVersion(
+        model.classifier,
+        model.version,
+        str(folder / model.head_location),
+        model.head_digest,
+        model.embedder_id,
+    )

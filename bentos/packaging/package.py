@@ -1,0 +1,187 @@
+"""A bento of the code that serves, the embedder and the heads; and the command that runs it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from bentos.keys import refuse_open_door
+from bentos.packaging.cold_heads import write_cold
+from bentos.packaging.launch import FURTHER
+from core.contracts import ModelVersion
+from core.errors import ProcessFailed
+from core.settings import REPOSITORY, Settings
+from pipelines.model.embedder import read_embedder
+from pipelines.model.head_file import load_checked
+
+NAME = "perennial"
+SERVICE = "bentos.service:Classifier"
+CODE = ("core", "pipelines/__init__.py", "pipelines/model", "bentos")
+SERVING_LOCKS = {  # a profile of the lock for each runtime of the embedder
+    "litert": REPOSITORY / "requirements" / "serving.lock",
+    "tensorflow": REPOSITORY / "requirements" / "serving-tensorflow.lock",
+}
+LAUNCH = str(REPOSITORY / "bentos" / "packaging" / "launch.py")
+DRAIN_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class ServeCommand:
+    """What to run, and the variables to add to the environment. Secrets are in the variables only."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+
+
+def build_bento(
+    heads: Mapping[str, ModelVersion],
+    *,
+    embedder: Path,
+    staging: Path,
+    bento_store: Path,
+    version: str,
+    group: int = 1,
+) -> str:
+    """Build offline and return the tag: `perennial:<version>`, or `perennial-2:<version>` for the second group of classifiers.
+
+    `embedder` holds the model of one runtime and `embedder.json`; `bento_store` is a BENTOML_HOME; `staging` gets a folder for
+    the version, removed after the build. The build runs in a process of its own, in that folder, so that it imports the
+    code that it packs. Raises `HeadRefused` for a corrupt head, `ProcessFailed` when BentoML refuses.
+    """
+    name, folder = bento_name(group), staging / version
+    shutil.rmtree(folder, ignore_errors=True)
+    _stage_code(folder)
+    _stage_cold(folder / "cold", heads, embedder=embedder)
+    _write_bentofile(folder, name=name, runtime=read_embedder(embedder)["runtime"])
+    _run_build(folder, bento_store, tag=f"{name}:{version}")
+    shutil.rmtree(folder)
+    return f"{name}:{version}"
+
+
+def bento_name(group: int) -> str:
+    """The name of a group's bento; groups are numbered from 1."""
+    return NAME if group == 1 else f"{NAME}-{group}"
+
+
+def serve_command(tag: str, *, settings: Settings, database_url: str) -> ServeCommand:
+    """How to serve a bento (`perennial:latest`: the newest built) on the host and port of the settings, and those of the further groups
+    on the next ports. A group without a bento of that version runs from this one, and takes its heads from `deployment`.
+
+    Raises `KeysUnusable` for an address beyond loopback without API keys.
+    """
+    refuse_open_door(settings.host, settings.api_keys_file)
+    keys = (
+        {"PERENNIAL_API_KEYS_FILE": str(settings.api_keys_file)} if settings.api_keys_file else {}
+    )
+    bento_store = settings.home.absolute() / "bentoml"
+    options = (
+        "--host",
+        settings.host,
+        "--port",
+        str(settings.service_port),
+        "--timeout-graceful-shutdown",
+        str(DRAIN_SECONDS),
+    )
+    resolved = _resolve(tag, bento_store)
+    argv = (sys.executable, LAUNCH, "serve", resolved, *options)
+    return ServeCommand(
+        argv,
+        _bentoml_environment(bento_store)
+        | keys
+        | {
+            "PERENNIAL_DATABASE_URL": database_url,
+            "PERENNIAL_HOME": str(settings.home.absolute()),
+            "PERENNIAL_BENTOS": settings.bentos,
+            "PERENNIAL_BENTO": "1",
+            FURTHER: " ".join(
+                _further(resolved, group.number, bento_store) for group in settings.groups[1:]
+            ),
+            "PERENNIAL_CACHE_PHRASES": str(settings.cache_phrases),
+            "PERENNIAL_CACHE_ANSWERS": str(settings.cache_answers),
+            "PERENNIAL_ANSWER_SECONDS": str(settings.answer_seconds),
+            "PERENNIAL_WARM_PHRASES": str(settings.warm_phrases),
+            "PERENNIAL_WARM_SECONDS": str(settings.warm_seconds),
+            "PERENNIAL_POLL_SECONDS": str(settings.poll_seconds),
+            "PERENNIAL_LOG_FORMAT": settings.log_format,
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            "MALLOC_ARENA_MAX": "1",  # 20 to 35 of 770 MB for 21 classifiers with full caches
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "TF_ENABLE_ONEDNN_OPTS": "0",
+        },
+    )
+
+
+def _resolve(tag: str, bento_store: Path) -> str:
+    """Name the version behind `latest` now: a worker that starts again later must not find a newer bento than its sibling."""
+    name, _, version = tag.partition(":")
+    latest = bento_store / "bentos" / name / "latest"
+    return (
+        f"{name}:{latest.read_text().strip()}" if version == "latest" and latest.exists() else tag
+    )
+
+
+def _further(tag: str, group: int, bento_store: Path) -> str:
+    version = tag.partition(":")[2]
+    return (
+        f"{bento_name(group)}:{version}"
+        if (bento_store / "bentos" / bento_name(group) / version).exists()
+        else tag
+    )
+
+
+def _stage_code(staging: Path) -> None:
+    for part in CODE:
+        source, target = REPOSITORY / part, staging / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+
+
+def _stage_cold(cold: Path, heads: Mapping[str, ModelVersion], *, embedder: Path) -> None:
+    shutil.copytree(embedder, cold / "embedder")
+    packed = []
+    for name, model in heads.items():
+        load_checked(Path(model.head_location), digest=model.head_digest)
+        (cold / "heads" / name).mkdir(parents=True)
+        for file in ("head.npz", "head.json"):
+            shutil.copy(Path(model.head_location) / file, cold / "heads" / name / file)
+        packed.append(
+            ModelVersion(name, model.version, f"heads/{name}", model.head_digest, model.embedder_id)
+        )
+    write_cold(cold, packed)
+
+
+def _write_bentofile(staging: Path, *, name: str, runtime: str) -> None:
+    shutil.copy(SERVING_LOCKS[runtime], staging / "requirements.txt")
+    python = {"requirements_txt": "./requirements.txt", "lock_packages": False}
+    (staging / "bentofile.yaml").write_text(
+        yaml.safe_dump({"service": SERVICE, "name": name, "include": ["*"], "python": python})
+    )
+
+
+def _run_build(staging: Path, bento_store: Path, *, tag: str) -> None:
+    bento_store.mkdir(parents=True, exist_ok=True)
+    argv = [sys.executable, "-m", "bentoml", "build", "--version", tag.partition(":")[2], "."]
+    environment = {**os.environ, **_bentoml_environment(bento_store)}
+    done = subprocess.run(
+        argv, cwd=staging, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        came = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or ["no output"]
+        raise ProcessFailed(
+            f"a bento {tag}", came=came[0], do=f"run `{' '.join(argv[1:])}` in {staging}"
+        )
+
+
+def _bentoml_environment(home: Path) -> dict[str, str]:
+    return {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}

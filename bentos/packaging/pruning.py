@@ -1,0 +1,51 @@
+"""Bentos that nobody will serve again, removed: each holds an embedder of 80 MB."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+import psutil
+
+from bentos.packaging.package import NAME
+
+KEPT = 3  # of each name, the newest
+_TAG = re.compile(rf"{NAME}(-\d+)?:(?P<version>[\w.-]+)")
+
+
+def prune_bentos(bento_store: Path, *, kept: int = KEPT) -> list[str]:
+    """Remove all but the newest `kept` bentos of each name, the one called latest, and those that a process of this machine serves.
+
+    `bento_store` is a BENTOML_HOME. Returns the tags that are gone. Nothing else rests on a bento: versions are in the model store.
+    """
+    served, gone = _served_versions(), []
+    for name in sorted((bento_store / "bentos").glob(f"{NAME}*")):
+        for bento in _oldest_first(name)[:-kept]:
+            if bento.name not in {*served, _latest(name)}:
+                shutil.rmtree(bento)
+                gone.append(f"{name.name}:{bento.name}")
+    return gone
+
+
+def _oldest_first(name: Path) -> list[Path]:
+    return sorted(
+        (described.parent for described in name.glob("*/bento.yaml")),
+        key=lambda bento: (bento / "bento.yaml").stat().st_mtime_ns,
+    )
+
+
+def _latest(name: Path) -> str:
+    return (name / "latest").read_text().strip() if (name / "latest").is_file() else ""
+
+
+def _served_versions() -> Collection[str]:
+    """Told by the command lines of all processes: a worker that starts again reads its bento again."""
+    lines = (process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"]))
+    return {
+        found["version"]
+        for line in lines
+        for argument in line
+        if (found := _TAG.fullmatch(argument))
+    }

@@ -1,0 +1,74 @@
+"""`perennial`: the command line. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from cli import classify, feedback, flow, lineage, machine, rollout, sizing
+from cli.output import INTERRUPTED, Json, exit_code, new_output
+from core.errors import PerennialError
+from flows.outages import name_outage
+
+
+class Perennial(TyperGroup):
+    """Turns errors into exit codes: 1 failed, 2 misuse, 3 a verdict said no, 130 interrupted."""
+
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, standalone_mode: bool = True, **extra: Any
+    ) -> Any:
+        code = self._run(args, **extra)
+        if standalone_mode:
+            sys.exit(code)
+        return code
+
+    def _run(self, args: Sequence[str] | None, **extra: Any) -> int:
+        out = new_output()
+        try:
+            code = super().main(args, standalone_mode=False, **extra) or 0
+        except PerennialError as error:
+            out.error(error)
+            return exit_code(error)
+        except typer.TyperException as error:
+            out.misuse(error)
+            return error.exit_code
+        except Exception as error:
+            named = name_outage(error)
+            if named is None:
+                raise
+            out.error(named)
+            return exit_code(named)
+        if code == INTERRUPTED:
+            out.say("interrupted")
+        return code
+
+
+app = typer.Typer(
+    cls=Perennial,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Phrase classifiers that keep themselves fresh.",
+    epilog="Exit codes: 0 done, 1 failed, 2 misuse, 3 a verdict said no. `perennial COMMAND --help` shows an example.",
+)
+
+
+@app.callback()
+def perennial(json: Json = False) -> None:
+    """Set up the logs; every command follows."""
+    from core.logs import configure_logs
+    from core.settings import load_settings
+
+    configure_logs(load_settings().log_format)
+
+
+for room in (machine, flow, classify, feedback, rollout, lineage, sizing):
+    room.register(app)
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,74 @@
+"""classify: answers of the champion, without a service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.output import Json, output
+
+BATCH = 1024
+Phrases = Annotated[
+    list[str] | None, typer.Argument(metavar="[PHRASE]...", help="Phrases; or use --file.")
+]
+File = Annotated[
+    Path | None,
+    typer.Option(
+        help="CSV with a header, or a text file with one phrase a line.",
+        exists=True,
+        dir_okay=False,
+    ),
+]
+Column = Annotated[
+    str | None,
+    typer.Option(help="Column of the CSV that holds the phrases; without it FILE is plain text."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `classify`."""
+    app.command(epilog="Example: perennial classify block 'fx of left wrist' --json")(classify)
+
+
+def classify(
+    classifier: Annotated[str, typer.Argument(help="A classifier with a champion.")],
+    phrases: Phrases = None,
+    file: File = None,
+    column: Column = None,
+    json: Json = False,
+) -> None:
+    """Label phrases with the version that answers now; with --json one object a line, in the order of the input."""
+    from core.settings import load_settings
+    from flows.answering import open_champion
+    from pipelines.phrase_files import checked_phrases, read_phrases
+
+    if bool(phrases) == bool(file):
+        raise typer.BadParameter("give phrases or --file, one of them", param_hint="PHRASE")
+    if column and not file:
+        raise typer.BadParameter("--column needs --file", param_hint="--column")
+    out = output()
+    wanted = (
+        checked_phrases(read_phrases(file, column))
+        if file
+        else iter(list(checked_phrases(phrases or [])))
+    )
+    with out.working(f"loading the champion of {classifier}"):
+        version, model = open_champion(load_settings(), classifier)
+    for batch in _batches(wanted):
+        for phrase, answer in zip(batch, model.predict(batch, top=1), strict=True):
+            told = {
+                "phrase": phrase,
+                "label": answer.label,
+                "probability": round(answer.probability, 6),
+                "version": version,
+            }
+            out.result(told, f"{answer.label}\t{answer.probability:.3f}\t{phrase}")
+
+
+def _batches(phrases: Iterator[str]) -> Iterator[list[str]]:
+    while batch := list(islice(phrases, BATCH)):
+        yield batch

@@ -1,1 +1,0 @@
-"""The demo story: the whole loop on demo data."""

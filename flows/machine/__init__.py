@@ -1,1 +1,0 @@
-"""The programs of one machine: what runs, how it starts, whether it is well."""

@@ -1,1 +1,0 @@
-"""How much traffic a service bears, and how large it should be."""

@@ -1,0 +1,167 @@
+"""The programs of `perennial up`, as values."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from core.settings import Settings
+
+
+@dataclass(frozen=True)
+class Program:
+    """One supervised program.
+
+    `port` and `setting` are None where it listens on no port; `health` is the path that answers 200 when it is ready.
+    `needs` names the programs that must be ready before it starts.
+    """
+
+    name: str
+    does: str
+    argv: tuple[str, ...]
+    port: int | None = None
+    setting: str | None = None
+    url: str | None = None
+    health: str | None = None
+    needs: tuple[str, ...] = ()
+    ready_seconds: float = 300.0  # MLflow took 90 s while five others had the two cores
+    stop_group: bool = True
+    stop_signal: str = "TERM"
+
+
+def list_programs(settings: Settings) -> tuple[Program, ...]:
+    """All programs in the order in which they stop, last first. PostgreSQL is ours only while no URL names another."""
+    own = (_postgres(),) if settings.database_url is None else ()
+    return (
+        *own,
+        _prefect(settings),
+        _mlflow(settings),
+        _evidently(settings),
+        _service(settings),
+        _runner(),
+    )
+
+
+def further_services(settings: Settings) -> tuple[Program, ...]:
+    """The services of further groups of classifiers: processes of the program `service`, each with a port of its own."""
+    first = _service(settings)
+    return tuple(
+        replace(
+            first,
+            name=f"{first.name}-{group.number}",
+            port=settings.service_port + group.number - 1,
+            url=settings.group_url(group.number),
+            does=f"predictions of {', '.join(sorted(group.names))}",
+        )
+        for group in settings.groups[1:]
+    )
+
+
+def folders(settings: Settings) -> tuple[Path, ...]:
+    """Folders that the programs expect to find."""
+    return (
+        settings.home / "prefect",
+        settings.home / "mlartifacts",
+        _evidently_workspace(settings),
+        settings.home / "bentoml",
+    )
+
+
+def newest_bento(settings: Settings) -> Path | None:
+    """Folder of the bento that the service would run, or None before the first."""
+    latest = settings.home / "bentoml" / "bentos" / "perennial" / "latest"
+    return latest.parent / latest.read_text().strip() if latest.is_file() else None
+
+
+def _python(*arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", *arguments)
+
+
+def _postgres() -> Program:
+    return Program("postgres", "every row", _python("machine.postgres"))
+
+
+def _prefect(settings: Settings) -> Program:
+    return Program(
+        "prefect",
+        "flows, schedules, events",
+        _python("prefect", "server", "start", *_address(settings, settings.prefect_port)),
+        port=settings.prefect_port,
+        setting="PERENNIAL_PREFECT_PORT",
+        url=settings.prefect_url,
+        health="/api/health",
+    )
+
+
+def _mlflow(settings: Settings) -> Program:
+    artifacts = str(settings.home / "mlartifacts")
+    return Program(
+        "mlflow",
+        "runs, versions, metrics",
+        _python(
+            "mlflow",
+            "server",
+            *_address(settings, settings.mlflow_port),
+            "--workers",
+            "1",
+            "--default-artifact-root",
+            artifacts,
+            "--artifacts-destination",
+            artifacts,
+        ),
+        port=settings.mlflow_port,
+        setting="PERENNIAL_MLFLOW_PORT",
+        url=settings.mlflow_url,
+        health="/health",
+    )
+
+
+def _evidently(settings: Settings) -> Program:
+    return Program(
+        "evidently",
+        "drift reports",
+        _python(
+            "evidently.cli",
+            "ui",
+            "--workspace",
+            str(_evidently_workspace(settings)),
+            *_address(settings, settings.evidently_port),
+        ),
+        port=settings.evidently_port,
+        setting="PERENNIAL_EVIDENTLY_PORT",
+        url=settings.evidently_url,
+        health="/api/version",
+    )
+
+
+def _service(settings: Settings) -> Program:
+    return Program(
+        "service",
+        "predictions",
+        _python("cli.app", "serve"),
+        stop_group=False,
+        port=settings.service_port,
+        setting="PERENNIAL_SERVICE_PORT",
+        url=settings.service_url,
+        health="/readyz",
+    )
+
+
+def _runner() -> Program:
+    """Prefect's runner pauses its schedules and lets go of its flow runs on INT; on TERM it stumbles over itself."""
+    return Program(
+        "runner",
+        "runs the flows",
+        _python("flows.deployments"),
+        needs=("prefect",),
+        stop_signal="INT",
+    )
+
+
+def _address(settings: Settings, port: int) -> tuple[str, ...]:
+    return ("--host", settings.host, "--port", str(port))
+
+
+def _evidently_workspace(settings: Settings) -> Path:
+    return settings.reports / "evidently"

@@ -1,0 +1,57 @@
+"""Run the newest bento as a child of this process, which keeps the database open for it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from core.database import open_database
+from core.errors import ProcessFailed
+from core.settings import REPOSITORY, Settings
+from machine.environment import apply_environment, telemetry_off
+from machine.programs import newest_bento
+
+
+def serve_newest(settings: Settings) -> int:
+    """Return the child's exit code; 0 after SIGTERM or Ctrl-C. Raises `ProcessFailed` before the first bento."""
+    from bentos.packaging.package import serve_command
+
+    if newest_bento(settings) is None:
+        raise ProcessFailed(
+            "a bento to serve",
+            came=f"none in {settings.home / 'bentoml'}",
+            do="build one by `perennial retrain`",
+        )
+    apply_environment(telemetry_off())
+    with _database_url(settings) as url:
+        command = serve_command("perennial:latest", settings=settings, database_url=url)
+        child = subprocess.Popen(
+            command.argv, env={**os.environ, **command.environment}, cwd=REPOSITORY
+        )
+        return _wait(child)
+
+
+@contextmanager
+def _database_url(settings: Settings) -> Iterator[str]:
+    """A database that is given need not answer: the service starts cold and catches up."""
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value()
+        return
+    with open_database(settings) as urls:
+        yield urls.perennial
+
+
+def _wait(child: subprocess.Popen[bytes]) -> int:
+    asked: list[int] = []
+
+    def pass_on(number: int, _: object) -> None:
+        asked.append(number)
+        child.send_signal(signal.SIGTERM)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, pass_on)
+    code = child.wait()
+    return 0 if asked else code

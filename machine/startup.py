@@ -1,0 +1,101 @@
+"""Bring programs up under a running supervisor, in the order of their needs, and wait until they are ready."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from core.errors import ProcessFailed
+from core.logs import redact
+from core.settings import Settings
+from machine.health import is_ready
+from machine.programs import Program
+from machine.supervision import connect_supervisor, log_file
+
+Report = Callable[[str], None]
+ALIVE = frozenset({"STARTING", "RUNNING"})
+DEAD = frozenset({"BACKOFF", "EXITED", "FATAL"})
+TAIL_LINES = 15
+
+
+def bring_up(settings: Settings, programs: Iterable[Program], *, report: Report) -> None:
+    """Return when all programs are ready. Raises `ProcessFailed` for the first that dies or is late."""
+    waiting, began, started = (
+        {program.name: program for program in programs},
+        time.monotonic(),
+        set[str](),
+    )
+    while waiting:
+        supervisor = _supervisor(settings)
+        for name, program in list(waiting.items()):
+            state = supervisor.getProcessInfo(name)
+            if _may_start(state, program, waiting, started):
+                supervisor.startProcess(name, False)
+                started.add(name)
+            elif state["statename"] in ALIVE and is_ready(settings, program, state["pid"]):
+                if name in started:
+                    report(f"{name} is ready after {time.monotonic() - began:.0f} s")
+                del waiting[name]
+            else:
+                _refuse_the_dead(
+                    settings, program, state, seconds=time.monotonic() - began, started=started
+                )
+        time.sleep(0.25)
+
+
+def tail(path: Path, *, lines: int = TAIL_LINES) -> str:
+    """The last lines of a log, without passwords."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 20_000))
+            return redact("\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:]))
+    except OSError:
+        return "(no log)"
+
+
+def _may_start(
+    state: dict[str, Any], program: Program, waiting: dict[str, Program], started: set[str]
+) -> bool:
+    return (
+        program.name not in started
+        and state["statename"] not in ALIVE
+        and not set(program.needs) & waiting.keys()
+    )
+
+
+def _refuse_the_dead(
+    settings: Settings,
+    program: Program,
+    state: dict[str, Any],
+    *,
+    seconds: float,
+    started: set[str],
+) -> None:
+    if program.name in started and state["statename"] in DEAD:
+        raise _failed(settings, program, wanted="to start", came="it ended")
+    if seconds > program.ready_seconds:
+        raise _failed(
+            settings,
+            program,
+            wanted=f"to be ready within {program.ready_seconds:.0f} s",
+            came="no answer",
+        )
+
+
+def _failed(settings: Settings, program: Program, *, wanted: str, came: str) -> ProcessFailed:
+    log = log_file(settings, program.name)
+    came = f"{came}; {log} ends with:\n{tail(log)}\n"
+    return ProcessFailed(
+        f"{program.name} {wanted}", came=came, do="mend that and call `perennial up`"
+    )
+
+
+def _supervisor(settings: Settings) -> Any:
+    supervisor = connect_supervisor(settings)
+    if supervisor is None:
+        raise ProcessFailed(
+            "supervisord to run", came="it is gone", do=f"see {log_file(settings, 'supervisord')}"
+        )
+    return supervisor

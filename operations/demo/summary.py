@@ -1,0 +1,68 @@
+"""The end of the demo: a short table for people, the same as JSON for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from core.settings import Settings
+
+
+def write_summary(
+    settings: Settings,
+    *,
+    scale: str,
+    parts: list[dict[str, Any]],
+    figures: dict[str, Any],
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Write build/demo/summary.json and say the same as a table."""
+    summary = {
+        "scale": scale,
+        "seconds": round(sum(part["seconds"] for part in parts), 1),
+        "parts": parts,
+        "figures": figures,
+        "addresses": {
+            "Prefect (flow runs)": settings.prefect_url,
+            "MLflow (versions)": settings.mlflow_url,
+            "Evidently (drift)": settings.evidently_url,
+            "service": f"{settings.service_url}/v1/classifiers",
+        },
+        "files": {"drift reports": _shown(settings)},
+    }
+    path = settings.repository / "build" / "demo" / "summary.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(orjson.dumps(summary, option=orjson.OPT_INDENT_2))
+    for line in _table(summary):
+        say(line)
+    return summary
+
+
+def _shown(settings: Settings) -> str:
+    """The folder of the reports, from the repository where it lies inside."""
+    inside = settings.reports.is_relative_to(settings.repository)
+    return str(settings.reports.relative_to(settings.repository) if inside else settings.reports)
+
+
+def _table(summary: dict[str, Any]) -> list[str]:
+    figures = {
+        key.replace("_", " "): value
+        for key, value in summary["figures"].items()
+        if not isinstance(value, dict)
+    }
+    rows = [
+        *figures.items(),
+        *summary["addresses"].items(),
+        *summary["files"].items(),
+        ("summary", "build/demo/summary.json"),
+    ]
+    width = max(len(name) for name, _ in rows)
+    return [
+        "",
+        *(f"  {name:<{width}}  {value}" for name, value in rows),
+        "",
+        "Everything is left running; `make down` stops it.",
+        "",
+    ]

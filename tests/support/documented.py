@@ -1,0 +1,74 @@
+"""The command blocks of README.md and docs/: which are run as they stand, and which by another test.
+
+A new block is run by tests/e2e/test_the_docs.py (`make test-slow`), in the place where the small demo was played. One that takes
+too long for that is named in ELSEWHERE with the place that runs its commands.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+ELSEWHERE = {  # file and first command: every command of the block, and the file and text that show where it is run
+    ("README.md", "make demo"): {
+        "make demo": ("tests/e2e/conftest.py", '"demo", "--scale"'),
+        "make test": (".ci/run", "make test"),
+    },
+}
+SAYS_NO = re.compile(r"^(\S*/)?perennial (retrain|watch|reproduce)\b")
+"""Commands that may end with 3: a verdict said no."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced `sh` block. `file` is relative to the repository."""
+
+    file: str
+    line: int
+    lines: tuple[str, ...]
+
+    @property
+    def first(self) -> str:
+        return command(self.lines[0])
+
+    @property
+    def elsewhere(self) -> bool:
+        return (self.file, self.first) in ELSEWHERE
+
+    def script(self, replaced: dict[str, str]) -> str:
+        """The block for `bash -e`, with examples of addresses and files replaced by what is there."""
+        text = "\n".join(
+            f"{line.partition('  #')[0]} || [ $? -eq 3 ]" if SAYS_NO.match(line) else line
+            for line in self.lines
+        )
+        for example, real in replaced.items():
+            text = text.replace(example, real)
+        return f"set -euo pipefail\n{text}\n"
+
+
+def command(line: str) -> str:
+    """A line without its comment."""
+    return line.partition("  #")[0].strip()
+
+
+def blocks(root: Path = ROOT) -> list[Block]:
+    """Every `sh` block, README first, then the pages by name; blocks inside lists are unindented."""
+    return [
+        block
+        for path in [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+        for block in blocks_of(path, root)
+    ]
+
+
+def blocks_of(path: Path, root: Path) -> list[Block]:
+    text, found = path.read_text(encoding="utf-8"), []
+    for match in re.finditer(
+        r"^( *)```(?:sh|bash|shell|console)\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL
+    ):
+        lines = tuple(line.removeprefix(match[1]) for line in match[2].splitlines())
+        found.append(
+            Block(str(path.relative_to(root)), text[: match.start()].count("\n") + 1, lines)
+        )
+    return found

@@ -1,0 +1,78 @@
+"""`python -m tests.support.dying WHEN PLACE`: retrain `organ`, and end by kill -9 before or after the function at PLACE (`module:name`).
+
+PLACE may name a method (`module:Class.name`). Without a PLACE nothing dies, and it is `perennial --json retrain organ`. "first"
+runs the day before: later runs take its embeddings over, and DVC the rest of one another's outputs. "hold" waits at PLACE until a
+file called `let-go` lies in the home, so that a test can do something meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from cli.app import app
+from core.settings import load_settings
+from machine.environment import open_flow_database
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def die() -> None:
+    os.kill(os.getpid(), 9)
+
+
+def wait() -> None:
+    home = load_settings().home
+    (home / "held").touch()
+    while not (home / "let-go").exists():
+        time.sleep(0.05)
+
+
+def surround(
+    place: str, *, before: Callable[[], None] | None = None, after: Callable[[], None] | None = None
+) -> None:
+    """Replace the function at `place` by one that does something more; the caller looks it up by name."""
+    module, _, path = place.partition(":")
+    owner: Any = import_module(module)
+    *outer, name = path.split(".")
+    for part in outer:
+        owner = getattr(owner, part)
+    inner = getattr(owner, name)
+
+    def surrounded(*args: Any, **kwargs: Any) -> Any:
+        if before:
+            before()
+        value = inner(*args, **kwargs)
+        if after:
+            after()
+        return value
+
+    setattr(owner, name, surrounded)
+
+
+def main(when: str, place: str = "") -> None:
+    settings = load_settings()
+    with open_flow_database(settings):
+        from flows import retrain
+
+        if place:
+            surround(
+                place,
+                **{"before": {"before": die}, "after": {"after": die}, "hold": {"before": wait}}[
+                    when
+                ],
+            )
+        retrain.run_retrain = partial(
+            retrain.run_retrain, now=NOW - timedelta(days=1) if when == "first" else NOW
+        )
+    app(["--json", "retrain", "organ"])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

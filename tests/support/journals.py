@@ -1,0 +1,45 @@
+"""A journal, a shipper and a table without a database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bentos.inference_log.journal import Journal, JournalCounts
+from bentos.inference_log.shipper import RowRefused, Shipper
+
+
+class Table:
+    """A table with a key, which can be away, or refuse a phrase."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, dict] = {}
+        self.calls = 0
+        self.away = False
+
+    def insert(self, rows: Sequence[bytes]) -> None:
+        self.calls += 1
+        if self.away:
+            raise ConnectionError("away")
+        try:
+            decoded = json.loads(b"[" + b",".join(rows) + b"]")
+        except json.JSONDecodeError as error:
+            raise RowRefused(str(error)) from None
+        if any(row["phrase"] == "poison" for row in decoded):
+            raise RowRefused("poison")
+        self.rows.update({row["request_id"]: row for row in decoded})
+
+
+def opened(folder: Path, table: Table, **options: Any) -> tuple[Journal, Shipper, JournalCounts]:
+    counts = JournalCounts()
+    return (
+        Journal(folder, counts=counts, **options),
+        Shipper(folder, insert=table.insert, counts=counts),
+        counts,
+    )
+
+
+def requests(numbers: range) -> set[str]:
+    return {f"request-{number}" for number in numbers}

@@ -1,0 +1,45 @@
+"""Two flows of a line each under the names of the real ones; `python -m tests.support.trivial_flows` serves them for params.yaml."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from core.params import load_params
+from flows.deployments import list_deployments, serve_deployments
+
+ROOT = Path(__file__).parents[2]
+
+
+@flow(name="retrain")
+def retrain(
+    classifiers: list[str],
+    reason: str = "manual",
+    evidence: dict[str, Any] | None = None,
+    now: datetime | None = None,
+) -> str:
+    if reason == "hang":
+        time.sleep(600)
+    return f"{classifiers} {reason} {evidence} {now}"
+
+
+@flow(name="watch")
+def watch(classifiers: list[str], act: bool = False, now: datetime | None = None) -> str:
+    return f"{classifiers} {act} {now}"
+
+
+if __name__ == "__main__":
+    from tests.support import (
+        trivial_flows,  # by its module path, which the runner imports; not as __main__
+    )
+
+    params = load_params(ROOT / "params.yaml")
+    serve_deployments(
+        list_deployments(
+            params, retrain=trivial_flows.retrain, watch=trivial_flows.watch, schedules=False
+        )
+    )
