@@ -25,7 +25,7 @@ from flows import answering, steps
 from machine import processes
 from machine.processes import ProgramStatus
 from operations.lineage import reproduce
-from pipelines import promotion, registry
+from pipelines import model_store, promotion
 from pipelines.phrase_files import read_phrases
 
 ROOT = Path(__file__).parents[2]
@@ -216,7 +216,7 @@ def test_a_champion_of_another_embedder_gets_a_service_of_its_own(
     monkeypatch.setattr(rollout, "_loop", lambda classifier: nullcontext(loop))
     monkeypatch.setattr(promotion, "roll_back", lambda *_, **__: back)
     monkeypatch.setattr(promotion, "promote", lambda *_, **__: None)
-    monkeypatch.setattr(registry, "stored_version", lambda *_, **__: back)
+    monkeypatch.setattr(model_store, "stored_version", lambda *_, **__: back)
     monkeypatch.setattr(
         steps, "package_champions", lambda _, embedder, **__: built.append(embedder)
     )
