@@ -3,13 +3,14 @@ PYTHON ?= python3
 SCALE ?= default
 BIN := .venv/bin
 PROFILES := serving serving-tensorflow training training-gpu
+COVERED ?= tests/unit tests/architecture tests/contract tests/model tests/integration
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --python $(BIN)/python --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 export DVC_NO_ANALYTICS = 1
 export DO_NOT_TRACK = true
 export DVC_SITE_CACHE_DIR := $(shell mkdir -p -m 700 .dvc/tmp/site; echo "$(CURDIR)/.dvc/tmp/site")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check types fast-tests data up down lock
+.PHONY: help setup demo test test-slow coverage check types fast-tests data up down lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +34,13 @@ test: check ## All tests but the soaks
 
 test-slow: setup ## The soaks and large runs
 	$(BIN)/python -m pytest -m slow tests
+
+coverage: setup ## Branch coverage of all tests but e2e and the soaks, with the processes they start
+	rm -rf build/coverage && mkdir -p build/coverage
+	$(BIN)/coverage run -m pytest -m "not slow" $(COVERED)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --format=total --fail-under=0 > build/coverage/total.txt
+	$(BIN)/coverage report
 
 check: setup ## Lint, types, import contracts, fast tests: within a minute
 	$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
