@@ -7,7 +7,8 @@ COVERED ?= tests/unit tests/architecture tests/contract tests/model tests/integr
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --python $(BIN)/python --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 export DVC_NO_ANALYTICS = 1
 export DO_NOT_TRACK = true
-export DVC_SITE_CACHE_DIR := $(shell mkdir -p -m 700 .dvc/tmp/site; echo "$(CURDIR)/.dvc/tmp/site")
+DVC_STATE := .dvc/tmp/site
+export DVC_SITE_CACHE_DIR := $(CURDIR)/$(DVC_STATE)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow coverage check types fast-tests data up down lock
@@ -26,7 +27,10 @@ setup: .venv/.ready ## Make .venv from the hash-pinned lock; seconds when nothin
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: setup ## The whole loop on demo data, then leaves the services up (SCALE=small: a tenth of the rows)
+$(DVC_STATE):                   # for its owner alone: DVC keeps pickles there
+	mkdir -p -m 700 $@
+
+demo: setup | $(DVC_STATE) ## The whole loop on demo data, then leaves the services up (SCALE=small: a tenth of the rows)
 	$(BIN)/perennial demo --scale $(SCALE)
 
 test: check ## All tests but the soaks
@@ -53,10 +57,10 @@ types: setup ## mypy alone
 fast-tests: setup ## Unit and architecture tests alone
 	$(BIN)/python -m pytest -q -m "not slow" tests/unit tests/architecture
 
-data: setup ## Rebuild the default demo snapshot, the one that data.dvc describes
+data: setup | $(DVC_STATE) ## Rebuild the default demo snapshot, the one that data.dvc describes
 	$(BIN)/perennial snapshot --demo
 
-up: setup ## Start PostgreSQL, Prefect, MLflow, the service, Evidently's UI and the flow runner
+up: setup | $(DVC_STATE) ## Start PostgreSQL, Prefect, MLflow, the service, Evidently's UI and the flow runner
 	$(BIN)/perennial up
 
 down: setup ## Stop all of them
