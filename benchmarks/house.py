@@ -1,6 +1,8 @@
-"""The house in figures: lengths, long lines, import cycles, duplicates, types, coverage; `python -m benchmarks.house`.
+"""The house in figures: lengths, long lines, import cycles, duplicates, types, coverage.
 
-`CONTRIBUTING.md` has the table. What is over a limit is named on stderr, line by line. `--quick` leaves mypy out.
+    python -m benchmarks.house [--quick] [--json]
+
+`CONTRIBUTING.md` has the table. Stderr names each place over a limit. `--quick` leaves mypy out.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ def measure(*, quick: bool) -> Result:
     product = read_sources(REPOSITORY, rooms)
     everything = read_sources(REPOSITORY, [*rooms, "benchmarks", "tests"])
 
-    functions = {place: lines for source in product for place, lines in function_lengths(source).items()}
+    functions = {
+        place: lines for source in product for place, lines in function_lengths(source).items()
+    }
     files = {str(source.path): len(source.lines) for source in product}
     over = {
         f"functions over {FUNCTION_LINES} lines": _longer(functions, FUNCTION_LINES),
@@ -56,11 +60,12 @@ def measure(*, quick: bool) -> Result:
 
     lengths = {"function": spread(list(functions.values())), "file": spread(list(files.values()))}
     rows = [(f"lines per {what}", *astuple(figures)) for what, figures in lengths.items()]
+    total = f"{len(files)} files, {sum(files.values()):,} lines and {len(functions)} functions"
     return Result(
         figures={f"{name}_lines": astuple(figures) for name, figures in lengths.items()},
         bars=[*(Bar(name, len(places), 0) for name, places in over.items()), _coverage(REPOSITORY)],
         tables=[table(("measure", "median", "p90", "max"), rows)],
-        input=f"{len(files)} files, {sum(files.values()):,} lines and {len(functions)} functions in {', '.join(rooms)}",
+        input=f"{total} in {', '.join(rooms)}",
     )
 
 
@@ -74,10 +79,22 @@ def _long_lines(sources: list[Source]) -> list[str]:
 
 def type_errors(root: Path) -> list[str]:
     """Return the errors of `mypy --strict`; raise `ProcessFailed` when mypy itself fails."""
-    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--cache-dir", ".mypy_cache/strict"]
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--no-error-summary",
+        "--cache-dir",
+        ".mypy_cache/strict",
+    ]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     if done.returncode not in (0, 1):
-        raise ProcessFailed("a report of mypy", came=(done.stderr or done.stdout).strip()[-300:], do="run `make types`")
+        raise ProcessFailed(
+            "a report of mypy",
+            came=(done.stderr or done.stdout).strip()[-300:],
+            do="run `make types`",
+        )
     return [line for line in done.stdout.splitlines() if re.search(r": error: ", line)]
 
 
@@ -90,4 +107,6 @@ def _coverage(root: Path) -> Bar:
 
 if __name__ == "__main__":
     arguments = options("the house in figures").parse_args()
-    present(measure(quick=arguments.quick), title="The house", packages=("mypy",), arguments=arguments)
+    present(
+        measure(quick=arguments.quick), title="The house", packages=("mypy",), arguments=arguments
+    )

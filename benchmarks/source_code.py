@@ -1,4 +1,4 @@
-"""Measures of the source code, from its text alone: lengths, long lines, import cycles, duplicates."""
+"""Measures of the source code: lengths, long lines, import cycles, duplicates."""
 
 from __future__ import annotations
 
@@ -60,10 +60,13 @@ def product_rooms(root: Path) -> list[str]:
 
 
 def read_sources(root: Path, rooms: Iterable[str]) -> list[Source]:
-    """Read the Python files of the rooms, in order of path; migrations that have run are left out."""
+    """Read the Python files of the rooms, in order of path, without the migrations."""
     paths = sorted(path for room in rooms for path in (root / room).rglob("*.py"))
     current = [path.relative_to(root) for path in paths if "versions" not in path.parts]
-    return [Source(path, module_name(path), (root / path).read_text(encoding="utf-8")) for path in current]
+    return [
+        Source(path, module_name(path), (root / path).read_text(encoding="utf-8"))
+        for path in current
+    ]
 
 
 def module_name(path: Path) -> str:
@@ -81,25 +84,39 @@ def spread(lengths: Sequence[int]) -> Spread:
 
 def function_lengths(source: Source) -> dict[str, int]:
     """Return lines per function, from `def` to the last line, by "path:line name"."""
-    functions = (node for node in ast.walk(source.tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    functions = (
+        node
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
     return {
-        f"{source.path}:{function.lineno} {function.name}": (function.end_lineno or function.lineno) - function.lineno + 1
+        f"{source.path}:{function.lineno} {function.name}": (function.end_lineno or function.lineno)
+        - function.lineno
+        + 1
         for function in functions
     }
 
 
 def long_lines(source: Source, *, columns: int) -> list[str]:
     """Return "path:line" of every line that is longer."""
-    return [f"{source.path}:{number}" for number, line in enumerate(source.lines, 1) if len(line) > columns]
+    return [
+        f"{source.path}:{number}"
+        for number, line in enumerate(source.lines, 1)
+        if len(line) > columns
+    ]
 
 
 def import_cycles(sources: Sequence[Source]) -> list[list[str]]:
     """Return each group of modules that import one another when they are imported.
 
-    Imports inside functions and under `if TYPE_CHECKING` are not followed: they close no cycle at import time.
+    Imports inside functions and under `if TYPE_CHECKING` close no cycle: they run later or never.
     """
     numbers = {source.module: number for number, source in enumerate(sources)}
-    edges = [(numbers[source.module], numbers[target]) for source in sources for target in imported_modules(source, known=numbers.keys())]
+    edges = [
+        (numbers[source.module], numbers[target])
+        for source in sources
+        for target in imported_modules(source, known=numbers.keys())
+    ]
     starts, ends = np.array(edges, dtype=int).reshape(-1, 2).T
     graph = csr_matrix((np.ones(len(edges)), (starts, ends)), shape=(len(sources), len(sources)))
     _, components = connected_components(graph, connection="strong")
@@ -111,15 +128,16 @@ def import_cycles(sources: Sequence[Source]) -> list[list[str]]:
 
 
 def imported_modules(source: Source, *, known: Iterable[str]) -> set[str]:
-    """Return the known modules that a file names in the imports which run when it is imported, itself left out."""
+    """Return the known modules that a file imports, but itself, when it is imported."""
+    modules = set(known)
     names = set()
     for node in _statements_at_import(source.tree.body):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            inner = {f"{node.module}.{alias.name}" for alias in node.names}
-            names |= (inner & set(known)) or {node.module}
-    return (names & set(known)) - {source.module}
+            members = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= members if members <= modules else {*members, node.module}
+    return (names & modules) - {source.module}
 
 
 def _statements_at_import(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
@@ -138,7 +156,8 @@ def _statements_at_import(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
 def duplicates(sources: Sequence[Source], *, least: int = DUPLICATE_LINES) -> list[str]:
     """Return the pairs of places that share a run of `least` or more lines, each run once.
 
-    Lines are compared without their indentation. Trivial ones (blank, comments, imports, brackets) are left out first.
+    Lines are compared without their indentation. Blank lines, comments, imports and brackets are
+    left out first.
     """
     kept = [_compared_lines(source) for source in sources]
     places = defaultdict(list)
@@ -148,8 +167,15 @@ def duplicates(sources: Sequence[Source], *, least: int = DUPLICATE_LINES) -> li
             places[window].append((file, start))
 
     equal = {pair for starts in places.values() for pair in combinations(starts, 2)}
-    firsts = [pair for pair in sorted(equal) if tuple((file, start - 1) for file, start in pair) not in equal]
-    return [" = ".join(f"{sources[file].path}:{kept[file][start][0]}" for file, start in pair) for pair in firsts]
+    firsts = [
+        pair
+        for pair in sorted(equal)
+        if tuple((file, start - 1) for file, start in pair) not in equal
+    ]
+    return [
+        " = ".join(f"{sources[file].path}:{kept[file][start][0]}" for file, start in pair)
+        for pair in firsts
+    ]
 
 
 def _compared_lines(source: Source) -> list[tuple[int, str]]:

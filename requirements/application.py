@@ -1,4 +1,7 @@
-"""Build backend of an application: setuptools makes the editable install of `make setup`, everything else is refused."""
+"""Build backend of an application.
+
+Setuptools makes the editable install of `make setup`; everything else is refused.
+"""
 
 from __future__ import annotations
 

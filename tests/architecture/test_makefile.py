@@ -21,7 +21,9 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def make(checkout: Path, *arguments: str) -> str:
-    done = subprocess.run(["make", *arguments], cwd=checkout, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        ["make", *arguments], cwd=checkout, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -33,13 +35,21 @@ def test_help_leaves_no_trace(checkout: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["demo", "data", "up"])
-def test_the_state_of_dvc_is_for_its_owner_before_dvc_is_called(target: str, checkout: Path) -> None:
+def test_the_state_of_dvc_is_for_its_owner_before_dvc_is_called(
+    target: str, checkout: Path
+) -> None:
     commands = make(checkout, "--dry-run", target).splitlines()
     folder = commands.index("mkdir -p -m 700 .dvc/tmp/site")
-    assert folder < next(number for number, command in enumerate(commands) if ".venv/bin/perennial" in command)
+    assert folder < next(
+        number for number, command in enumerate(commands) if ".venv/bin/perennial" in command
+    )
 
 
 def test_every_target_is_in_the_list(checkout: Path) -> None:
-    phony = next(line for line in (ROOT / "Makefile").read_text(encoding="utf-8").splitlines() if line.startswith(".PHONY:"))
+    phony = next(
+        line
+        for line in (ROOT / "Makefile").read_text(encoding="utf-8").splitlines()
+        if line.startswith(".PHONY:")
+    )
     shown = {line.split()[1] for line in make(checkout).splitlines()}
     assert shown == set(phony.split()[1:])

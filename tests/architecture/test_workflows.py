@@ -1,4 +1,4 @@
-"""Continuous integration: the workflow is valid, safe and made of shell steps; hooks run the tools of `make check`."""
+"""The workflow is valid, safe and made of shell steps; hooks run the tools of `make check`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.architecture.test_map import ROOT
-from tests.locks_kit import EVERYTHING, read_lock
+from tests.support.locks import EVERYTHING, read_lock
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 LINTERS = {
@@ -40,7 +40,9 @@ jobs:
 
 def lint(linter: str, workflow: Path) -> subprocess.CompletedProcess[str]:
     program = Path(sys.executable).with_name(linter)
-    return subprocess.run([program, *LINTERS[linter], workflow], capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        [program, *LINTERS[linter], workflow], capture_output=True, text=True, timeout=60
+    )
 
 
 def load(path: Path) -> Any:
@@ -75,10 +77,14 @@ def test_ci_runs_what_developers_run() -> None:
 
 
 def test_hooks_run_the_locked_tools_of_make_check() -> None:
-    hooks = [hook for repo in load(ROOT / ".pre-commit-config.yaml")["repos"] for hook in repo["hooks"]]
+    hooks = [
+        hook for repo in load(ROOT / ".pre-commit-config.yaml")["repos"] for hook in repo["hooks"]
+    ]
     entries = {hook["entry"].removesuffix(" --force-exclude") for hook in hooks}
     assert all(hook["language"] == "system" for hook in hooks)
 
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("$(BIN)", ".venv/bin")
-    assert {entry for entry in entries if not re.search(rf"{re.escape(entry)}\b", makefile)} == set()
+    assert {
+        entry for entry in entries if not re.search(rf"{re.escape(entry)}\b", makefile)
+    } == set()
     assert {"ruff", "mypy", "import-linter"} <= {pin.name for pin in read_lock(EVERYTHING)}

@@ -1,4 +1,4 @@
-"""The project installs in editable form from its repository; no wheel or source distribution of it can be built."""
+"""The project installs in editable form only: no wheel or source distribution can be built."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ REFUSAL = "Perennial is an application: install it from its repository with `mak
 
 
 def call_hook(hook: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Call a hook of the declared build backend as pip and uv do: in a process of its own, in the repository."""
+    """Call a hook of the build backend as pip and uv do: in a process, in the repository."""
     build_system = PYPROJECT["build-system"]
     (backend_folder,) = build_system["backend-path"]
     return subprocess.run(
-        [sys.executable, "-c", f"import {build_system['build-backend']} as backend; backend.{hook}({str(folder)!r})"],
+        [
+            sys.executable,
+            "-c",
+            f"import {build_system['build-backend']} as backend; backend.{hook}({str(folder)!r})",
+        ],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT / backend_folder)},
         capture_output=True,
@@ -45,4 +49,6 @@ def test_the_metadata_of_the_editable_install_names_licence_and_command(tmp_path
     distribution = Distribution.at(folder)
     assert distribution.metadata["License-Expression"] == "Apache-2.0"
     assert distribution.metadata.get_all("License-File") == ["LICENSE", "NOTICE"]
-    assert {command.name for command in distribution.entry_points} == set(PYPROJECT["project"]["scripts"])
+    assert {command.name for command in distribution.entry_points} == set(
+        PYPROJECT["project"]["scripts"]
+    )

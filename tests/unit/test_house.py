@@ -16,6 +16,7 @@ from benchmarks.source_code import (
     long_lines,
     module_name,
     product_rooms,
+    read_pyproject,
     read_sources,
     spread,
 )
@@ -33,16 +34,25 @@ def test_lengths_are_summarised_by_nearest_rank() -> None:
 
 
 def test_a_function_is_as_long_as_its_lines_from_def_on() -> None:
-    text = "@cache\ndef first():\n    return 1\n\n\nclass A:\n    async def second(\n        self,\n    ): ...\n"
-    assert function_lengths(source("room.file", text)) == {"room/file.py:2 first": 2, "room/file.py:7 second": 3}
+    first = "@cache\ndef first():\n    return 1\n\n\n"
+    text = f"{first}class A:\n    async def second(\n        self,\n    ): ...\n"
+    assert function_lengths(source("room.file", text)) == {
+        "room/file.py:2 first": 2,
+        "room/file.py:7 second": 3,
+    }
 
 
 def test_a_line_at_the_limit_is_not_long() -> None:
-    assert long_lines(source("room.file", f"{'x' * 100}\n{'x' * 101}\n"), columns=100) == ["room/file.py:2"]
+    assert long_lines(source("room.file", f"{'x' * 100}\n{'x' * 101}\n"), columns=100) == [
+        "room/file.py:2"
+    ]
 
 
 def test_a_package_has_the_name_of_its_folder() -> None:
-    assert [module_name(Path(path)) for path in ("core/__init__.py", "core/logs.py")] == ["core", "core.logs"]
+    assert [module_name(Path(path)) for path in ("core/__init__.py", "core/logs.py")] == [
+        "core",
+        "core.logs",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -52,6 +62,7 @@ def test_a_package_has_the_name_of_its_folder() -> None:
         ("from a.b import name", {"a.b"}),
         ("from a import b", {"a.b"}),
         ("from a import name", {"a"}),
+        ("from a import b, name", {"a", "a.b"}),
         ("import elsewhere", set()),
         ("try:\n    import a\nexcept ImportError:\n    import a.b", {"a", "a.b"}),
         ("class A:\n    from a import b", {"a.b"}),
@@ -65,7 +76,12 @@ def test_imports_are_those_that_run_at_import(text: str, modules: set[str]) -> N
 
 
 def test_a_cycle_is_found_through_any_number_of_modules() -> None:
-    ring = [source("a", "import b"), source("b", "import c"), source("c", "import a"), source("d", "import a")]
+    ring = [
+        source("a", "import b"),
+        source("b", "import c"),
+        source("c", "import a"),
+        source("d", "import a"),
+    ]
     assert import_cycles(ring) == [["a", "b", "c"]]
 
 
@@ -78,7 +94,9 @@ RUN = "".join(f"value_{number} = compute({number})\n" for number in range(8))
 
 def test_a_shared_run_is_one_duplicate_however_it_is_indented() -> None:
     indented = "def f():\n" + "".join(f"    {line}\n" for line in RUN.splitlines())
-    assert duplicates([source("a", f"first = 1\n{RUN}"), source("b", indented)]) == ["a.py:2 = b.py:2"]
+    assert duplicates([source("a", f"first = 1\n{RUN}"), source("b", indented)]) == [
+        "a.py:2 = b.py:2"
+    ]
 
 
 def test_blank_lines_comments_and_imports_are_not_compared() -> None:
@@ -94,10 +112,17 @@ def test_five_equal_lines_are_no_duplicate() -> None:
 
 
 def test_errors_of_strict_typing_are_found(tmp_path: Path) -> None:
-    (tmp_path / "pyproject.toml").write_text('[tool.mypy]\nfiles = ["untyped.py"]\n', encoding="utf-8")
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.mypy]\nfiles = ["untyped.py"]\n', encoding="utf-8"
+    )
     (tmp_path / "untyped.py").write_text("def f(x):\n    return x\n", encoding="utf-8")
     (error,) = type_errors(tmp_path)
     assert error.startswith("untyped.py:1: error:")
+
+
+def test_coverage_measures_every_room() -> None:
+    configured = read_pyproject(ROOT)["tool"]["coverage"]
+    assert configured["run"]["source_pkgs"] == list(configured["paths"]) == product_rooms(ROOT)
 
 
 def test_the_product_has_no_cycle_and_no_duplicate() -> None:
