@@ -1,4 +1,4 @@
-"""Every file that CONTRIBUTING.md names exists and holds the names of its instruction."""
+"""CONTRIBUTING.md and SECURITY.md name files that exist; these hold what an instruction names."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def text_of(name: str) -> str:
 
 def test_files_and_folders_exist() -> None:
     assert len(ITEMS) > 25
-    named = [name for name in paths(PAGE) if "/" in name]
+    pages = PAGE + (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    named = [name for name in paths(pages) if "/" in name]
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
