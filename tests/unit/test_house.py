@@ -111,9 +111,13 @@ def test_five_equal_lines_are_no_duplicate() -> None:
     assert duplicates([source("a", five), source("b", five)]) == []
 
 
-def test_errors_of_strict_typing_are_found(tmp_path: Path) -> None:
+def test_typing_is_strict() -> None:
+    assert read_pyproject(ROOT)["tool"]["mypy"]["strict"] is True
+
+
+def test_errors_of_typing_are_found(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(
-        '[tool.mypy]\nfiles = ["untyped.py"]\n', encoding="utf-8"
+        '[tool.mypy]\nfiles = ["untyped.py"]\nstrict = true\n', encoding="utf-8"
     )
     (tmp_path / "untyped.py").write_text("def f(x):\n    return x\n", encoding="utf-8")
     (error,) = type_errors(tmp_path)
