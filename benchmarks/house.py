@@ -78,7 +78,7 @@ def _long_lines(sources: list[Source]) -> list[str]:
 
 
 def type_errors(root: Path) -> list[str]:
-    """Return the errors of mypy as pyproject.toml configures it; raise `ProcessFailed` when it fails."""
+    """Return the errors that mypy reports; raise `ProcessFailed` when mypy itself fails."""
     command = [sys.executable, "-m", "mypy", "--no-error-summary"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     if done.returncode not in (0, 1):
