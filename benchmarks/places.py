@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from core.settings import REPOSITORY, Settings, load_settings
-from flows.context import LoopContext, open_loop
+from flows.context import LoopContext, open_context
 from flows.snapshot import build_demo
 from pipelines.source.practice import Scale
 
@@ -67,7 +67,7 @@ def open_place(*, scale: Scale, params: str = "params.yaml") -> Iterator[Place]:
         (clone / "params.yaml").write_text(
             (clone / params).read_text(encoding="utf-8"), encoding="utf-8"
         )
-        with open_loop(
+        with open_context(
             load_settings(
                 repository=clone, home=Path(folder) / "home", database_url=None, source_url=None
             )

@@ -97,9 +97,9 @@ def _as_uuid(text: str) -> str | None:
 @contextmanager
 def _loop() -> Iterator[LoopContext]:
     from core.settings import load_settings
-    from flows.context import open_loop
+    from flows.context import open_context
     from machine.environment import open_flow_database
 
     settings = load_settings()
-    with open_flow_database(settings), open_loop(settings) as loop:
+    with open_flow_database(settings), open_context(settings) as loop:
         yield loop

@@ -197,11 +197,11 @@ def _follow_embedder(
 @contextmanager
 def _loop(classifier: str) -> Iterator[LoopContext]:
     from core.settings import load_settings
-    from flows.context import open_loop
+    from flows.context import open_context
     from machine.environment import open_flow_database
 
     settings = load_settings()
-    with open_flow_database(settings), open_loop(settings) as loop:
+    with open_flow_database(settings), open_context(settings) as loop:
         loop.params.classifier(classifier)
         yield loop
 

@@ -61,7 +61,7 @@ class LoopContext:
 
 
 @contextmanager
-def open_loop(settings: Settings) -> Iterator[LoopContext]:
+def open_context(settings: Settings) -> Iterator[LoopContext]:
     """Open the database and read params.yaml; everything is closed at the end. Raises `SettingsError` when the home cannot be written."""
     configure_logs(settings.log_format)
     require_home(settings)

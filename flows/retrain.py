@@ -21,7 +21,7 @@ from core.groups import refuse_unknown
 from core.settings import Settings, load_settings
 from flows import steps
 from flows.artifacts import show_checks, show_verdict
-from flows.context import LoopContext, hold_classifiers, open_loop
+from flows.context import LoopContext, hold_classifiers, open_context
 from flows.hooks import log_failure, quiet_named_errors, timed_task
 from machine.environment import TAG
 from machine.programs import newest_bento
@@ -80,16 +80,16 @@ def retrain(
     moment = now or datetime.now(UTC)
     run = f"{moment:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
     with (
-        open_loop(load_settings()) as loop,
+        open_context(load_settings()) as context,
         structlog.contextvars.bound_contextvars(run=run, classifiers=classifiers),
     ):
-        blocks = {name: loop.params.classifier(name) for name in classifiers}
-        refuse_unknown(loop.settings.groups, loop.params.classifiers)
-        with hold_classifiers(loop.engine, classifiers), tags(TAG, *classifiers, reason):
-            due = {name: _decide_due(loop, name, reason, moment, run=run) for name in blocks}
+        blocks = {name: context.params.classifier(name) for name in classifiers}
+        refuse_unknown(context.settings.groups, context.params.classifiers)
+        with hold_classifiers(context.engine, classifiers), tags(TAG, *classifiers, reason):
+            due = {name: _decide_due(context, name, reason, moment, run=run) for name in blocks}
             wanted = [name for name, verdict in due.items() if verdict.kind == "retrain"]
             verdicts = (
-                _retrain_wanted(loop, wanted, steps.Run(run, moment, reason, evidence or {}))
+                _retrain_wanted(context, wanted, steps.Run(run, moment, reason, evidence or {}))
                 if wanted
                 else {}
             )
@@ -97,57 +97,63 @@ def retrain(
 
 
 def _retrain_wanted(
-    loop: LoopContext, classifiers: Sequence[str], run: steps.Run
+    context: LoopContext, classifiers: Sequence[str], run: steps.Run
 ) -> dict[str, Verdict]:
-    require_committed(loop.settings.repository)
-    with open_workspace(loop.settings.repository, seconds=loop.settings.stage_seconds) as workspace:
-        snapshots = take_snapshot(loop, workspace, classifiers, run)
+    require_committed(context.settings.repository)
+    with open_workspace(
+        context.settings.repository, seconds=context.settings.stage_seconds
+    ) as workspace:
+        snapshots = take_snapshot(context, workspace, classifiers, run)
         _show_checks(
-            check_snapshot(loop, workspace, run), return_state=True
+            check_snapshot(context, workspace, run), return_state=True
         )  # a page that fails stops no retraining
-        require_checked(loop.settings.reports / "checks" / run.id)
-        train_classifiers(loop, workspace, classifiers)
-        lock = publish_lock(loop, workspace, classifiers, snapshots, run)
-        verdicts = {name: _judge(loop, workspace, name, lock, run) for name in classifiers}
+        require_checked(context.settings.reports / "checks" / run.id)
+        train_classifiers(context, workspace, classifiers)
+        lock = publish_lock(context, workspace, classifiers, snapshots, run)
+        verdicts = {name: _judge(context, workspace, name, lock, run) for name in classifiers}
         if (
             any(verdict.kind == "promote" for verdict in verdicts.values())
-            or newest_bento(loop.settings) is None
+            or newest_bento(context.settings) is None
         ):
-            package(loop, workspace, run)
+            package(context, workspace, run)
     return verdicts
 
 
 def _judge(
-    loop: LoopContext,
+    context: LoopContext,
     workspace: Workspace,
     classifier: str,
     lock: steps.PublishedRun,
     run: steps.Run,
 ) -> Verdict:
     with structlog.contextvars.bound_contextvars(classifier=classifier):
-        verdict = compare_with_champion(loop, workspace, classifier)
+        verdict = compare_with_champion(context, workspace, classifier)
         candidate: ModelVersion = register_candidate(
-            loop, workspace, classifier, verdict, lock, run
+            context, workspace, classifier, verdict, lock, run
         )
-        verdict = decide_and_promote(loop, candidate, verdict, run)
+        verdict = decide_and_promote(context, candidate, verdict, run)
         built = workspace.folder / "build" / "classifiers" / classifier
         table = (built / "comparison" / "table.md").read_text(encoding="utf-8")
-        told = {"reason": run.reason, "mlflow_url": loop.settings.mlflow_url, "comparison": table}
+        told = {
+            "reason": run.reason,
+            "mlflow_url": context.settings.mlflow_url,
+            "comparison": table,
+        }
         _show_verdict(built / "evaluation", candidate, verdict, **told, return_state=True)
         return verdict
 
 
 def _decide_due(
-    loop: LoopContext, classifier: str, reason: str, now: datetime, *, run: str
+    context: LoopContext, classifier: str, reason: str, now: datetime, *, run: str
 ) -> Verdict:
-    policy = loop.params.classifier(classifier).drift
+    policy = context.params.classifier(classifier).drift
     verdict = decide_retraining(
         reason,
-        last_retraining_at=loop.last_retraining(classifier),
+        last_retraining_at=context.last_retraining(classifier),
         now=now,
         cool_down_days=policy.cool_down_days,
     )
-    with loop.engine.begin() as connection:
+    with context.engine.begin() as connection:
         record_decision(
             connection,
             verdict,
@@ -167,9 +173,9 @@ def run_retrain(
     now: datetime | None = None,
 ) -> dict[str, Verdict]:
     """Call the flow for the named classifiers, or for all of params.yaml when none is named."""
-    with open_loop(settings) as loop:
-        names = list(classifiers) or list(loop.params.classifiers)
+    with open_context(settings) as context:
+        names = list(classifiers) or list(context.params.classifiers)
         for name in names:
-            loop.params.classifier(name)
+            context.params.classifier(name)
         require_committed(settings.repository)
         return retrain(names, reason=reason, now=now)

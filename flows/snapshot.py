@@ -13,7 +13,7 @@ from core.logs import timed
 from core.params import ClassifierParams
 from core.settings import Settings
 from core.snapshots import previous_summary, record_snapshot
-from flows.context import LoopContext, open_loop
+from flows.context import LoopContext, open_context
 from monitoring.feedback import feedback_rows
 from pipelines.snapshots import summarise, write_snapshot
 from pipelines.source.demo import EPOCH, build_demo_source
@@ -22,25 +22,25 @@ from pipelines.workspace import cache_of, prune_data, track_data
 
 
 def write_snapshots(
-    loop: LoopContext, folder: Path, classifiers: Sequence[str], *, as_of: datetime
+    context: LoopContext, folder: Path, classifiers: Sequence[str], *, as_of: datetime
 ) -> list[Snapshot]:
     """Write data/<dataset>/ of every extraction that the classifiers need; return what was written."""
-    _require_source(loop)
+    _require_source(context)
     datasets = {
         name: blocks
-        for name, blocks in loop.params.datasets().items()
+        for name, blocks in context.params.datasets().items()
         if set(blocks) & set(classifiers)
     }
     return [
-        _write_one(loop, folder, name, blocks, as_of=as_of) for name, blocks in datasets.items()
+        _write_one(context, folder, name, blocks, as_of=as_of) for name, blocks in datasets.items()
     ]
 
 
 def record_snapshots(
-    loop: LoopContext, folder: Path, snapshots: Sequence[Snapshot], *, git_tag: str
+    context: LoopContext, folder: Path, snapshots: Sequence[Snapshot], *, git_tag: str
 ) -> None:
     """Add the snapshots to the `snapshot` table, from where later ones find them."""
-    with loop.engine.begin() as connection:
+    with context.engine.begin() as connection:
         for snapshot in snapshots:
             summary = summarise(folder / snapshot.dataset)
             record_snapshot(connection, snapshot, git_tag=git_tag, summary=summary)
@@ -53,37 +53,37 @@ def take_snapshot(
 
     With `demo`, of the demo source built anew at its epoch.
     """
-    with open_loop(settings) as loop:
+    with open_context(settings) as context:
         if demo:
-            build_demo(loop, scale="default")
+            build_demo(context, scale="default")
         data = settings.repository / "data"
-        prune_data(data, list(loop.params.datasets()))
+        prune_data(data, list(context.params.datasets()))
         snapshots = write_snapshots(
-            loop,
+            context,
             data,
-            list(classifiers) or list(loop.params.classifiers),
+            list(classifiers) or list(context.params.classifiers),
             as_of=EPOCH if demo else as_of,
         )
         track_data(settings.repository, cache=cache_of(settings.repository))
-        record_snapshots(loop, data, snapshots, git_tag="")
+        record_snapshots(context, data, snapshots, git_tag="")
         return snapshots
 
 
-def build_demo(loop: LoopContext, *, scale: Scale) -> int:
+def build_demo(context: LoopContext, *, scale: Scale) -> int:
     """Fill the demo source's own database; return its rows. Refuses to touch a source that is yours."""
-    if loop.settings.source_url is not None:
+    if context.settings.source_url is not None:
         raise SettingsError(
             "the demo source",
             came="PERENNIAL_SOURCE_URL pointing at a database of yours",
             do="unset it for the demo",
         )
-    create_database(loop.urls.perennial, "demo")
+    create_database(context.urls.perennial, "demo")
     with timed("demo source", scale=scale):
-        return build_demo_source(loop.source_url, scale=scale, seed=loop.params.seed)
+        return build_demo_source(context.source_url, scale=scale, seed=context.params.seed)
 
 
-def _require_source(loop: LoopContext) -> None:
-    if loop.settings.source_url is None and not has_database(loop.urls.perennial, "demo"):
+def _require_source(context: LoopContext) -> None:
+    if context.settings.source_url is None and not has_database(context.urls.perennial, "demo"):
         do = "export PERENNIAL_SOURCE_URL, or `make data` for the demo's"
         raise SettingsError(
             "a source database",
@@ -93,7 +93,7 @@ def _require_source(loop: LoopContext) -> None:
 
 
 def _write_one(
-    loop: LoopContext,
+    context: LoopContext,
     folder: Path,
     dataset: str,
     blocks: dict[str, ClassifierParams],
@@ -102,28 +102,28 @@ def _write_one(
 ) -> Snapshot:
     columns = {name: block.source.label for name, block in blocks.items()}
     source = next(iter(blocks.values())).source
-    with loop.engine.connect() as connection:
+    with context.engine.connect() as connection:
         previous = previous_summary(connection, dataset, before=as_of)
         feedback = feedback_rows(connection, label_columns=columns, received_by=as_of)
     try:
         return write_snapshot(
             folder / dataset,
             dataset=dataset,
-            query_file=loop.settings.repository / source.query,
+            query_file=context.settings.repository / source.query,
             label_columns=sorted(set(columns.values())),
             parameters=source.parameters,
-            source_url=loop.source_url,
+            source_url=context.source_url,
             as_of=as_of,
             feedback=feedback if feedback.num_rows else None,
             previous=previous,
         )
     except QueryRefused as error:
         raise QueryRefused(
-            error.wanted, came=error.came, do=f"{error.do}; {_elsewhere(loop, blocks)}"
+            error.wanted, came=error.came, do=f"{error.do}; {_elsewhere(context, blocks)}"
         ) from None
 
 
-def _elsewhere(loop: LoopContext, blocks: dict[str, ClassifierParams]) -> str:
-    if loop.settings.source_url is None:
+def _elsewhere(context: LoopContext, blocks: dict[str, ClassifierParams]) -> str:
+    if context.settings.source_url is None:
         return "PERENNIAL_SOURCE_URL is not set, so the demo's source was asked: set it when the query is for yours"
     return f"if it is for another database, name the classifiers of this one, or take {', '.join(blocks)} out of params.yaml"

@@ -59,43 +59,45 @@ class PublishedRun:
 
 
 def take_snapshot(
-    loop: LoopContext, workspace: Workspace, classifiers: Sequence[str], run: Run
+    context: LoopContext, workspace: Workspace, classifiers: Sequence[str], run: Run
 ) -> list[Snapshot]:
     """Write data/ of the classifiers in the workspace and track it; embeddings of the newest run before it are at hand."""
-    if loop.settings.source_url is not None:
-        (loop.settings.home / DEMO_MARK).unlink(
+    if context.settings.source_url is not None:
+        (context.settings.home / DEMO_MARK).unlink(
             missing_ok=True
         )  # from here on the home holds work of yours
-    datasets = sorted({loop.params.classifier(name).source.dataset for name in classifiers})
-    with loop.engine.connect() as connection:
+    datasets = sorted({context.params.classifier(name).source.dataset for name in classifiers})
+    with context.engine.connect() as connection:
         workspace.restore(
             previous_tag(connection, dataset=datasets[0], before=run.now),
             ["data", "build/embedder", "build/embeddings"],
         )
     workspace.narrow(classifiers, datasets)
-    snapshots = write_snapshots(loop, workspace.folder / "data", classifiers, as_of=run.now)
+    snapshots = write_snapshots(context, workspace.folder / "data", classifiers, as_of=run.now)
     workspace.track_data()
     get_logger().info("snapshot", rows=sum(snapshot.rows for snapshot in snapshots))
     return snapshots
 
 
-def check_snapshot(loop: LoopContext, workspace: Workspace, run: Run) -> dict[str, Any]:
+def check_snapshot(context: LoopContext, workspace: Workspace, run: Run) -> dict[str, Any]:
     """Run the data checks; keep their page and return their result, whatever it says."""
     workspace.reproduce(["check"])
-    kept = loop.settings.reports / "checks" / run.id
+    kept = context.settings.reports / "checks" / run.id
     shutil.copytree(workspace.folder / "build" / "check", kept, dirs_exist_ok=True)
     result = json.loads((kept / "result.json").read_text())
     return {**result, "page": str(kept / "report.html")}
 
 
-def train_classifiers(loop: LoopContext, workspace: Workspace, classifiers: Sequence[str]) -> None:
+def train_classifiers(
+    context: LoopContext, workspace: Workspace, classifiers: Sequence[str]
+) -> None:
     """Everything that DVC computes from the snapshot to the evaluations, and to the heads compared where a block lists some."""
     workspace.reproduce([f"compare@{name}" for name in classifiers])
-    store_embedder(loop.settings.embedders, workspace.folder / "build" / "embedder")
+    store_embedder(context.settings.embedders, workspace.folder / "build" / "embedder")
 
 
 def publish_lock(
-    loop: LoopContext,
+    context: LoopContext,
     workspace: Workspace,
     classifiers: Sequence[str],
     snapshots: Sequence[Snapshot],
@@ -107,7 +109,7 @@ def publish_lock(
     commit = workspace.publish(
         message=f"Retrain {', '.join(classifiers)}: {run.reason}", tag=tag, branches=branches
     )
-    record_snapshots(loop, workspace.folder / "data", snapshots, git_tag=tag)
+    record_snapshots(context, workspace.folder / "data", snapshots, git_tag=tag)
     data = yaml.safe_load((workspace.folder / "data.dvc").read_text())["outs"][0]["md5"]
     return PublishedRun(
         tag,
@@ -117,24 +119,24 @@ def publish_lock(
     )
 
 
-def compare_with_champion(loop: LoopContext, workspace: Workspace, classifier: str) -> Verdict:
+def compare_with_champion(context: LoopContext, workspace: Workspace, classifier: str) -> Verdict:
     """Score candidate and champion on the candidate's test rows and hold them against the gate.
 
     The evidence names the version that it was compared with, "" for none.
     """
-    block, champion = loop.params.classifier(classifier), loop.champions().get(classifier)
+    block, champion = context.params.classifier(classifier), context.champions().get(classifier)
     compared = {COMPARED: champion.version if champion else ""}
     if champion and champion.embedder_id != embedder_id(workspace):
         reason = "the champion rests on another embedder, so both cannot be scored on the same vectors; promote by hand if it is meant"
         return Verdict("reject", (reason,), {"champion_embedder": champion.embedder_id, **compared})
     verdict = decide_promotion(
-        scored_rows(workspace, classifier, champion), gate=block.gate, seed=loop.params.seed
+        scored_rows(workspace, classifier, champion), gate=block.gate, seed=context.params.seed
     )
     return Verdict(verdict.kind, verdict.reasons, {**verdict.evidence, **compared})
 
 
 def register_candidate(
-    loop: LoopContext,
+    context: LoopContext,
     workspace: Workspace,
     classifier: str,
     verdict: Verdict,
@@ -142,17 +144,17 @@ def register_candidate(
     run: Run,
 ) -> ModelVersion:
     """Log the candidate in MLflow, register its version, and keep its head in the model store; a second call ends what the first began."""
-    require_registry(loop)
-    finish_or_forget(loop.registry, loop.settings.models, classifier)
-    done = loop.registry.version_of(classifier, run.id)
+    require_registry(context)
+    finish_or_forget(context.registry, context.settings.models, classifier)
+    done = context.registry.version_of(classifier, run.id)
     if done is not None:
-        return stored_version(loop.settings.models, classifier=classifier, version=done)
+        return stored_version(context.settings.models, classifier=classifier, version=done)
     folder = workspace.folder / "build" / "classifiers" / classifier
     tags = _tags(workspace, folder / "model", lock, run)
-    with loop.registry.run(classifier, name=run.id, tags=tags) as run_id:
+    with context.registry.run(classifier, name=run.id, tags=tags) as run_id:
         metrics = json.loads((folder / "evaluation" / "metrics.json").read_text())
-        head = loop.params.classifier(classifier).head.model_dump()
-        loop.registry.log_evaluation(
+        head = context.params.classifier(classifier).head.model_dump()
+        context.registry.log_evaluation(
             run_id,
             metrics=metrics,
             params=head,
@@ -160,16 +162,16 @@ def register_candidate(
             model=folder / "model",
         )
         if compared := logged_metrics(folder / "comparison"):
-            loop.registry.log_comparison(run_id, folder / "comparison", metrics=compared)
-        loop.registry.log_verdict(run_id, verdict)
-        version = loop.registry.register(
+            context.registry.log_comparison(run_id, folder / "comparison", metrics=compared)
+        context.registry.log_verdict(run_id, verdict)
+        version = context.registry.register(
             classifier, run_id=run_id, tags={**tags, "verdict": verdict.kind}
         )
         where = {"model": folder / "model", "evaluation": folder / "evaluation"}
         stored = store_version(
-            loop.settings.models, classifier=classifier, version=version, **where
+            context.settings.models, classifier=classifier, version=version, **where
         )
-        loop.registry.complete(classifier, version)
+        context.registry.complete(classifier, version)
     return stored
 
 
@@ -187,10 +189,10 @@ def _tags(workspace: Workspace, model: Path, lock: PublishedRun, run: Run) -> di
     }
 
 
-def require_registry(loop: LoopContext) -> None:
+def require_registry(context: LoopContext) -> None:
     """Raise `RegistryUnreachable` at once when MLflow's database does not answer: MLflow itself would try for two minutes."""
     try:
-        require_reachable(loop.urls.mlflow)
+        require_reachable(context.urls.mlflow)
     except DatabaseUnreachable as error:
         raise RegistryUnreachable(
             "MLflow's database to answer",
@@ -200,7 +202,7 @@ def require_registry(loop: LoopContext) -> None:
 
 
 def decide_and_promote(
-    loop: LoopContext, candidate: ModelVersion, verdict: Verdict, run: Run
+    context: LoopContext, candidate: ModelVersion, verdict: Verdict, run: Run
 ) -> Verdict:
     """Record the gate's verdict and, when it says so, let the candidate answer from now on: both or neither.
 
@@ -208,12 +210,12 @@ def decide_and_promote(
     same run only repairs the aliases.
     """
     name = candidate.classifier
-    with loop.engine.begin() as connection:
+    with context.engine.begin() as connection:
         hold_rollout(connection, name)
         before = recorded_decision(connection, classifier=name, subject="gate", run=run.id)
         verdict = before or _record_verdict(connection, candidate, verdict, run)
-    loop.registry.tag(name, candidate.version, "verdict", verdict.kind)
-    repair_aliases(loop.engine, loop.registry, name)
+    context.registry.tag(name, candidate.version, "verdict", verdict.kind)
+    repair_aliases(context.engine, context.registry, name)
     return verdict
 
 
@@ -249,26 +251,26 @@ def _against(champion: str, candidate: ModelVersion, verdict: Verdict) -> Verdic
     return Verdict("wait", (f"{changed}: retrain, or promote it by hand",), verdict.evidence)
 
 
-def package(loop: LoopContext, workspace: Workspace, run: Run) -> str:
+def package(context: LoopContext, workspace: Workspace, run: Run) -> str:
     """Build a bento of the champions; the service starts with it where it waited for one."""
-    tag = package_champions(loop, embedder_id(workspace), version=run.id)
-    ensure_service(loop.settings)
+    tag = package_champions(context, embedder_id(workspace), version=run.id)
+    ensure_service(context.settings)
     return tag
 
 
-def package_champions(loop: LoopContext, embedder: str, *, version: str) -> str:
+def package_champions(context: LoopContext, embedder: str, *, version: str) -> str:
     """Build a bento a group of the embedder and the heads of every champion that rests on it; return the first group's tag.
 
     The first group's comes last: where it is, the others of its version are. Bentos that nobody will serve again are removed.
     """
-    home = loop.settings.home
+    home = context.settings.home
     champions = {
-        name: model for name, model in loop.champions().items() if model.embedder_id == embedder
+        name: model for name, model in context.champions().items() if model.embedder_id == embedder
     }
-    for group in reversed(loop.settings.groups):
+    for group in reversed(context.settings.groups):
         tag = build_bento(
             {name: model for name, model in champions.items() if group.serves(name)},
-            embedder=loop.settings.embedders / embedder,
+            embedder=context.settings.embedders / embedder,
             staging=home / "staging",
             bento_store=home / "bentoml",
             version=version.lower(),

@@ -19,7 +19,7 @@ from core.partitions import tidy_inference
 from core.settings import Settings, load_settings
 from flows.answering import open_embedder
 from flows.artifacts import artifact_key
-from flows.context import LoopContext, open_loop
+from flows.context import LoopContext, open_context
 from flows.events import drift_payload, emit_drift
 from flows.hooks import log_failure, quiet_named_errors, timed_task
 from flows.retrain import is_retryable, retrain
@@ -30,43 +30,43 @@ NO_CHAMPION = Verdict("insufficient", ("no version answers yet",))
 
 
 def watch_one(
-    loop: LoopContext, classifier: str, embed: Callable[[Sequence[str]], Any], now: datetime
+    context: LoopContext, classifier: str, embed: Callable[[Sequence[str]], Any], now: datetime
 ) -> Verdict:
     """Judge the classifier's new windows; the verdict is the gravest of them."""
     return watch_classifier(
-        loop.engine,
+        context.engine,
         classifier=classifier,
-        block=loop.params.classifier(classifier),
-        models=loop.settings.models,
-        reports=loop.settings.reports,
+        block=context.params.classifier(classifier),
+        models=context.settings.models,
+        reports=context.settings.reports,
         embed=embed,
         now=now,
-        seed=loop.params.seed,
+        seed=context.params.seed,
     )
 
 
-def show_watch(loop: LoopContext, classifier: str, verdict: Verdict) -> None:
+def show_watch(context: LoopContext, classifier: str, verdict: Verdict) -> None:
     """A page in the Prefect UI: verdict, statistics of the newest windows, plot, and where the report lies."""
     from prefect.artifacts import create_markdown_artifact
 
     page = render_page(
         classifier,
         verdict,
-        newest_reports(loop.engine, classifier),
-        evidently_url=loop.settings.evidently_url,
+        newest_reports(context.engine, classifier),
+        evidently_url=context.settings.evidently_url,
     )
     create_markdown_artifact(
         page, key=artifact_key("drift", classifier), description=f"{classifier}: {verdict.kind}"
     )
 
 
-def tidy_log(loop: LoopContext, now: datetime) -> None:
+def tidy_log(context: LoopContext, now: datetime) -> None:
     """Partitions of the months to come and of those that have rows; what is older than the log is kept goes.
 
     A moment to come, which a watch may be called for, drops nothing that is kept today.
     """
     tidied = tidy_inference(
-        loop.engine, now=min(now, datetime.now(UTC)), kept_months=loop.settings.keep_months
+        context.engine, now=min(now, datetime.now(UTC)), kept_months=context.settings.keep_months
     )
     get_logger().info("inference log", **asdict(tidied))
 
@@ -95,12 +95,12 @@ def watch(
     quiet_named_errors()
     moment = now or datetime.now(UTC)
     with (
-        open_loop(load_settings()) as loop,
+        open_context(load_settings()) as context,
         structlog.contextvars.bound_contextvars(classifiers=classifiers),
     ):
-        verdicts, failures = watch_all(loop, classifiers, moment, act=act)
+        verdicts, failures = watch_all(context, classifiers, moment, act=act)
         _tidy_log(
-            loop, moment, return_state=True
+            context, moment, return_state=True
         )  # a lock that cannot be had now can be had in an hour
     if failures:
         raise failures[0]
@@ -115,39 +115,45 @@ def run_watch(
     now: datetime | None = None,
 ) -> dict[str, Verdict]:
     """Call the flow for the named classifiers, or for all of params.yaml when none is named."""
-    with open_loop(settings) as loop:
-        names = list(classifiers) or list(loop.params.classifiers)
+    with open_context(settings) as context:
+        names = list(classifiers) or list(context.params.classifiers)
         for name in names:
-            loop.params.classifier(name)
+            context.params.classifier(name)
         return watch(names, act=act, now=now)
 
 
 def watch_all(
-    loop: LoopContext, classifiers: Sequence[str], now: datetime, *, act: bool
+    context: LoopContext, classifiers: Sequence[str], now: datetime, *, act: bool
 ) -> tuple[dict[str, Verdict], list[PerennialError]]:
     """Watch one after the other; return the verdicts, and the errors of those that have none."""
-    champions, verdicts, failures = loop.champions(), dict[str, Verdict](), list[PerennialError]()
+    champions, verdicts, failures = (
+        context.champions(),
+        dict[str, Verdict](),
+        list[PerennialError](),
+    )
     resting = {model.embedder_id: model for model in champions.values()}
-    embedder = cache(lambda wanted: open_embedder(loop.settings, resting[wanted]))
+    embedder = cache(lambda wanted: open_embedder(context.settings, resting[wanted]))
     for name in dict.fromkeys(classifiers):  # a second look would find nothing new, and say so
         if name not in champions:
             verdicts[name] = NO_CHAMPION
             continue
         try:
-            verdict = _watch_one(loop, name, embedder(champions[name].embedder_id), now)
-            verdicts[name] = _answer(loop, name, verdict, now, act=act)
+            verdict = _watch_one(context, name, embedder(champions[name].embedder_id), now)
+            verdicts[name] = _answer(context, name, verdict, now, act=act)
         except PerennialError as error:
             failures.append(error)
     return verdicts, failures
 
 
 def _answer(
-    loop: LoopContext, classifier: str, verdict: Verdict, now: datetime, *, act: bool
+    context: LoopContext, classifier: str, verdict: Verdict, now: datetime, *, act: bool
 ) -> Verdict:
     """Drift is answered at once: the window is judged, and will not be judged again."""
     if verdict.kind == "drift" and not act:
         emit_drift(classifier, verdict, now=now)
-    _show_watch(loop, classifier, verdict, return_state=True)  # a page that fails costs no verdict
+    _show_watch(
+        context, classifier, verdict, return_state=True
+    )  # a page that fails costs no verdict
     return _retrain(classifier, verdict, now) if verdict.kind == "drift" and act else verdict
 
 

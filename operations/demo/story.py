@@ -16,7 +16,7 @@ from core.contracts import Verdict
 from core.embedded import postmaster
 from core.errors import Busy, PerennialError, SettingsError
 from core.settings import Settings, require_home
-from flows.context import DEMO_MARK, LoopContext, open_loop
+from flows.context import DEMO_MARK, LoopContext, open_context
 from flows.snapshot import build_demo
 from machine.environment import apply_environment, flow_environment, telemetry_off
 from machine.processes import down, up
@@ -83,7 +83,7 @@ def run_demo(
     clear_stage(settings)
     apply_environment(telemetry_off())
     try:
-        with open_loop(settings) as loop:
+        with open_context(settings) as loop:
             _play(story, loop)
     except KeyboardInterrupt:
         down(settings, report=say)

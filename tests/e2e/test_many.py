@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from core.settings import load_settings
-from flows.context import open_loop
+from flows.context import open_context
 from flows.snapshot import build_demo
 from tests.e2e.conftest import Place, new_place
 from tests.support.serving import is_ready, wait_until
@@ -43,7 +43,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Place:
         database_url=None,
         source_url=None,
     )
-    with open_loop(settings) as loop:
+    with open_context(settings) as loop:
         build_demo(loop, scale="small")
     return place
 

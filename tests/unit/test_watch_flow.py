@@ -22,7 +22,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """`broken` cannot be watched, every other classifier drifts; keeps who was retrained, who was announced."""
     kept: list[str] = []
 
-    def judge(loop: object, name: str, *_: object) -> Verdict:
+    def judge(context: object, name: str, *_: object) -> Verdict:
         if name == "broken":
             raise BROKEN
         return DRIFT
@@ -47,8 +47,8 @@ def look(*classifiers: str, act: bool) -> tuple[dict[str, str], list[Any]]:
     champions = {
         name: ModelVersion(name, "1", "nowhere", "sha256:0", "use") for name in classifiers
     }
-    loop: Any = SimpleNamespace(champions=lambda: champions, settings=None)
-    verdicts, failures = watch.watch_all(loop, classifiers, NOW, act=act)
+    context: Any = SimpleNamespace(champions=lambda: champions, settings=None)
+    verdicts, failures = watch.watch_all(context, classifiers, NOW, act=act)
     return {name: verdict.kind for name, verdict in verdicts.items()}, failures
 
 
