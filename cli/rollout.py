@@ -185,7 +185,7 @@ def _follow_embedder(
     loop: LoopContext, model: ModelVersion, *, before: ModelVersion | None, now: datetime
 ) -> None:
     """One service holds one embedder: a champion of another needs another bento, without the classifiers that rest on the old one."""
-    from flows.steps import package_champions
+    from flows.packaging import package_champions
     from machine.processes import restart_service
 
     if before is not None and before.embedder_id != model.embedder_id:

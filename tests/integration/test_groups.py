@@ -19,7 +19,7 @@ from core.deployments import append_deployment
 from core.params import load_params
 from core.settings import REPOSITORY, load_settings
 from flows.context import LoopContext
-from flows.steps import package_champions
+from flows.packaging import package_champions
 from machine.health import is_ready
 from machine.programs import further_services, list_programs
 from tests.support.places import free_row

@@ -23,13 +23,13 @@ WITHIN = [
     ("after", "pipelines.workspace:Workspace.publish"),
     ("after", "pipelines.registry:Registry.log_evaluation"),
     ("after", "pipelines.registry:Registry.register"),
-    ("after", "flows.steps:store_version"),
-    ("before", "flows.steps:repair_aliases"),
+    ("after", "flows.registering:store_version"),
+    ("before", "flows.promoting:repair_aliases"),
 ]
 IN_A_ROW = [
     ("after", "flows.retrain:check_snapshot"),
     ("after", "pipelines.registry:Registry.register"),
-    ("before", "flows.steps:repair_aliases"),
+    ("before", "flows.promoting:repair_aliases"),
 ]
 
 

@@ -61,7 +61,7 @@ with connect(settings.database_url.get_secret_value()).begin() as connection:
     record_decision(connection, Verdict("promote", ()), classifier="chapter", subject="gate", decided_at=noon)
 room.open_embedder = lambda settings, model: None
 room.watch_classifier = lambda engine, **_: Verdict("drift", ("labels moved twice",), {"z": 5.5})
-retraining._retrain_wanted = lambda loop, wanted, run: {name: Verdict("promote", (run.reason,), run.evidence) for name in wanted}
+retraining._retrain_due = lambda context, due, run: {name: Verdict("promote", (run.reason,), run.evidence) for name in due}
 for now in (datetime(2026, 4, 1, tzinfo=UTC), datetime(2027, 4, 1, tzinfo=UTC)):
     verdict = room.run_watch(settings, ["chapter"], act=True, now=now)["chapter"]
     print("told", verdict.kind, *verdict.evidence.get("reasons", ()), sep=" ")
@@ -76,7 +76,7 @@ import flows.retrain as room
 from core.contracts import ModelVersion, Verdict
 from core.settings import load_settings
 workspace = SimpleNamespace(folder=Path(tempfile.mkdtemp()))
-def compare(loop, workspace, name):
+def compare(context, workspace, name):
     table = workspace.folder / "build/classifiers" / name / "comparison/table.md"
     table.parent.mkdir(parents=True)
     table.write_text("")
@@ -84,8 +84,8 @@ def compare(loop, workspace, name):
 def fail(*_, **__):
     raise RuntimeError("no page today")
 room.compare_with_champion = compare
-room.register_candidate = lambda loop, workspace, name, *_: ModelVersion(name, "1", "nowhere", "sha256:0", "use")
-room.decide_and_promote = lambda loop, candidate, verdict, run: verdict
+room.register_candidate = lambda context, workspace, name, *_: ModelVersion(name, "1", "nowhere", "sha256:0", "use")
+room.decide_and_promote = lambda context, candidate, verdict, run: verdict
 room.open_workspace = lambda *_, **__: nullcontext(workspace)
 room.check_snapshot = lambda *_: {"checks": [], "verdict": "passed", "page": "nowhere"}
 for step in ("require_committed", "require_checked", "take_snapshot", "train_classifiers", "publish_lock", "package"):

@@ -84,7 +84,7 @@ def test_of_two_retrainings_at_once_one_is_busy_and_a_decision_by_hand_stands(pl
     [[reasons]] = place.rows(
         "select reasons from decision where subject = 'gate' order by id desc limit 1"
     )
-    assert "the champion became version 99 while this ran" in reasons[0]
+    assert "version 99 became champion during this run" in reasons[0]
 
 
 def test_an_interrupt_while_training_ends_everything_at_once(place: Place) -> None:

@@ -21,7 +21,7 @@ from cli import lineage, rollout
 from cli.output import output
 from core.contracts import Deployment, ModelVersion, Prediction, Rollout, Verdict
 from core.errors import Busy, UncommittedChanges
-from flows import answering, steps
+from flows import answering, packaging
 from machine import processes
 from machine.processes import ProgramStatus
 from operations.lineage import reproduce
@@ -218,7 +218,7 @@ def test_a_champion_of_another_embedder_gets_a_service_of_its_own(
     monkeypatch.setattr(promotion, "promote", lambda *_, **__: None)
     monkeypatch.setattr(model_store, "stored_version", lambda *_, **__: back)
     monkeypatch.setattr(
-        steps, "package_champions", lambda _, embedder, **__: built.append(embedder)
+        packaging, "package_champions", lambda _, embedder, **__: built.append(embedder)
     )
     monkeypatch.setattr(processes, "restart_service", lambda settings: True)
     assert run("rollout", *command).exit_code == 0

@@ -1,0 +1,42 @@
+"""Packages the champions: one bento per group of classifiers, and the service that runs it."""
+
+from __future__ import annotations
+
+from bentos.packaging.package import build_bento
+from bentos.packaging.pruning import prune_bentos
+from core.logs import get_logger
+from flows.context import LoopContext
+from flows.run import Run, embedder_id
+from machine.processes import ensure_service
+from pipelines.workspace import Workspace
+
+
+def package(context: LoopContext, workspace: Workspace, run: Run) -> str:
+    """Build bentos of the champions; start the service if it was waiting for the first one."""
+    tag = package_champions(context, embedder_id(workspace), version=run.id)
+    ensure_service(context.settings)
+    return tag
+
+
+def package_champions(context: LoopContext, embedder: str, *, version: str) -> str:
+    """Build one bento per group: the embedder and the heads of the champions that use it.
+
+    Returns the tag of the first group. Its bento is built last: once it exists, those of the other
+    groups exist too. Bentos that nobody will serve again are removed.
+    """
+    home = context.settings.home
+    champions = {
+        name: model for name, model in context.champions().items() if model.embedder_id == embedder
+    }
+    for group in reversed(context.settings.groups):
+        tag = build_bento(
+            {name: model for name, model in champions.items() if group.serves(name)},
+            embedder=context.settings.embedders / embedder,
+            staging=home / "staging",
+            bento_store=home / "bentoml",
+            version=version.lower(),
+            group=group.number,
+        )
+        get_logger().info("bento", tag=tag)
+    get_logger().info("bentos", removed=prune_bentos(home / "bentoml"))
+    return tag

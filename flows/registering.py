@@ -1,0 +1,105 @@
+"""Registers a candidate: its run and version in MLflow, its head in the model store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from core.contracts import ModelVersion, Verdict
+from core.database import require_reachable
+from core.errors import DatabaseUnreachable, RegistryUnreachable
+from flows.context import LoopContext
+from flows.run import PublishedRun, Run, embedder_id
+from pipelines.model.head_file import head_digest
+from pipelines.model_store import store_version, stored_version
+from pipelines.provenance import surroundings
+from pipelines.registry import finish_or_forget
+from pipelines.stages.compare import logged_metrics
+from pipelines.workspace import Workspace
+
+
+def register_candidate(
+    context: LoopContext,
+    workspace: Workspace,
+    classifier: str,
+    verdict: Verdict,
+    published: PublishedRun,
+    run: Run,
+) -> ModelVersion:
+    """Log the candidate in MLflow, register its version, and put its head into the model store.
+
+    A second call for the same run completes what the first one began
+    (docs/decisions/0007-nothing-half-registered.md).
+    """
+    require_registry(context)
+    registry = context.registry
+    models = context.settings.models
+    finish_or_forget(registry, models, classifier)
+    registered = registry.version_of(classifier, run.id)
+    if registered is not None:
+        return stored_version(models, classifier=classifier, version=registered)
+
+    built = workspace.folder / "build" / "classifiers" / classifier
+    tags = _version_tags(workspace, built / "model", published, run)
+    with registry.run(classifier, name=run.id, tags=tags) as run_id:
+        _log_results(context, classifier, run_id, built, verdict)
+        version = registry.register(
+            classifier, run_id=run_id, tags={**tags, "verdict": verdict.kind}
+        )
+        stored = store_version(
+            models,
+            classifier=classifier,
+            version=version,
+            model=built / "model",
+            evaluation=built / "evaluation",
+        )
+        registry.complete(classifier, version)
+    return stored
+
+
+def require_registry(context: LoopContext) -> None:
+    """Raise `RegistryUnreachable` at once when MLflow's database does not answer.
+
+    MLflow itself would retry for two minutes.
+    """
+    try:
+        require_reachable(context.urls.mlflow)
+    except DatabaseUnreachable as error:
+        raise RegistryUnreachable(
+            "MLflow's database to answer",
+            came=error.came,
+            do="start it, or correct PERENNIAL_MLFLOW_DATABASE_URL; then retrain",
+        ) from None
+
+
+def _log_results(
+    context: LoopContext, classifier: str, run_id: str, built: Path, verdict: Verdict
+) -> None:
+    """Log metrics, plots, the comparison of heads where there is one, and the verdict."""
+    registry = context.registry
+    registry.log_evaluation(
+        run_id,
+        metrics=json.loads((built / "evaluation" / "metrics.json").read_text()),
+        params=context.params.classifier(classifier).head.model_dump(),
+        evaluation=built / "evaluation",
+        model=built / "model",
+    )
+    if comparison := logged_metrics(built / "comparison"):
+        registry.log_comparison(run_id, built / "comparison", metrics=comparison)
+    registry.log_verdict(run_id, verdict)
+
+
+def _version_tags(
+    workspace: Workspace, model: Path, published: PublishedRun, run: Run
+) -> dict[str, str]:
+    return {
+        "git_commit": published.commit,
+        "git_tag": published.tag,
+        "snapshot": published.snapshots,
+        "data_md5": published.data_md5,
+        "embedder_id": embedder_id(workspace),
+        "reason": run.reason,
+        "run": run.id,
+        "head_digest": head_digest(model),
+        "surroundings": json.dumps(surroundings()),
+    }
