@@ -137,7 +137,7 @@ class Trial:
             if self.rival is not None and start == 0 and len(one.evidently) < EVIDENTLY_REPETITIONS:
                 one.evidently.append(self.rival.alarms(window))
             alarms.append(
-                score(self.champion.meter.answers(window), calibration=self.calibration).alarms
+                score(self.champion.meter.sample(window), calibration=self.calibration).alarms
             )
             if one.drifted and "drift" in verdicts_of(alarms):
                 break

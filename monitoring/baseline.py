@@ -10,15 +10,16 @@ import pandas as pd
 from monitoring.drift import Calibration, Pool, calibrate
 from monitoring.scoring import WindowScorer
 
-JOIN_FROM = 6
-JOIN_AT_MOST = 18
+JOIN_FROM = 6  # as many windows as a pool must hold (drift.LEAST_WINDOWS)
+JOIN_AT_MOST = 18  # a change slower than eighteen windows becomes normal (docs/drift-rule.md)
 
 
 def since_drift(reference: pd.DataFrame, began: datetime | None) -> pd.DataFrame:
-    """Leave out the rows from before a drift, when the champion was trained on rows from after it.
+    """Leave out the rows from before a drift that the champion was trained on.
 
-    Otherwise a version that learnt the drift would be held against the world before it, and called back to training for ever.
-    Too few rows may be left; the first windows are then taken on trust.
+    Otherwise a version that learned the drift would be compared with the traffic before it, and
+    every window would call for a retraining. Too few rows may be left; the first windows then join
+    the baseline without a judgement.
     """
     if began is None or reference.empty or reference["occurred_at"].max() < began:
         return reference
@@ -26,44 +27,51 @@ def since_drift(reference: pd.DataFrame, began: datetime | None) -> pd.DataFrame
 
 
 class Baseline:
-    """The pool that past windows are dealt from.
+    """The pool that past windows are drawn from.
 
-    It holds the champion's reference rows (labelled rows of its newest days, weighted to look like live traffic; `since_drift`
-    leaves out those from before a drift that the champion has learnt). Once
-    JOIN_FROM windows of the champion's own log passed without any alarm, the newest JOIN_AT_MOST of them join. A window with an
-    alarm never joins, nor does any row of another champion. Where the reference is too small to judge by, the first windows are
-    taken on trust: they alarm nothing, so they join.
+    It starts with the champion's reference rows: labelled rows of its newest days, weighted to look
+    like live traffic (docs/decisions/0001-drift-reference-rows.md). Once JOIN_FROM windows of the
+    champion's own log have passed without an alarm, the newest JOIN_AT_MOST of them join. A window
+    with an alarm never joins, nor does a row of another champion. Where the reference is too small
+    to judge by, the first windows join without a judgement.
     """
 
-    def __init__(self, reference: pd.DataFrame, meter: WindowScorer, *, seed: int) -> None:
-        self._reference, self._meter, self._seed = reference, meter, seed
-        self._calm: list[pd.DataFrame] = []
+    def __init__(self, reference: pd.DataFrame, scorer: WindowScorer, *, seed: int) -> None:
+        self._reference = reference
+        self._scorer = scorer
+        self._seed = seed
+        self._steady: list[pd.DataFrame] = []
         self._calibrations: dict[int, Calibration] = {}
 
     def join(self, window: pd.DataFrame) -> None:
-        self._calm.append(window)
-        if len(self._calm) >= JOIN_FROM:
-            vars(self).pop("rows", None)
-            vars(self).pop("pool", None)
-            self._calibrations.clear()
+        """Add a window without an alarm."""
+        self._steady.append(window)
+        if len(self._steady) >= JOIN_FROM:
+            self._forget_derived()
 
     @cached_property
     def rows(self) -> pd.DataFrame:
-        joined = self._calm[-JOIN_AT_MOST:] if len(self._calm) >= JOIN_FROM else []
+        """All rows of the pool, in order of time."""
+        joined = self._steady[-JOIN_AT_MOST:] if len(self._steady) >= JOIN_FROM else []
         parts = [part for part in (self._reference, *joined) if len(part)]
         if not parts:
             return self._reference
-        return pd.concat(parts, ignore_index=True).sort_values(
-            "occurred_at", kind="stable", ignore_index=True
-        )
+        together = pd.concat(parts, ignore_index=True)
+        return together.sort_values("occurred_at", kind="stable", ignore_index=True)
 
     @cached_property
     def pool(self) -> Pool:
-        return self._meter.pool(self.rows)
+        return self._scorer.pool(self.rows)
 
     def calibration(self, size: int) -> Calibration:
+        """Return the past windows of `size` rows, measured once until the next window joins."""
         if size not in self._calibrations:
             self._calibrations[size] = calibrate(
-                self.pool, size=size, labels=self._meter.labels, seed=self._seed
+                self.pool, size=size, labels=self._scorer.labels, seed=self._seed
             )
         return self._calibrations[size]
+
+    def _forget_derived(self) -> None:
+        vars(self).pop("rows", None)
+        vars(self).pop("pool", None)
+        self._calibrations.clear()

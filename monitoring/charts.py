@@ -1,4 +1,4 @@
-"""The picture of a watch: how many scales each statistic lay above the past, window by window."""
+"""Plots a watch: how far each statistic lay above the past, window by window."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ TICKS = (-3, 0, 3, 10, 30, 100)
 def draw_statistics(
     history: Sequence[tuple[int, Mapping[str, float]]], *, title: str, file: Path
 ) -> None:
-    """Write a PNG of the z of each statistic over the window numbers, with the line of alarm; beyond it the scale is logarithmic."""
+    """Write a PNG: the z of each statistic over the window numbers, and the alarm limit as a line.
+
+    The scale is linear up to the limit, logarithmic beyond it.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -24,19 +27,15 @@ def draw_statistics(
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     shown = history[-WINDOWS_SHOWN:]
+    numbers = [number for number, _ in shown]
     for name in STATISTICS:
-        axes.plot(
-            [number for number, _ in shown],
-            [z.get(name, float("nan")) for _, z in shown],
-            marker="o",
-            ms=4,
-            label=name,
-        )
+        heights = [z.get(name, float("nan")) for _, z in shown]
+        axes.plot(numbers, heights, marker="o", ms=4, label=name)
     axes.axhline(ALARM, color="black", linestyle="--", linewidth=1)
     axes.set_yscale("symlog", linthresh=ALARM)
     axes.set_yticks(TICKS, [str(tick) for tick in TICKS])
     axes.minorticks_off()
-    axes.set(title=title, xlabel="window", ylabel="scales above the past")
+    axes.set(title=title, xlabel="window", ylabel="standard deviations above the past")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8)
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The `drift_report` table: one row for each window of a champion, written once."""
+"""The `drift_report` table: one row per window of a champion, written once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from core.tables import drift_report
 
 @dataclass(frozen=True)
 class DriftReport:
-    """What was found about one window. `statistics`: name -> {"value", "z"}; empty when the window could not be judged."""
+    """The result of one window.
+
+    `statistics` maps each name to {"value", "z"}; it is empty when the window could not be judged.
+    """
 
     window_number: int
     window_start: datetime
@@ -29,7 +32,7 @@ class DriftReport:
 
     @property
     def last(self) -> tuple[datetime, str | None]:
-        """The key of the window's last row. Reports of earlier releases know the moment only."""
+        """The key of the window's last row. Earlier releases stored the moment only."""
         return self.window_end, self.last_request
 
 
@@ -49,18 +52,21 @@ def read_reports(connection: Connection, *, classifier: str, version: str) -> li
 
 
 def drift_began(connection: Connection, *, classifier: str, before: str) -> datetime | None:
-    """Return the start of the newest drift that was called under other versions than `before`: of the first of its alarmed windows."""
+    """Return the start of the newest drift under another version than `before`.
+
+    A drift starts with the first window of its uninterrupted run of alarms.
+    """
     table = drift_report.c
-    called = sa.select(table.version).where(
+    drifts = sa.select(table.version).where(
         table.classifier == classifier, table.version != before, table.verdict == "drift"
     )
-    version = connection.scalar(called.order_by(table.id.desc()).limit(1))
+    version = connection.scalar(drifts.order_by(table.id.desc()).limit(1))
     if version is None:
         return None
     reports = read_reports(connection, classifier=classifier, version=version)
-    last = max(place for place, report in enumerate(reports) if report.verdict == "drift")
-    calm = max((place for place in range(last) if not reports[place].alarms), default=-1)
-    return reports[calm + 1].window_start
+    last_drift = max(index for index, report in enumerate(reports) if report.verdict == "drift")
+    steady = [index for index in range(last_drift) if not reports[index].alarms]
+    return reports[max(steady, default=-1) + 1].window_start
 
 
 def store_reports(
@@ -71,7 +77,10 @@ def store_reports(
     version: str,
     reported_at: datetime,
 ) -> int:
-    """Insert what is not there; return how many rows are new: another watch may have been faster."""
+    """Insert the reports that are not there yet; return their number.
+
+    Another watch may have inserted them at the same time.
+    """
     common = {"classifier": classifier, "version": version, "reported_at": reported_at}
     stored = 0
     for report in reports:

@@ -1,4 +1,7 @@
-"""Right labels that arrive later, from people and systems: recorded once, imported from files, read as training rows."""
+"""Feedback: the right labels, arriving later from people and systems.
+
+Recorded once, imported from files, and read as rows of a snapshot.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -18,13 +22,17 @@ from core.tables import feedback, inference
 from monitoring.feedback_file import Late, Refusal, read_feedback_file
 
 CHUNK = 2000
+REFUSALS_SHOWN = 1000
 
 Labels = Mapping[str, Collection[str]]
 
 
 @dataclass(frozen=True)
 class FeedbackCounts:
-    """What became of a file: rows kept, rows known already, and the refused ones (the first 1,000 with row and reason)."""
+    """The result of an import: rows accepted, rows known already, and rows refused.
+
+    `refusals` holds the first REFUSALS_SHOWN of the refused rows, with the reason of each.
+    """
 
     accepted: int = 0
     repeated: int = 0
@@ -39,7 +47,7 @@ class FeedbackCounts:
             self.accepted + accepted,
             self.repeated + repeated,
             self.refused + len(more),
-            (self.refusals + more)[:1000],
+            (self.refusals + more)[:REFUSALS_SHOWN],
         )
 
 
@@ -52,22 +60,22 @@ def record_feedback(
     received_at: datetime,
     labels: Labels | None = None,
 ) -> bool:
-    """Keep one right label; return False when the identical row is there already. The caller commits.
+    """Store one right label; return False when the identical row exists. The caller commits.
 
     Parameters
     ----------
     labels : mapping of classifier to its labels, optional
-        A label outside them is refused; classifiers that it lacks are not checked.
+        A label outside them is refused. Classifiers without an entry are not checked.
 
     Raises
     ------
     UnknownRequest, InvalidFeedback
     """
     row = Late(0, request_id, label, author, received_at)
-    kept, repeated, problems = _sift(connection, [row], labels)
+    accepted, repeated, problems = _sift(connection, [row], labels)
     if problems:
         raise problems[0][1]
-    _insert(connection, kept)
+    _insert(connection, accepted)
     return not repeated
 
 
@@ -78,64 +86,75 @@ def import_feedback(
     received_at: datetime | None = None,
     labels: Labels | None = None,
 ) -> FeedbackCounts:
-    """Keep the good rows of a CSV or JSON-lines file, refuse the others by row and reason. The caller commits.
+    """Store the valid rows of a CSV or JSON-lines file; refuse the others. The caller commits.
 
-    Columns request_id, label, author and, if known, received_at; rows without it get `received_at` (now), and count as
-    repeated when the same label of the same author is there already. Raises `InvalidFeedback` when the file as a whole
-    cannot be read.
+    The columns are request_id, label, author and, if known, received_at. Rows without it get
+    `received_at` (default: now), and count as repeated when the same author has sent the same label
+    before. Raises `InvalidFeedback` when the file as a whole cannot be read.
     """
-    moment, counts = received_at or datetime.now(UTC), FeedbackCounts()
-    rows = read_feedback_file(file)
-    while chunk := list(islice(rows, CHUNK)):
-        late = [row for row in chunk if isinstance(row, Late)]
-        kept, repeated, problems = _sift(connection, late, labels)
-        _insert(
-            connection,
-            [row if row.received_at else replace(row, received_at=moment) for row in kept],
-        )
-        refusals = [row for row in chunk if isinstance(row, Refusal)] + [
-            Refusal(row.row, str(error)) for row, error in problems
-        ]
+    moment = received_at or datetime.now(UTC)
+    counts = FeedbackCounts()
+    lines = read_feedback_file(file)
+    while chunk := list(islice(lines, CHUNK)):
+        rows = [line for line in chunk if isinstance(line, Late)]
+        accepted, repeated, problems = _sift(connection, rows, labels)
+        _insert(connection, [_received(row, moment) for row in accepted])
+
+        unreadable = [line for line in chunk if isinstance(line, Refusal)]
+        refused = [Refusal(row.row, str(error)) for row, error in problems]
         counts = counts.plus(
-            accepted=len(kept),
+            accepted=len(accepted),
             repeated=repeated,
-            refusals=sorted(refusals, key=lambda refusal: refusal.row),
+            refusals=sorted(unreadable + refused, key=lambda refusal: refusal.row),
         )
     return counts
+
+
+def _received(row: Late, moment: datetime) -> Late:
+    return row if row.received_at else replace(row, received_at=moment)
 
 
 def feedback_rows(
     connection: Connection, *, label_columns: Mapping[str, str], received_by: datetime
 ) -> pa.Table:
-    """Return the feedback as snapshot rows: id (the request id), phrase, occurred_at, region, the label columns, origin.
+    """Return the feedback as snapshot rows, ordered by (occurred_at, id).
 
-    Only what was received by `received_by`; of several labels for one request the newest. Ordered by (occurred_at, id).
+    The columns are id (the request id), phrase, occurred_at, region, the label columns and origin.
+    Only feedback received by `received_by` counts; of several labels for one request, the newest.
     """
     columns = sorted(set(label_columns.values()))
-    found = list(connection.execute(_newest(label_columns, received_by)))
-    schema = pa.schema([
-        ("id", pa.string()), ("phrase", pa.string()), ("occurred_at", pa.timestamp("us", tz="UTC")), ("region", pa.string()),
-        *((column, pa.string()) for column in columns), ("origin", pa.string()),
-    ])  # fmt: skip
-    return pa.Table.from_pylist(
-        [_as_row(row, columns, label_columns) for row in found], schema=schema
+    schema = pa.schema(
+        [
+            ("id", pa.string()),
+            ("phrase", pa.string()),
+            ("occurred_at", pa.timestamp("us", tz="UTC")),
+            ("region", pa.string()),
+            *((column, pa.string()) for column in columns),
+            ("origin", pa.string()),
+        ]
     )
+    newest = connection.execute(_newest(label_columns, received_by))
+    rows = [_as_row(row, columns, label_columns) for row in newest]
+    return pa.Table.from_pylist(rows, schema=schema)
 
 
-def _as_row(row: sa.Row, columns: list[str], label_columns: Mapping[str, str]) -> dict[str, object]:
-    own = label_columns[row.classifier]
-    labels = {column: row.label if column == own else None for column in columns}
-    told = {
+def _as_row(
+    row: sa.Row[Any], columns: list[str], label_columns: Mapping[str, str]
+) -> dict[str, object]:
+    label_column = label_columns[row.classifier]
+    labels = {column: row.label if column == label_column else None for column in columns}
+    return {
         "id": row.request_id,
         "phrase": row.phrase,
         "occurred_at": row.occurred_at,
         "region": row.region,
+        **labels,
+        "origin": "feedback",
     }
-    return {**told, **labels, "origin": "feedback"}
 
 
 def newest_feedback(*, received_by: datetime | None = None) -> sa.Subquery:
-    """Select the newest feedback of every request: request_id, classifier, label, author, received_at."""
+    """Select the newest feedback of every request, with all columns of `feedback`."""
     query = sa.select(feedback).distinct(feedback.c.request_id)
     if received_by is not None:
         query = query.where(feedback.c.received_at <= received_by)
@@ -145,58 +164,64 @@ def newest_feedback(*, received_by: datetime | None = None) -> sa.Subquery:
 
 
 CORRECTED = sa.select(feedback.c.request_id)
-"""The requests that somebody sent the right label of: few beside the log."""
+"""The requests with feedback: few, compared with the log."""
 
 
-def answered(requests: sa.Select) -> sa.Subquery:
-    """Select the row that answered each of these requests: shadows share its id and are left out."""
-    mine = (inference.c.role.in_(ANSWERING), inference.c.request_id.in_(requests))
-    query = sa.select(inference).distinct(inference.c.request_id).where(*mine)
+def answered(requests: sa.Select[Any]) -> sa.Subquery:
+    """Select the row that answered each request; shadows share its id and are left out."""
+    query = (
+        sa.select(inference)
+        .distinct(inference.c.request_id)
+        .where(inference.c.role.in_(ANSWERING), inference.c.request_id.in_(requests))
+    )
     return query.order_by(inference.c.request_id, inference.c.occurred_at).subquery()
 
 
-def _newest(label_columns: Mapping[str, str], received_by: datetime) -> sa.Select:
-    told, answer = newest_feedback(received_by=received_by), answered(CORRECTED)
+def _newest(label_columns: Mapping[str, str], received_by: datetime) -> sa.Select[Any]:
+    newest = newest_feedback(received_by=received_by)
+    answer = answered(CORRECTED)
     query = sa.select(
-        told.c.request_id,
-        told.c.classifier,
-        told.c.label,
+        newest.c.request_id,
+        newest.c.classifier,
+        newest.c.label,
         answer.c.phrase,
         answer.c.occurred_at,
         answer.c.region,
     )
-    joined = query.join(answer, answer.c.request_id == told.c.request_id).where(
-        told.c.classifier.in_(list(label_columns))
-    )
-    return joined.order_by(answer.c.occurred_at, told.c.request_id)
+    joined = query.join(answer, answer.c.request_id == newest.c.request_id)
+    of_dataset = joined.where(newest.c.classifier.in_(list(label_columns)))
+    return of_dataset.order_by(answer.c.occurred_at, newest.c.request_id)
 
 
+Identity = tuple[object, ...]
 Problem = tuple[Late, PerennialError]
 
 
 def _sift(
     connection: Connection, rows: list[Late], labels: Labels | None
 ) -> tuple[list[Late], int, list[Problem]]:
-    """Part rows into those to keep (their classifier filled in), the number of repeated ones, and those with an error."""
+    """Separate rows: accepted (with their classifier), number of repeated ones, and problems."""
     classifier_of = _classifiers(connection, {row.request_id for row in rows})
-    known, seen_labels = _known(connection, list(classifier_of))
-    kept, repeated, problems = [], 0, []
+    known, known_labels = _known(connection, list(classifier_of))
+    accepted: list[Late] = []
+    problems: list[Problem] = []
+    repeated = 0
     for row in rows:
         error = _problem(row, classifier_of.get(row.request_id), labels)
         if error is not None:
             problems.append((row, error))
-        elif row.identity in (known if row.received_at else seen_labels):
+        elif row.identity in (known if row.received_at else known_labels):
             repeated += 1
         else:
-            kept.append(replace(row, classifier=classifier_of[row.request_id]))
+            accepted.append(replace(row, classifier=classifier_of[row.request_id]))
             known.add(row.identity)
-            seen_labels.add(row.identity[:3])
-    return kept, repeated, problems
+            known_labels.add(row.identity[:3])
+    return accepted, repeated, problems
 
 
 def _problem(row: Late, classifier: str | None, labels: Labels | None) -> PerennialError | None:
     if not row.label.strip() or not row.author.strip():
-        return InvalidFeedback("a label and an author", came="an empty one", do="name both")
+        return InvalidFeedback("a label and an author", came="an empty one", do="give both")
     if classifier is None:
         return UnknownRequest(
             "the request id of a logged answer",
@@ -219,14 +244,11 @@ def _classifiers(connection: Connection, request_ids: set[str]) -> dict[str, str
     return {row.request_id: row.classifier for row in connection.execute(query)}
 
 
-def _known(connection: Connection, request_ids: list[str]) -> tuple[set[tuple], set[tuple]]:
-    query = sa.select(
-        feedback.c.request_id, feedback.c.label, feedback.c.author, feedback.c.received_at
-    )
-    rows = [
-        tuple(row)
-        for row in connection.execute(query.where(feedback.c.request_id.in_(request_ids)))
-    ]
+def _known(connection: Connection, request_ids: list[str]) -> tuple[set[Identity], set[Identity]]:
+    """Return the identities of the stored rows, with and without `received_at`."""
+    columns = (feedback.c.request_id, feedback.c.label, feedback.c.author, feedback.c.received_at)
+    query = sa.select(*columns).where(feedback.c.request_id.in_(request_ids))
+    rows = [tuple(row) for row in connection.execute(query)]
     return set(rows), {row[:3] for row in rows}
 
 

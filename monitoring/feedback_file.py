@@ -1,4 +1,4 @@
-"""Files of feedback: CSV with a header, or JSON lines. Every line becomes a row or a refusal."""
+"""Reads files of feedback, CSV with a header or JSON lines: each line is a row or a refusal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
 
 @dataclass(frozen=True)
 class Late:
-    """A right label that arrived later. `row` is its line in the file; `received_at` is aware, or None when unknown."""
+    """A right label that arrived later.
+
+    `row` is its line in the file; `received_at` is timezone-aware, or None when unknown.
+    """
 
     row: int
     request_id: str
@@ -29,27 +32,29 @@ class Late:
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What makes two rows identical; without `received_at` the first three."""
-        told = (self.request_id, self.label, self.author)
-        return (*told, self.received_at) if self.received_at else told
+        """Rows of equal identity are the same feedback; `received_at` counts when it is known."""
+        content = (self.request_id, self.label, self.author)
+        return (*content, self.received_at) if self.received_at else content
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """A line that was not kept, and why."""
+    """A line that was refused, and why."""
 
     row: int
     reason: str
 
 
 def read_feedback_file(file: Path) -> Iterator[Late | Refusal]:
-    """Yield the rows in the order of the file; `.jsonl`, `.ndjson` and `.json` hold JSON lines, everything else is CSV.
+    """Yield the rows in the order of the file.
 
-    Raises `InvalidFeedback` when the file cannot be opened or a CSV lacks a needed column.
+    `.jsonl`, `.ndjson` and `.json` hold JSON lines, every other file is CSV. Raises
+    `InvalidFeedback` when the file cannot be opened or a CSV lacks a needed column.
     """
     try:
         with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
-            yield from (_json_lines if file.suffix.lower() in JSON_LINES else _csv_lines)(lines)
+            is_json = file.suffix.lower() in JSON_LINES
+            yield from _json_lines(lines) if is_json else _csv_lines(lines)
     except OSError as error:
         raise InvalidFeedback(
             "a readable file",
@@ -69,11 +74,9 @@ def _json_line(number: int, line: str) -> Late | Refusal:
         fields = json.loads(line)
     except (ValueError, RecursionError) as error:
         return Refusal(number, f"wanted JSON; {error}")
-    return (
-        _row(number, fields)
-        if isinstance(fields, dict)
-        else Refusal(number, f"wanted an object; came {type(fields).__name__}")
-    )
+    if not isinstance(fields, dict):
+        return Refusal(number, f"wanted an object; came {type(fields).__name__}")
+    return _row(number, fields)
 
 
 def _csv_lines(lines: TextIO) -> Iterator[Late | Refusal]:
@@ -134,7 +137,7 @@ def _is_unicode(value: str) -> bool:
 
 
 def _moment(value: object) -> datetime | None:
-    """Times without a zone are UTC."""
+    """Read an ISO 8601 time; one without a zone is UTC."""
     if value is None or value == "":
         return None
     if not isinstance(value, str):

@@ -1,7 +1,11 @@
-"""How good a version is on real traffic: from feedback where there is some, estimated from confidence where there is none."""
+"""Quality of a version on real traffic.
+
+Measured from feedback where there is any, estimated from confidence where there is none.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,10 +18,12 @@ from monitoring.feedback import newest_feedback
 
 @dataclass(frozen=True)
 class Performance:
-    """Quality of one version over a time.
+    """Quality of one version over a period.
 
-    `answers` scored as champion, canary or shadow; `labelled` of them with feedback; `weighted_f1` and `accuracy` of those, None
-    without any; `estimated_accuracy`: mean calibrated confidence of all answers, within .025 to .045 of the truth, None without any.
+    `answers` is the number of answers as champion, canary or shadow, and `labelled` the number of
+    them with feedback. `weighted_f1` and `accuracy` are those of the labelled answers, None without
+    any. `estimated_accuracy` is the mean calibrated confidence of all answers, within 0.025 to
+    0.045 of the truth, None without any.
     """
 
     classifier: str
@@ -37,40 +43,45 @@ def measure_performance(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Performance:
-    """Join the version's answers (as champion, canary or shadow) of [since, until) with the newest feedback of each request."""
+    """Compare the version's answers of [since, until) with the newest feedback of each request."""
     chosen = _chosen(classifier, version, since, until)
     answers, confidence = connection.execute(
         sa.select(sa.func.count(), sa.func.avg(chosen.c.probability)).select_from(chosen)
     ).one()
-    told = newest_feedback()
-    pairs = connection.execute(
-        sa.select(told.c.label, chosen.c.label).join(
-            chosen, chosen.c.request_id == told.c.request_id
-        )
-    ).all()
-    right, said = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    newest = newest_feedback()
+    labelled = sa.select(newest.c.label, chosen.c.label).join(
+        chosen, chosen.c.request_id == newest.c.request_id
+    )
+    pairs = [(right, answer) for right, answer in connection.execute(labelled)]
     return Performance(
-        classifier, version, answers, len(pairs),
-        weighted_f1=weighted_f1(right, said) if pairs else None,
+        classifier,
+        version,
+        answers,
+        labelled=len(pairs),
+        weighted_f1=_weighted_f1(pairs) if pairs else None,
         accuracy=sum(a == b for a, b in pairs) / len(pairs) if pairs else None,
         estimated_accuracy=confidence,
-    )  # fmt: skip
+    )
 
 
-def weighted_f1(right: list[str], said: list[str]) -> float:
-    """Mean F1 of the labels, weighted by how often each is right; Evidently's is macro only."""
+def _weighted_f1(pairs: Sequence[tuple[str, str]]) -> float:
+    """Return the mean F1 of the labels, weighted by how often each is right.
+
+    Evidently offers the macro average only.
+    """
     from sklearn.metrics import f1_score
 
-    return float(f1_score(right, said, average="weighted", zero_division=0.0))
+    right = [label for label, _ in pairs]
+    answers = [answer for _, answer in pairs]
+    return float(f1_score(right, answers, average="weighted", zero_division=0.0))
 
 
 def _chosen(
     classifier: str, version: str, since: datetime | None, until: datetime | None
 ) -> sa.Subquery:
-    """One answer a request: a version that changed its role in between may have two."""
-    query = sa.select(inference.c.request_id, inference.c.label, inference.c.probability).distinct(
-        inference.c.request_id
-    )
+    """Select one answer per request: a version whose role changed in between may have two."""
+    columns = (inference.c.request_id, inference.c.label, inference.c.probability)
+    query = sa.select(*columns).distinct(inference.c.request_id)
     query = query.where(
         inference.c.classifier == classifier,
         inference.c.version == version,

@@ -1,4 +1,4 @@
-"""The Evidently report that people read: HTML, JSON and a run in a workspace. It decides nothing."""
+"""The Evidently report for people: HTML, JSON and a run in a workspace. It decides nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SPACE = uuid.UUID("5f0c8f0e-6f0b-4a55-9d8e-6a2b5d1c0b1a")
 
 @dataclass(frozen=True)
 class Headline:
-    """What stands above the report: whose window it is, and our verdict."""
+    """The heading of a report: whose window it is, and the verdict."""
 
     classifier: str
     version: str
@@ -36,13 +36,19 @@ class Headline:
 
 
 def describe(rows: pd.DataFrame, *, novelty: Any) -> pd.DataFrame:
-    """Return the columns that Evidently may see without trouble: TEXTS without nulls, and NUMBERS."""
+    """Return the columns that Evidently can compare: TEXTS without nulls, and NUMBERS."""
     cleaned = rows["cleaned"].astype(str)
-    return pd.DataFrame({
-        "label": rows["label"].astype(str), "region": rows["region"].astype(object).where(rows["region"].notna(), "unknown").astype(str),
-        "confidence": rows["confidence"].astype(float), "novelty": pd.Series(novelty, rows.index, dtype=float),
-        "phrase_length": cleaned.str.len().astype(float), "words": (cleaned.str.count(" ") + 1).astype(float),
-    })  # fmt: skip
+    region = rows["region"].astype(object)
+    return pd.DataFrame(
+        {
+            "label": rows["label"].astype(str),
+            "region": region.where(region.notna(), "unknown").astype(str),
+            "confidence": rows["confidence"].astype(float),
+            "novelty": pd.Series(novelty, rows.index, dtype=float),
+            "phrase_length": cleaned.str.len().astype(float),
+            "words": (cleaned.str.count(" ") + 1).astype(float),
+        }
+    )
 
 
 def write_report(
@@ -53,9 +59,10 @@ def write_report(
     file: Path,
     workspace: Path,
 ) -> None:
-    """Compare two described frames; write `file` (.html) and its .json, and the run into the workspace.
+    """Compare two described frames; write `file` (.html), its .json, and the run of the workspace.
 
-    The HTML needs no network. Without a reference there are only the window's own figures. Writing again replaces.
+    The HTML needs no network. Without a reference the report has the figures of the window only.
+    Writing again replaces the report.
     """
     run = _run(current, reference, headline)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -69,46 +76,51 @@ def _run(current: pd.DataFrame, reference: pd.DataFrame | None, headline: Headli
     from evidently import DataDefinition, Dataset, Report
 
     definition = DataDefinition(categorical_columns=list(TEXTS), numerical_columns=list(NUMBERS))
-    told = {
+    metadata = {
         "classifier": headline.classifier,
         "version": headline.version,
         "window": str(headline.window),
         "verdict": headline.verdict,
     }
-    report = Report(
-        _metrics(compared=reference is not None), metadata=told, tags=[headline.verdict]
-    )
-    against = None if reference is None else Dataset.from_pandas(reference, definition)
+    metrics = _metrics(compared=reference is not None)
+    report = Report(metrics, metadata=metadata, tags=[headline.verdict])
+    compared_with = None if reference is None else Dataset.from_pandas(reference, definition)
     return report.run(
         Dataset.from_pandas(current, definition),
-        against,
+        compared_with,
         timestamp=headline.end,
         name=headline.name,
     )
 
 
 def _metrics(*, compared: bool) -> list[Any]:
-    """No metric by label: those raise KeyError when a label is missing from the reference."""
+    """Use no metric per label: those raise KeyError when a label is missing from the reference."""
     from evidently import metrics
 
     alone = [
-        metrics.RowCount(), metrics.UniqueValueCount(column="label"), metrics.MeanValue(column="confidence"),
-        metrics.InRangeValueCount(column="confidence", left=0.0, right=0.5), metrics.MeanValue(column="novelty"),
+        metrics.RowCount(),
+        metrics.UniqueValueCount(column="label"),
+        metrics.MeanValue(column="confidence"),
+        metrics.InRangeValueCount(column="confidence", left=0.0, right=0.5),
+        metrics.MeanValue(column="novelty"),
         metrics.QuantileValue(column="novelty", quantile=0.9),
-    ]  # fmt: skip
+    ]
     drifts = [metrics.ValueDrift(column=name, method="jensenshannon") for name in TEXTS]
     drifts += [metrics.ValueDrift(column=name, method="ks") for name in NUMBERS]
     return alone + drifts if compared else alone
 
 
 def _with_headline(html: str, headline: Headline) -> str:
-    """Put our verdict above the page: the words below it are Evidently's tests at their default thresholds."""
+    """Put the verdict above the page, which itself uses Evidently's tests at default thresholds."""
+    title = f"{escape(headline.name)}: {escape(headline.verdict)}"
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in headline.reasons)
     block = (
-        '<header style="font-family: sans-serif; padding: 16px 24px; border-bottom: 1px solid #ccc">'
-        f"<h1 style='font-size: 22px; margin: 0 0 8px'>{escape(headline.name)}: {escape(headline.verdict)}</h1><ul>{reasons}</ul>"
-        "<p style='color: #555; margin: 0'>This verdict is of the history-calibrated rule. What follows describes the window; "
-        "its words “drift detected” are fixed thresholds of Evidently's and decide nothing.</p></header>"
+        "<header style='font-family: sans-serif; padding: 16px 24px;"
+        " border-bottom: 1px solid #ccc'>"
+        f"<h1 style='font-size: 22px; margin: 0 0 8px'>{title}</h1><ul>{reasons}</ul>"
+        "<p style='color: #555; margin: 0'>This verdict comes from the history-calibrated rule."
+        " The figures below describe the window. Their words “drift detected” refer to fixed"
+        " thresholds of Evidently and decide nothing.</p></header>"
     )
     return html.replace("<body>", f"<body>{block}", 1)
 
@@ -139,10 +151,11 @@ def _create_project(workspace: Any, project: uuid.UUID, classifier: str) -> None
             ("regions (Jensen-Shannon)", "ValueDrift", {"column": "region"}),
         ],
         "Confidence and novelty, mean": [
-            ("confidence", "MeanValue", {"column": "confidence"}), ("novelty", "MeanValue", {"column": "novelty"}),
+            ("confidence", "MeanValue", {"column": "confidence"}),
+            ("novelty", "MeanValue", {"column": "novelty"}),
         ],
         "Labels used": [("labels", "UniqueValueCount", {"column": "label"})],
-    }  # fmt: skip
+    }
     for title, lines in panels.items():
         values = [
             PanelMetric(legend=legend, metric=metric, metric_labels=labels)

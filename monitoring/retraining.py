@@ -1,4 +1,4 @@
-"""Whether a wish to retrain is granted now. Pure."""
+"""Decides whether a classifier is retrained now. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from core.contracts import Verdict
 
-COOLED = "drift"
+COOLED = "drift"  # the reason that waits for the cool-down
 
 
 def decide_retraining(
@@ -14,20 +14,23 @@ def decide_retraining(
 ) -> Verdict:
     """Return "retrain" or "wait".
 
-    Only a retraining for drift ("drift" or "drift: ...") waits for the cool-down, counted from the last retraining whatever
-    its reason was; a schedule or a person is never held up.
+    Only a retraining for drift ("drift" or "drift: ...") waits for the cool-down. It is counted
+    from the last retraining, whatever the reason of that one was. A schedule or a person never
+    waits.
     """
     kind = reason.partition(":")[0].strip()
     last = last_retraining_at and last_retraining_at.isoformat()
     evidence = {"reason": reason, "last_retraining_at": last, "cool_down_days": cool_down_days}
     if kind != COOLED:
-        return Verdict(
-            "retrain", (f"only drift waits for the cool-down; this is for: {reason}",), evidence
-        )
+        why = f"only drift waits for the cool-down; the reason is: {reason}"
+        return Verdict("retrain", (why,), evidence)
     if last_retraining_at is None:
-        return Verdict("retrain", ("no retraining before",), evidence)
+        return Verdict("retrain", ("this is the first retraining",), evidence)
     due = last_retraining_at + timedelta(days=cool_down_days)
     if now < due:
-        told = f"the last retraining was at {last_retraining_at:%Y-%m-%d %H:%M}; the next for {kind} from {due:%Y-%m-%d %H:%M} on"
-        return Verdict("wait", (told,), evidence)
+        why = (
+            f"the last retraining was at {last_retraining_at:%Y-%m-%d %H:%M}; "
+            f"the next one for {kind} is due at {due:%Y-%m-%d %H:%M}"
+        )
+        return Verdict("wait", (why,), evidence)
     return Verdict("retrain", (f"the cool-down of {cool_down_days:g} days is over",), evidence)

@@ -1,4 +1,4 @@
-"""From rows to numbers: each distinct phrase is embedded once, and becomes Fourier features and a novelty."""
+"""Turns rows into numbers: embeds each distinct phrase once, for its features and its novelty."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ ROW_COLUMNS = ("occurred_at", "region", "cleaned", "label", "confidence", "weigh
 
 
 def read_reference(path: Path) -> pd.DataFrame:
-    """Return the champion's reference rows as ROW_COLUMNS; none when there is no such file. Rows of weight 0 stand for nothing."""
+    """Return the champion's reference rows as ROW_COLUMNS; none when there is no such file.
+
+    Rows of weight 0 stand for no traffic and are left out.
+    """
     if not path.is_file():
         return pd.DataFrame(columns=list(ROW_COLUMNS))
     rows = pd.read_parquet(path).rename(columns={"predicted": "label", "probability": "confidence"})
@@ -26,20 +29,25 @@ def read_reference(path: Path) -> pd.DataFrame:
 
 
 def log_rows(log: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of the log as ROW_COLUMNS and request_id: each stands for itself."""
+    """Return rows of the log as ROW_COLUMNS and request_id. Each row has the weight 1."""
     return log.rename(columns={"probability": "confidence"}).assign(weight=1.0)[
         [*ROW_COLUMNS, "request_id"]
     ]
 
 
 class WindowScorer:
-    """Turns rows into `WindowSample` of one head; `labels` is the number of label codes, the last for a label the head does not know."""
+    """Turns rows into a `WindowSample` of one head, embedding each distinct phrase once.
+
+    Parameters
+    ----------
+    phrases : phrases of the pool; the median distance between them sets the width of the features
+    """
 
     def __init__(self, head: Head, embed: Embed, *, phrases: Sequence[str], seed: int) -> None:
-        """`phrases` set the width of the features: those of the pool."""
-        self.head, self._embed = head, embed
+        self.head = head
+        self._embed = embed
         self._codes = {label: code for code, label in enumerate(head.labels)}
-        self._place: dict[str, int] = {}
+        self._position: dict[str, int] = {}  # phrase -> its row in _features and _novelty
         distinct = sorted(set(phrases))
         vectors = embed(distinct)
         self._projection = draw_projection(vectors, seed=seed) if len(distinct) else None
@@ -49,58 +57,57 @@ class WindowScorer:
 
     @property
     def labels(self) -> int:
+        """Number of label codes: one per label, and one for labels that the head does not know."""
         return len(self._codes) + 1
 
-    def answers(self, rows: pd.DataFrame) -> WindowSample:
-        place = self._places(rows["cleaned"])
+    def sample(self, rows: pd.DataFrame) -> WindowSample:
+        positions = self._positions(rows["cleaned"])
         label = rows["label"].map(self._codes).fillna(len(self._codes)).to_numpy(dtype=int)
         return WindowSample(
             label,
             rows["confidence"].to_numpy(dtype=float),
-            self._novelty[place],
-            self._features[place],
+            self._novelty[positions],
+            self._features[positions],
         )
 
     def completed(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Rows of the log with the head's own answer where somebody else answered, and label and confidence are missing."""
+        """Fill in the head's own answer where a canary answered (label and confidence are null)."""
         missing = rows["label"].isna()
         if not missing.any():
             return rows
         distinct = sorted(set(rows.loc[missing, "cleaned"]))
-        said = PhraseClassifier(self.head, self._embed).predict_cleaned(
+        predictions = PhraseClassifier(self.head, self._embed).predict_cleaned(
             distinct, self._embed(distinct), top=1
         )
-        answers = rows["cleaned"].map(dict(zip(distinct, said, strict=True)))
-        label, confidence = rows["label"].copy(), rows["confidence"].astype(float)
+        answers = rows["cleaned"].map(dict(zip(distinct, predictions, strict=True)))
+        label = rows["label"].copy()
+        confidence = rows["confidence"].astype(float)
         label[missing] = [answer.label for answer in answers[missing]]
         confidence[missing] = [answer.probability for answer in answers[missing]]
         return rows.assign(label=label, confidence=confidence)
 
     def pool(self, rows: pd.DataFrame) -> Pool:
-        """`rows` in order of time."""
+        """Return the pool of `rows`, which are in order of time."""
         day = pd.to_datetime(rows["occurred_at"], utc=True).dt.floor("D").astype("int64").to_numpy()
-        return Pool(self.answers(rows), day, rows["weight"].to_numpy(dtype=float))
+        return Pool(self.sample(rows), day, rows["weight"].to_numpy(dtype=float))
 
     def novelty(self, rows: pd.DataFrame) -> np.ndarray:
-        place = self._places(rows["cleaned"])
-        return self._novelty[place]
+        """Return (n,) how far each phrase lies from every label: 1 minus the largest cosine."""
+        return np.asarray(self._novelty[self._positions(rows["cleaned"])])
 
-    def _places(self, cleaned: pd.Series) -> np.ndarray:
-        new = sorted(set(cleaned) - self._place.keys())
+    def _positions(self, cleaned: pd.Series) -> np.ndarray:
+        new = sorted(set(cleaned) - self._position.keys())
         if new:
             self._keep(new, self._embed(new), 0)
-        return cleaned.map(self._place).to_numpy(dtype=int)
+        return np.asarray(cleaned.map(self._position), dtype=int)
 
     def _keep(self, phrases: Sequence[str], vectors: np.ndarray, seed: int) -> None:
         if not len(phrases):
             return
         if self._projection is None:
             self._projection = draw_projection(vectors, seed=seed)
-        self._place |= {
-            phrase: len(self._novelty) + number for number, phrase in enumerate(phrases)
-        }
+        first = len(self._novelty)
+        self._position |= {phrase: first + number for number, phrase in enumerate(phrases)}
         features = fourier_features(vectors, projection=self._projection)
-        self._features = (
-            np.concatenate([self._features, features]) if len(self._novelty) else features
-        )
+        self._features = np.concatenate([self._features, features]) if first else features
         self._novelty = np.concatenate([self._novelty, novelty(self.head, vectors)])

@@ -1,4 +1,7 @@
-"""What the champion was asked, cut into windows by count: in order, without overlap, never across a change of champion."""
+"""Cuts the traffic of a champion into windows of a fixed number of rows.
+
+The windows are in order and without overlap, and none spans a change of champion.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.compute as pc
@@ -18,19 +22,22 @@ from sqlalchemy.engine import Connection
 from core.params import DriftParams
 from core.tables import asked_by_clients, inference
 
-POOL_WINDOWS = 6
+POOL_WINDOWS = 6  # a pool of less history makes smaller windows (docs/drift-rule.md)
 LEAST_ROWS = 100
-SAID = ("label", "probability")
-LOG_COLUMNS = ("occurred_at", "request_id", "region", "phrase", "cleaned", *SAID)
+ANSWER_COLUMNS = ("label", "probability")
+LOG_COLUMNS = ("occurred_at", "request_id", "region", "phrase", "cleaned", *ANSWER_COLUMNS)
 
 Span = tuple[datetime, datetime]
 Key = tuple[datetime, str | None]
-"""Of a row of traffic: its moment and request id. Without the id: the last row of that moment."""
+"""Identifies a row of traffic: its moment and request id. Without the id, the moment's last row."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """A window of the log: `number` from 1, `first` (from 0) among the traffic that was not reported yet, `rows`."""
+    """A window of the log.
+
+    `number` counts from 1; `first` is its first row, from 0, among the traffic not reported yet.
+    """
 
     number: int
     first: int
@@ -38,19 +45,23 @@ class Window:
 
 
 def effective_window(reference: Path, drift: DriftParams) -> int:
-    """Return the rows of one window: `window_rows`, or a sixth of the rows that the reference stands for, at least 100."""
+    """Return the number of rows of one window.
+
+    That is `window_rows`, or a sixth of the rows that the reference stands for, at least 100.
+    """
     return window_size(pool_rows(reference), window_rows=drift.window_rows)
 
 
 def pool_rows(reference: Path) -> float:
-    """Sum of the weights in reference.parquet; 0 when there is no such file."""
+    """Return the sum of the weights in reference.parquet, 0 when there is no such file."""
     if not reference.is_file():
         return 0.0
-    return float(pc.sum(pq.read_table(reference, columns=["weight"])["weight"]).as_py() or 0)
+    weights = pq.read_table(reference, columns=["weight"])["weight"]
+    return float(pc.sum(weights).as_py() or 0)
 
 
 def window_size(rows: float, *, window_rows: int) -> int:
-    """As `effective_window`, from the number of rows that the reference stands for."""
+    """Return the rows of one window, from the number of rows that the reference stands for."""
     return max(min(window_rows, int(rows) // POOL_WINDOWS), LEAST_ROWS)
 
 
@@ -66,11 +77,12 @@ def read_windows(
 ) -> list[Window]:
     """Return every complete window of the version's log up to `until` that was not reported yet.
 
-    They begin behind `after`, the last row of the newest reported window, whatever the log still holds of those: it may have been
-    tidied, and rows that come late, from before that row, shift none.
+    They begin after the row `after`, the last one of the newest reported window, whatever the log
+    still holds of the reported windows. Old months may have been dropped, and rows from before
+    `after` that arrive late shift no window.
     """
-    found = tenures(connection, classifier=classifier, version=version, after=after, until=until)
-    return cut_windows(found, reported=reported, size=size)
+    rows = tenures(connection, classifier=classifier, version=version, after=after, until=until)
+    return cut_windows(rows, reported=reported, size=size)
 
 
 def cut_windows(tenures: Sequence[int], *, size: int, reported: int = 0) -> list[Window]:
@@ -78,17 +90,17 @@ def cut_windows(tenures: Sequence[int], *, size: int, reported: int = 0) -> list
 
     Parameters
     ----------
-    tenures : rows of traffic while the version was champion, one number for each uninterrupted tenure
+    tenures : rows of traffic while the version was champion, one number per uninterrupted tenure
     reported : number of the newest window reported so far
     size : rows of a window
 
-    A window never spans two tenures: what a tenure leaves over is dropped.
+    A window never spans two tenures: the remaining rows of a tenure are dropped.
     """
     starts = itertools.accumulate(tenures, initial=0)
     firsts = [
-        start + place * size
+        start + position * size
         for start, rows in zip(starts, tenures, strict=False)
-        for place in range(rows // size)
+        for position in range(rows // size)
     ]
     return [Window(number, first, size) for number, first in enumerate(firsts, reported + 1)]
 
@@ -101,7 +113,7 @@ def tenures(
     after: Key | None = None,
     until: datetime | None = None,
 ) -> list[int]:
-    """Rows of traffic behind `after` while the version was champion, by tenure."""
+    """Return the number of rows after `after` in each tenure of the version."""
     spans = _spans(connection, classifier, version, after, until)
     counts = (
         sa.select(sa.func.count()).select_from(
@@ -120,9 +132,11 @@ def read_log(
     after: Key | None = None,
     rows: int | None = None,
 ) -> pd.DataFrame:
-    """Return the traffic while a version was champion, in order of (occurred_at, request_id): LOG_COLUMNS, from behind `after` on.
+    """Return the traffic while a version was champion, after the row `after`, as LOG_COLUMNS.
 
-    What a canary answered is in it, without label and probability: the champion has said nothing of these phrases.
+    Ordered by (occurred_at, request_id). Rows that a canary answered are included with null label
+    and probability: the champion did not answer them
+    (docs/decisions/0010-canary-and-windows.md).
     """
     spans = _spans(connection, classifier, version, after, None)
     ordered = _traffic(classifier, version, spans, after).order_by(
@@ -134,89 +148,99 @@ def read_log(
 def read_window(
     connection: Connection, *, classifier: str, version: str, start: datetime, last: Key, rows: int
 ) -> pd.DataFrame:
-    """Return what the log still holds of a reported window, in order: LOG_COLUMNS, the newest `rows` from `start` to the row `last`."""
-    order = (inference.c.occurred_at.desc(), inference.c.request_id.desc())
-    held = (
-        _traffic(classifier, version, [(start, last[0])])
-        .where(sa.not_(_behind(last)))
-        .order_by(*order)
-    )
-    return _frame(connection, held.limit(rows)).iloc[::-1].reset_index(drop=True)
+    """Return what the log still holds of a reported window, in order, as LOG_COLUMNS.
+
+    These are the newest `rows` rows from `start` to the row `last`.
+    """
+    newest_first = (inference.c.occurred_at.desc(), inference.c.request_id.desc())
+    up_to_last = _traffic(classifier, version, [(start, last[0])]).where(sa.not_(_is_after(last)))
+    newest = _frame(connection, up_to_last.order_by(*newest_first).limit(rows))
+    return newest.iloc[::-1].reset_index(drop=True)
 
 
-def _frame(connection: Connection, rows: sa.Select) -> pd.DataFrame:
-    return pd.DataFrame.from_records(
-        [tuple(row) for row in connection.execute(rows)], columns=list(LOG_COLUMNS)
-    )
+def _frame(connection: Connection, query: sa.Select[Any]) -> pd.DataFrame:
+    rows = [tuple(row) for row in connection.execute(query)]
+    return pd.DataFrame.from_records(rows, columns=list(LOG_COLUMNS))
 
 
-def _behind(key: Key | None) -> sa.ColumnElement[bool]:
-    """True of rows of `inference` behind the one of that key, in order of (occurred_at, request_id)."""
+def _is_after(key: Key | None) -> sa.ColumnElement[bool]:
+    """Select the rows of `inference` after the key, in order of (occurred_at, request_id)."""
     if key is None:
         return sa.true()
-    moment, request = inference.c.occurred_at, inference.c.request_id
-    if key[1] is None:
-        return moment > key[0]
-    return sa.and_(
-        moment >= key[0], sa.or_(moment > key[0], request > key[1])
-    )  # the first part finds the index
+    moment, request_id = key
+    occurred_at = inference.c.occurred_at
+    if request_id is None:
+        return occurred_at > moment
+    later = sa.or_(occurred_at > moment, inference.c.request_id > request_id)
+    return sa.and_(occurred_at >= moment, later)  # PostgreSQL uses the index for the first part
 
 
 def _traffic(
     classifier: str, version: str, spans: Sequence[Span], after: Key | None = None
-) -> sa.Select:
-    """What clients asked while the version was champion: what it answered, and what a canary answered instead of it."""
-    mine, instead = (
-        sa.and_(inference.c.role == "champion", inference.c.version == version),
-        inference.c.role == "canary",
-    )
+) -> sa.Select[Any]:
+    """Select the clients' requests in the spans: answered by the champion, or by a canary."""
+    by_champion = sa.and_(inference.c.role == "champion", inference.c.version == version)
+    by_canary = inference.c.role == "canary"
     columns = [
-        sa.case((mine, inference.c[name])) if name in SAID else inference.c[name]
+        sa.case((by_champion, inference.c[name])) if name in ANSWER_COLUMNS else inference.c[name]
         for name in LOG_COLUMNS
     ]
     within = sa.or_(sa.false(), *(inference.c.occurred_at.between(*span) for span in spans))
-    asked = sa.and_(inference.c.classifier == classifier, asked_by_clients(), sa.or_(mine, instead))
-    return sa.select(*columns).where(asked, within, _behind(after))
+    return sa.select(*columns).where(
+        inference.c.classifier == classifier,
+        asked_by_clients(),
+        sa.or_(by_champion, by_canary),
+        within,
+        _is_after(after),
+    )
 
 
 def _spans(
     connection: Connection, classifier: str, version: str, after: Key | None, until: datetime | None
 ) -> list[Span]:
-    """First and last moment of each tenure; of one that lasts since before `after`, from that moment on.
+    """Return the first and last moment of each tenure after `after`.
 
-    Told from the log itself, so that any clock fits: a tenure ends where another champion answered at least LEAST_ROWS in a row.
-    Shorter runs are workers that changed over some moments apart.
+    A tenure that began before `after` starts at that moment. Tenures are derived from the log
+    itself, so that they need no clock: a tenure ends where another champion answered at least
+    LEAST_ROWS in a row. Shorter runs come from workers that switched versions moments apart.
     """
-    known = sa.true() if until is None else inference.c.occurred_at <= until
-    mine = (
-        _champion_rows(classifier)
-        .where(inference.c.version == version, known, _behind(after))
-        .subquery()
+    in_time = sa.true() if until is None else inference.c.occurred_at <= until
+    answers = _champion_rows(classifier).where(
+        inference.c.version == version, in_time, _is_after(after)
     )
-    moment, since = mine.c.occurred_at, after[0] if after else None
+    moment = answers.subquery().c.occurred_at
     first = connection.scalar(sa.select(sa.func.min(moment)))
     if first is None:
         return []
-    ends = _interruptions(
-        connection,
-        classifier,
-        version,
-        _behind(after) if after else inference.c.occurred_at >= first,
-    )
+
+    since = _is_after(after) if after else inference.c.occurred_at >= first
+    ends = _interruptions(connection, classifier, version, since)
     spans = []
     for start, end in pairwise([None, *ends, None]):
-        later, before = (
-            sa.true() if start is None else moment >= start,
-            sa.true() if end is None else moment < end,
-        )
-        own = connection.execute(
-            sa.select(sa.func.min(moment), sa.func.max(moment)).where(later, before)
-        ).one()
-        spans.append((since if start is None and since and own[0] else own[0], own[1]))
-    return [span for span in spans if span[0] is not None]
+        span = _extent(connection, moment, start, end)
+        if span is None:
+            continue
+        if start is None and after is not None:
+            span = (after[0], span[1])
+        spans.append(span)
+    return spans
 
 
-def _champion_rows(classifier: str) -> sa.Select:
+def _extent(
+    connection: Connection,
+    moment: sa.ColumnElement[datetime],
+    start: datetime | None,
+    end: datetime | None,
+) -> Span | None:
+    """Return the first and last moment in [start, end), None when there is no row."""
+    not_before = sa.true() if start is None else moment >= start
+    before_end = sa.true() if end is None else moment < end
+    extent = sa.select(sa.func.min(moment), sa.func.max(moment)).where(not_before, before_end)
+    first, last = connection.execute(extent).one()
+    return None if first is None else (first, last)
+
+
+def _champion_rows(classifier: str) -> sa.Select[Any]:
     columns = (inference.c.occurred_at, inference.c.request_id)
     return sa.select(*columns).where(
         inference.c.classifier == classifier, inference.c.role == "champion", asked_by_clients()
@@ -226,11 +250,13 @@ def _champion_rows(classifier: str) -> sa.Select:
 def _interruptions(
     connection: Connection, classifier: str, version: str, since: sa.ColumnElement[bool]
 ) -> list[datetime]:
-    """Starts of the runs of at least LEAST_ROWS champion rows of other versions (gaps and islands), oldest first."""
+    """Return the starts of the runs of at least LEAST_ROWS answers by other champions, in order."""
+    # Gaps and islands: within an uninterrupted run of a version the two row numbers keep their
+    # distance.
     order = (inference.c.occurred_at, inference.c.request_id)
-    island = sa.func.row_number().over(order_by=order) - sa.func.row_number().over(
-        partition_by=inference.c.version, order_by=order
-    )
+    overall = sa.func.row_number().over(order_by=order)
+    within_version = sa.func.row_number().over(partition_by=inference.c.version, order_by=order)
+    island = overall - within_version
     rows = (
         _champion_rows(classifier)
         .where(since)

@@ -85,7 +85,7 @@ def place(engine: Engine, tmp_path: Path) -> Place:
 def no_evidently(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of what is judged, not of what is shown: a report costs seconds."""
     monkeypatch.setattr(
-        "monitoring.watching.write_report",
+        "monitoring.window_files.write_report",
         lambda *_, file, **__: file.parent.mkdir(parents=True, exist_ok=True),
     )
 

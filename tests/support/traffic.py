@@ -59,7 +59,7 @@ def make_answering_head() -> Head:
     return Head("logistic", LABELS, "words-1", arrays, {"temperature": 1.0})
 
 
-def make_meter(phrases: Sequence[str]) -> WindowScorer:
+def make_scorer(phrases: Sequence[str]) -> WindowScorer:
     return WindowScorer(make_head(), embed_words, phrases=phrases, seed=1)
 
 

@@ -18,7 +18,7 @@ from monitoring.drift import (
 )
 from monitoring.scoring import WindowScorer
 from monitoring.statistics import WindowSample
-from tests.support.traffic import make_meter, traffic
+from tests.support.traffic import make_scorer, traffic
 
 SIZE = 600
 
@@ -26,13 +26,13 @@ SIZE = 600
 @cache
 def normal() -> tuple[WindowScorer, pd.DataFrame, Pool, Calibration]:
     rows = traffic(days=90, a_day=60, seed=1)
-    meter = make_meter(rows["cleaned"])
-    pool = meter.pool(rows)
+    scorer = make_scorer(rows["cleaned"])
+    pool = scorer.pool(rows)
     return (
-        meter,
+        scorer,
         rows,
         pool,
-        calibrate(pool, size=SIZE, labels=meter.labels, seed=7, past_windows=60),
+        calibrate(pool, size=SIZE, labels=scorer.labels, seed=7, past_windows=60),
     )
 
 
@@ -40,10 +40,10 @@ def alarms_of(
     windows: int, *, seed: int, calibration: Calibration | None = None, **how: float
 ) -> list[tuple[str, ...]]:
     """Alarms of consecutive windows of fresh days."""
-    meter, _, _, usual = normal()
+    scorer, _, _, usual = normal()
     rows = traffic(days=windows * 11 + 3, a_day=60, seed=seed, **how)
     cut = [rows.iloc[number * SIZE : (number + 1) * SIZE] for number in range(windows)]
-    return [score(meter.answers(window), calibration=calibration or usual).alarms for window in cut]
+    return [score(scorer.sample(window), calibration=calibration or usual).alarms for window in cut]
 
 
 def test_usual_traffic_is_calm() -> None:
@@ -63,13 +63,13 @@ def test_moved_traffic_alarms_in_every_window(how: dict[str, float], statistic: 
 
 def test_held_out_phrases_stand_for_the_new_ones_by_weight() -> None:
     """A tenth of the phrases is new to the head; 30 % of those were held out. Weighted they look like live traffic, unweighted not."""
-    meter = normal()[0]
+    scorer = normal()[0]
     rows = traffic(days=90, a_day=60, seed=1, garbled=0.15)
     new = rows["cleaned"].str.contains("odd")
     kept = rows[~new | (np.random.default_rng(5).random(len(rows)) < 0.3)]
     weighted = kept.assign(weight=np.where(kept["cleaned"].str.contains("odd"), 1 / 0.3, 1.0))
     calm, blind = (
-        calibrate(meter.pool(pool), size=SIZE, labels=meter.labels, seed=7, past_windows=60)
+        calibrate(scorer.pool(pool), size=SIZE, labels=scorer.labels, seed=7, past_windows=60)
         for pool in (weighted, kept)
     )
     assert sum(map(bool, alarms_of(10, seed=300, garbled=0.15, calibration=calm))) <= 1
@@ -77,9 +77,9 @@ def test_held_out_phrases_stand_for_the_new_ones_by_weight() -> None:
 
 
 def test_equal_pools_and_seeds_give_equal_calibrations() -> None:
-    meter, _, pool, _ = normal()
+    scorer, _, pool, _ = normal()
     one, two = (
-        calibrate(pool, size=SIZE, labels=meter.labels, seed=3, past_windows=20) for _ in range(2)
+        calibrate(pool, size=SIZE, labels=scorer.labels, seed=3, past_windows=20) for _ in range(2)
     )
     assert (one.mean == two.mean).all()
     assert (one.scale == two.scale).all()
@@ -118,12 +118,12 @@ def test_heavy_rows_take_their_share_and_no_row_comes_twice_while_others_are_lef
 
 
 def test_a_head_that_was_never_unsure_is_not_alarmed_by_one_unsure_answer() -> None:
-    meter, _, pool, _ = normal()
+    scorer, _, pool, _ = normal()
     sure = Pool(
-        replace(pool.answers, confidence=np.full(len(pool.day), 0.99)), pool.day, pool.weight
+        replace(pool.sample, confidence=np.full(len(pool.day), 0.99)), pool.day, pool.weight
     )
-    calibration = calibrate(sure, size=SIZE, labels=meter.labels, seed=1, past_windows=60)
-    window = sure.answers.take(
+    calibration = calibrate(sure, size=SIZE, labels=scorer.labels, seed=1, past_windows=60)
+    window = sure.sample.take(
         draw_window(sure.day, sure.weight, size=SIZE, random=np.random.default_rng(9))
     )
     window.confidence[:1] = 0.4

@@ -1,0 +1,80 @@
+"""Writes the files of a judged window: the Evidently report and the plot beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from monitoring.charts import draw_statistics
+from monitoring.judging import JudgedWindow
+from monitoring.pending import PendingWindows
+from monitoring.reports import Headline, describe, write_report
+from monitoring.scoring import WindowScorer
+
+
+def write_window_files(
+    judged: JudgedWindow,
+    pending: PendingWindows,
+    history: Sequence[JudgedWindow],
+    scorer: WindowScorer,
+    *,
+    reports: Path,
+) -> Path:
+    """Write report and plot of one window; return the path of the HTML.
+
+    The plot has the same name with the suffix .png. `history` holds the windows of this watch: the
+    plot shows those up to this window, after the ones reported before.
+    """
+    classifier = pending.classifier
+    version = pending.version
+    number = judged.window.number
+    file = reports / "drift" / classifier / version / f"window-{number:04d}.html"
+    headline = Headline(
+        classifier, version, number, judged.end, judged.verdict.kind, (describe_window(judged),)
+    )
+    write_report(
+        describe(judged.rows, novelty=scorer.novelty(judged.rows)),
+        _describe_baseline(judged.baseline, scorer),
+        headline=headline,
+        file=file,
+        workspace=reports / "evidently",
+    )
+    draw_statistics(
+        _z_by_window(pending, history, number),
+        title=f"{classifier}, version {version}",
+        file=file.with_suffix(".png"),
+    )
+    return file
+
+
+def describe_window(judged: JudgedWindow) -> str:
+    """Return one sentence: which window, its verdict, and the z of every alarm."""
+    reasons = "; ".join(judged.verdict.reasons)
+    alarms = ", ".join(f"{name} z {judged.z[name]:.1f}" for name in judged.alarms)
+    span = f"{judged.start:%Y-%m-%d %H:%M} to {judged.end:%Y-%m-%d %H:%M}"
+    sentence = f"window {judged.window.number} ({span}, {len(judged.rows)} answers): {reasons}"
+    return f"{sentence} ({alarms})" if alarms else sentence
+
+
+def _describe_baseline(baseline: pd.DataFrame, scorer: WindowScorer) -> pd.DataFrame | None:
+    """Repeat each row as often as its weight: Evidently knows no weights."""
+    if baseline.empty:
+        return None
+    repeats = baseline["weight"].round().astype(int)
+    repeated = baseline.loc[np.repeat(baseline.index, repeats)].reset_index(drop=True)
+    return describe(repeated, novelty=scorer.novelty(repeated))
+
+
+def _z_by_window(
+    pending: PendingWindows, history: Sequence[JudgedWindow], number: int
+) -> list[tuple[int, dict[str, float]]]:
+    """Return window number and z of every window up to `number`."""
+    reported = [
+        (report.window_number, {name: entry["z"] for name, entry in report.statistics.items()})
+        for report in pending.reports
+    ]
+    judged = [(window.window.number, window.z) for window in history]
+    return reported + [(at, z) for at, z in judged if at <= number]
