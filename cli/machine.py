@@ -47,7 +47,7 @@ def status(json: Json = False) -> None:
     """Say what runs, where, which version answers and what stands beside it; exit code 3 when something does not run."""
     from core.settings import load_settings
     from flows.answering import rollouts_of
-    from machine.processes import status as look
+    from machine.status import status as look
 
     settings, out = load_settings(), output()
     programs = look(settings)

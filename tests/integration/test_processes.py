@@ -17,11 +17,13 @@ from core.embedded import postmaster
 from core.errors import PortTaken, ProcessFailed
 from core.settings import Settings
 from machine import processes
+from machine import status as program_status
 from machine.environment import prefect_answers
 from machine.ports import port_is_free
-from machine.processes import ProgramStatus, down, restart_service, status, up
+from machine.processes import down, restart_service, up
 from machine.programs import Program, list_programs
 from machine.startup import bring_up
+from machine.status import ProgramStatus, status
 from machine.supervision import (
     connect_supervisor,
     start_supervisor,
@@ -173,7 +175,8 @@ def test_restarting_the_service_takes_the_newest_bento(
         url=settings.service_url,
         health="/",
     )
-    monkeypatch.setattr(processes, "list_programs", lambda settings: (service,))
+    for module in (processes, program_status):
+        monkeypatch.setattr(module, "list_programs", lambda settings: (service,))
     assert restart_service(settings) is False
     start_supervisor(settings, [service], {})
     assert restart_service(settings) is False, "there is no bento yet"

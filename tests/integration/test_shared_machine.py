@@ -15,7 +15,7 @@ import pytest
 from core.embedded import holders, postmaster, stop_server
 from core.errors import Busy
 from core.settings import Settings
-from machine import processes
+from machine.exclusive import exclusive_home
 from machine.processes import down
 from machine.supervision import (
     connect_supervisor,
@@ -87,16 +87,14 @@ def test_down_stops_postgresql_when_its_holder_was_killed(settings: Settings) ->
     assert postmaster(folder) is None
 
 
-def test_a_down_that_cannot_have_its_turn_says_whose_it_is(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_down_that_cannot_have_its_turn_says_whose_it_is(settings: Settings) -> None:
     with (private_folder(supervisor_folder(settings)) / "lock").open("w") as lock:
         lock.write("4711")
         lock.flush()
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(Busy, match="4711"), processes._one_at_a_time(settings, seconds=0.3):
+        with pytest.raises(Busy, match="4711"), exclusive_home(settings, seconds=0.3):
             pass
-    with processes._one_at_a_time(settings, seconds=0.3):
+    with exclusive_home(settings, seconds=0.3):
         pass
 
 

@@ -23,7 +23,8 @@ from core.contracts import Deployment, ModelVersion, Prediction, Rollout, Verdic
 from core.errors import Busy, UncommittedChanges
 from flows import answering, packaging
 from machine import processes
-from machine.processes import ProgramStatus
+from machine import status as program_status
+from machine.status import ProgramStatus
 from operations.lineage import reproduce
 from pipelines import model_store, promotion
 from pipelines.phrase_files import read_phrases
@@ -84,7 +85,7 @@ def show_programs(monkeypatch: pytest.MonkeyPatch, *states: str) -> None:
         ProgramStatus("prefect", "flows", state, "http://127.0.0.1:4200", 7, Path("x.log"))
         for state in states
     ]
-    monkeypatch.setattr(processes, "status", lambda settings: programs)
+    monkeypatch.setattr(program_status, "status", lambda settings: programs)
 
 
 @pytest.mark.parametrize("command", COMMANDS + NESTED)
