@@ -1,1 +1,1 @@
-"""WHEN things happen: flows, their deployments, the processes of one machine, and the command line."""
+"""When things happen: the Prefect flows, their deployments, and what only they need."""

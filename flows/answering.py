@@ -1,4 +1,7 @@
-"""Which version answers; MLflow's aliases held against it; the version itself, for answers without a service."""
+"""Which version answers, and that version itself, for answers without a service.
+
+MLflow's aliases are compared with the versions that answer, and repaired.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ if TYPE_CHECKING:
 
 
 def rollouts_of(settings: Settings) -> dict[str, Rollout]:
-    """Classifier -> who answers, and what stands beside; empty while the database is down. Repairs MLflow's aliases on the way."""
+    """Return classifier -> its rollout: champion, canary and shadow.
+
+    Empty while the database is down. Repairs MLflow's aliases on the way.
+    """
     if settings.database_url is None and postmaster(settings.home / "postgres") is None:
         return {}
     try:
@@ -40,27 +46,20 @@ def _rollouts(settings: Settings) -> dict[str, Rollout]:
         engine = connect(urls.perennial)
         with engine.connect() as connection:
             rollouts = current_rollouts(connection)
-        champions = {
-            name: rollout.champion.model.version
-            for name, rollout in rollouts.items()
-            if rollout.champion
-        }
-        for name in sorted(
-            name for name, version in champions.items() if _alias_is_wrong(settings, name, version)
-        ):
-            _repair(settings, urls, engine, name)
+        for name, rollout in sorted(rollouts.items()):
+            champion = rollout.champion
+            if champion and _alias_is_wrong(settings, name, champion.model.version):
+                _repair(settings, urls, engine, name)
         engine.dispose()
     return rollouts
 
 
 def _alias_is_wrong(settings: Settings, classifier: str, version: str) -> bool:
-    """Ask the MLflow server, which costs milliseconds; without one the next promotion repairs."""
+    """Ask the MLflow server, within milliseconds; without one the next promotion repairs."""
     query = urllib.parse.urlencode({"name": classifier})
-    told = ask(f"{settings.mlflow_url}/api/2.0/mlflow/registered-models/get?{query}") or {}
-    aliases = {
-        row["alias"]: str(row["version"])
-        for row in told.get("registered_model", {}).get("aliases", [])
-    }
+    url = f"{settings.mlflow_url}/api/2.0/mlflow/registered-models/get?{query}"
+    model = (ask(url) or {}).get("registered_model", {})
+    aliases = {row["alias"]: str(row["version"]) for row in model.get("aliases", [])}
     return bool(aliases) and aliases.get("champion") != version
 
 
@@ -87,9 +86,9 @@ def open_champion(settings: Settings, classifier: str) -> tuple[str, PhraseClass
 
 
 def open_version(settings: Settings, model: ModelVersion) -> PhraseClassifier:
-    """Any retained version, ready to answer, with the embedder it rests on.
+    """Return a retained version, ready to answer, with its embedder.
 
-    Raises `HeadRefused`, or `EmbedderUnusable` when that embedder is not kept here.
+    Raises `HeadRefused`, or `EmbedderUnusable` when the embedder is not in this home.
     """
     from pipelines.model.classifier import PhraseClassifier
     from pipelines.model.head_file import load_checked
@@ -99,14 +98,15 @@ def open_version(settings: Settings, model: ModelVersion) -> PhraseClassifier:
 
 
 def open_embedder(settings: Settings, model: ModelVersion) -> Embed:
-    """The embedder that a version rests on; raises `EmbedderUnusable` when it is not kept here."""
+    """Return the embedder of a version; raises `EmbedderUnusable` when it is not in this home."""
     from pipelines.model.embedder import load_embedder
 
     folder = settings.kept_embedder(model.embedder_id)
     if folder is None:
-        do = f"build it anew: `perennial reproduce {model.classifier} {model.version}`"
         raise EmbedderUnusable(
-            f"the embedder {model.embedder_id} in {settings.embedders}", came="none", do=do
+            f"the embedder {model.embedder_id} in {settings.embedders}",
+            came="none",
+            do=f"rebuild it: `perennial reproduce {model.classifier} {model.version}`",
         )
     return load_embedder(folder)
 

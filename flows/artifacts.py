@@ -1,4 +1,4 @@
-"""What a flow shows in the Prefect UI: check results, verdicts, plots, links."""
+"""Artifacts of a flow in the Prefect UI: check results, verdicts, plots, links."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PLOTS = ("reliability.png", "confusions.png", "f1_by_support.png")
 
 
 def show_checks(result: Mapping[str, Any]) -> None:
-    """A table of the data checks: one row each, with what was observed against its limit."""
+    """Show the data checks as a table: one row per check, with the observed value and its limit."""
     columns = ("dataset", "name", "column", "severity", "passed", "observed", "limit", "rows")
     table = [{key: check.get(key) for key in columns} for check in result["checks"]]
     create_table_artifact(
@@ -35,14 +35,18 @@ def show_verdict(
     mlflow_url: str,
     comparison: str = "",
 ) -> None:
-    """A page a candidate: verdict, reasons, evidence, plots, and where to look further; `comparison` is the table of heads compared."""
+    """Show a page per candidate: verdict, reasons, evidence, plots and links.
+
+    `comparison` is the Markdown table of the compared heads, empty without any.
+    """
+    classifier, version = candidate.classifier, candidate.version
     plots = "\n\n".join(_inline(folder / name) for name in PLOTS if (folder / name).exists())
-    link = f"[{candidate.classifier} {candidate.version}]({mlflow_url}/#/models/{candidate.classifier}/versions/{candidate.version})"
-    page = f"""# {candidate.classifier} version {candidate.version}: {verdict.kind}
+    link = f"[{classifier} {version}]({mlflow_url}/#/models/{classifier}/versions/{version})"
+    page = f"""# {classifier} version {version}: {verdict.kind}
 
 {_bullets(verdict.reasons)}
 
-Called for by: **{reason}**. MLflow: {link}
+Reason: **{reason}**. MLflow: {link}
 
 {_table(verdict.evidence)}
 
@@ -51,13 +55,13 @@ Called for by: **{reason}**. MLflow: {link}
 """
     create_markdown_artifact(
         page,
-        key=artifact_key("verdict", candidate.classifier),
-        description=f"{candidate.classifier}: {verdict.kind}",
+        key=artifact_key("verdict", classifier),
+        description=f"{classifier}: {verdict.kind}",
     )
 
 
 def artifact_key(*words: str) -> str:
-    """Prefect keys hold lower-case letters, digits and dashes only."""
+    """Return a Prefect key: it may hold lower-case letters, digits and dashes only."""
     return re.sub(r"[^a-z0-9]+", "-", "-".join(words).lower()).strip("-")
 
 

@@ -1,4 +1,4 @@
-"""The composition root: settings, database, params and registry, opened once a command and passed on."""
+"""The composition root: settings, database, params and registry, opened once per command."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from core.tables import decision
 from pipelines.registry import Registry
 
 DEMO_MARK = ".demo"
-"""Lies in a home that a demo made and may clear."""
+"""A file in a home that a demo created and may clear."""
 
 
 @dataclass(frozen=True)
 class LoopContext:
-    """Everything a flow needs from the place it runs in."""
+    """What a flow needs of the place that it runs in."""
 
     settings: Settings
     urls: DatabaseUrls
@@ -42,9 +42,9 @@ class LoopContext:
 
     @property
     def source_url(self) -> str:
-        """The database that the labelled rows come from: yours, or the demo's beside our own."""
-        own = self.settings.source_url
-        return own.get_secret_value() if own else self.urls.sibling("demo")
+        """The database of the labelled rows: that of the settings, or the demo's."""
+        url = self.settings.source_url
+        return url.get_secret_value() if url else self.urls.sibling("demo")
 
     def champions(self) -> dict[str, ModelVersion]:
         """Return classifier -> the version that answers."""
@@ -52,17 +52,21 @@ class LoopContext:
             return {name: row.model for name, row in current_champions(connection).items()}
 
     def last_retraining(self, classifier: str) -> datetime | None:
-        """When the newest retraining of the classifier reached its verdict."""
+        """Return the moment at which the newest retraining reached its verdict."""
         newest = sa.select(sa.func.max(decision.c.decided_at)).where(
             decision.c.classifier == classifier, decision.c.subject == "gate"
         )
         with self.engine.connect() as connection:
-            return connection.scalar(newest)
+            moment: datetime | None = connection.scalar(newest)
+        return moment
 
 
 @contextmanager
 def open_context(settings: Settings) -> Iterator[LoopContext]:
-    """Open the database and read params.yaml; everything is closed at the end. Raises `SettingsError` when the home cannot be written."""
+    """Open the database and read params.yaml; everything is closed at the end.
+
+    Raises `SettingsError` when the home is not writable.
+    """
     configure_logs(settings.log_format)
     require_home(settings)
     params = load_params(settings.repository / "params.yaml")
@@ -76,9 +80,9 @@ def open_context(settings: Settings) -> Iterator[LoopContext]:
 
 @contextmanager
 def hold_classifiers(engine: Engine, classifiers: Sequence[str]) -> Iterator[None]:
-    """One run a classifier: hold a lock for each, or raise `Busy` naming the one that is taken.
+    """Allow one run per classifier: lock each, or raise `Busy` naming one that is taken.
 
-    The locks live with a database connection, so a killed run leaves none behind.
+    The locks belong to a database connection, so a killed run leaves none behind.
     """
     take = sa.text("select pg_try_advisory_lock(hashtextextended(:name, 5063))")
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
@@ -87,7 +91,7 @@ def hold_classifiers(engine: Engine, classifiers: Sequence[str]) -> Iterator[Non
                 if not connection.scalar(take, {"name": name}):
                     raise Busy(
                         f"no other run of {name}",
-                        came="one that is under way",
+                        came="one in progress",
                         do="wait for it to end; see `perennial status`",
                     )
             yield

@@ -1,4 +1,7 @@
-"""One Prefect deployment a classifier and flow, and the runner that serves them all: `python -m flows.deployments`."""
+"""The Prefect deployments, one per classifier and flow, and the runner that serves them.
+
+python -m flows.deployments
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,13 @@ if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
     from prefect.events import DeploymentEventTrigger
 
-RUNS_AT_ONCE = 2  # of all deployments; a retraining keeps a core and about 1.5 GB busy
+RUNS_AT_ONCE = 2  # of all deployments; a retraining uses a core and about 1.5 GB of memory
 
 
 def list_deployments(
-    params: Params, *, retrain: Flow, watch: Flow, schedules: bool = True
+    params: Params, *, retrain: Flow[..., Any], watch: Flow[..., Any], schedules: bool = True
 ) -> list[RunnerDeployment]:
-    """Two deployments a classifier. Without `schedules` they run on events and by hand only."""
+    """Return two deployments per classifier. Without `schedules` they run on events and by hand."""
     return [
         deployment
         for name, block in params.classifiers.items()
@@ -34,18 +37,22 @@ def list_deployments(
 
 
 def serve_deployments(deployments: Iterable[RunnerDeployment]) -> None:
-    """Register the deployments, forget those of removed classifiers, and run what they schedule until SIGTERM."""
+    """Register the deployments, delete those of removed classifiers, and run them until SIGTERM."""
     from prefect import serve
 
-    wanted = list(deployments)
-    _forget_all_but({deployment.full_name for deployment in wanted})
-    serve(*wanted, limit=RUNS_AT_ONCE, print_starting_message=False)
+    current = list(deployments)
+    _delete_others({deployment.full_name for deployment in current})
+    serve(*current, limit=RUNS_AT_ONCE, print_starting_message=False)
 
 
 def _retrain_deployment(
-    flow: Flow, name: str, block: ClassifierParams, *, schedules: bool
+    flow: Flow[..., Any], name: str, block: ClassifierParams, *, schedules: bool
 ) -> RunnerDeployment:
-    """A second call waits for the first to end: it may bring news, and the cool-down answers it if it does not."""
+    """Return the deployment of `retrain` for one classifier.
+
+    A second run waits for the first one to end: its reason may be new, and the cool-down ends it if
+    it is not.
+    """
     return _deployment(
         flow,
         name,
@@ -54,14 +61,17 @@ def _retrain_deployment(
         collision="ENQUEUE",
         triggers=[drift_trigger(name)],
         parameters={"classifiers": [name], "reason": "schedule"},
-        description=f"Retrain {name} and let the candidate face the champion",
+        description=f"Retrain {name} and compare the candidate with the champion",
     )
 
 
 def _watch_deployment(
-    flow: Flow, name: str, block: ClassifierParams, *, schedules: bool
+    flow: Flow[..., Any], name: str, block: ClassifierParams, *, schedules: bool
 ) -> RunnerDeployment:
-    """A second call is dropped: the first looks at the same rows."""
+    """Return the deployment of `watch` for one classifier.
+
+    A second run is cancelled: the first one looks at the same rows.
+    """
     return _deployment(
         flow,
         name,
@@ -70,12 +80,15 @@ def _watch_deployment(
         collision="CANCEL_NEW",
         triggers=[],
         parameters={"classifiers": [name]},
-        description=f"Look for drift in what {name} answered",
+        description=f"Look for drift in the answers of {name}",
     )
 
 
 def drift_trigger(name: str) -> DeploymentEventTrigger:
-    """On `drift.detected` for the classifier: run with reason "drift", the evidence, and the moment that was judged."""
+    """Return the trigger for `drift.detected` of the classifier.
+
+    It runs the deployment with the reason "drift", the evidence, and the moment that was judged.
+    """
     from prefect.events import DeploymentEventTrigger
 
     return DeploymentEventTrigger(
@@ -95,7 +108,7 @@ def drift_trigger(name: str) -> DeploymentEventTrigger:
 
 
 def _deployment(
-    flow: Flow,
+    flow: Flow[..., Any],
     name: str,
     *,
     cron: str,
@@ -106,8 +119,8 @@ def _deployment(
     description: str,
 ) -> RunnerDeployment:
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-    from prefect.deployments.runner import EntrypointType
     from prefect.schedules import Cron
+    from prefect.types.entrypoint import EntrypointType
 
     return flow.to_deployment(  # type: ignore[return-value]
         name,
@@ -124,34 +137,33 @@ def _deployment(
     )
 
 
-def _forget_all_but(wanted: set[str]) -> None:
+def _delete_others(current: set[str]) -> None:
+    """Delete the deployments and automations of this project that are not `flow/name` of these."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
     from prefect.client.schemas.sorting import DeploymentSort, FlowSort
 
     ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
     with get_client(sync_client=True) as client:
-        known = _every(
+        deployments = _all_pages(
             partial(
                 client.read_deployments, deployment_filter=ours, sort=DeploymentSort.CREATED_DESC
             )
         )
-        names = {
-            flow.id: flow.name
-            for flow in _every(partial(client.read_flows, sort=FlowSort.CREATED_DESC))
-        }
-        for deployment in known:
-            if f"{names.get(deployment.flow_id)}/{deployment.name}" not in wanted:
+        flows = _all_pages(partial(client.read_flows, sort=FlowSort.CREATED_DESC))
+        names = {flow.id: flow.name for flow in flows}
+        for deployment in deployments:
+            if f"{names.get(deployment.flow_id)}/{deployment.name}" not in current:
                 client.delete_resource_owned_automations(f"prefect.deployment.{deployment.id}")
                 client.delete_deployment(deployment.id)
 
 
-def _every(read: Callable[..., list[Any]]) -> list[Any]:
-    """All pages of what Prefect's client reads; a server hands out 200 rows at once."""
-    found: list[Any] = []
-    while page := read(offset=len(found)):
-        found += page
-    return found
+def _all_pages(read: Callable[..., list[Any]]) -> list[Any]:
+    """Return the rows of all pages; a Prefect server returns at most 200 rows at once."""
+    rows: list[Any] = []
+    while page := read(offset=len(rows)):
+        rows += page
+    return rows
 
 
 def _jinja(template: str) -> dict[str, str]:

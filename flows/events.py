@@ -1,4 +1,4 @@
-"""The event that a watch sends and a retraining answers to."""
+"""The event that a watch sends and that starts a retraining."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any
 from core.contracts import Verdict
 
 DRIFT = "drift.detected"
-LARGEST_EVIDENCE = (
-    20_000  # characters of JSON; Prefect carries the payload into the parameters of the run
-)
+# Characters of JSON: Prefect copies the payload into the parameters of the run.
+LARGEST_EVIDENCE = 20_000
 
 
 def resource_id(classifier: str) -> str:
@@ -20,10 +19,12 @@ def resource_id(classifier: str) -> str:
 
 
 def drift_payload(verdict: Verdict, *, now: datetime) -> dict[str, Any]:
-    """What the retraining is told: the moment that was judged, the reasons, and the numbers while they are small."""
-    numbers = {
-        key: value for key, value in verdict.evidence.items() if key != "novel_phrases"
-    }  # people's text stays in our database
+    """Return what the retraining receives: the moment that was judged, reasons and numbers.
+
+    The numbers are left out when they exceed LARGEST_EVIDENCE.
+    """
+    # Phrases of clients stay in the project's own database.
+    numbers = {key: value for key, value in verdict.evidence.items() if key != "novel_phrases"}
     evidence = json.loads(json.dumps(numbers, default=str))
     small = evidence if len(json.dumps(evidence)) <= LARGEST_EVIDENCE else {}
     return {"now": now.isoformat(), "evidence": {"reasons": list(verdict.reasons), **small}}

@@ -1,4 +1,7 @@
-"""What surrounds every task and flow: start, end and seconds in the log, outages by name, and one line for a failure."""
+"""Wraps every task and flow: logs start, end and seconds, names outages, and reports failures.
+
+A failure is one line in the log.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ R = TypeVar("R")
 
 
 def timed_task(function: Callable[P, R]) -> Callable[P, R]:
-    """Log start, end and seconds of each call; a retry logs again, with its error before it."""
+    """Log start, end and seconds of each call, also of each retry."""
 
     @wraps(function)
     def logged(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -27,7 +30,7 @@ def timed_task(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def log_failure(flow: Any, flow_run: Any, state: Any) -> None:
-    """A failure hook: which flow, which run, and what the error said."""
+    """Log a failure: which flow, which run, and the message of the error."""
     get_logger().error(
         "flow failed",
         flow=flow.name,
@@ -38,7 +41,7 @@ def log_failure(flow: Any, flow_run: Any, state: Any) -> None:
 
 
 def quiet_named_errors() -> None:
-    """A named error, and an outage that has a name, say it all: Prefect's own lines about them go without a traceback."""
+    """Remove the traceback from Prefect's log lines about named errors and outages."""
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_without_traceback)
 

@@ -1,4 +1,4 @@
-"""What our dependencies raise when something of the machine is away, as named errors of one message."""
+"""Translates outages of the disk, the databases and the Prefect server into named errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SERVER_WORDS = ("Failed to reach API at", "ephemeral Prefect API server")
 
 @contextmanager
 def named_outages() -> Iterator[None]:
-    """Let an outage out as its named error, and anything else as it is."""
+    """Raise an outage as its named error, and any other error unchanged."""
     try:
         yield
     except PerennialError:
@@ -32,47 +32,42 @@ def named_outages() -> Iterator[None]:
 
 
 def name_outage(error: BaseException) -> PerennialError | None:
-    """Return the named error for an outage; None when it is none. Tells by the names of classes: nothing is imported for it."""
+    """Return the named error for an outage, None for any other error.
+
+    Compares the names of classes, so that no dependency is imported for it.
+    """
     kinds = {f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(error).__mro__}
     came = _first_line(error)
+    start_it = "start it, then run again; the champion keeps answering"
     if isinstance(error, OSError) and error.errno in NO_ROOM:
-        return DiskFull(
-            "room on the disk", came=came, do="make room, then run again; the champion serves on"
-        )
-    if (
-        "mlflow.MlflowException" in kinds
-        and getattr(error, "error_code", "") == "TEMPORARILY_UNAVAILABLE"
-    ):
-        return RegistryUnreachable(
-            "MLflow's database to answer",
-            came=came,
-            do="start it, then run again; the champion serves on",
-        )
+        do = "free some space, then run again; the champion keeps answering"
+        return DiskFull("space on the disk", came=came, do=do)
+    if _is_of_registry(error, kinds):
+        return RegistryUnreachable("MLflow's database to answer", came=came, do=start_it)
     if "sqlalchemy.OperationalError" in kinds:
-        return DatabaseUnreachable(
-            "Perennial's database to answer",
-            came=came,
-            do="start it, then run again; the champion serves on",
-        )
+        return DatabaseUnreachable("Perennial's database to answer", came=came, do=start_it)
     if _is_of_flow_server(error, kinds):
-        do = "start it by `perennial up`, then run again; the champion serves on"
+        do = "start it with `perennial up`, then run again; the champion keeps answering"
         return FlowServerUnreachable("the Prefect server to answer", came=came, do=do)
     return None
+
+
+def _is_of_registry(error: BaseException, kinds: set[str]) -> bool:
+    unavailable = getattr(error, "error_code", "") == "TEMPORARILY_UNAVAILABLE"
+    return "mlflow.MlflowException" in kinds and unavailable
 
 
 def _is_of_flow_server(error: BaseException, kinds: set[str]) -> bool:
     if any(words in str(error) for words in SERVER_WORDS):
         return True
-    silent = "httpx.TransportError" in kinds
-    broken = (
-        "httpx.HTTPStatusError" in kinds
-        and getattr(getattr(error, "response", None), "status_code", 0) >= 500
-    )
-    return (silent or broken) and "/api/" in _asked(error)
+    no_response = "httpx.TransportError" in kinds
+    status = getattr(getattr(error, "response", None), "status_code", 0)
+    server_error = "httpx.HTTPStatusError" in kinds and status >= 500
+    return (no_response or server_error) and "/api/" in _requested_url(error)
 
 
-def _asked(error: BaseException) -> str:
-    """The address that an httpx error speaks of; its property raises when there is none."""
+def _requested_url(error: BaseException) -> str:
+    """Return the URL of an httpx error, "" without one; its property raises when there is none."""
     with suppress(RuntimeError, AttributeError):
         return str(error.request.url)  # type: ignore[attr-defined]
     return ""

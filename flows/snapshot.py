@@ -1,4 +1,4 @@
-"""Snapshots: the labelled rows of a moment and the feedback received by then, written under data/."""
+"""Snapshots: the labelled rows of a moment, and the feedback received by then, under data/."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from core.snapshots import previous_summary, record_snapshot
 from flows.context import LoopContext, open_context
 from monitoring.feedback import feedback_rows
 from pipelines.snapshots import summarise, write_snapshot
-from pipelines.source.demo import EPOCH, build_demo_source
-from pipelines.source.practice import Scale
+from pipelines.source.demo import build_demo_source
+from pipelines.source.practice import EPOCH, Scale
 from pipelines.workspace import cache_of, prune_data, track_data
 
 
 def write_snapshots(
     context: LoopContext, folder: Path, classifiers: Sequence[str], *, as_of: datetime
 ) -> list[Snapshot]:
-    """Write data/<dataset>/ of every extraction that the classifiers need; return what was written."""
+    """Write data/<dataset>/ for every dataset of the classifiers; return the snapshots."""
     _require_source(context)
     datasets = {
         name: blocks
@@ -32,14 +32,15 @@ def write_snapshots(
         if set(blocks) & set(classifiers)
     }
     return [
-        _write_one(context, folder, name, blocks, as_of=as_of) for name, blocks in datasets.items()
+        _write_dataset(context, folder, name, blocks, as_of=as_of)
+        for name, blocks in datasets.items()
     ]
 
 
 def record_snapshots(
     context: LoopContext, folder: Path, snapshots: Sequence[Snapshot], *, git_tag: str
 ) -> None:
-    """Add the snapshots to the `snapshot` table, from where later ones find them."""
+    """Add the snapshots to the `snapshot` table, where later runs find them."""
     with context.engine.begin() as connection:
         for snapshot in snapshots:
             summary = summarise(folder / snapshot.dataset)
@@ -49,9 +50,10 @@ def record_snapshots(
 def take_snapshot(
     settings: Settings, classifiers: Sequence[str] = (), *, as_of: datetime, demo: bool = False
 ) -> list[Snapshot]:
-    """Write and track data/ in the repository itself, of all classifiers when none is named; what the others have stays.
+    """Write and track data/ in the repository itself.
 
-    With `demo`, of the demo source built anew at its epoch.
+    Of all classifiers when none is named; the data of the others stays. With `demo`, the demo
+    source is rebuilt first, and the snapshot is taken at its epoch.
     """
     with open_context(settings) as context:
         if demo:
@@ -70,11 +72,14 @@ def take_snapshot(
 
 
 def build_demo(context: LoopContext, *, scale: Scale) -> int:
-    """Fill the demo source's own database; return its rows. Refuses to touch a source that is yours."""
+    """Fill the database of the demo source; return the number of its rows.
+
+    Raises `SettingsError` when a source of the user is set: that one is never written to.
+    """
     if context.settings.source_url is not None:
         raise SettingsError(
             "the demo source",
-            came="PERENNIAL_SOURCE_URL pointing at a database of yours",
+            came="PERENNIAL_SOURCE_URL, which names another database",
             do="unset it for the demo",
         )
     create_database(context.urls.perennial, "demo")
@@ -84,15 +89,14 @@ def build_demo(context: LoopContext, *, scale: Scale) -> int:
 
 def _require_source(context: LoopContext) -> None:
     if context.settings.source_url is None and not has_database(context.urls.perennial, "demo"):
-        do = "export PERENNIAL_SOURCE_URL, or `make data` for the demo's"
         raise SettingsError(
             "a source database",
-            came="PERENNIAL_SOURCE_URL is not set, and the demo's was never made",
-            do=do,
+            came="PERENNIAL_SOURCE_URL is not set, and there is no demo source",
+            do="set PERENNIAL_SOURCE_URL, or build the demo source with `make data`",
         )
 
 
-def _write_one(
+def _write_dataset(
     context: LoopContext,
     folder: Path,
     dataset: str,
@@ -119,11 +123,18 @@ def _write_one(
         )
     except QueryRefused as error:
         raise QueryRefused(
-            error.wanted, came=error.came, do=f"{error.do}; {_elsewhere(context, blocks)}"
+            error.wanted, came=error.came, do=f"{error.do}; {_other_source(context, blocks)}"
         ) from None
 
 
-def _elsewhere(context: LoopContext, blocks: dict[str, ClassifierParams]) -> str:
+def _other_source(context: LoopContext, blocks: dict[str, ClassifierParams]) -> str:
+    """Return what to do when the query was meant for another source database."""
     if context.settings.source_url is None:
-        return "PERENNIAL_SOURCE_URL is not set, so the demo's source was asked: set it when the query is for yours"
-    return f"if it is for another database, name the classifiers of this one, or take {', '.join(blocks)} out of params.yaml"
+        return (
+            "PERENNIAL_SOURCE_URL is not set, so the query ran on the demo source: set it if the "
+            "query is for your database"
+        )
+    return (
+        "if it is for another database, name only the classifiers of this one, or remove "
+        f"{', '.join(blocks)} from params.yaml"
+    )

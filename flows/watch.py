@@ -1,4 +1,4 @@
-"""Watching: every complete window of answers that was not judged yet; drift calls for a retraining."""
+"""Watching: judges every complete window of answers not judged yet; drift starts a retraining."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NO_CHAMPION = Verdict("insufficient", ("no version answers yet",))
 def watch_one(
     context: LoopContext, classifier: str, embed: Callable[[Sequence[str]], Any], now: datetime
 ) -> Verdict:
-    """Judge the classifier's new windows; the verdict is the gravest of them."""
+    """Judge the new windows of the classifier; return the gravest verdict."""
     return watch_classifier(
         context.engine,
         classifier=classifier,
@@ -46,7 +46,7 @@ def watch_one(
 
 
 def show_watch(context: LoopContext, classifier: str, verdict: Verdict) -> None:
-    """A page in the Prefect UI: verdict, statistics of the newest windows, plot, and where the report lies."""
+    """Show a page in the Prefect UI: verdict, newest windows, plot, and the path of the report."""
     from prefect.artifacts import create_markdown_artifact
 
     page = render_page(
@@ -61,9 +61,9 @@ def show_watch(context: LoopContext, classifier: str, verdict: Verdict) -> None:
 
 
 def tidy_log(context: LoopContext, now: datetime) -> None:
-    """Partitions of the months to come and of those that have rows; what is older than the log is kept goes.
+    """Create the partitions of the log that are needed, and drop those older than it is kept.
 
-    A moment to come, which a watch may be called for, drops nothing that is kept today.
+    A watch may run for a moment in the future; the log is tidied as of today at the latest.
     """
     tidied = tidy_inference(
         context.engine, now=min(now, datetime.now(UTC)), kept_months=context.settings.keep_months
@@ -86,11 +86,12 @@ _show_watch = task(name="show watch", **_OPTIONS)(timed_task(show_watch))
 def watch(
     classifiers: list[str], act: bool = False, now: datetime | None = None
 ) -> dict[str, Verdict]:
-    """Look for drift; return classifier -> Verdict ("steady", "warning", "drift" or "insufficient").
+    """Look for drift.
 
-    Drift sends the event that the automations answer to. With `act` it calls the retraining itself instead, for a
-    place without a Prefect server, and the verdict is then that of the retraining. A classifier that fails keeps none of
-    the others from being watched; the first such error is raised at the end.
+    Returns classifier -> Verdict ("steady", "warning", "drift" or "insufficient"). Drift sends the
+    event that starts the automations. With `act` the flow runs the retraining itself, for a place
+    without a Prefect server, and returns the verdict of the retraining. An error of one classifier
+    does not stop the others; the first error is raised at the end.
     """
     quiet_named_errors()
     moment = now or datetime.now(UTC)
@@ -99,9 +100,8 @@ def watch(
         structlog.contextvars.bound_contextvars(classifiers=classifiers),
     ):
         verdicts, failures = watch_all(context, classifiers, moment, act=act)
-        _tidy_log(
-            context, moment, return_state=True
-        )  # a lock that cannot be had now can be had in an hour
+        # A failure is ignored: a lock that is taken now is free at one of the next watches.
+        _tidy_log(context, moment, return_state=True)
     if failures:
         raise failures[0]
     return verdicts
@@ -114,7 +114,7 @@ def run_watch(
     act: bool = False,
     now: datetime | None = None,
 ) -> dict[str, Verdict]:
-    """Call the flow for the named classifiers, or for all of params.yaml when none is named."""
+    """Run the flow for the named classifiers, or for all of params.yaml when none is named."""
     with open_context(settings) as context:
         names = list(classifiers) or list(context.params.classifiers)
         for name in names:
@@ -139,13 +139,13 @@ def watch_all(
             continue
         try:
             verdict = _watch_one(context, name, embedder(champions[name].embedder_id), now)
-            verdicts[name] = _answer(context, name, verdict, now, act=act)
+            verdicts[name] = _respond(context, name, verdict, now, act=act)
         except PerennialError as error:
             failures.append(error)
     return verdicts, failures
 
 
-def _answer(
+def _respond(
     context: LoopContext, classifier: str, verdict: Verdict, now: datetime, *, act: bool
 ) -> Verdict:
     """Drift is answered at once: the window is judged, and will not be judged again."""
@@ -158,6 +158,6 @@ def _answer(
 
 
 def _retrain(classifier: str, verdict: Verdict, now: datetime) -> Verdict:
-    return retrain(
-        [classifier], reason="drift", evidence=drift_payload(verdict, now=now)["evidence"], now=now
-    )[classifier]
+    evidence = drift_payload(verdict, now=now)["evidence"]
+    verdicts = retrain([classifier], reason="drift", evidence=evidence, now=now)
+    return verdicts[classifier]

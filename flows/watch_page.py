@@ -1,4 +1,4 @@
-"""What a watch shows: a page of markdown, made from the verdict and the newest rows of `drift_report`."""
+"""The page of a watch: Markdown of the verdict and the newest rows of `drift_report`."""
 
 from __future__ import annotations
 
@@ -16,15 +16,13 @@ from core.tables import drift_report
 WINDOWS_SHOWN = 6
 
 
-def newest_reports(
-    engine: Engine, classifier: str, *, windows: int = WINDOWS_SHOWN
-) -> list[Mapping[str, Any]]:
-    """Rows of `drift_report`, newest window first."""
+def newest_reports(engine: Engine, classifier: str) -> list[Mapping[str, Any]]:
+    """Return the rows of the newest WINDOWS_SHOWN windows, newest first."""
     newest = (
         sa.select(drift_report)
         .where(drift_report.c.classifier == classifier)
         .order_by(drift_report.c.id.desc())
-        .limit(windows)
+        .limit(WINDOWS_SHOWN)
     )
     with engine.connect() as connection:
         return [dict(row) for row in connection.execute(newest).mappings()]
@@ -33,7 +31,7 @@ def newest_reports(
 def render_page(
     classifier: str, verdict: Verdict, reports: Sequence[Mapping[str, Any]], *, evidently_url: str
 ) -> str:
-    """Markdown: verdict and reasons, one line a window with its statistics, the newest plot, links."""
+    """Return Markdown: verdict, reasons, one line per window, the newest plot, links."""
     reasons = "\n".join(f"- {reason}" for reason in verdict.reasons)
     parts = [f"# {classifier}: {verdict.kind}", reasons]
     if reports:
@@ -48,29 +46,22 @@ def render_page(
 
 def _table(reports: Sequence[Mapping[str, Any]]) -> str:
     names = list(dict.fromkeys(name for row in reports for name in row["statistics"]))
-    head = [
-        "window",
-        "from",
-        "to",
-        "rows",
-        "verdict",
-        *(f"z of {name}" for name in names),
-        "alarms",
+    scores = [f"z of {name}" for name in names]
+    head = ["window", "from", "to", "rows", "verdict", *scores, "alarms"]
+    lines = [head, ["---"] * len(head), *(_cells(row, names) for row in reports)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _cells(row: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    return [
+        str(row["window_number"]),
+        f"{row['window_start']:%Y-%m-%d %H:%M}",
+        f"{row['window_end']:%Y-%m-%d %H:%M}",
+        str(row["rows"]),
+        row["verdict"],
+        *(_number(row["statistics"].get(name, {}).get("z")) for name in names),
+        ", ".join(row["alarms"]) or "none",
     ]
-    lines = [" | ".join(head), " | ".join("---" for _ in head)]
-    for row in reports:
-        scores = [_number(row["statistics"].get(name, {}).get("z")) for name in names]
-        span = [f"{row[end]:%Y-%m-%d %H:%M}" for end in ("window_start", "window_end")]
-        cells = [
-            row["window_number"],
-            *span,
-            row["rows"],
-            row["verdict"],
-            *scores,
-            ", ".join(row["alarms"]) or "none",
-        ]
-        lines.append(" | ".join(str(cell) for cell in cells))
-    return "\n".join(f"| {line} |" for line in lines)
 
 
 def _number(z: float | None) -> str:
@@ -78,10 +69,9 @@ def _number(z: float | None) -> str:
 
 
 def _plot(report: Path) -> str:
-    """The plot beside the report, inline: the UI reads no files."""
+    """Return the plot beside the report, inline: the Prefect UI reads no files."""
     plot = report.with_suffix(".png")
-    return (
-        f"![{plot.stem}](data:image/png;base64,{base64.b64encode(plot.read_bytes()).decode()})"
-        if plot.is_file()
-        else ""
-    )
+    if not plot.is_file():
+        return ""
+    encoded = base64.b64encode(plot.read_bytes()).decode()
+    return f"![{plot.stem}](data:image/png;base64,{encoded})"

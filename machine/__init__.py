@@ -1,0 +1,1 @@
+"""The programs of one machine: start, stop, health, ports, environment."""

@@ -1,4 +1,4 @@
-"""Is this machine fit? Each question answered by looking, none by guessing."""
+"""Checks whether this machine is fit to run everything: looks, and never guesses."""
 
 from __future__ import annotations
 
@@ -7,25 +7,33 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from tempfile import gettempdir
+from typing import TYPE_CHECKING
 
 from core.errors import PerennialError
 from core.groups import refuse_unknown
 from core.settings import REPOSITORY, Settings
 
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
 ENOUGH_DISK = 5 * 2**30  # bytes; the demo leaves about 2 GB under var/ and .dvc/cache
-ENOUGH_TEMPORARY = (
-    2**30
-)  # bytes; a retraining's clone: 100 a row while a snapshot is taken, what its stages write, the embedder
+# Bytes; the clone of a retraining takes 100 per row while a snapshot is written, the outputs of its
+# stages, and the embedder.
+ENOUGH_TEMPORARY = 2**30
+
+Answer = tuple[bool, str, str]
+"""Whether it is good, what was found, and what to do otherwise."""
+Question = Callable[[Settings], Answer]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One answer; `do` is empty when it is a good one."""
+    """The answer to one question; `do` says how to correct a bad one."""
 
     name: str
     ok: bool
@@ -33,45 +41,16 @@ class Finding:
     do: str
 
 
-def examine(settings: Settings) -> list[Finding]:
-    """Ask every question, also after a bad answer."""
-    questions: dict[str, Callable[[Settings], tuple[bool, str, str]]] = {
-        "python": _python,
-        "packages": _packages,
-        "git": _git,
-        "params.yaml": _params,
-        "ports": _ports,
-        "disk": _disk,
-        "temporary files": _temporary,
-        "database": _database,
-    }
-    return [_ask(name, question, settings) for name, question in questions.items()]
-
-
-def _ask(
-    name: str, question: Callable[[Settings], tuple[bool, str, str]], settings: Settings
-) -> Finding:
-    try:
-        return Finding(name, *question(settings))
-    except PerennialError as error:
-        return Finding(name, False, f"wanted {error.wanted}; came {error.came}", error.do)
-
-
-def _python(_: Settings) -> tuple[bool, str, str]:
-    return (
-        (3, 11) <= sys.version_info[:2] < (3, 14),
-        platform.python_version(),
-        "use Python 3.11, 3.12 or 3.13",
-    )
-
-
-def _packages(_: Settings) -> tuple[bool, str, str]:
-    wrong = wrong_packages(REPOSITORY / "requirements.lock")
-    return not wrong, ", ".join(wrong[:5]) or "as in requirements.lock", "call `make setup`"
+def examine(
+    settings: Settings, *, questions: Mapping[str, Question] | None = None
+) -> list[Finding]:
+    """Ask all questions (default: QUESTIONS), also after a bad answer."""
+    asked = QUESTIONS if questions is None else questions
+    return [_ask(name, question, settings) for name, question in asked.items()]
 
 
 def wrong_packages(lock: Path) -> list[str]:
-    """Names of locked packages that are installed in another version, or should be and are not."""
+    """Return the locked packages that are missing or installed in another version."""
     from packaging.requirements import Requirement
 
     lines = [
@@ -79,16 +58,29 @@ def wrong_packages(lock: Path) -> list[str]:
         for line in lock.read_text(encoding="utf-8").splitlines()
         if re.match(r"[a-z0-9].*==", line)
     ]
-    wanted = [
-        requirement
-        for requirement in map(Requirement, lines)
-        if requirement.marker is None or requirement.marker.evaluate()
-    ]
+    requirements = [Requirement(line) for line in lines]
     return [
         f"{requirement.name} {_installed(requirement.name)}"
-        for requirement in wanted
-        if not _fits(requirement)
+        for requirement in requirements
+        if _applies(requirement) and not _fits(requirement)
     ]
+
+
+def _ask(name: str, question: Question, settings: Settings) -> Finding:
+    try:
+        return Finding(name, *question(settings))
+    except PerennialError as error:
+        return Finding(name, False, f"wanted {error.wanted}; came {error.came}", error.do)
+
+
+def _python(_: Settings) -> Answer:
+    supported = (3, 11) <= sys.version_info[:2] < (3, 14)
+    return supported, platform.python_version(), "use Python 3.11, 3.12 or 3.13"
+
+
+def _packages(_: Settings) -> Answer:
+    wrong = wrong_packages(REPOSITORY / "requirements.lock")
+    return not wrong, ", ".join(wrong[:5]) or "as in requirements.lock", "call `make setup`"
 
 
 def _installed(name: str) -> str:
@@ -98,54 +90,43 @@ def _installed(name: str) -> str:
         return "missing"
 
 
-def _fits(requirement: object) -> bool:
-    found = _installed(requirement.name)  # type: ignore[attr-defined]
-    return found != "missing" and requirement.specifier.contains(found, prereleases=True)  # type: ignore[attr-defined]
+def _applies(requirement: Requirement) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate()
 
 
-def _git(settings: Settings) -> tuple[bool, str, str]:
+def _fits(requirement: Requirement) -> bool:
+    installed = _installed(requirement.name)
+    return installed != "missing" and requirement.specifier.contains(installed, prereleases=True)
+
+
+def _git(settings: Settings) -> Answer:
     if shutil.which("git") is None:
         return False, "no git", "install git"
+    do = "set PERENNIAL_REPOSITORY to a git checkout with a commit"
     if not settings.repository.is_dir():
-        return (
-            False,
-            f"no folder {settings.repository}",
-            "set PERENNIAL_REPOSITORY to a git checkout with a commit",
-        )
-    asked = subprocess.run(
+        return False, f"no folder {settings.repository}", do
+    head = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"],
         cwd=settings.repository,
         capture_output=True,
         text=True,
         check=False,
     )
-    return (
-        asked.returncode == 0,
-        asked.stdout.strip() or asked.stderr.strip(),
-        "set PERENNIAL_REPOSITORY to a git checkout with a commit",
-    )
+    return head.returncode == 0, head.stdout.strip() or head.stderr.strip(), do
 
 
-def _params(settings: Settings) -> tuple[bool, str, str]:
+def _params(settings: Settings) -> Answer:
     from core.params import load_params
 
     params = load_params(settings.repository / "params.yaml")
     refuse_unknown(settings.groups, params.classifiers)
-    missing = sorted(
-        {
-            b.source.query
-            for b in params.classifiers.values()
-            if not (settings.repository / b.source.query).is_file()
-        }
-    )
-    return (
-        not missing,
-        f"no {', '.join(missing)}" if missing else ", ".join(params.classifiers),
-        "write the query file",
-    )
+    queries = sorted({block.source.query for block in params.classifiers.values()})
+    missing = [query for query in queries if not (settings.repository / query).is_file()]
+    found = f"no {', '.join(missing)}" if missing else ", ".join(params.classifiers)
+    return not missing, found, "write the query file"
 
 
-def _ports(settings: Settings) -> tuple[bool, str, str]:
+def _ports(settings: Settings) -> Answer:
     from machine.ports import check_ports
     from machine.programs import further_services, list_programs
     from machine.supervision import connect_supervisor
@@ -157,19 +138,17 @@ def _ports(settings: Settings) -> tuple[bool, str, str]:
     return True, ", ".join(str(program.port) for program in programs if program.port), ""
 
 
-def _disk(settings: Settings) -> tuple[bool, str, str]:
-    return _room(
-        next(folder for folder in (settings.home, *settings.home.parents) if folder.exists()),
-        ENOUGH_DISK,
-        "PERENNIAL_HOME",
-    )
+def _disk(settings: Settings) -> Answer:
+    home = settings.home
+    existing = next(folder for folder in (home, *home.parents) if folder.exists())
+    return _room(existing, ENOUGH_DISK, "PERENNIAL_HOME")
 
 
-def _temporary(_: Settings) -> tuple[bool, str, str]:
+def _temporary(_: Settings) -> Answer:
     return _room(Path(gettempdir()), ENOUGH_TEMPORARY, "TMPDIR")
 
 
-def _room(folder: Path, enough: int, setting: str) -> tuple[bool, str, str]:
+def _room(folder: Path, enough: int, setting: str) -> Answer:
     free = shutil.disk_usage(folder).free
     return (
         free >= enough,
@@ -178,9 +157,21 @@ def _room(folder: Path, enough: int, setting: str) -> tuple[bool, str, str]:
     )
 
 
-def _database(settings: Settings) -> tuple[bool, str, str]:
+def _database(settings: Settings) -> Answer:
     from core.database import open_database
     from core.logs import redact
 
     with open_database(settings) as urls:
         return True, redact(urls.perennial), ""
+
+
+QUESTIONS: Mapping[str, Question] = {
+    "python": _python,
+    "packages": _packages,
+    "git": _git,
+    "params.yaml": _params,
+    "ports": _ports,
+    "disk": _disk,
+    "temporary files": _temporary,
+    "database": _database,
+}

@@ -1,4 +1,7 @@
-"""The environment variables that our dependencies read. Applied before prefect, mlflow or bentoml is imported."""
+"""The environment variables that dependencies read.
+
+They are applied before prefect, mlflow or bentoml is imported.
+"""
 
 from __future__ import annotations
 
@@ -24,37 +27,41 @@ TELEMETRY_OFF = {
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
 }
-
-
-TAG = "perennial"  # on every flow run, deployment and automation of ours in Prefect
+LEASE_STORAGE = "prefect.server.concurrency.lease_storage.filesystem"
+TAG = "perennial"  # on every flow run, deployment and automation of this project in Prefect
 
 
 def telemetry_off() -> dict[str, str]:
-    """Variables that keep every dependency from calling home."""
+    """Return the variables that stop every dependency from sending telemetry."""
     return dict(TELEMETRY_OFF)
 
 
 def flow_environment(
     settings: Settings, urls: DatabaseUrls, *, server: bool | None = None
 ) -> dict[str, str]:
-    """Variables under which flows, and the servers of `perennial up`, run. Secrets included.
+    """Return the variables for the flows and for the servers of `perennial up`, with secrets.
 
-    `server` says whether the Prefect server of `perennial up` runs the flows; None asks it. Without one, Prefect
-    starts an ephemeral server on the same database for as long as the flow runs.
+    Parameters
+    ----------
+    server : whether the Prefect server of `perennial up` runs the flows; None asks it. Without a
+        server Prefect starts an ephemeral one on the same database for the time of the flow.
     """
     served = prefect_answers(settings) if server is None else server
-    own = {"BENTOML_HOME": str(settings.home / "bentoml"), **_past_proxies(settings)}
     return (
         telemetry_off()
         | _prefect(settings, urls)
         | _prefect_server(settings, served=served)
         | _mlflow(urls)
-        | own
+        | {"BENTOML_HOME": str(settings.home / "bentoml")}
+        | _past_proxies(settings)
     )
 
 
 def child_settings(settings: Settings, urls: DatabaseUrls) -> dict[str, str]:
-    """Settings as `PERENNIAL_*`, with the database already running: what a child needs to reach the same place."""
+    """Return the settings as `PERENNIAL_*`, with the URLs of the running database.
+
+    A child process with these variables reaches the same place.
+    """
     values = {name: getattr(settings, name) for name in type(settings).model_fields}
     values |= {
         "database_url": urls.perennial,
@@ -69,7 +76,10 @@ def child_settings(settings: Settings, urls: DatabaseUrls) -> dict[str, str]:
 
 
 def apply_environment(environment: Mapping[str, str]) -> None:
-    """Set the variables for this process and its children; a Prefect server of the shell's is not ours."""
+    """Set the variables for this process and its children.
+
+    A Prefect server that the shell names belongs to another project and is ignored.
+    """
     for name in ("PREFECT_API_URL", "PREFECT_PROFILE"):
         os.environ.pop(name, None)
     os.environ.update(environment)
@@ -77,28 +87,28 @@ def apply_environment(environment: Mapping[str, str]) -> None:
 
 @contextmanager
 def open_flow_database(settings: Settings) -> Iterator[DatabaseUrls]:
-    """`open_database`, with the environment of the flows applied: what a command does before it imports one.
+    """Open the database and apply the environment of the flows, before a flow is imported.
 
-    An ephemeral Prefect server stops at the end of the process, and writes until then; so its database is closed after it.
+    An ephemeral Prefect server stops at the end of the process and writes until then, so its
+    database is closed after it.
     """
     served = prefect_answers(settings)
     with ExitStack() as stack:
         urls = stack.enter_context(open_database(settings))
         if not served:
-            atexit.register(
-                stack.pop_all().close
-            )  # registered before the server's own, so it runs after it
+            # Registered before the handler of the server, so it runs after it.
+            atexit.register(stack.pop_all().close)
         apply_environment(flow_environment(settings, urls, server=served))
         yield urls
 
 
 def prefect_answers(settings: Settings) -> bool:
-    """True when a Prefect server answers at the port of the settings."""
+    """Return True when a Prefect server answers at the port of the settings."""
     return answers(f"{settings.prefect_url}/api/health")
 
 
 def mlflow_uri(urls: DatabaseUrls) -> str:
-    """Tracking and registry URI: the database itself, so that flows need no MLflow server."""
+    """Return the tracking and registry URI: the database itself, so flows need no MLflow server."""
     return with_driver(urls.mlflow, "psycopg")
 
 
@@ -106,10 +116,12 @@ def _prefect(settings: Settings, urls: DatabaseUrls) -> dict[str, str]:
     return {
         "PREFECT_HOME": str(settings.home / "prefect"),
         "PREFECT_API_DATABASE_CONNECTION_URL": with_driver(urls.prefect, "asyncpg"),
-        "PREFECT_SERVER_DATABASE_TIMEOUT": "60",  # 10 s are too few while a training has the cores
+        # The default of 10 s is too short while a training uses all cores.
+        "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
         "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",
-        # A lease in memory dies with the server and leaves its slot taken for ever; one in a file ends after 5 minutes.
-        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        # A lease in memory is lost with the server, and its slot stays taken for ever. A lease in a
+        # file ends after 5 minutes.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASE_STORAGE,
         "PREFECT_LOGGING_LEVEL": "INFO",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         "PREFECT_RUNNER_POLL_FREQUENCY": "3",
@@ -127,22 +139,21 @@ def _mlflow(urls: DatabaseUrls) -> dict[str, str]:
     return {
         "MLFLOW_TRACKING_URI": mlflow_uri(urls),
         "MLFLOW_REGISTRY_URI": mlflow_uri(urls),
-        "MLFLOW_BACKEND_STORE_URI": mlflow_uri(
-            urls
-        ),  # the server's name for it; as an argument `ps` would show the password
+        # The server reads this one. As an argument, `ps` would show the password.
+        "MLFLOW_BACKEND_STORE_URI": mlflow_uri(urls),
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "false",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # four helper processes for features that are not used
+        # Saves four helper processes for features that are not used.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
 
 
 def _past_proxies(settings: Settings) -> dict[str, str]:
-    """Our own servers are reached directly, whatever proxy the shell names."""
-    told = os.environ.get("NO_PROXY", os.environ.get("no_proxy", ""))
-    direct = ",".join(
-        dict.fromkeys([*filter(None, told.split(",")), settings.host, "127.0.0.1", "localhost"])
-    )
+    """Reach the servers of this machine directly, whatever proxy the shell names."""
+    from_shell = os.environ.get("NO_PROXY", os.environ.get("no_proxy", ""))
+    hosts = [*filter(None, from_shell.split(",")), settings.host, "127.0.0.1", "localhost"]
+    direct = ",".join(dict.fromkeys(hosts))
     return {"NO_PROXY": direct, "no_proxy": direct}
 
 

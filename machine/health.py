@@ -1,4 +1,4 @@
-"""Is a program ready? Asked of the program itself, not of its supervisor."""
+"""Asks programs whether they are ready: the programs themselves, not their supervisor."""
 
 from __future__ import annotations
 
@@ -10,26 +10,23 @@ from machine.programs import Program, further_services
 
 
 def is_ready(settings: Settings, program: Program, pid: int) -> bool:
-    """True when the program does its work; `pid` is the one its supervisor knows."""
+    """Return True when the program does its work; `pid` is the one that its supervisor knows."""
     if program.name == "postgres":
         return pid in holders(settings.home / "postgres")
     if program.name == "runner":
         return runner_polls(settings)
-    every = (program, *further_services(settings)) if program.name == "service" else (program,)
-    return all(answers(f"{one.url}{one.health}") for one in every)
+    is_service = program.name == "service"
+    servers = (program, *further_services(settings)) if is_service else (program,)
+    return all(answers(f"{server.url}{server.health}") for server in servers)
 
 
 def runner_polls(settings: Settings) -> bool:
-    """True when every served deployment was polled within the last minute: Prefect calls it ready then."""
-    url, ours = (
-        f"{settings.prefect_url}/api/deployments/filter",
-        {"deployments": {"tags": {"all_": [TAG]}}, "sort": "CREATED_DESC"},
-    )
-    served: list[dict[str, str]] = []
-    while page := ask(url, body={**ours, "offset": len(served)}):  # 200 at once
-        served += page
-    return (
-        page == []
-        and bool(served)
-        and all(deployment["status"] == "READY" for deployment in served)
-    )
+    """Return True when every deployment is ready: the runner polled it within the last minute."""
+    url = f"{settings.prefect_url}/api/deployments/filter"
+    query = {"deployments": {"tags": {"all_": [TAG]}}, "sort": "CREATED_DESC"}
+    deployments: list[dict[str, str]] = []
+    while page := ask(url, body={**query, "offset": len(deployments)}):  # 200 rows per page
+        deployments += page
+    complete = page == []  # None: a page did not arrive
+    ready = all(deployment["status"] == "READY" for deployment in deployments)
+    return complete and bool(deployments) and ready

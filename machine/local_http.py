@@ -1,4 +1,4 @@
-"""Ask the servers of this machine, past any proxy of the shell."""
+"""Asks the servers of this machine, past any proxy that the shell names."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-PATIENCE = 10.0  # seconds; a server that is down refuses at once, one on a busy machine may be slow
+# Seconds. A server that is down refuses at once; on a busy machine it may be slow.
+PATIENCE = 10.0
 
 
 def answers(url: str, *, timeout: float = PATIENCE) -> bool:
-    """True for a 200 in time."""
+    """Return True for a status of 200 in time."""
     try:
-        with _open(url, timeout) as answer:
-            return answer.status == 200
+        with _open(url, timeout) as response:
+            return bool(response.status == 200)
     except OSError:
         return False
 
 
 def ask(url: str, *, body: Any = None, timeout: float = PATIENCE) -> Any | None:
-    """GET, or POST the body; return what came as JSON, or None when nothing usable came in time."""
+    """GET, or POST the body; return the JSON of the response, None without a usable one in time."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data=data, headers={"content-type": "application/json"})
     try:
-        with _open(request, timeout) as answer:
-            return json.load(answer)
+        with _open(request, timeout) as response:
+            return json.load(response)
     except (OSError, ValueError):
         return None
 
 
 def _open(request: str | urllib.request.Request, timeout: float) -> Any:
-    return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
-        request, timeout=timeout
-    )
+    without_proxy = urllib.request.ProxyHandler({})
+    return urllib.request.build_opener(without_proxy).open(request, timeout=timeout)

@@ -1,4 +1,4 @@
-"""Are the ports of the settings free?"""
+"""Checks that the ports of the settings are free."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from machine.programs import Program
 
 
 def check_ports(settings: Settings, programs: Iterable[Program]) -> None:
-    """Raise `PortTaken` for the first port that cannot be bound, naming its setting and, where it can be known, the process.
+    """Raise `PortTaken` for the first port that cannot be bound.
 
-    Raises `SettingsError` when no port of the host could be.
+    The error names its setting and, if it can be found out, the process that uses the port. Raises
+    `SettingsError` when the host is not an address of this machine.
     """
     _require_own_address(settings.host)
     for program in programs:
@@ -40,7 +41,7 @@ def _require_own_address(host: str) -> None:
 
 
 def port_is_free(host: str, port: int) -> bool:
-    """True when the port can be bound."""
+    """Return True when the port can be bound."""
     try:
         _bind(host, port)
     except OSError:
@@ -49,20 +50,21 @@ def port_is_free(host: str, port: int) -> bool:
 
 
 def _bind(host: str, port: int) -> None:
-    with socket.socket(
-        socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM
-    ) as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((host, port))
 
 
 def describe_listener(port: int) -> str:
-    """`python3 (pid 4711)`, or "an unknown process": other users' processes may not be looked at."""
+    """Return `python3 (pid 4711)`, or "an unknown process" for a process of another user."""
     try:
         pids = {
-            c.pid
-            for c in psutil.net_connections("tcp")
-            if c.status == psutil.CONN_LISTEN and c.laddr.port == port and c.pid
+            connection.pid
+            for connection in psutil.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN
+            and connection.laddr.port == port
+            and connection.pid
         }
         names = [f"{psutil.Process(pid).name()} (pid {pid})" for pid in sorted(pids)]
     except (psutil.Error, OSError):

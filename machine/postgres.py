@@ -13,9 +13,9 @@ from core.settings import load_settings
 
 
 def hold() -> None:
-    """Keep the embedded server up until SIGTERM or SIGINT: the `postgres` process of `perennial up`.
+    """Keep the embedded server running until SIGTERM or SIGINT.
 
-    Ends with `DatabaseUnreachable` when the server dies, so that its supervisor starts both anew.
+    Ends with `DatabaseUnreachable` when the server dies, so that the supervisor restarts both.
     """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -87,7 +87,7 @@ def _start_supervisor(settings: Settings, report: Report) -> None:
         environment = flow_environment(settings, urls, server=True) | child_settings(settings, urls)
         start_supervisor(settings, programs, environment)
         remember_settings(settings)
-        # Inside the block: the program `postgres` takes its own hold of the server before ours ends.
+        # Inside the block: the program `postgres` holds the server before this command lets go.
         bring_up(settings, _named("postgres", programs), report=report)
 
 

@@ -13,8 +13,8 @@ from core.settings import Settings
 class Program:
     """One supervised program.
 
-    `port` and `setting` are None where it listens on no port; `health` is the path that answers 200 when it is ready.
-    `needs` names the programs that must be ready before it starts.
+    `port` and `setting` are None for a program without a port. `health` is the path that answers
+    200 when the program is ready. `needs` names the programs that must be ready before it starts.
     """
 
     name: str
@@ -31,7 +31,10 @@ class Program:
 
 
 def list_programs(settings: Settings) -> tuple[Program, ...]:
-    """All programs in the order in which they stop, last first. PostgreSQL is ours only while no URL names another."""
+    """Return all programs, in reverse of the order in which they stop.
+
+    PostgreSQL is one of them unless a URL names another server.
+    """
     own = (_postgres(),) if settings.database_url is None else ()
     return (
         *own,
@@ -44,7 +47,10 @@ def list_programs(settings: Settings) -> tuple[Program, ...]:
 
 
 def further_services(settings: Settings) -> tuple[Program, ...]:
-    """The services of further groups of classifiers: processes of the program `service`, each with a port of its own."""
+    """Return the services of further groups of classifiers.
+
+    They are processes of the program `service`, each with its own port.
+    """
     first = _service(settings)
     return tuple(
         replace(
@@ -59,7 +65,7 @@ def further_services(settings: Settings) -> tuple[Program, ...]:
 
 
 def folders(settings: Settings) -> tuple[Path, ...]:
-    """Folders that the programs expect to find."""
+    """Return the folders that the programs expect to exist."""
     return (
         settings.home / "prefect",
         settings.home / "mlartifacts",
@@ -69,7 +75,7 @@ def folders(settings: Settings) -> tuple[Path, ...]:
 
 
 def newest_bento(settings: Settings) -> Path | None:
-    """Folder of the bento that the service would run, or None before the first."""
+    """Return the folder of the bento that the service would run, None before the first one."""
     latest = settings.home / "bentoml" / "bentos" / "perennial" / "latest"
     return latest.parent / latest.read_text().strip() if latest.is_file() else None
 
@@ -149,7 +155,10 @@ def _service(settings: Settings) -> Program:
 
 
 def _runner() -> Program:
-    """Prefect's runner pauses its schedules and lets go of its flow runs on INT; on TERM it stumbles over itself."""
+    """Return Prefect's runner, which is stopped by INT.
+
+    On INT it pauses its schedules and releases its flow runs; on TERM it fails to do so.
+    """
     return Program(
         "runner",
         "runs the flows",

@@ -1,4 +1,4 @@
-"""Run the newest bento as a child of this process, which keeps the database open for it."""
+"""Runs the newest bento as a child of this process, which keeps the database open for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from machine.programs import newest_bento
 
 
 def serve_newest(settings: Settings) -> int:
-    """Return the child's exit code; 0 after SIGTERM or Ctrl-C. Raises `ProcessFailed` before the first bento."""
+    """Return the exit code of the child, 0 after SIGTERM or Ctrl-C.
+
+    Raises `ProcessFailed` before the first bento.
+    """
     from bentos.packaging.package import serve_command
 
     if newest_bento(settings) is None:
@@ -36,7 +39,10 @@ def serve_newest(settings: Settings) -> int:
 
 @contextmanager
 def _database_url(settings: Settings) -> Iterator[str]:
-    """A database that is given need not answer: the service starts cold and catches up."""
+    """Yield the URL of the database, opening the embedded one.
+
+    A database given by URL need not answer: the service starts cold and catches up.
+    """
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value()
         return
@@ -45,13 +51,13 @@ def _database_url(settings: Settings) -> Iterator[str]:
 
 
 def _wait(child: subprocess.Popen[bytes]) -> int:
-    asked: list[int] = []
+    signals: list[int] = []
 
     def pass_on(number: int, _: object) -> None:
-        asked.append(number)
+        signals.append(number)
         child.send_signal(signal.SIGTERM)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, pass_on)
     code = child.wait()
-    return 0 if asked else code
+    return 0 if signals else code

@@ -1,4 +1,4 @@
-"""Bring programs up under a running supervisor, in the order of their needs, and wait until they are ready."""
+"""Starts programs under a running supervisor, each after the ones it needs, until all are ready."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ Report = Callable[[str], None]
 ALIVE = frozenset({"STARTING", "RUNNING"})
 DEAD = frozenset({"BACKOFF", "EXITED", "FATAL"})
 TAIL_LINES = 15
+TAIL_BYTES = 20_000
 
 
 def bring_up(settings: Settings, programs: Iterable[Program], *, report: Report) -> None:
-    """Return when all programs are ready. Raises `ProcessFailed` for the first that dies or is late."""
-    waiting, began, started = (
-        {program.name: program for program in programs},
-        time.monotonic(),
-        set[str](),
-    )
+    """Return when all programs are ready.
+
+    Raises `ProcessFailed` for the first program that ends or is late.
+    """
+    waiting = {program.name: program for program in programs}
+    started: set[str] = set()
+    began = time.monotonic()
     while waiting:
         supervisor = _supervisor(settings)
         for name, program in list(waiting.items()):
@@ -46,13 +48,14 @@ def bring_up(settings: Settings, programs: Iterable[Program], *, report: Report)
 
 
 def tail(path: Path, *, lines: int = TAIL_LINES) -> str:
-    """The last lines of a log, without passwords."""
+    """Return the last lines of a log, without passwords."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 20_000))
-            return redact("\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:]))
+            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+            text = file.read().decode("utf-8", "replace")
     except OSError:
         return "(no log)"
+    return redact("\n".join(text.splitlines()[-lines:]))
 
 
 def _may_start(
@@ -88,7 +91,7 @@ def _failed(settings: Settings, program: Program, *, wanted: str, came: str) -> 
     log = log_file(settings, program.name)
     came = f"{came}; {log} ends with:\n{tail(log)}\n"
     return ProcessFailed(
-        f"{program.name} {wanted}", came=came, do="mend that and call `perennial up`"
+        f"{program.name} {wanted}", came=came, do="correct that and call `perennial up`"
     )
 
 
@@ -96,6 +99,6 @@ def _supervisor(settings: Settings) -> Any:
     supervisor = connect_supervisor(settings)
     if supervisor is None:
         raise ProcessFailed(
-            "supervisord to run", came="it is gone", do=f"see {log_file(settings, 'supervisord')}"
+            "supervisord to run", came="it has ended", do=f"see {log_file(settings, 'supervisord')}"
         )
     return supervisor

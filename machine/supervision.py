@@ -1,4 +1,7 @@
-"""`supervisor` (the PyPI package) under `home/supervisor`: its configuration, its start and end, and a client."""
+"""Runs `supervisor` (the PyPI package) under `home/supervisor`.
+
+Its configuration, its start, a client of it, and the processes that it started.
+"""
 
 from __future__ import annotations
 
@@ -61,17 +64,17 @@ stdout_logfile_backups=3
 
 
 def supervisor_folder(settings: Settings) -> Path:
-    """Where supervisord keeps its configuration and state."""
+    """Return the folder of supervisord's configuration and state."""
     return settings.home / "supervisor"
 
 
 def log_file(settings: Settings, name: str) -> Path:
-    """Where a program's output goes, rotated."""
+    """Return the file that a program's output goes to, rotated."""
     return settings.home / "logs" / f"{name}.log"
 
 
 def socket_file(settings: Settings) -> Path:
-    """Under home, or in a private short folder when that path is too long for a socket."""
+    """Return a path under home, or in a short private folder when that is too long for a socket."""
     near = supervisor_folder(settings) / "supervisor.sock"
     if len(os.fsencode(near)) <= LONGEST_SOCKET:
         return near
@@ -80,7 +83,7 @@ def socket_file(settings: Settings) -> Path:
 
 
 def render_configuration(settings: Settings, programs: Iterable[Program]) -> str:
-    """The text of supervisord.conf. It holds no secret: these travel in supervisord's environment."""
+    """Return the text of supervisord.conf, without secrets: those are in its environment."""
     folder = supervisor_folder(settings)
     server = SERVER.format(
         socket=_literal(socket_file(settings)),
@@ -99,12 +102,11 @@ def start_supervisor(
     settings: Settings, programs: Iterable[Program], environment: Mapping[str, str]
 ) -> None:
     """Start supervisord detached; it starts no program by itself. Raises `ProcessFailed`."""
-    configuration = _write_private(
-        supervisor_folder(settings) / "supervisord.conf", render_configuration(settings, programs)
-    )
+    text = render_configuration(settings, programs)
+    configuration = _write_private(supervisor_folder(settings) / "supervisord.conf", text)
     private_folder(socket_file(settings).parent)
     private_folder(settings.home / "logs")
-    done = subprocess.run(
+    started = subprocess.run(
         [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)],
         check=False,
         capture_output=True,
@@ -114,12 +116,12 @@ def start_supervisor(
         cwd=REPOSITORY,
         timeout=60,
     )
-    if done.returncode != 0:
-        came = (done.stderr or done.stdout).strip().splitlines()[-1:] or [
-            f"exit code {done.returncode}"
-        ]
+    if started.returncode != 0:
+        output = (started.stderr or started.stdout).strip().splitlines()
         raise ProcessFailed(
-            "supervisord to start", came=came[0], do=f"see {log_file(settings, 'supervisord')}"
+            "supervisord to start",
+            came=output[-1] if output else f"exit code {started.returncode}",
+            do=f"see {log_file(settings, 'supervisord')}",
         )
 
 
@@ -139,28 +141,32 @@ def connect_supervisor(settings: Settings) -> Any | None:
 
 
 def program_states(settings: Settings) -> dict[str, dict[str, Any]]:
-    """What supervisor says of each program, by name; empty when it does not run."""
+    """Return supervisor's information on each program, by name; empty when it does not run."""
     supervisor = connect_supervisor(settings)
-    return (
-        {}
-        if supervisor is None
-        else {info["name"]: info for info in supervisor.getAllProcessInfo()}
-    )
+    if supervisor is None:
+        return {}
+    return {info["name"]: info for info in supervisor.getAllProcessInfo()}
 
 
 def supervised_processes(settings: Settings) -> list[psutil.Process]:
-    """Every live process that supervisord, running or dead, has started for this home: known by a mark in its environment."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if (
-                process.environ().get(MARK) == mark(settings)
-                and process.status() != psutil.STATUS_ZOMBIE
-            ):
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
-    return [process for process in found if process.pid != os.getpid()]
+    """Return every live process that a supervisord of this home has started.
+
+    A mark in the environment identifies them, even after supervisord itself has died.
+    """
+    home = mark(settings)
+    return [
+        process
+        for process in psutil.process_iter()
+        if process.pid != os.getpid() and _is_marked(process, home)
+    ]
+
+
+def _is_marked(process: psutil.Process, home: str) -> bool:
+    try:
+        marked = process.environ().get(MARK) == home
+        return marked and bool(process.status() != psutil.STATUS_ZOMBIE)
+    except (psutil.Error, OSError):  # it has ended, or belongs to another user
+        return False
 
 
 def mark(settings: Settings) -> str:
@@ -180,24 +186,23 @@ def _render_program(settings: Settings, program: Program, position: int) -> str:
 
 
 def _literal(value: object) -> str:
-    """`%` begins an expansion in supervisor's files."""
+    """Escape `%`, which starts an expansion in supervisor's files."""
     return str(value).replace("%", "%%")
 
 
 def private_folder(folder: Path) -> Path:
-    """Make a folder that only its owner reads, and return it."""
+    """Create a folder that only its owner can read, and return it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
         raise ProcessFailed(
-            f"a folder of one's own at {folder}", came="a folder of another user", do="remove it"
+            f"a folder of this user at {folder}", came="a folder of another user", do="remove it"
         )
     return folder
 
 
 def _write_private(path: Path, text: str) -> Path:
     private_folder(path.parent)
-    with open(
-        os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
-    ) as file:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
     return path

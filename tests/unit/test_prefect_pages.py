@@ -51,7 +51,7 @@ def test_stale_deployments_beyond_the_first_page_are_forgotten(
 ) -> None:
     client = Client(["a", "b", "c", "gone", "d", "lost"])
     monkeypatch.setattr("prefect.client.orchestration.get_client", lambda **_: client)
-    deployments._forget_all_but({f"watch/{name}" for name in "abcd"})
+    deployments._delete_others({f"watch/{name}" for name in "abcd"})
     assert client.deleted == ["gone", "lost"]
 
 

@@ -125,7 +125,7 @@ def test_a_verdict_page_says_what_was_decided_and_why(
         "| macro f1 | 0.88 |",
         "| champion macro f1 | 0.91 |",
     } <= set(page)
-    assert "Called for by: **drift**" in artifact["body"]
+    assert "Reason: **drift**" in artifact["body"]
     assert artifact["key"] == "verdict-diagnosis-chapter"
     assert artifact["description"] == "diagnosis_chapter: reject"
 
