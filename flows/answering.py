@@ -76,7 +76,8 @@ def _repair(settings: Settings, urls: DatabaseUrls, engine: Engine, classifier: 
 def open_champion(settings: Settings, classifier: str) -> tuple[str, PhraseClassifier]:
     """Return the champion's version and the classifier itself, ready to answer.
 
-    Raises `UnknownClassifier`, `UnknownVersion` before the first champion, `HeadRefused`, `EmbedderUnusable`.
+    Raises `UnknownClassifier`, `UnknownVersion` before the first champion, `HeadRefused`, or
+    `EmbedderUnusable`.
     """
     from core.params import load_params
 

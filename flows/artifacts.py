@@ -39,7 +39,8 @@ def show_verdict(
 
     `comparison` is the Markdown table of the compared heads, empty without any.
     """
-    classifier, version = candidate.classifier, candidate.version
+    classifier = candidate.classifier
+    version = candidate.version
     plots = "\n\n".join(_inline(folder / name) for name in PLOTS if (folder / name).exists())
     link = f"[{classifier} {version}]({mlflow_url}/#/models/{classifier}/versions/{version})"
     page = f"""# {classifier} version {version}: {verdict.kind}

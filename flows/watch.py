@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import structlog
@@ -125,39 +125,65 @@ def run_watch(
 def watch_all(
     context: LoopContext, classifiers: Sequence[str], now: datetime, *, act: bool
 ) -> tuple[dict[str, Verdict], list[PerennialError]]:
-    """Watch one after the other; return the verdicts, and the errors of those that have none."""
-    champions, verdicts, failures = (
-        context.champions(),
-        dict[str, Verdict](),
-        list[PerennialError](),
-    )
-    resting = {model.embedder_id: model for model in champions.values()}
-    embedder = cache(lambda wanted: open_embedder(context.settings, resting[wanted]))
-    for name in dict.fromkeys(classifiers):  # a second look would find nothing new, and say so
-        if name not in champions:
-            verdicts[name] = NO_CHAMPION
-            continue
+    """Watch one classifier after the other; return the verdicts, and the errors of the others."""
+    champions = context.champions()
+    by_embedder = {model.embedder_id: model for model in champions.values()}
+    embedder = cache(lambda embedder_id: open_embedder(context.settings, by_embedder[embedder_id]))
+
+    def judge(classifier: str) -> Verdict:
+        if classifier not in champions:
+            return NO_CHAMPION
+        embed = embedder(champions[classifier].embedder_id)
+        verdict = _watch_one(context, classifier, embed, now)
+        return respond(
+            classifier,
+            verdict,
+            act=act,
+            announce=partial(emit_drift, now=now),
+            show=partial(_show_watch, context, return_state=True),  # a page may fail
+            retrain=partial(_retrain, now=now),
+        )
+
+    return watch_each(classifiers, judge)
+
+
+def watch_each(
+    classifiers: Sequence[str], judge: Callable[[str], Verdict]
+) -> tuple[dict[str, Verdict], list[PerennialError]]:
+    """Judge each classifier once; an error of one does not stop the others."""
+    verdicts: dict[str, Verdict] = {}
+    failures: list[PerennialError] = []
+    # Each name once: a second watch would find no new window and replace the first verdict.
+    for name in dict.fromkeys(classifiers):
         try:
-            verdict = _watch_one(context, name, embedder(champions[name].embedder_id), now)
-            verdicts[name] = _respond(context, name, verdict, now, act=act)
+            verdicts[name] = judge(name)
         except PerennialError as error:
             failures.append(error)
     return verdicts, failures
 
 
-def _respond(
-    context: LoopContext, classifier: str, verdict: Verdict, now: datetime, *, act: bool
+def respond(
+    classifier: str,
+    verdict: Verdict,
+    *,
+    act: bool,
+    announce: Callable[[str, Verdict], object],
+    show: Callable[[str, Verdict], object],
+    retrain: Callable[[str, Verdict], Verdict],
 ) -> Verdict:
-    """Drift is answered at once: the window is judged, and will not be judged again."""
-    if verdict.kind == "drift" and not act:
-        emit_drift(classifier, verdict, now=now)
-    _show_watch(
-        context, classifier, verdict, return_state=True
-    )  # a page that fails costs no verdict
-    return _retrain(classifier, verdict, now) if verdict.kind == "drift" and act else verdict
+    """Show the verdict, and respond to drift at once: its window will not be judged again.
+
+    Drift is announced, or with `act` the classifier is retrained here; then the verdict is that of
+    the retraining.
+    """
+    is_drift = verdict.kind == "drift"
+    if is_drift and not act:
+        announce(classifier, verdict)
+    show(classifier, verdict)
+    return retrain(classifier, verdict) if is_drift and act else verdict
 
 
-def _retrain(classifier: str, verdict: Verdict, now: datetime) -> Verdict:
+def _retrain(classifier: str, verdict: Verdict, *, now: datetime) -> Verdict:
     evidence = drift_payload(verdict, now=now)["evidence"]
     verdicts = retrain([classifier], reason="drift", evidence=evidence, now=now)
     return verdicts[classifier]

@@ -54,15 +54,23 @@ def test_usual_traffic_is_calm() -> None:
 
 @pytest.mark.parametrize(
     ("how", "statistic"),
-    [({"moved": 0.2}, "label_shares"), ({"garbled": 0.1}, "low_confidence"), ({"garbled": 0.1}, "confidence"),
-     ({"garbled": 0.2}, "embeddings"), ({"garbled": 0.6}, "novelty_mean")],
-)  # fmt: skip
+    [
+        ({"moved": 0.2}, "label_shares"),
+        ({"garbled": 0.1}, "low_confidence"),
+        ({"garbled": 0.1}, "confidence"),
+        ({"garbled": 0.2}, "embeddings"),
+        ({"garbled": 0.6}, "novelty_mean"),
+    ],
+)
 def test_moved_traffic_alarms_in_every_window(how: dict[str, float], statistic: str) -> None:
     assert all(statistic in alarms for alarms in alarms_of(4, seed=200, **how))
 
 
 def test_held_out_phrases_stand_for_the_new_ones_by_weight() -> None:
-    """A tenth of the phrases is new to the head; 30 % of those were held out. Weighted they look like live traffic, unweighted not."""
+    """Some phrases are new to the head, and 30 % of those were held out.
+
+    Weighted they look like live traffic, unweighted they do not.
+    """
     scorer = normal()[0]
     rows = traffic(days=90, a_day=60, seed=1, garbled=0.15)
     new = rows["cleaned"].str.contains("odd")
@@ -134,9 +142,14 @@ def test_a_head_that_was_never_unsure_is_not_alarmed_by_one_unsure_answer() -> N
 
 @pytest.mark.parametrize(
     ("now", "before", "kind"),
-    [((), (), "steady"), ((), ("confidence",), "steady"), (("confidence",), (), "warning"), (("confidence",), ("embeddings",), "warning"),
-     (("confidence", "embeddings"), ("embeddings",), "drift")],
-)  # fmt: skip
+    [
+        ((), (), "steady"),
+        ((), ("confidence",), "steady"),
+        (("confidence",), (), "warning"),
+        (("confidence",), ("embeddings",), "warning"),
+        (("confidence", "embeddings"), ("embeddings",), "drift"),
+    ],
+)
 def test_drift_is_the_same_alarm_twice_running(
     now: tuple[str, ...], before: tuple[str, ...], kind: str
 ) -> None:

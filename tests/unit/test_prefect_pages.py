@@ -1,4 +1,4 @@
-"""Prefect hands out its rows a page at a time: more classifiers than one page holds are no other case."""
+"""Prefect returns its rows page by page: more classifiers than one page holds work the same."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAGE = 2
 
 
 class Client:
-    """Two rows a page, as a server with many deployments."""
+    """Returns two rows per page, like a server with many deployments."""
 
     def __init__(self, names: list[str]) -> None:
         self.rows = [SimpleNamespace(id=name, name=name, flow_id=f"flow {name}") for name in names]
@@ -57,7 +57,7 @@ def test_stale_deployments_beyond_the_first_page_are_forgotten(
 
 @contextmanager
 def prefect_with(statuses: list[str]) -> Iterator[int]:
-    """A server of deployments, two a page; yields its port."""
+    """Serve deployments, two per page; yield the port."""
     rows = [{"tags": ["perennial"], "status": status} for status in statuses]
 
     class Handler(BaseHTTPRequestHandler):

@@ -77,7 +77,8 @@ def test_the_configuration_reads_back_with_odd_paths(tmp_path: Path) -> None:
 
 def test_the_socket_is_short_however_long_the_home_is(tmp_path: Path) -> None:
     deep = tmp_path.joinpath(*["a" * 40] * 4)
-    near, far = load_settings(home=Path("/var/p")), load_settings(home=deep)
+    near = load_settings(home=Path("/var/p"))
+    far = load_settings(home=deep)
     assert socket_file(near).is_relative_to(near.home)
     assert len(os.fsencode(socket_file(far))) <= 90
     assert socket_file(far) != socket_file(load_settings(home=deep / "other"))
@@ -90,10 +91,10 @@ def test_a_taken_port_is_named_with_its_setting_and_process(tmp_home: Path) -> N
         other.listen()
         with pytest.raises(PortTaken) as refused:
             check_ports(settings, list_programs(settings))
-    told = str(refused.value)
-    assert str(settings.mlflow_port) in told
-    assert "PERENNIAL_MLFLOW_PORT" in told
-    assert f"pid {os.getpid()}" in told
+    message = str(refused.value)
+    assert str(settings.mlflow_port) in message
+    assert "PERENNIAL_MLFLOW_PORT" in message
+    assert f"pid {os.getpid()}" in message
 
 
 @pytest.mark.parametrize("host", ["256.1.1.1", "192.0.2.1", "2001:db8::1", "a..b"])

@@ -1,4 +1,4 @@
-"""The pure parts around the retraining flow: what is retried, what the pages show, what a failure logs."""
+"""Around the retraining flow: what is retried, what the pages show, what a failure logs."""
 
 from __future__ import annotations
 
@@ -176,8 +176,15 @@ def test_a_verdict_page_shows_the_heads_compared_when_some_were(
 
 def test_the_checks_are_a_table_with_observed_and_limit(made: list[dict[str, Any]]) -> None:
     check = {
-        "dataset": "notes", "name": "rows", "column": None, "severity": "critical", "passed": False, "observed": 3, "limit": 100, "rows": 3,
-    }  # fmt: skip
+        "dataset": "notes",
+        "name": "rows",
+        "column": None,
+        "severity": "critical",
+        "passed": False,
+        "observed": 3,
+        "limit": 100,
+        "rows": 3,
+    }
     without_column = {key: value for key, value in check.items() if key != "column"}
     show_checks(
         {

@@ -28,7 +28,8 @@ def unit(random: np.random.Generator, rows: int) -> np.ndarray:
 
 @given(counts, counts)
 def test_jensen_shannon_is_scipys_distance(left: list[int], right: list[int]) -> None:
-    p, q = np.array(left) / sum(left), np.array(right) / sum(right)
+    p = np.array(left) / sum(left)
+    q = np.array(right) / sum(right)
     assert jensen_shannon(p, np.array([q, p])) == pytest.approx(
         [jensenshannon(p, q, base=2), 0], abs=1e-6
     )
@@ -44,7 +45,8 @@ def test_kolmogorov_smirnov_is_scipys(left: list[float], right: list[float]) -> 
 
 def test_the_feature_distance_approximates_the_kernel_distance() -> None:
     random = np.random.default_rng(3)
-    left, right = unit(random, 300), unit(random, 300) * np.float32(0.2) + np.float32(0.2)
+    left = unit(random, 300)
+    right = unit(random, 300) * np.float32(0.2) + np.float32(0.2)
     projection = draw_projection(np.concatenate([left, right]), seed=1)
     width = 1 / np.std(projection)
 
@@ -70,7 +72,8 @@ def test_a_window_equal_to_its_reference_is_at_distance_zero() -> None:
 
 def test_a_weight_is_worth_as_many_rows() -> None:
     random = np.random.default_rng(2)
-    answers, window = make_answers(random, 100), make_answers(random, 50)
+    answers = make_answers(random, 100)
+    window = make_answers(random, 50)
     weight = random.integers(1, 5, 100)
     repeated = answers.take(np.repeat(np.arange(100), weight))
     weighted = against(window, answers, weight=weight)
@@ -81,8 +84,10 @@ def test_a_weight_is_worth_as_many_rows() -> None:
 
 def test_a_reference_of_chosen_groups_is_that_of_their_answers_alone() -> None:
     random = np.random.default_rng(4)
-    answers, window = make_answers(random, 120), make_answers(random, 50)
-    group, weight = np.repeat([0, 1, 2], 40), np.ones(120)
+    answers = make_answers(random, 120)
+    window = make_answers(random, 50)
+    group = np.repeat([0, 1, 2], 40)
+    weight = np.ones(120)
     chosen = np.array([[True, False, True], [False, True, False]])
     both = make_references(answers, weight=weight, group=group, chosen=chosen, labels=4)
     measured = measure(summarise(window, labels=4), references=both)
@@ -94,7 +99,7 @@ def test_a_reference_of_chosen_groups_is_that_of_their_answers_alone() -> None:
 
 
 def against(window: WindowSample, answers: WindowSample, *, weight: np.ndarray) -> np.ndarray:
-    """The six of a window against one reference of all the answers."""
+    """The six statistics of a window against one reference of all the answers."""
     everything = {"group": np.zeros(len(answers), int), "chosen": np.array([[True]])}
     references = make_references(answers, weight=weight, labels=4, **everything)
     return measure(summarise(window, labels=4), references=references)[0]
