@@ -45,8 +45,8 @@ def examine(
     settings: Settings, *, questions: Mapping[str, Question] | None = None
 ) -> list[Finding]:
     """Ask all questions (default: QUESTIONS), also after a bad answer."""
-    asked = QUESTIONS if questions is None else questions
-    return [_ask(name, question, settings) for name, question in asked.items()]
+    chosen = QUESTIONS if questions is None else questions
+    return [_ask(name, question, settings) for name, question in chosen.items()]
 
 
 def wrong_packages(lock: Path) -> list[str]:

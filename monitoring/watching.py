@@ -71,6 +71,19 @@ def watch_classifier(
     scorer = WindowScorer(head, embed, phrases=pending.reference["cleaned"], seed=seed)
     pending = pending.completed(scorer)
     judged = list(judge_windows(pending, scorer, pending.baseline(scorer, seed=seed)))
+    return _report(engine, pending, judged, scorer, reports=reports, now=now)
+
+
+def _report(
+    engine: Engine,
+    pending: PendingWindows,
+    judged: Sequence[JudgedWindow],
+    scorer: WindowScorer,
+    *,
+    reports: Path,
+    now: datetime,
+) -> Verdict:
+    """Write the files of every window, store rows and decision, and return the verdict."""
     files = [
         write_window_files(window, pending, judged, scorer, reports=reports) for window in judged
     ]
