@@ -125,6 +125,6 @@ def _champion(settings: Settings, classifier: str) -> ModelVersion:
         raise UnknownVersion(
             f"a champion of {classifier}",
             came="none yet",
-            do=f"call `perennial retrain {classifier}`",
+            do=f"run `perennial retrain {classifier}`",
         )
     return entry.model

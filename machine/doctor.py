@@ -80,7 +80,7 @@ def _python(_: Settings) -> Answer:
 
 def _packages(_: Settings) -> Answer:
     wrong = wrong_packages(REPOSITORY / "requirements.lock")
-    return not wrong, ", ".join(wrong[:5]) or "as in requirements.lock", "call `make setup`"
+    return not wrong, ", ".join(wrong[:5]) or "as in requirements.lock", "run `make setup`"
 
 
 def _installed(name: str) -> str:
@@ -153,7 +153,7 @@ def _room(folder: Path, enough: int, setting: str) -> Answer:
     return (
         free >= enough,
         f"{free / 2**30:.0f} GB free in {folder}",
-        f"make room for {enough / 2**30:.0f} GB there, or set {setting}",
+        f"free {enough / 2**30:.0f} GB there, or set {setting}",
     )
 
 

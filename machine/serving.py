@@ -26,7 +26,7 @@ def serve_newest(settings: Settings) -> int:
         raise ProcessFailed(
             "a bento to serve",
             came=f"none in {settings.home / 'bentoml'}",
-            do="build one by `perennial retrain`",
+            do="build one with `perennial retrain`",
         )
     apply_environment(telemetry_off())
     with _database_url(settings) as url:

@@ -91,7 +91,7 @@ def _failed(settings: Settings, program: Program, *, wanted: str, came: str) -> 
     log = log_file(settings, program.name)
     came = f"{came}; {log} ends with:\n{tail(log)}\n"
     return ProcessFailed(
-        f"{program.name} {wanted}", came=came, do="correct that and call `perennial up`"
+        f"{program.name} {wanted}", came=came, do="correct that and run `perennial up`"
     )
 
 

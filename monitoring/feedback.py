@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection
 from core.contracts import ANSWERING
 from core.errors import InvalidFeedback, PerennialError, UnknownRequest
 from core.tables import feedback, inference
-from monitoring.feedback_file import Late, Refusal, read_feedback_file
+from monitoring.feedback_file import FeedbackRow, Refusal, read_feedback_file
 
 CHUNK = 2000
 REFUSALS_SHOWN = 1000
@@ -71,8 +71,8 @@ def record_feedback(
     ------
     UnknownRequest, InvalidFeedback
     """
-    row = Late(0, request_id, label, author, received_at)
-    accepted, repeated, problems = _sift(connection, [row], labels)
+    row = FeedbackRow(0, request_id, label, author, received_at)
+    accepted, repeated, problems = _separate(connection, [row], labels)
     if problems:
         raise problems[0][1]
     _insert(connection, accepted)
@@ -96,8 +96,8 @@ def import_feedback(
     counts = FeedbackCounts()
     lines = read_feedback_file(file)
     while chunk := list(islice(lines, CHUNK)):
-        rows = [line for line in chunk if isinstance(line, Late)]
-        accepted, repeated, problems = _sift(connection, rows, labels)
+        rows = [line for line in chunk if isinstance(line, FeedbackRow)]
+        accepted, repeated, problems = _separate(connection, rows, labels)
         _insert(connection, [_received(row, moment) for row in accepted])
 
         unreadable = [line for line in chunk if isinstance(line, Refusal)]
@@ -110,7 +110,7 @@ def import_feedback(
     return counts
 
 
-def _received(row: Late, moment: datetime) -> Late:
+def _received(row: FeedbackRow, moment: datetime) -> FeedbackRow:
     return row if row.received_at else replace(row, received_at=moment)
 
 
@@ -194,16 +194,16 @@ def _newest(label_columns: Mapping[str, str], received_by: datetime) -> sa.Selec
 
 
 Identity = tuple[object, ...]
-Problem = tuple[Late, PerennialError]
+Problem = tuple[FeedbackRow, PerennialError]
 
 
-def _sift(
-    connection: Connection, rows: list[Late], labels: Labels | None
-) -> tuple[list[Late], int, list[Problem]]:
+def _separate(
+    connection: Connection, rows: list[FeedbackRow], labels: Labels | None
+) -> tuple[list[FeedbackRow], int, list[Problem]]:
     """Separate rows: accepted (with their classifier), number of repeated ones, and problems."""
     classifier_of = _classifiers(connection, {row.request_id for row in rows})
     known, known_labels = _known(connection, list(classifier_of))
-    accepted: list[Late] = []
+    accepted: list[FeedbackRow] = []
     problems: list[Problem] = []
     repeated = 0
     for row in rows:
@@ -219,7 +219,9 @@ def _sift(
     return accepted, repeated, problems
 
 
-def _problem(row: Late, classifier: str | None, labels: Labels | None) -> PerennialError | None:
+def _problem(
+    row: FeedbackRow, classifier: str | None, labels: Labels | None
+) -> PerennialError | None:
     if not row.label.strip() or not row.author.strip():
         return InvalidFeedback("a label and an author", came="an empty one", do="give both")
     if classifier is None:
@@ -252,7 +254,7 @@ def _known(connection: Connection, request_ids: list[str]) -> tuple[set[Identity
     return set(rows), {row[:3] for row in rows}
 
 
-def _insert(connection: Connection, rows: list[Late]) -> None:
+def _insert(connection: Connection, rows: list[FeedbackRow]) -> None:
     columns = ("received_at", "request_id", "classifier", "label", "author")
     values = [{column: getattr(row, column) for column in columns} for row in rows]
     if values:

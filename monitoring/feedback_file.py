@@ -17,7 +17,7 @@ JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
 
 
 @dataclass(frozen=True)
-class Late:
+class FeedbackRow:
     """A right label that arrived later.
 
     `row` is its line in the file; `received_at` is timezone-aware, or None when unknown.
@@ -45,7 +45,7 @@ class Refusal:
     reason: str
 
 
-def read_feedback_file(file: Path) -> Iterator[Late | Refusal]:
+def read_feedback_file(file: Path) -> Iterator[FeedbackRow | Refusal]:
     """Yield the rows in the order of the file.
 
     `.jsonl`, `.ndjson` and `.json` hold JSON lines, every other file is CSV. Raises
@@ -63,13 +63,13 @@ def read_feedback_file(file: Path) -> Iterator[Late | Refusal]:
         ) from None
 
 
-def _json_lines(lines: TextIO) -> Iterator[Late | Refusal]:
+def _json_lines(lines: TextIO) -> Iterator[FeedbackRow | Refusal]:
     for number, line in enumerate(lines, start=1):
         if line.strip():
             yield _json_line(number, line)
 
 
-def _json_line(number: int, line: str) -> Late | Refusal:
+def _json_line(number: int, line: str) -> FeedbackRow | Refusal:
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -79,7 +79,7 @@ def _json_line(number: int, line: str) -> Late | Refusal:
     return _row(number, fields)
 
 
-def _csv_lines(lines: TextIO) -> Iterator[Late | Refusal]:
+def _csv_lines(lines: TextIO) -> Iterator[FeedbackRow | Refusal]:
     reader = csv.DictReader((line.replace("\0", "\ufffd") for line in lines), strict=False)
     missing = [name for name in NEEDED if name not in _header(reader)]
     if missing:
@@ -107,7 +107,7 @@ def _header(reader: csv.DictReader[str]) -> Sequence[str]:
         ) from None
 
 
-def _row(number: int, fields: Mapping[str, Any]) -> Late | Refusal:
+def _row(number: int, fields: Mapping[str, Any]) -> FeedbackRow | Refusal:
     for name in NEEDED:
         if reason := _unusable(fields.get(name)):
             return Refusal(number, f"{name}: {reason}")
@@ -115,7 +115,7 @@ def _row(number: int, fields: Mapping[str, Any]) -> Late | Refusal:
         moment = _moment(fields.get("received_at"))
     except (TypeError, ValueError, OverflowError):
         return Refusal(number, "received_at: wanted ISO 8601, such as 2026-01-31T08:00:00Z")
-    return Late(
+    return FeedbackRow(
         number,
         fields["request_id"].strip(),
         fields["label"].strip(),

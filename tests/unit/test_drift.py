@@ -49,7 +49,7 @@ def alarms_of(
 def test_usual_traffic_is_calm() -> None:
     alarms = alarms_of(24, seed=100)
     assert sum(map(bool, alarms)) <= 3
-    assert not any(set(one) & set(two) for one, two in pairwise(alarms))
+    assert not any(set(first) & set(second) for first, second in pairwise(alarms))
 
 
 @pytest.mark.parametrize(
@@ -74,11 +74,11 @@ def test_held_out_phrases_stand_for_the_new_ones_by_weight() -> None:
     scorer = normal()[0]
     rows = traffic(days=90, a_day=60, seed=1, garbled=0.15)
     new = rows["cleaned"].str.contains("odd")
-    kept = rows[~new | (np.random.default_rng(5).random(len(rows)) < 0.3)]
-    weighted = kept.assign(weight=np.where(kept["cleaned"].str.contains("odd"), 1 / 0.3, 1.0))
+    sampled = rows[~new | (np.random.default_rng(5).random(len(rows)) < 0.3)]
+    weighted = sampled.assign(weight=np.where(sampled["cleaned"].str.contains("odd"), 1 / 0.3, 1.0))
     calm, blind = (
         calibrate(scorer.pool(pool), size=SIZE, labels=scorer.labels, seed=7, past_windows=60)
-        for pool in (weighted, kept)
+        for pool in (weighted, sampled)
     )
     assert sum(map(bool, alarms_of(10, seed=300, garbled=0.15, calibration=calm))) <= 1
     assert sum(map(bool, alarms_of(10, seed=300, garbled=0.15, calibration=blind))) >= 8
@@ -86,11 +86,11 @@ def test_held_out_phrases_stand_for_the_new_ones_by_weight() -> None:
 
 def test_equal_pools_and_seeds_give_equal_calibrations() -> None:
     scorer, _, pool, _ = normal()
-    one, two = (
+    first, second = (
         calibrate(pool, size=SIZE, labels=scorer.labels, seed=3, past_windows=20) for _ in range(2)
     )
-    assert (one.mean == two.mean).all()
-    assert (one.scale == two.scale).all()
+    assert (first.mean == second.mean).all()
+    assert (first.scale == second.scale).all()
 
 
 def test_dealing_takes_half_of_the_days_and_another_half_each_time() -> None:

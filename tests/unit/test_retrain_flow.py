@@ -87,12 +87,12 @@ def test_only_a_step_that_may_run_twice_is_retried() -> None:
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What was handed to Prefect: `body`, `key` and `description` of each artifact."""
-    kept: list[dict[str, Any]] = []
+    shown_artifacts: list[dict[str, Any]] = []
     for name in ("create_markdown_artifact", "create_table_artifact"):
         monkeypatch.setattr(
-            artifacts, name, lambda body, **named: kept.append({"body": body, **named})
+            artifacts, name, lambda body, **named: shown_artifacts.append({"body": body, **named})
         )
-    return kept
+    return shown_artifacts
 
 
 @pytest.fixture

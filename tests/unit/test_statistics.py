@@ -92,9 +92,9 @@ def test_a_reference_of_chosen_groups_is_that_of_their_answers_alone() -> None:
     both = make_references(answers, weight=weight, group=group, chosen=chosen, labels=4)
     measured = measure(summarise(window, labels=4), references=both)
     for row, choice in zip(measured, chosen, strict=True):
-        kept = np.flatnonzero(choice[group])
+        members = np.flatnonzero(choice[group])
         assert row == pytest.approx(
-            against(window, answers.take(kept), weight=weight[kept]), abs=1e-5
+            against(window, answers.take(members), weight=weight[members]), abs=1e-5
         )
 
 

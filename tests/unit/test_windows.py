@@ -16,15 +16,17 @@ def test_windows_lie_within_one_tenure_in_order_and_none_is_missing(
     rows: list[int], size: int, reported: int
 ) -> None:
     windows = cut_windows(rows, size=size, reported=reported)
-    ends = [sum(rows[: place + 1]) for place in range(len(rows))]
-    homes = [
-        next(place for place, end in enumerate(ends) if window.first < end) for window in windows
+    ends = [sum(rows[: index + 1]) for index in range(len(rows))]
+    tenure_of = [
+        next(index for index, end in enumerate(ends) if window.first < end) for window in windows
     ]
     assert all(
-        window.first + window.rows <= ends[home]
-        for window, home in zip(windows, homes, strict=True)
+        window.first + window.rows <= ends[tenure]
+        for window, tenure in zip(windows, tenure_of, strict=True)
     )
-    assert [homes.count(place) for place in range(len(rows))] == [one // size for one in rows]
+    assert [tenure_of.count(index) for index in range(len(rows))] == [
+        count // size for count in rows
+    ]
     assert [window.number for window in windows] == list(
         range(reported + 1, reported + len(windows) + 1)
     )
@@ -45,14 +47,14 @@ def test_a_tenure_begins_its_own_windows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("weights", "wanted"),
+    ("weights", "size"),
     [([1.0] * 1200, 200), ([3.0] * 1200, 600), ([1.0] * 60_000, 2000), ([1.0] * 90, 100)],
 )
 def test_a_window_is_a_sixth_of_the_pool_at_most(
-    tmp_path: Path, weights: list[float], wanted: int
+    tmp_path: Path, weights: list[float], size: int
 ) -> None:
     pd.DataFrame({"weight": weights}).to_parquet(tmp_path / "reference.parquet")
-    assert effective_window(tmp_path / "reference.parquet", DriftParams()) == wanted
+    assert effective_window(tmp_path / "reference.parquet", DriftParams()) == size
 
 
 def test_without_reference_rows_the_least_window_is_used(tmp_path: Path) -> None:
