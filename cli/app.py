@@ -1,4 +1,4 @@
-"""`perennial`: the command line. Nothing heavy is imported before a command runs."""
+"""The `perennial` command line. Heavy packages are imported only when a command runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from flows.outages import name_outage
 
 
 class Perennial(TyperGroup):
-    """Turns errors into exit codes: 1 failed, 2 misuse, 3 a verdict said no, 130 interrupted."""
+    """Turns errors into exit codes: 1 failed, 2 misuse, 3 negative verdict, 130 interrupted."""
 
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, standalone_mode: bool = True, **extra: Any
@@ -37,11 +37,11 @@ class Perennial(TyperGroup):
             out.misuse(error)
             return error.exit_code
         except Exception as error:
-            named = name_outage(error)
-            if named is None:
+            outage = name_outage(error)
+            if outage is None:
                 raise
-            out.error(named)
-            return exit_code(named)
+            out.error(outage)
+            return exit_code(outage)
         if code == INTERRUPTED:
             out.say("interrupted")
         return code
@@ -54,21 +54,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Phrase classifiers that keep themselves fresh.",
-    epilog="Exit codes: 0 done, 1 failed, 2 misuse, 3 a verdict said no. `perennial COMMAND --help` shows an example.",
+    epilog=(
+        "Exit codes: 0 success, 1 failure, 2 misuse, 3 negative verdict. "
+        "`perennial COMMAND --help` shows an example."
+    ),
 )
 
 
 @app.callback()
 def perennial(json: Json = False) -> None:
-    """Set up the logs; every command follows."""
+    """Configure logging before any command runs."""
     from core.logs import configure_logs
     from core.settings import load_settings
 
     configure_logs(load_settings().log_format)
 
 
-for room in (machine, flow, classify, feedback, rollout, lineage, sizing):
-    room.register(app)
+for commands in (machine, flow, classify, feedback, rollout, lineage, sizing):
+    commands.register(app)
 
 if __name__ == "__main__":
     app()

@@ -1,4 +1,4 @@
-"""classify: answers of the champion, without a service."""
+"""`perennial classify`: label phrases with the champion, without a running service."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ from cli.output import Json, output
 
 BATCH = 1024
 Phrases = Annotated[
-    list[str] | None, typer.Argument(metavar="[PHRASE]...", help="Phrases; or use --file.")
+    list[str] | None,
+    typer.Argument(metavar="[PHRASE]...", help="Phrases to classify. Alternatively, use --file."),
 ]
 File = Annotated[
     Path | None,
     typer.Option(
-        help="CSV with a header, or a text file with one phrase a line.",
+        help="A CSV file with a header row, or a text file with one phrase per line.",
         exists=True,
         dir_okay=False,
     ),
 ]
 Column = Annotated[
     str | None,
-    typer.Option(help="Column of the CSV that holds the phrases; without it FILE is plain text."),
+    typer.Option(
+        help="The CSV column that contains the phrases. Without it, FILE is read as plain text."
+    ),
 ]
 
 
@@ -35,38 +38,41 @@ def register(app: typer.Typer) -> None:
 
 
 def classify(
-    classifier: Annotated[str, typer.Argument(help="A classifier with a champion.")],
+    classifier: Annotated[str, typer.Argument(help="A classifier that has a champion.")],
     phrases: Phrases = None,
     file: File = None,
     column: Column = None,
     json: Json = False,
 ) -> None:
-    """Label phrases with the version that answers now; with --json one object a line, in the order of the input."""
+    """Label phrases with the current champion.
+
+    With --json, prints one object per line, in the order of the input.
+    """
     from core.settings import load_settings
     from flows.answering import open_champion
     from pipelines.phrase_files import checked_phrases, read_phrases
 
     if bool(phrases) == bool(file):
-        raise typer.BadParameter("give phrases or --file, one of them", param_hint="PHRASE")
+        raise typer.BadParameter("give either phrases or --file", param_hint="PHRASE")
     if column and not file:
-        raise typer.BadParameter("--column needs --file", param_hint="--column")
+        raise typer.BadParameter("--column requires --file", param_hint="--column")
     out = output()
-    wanted = (
-        checked_phrases(read_phrases(file, column))
-        if file
-        else iter(list(checked_phrases(phrases or [])))
-    )
+    if file:
+        checked = checked_phrases(read_phrases(file, column))
+    else:
+        checked = iter(list(checked_phrases(phrases or [])))  # all are checked before any answer
+
     with out.working(f"loading the champion of {classifier}"):
         version, model = open_champion(load_settings(), classifier)
-    for batch in _batches(wanted):
+    for batch in _batches(checked):
         for phrase, answer in zip(batch, model.predict(batch, top=1), strict=True):
-            told = {
+            row = {
                 "phrase": phrase,
                 "label": answer.label,
                 "probability": round(answer.probability, 6),
                 "version": version,
             }
-            out.result(told, f"{answer.label}\t{answer.probability:.3f}\t{phrase}")
+            out.result(row, f"{answer.label}\t{answer.probability:.3f}\t{phrase}")
 
 
 def _batches(phrases: Iterator[str]) -> Iterator[list[str]]:

@@ -1,33 +1,42 @@
-"""demo, snapshot, retrain, watch: what the flows do, called by hand."""
+"""`perennial demo`, `snapshot`, `retrain` and `watch`: run the flows by hand."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from cli.output import SAID_NO, Json, Output, output
 
+if TYPE_CHECKING:
+    from core.contracts import Verdict
+    from core.settings import Settings
+
 Classifiers = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[CLASSIFIER]...", help="All of params.yaml when none is named."),
+    typer.Argument(
+        metavar="[CLASSIFIER]...", help="Classifiers of params.yaml. By default, all of them."
+    ),
 ]
 Reason = Annotated[str, typer.Option(help="Recorded with the verdict and in MLflow.")]
 AsOf = Annotated[
     datetime | None,
-    typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="UTC; now by default."),
+    typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="A time in UTC. By default, now."),
 ]
 Act = Annotated[
-    bool, typer.Option("--act", help="Retrain at once what drifts, instead of sending the event.")
+    bool,
+    typer.Option(
+        "--act", help="Retrain drifting classifiers at once, instead of sending an event."
+    ),
 ]
 Demo = Annotated[
-    bool, typer.Option("--demo", help="Of the demo source, built anew: what data.dvc describes.")
+    bool, typer.Option("--demo", help="Rebuild the demo source and use it: the data in data.dvc.")
 ]
 Scale = Annotated[
     Literal["default", "small"],
-    typer.Option(help="`default` (over 200,000 rows) or `small` (20,000)."),
+    typer.Option(help="`default` (over 200,000 rows) or `small` (20,000 rows)."),
 ]
 
 
@@ -42,7 +51,7 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(scale: Scale = "default", json: Json = False) -> None:
-    """Play the whole loop on demo data, and leave the services up."""
+    """Run the whole loop on demo data and leave the services running."""
     from core.settings import load_settings
     from operations.demo.story import run_demo
 
@@ -55,34 +64,35 @@ def demo(scale: Scale = "default", json: Json = False) -> None:
 def snapshot(
     classifiers: Classifiers = None, as_of: AsOf = None, demo: Demo = False, json: Json = False
 ) -> None:
-    """Write the labelled rows of a moment under data/ and track them with DVC."""
+    """Write the labelled rows as of one moment to data/ and track them with DVC."""
     from core.settings import load_settings
     from machine.environment import open_flow_database
 
     if demo and as_of:
-        raise typer.BadParameter("the demo source has a moment of its own", param_hint="--as-of")
-    settings, out, moment = (
-        load_settings(),
-        output(),
-        as_of.replace(tzinfo=UTC) if as_of else datetime.now(UTC),
-    )
+        raise typer.BadParameter(
+            "--demo sets its own time; leave out --as-of", param_hint="--as-of"
+        )
+    settings = load_settings()
+    out = output()
+    moment = as_of.replace(tzinfo=UTC) if as_of else datetime.now(UTC)
     _require_known(settings, classifiers)
     with open_flow_database(settings), out.working("writing the snapshot"):
         from flows.snapshot import take_snapshot
 
         taken = take_snapshot(settings, classifiers or [], as_of=moment, demo=demo)
     rows = [
-        (one.dataset, one.rows, f"{one.as_of:%Y-%m-%d %H:%M}", one.logical_hash) for one in taken
+        (row.dataset, row.rows, f"{row.as_of:%Y-%m-%d %H:%M}", row.logical_hash) for row in taken
     ]
     out.table({"snapshots": taken}, columns=("dataset", "rows", "as of", "hash"), rows=rows)
 
 
 def retrain(classifiers: Classifiers = None, reason: Reason = "manual", json: Json = False) -> None:
-    """Snapshot, check, train, compare, decide; exit code 3 when a verdict is not "promote"."""
+    """Snapshot, check, train, compare and decide. Exit code 3 when any verdict is not "promote"."""
     from core.settings import load_settings
     from machine.environment import open_flow_database
 
-    settings, out = load_settings(), output()
+    settings = load_settings()
+    out = output()
     _require_known(settings, classifiers)
     with open_flow_database(settings):
         from flows.retrain import run_retrain
@@ -92,11 +102,15 @@ def retrain(classifiers: Classifiers = None, reason: Reason = "manual", json: Js
 
 
 def watch(classifiers: Classifiers = None, act: Act = False, json: Json = False) -> None:
-    """Look for drift in what was answered; exit code 3 when something drifts (with --act: when its retraining is not promoted)."""
+    """Look for drift in the answered phrases. Exit code 3 when a classifier drifts.
+
+    With --act, exit code 3 when a classifier drifts and its retraining is not promoted.
+    """
     from core.settings import load_settings
     from machine.environment import open_flow_database
 
-    settings, out = load_settings(), output()
+    settings = load_settings()
+    out = output()
     _require_known(settings, classifiers)
     with open_flow_database(settings):
         from flows.watch import run_watch
@@ -105,8 +119,8 @@ def watch(classifiers: Classifiers = None, act: Act = False, json: Json = False)
     _show(out, verdicts, good={"steady", "warning", "insufficient", "promote"})
 
 
-def _require_known(settings: Any, classifiers: list[str] | None) -> None:
-    """Before anything starts: a misspelt name should cost no database."""
+def _require_known(settings: Settings, classifiers: list[str] | None) -> None:
+    """Refuse a misspelt name before any database starts."""
     from core.params import load_params
 
     params = load_params(settings.repository / "params.yaml")
@@ -114,7 +128,7 @@ def _require_known(settings: Any, classifiers: list[str] | None) -> None:
         params.classifier(name)
 
 
-def _show(out: Output, verdicts: Mapping[str, Any], *, good: set[str]) -> None:
+def _show(out: Output, verdicts: Mapping[str, Verdict], *, good: set[str]) -> None:
     rows = [(name, verdict.kind, "; ".join(verdict.reasons)) for name, verdict in verdicts.items()]
     out.table({"verdicts": verdicts}, columns=("classifier", "verdict", "reasons"), rows=rows)
     if any(verdict.kind not in good for verdict in verdicts.values()):

@@ -1,22 +1,18 @@
-"""lineage, reproduce, replay: where a version or an answer came from, and whether it comes out again."""
+"""`perennial lineage`, `reproduce` and `replay`: trace versions and answers, and repeat them."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from cli.loop import command_loop
 from cli.output import FAILED, SAID_NO, Json, output
 
-if TYPE_CHECKING:
-    from flows.context import LoopContext
-
-Classifier = Annotated[str, typer.Argument(help="A classifier that has been trained.")]
-Version = Annotated[str, typer.Argument(help="A version of it, promoted or not.")]
+Classifier = Annotated[str, typer.Argument(help="A trained classifier.")]
+Version = Annotated[str, typer.Argument(help="A version of the classifier, promoted or not.")]
 Request = Annotated[str, typer.Argument(metavar="REQUEST_ID", help="The request_id of an answer.")]
 Subject = Annotated[
     str,
@@ -26,7 +22,9 @@ Subject = Annotated[
 ]
 AnyVersion = Annotated[
     str | None,
-    typer.Argument(metavar="[VERSION]", help="With a classifier; its champion by default."),
+    typer.Argument(
+        metavar="[VERSION]", help="A version of the classifier. By default, its champion."
+    ),
 ]
 
 
@@ -38,25 +36,36 @@ def register(app: typer.Typer) -> None:
 
 
 def lineage(subject: Subject, version: AnyVersion = None, json: Json = False) -> None:
-    """Where a version or an answer came from: query, snapshot, code, embedder, head, verdicts, deployments, feedback."""
-    request = _as_uuid(subject)
-    if request and version:
-        raise typer.BadParameter("a request id already says the version", param_hint="VERSION")
+    """Trace a version or an answer to its origin.
+
+    Shows the query, snapshot, code, embedder, head, verdicts, deployments and feedback.
+    """
+    request_id = _as_uuid(subject)
+    if request_id and version:
+        raise typer.BadParameter(
+            "leave it out: a request id already implies the version", param_hint="VERSION"
+        )
     out = output()
-    with _loop() as loop, out.working(f"looking up {subject}"):
+    with command_loop() as loop, out.working(f"looking up {subject}"):
         from operations.lineage.lineage import request_lineage, version_lineage
         from operations.lineage.page import request_rows, version_rows
 
-        facts = (
-            request_lineage(loop, request) if request else version_lineage(loop, subject, version)
-        )
-    out.facts(facts, request_rows(facts) if request else version_rows(facts))
+        if request_id:
+            facts = request_lineage(loop, request_id)
+            rows = request_rows(facts)
+        else:
+            facts = version_lineage(loop, subject, version)
+            rows = version_rows(facts)
+    out.facts(facts, rows)
 
 
 def reproduce(classifier: Classifier, version: Version, json: Json = False) -> None:
-    """Train a version again from its snapshot in a clean clone: identical, equivalent or different; exit code 3 when different."""
+    """Train a version again from its snapshot, in a clean clone.
+
+    The result is identical, equivalent or different. Exit code 3 when it is different.
+    """
     out = output()
-    with _loop() as loop:
+    with command_loop() as loop:
         from operations.lineage.page import reproduction_rows
         from operations.lineage.reproduce import reproduce as train_again
 
@@ -67,23 +76,30 @@ def reproduce(classifier: Classifier, version: Version, json: Json = False) -> N
 
 
 def replay(request_id: Request, json: Json = False) -> None:
-    """Compute a logged answer again with the version that gave it: identical, equivalent or different; exit code 3 when different."""
-    known = _as_uuid(request_id)
-    if known is None:
+    """Compute a logged answer again with the version that gave it.
+
+    The result is identical, equivalent or different. Exit code 3 when it is different.
+    """
+    canonical_id = _as_uuid(request_id)
+    if canonical_id is None:
         raise typer.BadParameter(
-            f"a UUID is wanted, as answers carry it; came {request_id[:80]!r}",
+            f"expected the UUID of an answer, got {request_id[:80]!r}",
             param_hint="REQUEST_ID",
         )
     out = output()
-    with _loop() as loop, out.working(f"replaying {known}"):
+    with command_loop() as loop, out.working(f"replaying {canonical_id}"):
         from operations.lineage.page import replay_rows
         from operations.lineage.replay import replay as compute_again
 
-        rows = compute_again(loop, known)
-    out.facts({"request_id": known, "rows": [asdict(row) for row in rows]}, replay_rows(rows))
+        rows = compute_again(loop, canonical_id)
+    facts = {"request_id": canonical_id, "rows": [asdict(row) for row in rows]}
+    out.facts(facts, replay_rows(rows))
+
     kinds = {row.verdict.kind for row in rows}
-    if kinds & {"different", "failed"}:
-        raise typer.Exit(SAID_NO if "different" in kinds else FAILED)
+    if "different" in kinds:
+        raise typer.Exit(SAID_NO)
+    if "failed" in kinds:
+        raise typer.Exit(FAILED)
 
 
 def _as_uuid(text: str) -> str | None:
@@ -92,14 +108,3 @@ def _as_uuid(text: str) -> str | None:
         return str(uuid.UUID(text))
     except ValueError:
         return None
-
-
-@contextmanager
-def _loop() -> Iterator[LoopContext]:
-    from core.settings import load_settings
-    from flows.context import open_context
-    from machine.environment import open_flow_database
-
-    settings = load_settings()
-    with open_flow_database(settings), open_context(settings) as loop:
-        yield loop

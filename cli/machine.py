@@ -1,4 +1,4 @@
-"""up, down, status, serve, keys, doctor: the processes of this machine."""
+"""`perennial up`, `down`, `status`, `serve`, `keys` and `doctor`: the processes of this machine."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from cli.output import FAILED, SAID_NO, Json, Output, output
 
 if TYPE_CHECKING:
     from core.contracts import Deployment, Rollout
+    from machine.status import ProgramStatus
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +24,10 @@ def register(app: typer.Typer) -> None:
 
 
 def up(json: Json = False) -> None:
-    """Start PostgreSQL, Prefect, MLflow, Evidently, the service and the flow runner; return when all are ready."""
+    """Start all processes and wait until they are ready.
+
+    Starts PostgreSQL, Prefect, MLflow, Evidently, the service and the flow runner.
+    """
     from core.settings import load_settings
     from machine.processes import up as start
 
@@ -32,24 +36,27 @@ def up(json: Json = False) -> None:
 
 
 def down(json: Json = False) -> None:
-    """Stop all of them."""
+    """Stop all processes that `up` started."""
     from core.settings import load_settings
     from machine.processes import down as stop
 
     out = output()
     ended = stop(load_settings(), report=out.say)
-    out.result(
-        {"ended": ended}, f"{len(ended)} processes ended" if ended else "nothing was running"
-    )
+    text = f"{len(ended)} processes stopped" if ended else "nothing was running"
+    out.result({"ended": ended}, text)
 
 
 def status(json: Json = False) -> None:
-    """Say what runs, where, which version answers and what stands beside it; exit code 3 when something does not run."""
+    """Show every process with its address, and the versions that answer.
+
+    Lists each champion with its canary and shadow. Exit code 3 when a process is not running.
+    """
     from core.settings import load_settings
     from flows.answering import rollouts_of
     from machine.status import status as look
 
-    settings, out = load_settings(), output()
+    settings = load_settings()
+    out = output()
     programs = look(settings)
     _show(out, programs, rollouts_of(settings))
     if any(program.state not in ("ready", "waiting") for program in programs):
@@ -57,7 +64,7 @@ def status(json: Json = False) -> None:
 
 
 def serve(json: Json = False) -> None:
-    """Run the newest bento in the foreground, until Ctrl-C or SIGTERM."""
+    """Run the newest bento in the foreground until Ctrl-C or SIGTERM."""
     from core.settings import load_settings
     from machine.serving import serve_newest
 
@@ -65,69 +72,68 @@ def serve(json: Json = False) -> None:
 
 
 def keys(json: Json = False) -> None:
-    """Make an API key: shown once, for the client; its hash is a line for the file that PERENNIAL_API_KEYS_FILE names."""
+    """Create an API key and its hash.
+
+    Give the key to the client: it is shown only once. Add the hash as a line to the file that
+    PERENNIAL_API_KEYS_FILE names.
+    """
     from bentos.keys import new_key
 
     key, hashed = new_key()
     output().result(
         {"key": key, "hash": hashed},
-        f"key for the client (shown once): {key}\nline for the file: {hashed}",
+        f"key for the client (shown once): {key}\nline for PERENNIAL_API_KEYS_FILE: {hashed}",
     )
 
 
 def doctor(json: Json = False) -> None:
-    """Check Python, packages, git, params.yaml, ports, disk and database; exit code 1 when one is wrong."""
+    """Check Python, packages, git, params.yaml, ports, disk and database.
+
+    Exit code 1 when any check fails.
+    """
     from core.settings import load_settings
     from machine.doctor import examine
 
     out = output()
     findings = examine(load_settings())
-    marks = [
-        (
-            "ok" if finding.ok else "WRONG",
-            finding.name,
-            finding.found,
-            "" if finding.ok else finding.do,
-        )
+    rows = [
+        ("ok", finding.name, finding.found, "")
+        if finding.ok
+        else ("WRONG", finding.name, finding.found, finding.do)
         for finding in findings
     ]
-    out.table({"findings": findings}, columns=("", "what", "found", "do"), rows=marks)
+    out.table({"findings": findings}, columns=("", "what", "found", "do"), rows=rows)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(FAILED)
 
 
-def _show(out: Output, programs: list, rollouts: dict[str, Rollout]) -> None:
-    """Programs, then the versions that answer, each with the canary and shadow beside it."""
+def _show(out: Output, programs: list[ProgramStatus], rollouts: dict[str, Rollout]) -> None:
+    """List the programs, then every champion with its canary and shadow."""
     champions = {name: rollout.champion for name, rollout in rollouts.items() if rollout.champion}
     beside = {
         name: [entry for entry in (rollout.canary, rollout.shadow) if entry]
         for name, rollout in rollouts.items()
     }
-    rows = [
+    program_rows = [
         (row.name, row.state, row.address, row.pid or "", row.detail or row.does)
         for row in programs
     ]
-    rows += [
-        _playing(name, entry)
+    version_rows = [
+        _version_row(name, entry)
         for name, champion in champions.items()
         for entry in (champion, *beside[name])
     ]
-    told = {
+    value = {
         "programs": programs,
         "champions": champions,
         "beside": {name: entries for name, entries in beside.items() if entries},
     }
-    out.table(told, columns=("name", "state", "address", "pid", "what"), rows=rows)
+    columns = ("name", "state", "address", "pid", "what")
+    out.table(value, columns=columns, rows=[*program_rows, *version_rows])
 
 
-def _playing(classifier: str, entry: Deployment) -> tuple[str, str, str, str, str]:
-    plays = {"champion": "answers", "canary": f"canary {100 * entry.share:g} %"}.get(
-        entry.role, entry.role
-    )
-    return (
-        classifier,
-        plays,
-        f"version {entry.model.version}",
-        "",
-        f"since {entry.since:%Y-%m-%d %H:%M}",
-    )
+def _version_row(classifier: str, entry: Deployment) -> tuple[str, str, str, str, str]:
+    states = {"champion": "answers", "canary": f"canary {100 * entry.share:g} %"}
+    state = states.get(entry.role, entry.role)
+    since = f"since {entry.since:%Y-%m-%d %H:%M}"
+    return (classifier, state, f"version {entry.model.version}", "", since)

@@ -1,4 +1,8 @@
-"""What a command prints: tables and sentences for people on standard output, or JSON; progress on standard error."""
+"""Prints the results of commands.
+
+Standard output carries tables and sentences, or JSON with --json. Standard error carries progress
+and errors.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +20,11 @@ import typer
 
 from core.errors import PerennialError
 
-OK, FAILED, MISUSE, SAID_NO, INTERRUPTED = 0, 1, 2, 3, 130
-PAGE = 120  # columns of a page that goes to a file or a pipe
+FAILED = 1
+MISUSE = 2
+SAID_NO = 3
+INTERRUPTED = 130
+PAGE = 120  # columns when standard output is a file or a pipe
 MISUSED = frozenset(
     {
         "params_invalid",
@@ -32,13 +39,13 @@ MISUSED = frozenset(
 
 
 class Output:
-    """How this call answers: `json` or for people."""
+    """Prints for one command line; `json` selects JSON instead of text."""
 
     def __init__(self) -> None:
         self.json = False
 
     def result(self, value: Any, text: str | Iterable[str]) -> None:
-        """Print one JSON object, or the lines."""
+        """Print `value` as one JSON object, or print the lines of `text`."""
         if self.json:
             self.line(value)
         else:
@@ -50,12 +57,12 @@ class Output:
         typer.echo(json.dumps(value, default=_plain, ensure_ascii=False))
 
     def say(self, text: str) -> None:
-        """Progress, for people."""
+        """Report progress on standard error."""
         typer.echo(text, err=True)
 
     @contextmanager
     def working(self, text: str) -> Iterator[None]:
-        """A spinner while the block runs on a terminal; one plain line otherwise."""
+        """Show a spinner while the block runs; print one plain line when there is no terminal."""
         if not sys.stderr.isatty():
             self.say(text)
             yield
@@ -68,23 +75,19 @@ class Output:
     def table(
         self, value: Any, *, columns: Sequence[str], rows: Iterable[Sequence[object]]
     ) -> None:
-        """Print JSON, or a table as wide as it needs to be."""
+        """Print JSON, or a table that is as wide as its cells."""
         if self.json:
             self.line(value)
             return
         cells = [[str(cell) for cell in row] for row in rows]
-        widths = [
-            max(len(row[place]) for row in [list(columns), *cells]) for place in range(len(columns))
-        ]
-        for row in [list(columns), *cells]:
-            typer.echo(
-                "  ".join(
-                    cell.ljust(width) for cell, width in zip(row, widths, strict=True)
-                ).rstrip()
-            )
+        lines = [list(columns), *cells]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        for line in lines:
+            padded = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+            typer.echo("  ".join(padded).rstrip())
 
     def facts(self, value: Any, rows: Iterable[tuple[str, str]]) -> None:
-        """Print JSON, or two columns: names and what they hold, wrapped to the screen."""
+        """Print JSON, or two columns of names and values, wrapped to the screen."""
         if self.json:
             self.line(value)
             return
@@ -93,21 +96,21 @@ class Output:
         from rich.text import Text
 
         grid = Table.grid(padding=(0, 2))
-        for name, held in rows:
-            grid.add_row(Text(name, style="bold"), Text(held, overflow="fold"))
+        for name, content in rows:
+            grid.add_row(Text(name, style="bold"), Text(content, overflow="fold"))
         Console(width=None if sys.stdout.isatty() else PAGE).print(grid)
 
     def error(self, error: PerennialError) -> None:
-        """Say what was wanted, what came and what to do: three lines, or one JSON object; on standard error."""
+        """Print what was wanted, what came and what to do: on standard error, as text or JSON."""
         if self.json:
-            told = {
+            fields = {
                 "code": error.code,
                 "wanted": error.wanted,
                 "came": error.came,
                 "do": error.do,
                 "retryable": error.retryable,
             }
-            typer.echo(json.dumps({"error": told}, ensure_ascii=False), err=True)
+            typer.echo(json.dumps({"error": fields}, ensure_ascii=False), err=True)
         else:
             typer.echo(
                 f"Error: wanted {error.wanted}\n  came: {error.came.rstrip()}\n  do:   {error.do}",
@@ -115,11 +118,10 @@ class Output:
             )
 
     def misuse(self, error: typer.TyperException) -> None:
-        """Bad arguments, in Typer's own words or as one JSON object."""
+        """Print an error about arguments, in Typer's own words or as one JSON object."""
         if self.json:
-            typer.echo(
-                json.dumps({"error": {"code": "misuse", "came": error.format_message()}}), err=True
-            )
+            fields = {"code": "misuse", "came": error.format_message()}
+            typer.echo(json.dumps({"error": fields}), err=True)
         else:
             error.show()  # type: ignore[attr-defined]
 
@@ -128,25 +130,25 @@ _CURRENT: ContextVar[Output] = ContextVar("output")
 
 
 def new_output() -> Output:
-    """Begin a command line: for people, until `--json` is met."""
+    """Begin a command line. It prints text until `--json` is parsed."""
     _CURRENT.set(Output())
     return _CURRENT.get()
 
 
 def output() -> Output:
-    """The output of the command that runs."""
+    """The output of the running command."""
     return _CURRENT.get()
 
 
 def exit_code(error: PerennialError) -> int:
-    """Return 2 for misuse, 1 for everything else that went wrong."""
+    """Return 2 for misuse and 1 for every other error."""
     return MISUSE if error.code in MISUSED else FAILED
 
 
-def _ask_for_json(wanted: bool) -> bool:
-    if wanted:
+def _select_json(json: bool) -> bool:
+    if json:
         output().json = True
-    return wanted
+    return json
 
 
 def _plain(value: Any) -> Any:
@@ -160,12 +162,12 @@ def _plain(value: Any) -> Any:
         return dict(value)
     if hasattr(value, "item"):
         return value.item()
-    raise TypeError(f"{type(value).__name__} is not JSON")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
 Json = Annotated[
     bool,
     typer.Option(
-        "--json", callback=_ask_for_json, is_eager=True, help="Answer in JSON on standard output."
+        "--json", callback=_select_json, is_eager=True, help="Print JSON on standard output."
     ),
 ]

@@ -1,8 +1,7 @@
-"""loadtest, advise: how much traffic a service bears, and how large it should be."""
+"""`perennial loadtest` and `advise`: measure the service under load, and advise its sizes."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,55 +11,63 @@ import typer
 from cli.output import SAID_NO, Json, output
 
 if TYPE_CHECKING:
+    from core.settings import Settings
     from operations.sizing.advice import Advice
-    from operations.sizing.loadtest import Report
+    from operations.sizing.load_report import Report
+    from operations.sizing.requests_log import LoggedRequests
     from operations.sizing.trial import Trial
 
 Url = Annotated[
-    str | None, typer.Option(help="Address of the service; by default that of this machine.")
+    str | None,
+    typer.Option(help="Address of the service. By default, the service of this machine."),
 ]
 Classifier = Annotated[
     str | None,
-    typer.Option(help="A classifier of the service; by default the one most asked of late."),
+    typer.Option(help="A classifier of the service. By default, the one with the most requests."),
 ]
-Rate = Annotated[float, typer.Option(min=0.1, help="Requests a second.")]
+Rate = Annotated[float, typer.Option(min=0.1, help="Requests per second.")]
 Peak = Annotated[
     float | None,
     typer.Option(
         min=0.1,
-        help="Requests a second in the middle fifth of the time; by default four times the rate.",
+        help="Requests per second in the middle fifth of the time. By default, 4 times the rate.",
     ),
 ]
-Seconds = Annotated[float, typer.Option(min=1, help="How long requests are sent.")]
+Seconds = Annotated[float, typer.Option(min=1, help="Duration of the test in seconds.")]
 File = Annotated[
     Path | None,
     typer.Option(
-        "--from", help="Phrases from a file instead of the log.", exists=True, dir_okay=False
+        "--from",
+        help="Read the phrases from a file instead of the inference log.",
+        exists=True,
+        dir_okay=False,
     ),
 ]
 Column = Annotated[
     str | None,
-    typer.Option(help="Column of a CSV that holds the phrases; without it the file is plain text."),
+    typer.Option(
+        help="The CSV column that contains the phrases. Without it, the file is read as plain text."
+    ),
 ]
-New = Annotated[float, typer.Option(min=0, max=1, help="Share of phrases that nobody said before.")]
+New = Annotated[
+    float, typer.Option(min=0, max=1, help="Share of phrases that were never requested before.")
+]
 Zipf = Annotated[
     bool,
     typer.Option(
-        "--zipf",
-        help="Draw by a Zipf law fitted to the phrases instead of by how often each was said.",
+        "--zipf", help="Draw phrases from a fitted Zipf law instead of their own frequencies."
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Draws the phrases.")]
+Seed = Annotated[int, typer.Option(help="Seed for drawing the phrases.")]
 Limit = Annotated[
     float | None,
     typer.Option(
-        "--max-p99", min=0, help="Milliseconds; when the 99th percentile is above, exit code 3."
+        "--max-p99", min=0, help="Exit with code 3 when the 99th percentile exceeds this (ms)."
     ),
 ]
 Rows = Annotated[
-    int, typer.Option(min=100, help="How many of the newest answers of the log are read.")
+    int, typer.Option(min=100, help="How many of the newest answers of the log to read.")
 ]
-
 Within = Annotated[
     float,
     typer.Option(
@@ -69,12 +76,12 @@ Within = Annotated[
 ]
 Png = Annotated[
     Path | None,
-    typer.Option(help="Where the picture goes; by default among the reports.", dir_okay=False),
+    typer.Option(help="Where to write the plot. By default, to the reports.", dir_okay=False),
 ]
 Check = Annotated[
     bool,
     typer.Option(
-        "--check", help="Try the advice out; takes two starts of a service and twice --seconds."
+        "--check", help="Try the advice out. Starts two services and runs each for --seconds."
     ),
 ]
 
@@ -102,38 +109,25 @@ def loadtest(
     max_p99: Limit = None,
     json: Json = False,
 ) -> None:
-    """Play phrases at fixed moments; report cold and warm ones apart, with the hit rate. Exit code 3 after errors.
+    """Send requests at fixed moments and report latencies and hit rates.
 
-    A request's clock starts when it is due, so that a stalled service shows. What is answered is logged like any traffic, with a
-    routing key that begins with `loadtest-`.
+    Cold and warm phrases are reported separately. The clock of a request starts when it is due, so
+    a stalled service shows. Answers are logged like any traffic, with a routing key that begins
+    with `loadtest-`. Exit code 3 after errors.
     """
     from core.settings import load_settings
-    from operations.sizing.loadtest import (
-        find_classifiers,
-        plan_load,
-        report_load,
-        requests_of,
-        run_load,
-    )
-    from operations.sizing.requests_log import most_asked, stream_asked
-    from operations.sizing.streams import draw_phrases
+    from operations.sizing.load_report import report_load
+    from operations.sizing.loadtest import LoadOptions, prepare_load, run_load
+    from operations.sizing.requests_log import RequestSource
 
-    out, settings, highest = output(), load_settings(), peak or 4 * rate
-    url = (url or (settings.url_of(classifier) if classifier else settings.service_url)).rstrip("/")
-    known = find_classifiers(url, classifier)
-    wanted, said = most_asked(
-        stream_asked(settings, file=file, column=column, classifier=classifier, rows=rows), known
-    )
-    asked = requests_of(rate=rate, peak=highest, seconds=seconds)
-    drawn, s = draw_phrases(
-        said, rows=asked, new=new, seed=seed, mark=f"{time.time_ns():x}", zipf=zipf
-    )
-    plan = plan_load(url, wanted, drawn, rate=rate, peak=highest, seconds=seconds)
-    with out.working(f"asking {url} for {len(drawn)} answers of {wanted} in {seconds:g} s"):
+    source = RequestSource(file, column, classifier, rows)
+    options = LoadOptions(url, classifier, rate, peak or 4 * rate, seconds, new, zipf, seed)
+    plan, exponent = prepare_load(load_settings(), source, options)
+    requests = f"{len(plan.phrases)} requests for {plan.classifier}"
+    with output().working(f"sending {requests} to {plan.url} in {seconds:g} s"):
         report = report_load(plan, run_load(plan))
-    _show_load({**asdict(report), "url": url, "zipf_s": s, "new": new}, report)
-    over = max_p99 is not None and (report.whole.p99 is None or report.whole.p99 > max_p99)
-    if report.whole.errors or over:
+    _show_load(report, {"url": plan.url, "zipf_s": exponent, "new": new})
+    if report.whole.errors or (max_p99 is not None and _exceeds(report.whole.p99, max_p99)):
         raise typer.Exit(SAID_NO)
 
 
@@ -150,75 +144,80 @@ def advise(
     seconds: Seconds = 20,
     json: Json = False,
 ) -> None:
-    """Advise sizes of both caches, workers and threads, from what was asked in which order; draw the hit rate of every size.
+    """Advise the sizes of both caches, workers and threads from logged requests.
 
-    With --check the newest phrases are asked of two services of their own, one with the advised caches and one without, and prediction
-    and measurement are shown side by side.
+    Also plots the hit rate of every cache size. With --check, two isolated services answer the
+    newest requests, one with the advised caches and one without, and the predictions are shown
+    beside the measurements.
     """
     from core.settings import load_settings
-    from operations.sizing.advice import advise as think
-    from operations.sizing.advice import costs_of
-    from operations.sizing.plot import draw_hit_rates
-    from operations.sizing.requests_log import stream_asked
+    from operations.sizing.advice import advise_sizes, costs_of
+    from operations.sizing.requests_log import RequestSource, load_requests
+
+    if check and file and not classifier:
+        raise typer.BadParameter("--from requires --classifier too", param_hint="--check")
+    settings = load_settings()
+    requests = load_requests(settings, RequestSource(file, column, classifier, rows))
+    sizes_now = (settings.cache_answers, settings.cache_phrases)
+    advice = advise_sizes(
+        requests,
+        costs=costs_of(requests),
+        now=sizes_now,
+        rate=rate,
+        peak=peak or 4 * rate,
+        within=within,
+    )
+    trial = _try_out(settings, requests, advice, seconds=seconds) if check else None
+    if trial is not None:
+        advice = replace(advice, costs=trial.costs)
+    _show_advice(advice, trial, png or settings.reports / "hit-rates.png")
+
+
+def _try_out(
+    settings: Settings, requests: LoggedRequests, advice: Advice, *, seconds: float
+) -> Trial:
     from operations.sizing.trial import try_sizes
 
-    out, settings = output(), load_settings()
-    if check and file and not classifier:
-        raise typer.BadParameter(
-            "phrases of a file need --classifier, to ask it", param_hint="--check"
-        )
-    asked = stream_asked(settings, file=file, column=column, classifier=classifier, rows=rows)
-    now, trial = (settings.cache_answers, settings.cache_phrases), None
-    told = think(
-        asked, costs=costs_of(asked), now=now, rate=rate, peak=peak or 4 * rate, within=within
-    )
-    if check:
-        with out.working("serving the newest bento twice, with the advised caches and without"):
-            trial = try_sizes(
-                settings,
-                asked,
-                sizes=(told.answers.size, told.embeddings.size),
-                rate=rate,
-                seconds=seconds,
-            )
-        told = replace(told, costs=trial.costs)
-    picture = png or settings.reports / "hit-rates.png"
-    draw_hit_rates(told, picture)
-    _show_advice(told, trial, picture)
+    sizes = (advice.answers.size, advice.embeddings.size)
+    with output().working("serving the newest bento twice: with the advised caches and without"):
+        return try_sizes(settings, requests, sizes=sizes, rate=advice.rate, seconds=seconds)
 
 
-def _show_advice(told: Advice, trial: Trial | None, picture: Path) -> None:
+def _show_advice(advice: Advice, trial: Trial | None, picture: Path) -> None:
     from operations.sizing.advice_page import advice_facts, advice_rows
+    from operations.sizing.plot import draw_hit_rates
 
-    output().facts(
-        advice_facts(told, trial) | {"picture": picture},
-        [*advice_rows(told, trial), ("picture", str(picture))],
-    )
+    draw_hit_rates(advice, picture)
+    facts = advice_facts(advice, trial) | {"picture": picture}
+    output().facts(facts, [*advice_rows(advice, trial), ("picture", str(picture))])
 
 
-def _show_load(told: dict, report: Report) -> None:
-    out, columns = (
-        output(),
-        ("requests", "asked", "hit rate", "p50 ms", "p95 ms", "p99 ms", "errors"),
-    )
+def _show_load(report: Report, inputs: dict[str, object]) -> None:
+    out = output()
+    columns = ("requests", "sent", "hit rate", "p50 ms", "p95 ms", "p99 ms", "errors")
     rows = [
         (
-            one.name,
-            one.requests,
-            _share(one.hit_rate),
-            _ms(one.p50),
-            _ms(one.p95),
-            _ms(one.p99),
-            one.errors,
+            part.name,
+            part.requests,
+            _share(part.hit_rate),
+            _ms(part.p50),
+            _ms(part.p95),
+            _ms(part.p99),
+            part.errors,
         )
-        for one in report.slices
+        for part in report.slices
     ]
-    out.table(told, columns=columns, rows=rows)
+    out.table({**asdict(report), **inputs}, columns=columns, rows=rows)
     if not out.json:
-        typer.echo(
-            f"answered a second: {report.achieved_rate:g} of {report.rate:g}; at the peak {report.achieved_peak:g} of {report.peak:g}"
-        )
-        typer.echo(f"asked again: {report.retries}; statuses: {report.statuses}")
+        rate = f"{report.achieved_rate:g} of {report.rate:g}"
+        peak = f"{report.achieved_peak:g} of {report.peak:g}"
+        typer.echo(f"answered per second: {rate}; at the peak {peak}")
+        typer.echo(f"retries: {report.retries}; statuses: {report.statuses}")
+
+
+def _exceeds(p99: float | None, limit: float) -> bool:
+    """True also when nothing was answered."""
+    return p99 is None or p99 > limit
 
 
 def _share(value: float | None) -> str:

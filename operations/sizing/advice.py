@@ -1,4 +1,4 @@
-"""How large the caches and the service should be, told from what was asked. Pure."""
+"""Advises sizes of the caches and of the service from logged requests. Pure."""
 
 from __future__ import annotations
 
@@ -10,48 +10,50 @@ import numpy as np
 from operations.sizing.hit_rates import hit_curve, hits_at, knee, reuse_distances, speed_up
 from operations.sizing.requests_log import LoggedRequests
 
-LEAST_TIMED = 20  # answers of a kind, hits or misses, before their cost is believed
-BUSY = (
-    0.6  # share of the time that a process should work at the peak: beyond it waiting grows steeply
-)
+LEAST_TIMED = 20  # hits, and misses, that the log must contain before their costs are trusted
+BUSY = 0.6  # busy share of a process at the peak; above it, waiting grows steeply
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What the service spends on an answer, in milliseconds: one that was known, and one that was computed."""
+    """Milliseconds that the service spends on a cached answer and on a computed one."""
 
     hit_ms: float
     miss_ms: float
 
     @property
     def relative(self) -> float:
-        """The r of the speed-up."""
+        """The r of `speed_up`: cost of a hit over cost of a miss."""
         return self.hit_ms / self.miss_ms
 
 
 @dataclass(frozen=True)
 class Level:
-    """One cache level: hits of every size (`curve`), among `asked` lookups; the smallest size near enough to the best, and today's."""
+    """One cache level: `curve[size]` hits among `lookups`, the advised size and today's size."""
 
     name: str
-    asked: int
+    lookups: int
     curve: np.ndarray
     size: int
     size_now: int
 
     @property
     def largest(self) -> int:
-        """From this size on more entries change nothing."""
+        """The smallest size that hits as often as any larger one."""
         return len(self.curve) - 1
 
     def rate(self, size: int) -> float:
         """Hits as a share of the lookups at this level."""
-        return hits_at(self.curve, size) / max(1, self.asked)
+        return hits_at(self.curve, size) / max(1, self.lookups)
 
 
 @dataclass(frozen=True)
 class Advice:
-    """Hit rates count both levels together, as `cached` in the answers does."""
+    """Advised sizes and what they achieve.
+
+    Hit rates count both levels together, as `cached` in the answers does. `rate` and `peak` are
+    requests per second.
+    """
 
     rows: int
     answers: Level
@@ -64,29 +66,31 @@ class Advice:
 
     @property
     def speed_up(self) -> float | None:
-        """Against a service without caches."""
+        """Compared with a service without caches; None when the costs are unknown."""
         return speed_up(self.hit_rate, self.costs.relative) if self.costs else None
 
     @property
     def threads(self) -> int | None:
-        """Misses in hand at the same moment at the peak, with room: arrivals a second times seconds each (Little's law)."""
-        return (
-            _at_least_one(self.peak * (1 - self.hit_rate) * self.costs.miss_ms / 1000 / BUSY)
-            if self.costs
-            else None
-        )
+        """Concurrent misses at the peak, with headroom; None when the costs are unknown.
+
+        Little's law: misses per second times seconds per miss.
+        """
+        if self.costs is None:
+            return None
+        misses_per_second = self.peak * (1 - self.hit_rate)
+        return _at_least_one(misses_per_second * self.costs.miss_ms / 1000 / BUSY)
 
     @property
     def workers(self) -> int | None:
-        """Services that the peak keeps busy for at most BUSY of their time."""
+        """Services that the peak keeps busy for BUSY of the time; None when costs are unknown."""
         if self.costs is None:
             return None
-        each = (1 - self.hit_rate) * self.costs.miss_ms + self.hit_rate * self.costs.hit_ms
-        return _at_least_one(self.peak * each / 1000 / BUSY)
+        mean_ms = (1 - self.hit_rate) * self.costs.miss_ms + self.hit_rate * self.costs.hit_ms
+        return _at_least_one(self.peak * mean_ms / 1000 / BUSY)
 
 
-def advise(
-    asked: LoggedRequests,
+def advise_sizes(
+    requests: LoggedRequests,
     *,
     costs: Costs | None,
     now: tuple[int, int],
@@ -94,48 +98,60 @@ def advise(
     peak: float,
     within: float,
 ) -> Advice:
-    """Return the advice for a stream.
+    """Return the advice for a stream of requests.
 
     Parameters
     ----------
-    now : entries that the two levels may hold today, answers and embeddings
-    rate, peak : requests a second
-    within : how much hit rate a smaller cache may cost at each level, as a share of all answers
+    now : today's sizes of the two levels, answers and embeddings
+    rate, peak : requests per second
+    within : hit rate that a smaller cache may cost at each level, as a share of all answers
     """
-    rows = len(asked.cleaned)
-    first = reuse_distances(list(zip(asked.classifier, asked.version, asked.cleaned, strict=True)))
-    curve = hit_curve(first)
+    rows = len(requests.cleaned)
+    keys = zip(requests.classifier, requests.version, requests.cleaned, strict=True)
+    distances = reuse_distances(list(keys))
+    curve = hit_curve(distances)
     answers = Level("answers", rows, curve, knee(curve, rows=rows, within=within), now[0])
-    behind = hit_curve(missed := behind_first(asked, first, size=answers.size))
-    size = max(knee(behind, rows=rows, within=within), size_alone(asked, within=within))
+
+    missed = behind_first(requests, distances, size=answers.size)
+    behind = hit_curve(missed)
+    size = max(knee(behind, rows=rows, within=within), size_alone(requests, within=within))
     embeddings = Level("embeddings", len(missed), behind, size, now[1])
-    today = hit_curve(behind_first(asked, first, size=now[0]))
+
+    behind_now = hit_curve(behind_first(requests, distances, size=now[0]))
     return Advice(
         rows=rows,
         answers=answers,
         embeddings=embeddings,
         hit_rate=_together(curve, answers.size, behind, size, rows),
-        hit_rate_now=_together(curve, now[0], today, now[1], rows),
+        hit_rate_now=_together(curve, now[0], behind_now, now[1], rows),
         costs=costs,
         rate=rate,
         peak=peak,
     )
 
 
-def size_alone(asked: LoggedRequests, *, within: float) -> int:
-    """The knee of the second level with nothing before it: a promotion empties the first level, and the embeddings go on."""
-    return knee(hit_curve(reuse_distances(asked.cleaned)), rows=len(asked.cleaned), within=within)
+def size_alone(requests: LoggedRequests, *, within: float) -> int:
+    """The knee of the second level with no first level.
+
+    A promotion empties the first level, and from then on the second level sees every request.
+    """
+    curve = hit_curve(reuse_distances(requests.cleaned))
+    return knee(curve, rows=len(requests.cleaned), within=within)
 
 
-def behind_first(asked: LoggedRequests, distances: np.ndarray, *, size: int) -> np.ndarray:
-    """Reuse distances at the second level: it is asked only for what a first level of `size` missed, by cleaned phrase alone."""
+def behind_first(requests: LoggedRequests, distances: np.ndarray, *, size: int) -> np.ndarray:
+    """Reuse distances at the second level, which sees only what a first level of `size` missed.
+
+    Its keys are the cleaned phrases.
+    """
     missed = (distances < 0) | (distances >= size)
-    return reuse_distances([asked.cleaned[place] for place in np.flatnonzero(missed).tolist()])
+    return reuse_distances([requests.cleaned[place] for place in np.flatnonzero(missed).tolist()])
 
 
-def costs_of(asked: LoggedRequests) -> Costs | None:
-    """Medians of the log's latencies; None when there are too few of a kind."""
-    hits, misses = asked.latency_ms[asked.cached], asked.latency_ms[~asked.cached]
+def costs_of(requests: LoggedRequests) -> Costs | None:
+    """Median latencies of hits and misses in the log; None when there are too few of either."""
+    hits = requests.latency_ms[requests.cached]
+    misses = requests.latency_ms[~requests.cached]
     if min(len(hits), len(misses)) < LEAST_TIMED or float(np.median(misses)) <= 0:
         return None
     return Costs(float(np.median(hits)), float(np.median(misses)))

@@ -1,6 +1,7 @@
-"""Plays one load test in Locust, as a process of its own: `python -m operations.sizing.player` reads a plan and prints what came back.
+"""Plays one load test in Locust: `python -m operations.sizing.player` reads a plan, prints rows.
 
-Locust patches sockets, threads and time for gevent; in here that reaches nobody else. The API key comes from the environment.
+It is a process of its own because Locust patches sockets, threads and time for gevent. The API key
+comes from the environment.
 """
 
 from __future__ import annotations
@@ -19,21 +20,24 @@ API_KEY = "PERENNIAL_API_KEY"
 
 
 def main() -> None:
-    """Standard input: url, classifier, phrases, due, users. Standard output: began, and a row a request."""
+    """Read a plan (`Plan.as_json`) on standard input; write one row per request as JSON."""
     import gevent  # noqa: F401
-    import locust  # first of all: patches
+    import locust  # patches: imported before anything that opens a socket
 
     plan = json.load(sys.stdin)
     json.dump(play(locust, plan), sys.stdout)
 
 
 def play(locust: Any, plan: dict[str, Any]) -> dict[str, Any]:
-    """Ask for every phrase at its moment. Rows are [place, milliseconds since it was due, status, cached, retries]."""
+    """Send every phrase when it is due.
+
+    Rows are [place, milliseconds since it was due, status, cached, retries].
+    """
     from locust.env import Environment
 
     rows: list[list[Any]] = []
     environment = Environment(
-        user_classes=[_asking(locust, plan, rows)], host=plan["url"], catch_exceptions=True
+        user_classes=[_user_class(locust, plan, rows)], host=plan["url"], catch_exceptions=True
     )
     runner = environment.create_local_runner()
     runner.start(plan["users"], spawn_rate=plan["users"])
@@ -44,7 +48,7 @@ def play(locust: Any, plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def _finish(plan: dict[str, Any], rows: list[list[Any]]) -> None:
-    """Open the doors, and wait until every phrase was answered or is beyond hope."""
+    """Let the users start, and wait until every phrase is answered or the time is over."""
     plan["start"] = time.perf_counter()
     _until(lambda: len(rows) == len(plan["due"]), seconds=plan["due"][-1] + plan["patience"])
 
@@ -55,23 +59,24 @@ def _until(done: Callable[[], bool], *, seconds: float) -> None:
         time.sleep(0.02)
 
 
-def _asking(locust: Any, plan: dict[str, Any], rows: list[list[Any]]) -> type:
-    """A user takes the next phrase, waits for its moment and asks; when all users are busy a phrase waits, and its clock runs."""
+def _user_class(locust: Any, plan: dict[str, Any], rows: list[list[Any]]) -> type:
+    """Return a Locust user that takes the next phrase, waits until it is due and sends it.
+
+    When all users are busy the phrase waits, and its clock runs.
+    """
     from operations.sizing.retry import Retry
 
     places = itertools.count()
     key = os.environ.get(API_KEY)
-    path, headers = (
-        f"/v1/{plan['classifier']}/predict",
-        {"authorization": f"Bearer {key}"} if key else {},
-    )
+    path = f"/v1/{plan['classifier']}/predict"
+    headers = {"authorization": f"Bearer {key}"} if key else {}
 
-    class Asking(locust.FastHttpUser):  # type: ignore[misc, name-defined]
+    class PlanUser(locust.FastHttpUser):  # type: ignore[misc, name-defined]
         connection_timeout = network_timeout = plan["timeout"]
         default_headers = headers
 
-        @locust.task
-        def ask(self) -> None:
+        @locust.task  # type: ignore[untyped-decorator]  # the module is handed in as Any
+        def send_next(self) -> None:
             while "start" not in plan:
                 time.sleep(0.01)
             place = next(places)
@@ -83,17 +88,10 @@ def _asking(locust: Any, plan: dict[str, Any], rows: list[list[Any]]) -> type:
             body = {"phrase": plan["phrases"][place], "key": f"{LOADTEST_KEY}{place}"}
             answer = retry.call(lambda: self.client.post(path, json=body, name="predict"))
             cached = answer.json().get("cached") if answer.status_code == 200 else None
-            rows.append(
-                [
-                    place,
-                    (time.perf_counter() - due) * 1000,
-                    answer.status_code,
-                    cached,
-                    retry.retries,
-                ]
-            )
+            milliseconds = (time.perf_counter() - due) * 1000
+            rows.append([place, milliseconds, answer.status_code, cached, retry.retries])
 
-    return Asking
+    return PlanUser
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The picture of an advice: hit rate over cache size."""
+"""Draws the plot of an advice: hit rate over cache size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from operations.sizing.advice import Advice, Level
 
 
 def draw_hit_rates(advice: Advice, file: Path) -> None:
-    """Write a PNG: for both levels the hit rate of every size, the size of today and the one advised."""
+    """Write a PNG: the hit rate of every size, and today's and the advised size of both levels."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -21,12 +21,13 @@ def draw_hit_rates(advice: Advice, file: Path) -> None:
     shown = max(advice.answers.size_now, advice.embeddings.size_now, advice.answers.largest) * 1.5
     for level, color in ((advice.answers, "tab:blue"), (advice.embeddings, "tab:orange")):
         sizes = np.unique(np.geomspace(1, shown, 400).astype(int))
-        name = (
-            "answers"
-            if level is advice.answers
-            else f"embeddings, behind {advice.answers.size:,} answers"
+        behind = "" if level is advice.answers else f", behind {advice.answers.size:,} answers"
+        axes.plot(
+            sizes,
+            [level.rate(size) for size in sizes.tolist()],
+            color=color,
+            label=level.name + behind,
         )
-        axes.plot(sizes, [level.rate(size) for size in sizes.tolist()], color=color, label=name)
         _mark(axes, level, color)
     axes.set(
         xscale="log",
@@ -45,12 +46,5 @@ def draw_hit_rates(advice: Advice, file: Path) -> None:
 
 def _mark(axes: Any, level: Level, color: str) -> None:
     for size, fill in ((level.size, color), (level.size_now, "white")):
-        axes.plot(
-            [size],
-            [level.rate(size)],
-            "o",
-            color=color,
-            markerfacecolor=fill,
-            markersize=8,
-            zorder=3,
-        )  # type: ignore[attr-defined]
+        style = {"color": color, "markerfacecolor": fill, "markersize": 8, "zorder": 3}
+        axes.plot([size], [level.rate(size)], "o", **style)

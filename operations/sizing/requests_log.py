@@ -1,4 +1,4 @@
-"""What the inference log says was asked: phrases, in their order, and what answering them took."""
+"""Reads the requests that clients sent: phrases in their order, and how long each answer took."""
 
 from __future__ import annotations
 
@@ -18,10 +18,15 @@ from core.tables import asked_by_clients, inference
 from pipelines.model.text import clean_phrase
 from pipelines.phrase_files import checked_phrases, read_phrases
 
+COLUMNS = ("phrase", "cleaned", "classifier", "version", "cached", "latency_ms")
+
 
 @dataclass(frozen=True)
 class LoggedRequests:
-    """One value a phrase, in the order in which they were asked. Without a log `version`, `cached` and `latency_ms` say nothing."""
+    """One value per request, in the order of the requests.
+
+    For phrases from a file, `version`, `cached` and `latency_ms` are placeholders.
+    """
 
     phrase: list[str]
     cleaned: list[str]
@@ -31,64 +36,35 @@ class LoggedRequests:
     latency_ms: np.ndarray
 
 
-def read_requests(
-    connection: Connection, *, rows: int, classifier: str | None = None
-) -> LoggedRequests:
-    """Return the newest `rows` answers that clients got; no shadows, and nothing that a load test asked."""
-    columns = [
-        inference.c[name]
-        for name in ("phrase", "cleaned", "classifier", "version", "cached", "latency_ms")
-    ]
-    query = sa.select(*columns).where(inference.c.role != "shadow", asked_by_clients())
-    if classifier:
-        query = query.where(inference.c.classifier == classifier)
-    newest = query.order_by(inference.c.occurred_at.desc(), inference.c.request_id.desc()).limit(
-        rows
-    )
-    found = list(zip(*reversed(connection.execute(newest).all()), strict=True)) or [()] * len(
-        columns
-    )
-    phrase, cleaned, named, version, cached, latency = found
-    return LoggedRequests(
-        list(phrase),
-        list(cleaned),
-        list(named),
-        list(version),
-        np.array(cached, bool),
-        np.array(latency, float),
-    )
+@dataclass(frozen=True)
+class RequestSource:
+    """Where requests come from: a file, or the newest `rows` answers of the inference log."""
+
+    file: Path | None
+    column: str | None
+    classifier: str | None
+    rows: int
 
 
-def most_asked(asked: LoggedRequests, known: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the one of `known` that was asked most, and its phrases; phrases of a file are the first one's."""
-    counts = Counter(name for name in asked.classifier if name in known)
-    if not counts:
-        return known[0], asked.phrase
-    [(name, _)] = counts.most_common(1)
-    return name, [
-        phrase for phrase, of in zip(asked.phrase, asked.classifier, strict=True) if of == name
-    ]
-
-
-def stream_asked(
-    settings: Settings, *, file: Path | None, column: str | None, classifier: str | None, rows: int
-) -> LoggedRequests:
-    """Phrases of a file, or of the log. Raises `InvalidPhrase` when there are none."""
-    if file:
-        asked = asked_of_file(file, column=column, classifier=classifier or "phrases")
+def load_requests(settings: Settings, source: RequestSource) -> LoggedRequests:
+    """Read the requests of a source. Raises `InvalidPhrase` when there are none."""
+    if source.file:
+        classifier = source.classifier or "phrases"
+        requests = requests_of_file(source.file, column=source.column, classifier=classifier)
     else:
-        asked = asked_of_log(settings, rows=rows, classifier=classifier)
-    if not asked.phrase:
+        requests = requests_of_log(settings, rows=source.rows, classifier=source.classifier)
+
+    if not requests.phrase:
         raise InvalidPhrase(
-            "phrases to go by",
-            came=f"none in {file or 'the inference log'}",
-            do="ask the service some, or give --from FILE",
+            "at least one phrase",
+            came=f"none in {source.file or 'the inference log'}",
+            do="send the service some requests, or give --from FILE",
         )
-    return asked
+    return requests
 
 
-def asked_of_log(settings: Settings, *, rows: int, classifier: str | None) -> LoggedRequests:
-    """As `read_requests`, from the database of the settings."""
+def requests_of_log(settings: Settings, *, rows: int, classifier: str | None) -> LoggedRequests:
+    """Like `read_requests`, from the database of the settings."""
     with open_database(settings) as urls:
         engine = connect(urls.perennial)
         try:
@@ -98,15 +74,50 @@ def asked_of_log(settings: Settings, *, rows: int, classifier: str | None) -> Lo
             engine.dispose()
 
 
-def asked_of_file(file: Path, *, column: str | None, classifier: str) -> LoggedRequests:
-    """The phrases of a file, as if one version had answered them in this order. Raises `InvalidPhrase`."""
-    phrase = list(checked_phrases(read_phrases(file, column)))
-    rows = len(phrase)
+def read_requests(
+    connection: Connection, *, rows: int, classifier: str | None = None
+) -> LoggedRequests:
+    """Return the newest `rows` answers that clients received, without shadows and load tests."""
+    columns = [inference.c[name] for name in COLUMNS]
+    query = sa.select(*columns).where(inference.c.role != "shadow", asked_by_clients())
+    if classifier:
+        query = query.where(inference.c.classifier == classifier)
+    newest = query.order_by(inference.c.occurred_at.desc(), inference.c.request_id.desc())
+    records = connection.execute(newest.limit(rows)).all()[::-1]
+
     return LoggedRequests(
-        phrase,
-        [clean_phrase(one) for one in phrase],
-        [classifier] * rows,
-        [""] * rows,
-        np.zeros(rows, bool),
-        np.zeros(rows),
+        phrase=[record.phrase for record in records],
+        cleaned=[record.cleaned for record in records],
+        classifier=[record.classifier for record in records],
+        version=[record.version for record in records],
+        cached=np.array([record.cached for record in records], bool),
+        latency_ms=np.array([record.latency_ms for record in records], float),
     )
+
+
+def requests_of_file(file: Path, *, column: str | None, classifier: str) -> LoggedRequests:
+    """Read the phrases of a file as requests to one version. Raises `InvalidPhrase`."""
+    phrases = list(checked_phrases(read_phrases(file, column)))
+    rows = len(phrases)
+    return LoggedRequests(
+        phrase=phrases,
+        cleaned=[clean_phrase(phrase) for phrase in phrases],
+        classifier=[classifier] * rows,
+        version=[""] * rows,
+        cached=np.zeros(rows, bool),
+        latency_ms=np.zeros(rows),
+    )
+
+
+def busiest_classifier(requests: LoggedRequests, served: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the served classifier with the most requests, and its phrases.
+
+    When none of the requests is for a served classifier, as with phrases from a file, the first
+    served classifier gets all phrases.
+    """
+    counts = Counter(name for name in requests.classifier if name in served)
+    if not counts:
+        return served[0], requests.phrase
+    [(busiest, _)] = counts.most_common(1)
+    pairs = zip(requests.phrase, requests.classifier, strict=True)
+    return busiest, [phrase for phrase, name in pairs if name == busiest]

@@ -1,4 +1,8 @@
-"""When a client asks again: full jitter, so that clients who failed together do not come back together; never before Retry-After."""
+"""Decides when a client retries.
+
+Full jitter keeps clients that failed together from retrying together. No retry comes before
+the time in Retry-After.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-AGAIN = frozenset({0, 429, 502, 503, 504})
-"""Statuses worth another try; 0 is how some clients tell a connection that broke."""
+RETRYABLE = frozenset({0, 429, 502, 503, 504})
+"""Statuses worth another try; some clients report a broken connection as 0."""
 
 
 class Answer(Protocol):
-    """What httpx, requests and Locust return."""
+    """A response of httpx, requests or Locust."""
 
     @property
     def status_code(self) -> int: ...
@@ -28,9 +32,10 @@ Kind = TypeVar("Kind", bound=Answer)
 
 @dataclass
 class Retry:
-    """Ask at most `attempts` times. Before try n + 1 wait a random time up to min(cap, base * 2^n) seconds, on top of Retry-After.
+    """Send a request at most `attempts` times.
 
-    Asking for a prediction twice does no harm: each answer is a logged inference of its own.
+    Before try n + 1 it waits a random time up to min(cap, base * 2^n) seconds, on top of
+    Retry-After. Asking for a prediction twice is harmless: each answer is its own logged inference.
     """
 
     attempts: int = 4
@@ -42,29 +47,34 @@ class Retry:
     retries: int = 0
 
     def call(self, send: Callable[[], Kind]) -> Kind:
-        """Return the first answer that is final, or the last there was. Raises one of `lost` when the last try raised it."""
+        """Return the first final answer, or else the last answer.
+
+        Raises an error of `lost` when the last try raised it.
+        """
         for attempt in range(self.attempts - 1):
             try:
                 answer = send()
             except self.lost:
-                told = None
+                retry_after = None
             else:
-                if answer.status_code not in AGAIN:
+                if answer.status_code not in RETRYABLE:
                     return answer
-                told = (answer.headers or {}).get("retry-after")
+                retry_after = (answer.headers or {}).get("retry-after")
             self.retries += 1
-            self.sleep(self.pause(attempt, retry_after=told))
+            self.sleep(self.pause(attempt, retry_after=retry_after))
         return send()
 
     def pause(self, attempt: int, *, retry_after: str | None = None) -> float:
-        """Seconds to wait after try `attempt` (from 0) failed; `retry_after` as the header says it: seconds or a date."""
-        return seconds_told(retry_after) + self.random.uniform(
-            0, min(self.cap, self.base * 2.0**attempt)
-        )
+        """Return the seconds to wait after failed try `attempt` (from 0).
+
+        `retry_after` is the value of the header: seconds or a date.
+        """
+        longest = min(self.cap, self.base * 2.0**attempt)
+        return retry_after_seconds(retry_after) + self.random.uniform(0, longest)
 
 
-def seconds_told(retry_after: str | None) -> float:
-    """Seconds of a Retry-After header; 0 when there is none or it cannot be read."""
+def retry_after_seconds(retry_after: str | None) -> float:
+    """Return the seconds of a Retry-After header; 0 when it is missing or cannot be parsed."""
     if not retry_after:
         return 0.0
     if retry_after.strip().isdigit():

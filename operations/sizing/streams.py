@@ -1,4 +1,7 @@
-"""What a load test says and when: phrases drawn as they come in reality, a share of them new, at moments fixed beforehand."""
+"""Draws the phrases of a load test and the moments at which they are sent.
+
+Phrases are drawn from real requests, with a share of new ones. The moments are fixed beforehand.
+"""
 
 from __future__ import annotations
 
@@ -10,26 +13,26 @@ import numpy as np
 from pipelines.model.text import clean_phrase
 
 PEAK_SHARE = 0.2
-LEAST_COUNT = 5  # phrases said less often tell little about s: their ranks are mostly luck
+LEAST_COUNT = 5  # the ranks of rarer phrases are mostly chance and say little about s
 LARGEST_S = 4.0
 
 
 def fit_zipf(counts: Sequence[int]) -> float:
-    """Return the s of P(rank) ~ rank^-s that makes the counts most likely, from 0 (all phrases alike) to 4.
+    """Return the s of P(rank) ~ rank^-s that makes the counts most likely, from 0 (uniform) to 4.
 
-    Fitted on the ranks said at least LEAST_COUNT times, when there are ten: the tail's order is an order of luck, and how many
-    phrases were never said does not matter then.
+    Uses only ranks with at least LEAST_COUNT requests, when there are ten of them. The order of the
+    tail is chance, and without it the number of phrases never requested does not matter.
     """
     from scipy.optimize import minimize_scalar
 
     ordered = np.sort(np.asarray(counts, float))[::-1]
     head = ordered[ordered >= LEAST_COUNT]
-    kept = head if len(head) >= 10 else ordered
-    logs = np.log(np.arange(1, len(kept) + 1))
-    weighted = float(kept @ logs)
+    fitted = head if len(head) >= 10 else ordered
+    logs = np.log(np.arange(1, len(fitted) + 1))
+    weighted = float(fitted @ logs)
 
     def unlikelihood(s: float) -> float:
-        return s * weighted + float(kept.sum()) * float(np.log(np.exp(-s * logs).sum()))
+        return s * weighted + float(fitted.sum()) * float(np.log(np.exp(-s * logs).sum()))
 
     return float(minimize_scalar(unlikelihood, bounds=(0.0, LARGEST_S), method="bounded").x)
 
@@ -37,57 +40,60 @@ def fit_zipf(counts: Sequence[int]) -> float:
 def zipf_shares(phrases: int, *, s: float) -> np.ndarray:
     """Probability of each rank, the most frequent first."""
     weights = np.arange(1, phrases + 1, dtype=float) ** -s
-    return weights / weights.sum()
+    shares: np.ndarray = weights / weights.sum()
+    return shares
 
 
 def draw_phrases(
-    said: Sequence[str], *, rows: int, new: float, seed: int, mark: str = "", zipf: bool = False
+    phrases: Sequence[str], *, rows: int, new: float, seed: int, mark: str = "", zipf: bool = False
 ) -> tuple[list[str], float | None]:
-    """Draw `rows` phrases, and return with them the s they were drawn by.
+    """Draw `rows` phrases; return them with the s they were drawn by.
 
     Parameters
     ----------
-    said : phrases in the frequency in which they came, in any order
-    new : share of phrases that nobody said before, from 0 to 1: a known one with `mark` and a number
-    zipf : by rank from the fitted law, not by the frequencies themselves (s is None then)
+    phrases : requested phrases with their repetitions, in any order
+    new : share of new phrases, from 0 to 1; a new phrase is a known one with `mark` and a number
+    zipf : draw from the fitted law of the ranks (s is None without it, and frequencies are used)
     """
     random = np.random.default_rng(seed)
-    counts = Counter(said)
+    counts = Counter(phrases)
     ranked = [phrase for phrase, _ in counts.most_common()]
-    s = fit_zipf(list(counts.values())) if zipf else None
-    shares = (
-        zipf_shares(len(ranked), s=s)
-        if s is not None
-        else np.array([counts[one] for one in ranked]) / len(said)
-    )
+    if zipf:
+        s = fit_zipf(list(counts.values()))
+        shares = zipf_shares(len(ranked), s=s)
+    else:
+        s = None
+        shares = np.array([counts[phrase] for phrase in ranked]) / len(phrases)
+
     places = random.choice(len(ranked), size=rows, p=shares)
     fresh = random.random(rows) < new
-    return [
+    drawn = [
         f"{ranked[place]} {mark}-{row}" if fresh[row] else ranked[place]
         for row, place in enumerate(places.tolist())
-    ], s
+    ]
+    return drawn, s
 
 
 def arrivals(*, rate: float, peak: float, seconds: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return when each request is due, in seconds from the start, and whether it belongs to the peak.
+    """Return when each request is due (seconds from the start) and whether it belongs to the peak.
 
-    Constant rates: `rate` a second, and `peak` a second in the middle fifth of the time.
+    The rates are constant: `rate`, and `peak` in the middle fifth of the time (per second).
     """
-    begin, end = seconds * (1 - PEAK_SHARE) / 2, seconds * (1 + PEAK_SHARE) / 2
-    spans = [(0.0, begin, rate, False), (begin, end, peak, True), (end, seconds, rate, False)]
-    due = [np.arange(start, stop - 1e-9, 1 / wanted) for start, stop, wanted, _ in spans]
-    high = [
-        np.full(len(moments), busy) for moments, (_, _, _, busy) in zip(due, spans, strict=True)
-    ]
-    return np.concatenate(due), np.concatenate(high)
+    begin = seconds * (1 - PEAK_SHARE) / 2
+    end = seconds * (1 + PEAK_SHARE) / 2
+    before = np.arange(0.0, begin - 1e-9, 1 / rate)
+    during = np.arange(begin, end - 1e-9, 1 / peak)
+    after = np.arange(end, seconds - 1e-9, 1 / rate)
+    busy = np.repeat([False, True, False], [len(before), len(during), len(after)])
+    return np.concatenate([before, during, after]), busy
 
 
-def said_before(phrases: Sequence[str]) -> np.ndarray:
-    """For each phrase in order: was one with the same cleaned text before it? (False: cold, True: warm.)"""
+def seen_before(phrases: Sequence[str]) -> np.ndarray:
+    """Whether an earlier phrase has the same cleaned text: False is cold, True is warm."""
     seen: set[str] = set()
-    known = []
+    repeated = []
     for phrase in phrases:
         cleaned = clean_phrase(phrase)
-        known.append(cleaned in seen)
+        repeated.append(cleaned in seen)
         seen.add(cleaned)
-    return np.array(known, bool)
+    return np.array(repeated, bool)

@@ -6,12 +6,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from cli.feedback import _known_labels
-from cli.output import Output
 from core.errors import InvalidFeedback, UnknownRequest
 from core.tables import feedback
 from monitoring.feedback import CORRECTED, answered, feedback_rows, import_feedback, record_feedback
 from monitoring.performance import measure_performance
+from operations.known_labels import known_labels
 from tests.support.traffic import LABELS, log, promote, store_model, traffic
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
@@ -20,7 +19,7 @@ LABEL_SETS = {"topic": set(LABELS)}
 
 @pytest.fixture
 def connection(engine: Engine) -> Connection:
-    """Ten answers of version 1 of `topic`, r-000000 to r-000009, and the same scored by a shadow, version 2."""
+    """Ten answers of version 1 of `topic`, r-000000 to r-000009; version 2 scored them as a shadow."""
     rows = traffic(days=1, a_day=30, seed=1).head(10)
     with engine.connect() as connection:
         log(connection, rows, classifier="topic", version="1")
@@ -225,12 +224,13 @@ def test_performance_joins_answers_with_the_newest_feedback(connection: Connecti
 
 
 def test_a_damaged_head_of_one_classifier_refuses_no_feedback(
-    connection: Connection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    connection: Connection, tmp_path: Path
 ) -> None:
+    reports: list[str] = []
     for name in ("topic", "other"):
         model = store_model(tmp_path, classifier=name, version="1", reference=None)
         promote(connection, model)
     (tmp_path / "other" / "1" / "head.npz").write_bytes(b"rubbish")
-    known = _known_labels(connection, Output())
+    known = known_labels(connection, report=reports.append)
     assert {name: set(labels) for name, labels in known.items()} == {"topic": set(LABELS)}
-    assert "labels of other are not checked" in capsys.readouterr().err
+    assert [report.partition(":")[0] for report in reports] == ["labels of other are not checked"]

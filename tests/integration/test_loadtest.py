@@ -50,17 +50,17 @@ def test_a_load_test_asks_as_often_as_planned_and_tells_warm_from_cold(
     )
     done = perennial(house, "loadtest", *options, "--json")
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    slices = {one["name"]: one for one in told["slices"]}
-    assert told["classifier"] == "organ"
+    report = json.loads(done.stdout)
+    slices = {row["name"]: row for row in report["slices"]}
+    assert report["classifier"] == "organ"
     assert (slices["all"]["requests"], slices["all"]["errors"]) == (112, 0)
-    assert told["statuses"] == {"200": 112}
+    assert report["statuses"] == {"200": 112}
     assert slices["cold"]["hit_rate"] == 0, "nobody had asked for these"
     assert slices["warm"]["hit_rate"] > 0.9
     assert slices["all"]["p50"] > 0
     wait_until(
         lambda: (
-            sum((one.routing_key or "").startswith("loadtest-") for one in house.logged()) == 112
+            sum((row.routing_key or "").startswith("loadtest-") for row in house.logged()) == 112
         ),
         seconds=60,
         what="the rows",
@@ -81,7 +81,8 @@ def test_a_load_test_needs_a_service_and_a_classifier_it_knows(house: House) -> 
 
 @pytest.mark.slow
 def test_an_advice_holds_when_it_is_tried(house: House, tmp_path: Path) -> None:
-    phrases, picture = tmp_path / "phrases.txt", tmp_path / "hits.png"
+    phrases = tmp_path / "phrases.txt"
+    picture = tmp_path / "hits.png"
     phrases.write_text(
         "".join(
             f"tried heart {number}\n" for number in np.random.default_rng(2).zipf(1.4, 500).tolist()
@@ -104,11 +105,13 @@ def test_an_advice_holds_when_it_is_tried(house: House, tmp_path: Path) -> None:
     )
     done = perennial(house, "advise", *options, "--check", "--json")
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert (told["check"]["requests"], told["check"]["errors"]) == (500, 0)
-    assert told["check"]["hit_rate"] == pytest.approx(told["check"]["predicted_hit_rate"], abs=0.02)
-    assert told["check"]["speed_up"] > 1
-    assert min(told["workers"], told["threads"]) >= 1
+    advice = json.loads(done.stdout)
+    assert (advice["check"]["requests"], advice["check"]["errors"]) == (500, 0)
+    assert advice["check"]["hit_rate"] == pytest.approx(
+        advice["check"]["predicted_hit_rate"], abs=0.02
+    )
+    assert advice["check"]["speed_up"] > 1
+    assert min(advice["workers"], advice["threads"]) >= 1
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert house.settled_ids() == before, "what a trial answers is logged nowhere"
 
@@ -126,13 +129,11 @@ def test_the_log_gives_what_clients_asked_in_their_order(engine: Engine) -> None
     ]
     insert_into(engine)(rows)
     with engine.connect() as connection:
-        asked, newest = (
-            read_requests(connection, rows=9),
-            read_requests(connection, rows=1, classifier="organ"),
-        )
+        requests = read_requests(connection, rows=9)
+        newest = read_requests(connection, rows=1, classifier="organ")
         assert read_requests(connection, rows=9, classifier="nobody").phrase == []
-    assert (asked.cleaned, asked.classifier) == (
+    assert (requests.cleaned, requests.classifier) == (
         ["phrase 2", "phrase 1", "phrase 5"],
         ["organ", "organ", "tissue"],
     )
-    assert (asked.cached.tolist(), newest.phrase) == ([False, True, False], ["Phrase 1"])
+    assert (requests.cached.tolist(), newest.phrase) == ([False, True, False], ["Phrase 1"])

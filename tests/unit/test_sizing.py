@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operations.sizing.loadtest import as_played, plan_load, report_load
-from operations.sizing.requests_log import LoggedRequests, most_asked
-from operations.sizing.retry import Retry, seconds_told
-from operations.sizing.streams import arrivals, draw_phrases, fit_zipf, said_before, zipf_shares
+from operations.sizing.load_report import report_load
+from operations.sizing.loadtest import Plan, as_played
+from operations.sizing.requests_log import LoggedRequests, busiest_classifier
+from operations.sizing.retry import Retry, retry_after_seconds
+from operations.sizing.streams import arrivals, draw_phrases, fit_zipf, seen_before, zipf_shares
 
 
 @dataclass
@@ -57,7 +58,7 @@ def test_arrivals_come_in_order_at_the_two_rates(rate: float, peak: float, secon
 
 
 def test_a_phrase_is_warm_from_its_second_time_on_however_it_is_written() -> None:
-    assert said_before(["Fever", "cough", "fever ", "FEVER", "cough x"]).tolist() == [
+    assert seen_before(["Fever", "cough", "fever ", "FEVER", "cough x"]).tolist() == [
         False,
         False,
         True,
@@ -100,8 +101,10 @@ def test_a_retry_ends_with_the_last_answer_or_error() -> None:
 
 def test_retry_after_may_be_a_date() -> None:
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=600), usegmt=True)
-    assert 0 < seconds_told(soon) <= 600
-    assert [seconds_told(text) for text in (None, "", "soon", "Sun, 06 Nov 1994 08:49:37 GMT")] == [
+    assert 0 < retry_after_seconds(soon) <= 600
+    assert [
+        retry_after_seconds(text) for text in (None, "", "soon", "Sun, 06 Nov 1994 08:49:37 GMT")
+    ] == [
         0,
         0,
         0,
@@ -110,7 +113,8 @@ def test_retry_after_may_be_a_date() -> None:
 
 
 def test_a_report_tells_cold_from_warm_and_counts_what_was_never_answered() -> None:
-    plan = plan_load("http://x", "organ", ["a", "b", "a", "A", "c"], rate=1, peak=1, seconds=5)
+    due, busy = arrivals(rate=1, peak=1, seconds=5)
+    plan = Plan("http://x", "organ", ["a", "b", "a", "A", "c"], due, busy, rate=1, peak=1)
     played = as_played(
         [
             [0, 10.0, 200, False, 0],
@@ -145,8 +149,8 @@ def test_the_classifier_asked_most_is_the_one_to_load() -> None:
     asked = LoggedRequests(
         list("abcdef"), list("abcdef"), names, ["1"] * 6, np.zeros(6, bool), np.zeros(6)
     )
-    assert most_asked(asked, ["applications", "block", "organ"]) == ("organ", ["b", "c"])
-    assert most_asked(replace(asked, classifier=["phrases"] * 6), ["block", "organ"]) == (
+    assert busiest_classifier(asked, ["applications", "block", "organ"]) == ("organ", ["b", "c"])
+    assert busiest_classifier(replace(asked, classifier=["phrases"] * 6), ["block", "organ"]) == (
         "block",
         list("abcdef"),
     )
