@@ -1,4 +1,4 @@
-"""A logged answer computed again: by the version that gave it, on the embedder it names."""
+"""Computes a logged answer again, with the version and the embedder that gave it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ from pipelines.reproduction import compare_answers
 
 @dataclass(frozen=True)
 class Replayed:
-    """One logged row and the same computed now; `replayed` is None when a shadow could not be computed."""
+    """A logged row and the same answer computed now.
+
+    `replayed` is None when the answer of a shadow could not be computed.
+    """
 
     role: str
     version: str
@@ -39,25 +42,29 @@ class Replayed:
 
 
 def replay(loop: LoopContext, request_id: str) -> list[Replayed]:
-    """Every row of the request, the answer first. Raises `UnknownRequest`, `HeadRefused`, `EmbedderUnusable`."""
+    """Compute every row of the request again, the answer first.
+
+    Raises `UnknownRequest`, `HeadRefused` and `EmbedderUnusable`.
+    """
     return [_replay_row(loop, row) for row in logged_rows(loop, request_id)]
 
 
 def logged_rows(loop: LoopContext, request_id: str) -> list[Inference]:
-    """The answer and its shadows, from the table `inference`, or from the journal when no shipper has run yet.
+    """The answer and its shadows, from the table `inference` or, when not shipped yet, the journal.
 
-    What a shipper moves between the two looks is in the table at a third.
+    The table is read again after the journal, for rows that the shipper moved in between. Raises
+    `UnknownRequest`.
     """
-    rows = _shipped(loop, request_id) or [
-        _row(row, flag="journal") for row in _journalled(loop.settings, request_id)
-    ]
-    rows = rows or _shipped(loop, request_id)
+    rows = (
+        _shipped(loop, request_id)
+        or _journaled(loop.settings, request_id)
+        or _shipped(loop, request_id)
+    )
     if not rows:
-        do = "use the request_id of an answer; a row older than the log's retention is gone"
         raise UnknownRequest(
             "the request id of a logged answer",
             came=f"{request_id}, in neither table nor journal",
-            do=do,
+            do="use the request_id of an answer; rows older than the log's retention are gone",
         )
     return sorted(rows, key=lambda row: (row.role not in ANSWERING, row.occurred_at, row.version))
 
@@ -69,22 +76,15 @@ def _shipped(loop: LoopContext, request_id: str) -> list[Inference]:
 
 
 def version_that_answered(loop: LoopContext, row: Inference) -> ModelVersion:
-    """The version with its digest checked; raises `HeadRefused` when its files are gone or altered, saying how they come back."""
-    with loop.engine.connect() as connection:
-        known = [
-            entry.model
-            for entry in history(connection, row.classifier)
-            if entry.model.version == row.version
-        ]
-    model = (
-        known[-1]
-        if known
-        else stored_version(loop.settings.models, classifier=row.classifier, version=row.version)
-    )
+    """The version of the row, with its digest checked.
+
+    Raises `HeadRefused` when its files are gone or altered; the error says how to restore them.
+    """
+    model = _deployed_version(loop, row)
     if problem := problem_of(Path(model.head_location), digest=model.head_digest):
-        wanted = f"version {row.version} of {row.classifier} as it was deployed, in {model.head_location}"
+        version = f"version {row.version} of {row.classifier}"
         raise HeadRefused(
-            wanted,
+            f"{version} as it was deployed, in {model.head_location}",
             came=problem,
             do=f"restore it: `perennial reproduce {row.classifier} {row.version}`",
         )
@@ -92,22 +92,32 @@ def version_that_answered(loop: LoopContext, row: Inference) -> ModelVersion:
         raise HeadRefused(
             f"a head for embedder {row.embedder_id}",
             came=f"one for {model.embedder_id}",
-            do="look at `perennial lineage`",
+            do=f"see `perennial lineage {row.classifier} {row.version}`",
         )
     return model
 
 
+def _deployed_version(loop: LoopContext, row: Inference) -> ModelVersion:
+    """The version as it was last deployed, or from the model store when it never was."""
+    with loop.engine.connect() as connection:
+        entries = history(connection, row.classifier)
+    deployed = [entry.model for entry in entries if entry.model.version == row.version]
+    if deployed:
+        return deployed[-1]
+    return stored_version(loop.settings.models, classifier=row.classifier, version=row.version)
+
+
 def _replay_row(loop: LoopContext, row: Inference) -> Replayed:
-    logged = Prediction(
-        row.label, row.probability, tuple((label, share) for label, share in row.alternatives)
-    )
+    alternatives = tuple((label, share) for label, share in row.alternatives)
+    logged = Prediction(row.label, row.probability, alternatives)
+    replayed: Prediction | None = None
     try:
-        verdict, found = _compute(loop, row, logged)
+        verdict, replayed = _compute(loop, row, logged)
     except PerennialError as error:
         if row.role in ANSWERING:
             raise
-        verdict, found = Verdict("failed", (str(error),)), None
-    return Replayed(row.role, row.version, row.occurred_at, row.phrase, verdict, logged, found)
+        verdict = Verdict("failed", (str(error),))
+    return Replayed(row.role, row.version, row.occurred_at, row.phrase, verdict, logged, replayed)
 
 
 def _compute(loop: LoopContext, row: Inference, logged: Prediction) -> tuple[Verdict, Prediction]:
@@ -116,31 +126,36 @@ def _compute(loop: LoopContext, row: Inference, logged: Prediction) -> tuple[Ver
     shown = Prediction(
         answer.label, answer.probability, answer.alternatives[: len(logged.alternatives)]
     )
-    if clean_phrase(row.phrase) != row.cleaned:
-        reason = (
-            f"the phrase was cleaned to {row.cleaned!r} then, to {clean_phrase(row.phrase)!r} now"
-        )
+    cleaned = clean_phrase(row.phrase)
+    if cleaned != row.cleaned:
+        reason = f"the phrase was cleaned to {row.cleaned!r} then, to {cleaned!r} now"
         return Verdict("different", (reason,)), shown
-    return compare_answers(
-        logged, dict([(answer.label, answer.probability), *answer.alternatives])
-    ), shown
+    shares = dict([(answer.label, answer.probability), *answer.alternatives])
+    return compare_answers(logged, shares), shown
 
 
-def _journalled(settings: Settings, request_id: str) -> Iterator[dict[str, Any]]:
-    """Rows that wait to be shipped; a segment that is gone was."""
-    sought = request_id.encode()
-    for segment in (segment for journal in settings.journals for segment in segments(journal)):
-        try:
-            lines = segment.read_bytes().splitlines()
-        except FileNotFoundError:
+def _journaled(settings: Settings, request_id: str) -> list[Inference]:
+    """Rows that wait to be shipped."""
+    return [
+        _row(row, flag="journal")
+        for journal in settings.journals
+        for segment in segments(journal)
+        for row in _rows_of_segment(segment, request_id)
+    ]
+
+
+def _rows_of_segment(segment: Path, request_id: str) -> Iterator[dict[str, Any]]:
+    try:
+        lines = segment.read_bytes().splitlines()
+    except FileNotFoundError:  # shipped since it was listed
+        return
+    for line in lines:
+        if request_id.encode() not in line:
             continue
-        for line in lines:
-            if sought in line and (payload := decode_line(line)) is not None:
-                yield from (
-                    row
-                    for row in map(orjson.loads, split_rows(payload))
-                    if row["request_id"] == request_id
-                )
+        payload = decode_line(line)
+        if payload is not None:
+            rows = map(orjson.loads, split_rows(payload))
+            yield from (row for row in rows if row["request_id"] == request_id)
 
 
 def _row(values: dict[str, Any], *, flag: str | None = None) -> Inference:

@@ -1,10 +1,12 @@
-"""A version trained again from its snapshot, in a clean clone of its own commit, and held against what was recorded."""
+"""Trains a version again from its snapshot, and compares the result with what was recorded.
+
+The training runs in a clean clone of the version's commit.
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,7 +28,11 @@ from pipelines.workspace import Workspace, commit_of, file_at, open_workspace
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came of it; `notes` are sentences on what differs around it, `restored` the folders that were put back."""
+    """The result of a reproduction.
+
+    `notes` are sentences about other differences, such as package versions. `restored` lists the
+    folders that were put back.
+    """
 
     classifier: str
     version: str
@@ -39,142 +45,165 @@ class Reproduction:
 
 
 def reproduce(loop: LoopContext, classifier: str, version: str) -> Reproduction:
-    """Run every stage of the version anew: checks, embeddings, split, training, evaluation.
+    """Run every stage of the version again: checks, embeddings, split, training, evaluation.
 
-    Nothing but the snapshot comes from the cache. An identical result heals a model store that lacks the head or holds a
-    damaged one, and an embedder that is gone. Raises `UnknownVersion`, `NotReproducible`, `StageFailed`.
+    Only the snapshot comes from the cache. An identical result restores a missing or damaged head
+    in the model store, and a missing embedder. Raises `UnknownVersion`, `NotReproducible` and
+    `StageFailed`.
     """
-    started, known = time.perf_counter(), loop.registry.version(classifier, version)
-    commit = published_commit(loop.settings.repository, known)
+    started = time.perf_counter()
+    settings = loop.settings
+    registered = loop.registry.version(classifier, version)
+    commit = published_commit(settings.repository, registered)
+    tag = registered.tags["git_tag"]
     with (
         open_workspace(
-            loop.settings.repository, revision=commit, seconds=loop.settings.stage_seconds
+            settings.repository, revision=commit, seconds=settings.stage_seconds
         ) as workspace,
-        TemporaryDirectory(prefix="perennial-record-") as kept,
+        TemporaryDirectory(prefix="perennial-record-") as record,
     ):
-        recorded = read_record(loop, known, commit=commit, folder=Path(kept))
-        bring_snapshot(workspace, known)
-        with timed("reproduce", classifier=classifier, version=version, tag=known.tags["git_tag"]):
+        recorded = read_record(loop, registered, commit=commit, folder=Path(record))
+        bring_snapshot(workspace, registered)
+        with timed("reproduce", classifier=classifier, version=version, tag=tag):
             workspace.compute_again([f"evaluate@{classifier}"])
+
         verdict = compare_trainings(recorded, read_repeated(workspace.folder, classifier))
-        notes = [*_notes(loop, known, recorded), *changes(_surroundings(known), surroundings())]
-        restored = heal(loop, workspace, known, recorded) if verdict.kind == "identical" else []
-    seconds = round(time.perf_counter() - started, 1)
+        notes = _notes(loop, registered, recorded)
+        restored: list[str] = []
+        if verdict.kind == "identical":
+            restored = restore_stores(loop, workspace, registered, recorded)
+
     return Reproduction(
-        classifier,
-        version,
-        verdict,
-        known.tags["git_tag"],
-        commit,
-        seconds,
-        tuple(notes),
-        tuple(restored),
+        classifier=classifier,
+        version=version,
+        verdict=verdict,
+        tag=tag,
+        commit=commit,
+        seconds=round(time.perf_counter() - started, 1),
+        notes=tuple(notes),
+        restored=tuple(restored),
     )
 
 
-def published_commit(repository: Path, known: RegisteredVersion) -> str:
-    """The commit that the retraining published; raises `NotReproducible` without its tag, or when the tag was moved."""
-    tag, commit = known.tags.get("git_tag", ""), known.tags.get("git_commit", "")
-    found = commit_of(repository, f"refs/tags/{tag}")
-    if not found:
-        do = f"fetch it from where the retraining ran: `git fetch ORIGIN tag {tag}`"
+def published_commit(repository: Path, registered: RegisteredVersion) -> str:
+    """The commit that the retraining published.
+
+    Raises `NotReproducible` when its tag is missing or was moved.
+    """
+    tag = registered.tags.get("git_tag", "")
+    commit = registered.tags.get("git_commit", "")
+    tagged_commit = commit_of(repository, f"refs/tags/{tag}")
+    if not tagged_commit:
         raise NotReproducible(
-            f"the git tag {tag or '(none recorded)'} of version {known.version}",
+            f"the git tag {tag or '(none recorded)'} of version {registered.version}",
             came="no such tag",
-            do=do,
+            do=f"fetch it from where the retraining ran: `git fetch ORIGIN tag {tag}`",
         )
-    if found != commit:
+    if tagged_commit != commit:
         raise NotReproducible(
             f"tag {tag} at commit {commit}",
-            came=f"commit {found}",
+            came=f"commit {tagged_commit}",
             do=f"put the tag back: `git tag -f {tag} {commit}`",
         )
-    return found
+    return commit
 
 
 def read_record(
-    loop: LoopContext, known: RegisteredVersion, *, commit: str, folder: Path
+    loop: LoopContext, registered: RegisteredVersion, *, commit: str, folder: Path
 ) -> Training:
-    """What MLflow and git keep of the version's training; raises `NotReproducible` when it is not all there."""
+    """Read what MLflow and git recorded of the training.
+
+    Raises `NotReproducible` when the record is incomplete.
+    """
     from mlflow.exceptions import MlflowException
 
     lock = file_at(loop.settings.repository, commit, "dvc.lock")
     try:
-        evaluation = loop.registry.artifacts(known.run_id, "evaluation", folder)
+        evaluation = loop.registry.artifacts(registered.run_id, "evaluation", folder)
         return read_training(
-            digest=known.tags["head_digest"],
+            digest=registered.tags["head_digest"],
             evaluation=evaluation,
             lock=lock or "",
-            classifier=known.classifier,
+            classifier=registered.classifier,
         )
     except (MlflowException, OSError, KeyError, TypeError, ValueError) as error:
-        wanted = f"the evaluation, head digest and dvc.lock of version {known.version} of {known.classifier}"
+        version = f"version {registered.version} of {registered.classifier}"
         raise NotReproducible(
-            wanted,
+            f"the evaluation, head digest and dvc.lock of {version}",
             came=f"{type(error).__name__}: {error}"[:300],
-            do="restore PERENNIAL_HOME/mlartifacts from a copy",
+            do="restore PERENNIAL_HOME/mlartifacts from a backup",
         ) from None
 
 
-def bring_snapshot(workspace: Workspace, known: RegisteredVersion) -> None:
-    """Check data/ out of the DVC cache; raises `NotReproducible` when it is gone or altered."""
-    tag = known.tags["git_tag"]
+def bring_snapshot(workspace: Workspace, registered: RegisteredVersion) -> None:
+    """Check data/ out of the DVC cache. Raises `NotReproducible` when it is missing or altered."""
+    tag = registered.tags["git_tag"]
     rotten = workspace.set_rotten_aside(["data.dvc"])
     if rotten or not workspace.check_out("data.dvc"):
-        came = (
-            f"rotten files, moved aside: {', '.join(rotten[:5])}"
-            if rotten
-            else "files that were removed or altered"
+        moved = f"rotten files, moved aside: {', '.join(rotten[:5])}"
+        pull = f"`git checkout {tag} && dvc pull data.dvc`"
+        raise NotReproducible(
+            f"the snapshot of {tag} in the DVC cache",
+            came=moved if rotten else "files that were removed or altered",
+            do=f"restore it with {pull}, or from a backup of .dvc/cache",
         )
-        do = f"bring it back with `git checkout {tag} && dvc pull data.dvc`, or from a copy of .dvc/cache"
-        raise NotReproducible(f"the snapshot of {tag} in the DVC cache", came=came, do=do)
-    for name, _, wanted in (part.partition(":") for part in known.tags["snapshot"].split(",")):
-        if not is_plain_name(name):
-            raise NotReproducible(
-                "plain names in the tag `snapshot`",
-                came=repr(name),
-                do="correct that tag in MLflow",
-            )
-        found = logical_hash(pq.read_table(workspace.folder / "data" / name / ROWS))
-        if found != wanted:
-            do = f"remove the altered files of .dvc/cache, then `git checkout {tag} && dvc pull data.dvc`"
-            raise NotReproducible(f"rows of {name} with hash {wanted}", came=found, do=do)
+
+    for part in registered.tags["snapshot"].split(","):
+        dataset, _, recorded_hash = part.partition(":")
+        _verify_rows(workspace, dataset, recorded_hash, tag=tag)
     get_logger().info("snapshot", state="verified", tag=tag)
 
 
-def heal(
-    loop: LoopContext, workspace: Workspace, known: RegisteredVersion, recorded: Training
+def _verify_rows(workspace: Workspace, dataset: str, recorded_hash: str, *, tag: str) -> None:
+    if not is_plain_name(dataset):
+        raise NotReproducible(
+            "plain names in the tag `snapshot`",
+            came=repr(dataset),
+            do="correct that tag in MLflow",
+        )
+    actual_hash = logical_hash(pq.read_table(workspace.folder / "data" / dataset / ROWS))
+    if actual_hash != recorded_hash:
+        pull = f"`git checkout {tag} && dvc pull data.dvc`"
+        raise NotReproducible(
+            f"rows of {dataset} with hash {recorded_hash}",
+            came=actual_hash,
+            do=f"remove the altered files of .dvc/cache, then {pull}",
+        )
+
+
+def restore_stores(
+    loop: LoopContext, workspace: Workspace, registered: RegisteredVersion, recorded: Training
 ) -> list[str]:
-    """Put back what the model store and the embedder store lack; return the folders."""
-    folder, built = (
-        loop.settings.models / known.classifier / known.version,
-        workspace.folder / "build" / "classifiers" / known.classifier,
-    )
+    """Restore what the model store and the embedder store lack; return the restored folders."""
+    settings = loop.settings
+    folder = _stored_folder(loop, registered)
     restored = []
     write_digest(folder, recorded.digest)
     if problem_of(folder, digest=recorded.digest):
-        model, evaluation = built / "model", built / "evaluation"
+        built = workspace.folder / "build" / "classifiers" / registered.classifier
         restore_version(
-            loop.settings.models,
-            classifier=known.classifier,
-            version=known.version,
-            model=model,
-            evaluation=evaluation,
+            settings.models,
+            classifier=registered.classifier,
+            version=registered.version,
+            model=built / "model",
+            evaluation=built / "evaluation",
         )
         restored.append(str(folder))
-    if loop.settings.kept_embedder(known.tags["embedder_id"]) is None:
-        restored.append(
-            str(store_embedder(loop.settings.embedders, workspace.folder / "build" / "embedder"))
-        )
+
+    if settings.kept_embedder(registered.tags["embedder_id"]) is None:
+        embedder = store_embedder(settings.embedders, workspace.folder / "build" / "embedder")
+        restored.append(str(embedder))
     return restored
 
 
-def _notes(loop: LoopContext, known: RegisteredVersion, recorded: Training) -> list[str]:
-    problem = problem_of(
-        loop.settings.models / known.classifier / known.version, digest=recorded.digest
-    )
-    return [f"the stored head of version {known.version}: {problem}"] if problem else []
+def _notes(loop: LoopContext, registered: RegisteredVersion, recorded: Training) -> list[str]:
+    recorded_surroundings = json.loads(registered.tags.get("surroundings", "{}"))
+    notes = changes(recorded_surroundings, surroundings())
+    problem = problem_of(_stored_folder(loop, registered), digest=recorded.digest)
+    if problem:
+        return [f"the stored head of version {registered.version}: {problem}", *notes]
+    return notes
 
 
-def _surroundings(known: RegisteredVersion) -> Mapping[str, str]:
-    return json.loads(known.tags.get("surroundings", "{}"))
+def _stored_folder(loop: LoopContext, registered: RegisteredVersion) -> Path:
+    return loop.settings.models / registered.classifier / registered.version

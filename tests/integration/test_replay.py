@@ -136,7 +136,8 @@ def test_a_row_that_is_shipped_while_it_is_sought_is_found(
     loop: LoopContext, model: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was not in the table yet, and its segment is gone when it is opened."""
-    row, counts = answered(loop, model), JournalCounts()
+    row = answered(loop, model)
+    counts = JournalCounts()
     journal = Journal(loop.settings.journal, counts=counts)
     journal.append([orjson.dumps(row)])
     journal.close()

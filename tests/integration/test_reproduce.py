@@ -1,4 +1,4 @@
-"""A version trained again: real git, DVC, MLflow and model store, in a repository whose training costs nothing."""
+"""A version trained again: real git, DVC, MLflow and model store, with a trivial training."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def first(past: Past) -> RegisteredVersion:
 
 @pytest.fixture
 def hidden(past: Past) -> Iterator[Path]:
-    """Where a test may hide what it takes away; `hidden/x` goes back to its place by the test itself."""
+    """Where a test may hide what it takes away; the test itself puts it back."""
     folder = past.settings.home / "hidden"
     folder.mkdir(parents=True)
     yield folder
@@ -69,18 +69,18 @@ def hidden(past: Past) -> Iterator[Path]:
 def test_a_version_comes_out_again_byte_for_byte_and_leaves_nothing_behind(
     past: Past, first: RegisteredVersion, engine: Engine
 ) -> None:
-    before = (
-        git(past.settings.repository, "status", "--porcelain", "--ignored"),
-        git(past.settings.repository, "for-each-ref"),
-    )
+    def state() -> tuple[str, str]:
+        repository = past.settings.repository
+        return git(repository, "status", "--porcelain", "--ignored"), git(
+            repository, "for-each-ref"
+        )
+
+    before = state()
     result = reproduce(past.loop(engine), "organ", first.version)
     assert (result.verdict.kind, result.restored) == ("identical", ())
     assert (result.tag, result.commit) == ("retrain-first", first.tags["git_commit"])
     assert result.notes[0].startswith("numpy 1.0 became ")
-    assert (
-        git(past.settings.repository, "status", "--porcelain", "--ignored"),
-        git(past.settings.repository, "for-each-ref"),
-    ) == before
+    assert state() == before
     assert "identical" in reproduction_rows(result)[0]
 
 
@@ -110,10 +110,8 @@ def test_a_tag_with_another_seed_shows_in_the_verdict(
     known = retrain(past, f"tampered-{seed}", seed_at_tag=seed)
     shutil.rmtree(past.stored(known.version))
     result = reproduce(past.loop(engine), "organ", known.version)
-    evidence, shown = (
-        result.verdict.evidence,
-        "\n".join(text for _, text in reproduction_rows(result)),
-    )
+    evidence = result.verdict.evidence
+    shown = "\n".join(text for _, text in reproduction_rows(result))
     assert result.verdict.kind == kind
     assert evidence["files_that_differ"][-1] == "reference.parquet"
     assert evidence["outputs_that_differ"] == [
@@ -166,7 +164,8 @@ def test_an_unknown_version_is_refused_with_the_known_ones(
 def test_a_missing_or_moved_tag_is_named(
     past: Past, first: RegisteredVersion, engine: Engine
 ) -> None:
-    repository, commit = past.settings.repository, first.tags["git_commit"]
+    repository = past.settings.repository
+    commit = first.tags["git_commit"]
     git(repository, "tag", "--force", "retrain-first", "main")
     with pytest.raises(NotReproducible, match=rf"retrain-first at commit {commit}"):
         reproduce(past.loop(engine), "organ", first.version)
@@ -288,5 +287,5 @@ def test_lineage_verifies_what_can_be_verified(
     ]
     assert facts["mlflow"] == {"run_id": first.run_id, "metrics": {"accuracy": 2 / 3}}
     shown = dict(version_rows(facts))
-    assert "as its text hashes" in shown["source"]
+    assert "matches the text below" in shown["source"]
     assert "verified in the model store" in shown["head"]
