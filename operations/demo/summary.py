@@ -1,4 +1,4 @@
-"""The end of the demo: a short table for people, the same as JSON for programs."""
+"""Writes the summary of the demo: a table for people and JSON for programs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def write_summary(
     figures: dict[str, Any],
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Write build/demo/summary.json and say the same as a table."""
+    """Write build/demo/summary.json and print it as a table."""
     summary = {
         "scale": scale,
         "seconds": round(sum(part["seconds"] for part in parts), 1),
@@ -30,7 +30,7 @@ def write_summary(
             "Evidently (drift)": settings.evidently_url,
             "service": f"{settings.service_url}/v1/classifiers",
         },
-        "files": {"drift reports": _shown(settings)},
+        "files": {"drift reports": _reports_folder(settings)},
     }
     path = settings.repository / "build" / "demo" / "summary.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,10 +40,11 @@ def write_summary(
     return summary
 
 
-def _shown(settings: Settings) -> str:
-    """The folder of the reports, from the repository where it lies inside."""
-    inside = settings.reports.is_relative_to(settings.repository)
-    return str(settings.reports.relative_to(settings.repository) if inside else settings.reports)
+def _reports_folder(settings: Settings) -> str:
+    """The folder of the reports, relative to the repository when it is inside it."""
+    if settings.reports.is_relative_to(settings.repository):
+        return str(settings.reports.relative_to(settings.repository))
+    return str(settings.reports)
 
 
 def _table(summary: dict[str, Any]) -> list[str]:
@@ -63,6 +64,6 @@ def _table(summary: dict[str, Any]) -> list[str]:
         "",
         *(f"  {name:<{width}}  {value}" for name, value in rows),
         "",
-        "Everything is left running; `make down` stops it.",
+        "Everything is still running. `make down` stops it.",
         "",
     ]

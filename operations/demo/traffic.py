@@ -1,4 +1,4 @@
-"""Play arrivals through the running service, as its clients would, and deliver their right labels late."""
+"""Sends arrivals to the running service as clients would, and writes their labels as feedback."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -19,7 +20,7 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class Answered:
-    """One arrival as the service answered it for one classifier."""
+    """The answer of one classifier to one arrival."""
 
     arrival: Arrival
     request_id: str
@@ -29,16 +30,16 @@ class Answered:
 
 
 def play(service_url: str, classifier: str, arrivals: Sequence[Arrival]) -> list[Answered]:
-    """Ask the service for every arrival, in batches, in order; raises `ProcessFailed` on any answer but 200."""
+    """Send all arrivals in order, in batches. Raises `ProcessFailed` on any status but 200."""
     answered: list[Answered] = []
     with httpx.Client(base_url=service_url, timeout=60, trust_env=False) as client:
         for batch in _batches(arrivals):
             response = client.post(f"/v1/{classifier}/predict_batch", json=_request(batch))
             if response.status_code != 200:
                 raise ProcessFailed(
-                    "an answer from the service",
+                    "status 200 from the service",
                     came=f"{response.status_code} {response.text[:200]}",
-                    do="see its log",
+                    do="see the log of the service",
                 )
             predictions = response.json()["predictions"]
             answered += [
@@ -48,16 +49,15 @@ def play(service_url: str, classifier: str, arrivals: Sequence[Arrival]) -> list
 
 
 def score(answered: Sequence[Answered], column: str) -> float:
-    """Weighted F1 of the answers against the arrivals' right labels."""
-    return weighted_f1(
-        [row.arrival.labels[column] for row in answered], [row.label for row in answered]
-    )
+    """Weighted F1 of the answers, measured against the labels of the arrivals."""
+    labels = [row.arrival.labels[column] for row in answered]
+    return weighted_f1(labels, [row.label for row in answered])
 
 
 def write_late_labels(
     path: Path, answered: Sequence[Answered], column: str, *, author: str
 ) -> Path:
-    """Write the right labels as a feedback file: request_id, label, author, received_at."""
+    """Write the correct labels as a feedback file: request_id, label, author, received_at."""
     path.parent.mkdir(parents=True, exist_ok=True)
     received_at = max(row.arrival.occurred_at for row in answered).isoformat()
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -75,7 +75,7 @@ def _batches(arrivals: Iterable[Arrival]) -> Iterator[list[Arrival]]:
         yield batch
 
 
-def _request(batch: Sequence[Arrival]) -> dict[str, list]:
+def _request(batch: Sequence[Arrival]) -> dict[str, list[str]]:
     return {
         "phrases": [arrival.phrase for arrival in batch],
         "occurred_at": [arrival.occurred_at.isoformat() for arrival in batch],
@@ -83,5 +83,5 @@ def _request(batch: Sequence[Arrival]) -> dict[str, list]:
     }
 
 
-def _answered(arrival: Arrival, row: dict) -> Answered:
+def _answered(arrival: Arrival, row: dict[str, Any]) -> Answered:
     return Answered(arrival, row["request_id"], row["label"], row["version"], row["cached"])

@@ -1,4 +1,4 @@
-"""Wait for a condition with a deadline: rows logged, a retraining's verdict, a version served."""
+"""Waits with a deadline: for logged rows, for the verdict of a retraining, for a served version."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ from core.tables import decision, inference
 from flows.context import LoopContext
 
 T = TypeVar("T")
+LOGGED_SECONDS = 60.0
+RETRAINED_SECONDS = 420.0
+SERVED_SECONDS = 30.0
 
 
-def until(found: Callable[[], T | None], *, what: str, seconds: float, pause: float = 0.2) -> T:
-    """Return the first value that `found` returns; raise `ProcessFailed` naming `what` after the deadline."""
+def until(poll: Callable[[], T | None], *, what: str, seconds: float, pause: float = 0.2) -> T:
+    """Call `poll` until it returns a value; raise `ProcessFailed` naming `what` at the deadline."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        value = found()
+        value = poll()
         if value is not None:
             return value
         time.sleep(pause)
@@ -34,24 +37,25 @@ def until(found: Callable[[], T | None], *, what: str, seconds: float, pause: fl
     )
 
 
-def until_logged(engine: Engine, request_ids: Sequence[str], *, seconds: float = 60) -> None:
-    """Wait until every one of the request ids is in `inference`."""
-    wanted = len(set(request_ids))
+def until_logged(engine: Engine, request_ids: Sequence[str]) -> None:
+    """Wait until all request ids are in the table `inference`."""
+    expected = len(set(request_ids))
     count = sa.select(sa.func.count(sa.distinct(inference.c.request_id))).where(
         inference.c.request_id.in_(list(request_ids))
     )
 
     def all_there() -> bool | None:
         with engine.connect() as connection:
-            return (connection.scalar(count) == wanted) or None
+            return (connection.scalar(count) == expected) or None
 
-    until(all_there, what=f"{wanted} answers in the inference log", seconds=seconds)
+    until(all_there, what=f"{expected} answers in the inference log", seconds=LOGGED_SECONDS)
 
 
-def until_retrained(
-    loop: LoopContext, classifier: str, *, since: datetime, seconds: float = 420
-) -> Verdict:
-    """Wait for the gate's verdict of a retraining decided at or after `since`; and until its flow run ends; a failed one raises."""
+def until_retrained(loop: LoopContext, classifier: str, *, since: datetime) -> Verdict:
+    """Wait for the gate's verdict decided at or after `since`, and for the end of its flow run.
+
+    Raises `StageFailed` when the flow run fails.
+    """
     newest = (
         sa.select(decision)
         .where(
@@ -69,43 +73,40 @@ def until_retrained(
             row = connection.execute(newest).one_or_none()
         return Verdict(row.kind, tuple(row.reasons), row.evidence) if row and ended else None
 
-    return until(
-        verdict, what=f"a verdict on the retraining of {classifier}", seconds=seconds, pause=1.0
-    )
+    what = f"a verdict on the retraining of {classifier}"
+    return until(verdict, what=what, seconds=RETRAINED_SECONDS, pause=1.0)
 
 
-def until_served(
-    service_url: str, classifier: str, loop: LoopContext, *, seconds: float = 30
-) -> float:
-    """Wait until the service answers with the champion's version; return the seconds that took."""
-    started, wanted = time.monotonic(), loop.champions()[classifier].version
+def until_served(service_url: str, classifier: str, loop: LoopContext) -> float:
+    """Wait until the service answers with the champion; return the seconds that it took."""
+    started = time.monotonic()
+    version = loop.champions()[classifier].version
 
     def served() -> bool | None:
-        listed = httpx.get(f"{service_url}/v1/classifiers", timeout=5, trust_env=False).json()[
-            "classifiers"
-        ]
-        return (
-            any(row["classifier"] == classifier and row["version"] == wanted for row in listed)
-            or None
-        )
+        response = httpx.get(f"{service_url}/v1/classifiers", timeout=5, trust_env=False)
+        versions = {row["classifier"]: row["version"] for row in response.json()["classifiers"]}
+        return (versions.get(classifier) == version) or None
 
-    until(served, what=f"version {wanted} of {classifier} served", seconds=seconds)
+    until(served, what=f"version {version} of {classifier} served", seconds=SERVED_SECONDS)
     return time.monotonic() - started
 
 
 def _newest_run_ended(prefect_url: str) -> bool:
-    """Ask the Prefect server for the newest retraining; when it failed, raise what it said."""
-    wanted: dict[str, Any] = {
+    """Whether the newest retraining on the Prefect server completed.
+
+    Raises `StageFailed` when it failed.
+    """
+    newest: dict[str, Any] = {
         "flows": {"name": {"any_": ["retrain"]}},
         "sort": "EXPECTED_START_TIME_DESC",
         "limit": 1,
     }
     runs = httpx.post(
-        f"{prefect_url}/api/flow_runs/filter", json=wanted, timeout=10, trust_env=False
+        f"{prefect_url}/api/flow_runs/filter", json=newest, timeout=10, trust_env=False
     ).json()
     if runs and runs[0]["state_type"] in {"FAILED", "CRASHED"}:
         raise StageFailed(
-            "the retraining to end",
+            "a completed retraining",
             came=str(runs[0]["state"]["message"])[:500],
             do="look at the run in the Prefect UI",
         )

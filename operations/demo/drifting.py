@@ -1,0 +1,118 @@
+"""The second half of the demo: traffic drifts, feedback arrives, and the loop retrains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from core.contracts import Verdict
+from flows.context import LoopContext
+from monitoring.feedback import import_feedback
+from operations.demo import traffic, waiting
+from operations.demo.run import WATCHED, DemoRun
+from operations.demo.watching import watch_step, window_size
+from pipelines.model_store import stored_version
+from pipelines.promotion import promote
+from pipelines.source.traffic import Arrival, Traffic
+
+EXAM_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class DriftedTraffic:
+    """Answers that get feedback, and an exam that gets none: the retraining does not see it."""
+
+    answered: list[traffic.Answered]
+    exam: list[Arrival]
+    exam_score: float
+
+    @property
+    def end(self) -> datetime:
+        return self.answered[-1].arrival.occurred_at
+
+
+def play_drifted_traffic(run: DemoRun, loop: LoopContext, *, start: datetime) -> DriftedTraffic:
+    """Play two windows of drifted traffic, and an exam after them."""
+    window = window_size(loop)
+    arrivals = list(Traffic(scale=run.scale, seed=2, drift=True).play(start, 2 * window))
+    end = arrivals[-1].occurred_at
+    exam = list(Traffic(scale=run.scale, seed=3, drift=True).play(end, EXAM_ROWS))
+
+    drift = "new words, a new coding rule, another mix of labels"
+    with run.step(f"Play two windows of {window} phrases with drift: {drift}") as step:
+        answered = run.play(arrivals)
+        score = round(traffic.score(run.play(exam), WATCHED), 4)
+        step.outcome = f"weighted F1 of {WATCHED} falls to {score}"
+    return DriftedTraffic(answered, exam, score)
+
+
+def import_late_labels(run: DemoRun, loop: LoopContext, drifted: DriftedTraffic) -> None:
+    """Import the correct labels of the drifted answers as feedback."""
+    file = run.settings.repository / "build" / "demo" / "late_labels.csv"
+    with run.step("Import the correct labels, which arrive late, as feedback") as step:
+        traffic.write_late_labels(file, drifted.answered, WATCHED, author="coding desk")
+        waiting.until_logged(loop.engine, [row.request_id for row in drifted.answered])
+        with loop.engine.begin() as connection:
+            counts = import_feedback(connection, file)
+        step.outcome = f"{counts.accepted:,} accepted, {counts.refused:,} refused"
+        step.require(counts.refused == 0, "every late label accepted")
+
+
+def detect_drift(run: DemoRun, loop: LoopContext, drifted: DriftedTraffic) -> None:
+    """Watch again: the rule reports drift and sends the event that starts a retraining."""
+    title = "Watch again: the drift rule reports drift and sends an event"
+    watch_step(run, loop, drifted.end, expected={"drift"}, title=title)
+
+
+def retrain_and_serve(run: DemoRun, loop: LoopContext, drifted: DriftedTraffic) -> None:
+    """Wait for the retraining that the event started, and for its version to be served."""
+    version = loop.champions()[WATCHED].version
+    title = "The automation retrains, and the candidate is compared with the champion"
+    with run.step(title) as step:
+        verdict = waiting.until_retrained(loop, WATCHED, since=drifted.end)
+        step.outcome = f"{verdict.kind}: {'; '.join(verdict.reasons)}"
+        if verdict.kind == "reject" and run.scale == "small":
+            step.outcome += _promote_by_hand(run, loop, verdict)
+        else:
+            step.require(verdict.kind == "promote", "the retrained version promoted")
+
+    with run.step("The running service follows the new champion without a restart") as step:
+        seconds = waiting.until_served(run.settings.url_of(WATCHED), WATCHED, loop)
+        champion = loop.champions()[WATCHED].version
+        step.outcome = f"version {version} -> {champion}, served {seconds:.1f} s later"
+        run.figures["seconds_until_served"] = round(seconds, 2)
+
+
+def _promote_by_hand(run: DemoRun, loop: LoopContext, verdict: Verdict) -> str:
+    """Promote the candidate of the small demo.
+
+    A tenth of the rows is too few to prove that nothing got worse. A person who knows of the drift
+    may still promote.
+    """
+    version = verdict.evidence["version"]
+    rows = verdict.evidence["rows"]
+    model = stored_version(run.settings.models, classifier=WATCHED, version=version)
+    promote(
+        loop.engine,
+        loop.registry,
+        model,
+        why=f"by hand: {rows} test rows cannot prove it",
+        now=datetime.now(UTC),
+    )
+    return f". {rows} test rows are too few to prove it, so version {version} is promoted by hand"
+
+
+def play_again(run: DemoRun, drifted: DriftedTraffic) -> None:
+    """Play the exam once more, at a later time, for the new champion to answer."""
+    span = drifted.exam[-1].occurred_at - drifted.exam[0].occurred_at
+    later = [replace(row, occurred_at=row.occurred_at + span) for row in drifted.exam]
+    before = drifted.exam_score
+    with run.step("The new version answers drifted phrases that had no feedback") as step:
+        after = round(traffic.score(run.play(later), WATCHED), 4)
+        step.outcome = f"weighted F1 of {WATCHED}: {before} -> {after}"
+        run.figures |= {"drifted_weighted_f1_before": before, "drifted_weighted_f1_after": after}
+        step.require(after > before, "a better score after the retraining")
+
+    cached = sum(row.cached for row in run.answered)
+    run.figures["cache_hit_rate"] = round(cached / len(run.answered), 4)
+    run.figures["answers"] = len(run.answered)
