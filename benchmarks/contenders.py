@@ -1,4 +1,4 @@
-"""Who is measured by `benchmarks.serving` and `benchmarks.memory`, and how each is started: this project's service and its peers."""
+"""The contenders of the serving benchmarks, this service and its peers, and how each is started."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from pipelines.model.head_file import head_digest
 HEAD = REPOSITORY / "build" / "classifiers" / "block" / "model"
 EMBEDDER = REPOSITORY / "build" / "embedder"
 PEERS = "benchmarks.serving_peers"
-REMEMBERED = 50_000  # phrases that every LRU may hold: as many as the service keeps embeddings
+REMEMBERED = 50_000  # entries of every LRU: as many as the service keeps embeddings
 PROBE = "heart failure"
 QUIET = {
     "OMP_NUM_THREADS": "1",
@@ -46,7 +46,7 @@ QUIET = {
 
 @dataclass(frozen=True)
 class Contender:
-    """A way to serve the head. `path` takes one phrase, `batch_path` several (None: it was not asked to)."""
+    """A way to serve the head. `path` takes one phrase, `batch_path` many (None: not measured)."""
 
     name: str
     path: str = "/predict"
@@ -88,7 +88,7 @@ CONSTANT = Contender("(e) Starlette, a constant", kind="constant")
 
 @dataclass(frozen=True)
 class Workshop:
-    """Scratch folder with both forms of the embedder and MLflow's model."""
+    """A scratch folder with both forms of the embedder and MLflow's model."""
 
     folder: Path
 
@@ -96,15 +96,14 @@ class Workshop:
         return EMBEDDER if read_embedder(EMBEDDER)["runtime"] == runtime else self.folder / runtime
 
     def prepare(self, contenders: Sequence[Contender]) -> None:
-        """Build what the demo's `build/` does not hold."""
-        missing = {one.runtime for one in contenders if one.kind != "constant"} - {
-            read_embedder(EMBEDDER)["runtime"]
-        }
+        """Build what the contenders need and the demo's `build/` lacks."""
+        needed = {row.runtime for row in contenders if row.kind != "constant"}
+        missing = needed - {read_embedder(EMBEDDER)["runtime"]}
         if missing:
             build_embedder(USE, self.folder / TENSORFLOW)
         if LITERT in missing:
             convert_embedder(self.folder / TENSORFLOW, self.folder / LITERT)
-        if any(one.kind == "mlflow" for one in contenders):
+        if any(row.kind == "mlflow" for row in contenders):
             from mlflow.pyfunc import save_model
 
             save_model(
@@ -112,86 +111,62 @@ class Workshop:
                 python_model=str(REPOSITORY / "benchmarks" / "serving_peers" / "mlflow_model.py"),
             )
 
-    def start(self, one: Contender) -> AbstractContextManager[Server]:
-        """A fresh server, ready."""
-        if one.kind == "perennial":
-            return run_perennial(self.folder, {"block": HEAD}, sync=one.sync, logged=one.logged)
-        port, environment = free_port(), self._environment(one)
-        log, ready = self.folder / f"{one.kind}.log", answers_post(one.path, one.body(PROBE))
+    def start(self, contender: Contender) -> AbstractContextManager[Server]:
+        """Start a new server and wait until it is ready."""
+        if contender.kind == "perennial":
+            return run_perennial(
+                self.folder, {"block": HEAD}, sync=contender.sync, logged=contender.logged
+            )
+        port = free_port()
         return run_server(
-            self._command(one, port), port=port, environment=environment, log=log, ready=ready
+            self._command(contender, port),
+            port=port,
+            environment=self._environment(contender),
+            log=self.folder / f"{contender.kind}.log",
+            ready=answers_post(contender.path, contender.body(PROBE)),
         )
 
-    def _environment(self, one: Contender) -> dict[str, str]:
-        facts = {
-            "BENCH_EMBEDDER": str(self.embedder(one.runtime)),
-            "BENCH_RUNTIME": one.runtime,
-            "BENCH_HEAD": str(HEAD),
-        }
-        bentoml = {"BENTOML_HOME": str(self.folder / "bentoml"), "BENTOML_DO_NOT_TRACK": "True"}
+    def _environment(self, contender: Contender) -> dict[str, str]:
         return {
             **QUIET,
-            **bentoml,
-            **facts,
-            "BENCH_LRU": str(one.remembered),
+            "BENTOML_HOME": str(self.folder / "bentoml"),
+            "BENTOML_DO_NOT_TRACK": "True",
+            "BENCH_EMBEDDER": str(self.embedder(contender.runtime)),
+            "BENCH_RUNTIME": contender.runtime,
+            "BENCH_HEAD": str(HEAD),
+            "BENCH_LRU": str(contender.remembered),
             "MLFLOW_DISABLE_TELEMETRY": "true",
         }
 
-    def _command(self, one: Contender, port: int) -> list[str]:
-        where = ["--host", "127.0.0.1", "--port", str(port)]
-        if one.kind == "mlflow":
-            return [
-                sys.executable,
-                "-m",
-                "mlflow",
-                "models",
-                "serve",
-                "-m",
-                str(self.folder / "mlflow"),
-                "--env-manager",
-                "local",
-                *where,
-            ]
-        if one.kind == "bentoml":
-            return [
-                sys.executable,
-                "-m",
-                "bentoml",
-                "serve",
-                f"{PEERS}.bentoml_services:Classifier",
-                *where,
-            ]
-        module = f"{PEERS}.{one.kind}_app:app"
-        return [
-            sys.executable,
-            "-m",
-            "uvicorn",
-            module,
-            "--no-access-log",
-            "--log-level",
-            "warning",
-            *where,
-        ]
+    def _command(self, contender: Contender, port: int) -> list[str]:
+        python = [sys.executable, "-m"]
+        address = ["--host", "127.0.0.1", "--port", str(port)]
+        if contender.kind == "mlflow":
+            model = str(self.folder / "mlflow")
+            serve = ["mlflow", "models", "serve", "-m", model, "--env-manager", "local"]
+        elif contender.kind == "bentoml":
+            serve = ["bentoml", "serve", f"{PEERS}.bentoml_services:Classifier"]
+        else:
+            module = f"{PEERS}.{contender.kind}_app:app"
+            serve = ["uvicorn", module, "--no-access-log", "--log-level", "warning"]
+        return [*python, *serve, *address]
 
 
 @contextmanager
 def run_perennial(
     folder: Path, heads: Mapping[str, Path], *, sync: bool = True, logged: bool = True
 ) -> Iterator[Server]:
-    """The bento service with `heads` as champions, in a home of its own with a PostgreSQL of its own.
+    """Serve a bento with `heads` as champions, in a home and a PostgreSQL of its own.
 
-    Unless `logged` the same service runs from this repository with a journal that keeps nothing: no row is made, written or shipped.
+    Unless `logged`, the same service runs from this repository with a journal that keeps nothing:
+    no row is made, written or shipped.
     """
     with tempfile.TemporaryDirectory(prefix="pb-") as short:
         home = Path(short)
         settings = load_settings(
             home=home, database_url=None, service_port=free_port(), log_format="json"
         )
-        embedder_id = str(read_embedder(EMBEDDER)["embedder_id"])
-        versions = {
-            name: ModelVersion(name, "1", str(place), head_digest(place), embedder_id)
-            for name, place in heads.items()
-        }
+        versions = _versions(heads)
         tag = build_bento(
             versions,
             embedder=EMBEDDER,
@@ -200,50 +175,46 @@ def run_perennial(
             version="1",
         )
         with open_database(settings) as urls:
-            appoint(urls.perennial, versions)
+            make_champions(urls.perennial, versions)
             command = serve_command(tag, settings=settings, database_url=urls.perennial)
-            environment = {
-                **command.environment,
-                "PERENNIAL_JOURNAL_SYNC": str(sync).lower(),
-                "PERENNIAL_EMBEDDER": str(EMBEDDER),
-            }
-            argv = [
-                f"{PEERS}.unlogged:Classifier" if word == tag and not logged else word
-                for word in command.argv
-            ]
-            log, port = folder / "perennial.log", settings.service_port
+            target = tag if logged else f"{PEERS}.unlogged:Classifier"
             with run_server(
-                argv, port=port, environment=environment, log=log, ready=_is_ready
+                [target if word == tag else word for word in command.argv],
+                port=settings.service_port,
+                environment={
+                    **command.environment,
+                    "PERENNIAL_JOURNAL_SYNC": str(sync).lower(),
+                    "PERENNIAL_EMBEDDER": str(EMBEDDER),
+                },
+                log=folder / "perennial.log",
+                ready=_is_ready,
             ) as server:
                 yield replace(server, settle=lambda: _shipped(server), beside=(_postmaster(home),))
 
 
-def appoint(url: str, versions: Mapping[str, ModelVersion]) -> None:
+def _versions(heads: Mapping[str, Path]) -> dict[str, ModelVersion]:
+    embedder_id = str(read_embedder(EMBEDDER)["embedder_id"])
+    return {
+        name: ModelVersion(name, "1", str(folder), head_digest(folder), embedder_id)
+        for name, folder in heads.items()
+    }
+
+
+def make_champions(url: str, versions: Mapping[str, ModelVersion]) -> None:
     """Make every version the champion of its classifier."""
     engine = connect(url)
     with engine.begin() as connection:
         for model in versions.values():
-            append_deployment(
-                connection,
-                Deployment(
-                    model=model,
-                    role="champion",
-                    share=1.0,
-                    since=datetime.now(UTC),
-                    why="benchmark",
-                ),
-            )
+            entry = Deployment(model, "champion", 1.0, datetime.now(UTC), "benchmark")
+            append_deployment(connection, entry)
     engine.dispose()
 
 
 def metric(server: Server, name: str) -> float:
     """Sum of a metric of the service over its labels."""
-    lines = (
-        line
-        for line in server.get("/metrics").splitlines()
-        if line.startswith((f"{name}{{", f"{name} "))
-    )
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+    lines = server.get("/metrics").splitlines()
+    samples = [line for line in lines if line.startswith((f"{name}{{", f"{name} "))]
+    return sum(float(line.rsplit(" ", 1)[1]) for line in samples)
 
 
 def _is_ready(url: str) -> bool:
@@ -259,6 +230,5 @@ def _shipped(server: Server) -> None:
 
 
 def _postmaster(home: Path) -> psutil.Process:
-    return psutil.Process(
-        int((home / "postgres" / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0])
-    )
+    lines = (home / "postgres" / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+    return psutil.Process(int(lines[0]))

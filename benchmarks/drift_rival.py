@@ -1,4 +1,4 @@
-"""The drift benchmark's other contender: what Evidently says of the same windows when nobody chooses anything."""
+"""The rival of the drift benchmark: Evidently's default tests on the same windows."""
 
 from __future__ import annotations
 
@@ -10,34 +10,30 @@ import pandas as pd
 
 
 class Evidently:
-    """Evidently's default drift tests of label and probability, held against the same normal rows."""
+    """Evidently's default drift tests of label and probability, against the same reference rows."""
 
-    def __init__(self, normal: pd.DataFrame) -> None:
+    def __init__(self, reference: pd.DataFrame) -> None:
         os.environ.setdefault("DO_NOT_TRACK", "1")
         from evidently import DataDefinition
 
         self._definition = DataDefinition(
             categorical_columns=["label"], numerical_columns=["probability"]
         )
-        self._reference = self._dataset(
-            normal.loc[np.repeat(normal.index, normal["weight"].round().astype(int))]
-        )
+        counts = reference["weight"].round().astype(int)
+        self._reference = self._dataset(reference.loc[np.repeat(reference.index, counts)])
 
     def alarms(self, window: pd.DataFrame) -> dict[str, bool]:
-        """Column -> whether its test failed."""
+        """Return whether the test of each column failed."""
         from evidently import Report
         from evidently.presets import DataDriftPreset
 
-        told = (
-            Report([DataDriftPreset()], include_tests=True)
-            .run(self._dataset(window), self._reference)
-            .dict()["tests"]
-        )
-        columns = [
-            (test["metric_config"]["params"].get("column"), test["status"].value == "FAIL")
-            for test in told
-        ]
-        return {column: failed for column, failed in columns if column}
+        report = Report([DataDriftPreset()], include_tests=True)
+        snapshot = report.run(self._dataset(window), self._reference)
+        failed = {
+            test["metric_config"]["params"].get("column"): test["status"].value == "FAIL"
+            for test in snapshot.dict()["tests"]
+        }
+        return {column: result for column, result in failed.items() if column}
 
     def _dataset(self, rows: pd.DataFrame) -> Any:
         from evidently import Dataset

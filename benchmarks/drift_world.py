@@ -1,6 +1,7 @@
-"""The world of the drift benchmark: real champions with their reference rows, and the traffic that meets them.
+"""The world of the drift benchmark: real champions with their reference rows, and their traffic.
 
-Made by production code: traffic by `Traffic`, reference rows by the stages split and evaluate, past windows by `Baseline`.
+Production code makes all of it: `Traffic` the traffic, the stages split and evaluate the reference
+rows, `Baseline` the past windows.
 """
 
 from __future__ import annotations
@@ -44,13 +45,13 @@ KEY = "block"
 UNSEEN = ("eye", "pregnancy", "mental")
 """Chapters that one of the champions was never taught."""
 RARE_SHARE = 0.05
-"""The rarest labels that together are at most this share of ordinary traffic are the rare ones."""
+"""The rare labels are the rarest ones that together make up at most this share of the traffic."""
 Change = Callable[[list[Arrival], np.random.Generator], list[str]]
 
 
 @dataclass
 class Vectors:
-    """An `Embed` that knows the snapshot's phrases and calls the model once for every other."""
+    """An `Embed` that knows the snapshot's phrases and computes every other phrase once."""
 
     known: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -58,9 +59,8 @@ class Vectors:
         new = [phrase for phrase in dict.fromkeys(cleaned) if phrase not in self.known]
         if new:
             self.known.update(zip(new, self._model(new), strict=True))
-        return np.array([self.known[phrase] for phrase in cleaned], np.float32).reshape(
-            len(cleaned), -1
-        )
+        vectors = np.array([self.known[phrase] for phrase in cleaned], np.float32)
+        return vectors.reshape(len(cleaned), -1)
 
     @cached_property
     def _model(self) -> Embed:
@@ -68,14 +68,17 @@ class Vectors:
 
 
 def snapshot_vectors() -> Vectors:
-    """Those of build/embeddings."""
+    """The vectors of build/embeddings."""
     phrases = read_rows(EMBEDDINGS / "phrases.parquet")["cleaned"].to_pylist()
     return Vectors(dict(zip(phrases, np.load(EMBEDDINGS / "vectors.npy"), strict=True)))
 
 
 @dataclass
 class Champion:
-    """A head and its reference rows (ROW_COLUMNS), with what watching it needs; answers are kept by phrase."""
+    """A head and its reference rows (ROW_COLUMNS), with what watching it needs.
+
+    Answers are cached by phrase.
+    """
 
     head: Head
     reference: pd.DataFrame
@@ -83,34 +86,32 @@ class Champion:
     _answers: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     @cached_property
-    def meter(self) -> WindowScorer:
+    def scorer(self) -> WindowScorer:
         return WindowScorer(self.head, self.vectors, phrases=self.reference["cleaned"], seed=7)
 
-    def normal(self) -> Baseline:
-        return Baseline(self.reference, self.meter, seed=7)
+    def baseline(self) -> Baseline:
+        return Baseline(self.reference, self.scorer, seed=7)
 
     def answer(self, cleaned: Sequence[str]) -> tuple[list[str], list[float]]:
         """Label and probability of each phrase, as served."""
         new = [phrase for phrase in dict.fromkeys(cleaned) if phrase not in self._answers]
         for start in range(0, len(new), 4096):
             part = new[start : start + 4096]
-            said = PhraseClassifier(self.head, self.vectors).predict(part, top=1)
-            self._answers |= {
-                phrase: (one.label, one.probability) for phrase, one in zip(part, said, strict=True)
-            }
+            predictions = PhraseClassifier(self.head, self.vectors).predict(part, top=1)
+            for phrase, prediction in zip(part, predictions, strict=True):
+                self._answers[phrase] = (prediction.label, prediction.probability)
         labels, probabilities = zip(*(self._answers[phrase] for phrase in cleaned), strict=True)
         return list(labels), list(probabilities)
 
     def log(self, arrivals: Sequence[Arrival], phrases: Sequence[str]) -> pd.DataFrame:
-        """The rows that `watch` reads from the log, when these phrases came at the moments of the arrivals."""
+        """The rows that `watch` would read from the log, with the times of the arrivals."""
         cleaned = [clean_phrase(phrase) for phrase in phrases]
         labels, probabilities = self.answer(cleaned)
-        at, regions = [one.occurred_at for one in arrivals], [one.region for one in arrivals]
         return log_rows(
             pd.DataFrame(
                 {
-                    "occurred_at": at,
-                    "region": regions,
+                    "occurred_at": [row.occurred_at for row in arrivals],
+                    "region": [row.region for row in arrivals],
                     "cleaned": cleaned,
                     "label": labels,
                     "probability": probabilities,
@@ -120,7 +121,7 @@ class Champion:
 
 
 def stored_champion(vectors: Vectors) -> Champion:
-    """The head and the reference rows that `dvc repro` left for the demo's snapshot."""
+    """The head and the reference rows that `dvc repro` made from the demo's snapshot."""
     folder = classifier_folder(KEY)
     return Champion(
         load_head(folder / "model"),
@@ -130,36 +131,34 @@ def stored_champion(vectors: Vectors) -> Champion:
 
 
 def with_other_history(champion: Champion, *, seed: int, scale: Scale = "default") -> Champion:
-    """The same head after another course of its newest days: another draw of what a reference can be."""
+    """The same head after another history of its newest days: another draw of the reference."""
     stored = _stored_rows()
     newest = pc.max(stored["occurred_at"]).as_py() - timedelta(days=_spec()["test_days"])
-    rows_enough = 30_000 if scale == "default" else 150_000
-    played = [
-        one for one in Traffic(scale, seed).play(newest, rows_enough) if one.occurred_at < EPOCH
-    ]
-    rows: dict[str, list[Any]] = {
+    rows = 30_000 if scale == "default" else 150_000  # enough to reach EPOCH
+    played = [row for row in Traffic(scale, seed).play(newest, rows) if row.occurred_at < EPOCH]
+    columns: dict[str, list[Any]] = {
         "id": [f"x{number}" for number in range(len(played))],
-        "phrase": [one.phrase for one in played],
+        "phrase": [row.phrase for row in played],
+        "occurred_at": [row.occurred_at for row in played],
+        "region": [row.region for row in played],
+        KEY: [row.labels[KEY] for row in played],
+        "origin": ["source"] * len(played),
     }
-    rows |= {
-        "occurred_at": [one.occurred_at for one in played],
-        "region": [one.region for one in played],
-    }
-    rows |= {KEY: [one.labels[KEY] for one in played], "origin": ["source"] * len(played)}
-    other = pa.table(rows).cast(stored.schema)
-    parts = _split(pa.concat_tables([stored.filter(pc.less(stored["occurred_at"], newest)), other]))
-    return Champion(
-        champion.head, _reference(champion, parts[1]), champion.vectors, champion._answers
-    )
+    older = stored.filter(pc.less(stored["occurred_at"], newest))
+    other = pa.table(columns).cast(stored.schema)
+    _, recent = _split(pa.concat_tables([older, other]))
+    reference = _reference(champion, recent)
+    return Champion(champion.head, reference, champion.vectors, champion._answers)
 
 
 def untaught_champion(vectors: Vectors, *, head: dict[str, Any] | None = None) -> Champion:
-    """A champion trained on the snapshot without the chapters of UNSEEN; `head` as in params.yaml, by default the classifier's own."""
+    """A champion trained on the snapshot without the chapters of UNSEEN.
+
+    `head` is a head of params.yaml, by default the classifier's own.
+    """
     stored = _stored_rows(columns=["chapter"])
-    known = stored.filter(pc.invert(pc.is_in(stored["chapter"], pa.array(UNSEEN)))).drop_columns(
-        "chapter"
-    )
-    train, recent = _split(known)
+    taught = stored.filter(pc.invert(pc.is_in(stored["chapter"], pa.array(UNSEEN))))
+    train, recent = _split(taught.drop_columns("chapter"))
     params: HeadParams = TypeAdapter(HeadParams).validate_python(head or _head_spec())
     champion = Champion(
         fit_head(params, training=_training_rows(train, vectors), embedder_id="use", seed=7),
@@ -188,7 +187,7 @@ def _stored_rows(*, columns: Sequence[str] = ()) -> pa.Table:
 
 
 def _split(stored: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """As the stage does: training rows, and recent rows with those of rare labels."""
+    """Split as the stage does: training rows, and recent rows with those of rare labels."""
     spec = _spec()
     history = split.within_history(
         split.labelled_rows(stored, label=KEY), days=spec["history_days"]
@@ -202,9 +201,12 @@ def _split(stored: pa.Table) -> tuple[pa.Table, pa.Table]:
 def _training_rows(train: pa.Table, vectors: Vectors) -> TrainingRows:
     cleaned = train["cleaned"].to_pylist()
     return TrainingRows(
-        np.array(cleaned, dtype=object), np.array(train["label"].to_pylist(), dtype=str), train["rows"].to_numpy().astype(float),
-        vectors(cleaned), train["validation"].to_numpy(zero_copy_only=False),
-    )  # fmt: skip
+        cleaned=np.array(cleaned, dtype=object),
+        labels=np.array(train["label"].to_pylist(), dtype=str),
+        weights=train["rows"].to_numpy().astype(float),
+        vectors=vectors(cleaned),
+        validation=train["validation"].to_numpy(zero_copy_only=False),
+    )
 
 
 def _reference(champion: Champion, recent: pa.Table) -> pd.DataFrame:
@@ -217,8 +219,8 @@ def _reference(champion: Champion, recent: pa.Table) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class Stranger:
-    """What may take the place of ordinary phrases: those of rare labels, and those of the UNSEEN chapters, by chapter."""
+class Replacements:
+    """Phrases that replace ordinary ones: any, those of rare labels, those of UNSEEN chapters."""
 
     everyday: list[str]
     rare: list[str]
@@ -226,20 +228,17 @@ class Stranger:
     rare_labels: int
 
 
-def draw_strangers(*, seed: int, rows: int) -> Stranger:
-    """Sort `rows` ordinary arrivals of other days: so the strangers are written as the desks write."""
+def draw_replacements(*, seed: int, rows: int) -> Replacements:
+    """Sort `rows` ordinary arrivals of other days, written as the desks write them."""
     played = list(Traffic("default", seed).play(EPOCH + timedelta(days=400), rows))
-    shares = (
-        pd.Series([one.labels[KEY] for one in played])
-        .value_counts(normalize=True, ascending=True)
-        .cumsum()
-    )
+    labels = pd.Series([row.labels[KEY] for row in played])
+    shares = labels.value_counts(normalize=True, ascending=True).cumsum()
     rare = set(shares.index[shares <= RARE_SHARE])
-    return Stranger(
-        [one.phrase for one in played],
-        [one.phrase for one in played if one.labels[KEY] in rare],
+    return Replacements(
+        [row.phrase for row in played],
+        [row.phrase for row in played if row.labels[KEY] in rare],
         {
-            chapter: [one.phrase for one in played if one.labels["chapter"] == chapter]
+            chapter: [row.phrase for row in played if row.labels["chapter"] == chapter]
             for chapter in UNSEEN
         },
         len(rare),
@@ -247,39 +246,37 @@ def draw_strangers(*, seed: int, rows: int) -> Stranger:
 
 
 def play(*, seed: int, rows: int, scale: Scale = "default") -> list[Arrival]:
-    """Arrivals after the snapshot, from a day that the seed tells (0 to 59 days on)."""
+    """Arrivals after the snapshot, from a day given by the seed (0 to 59 days later)."""
     return list(Traffic(scale, seed).play(EPOCH + timedelta(days=seed % 60), rows))
 
 
 def unchanged(arrivals: list[Arrival], random: np.random.Generator) -> list[str]:
-    """What came."""
-    return [one.phrase for one in arrivals]
+    """The phrases as they arrived."""
+    return [row.phrase for row in arrivals]
 
 
 def replaced(phrases: Sequence[str], *, share: float) -> Change:
-    """A `share` of the rows brings one of these phrases instead."""
+    """Replace a `share` of the rows by these phrases."""
 
     def change(arrivals: list[Arrival], random: np.random.Generator) -> list[str]:
-        moved, other = (
-            random.random(len(arrivals)) < share,
-            random.integers(len(phrases), size=len(arrivals)),
-        )
+        moved = random.random(len(arrivals)) < share
+        other = random.integers(len(phrases), size=len(arrivals))
         return [
-            phrases[number] if new else one.phrase
-            for one, new, number in zip(arrivals, moved, other, strict=True)
+            phrases[number] if new else row.phrase
+            for row, new, number in zip(arrivals, moved, other, strict=True)
         ]
 
     return change
 
 
 def abbreviated(*, share: float) -> Change:
-    """A `share` of the rows is typed with all the abbreviations of the desks in a hurry (`noise.HEAVY`)."""
+    """Abbreviate a `share` of the rows as the desks in a hurry do (`noise.HEAVY`)."""
 
     def change(arrivals: list[Arrival], random: np.random.Generator) -> list[str]:
         short = random.random(len(arrivals)) < share
         return [
-            _hurried(one.phrase) if new else one.phrase
-            for one, new in zip(arrivals, short, strict=True)
+            _hurried(row.phrase) if new else row.phrase
+            for row, new in zip(arrivals, short, strict=True)
         ]
 
     return change
@@ -290,11 +287,11 @@ def _hurried(phrase: str) -> str:
     return abbreviate(phrase, HEAVY)
 
 
-def unseen_topic(strangers: Stranger, *, share: float) -> Change:
-    """A `share` of the rows comes from one chapter of UNSEEN, which one is drawn."""
+def unseen_topic(replacements: Replacements, *, share: float) -> Change:
+    """Replace a `share` of the rows by phrases of one random chapter of UNSEEN."""
 
     def change(arrivals: list[Arrival], random: np.random.Generator) -> list[str]:
         chapter = UNSEEN[random.integers(len(UNSEEN))]
-        return replaced(strangers.unseen[chapter], share=share)(arrivals, random)
+        return replaced(replacements.unseen[chapter], share=share)(arrivals, random)
 
     return change

@@ -1,9 +1,10 @@
-"""Rows out of the database: Perennial's extraction against pandas.read_sql, and the data checks on what came.
+"""Compares Perennial's extraction with pandas.read_sql, and times the data checks.
 
     python -m benchmarks.extraction [--quick] [--json]
 
-A million joined rows of the demo source (five tables, PostgreSQL on a local socket), ordered. Each round is a process of its own;
-seconds are taken inside it, imports left out; the peak is the kernel's, of the whole process. PostgreSQL's own work is in both walls.
+Reads a million ordered rows, joined from five tables of the demo source (PostgreSQL on a local
+socket). Each round is a process of its own, which measures its seconds without imports. The peak is
+the kernel's figure for the whole process. PostgreSQL's own work is in both wall times.
 """
 
 from __future__ import annotations
@@ -14,27 +15,26 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.harness import Bar, Result, median, options, present, table, tell
+from benchmarks.harness import Bar, Result, median, options, present, progress, table
 from benchmarks.processes import Usage, measure
 from core.settings import REPOSITORY
 
 if TYPE_CHECKING:
-    from benchmarks.places import (
-        Place,  # it imports the whole workshop, which a contender's memory should not hold
-    )
+    from benchmarks.places import Place
 
 QUERY = REPOSITORY / "queries" / "diagnoses.sql"
 LABELS = ("block", "chapter", "encounter_phase")
 ROUNDS = 5
+Turn = tuple[dict[str, float], "Usage"]  # what the process reported, and its usage
 
 
 def perennial(url: str, folder: Path) -> Callable[[], int]:
-    """Ordered, canonical, streamed to a file: the path of every retraining."""
+    """Ordered, canonical and streamed to a file, as in every retraining."""
     from pipelines.source.extract import extract
     from pipelines.source.readers import open_reader
 
     with open_reader(url):
-        pass  # the driver is imported
+        pass  # imports the driver
     return lambda: (
         extract(
             QUERY.read_text(encoding="utf-8"),
@@ -46,7 +46,7 @@ def perennial(url: str, folder: Path) -> Callable[[], int]:
 
 
 def pandas(url: str, folder: Path) -> Callable[[], int]:
-    """The same rows in the same order as one frame; nothing is written."""
+    """The same rows in the same order, as one frame in memory."""
     import pandas as pd
     import sqlalchemy as sa
 
@@ -66,71 +66,62 @@ CONTENDERS: Mapping[str, Callable[[str, Path], Callable[[], int]]] = {
 
 
 def run_contender(name: str, url: str, folder: str) -> None:
-    """The process of one round: print its rows and seconds."""
+    """Run one round in this process; print its rows and seconds."""
     work = CONTENDERS[name](url, Path(folder))
-    wall, cpu = time.perf_counter(), time.process_time()
+    wall = time.perf_counter()
+    cpu = time.process_time()
     rows = work()
     seconds = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
     print(json.dumps({"rows": rows, **seconds, "peak_mb": _peak_mb()}))
 
 
 def _peak_mb() -> float:
-    """Of this process since its exec: what wait4 tells also holds the parent's memory from before it."""
+    """The peak since the exec of this process; the peak of wait4 includes the parent's memory."""
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def measure_extraction(*, quick: bool) -> Result:
-    """Both contenders in interleaved rounds, then the checks; the snapshot is the one that a retraining would take."""
-    from benchmarks.places import open_place
+    """Measure both contenders in interleaved rounds, then the checks on a retraining's snapshot."""
+    from benchmarks.places import open_place  # not at the top: its imports would count as memory
 
     with open_place(scale="default" if quick else "large") as place:
-        seen = _rounds(place, rounds=1 if quick else ROUNDS)
-        rows = seen["perennial"][0][0]["rows"]
+        turns = _rounds(place, rounds=1 if quick else ROUNDS)
+        rows = turns["perennial"][0][0]["rows"]
         checks = _check_seconds(place)
     result = Result(
         input=f"{rows:,} rows of queries/diagnoses.sql, demo source, PostgreSQL on a local socket"
     )
-    _fill(result, seen, checks)
+    _fill(result, turns, checks)
     return result
 
 
-def _rounds(place: Place, *, rounds: int) -> dict[str, list[tuple[dict, Usage]]]:
-    seen: dict[str, list[tuple[dict, Usage]]] = {name: [] for name in CONTENDERS}
+def _rounds(place: Place, *, rounds: int) -> dict[str, list[Turn]]:
+    turns: dict[str, list[Turn]] = {name: [] for name in CONTENDERS}
     for number in range(rounds):
         for name in CONTENDERS if number % 2 == 0 else reversed(list(CONTENDERS)):
-            tell(f"round {number + 1} of {rounds}: {name}")
-            usage = measure(
-                [
-                    "-m",
-                    "benchmarks.extraction",
-                    "--contender",
-                    name,
-                    place.loop.source_url,
-                    str(place.folder),
-                ]
-            )
-            seen[name].append((json.loads(usage.output), usage))
-    return seen
+            progress(f"round {number + 1} of {rounds}: {name}")
+            contender = ["--contender", name, place.loop.source_url, str(place.folder)]
+            usage = measure(["-m", "benchmarks.extraction", *contender])
+            turns[name].append((json.loads(usage.output), usage))
+    return turns
 
 
 def _check_seconds(place: Place) -> Usage:
-    """The stage `check` on a snapshot of all rows: reading, cleaning, Great Expectations, the page."""
+    """Time the stage `check` on a snapshot of all rows, with reading, cleaning and its page."""
     from flows.snapshot import write_snapshots
-    from pipelines.source.demo import EPOCH
+    from pipelines.source.practice import EPOCH
 
-    tell("snapshot and checks")
+    progress("snapshot and checks")
     clone = place.settings.repository
     write_snapshots(place.loop, clone / "data", list(place.loop.params.classifiers), as_of=EPOCH)
     measure(["-m", "pipelines", "resolve"], environment=place.environment, cwd=clone)
     return measure(["-m", "pipelines", "check"], environment=place.environment, cwd=clone)
 
 
-def _fill(result: Result, seen: Mapping[str, list[tuple[dict, Usage]]], checks: Usage) -> None:
-    wall, cpu, peak = (
-        {name: median(pick(one) for one in all_) for name, all_ in seen.items()} for pick in _PICKS
-    )
-    rows = seen["perennial"][0][0]["rows"]
+def _fill(result: Result, turns: Mapping[str, list[Turn]], checks: Usage) -> None:
+    wall, cpu, peak = (_medians(turns, key) for key in ("wall", "cpu", "peak_mb"))
+    rows = turns["perennial"][0][0]["rows"]
     result.figures = {
         "rows": rows,
         "wall": wall,
@@ -146,7 +137,7 @@ def _fill(result: Result, seen: Mapping[str, list[tuple[dict, Usage]]], checks: 
             f"{cpu[name]:.2f}",
             f"{peak[name]:.0f}",
         )
-        for name in seen
+        for name in turns
     ]
     result.tables = [table(("", "rows/s", "wall s", "CPU s of the client", "peak MB"), lines)]
     result.bars = [
@@ -161,21 +152,18 @@ def _fill(result: Result, seen: Mapping[str, list[tuple[dict, Usage]]], checks: 
     ]
 
 
-_PICKS: tuple[Callable[[tuple[dict, Usage]], float], ...] = (
-    lambda one: one[0]["wall"],
-    lambda one: one[0]["cpu"],
-    lambda one: one[0]["peak_mb"],
-)
+def _medians(turns: Mapping[str, list[Turn]], key: str) -> dict[str, float]:
+    return {name: median(report[key] for report, _ in rows) for name, rows in turns.items()}
 
 
 def main() -> None:
-    """Print the benchmark that the module describes."""
-    parser = options("Rows out of the database against pandas.read_sql, and the data checks.")
+    """Measure and print."""
+    parser = options("Compare extraction with pandas.read_sql, and time the data checks.")
     parser.add_argument(
         "--contender",
         nargs=3,
         metavar=("NAME", "URL", "FOLDER"),
-        help="one round, called by the benchmark itself",
+        help="run one round; the benchmark calls itself with this option",
     )
     arguments = parser.parse_args()
     if arguments.contender:

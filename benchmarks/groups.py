@@ -1,9 +1,10 @@
-"""One bento of 21 classifiers beside three bentos of seven: memory, CPU a request, start, disk.
+"""Compares one bento of 21 classifiers with three bentos of seven: memory, CPU, start and disk.
 
     python -m benchmarks.groups [--quick] [--json]
 
-Needs the demo's `build/` and `wrk`. The 21 are copies of the head of `block` under 21 names, as in `benchmarks.memory`. All bentos of a
-grouping share one embedder; the first level's 20,000 answers are divided among their processes.
+Needs the demo's `build/` and `wrk`. The 21 classifiers are copies of the head of `block`, as in
+`benchmarks.memory`. All bentos of a grouping share one embedder, and the 20,000 answers of the
+first level are divided among their processes.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.contenders import EMBEDDER, HEAD, appoint, metric
-from benchmarks.harness import Bar, Result, median, options, present, table, tell
-from benchmarks.load import Heard, play, write_bodies
+from benchmarks.contenders import EMBEDDER, HEAD, make_champions, metric
+from benchmarks.harness import Bar, Result, median, options, present, progress, table
+from benchmarks.load import LoadFigures, play, write_bodies
 from benchmarks.servers import Server, free_row, post_batches, run_server, wait_for
 from benchmarks.streams import real_phrases, zipf
 from bentos.packaging.package import build_bento, serve_command
@@ -36,81 +37,89 @@ from pipelines.model.head_file import head_digest
 
 NAMES = [f"chapter_{number:02}" for number in range(1, 22)]
 GROUPINGS = {"1 bento of 21": 21, "3 bentos of 7": 7}
-ANSWERS, BATCH, CLIENTS = 20_000, 256, 12
+ANSWERS = 20_000
+BATCH = 256
+CLIENTS = 12
 PACKAGES = ("bentoml", "ai-edge-litert", "numpy")
 Figures = dict[str, float]
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Phrases that fill the caches, seconds of load, rounds."""
+    """Number of phrases that fill the caches, seconds of load, and rounds."""
 
     phrases: int
     seconds: float
     rounds: int
 
 
-QUICK, FULL = Scale(2_000, 3, 1), Scale(20_000, 10, 3)
+QUICK = Scale(phrases=2_000, seconds=3, rounds=1)
+FULL = Scale(phrases=20_000, seconds=10, rounds=3)
 
 
 def main() -> None:
     """Measure and print."""
-    arguments = options("classifiers in one bento or several").parse_args()
+    arguments = options("Compare classifiers in one bento and in several.").parse_args()
     scale = QUICK if arguments.quick else FULL
     with tempfile.TemporaryDirectory(prefix="pb-") as stores:
         figures = measure(Path(stores), scale, seed=arguments.seed)
-    present(told(figures, scale), title="Bentos", packages=PACKAGES, arguments=arguments)
+    present(build_result(figures, scale), title="Bentos", packages=PACKAGES, arguments=arguments)
 
 
 def measure(stores: Path, scale: Scale, *, seed: int) -> dict[str, Figures]:
-    """Pack each grouping once, then take turns; medians by grouping."""
-    phrases, seen = real_phrases(scale.phrases, seed=seed), dict[str, list[Figures]]()
+    """Pack each grouping once, measure them by turns, and return the medians by grouping."""
+    phrases = real_phrases(scale.phrases, seed=seed)
+    turns: dict[str, list[Figures]] = {name: [] for name in GROUPINGS}
     for size in GROUPINGS.values():
-        tell(f"packing bentos of {size}")
+        progress(f"packing bentos of {size}")
         pack(stores / str(size), size)
     for number in range(scale.rounds):
         for name in GROUPINGS if number % 2 == 0 else reversed(GROUPINGS):
-            tell(f"round {number + 1} of {scale.rounds}: {name}")
-            seen.setdefault(name, []).append(
-                turn(stores / str(GROUPINGS[name]), GROUPINGS[name], phrases, scale, seed=seed)
-            )
-    return {
-        name: {key: median(one[key] for one in seen[name]) for key in seen[name][0]}
-        for name in GROUPINGS
-    }
+            progress(f"round {number + 1} of {scale.rounds}: {name}")
+            size = GROUPINGS[name]
+            turns[name].append(turn(stores / str(size), size, phrases, scale, seed=seed))
+    return {name: _medians(figures) for name, figures in turns.items()}
+
+
+def _medians(turns: Sequence[Figures]) -> Figures:
+    return {key: median(figures[key] for figures in turns) for key in turns[0]}
 
 
 def turn(store: Path, size: int, phrases: Sequence[str], scale: Scale, *, seed: int) -> Figures:
-    """One grouping in fresh processes: start, fill both levels, weigh, load."""
+    """Measure one grouping in new processes: start, fill both cache levels, weigh, load."""
     with (
         tempfile.TemporaryDirectory(prefix="pb-") as folder,
         served(Path(folder), store, size) as (settings, server, started),
     ):
-        for place, cut in enumerate(range(0, len(phrases), BATCH)):
-            name = NAMES[place % len(NAMES)]
-            post_batches(
-                settings.url_of(name),
-                f"/v1/{name}/predict_batch",
-                [{"phrases": phrases[cut : cut + BATCH]}],
-            )
+        fill(settings, phrases)
         load(settings, server, phrases, seconds=1, folder=Path(folder), seed=seed)
-        weight, spent = server.pss_mb(), server.cpu_seconds()
+        weight = server.pss_mb()
+        spent = server.cpu_seconds()
         heard = load(
             settings, server, phrases, seconds=scale.seconds, folder=Path(folder), seed=seed + 1
         )
-        requests = sum(one.requests for one in heard)
+        requests = sum(group.requests for group in heard)
         return {
             "PSS, MB": weight,
             "processes": len(server.processes()),
             "CPU ms a request": 1000 * (server.cpu_seconds() - spent) / requests,
-            "requests a second": sum(one.rps for one in heard),
-            "errors": sum(one.errors for one in heard),
+            "requests a second": sum(group.rps for group in heard),
+            "errors": sum(group.errors for group in heard),
             "start, s": started,
-            "bentos on disk, MB": sum(
-                path.stat().st_size for path in store.rglob("*") if path.is_file()
-            )
-            / 1e6,
+            "bentos on disk, MB": _disk_bytes(store) / 1e6,
         }
+
+
+def fill(settings: Settings, phrases: Sequence[str]) -> None:
+    """Send the phrases in batches to all classifiers by turns."""
+    for place, cut in enumerate(range(0, len(phrases), BATCH)):
+        name = NAMES[place % len(NAMES)]
+        batch = {"phrases": phrases[cut : cut + BATCH]}
+        post_batches(settings.url_of(name), f"/v1/{name}/predict_batch", [batch])
+
+
+def _disk_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def load(
@@ -121,14 +130,16 @@ def load(
     seconds: float,
     folder: Path,
     seed: int,
-) -> list[Heard]:
-    """Ask the first classifier of at most four groups at once, CLIENTS in all; return when the journals are in the database."""
-    asked = [sorted(group.names)[0] if group.names else NAMES[0] for group in settings.groups][:4]
-    bodies = [
-        json.dumps({"phrase": phrase}) for phrase in zipf(list(phrases), length=20_000, seed=seed)
-    ]
-    file, clients = write_bodies(bodies, folder / "bodies"), max(1, CLIENTS // len(asked))
-    with ThreadPoolExecutor(len(asked)) as pool:
+) -> list[LoadFigures]:
+    """Load the first classifier of at most four groups at once, from CLIENTS clients in all.
+
+    Returns when the journals are in the database.
+    """
+    names = [sorted(group.names)[0] if group.names else NAMES[0] for group in settings.groups][:4]
+    stream = zipf(list(phrases), length=20_000, seed=seed)
+    file = write_bodies([json.dumps({"phrase": phrase}) for phrase in stream], folder / "bodies")
+    clients = max(1, CLIENTS // len(names))
+    with ThreadPoolExecutor(len(names)) as pool:
         played = [
             pool.submit(
                 play,
@@ -138,10 +149,10 @@ def load(
                 clients=clients,
                 seconds=seconds,
             )
-            for name in asked
+            for name in names
         ]
-        heard = [one.result() for one in played]
-    for name in asked:
+        heard = [future.result() for future in played]
+    for name in names:
         wait_for(
             partial(_shipped, settings.url_of(name), server),
             seconds=300,
@@ -156,25 +167,30 @@ def _shipped(url: str, server: Server) -> bool:
 
 @contextmanager
 def served(home: Path, store: Path, size: int) -> Iterator[tuple[Settings, Server, float]]:
-    """The bentos in `store`, with a PostgreSQL of their own; yields seconds from the start to the last that was ready, too."""
+    """Serve the bentos in `store` with a PostgreSQL of their own.
+
+    Also yields the seconds from the start until the last one is ready.
+    """
     bentos = grouping(size)
     count = len(parse_groups(bentos))
-    changed = {"service_port": free_row(count), "bentos": bentos, "cache_answers": ANSWERS // count}
-    settings = load_settings(home=home, database_url=None, log_format="json", **changed)
+    settings = load_settings(
+        home=home,
+        database_url=None,
+        log_format="json",
+        service_port=free_row(count),
+        bentos=bentos,
+        cache_answers=ANSWERS // count,
+    )
     (home / "bentoml").symlink_to(store)
     with open_database(settings) as urls:
-        appoint(urls.perennial, versions())
-        command, began = (
-            serve_command("perennial:1", settings=settings, database_url=urls.perennial),
-            time.monotonic(),
-        )
-        environment = {**os.environ, **command.environment}
-        log, port = home / "log", settings.service_port
+        make_champions(urls.perennial, versions())
+        command = serve_command("perennial:1", settings=settings, database_url=urls.perennial)
+        began = time.monotonic()
         with run_server(
             command.argv,
-            port=port,
-            environment=environment,
-            log=log,
+            port=settings.service_port,
+            environment={**os.environ, **command.environment},
+            log=home / "log",
             ready=lambda _: _ready(settings),
         ) as server:
             yield settings, server, time.monotonic() - began
@@ -186,7 +202,7 @@ def grouping(size: int) -> str:
 
 
 def versions() -> dict[str, ModelVersion]:
-    """The 21, all with the head of `block`."""
+    """The 21 versions, all with the head of `block`."""
     embedder_id = str(read_embedder(EMBEDDER)["embedder_id"])
     return {
         name: ModelVersion(name, "1", str(HEAD), head_digest(HEAD), embedder_id) for name in NAMES
@@ -196,9 +212,9 @@ def versions() -> dict[str, ModelVersion]:
 def pack(store: Path, size: int) -> None:
     """Build every group's bento."""
     for group in parse_groups(grouping(size)):
-        mine = {name: model for name, model in versions().items() if group.serves(name)}
+        served_here = {name: model for name, model in versions().items() if group.serves(name)}
         build_bento(
-            mine,
+            served_here,
             embedder=EMBEDDER,
             staging=store.parent / "staging",
             bento_store=store,
@@ -212,16 +228,19 @@ def _ready(settings: Settings) -> bool:
     return all(httpx.get(f"{url}/readyz", timeout=30).status_code == 200 for url in urls)
 
 
-def told(figures: dict[str, Figures], scale: Scale) -> Result:
-    """A column a grouping; errors are the bar."""
+def build_result(figures: dict[str, Figures], scale: Scale) -> Result:
+    """One column per grouping; the bars are about errors."""
     rows = [
-        (key, *(f"{one[key]:.4g}" for one in figures.values()))
+        (key, *(f"{column[key]:.4g}" for column in figures.values()))
         for key in next(iter(figures.values()))
     ]
-    bars = [Bar(f"{name}: failed requests", one["errors"], 0) for name, one in figures.items()]
-    asked = f"{CLIENTS} clients on at most four bentos at once, {scale.seconds:.0f} s, {scale.rounds} rounds"
-    said = f"{scale.phrases} terms fill the caches, then Zipf 1.1 over them, {asked}"
-    return Result(dict(figures), bars, [table(("", *figures), rows)], said)
+    bars = [
+        Bar(f"{name}: failed requests", column["errors"], 0) for name, column in figures.items()
+    ]
+    clients = f"{CLIENTS} clients on at most four bentos at once"
+    load = f"{clients}, {scale.seconds:.0f} s, {scale.rounds} rounds"
+    about = f"{scale.phrases} terms fill the caches, then Zipf 1.1 over them, {load}"
+    return Result(dict(figures), bars, [table(("", *figures), rows)], about)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""What the benchmarks share: options, the machine, interleaved timing, bars, and the two ways to print.
+"""Shared parts of the benchmarks: options, machine, interleaved timing, bars and printing.
 
-A benchmark is `options`, its own measuring, and `present`:
+A benchmark parses `options`, measures, and calls `present`:
 
     arguments = options("how fast rows leave the database").parse_args()
-    present(measure(quick=arguments.quick, seed=arguments.seed), title="Extraction", packages=("pandas",), arguments=arguments)
+    result = measure(quick=arguments.quick, seed=arguments.seed)
+    present(result, title="Extraction", packages=("pandas",), arguments=arguments)
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ import psutil
 
 @dataclass(frozen=True)
 class Bar:
-    """A figure that was asked for: `value` may be at most `limit`, or at least, when `at_least`. None: not measured, not held."""
+    """A figure with a target: at most `limit`, or at least `limit` when `at_least` is true.
+
+    A `value` of None was not measured, and does not hold.
+    """
 
     name: str
     value: float | None
@@ -40,13 +44,13 @@ class Bar:
             return False
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         return {"name": self.name, "value": self.value, "limit": self.limit, "holds": self.holds}
 
 
 @dataclass
 class Result:
-    """What a benchmark found: `figures` for machines, `tables` (Markdown, see `table`) for people, a bar for every figure asked for."""
+    """A result: `figures` for machines, `tables` (Markdown) for people, and bars."""
 
     figures: dict[str, Any] = field(default_factory=dict)
     bars: list[Bar] = field(default_factory=list)
@@ -56,59 +60,66 @@ class Result:
 
 @dataclass
 class Timing:
-    """Seconds of one stretch of work; `cpu` is that of this process and of its children that have ended."""
+    """Seconds of one piece of work; `cpu` covers this process and its children that have ended."""
 
     wall: float = 0.0
     cpu: float = 0.0
 
 
 def options(description: str) -> argparse.ArgumentParser:
-    """Return the parser that every benchmark starts from: --quick, --json, --seed."""
+    """Return the parser with the options of every benchmark: --quick, --json, --seed."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="a smaller input, within a minute: shows that it runs, proves nothing",
+        help="use a smaller input: shows in about a minute that it runs, proves nothing",
     )
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object instead of tables"
     )
-    parser.add_argument("--seed", type=int, default=1, help="draws the input (default 1)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the input (default 1)")
     return parser
 
 
-def tell(line: str) -> None:
-    """Say on stderr how far it is: stdout is for the result."""
+def progress(line: str) -> None:
+    """Report progress on standard error; standard output is for the result."""
     print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def timed() -> Iterator[Timing]:
-    """Time the block; the Timing yielded is filled at its end."""
-    timing, wall, cpu = Timing(), time.perf_counter(), _cpu_seconds()
+    """Time the block; the yielded Timing is filled at its end."""
+    timing = Timing()
+    wall = time.perf_counter()
+    cpu = _cpu_seconds()
     try:
         yield timing
     finally:
-        timing.wall, timing.cpu = time.perf_counter() - wall, _cpu_seconds() - cpu
+        timing.wall = time.perf_counter() - wall
+        timing.cpu = _cpu_seconds() - cpu
 
 
 def _cpu_seconds() -> float:
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
 def interleave(contenders: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, Timing]:
-    """Call each contender once a round, every second round in reverse order; return the medians of wall and CPU seconds by name."""
-    seen: dict[str, list[Timing]] = {name: [] for name in contenders}
+    """Call each contender once per round; return the median wall and CPU seconds by name.
+
+    Every second round runs in reverse order.
+    """
+    timings: dict[str, list[Timing]] = {name: [] for name in contenders}
     for number in range(rounds):
         for name in list(contenders) if number % 2 == 0 else reversed(list(contenders)):
-            tell(f"round {number + 1} of {rounds}: {name}")
+            progress(f"round {number + 1} of {rounds}: {name}")
             with timed() as timing:
                 contenders[name]()
-            seen[name].append(timing)
+            timings[name].append(timing)
     return {
-        name: Timing(median(one.wall for one in all_), median(one.cpu for one in all_))
-        for name, all_ in seen.items()
+        name: Timing(median(row.wall for row in rows), median(row.cpu for row in rows))
+        for name, rows in timings.items()
     }
 
 
@@ -118,10 +129,12 @@ def median(values: Iterable[float]) -> float:
 
 
 def machine() -> str:
-    """One line: processor, cores, memory, system, Python, and how busy it was when asked."""
-    memory, busy = psutil.virtual_memory().total / 2**30, os.getloadavg()[0]
+    """Describe the machine: processor, cores, memory, system, Python, and its current load."""
+    cores = len(os.sched_getaffinity(0))
+    memory = psutil.virtual_memory().total / 2**30
     system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    return f"{_processor()}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GB, {system}, load {busy:.1f}"
+    load = os.getloadavg()[0]
+    return f"{_processor()}, {cores} cores, {memory:.0f} GB, {system}, load {load:.1f}"
 
 
 def _processor() -> str:
@@ -143,44 +156,33 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def present(
     result: Result, *, title: str, packages: Sequence[str], arguments: argparse.Namespace
 ) -> None:
-    """Print the result to stdout: one JSON object with --json, else Markdown. `packages` are told with their versions."""
+    """Print the result, with the versions of `packages`, as Markdown or as one JSON object."""
     about: dict[str, Any] = {
         "machine": machine(),
         "versions": {name: version(name) for name in packages},
         "input": result.input,
+        "quick": arguments.quick,
+        "seed": arguments.seed,
     }
-    about |= {"quick": arguments.quick, "seed": arguments.seed}
     if arguments.json:
-        print(
-            json.dumps(
-                {"figures": about | result.figures, "bars": [bar.told() for bar in result.bars]},
-                ensure_ascii=False,
-            )
-        )
+        bars = [bar.as_json() for bar in result.bars]
+        print(json.dumps({"figures": about | result.figures, "bars": bars}, ensure_ascii=False))
         return
+
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     quick = " Quick run: proves nothing." if arguments.quick else ""
-    print(
-        f"## {title}\n\n{about['machine']}; {versions}.\nInput: {result.input}; seed {arguments.seed}.{quick}\n"
-    )
+    print(f"## {title}\n\n{about['machine']}; {versions}.")
+    print(f"Input: {result.input}; seed {arguments.seed}.{quick}\n")
     print("\n\n".join([*result.tables, _bar_table(result.bars)]))
 
 
 def _bar_table(bars: Sequence[Bar]) -> str:
-    rows = [
-        (
-            bar.name,
-            _short(bar.value),
-            ("at least " if bar.at_least else "at most ") + _short(bar.limit),
-            _word(bar),
-        )
-        for bar in bars
-    ]
-    return table(("bar", "value", "limit", "holds"), rows)
+    return table(("bar", "value", "limit", "holds"), map(_bar_row, bars))
 
 
-def _word(bar: Bar) -> str:
-    return "yes" if bar.holds else "**no**"
+def _bar_row(bar: Bar) -> tuple[str, str, str, str]:
+    limit = f"{'at least' if bar.at_least else 'at most'} {_short(bar.limit)}"
+    return bar.name, _short(bar.value), limit, "yes" if bar.holds else "**no**"
 
 
 def _short(value: float | None) -> str:

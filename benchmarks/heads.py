@@ -1,6 +1,8 @@
-"""Every kind of head with its defaults, trained and tested on the snapshot under build/: quality, size, CPU-seconds of the fit.
+"""Compares every kind of head with its defaults: quality, size and CPU seconds of the fit.
 
-`python -m benchmarks.heads [--classifier block] [--quick]`, after `make data` and `dvc repro`.
+    python -m benchmarks.heads [--classifier block] [--quick]
+
+Trains and tests on the snapshot under build/. Needs `make data` and `dvc repro`.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.harness import Result, options, present, table, tell, timed
+from benchmarks.harness import Result, options, present, progress, table, timed
 from pipelines.__main__ import pin_arithmetic
 
 if TYPE_CHECKING:
@@ -20,41 +22,48 @@ PACKAGES = ("numpy", "scipy", "scikit-learn", "tensorflow", "keras")
 
 def main() -> None:
     """Print the table."""
-    parser = options("how good, how large and how dear every kind of head is")
+    parser = options("Compare quality, size and cost of every kind of head.")
     parser.add_argument(
         "--classifier",
         default="block",
-        help="a classifier whose split lies under build/ (default block)",
+        help="a classifier with a split under build/ (default block)",
     )
-    parser.set_defaults(seed=7)  # that of params.yaml
+    parser.set_defaults(seed=7)  # the seed of params.yaml
     arguments = parser.parse_args()
-    pin_arithmetic()  # before numpy is imported: as in a stage
+    pin_arithmetic()  # before numpy is imported, as in a stage
     result = measure(arguments.classifier, quick=arguments.quick, seed=arguments.seed)
     present(result, title="Heads", packages=PACKAGES, arguments=arguments)
 
 
 def measure(key: str, *, quick: bool, seed: int) -> Result:
-    """Fit and score each kind once; `--quick` on every tenth training row."""
+    """Fit and score each kind once; with `quick`, on every tenth training row."""
     from pipelines.model.mlp_head import import_keras
     from pipelines.stages.compare import COLUMNS, cells, score_head
     from pipelines.stages.evaluate import tested_rows
     from pipelines.stages.train import training_rows
 
-    rows, tested, found = training_rows(key), tested_rows(key), {}
-    rows = _every_tenth(rows) if quick else rows
-    import_keras()  # its seconds are not those of a fit
+    rows = training_rows(key)
+    if quick:
+        rows = _every_tenth(rows)
+    tested = tested_rows(key)
+    scores_by_kind = {}
+    import_keras()  # the import is not part of a fit
     for kind in KINDS:
-        tell(kind)
+        progress(kind)
         with timed() as timing:
             head = _fit(kind, rows, seed=seed)
-        found[kind] = {**score_head(key, head, tested), "fit_cpu_seconds": round(timing.cpu, 1)}
+        scores = score_head(key, head, tested)
+        scores_by_kind[kind] = {**scores, "fit_cpu_seconds": round(timing.cpu, 1)}
+
     lines = [
-        (kind, *cells(scores), f"{scores['fit_cpu_seconds']:.1f}") for kind, scores in found.items()
+        (kind, *cells(scores), f"{scores['fit_cpu_seconds']:.1f}")
+        for kind, scores in scores_by_kind.items()
     ]
-    shown = table(("head", *COLUMNS.values(), "MB", "fit, CPU-s"), lines)
+    head_table = table(("head", *COLUMNS.values(), "MB", "fit, CPU-s"), lines)
     labels = len(set(rows.labels.tolist()))
-    said = f"{key}, {len(rows.labels):,} distinct (phrase, label), {labels} labels, {tested.num_rows:,} test rows"
-    return Result(figures={"heads": found}, tables=[shown], input=said)
+    training = f"{len(rows.labels):,} distinct (phrase, label), {labels} labels"
+    about = f"{key}, {training}, {tested.num_rows:,} test rows"
+    return Result(figures={"heads": scores_by_kind}, tables=[head_table], input=about)
 
 
 def _fit(kind: str, rows: TrainingRows, *, seed: int) -> Any:

@@ -13,7 +13,7 @@ import sys
 from dataclasses import astuple
 from pathlib import Path
 
-from benchmarks.harness import Bar, Result, options, present, table, tell
+from benchmarks.harness import Bar, Result, options, present, progress, table
 from benchmarks.source_code import (
     Source,
     duplicates,
@@ -56,7 +56,7 @@ def measure(*, quick: bool) -> Result:
         over["errors of mypy, strict"] = type_errors(REPOSITORY)
     for name, places in over.items():
         for place in places:
-            tell(f"{name}: {place}")
+            progress(f"{name}: {place}")
 
     lengths = {"function": spread(list(functions.values())), "file": spread(list(files.values()))}
     rows = [(f"lines per {what}", *astuple(figures)) for what, figures in lengths.items()]

@@ -1,4 +1,4 @@
-"""What installing a lock costs on disk."""
+"""Measures the disk space of the packages of a lock."""
 
 from __future__ import annotations
 
@@ -8,19 +8,15 @@ from pathlib import Path
 
 
 def installed_size(lock: Path) -> int:
-    """Bytes of the files of every package that the lock names, as far as they are installed here."""
-    return sum(
-        _size(name)
-        for name in sorted(
-            set(re.findall(r"^([\w.-]+)==", lock.read_text(encoding="utf-8"), re.MULTILINE))
-        )
-    )
+    """Bytes of the files of every package in the lock that is installed here."""
+    pins = re.findall(r"^([\w.-]+)==", lock.read_text(encoding="utf-8"), re.MULTILINE)
+    return sum(_size(name) for name in sorted(set(pins)))
 
 
 def _size(name: str) -> int:
     try:
         files = distribution(name).files or []
     except PackageNotFoundError:
-        return 0  # a marker that this environment was resolved without
+        return 0  # excluded here by an environment marker
     paths = [file.locate() for file in files]
     return sum(path.stat().st_size for path in paths if path.is_file())  # type: ignore[attr-defined]

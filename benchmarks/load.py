@@ -1,4 +1,4 @@
-"""Load by `wrk` (one thread, keep-alive, `load.lua`): what the clients saw, and what the servers' processes spent meanwhile."""
+"""Loads a service with `wrk` (one thread, keep-alive, `load.lua`); reads what its clients saw."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ SCRIPT = Path(__file__).with_name("load.lua")
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What the clients of one stretch of load saw.
+class LoadFigures:
+    """What the clients of one period of load saw.
 
-    `errors`: no answer, or a status that is not 2xx or 3xx. `busy`: the share of a core that `wrk` took; near 1 it is itself the limit.
+    `errors` counts missing answers and statuses other than 2xx and 3xx. `busy` is the share of a
+    core that `wrk` used; near 1, `wrk` itself is the limit.
     """
 
     requests: int
@@ -35,17 +36,17 @@ class Heard:
 
 
 def write_bodies(bodies: Sequence[str], file: Path) -> Path:
-    """One JSON body a line, in the order in which they are sent."""
+    """Write one JSON body per line, in the order in which they are sent."""
     file.write_text("".join(body + "\n" for body in bodies), encoding="utf-8")
     return file
 
 
 def play(
     url: str, path: str, bodies: Path, *, clients: int, seconds: float, first: int = 0
-) -> Heard:
-    """Send bodies from place `first` on, for `seconds`.
+) -> LoadFigures:
+    """Send the bodies from place `first` on, for `seconds`.
 
-    Raises `ProcessFailed` when `wrk` is missing or ends badly.
+    Raises `ProcessFailed` when `wrk` is missing or fails.
     """
     argv = [
         _wrk(),
@@ -68,22 +69,22 @@ def play(
         raise ProcessFailed(
             "figures of wrk",
             came=(done.stderr or done.stdout).strip()[-300:],
-            do="look whether the service answers",
+            do="check whether the service answers",
         )
-    heard = json.loads(lines[-1])
-    return Heard(**heard, busy=spent / heard["seconds"])
+    figures = json.loads(lines[-1])
+    return LoadFigures(**figures, busy=spent / figures["seconds"])
 
 
 def _children_seconds() -> float:
-    """CPU of the children that ended; servers are not among them before they do."""
+    """CPU seconds of the children that have ended; running servers are not included."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def _wrk() -> str:
-    found = shutil.which("wrk")
-    if found is None:
+    path = shutil.which("wrk")
+    if path is None:
         raise ProcessFailed(
             "wrk, the load generator", came="none on PATH", do="run `apt-get install wrk`"
         )
-    return found
+    return path

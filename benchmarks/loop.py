@@ -1,9 +1,11 @@
-"""Where the time of a retraining goes, stage by stage; what one per cent of new rows costs; what 21 classifiers cost.
+"""Measures the time of a retraining, stage by stage.
 
     python -m benchmarks.loop [--quick] [--json] [--only default|large|many]
 
-Each retraining is `perennial retrain` on the demo source, in a clone and a home of its own. Seconds are those that the log tells
-for every task and every DVC stage, so that the stages of `train classifiers` add up to it, less DVC's own time.
+Three parts: a first retraining, one after one per cent of new rows, and one of 21 classifiers.
+Each is `perennial retrain` on the demo source, in a clone and a home of its own. The seconds of
+every task and every DVC stage come from the log, so that the stages of `train classifiers` add up
+to it, apart from DVC's own time.
 """
 
 from __future__ import annotations
@@ -12,12 +14,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import psycopg
 
-from benchmarks.harness import Bar, Result, median, options, present, table, tell, timed
+from benchmarks.harness import Bar, Result, median, options, present, progress, table, timed
 from benchmarks.places import Place, open_place
 from benchmarks.processes import measure
 from pipelines.model.text import clean_phrase
@@ -30,21 +32,26 @@ TASKS = (
 NEW_SHARE = 0.01
 _NEW_ROWS = """
 with drawn as (select * from diagnosis order by md5(id::text) limit %(rows)s),
-     base as (select max(id) as diagnosis, (select max(id) from encounter) as encounter from diagnosis),
+     base as (select max(id) as diagnosis, (select max(id) from encounter) as encounter
+              from diagnosis),
      last as (select max(occurred_at) as moment from encounter),
-     visits as (insert into encounter select base.encounter + row_number() over (order by drawn.id), last.moment, 0, 'late'
+     visits as (insert into encounter
+                select base.encounter + row_number() over (order by drawn.id), last.moment, 0,
+                       'late'
                 from drawn, base, last returning id)
 insert into diagnosis
-select base.diagnosis + row_number() over (order by drawn.id), base.encounter + row_number() over (order by drawn.id),
-       drawn.phrase || case when drawn.id %% 2 = 0 then ' review' else '' end, drawn.term_id, drawn.code
+select base.diagnosis + row_number() over (order by drawn.id),
+       base.encounter + row_number() over (order by drawn.id),
+       drawn.phrase || case when drawn.id %% 2 = 0 then ' review' else '' end,
+       drawn.term_id, drawn.code
 from drawn, base
 """
-"""Every other row brings a phrase that nobody wrote before."""
+"""Every other new row has a phrase that no row had before."""
 
 
 @dataclass
 class Run:
-    """One retraining: seconds by task or stage, the whole, and how many embeddings were computed."""
+    """One retraining: seconds by task or stage, the total, embeddings computed and reused."""
 
     wall: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
@@ -53,7 +60,7 @@ class Run:
 
 
 def retrain(place: Place) -> Run:
-    """Run `perennial retrain` for every classifier of the place. Raises CalledProcessError with its log."""
+    """Run `perennial retrain` for every classifier. Raises `CalledProcessError` with its log."""
     run = Run()
     command = [sys.executable, "-m", "cli.app", "retrain", "--json"]
     with timed() as whole:
@@ -64,7 +71,7 @@ def retrain(place: Place) -> Run:
             capture_output=True,
             text=True,
         )
-    if done.returncode not in (0, 3):  # 3: a verdict said no, which is an answer
+    if done.returncode not in (0, 3):  # 3: a negative verdict, which is a result
         raise subprocess.CalledProcessError(
             done.returncode, command, done.stdout, done.stderr[-4000:]
         )
@@ -86,13 +93,14 @@ def _events(lines: Iterable[str]) -> Iterable[Mapping[str, Any]]:
 def _add(run: Run, line: Mapping[str, Any]) -> None:
     event = str(line.get("event", ""))
     if event == "embed" and "new" in line:
-        run.embedded, run.reused = line["new"], line["reused"]
+        run.embedded = line["new"]
+        run.reused = line["reused"]
     if line.get("state") == "end" and (event in TASKS or event.startswith("stage ")):
         run.seconds[event] = round(run.seconds.get(event, 0.0) + line["seconds"], 2)
 
 
 def add_rows(place: Place, share: float) -> tuple[int, int]:
-    """Add a share of new rows to the source; return how many, and how many distinct cleaned phrases no row had before."""
+    """Add a share of new rows to the source; return the numbers of rows and of new phrases."""
     with psycopg.connect(place.loop.source_url) as connection:
         count = connection.execute("select count(*) from diagnosis").fetchone()
         before = _cleaned(connection)
@@ -108,27 +116,23 @@ def _cleaned(connection: psycopg.Connection) -> set[str]:
 
 
 def measure_scale(scale: Scale, result: Result) -> None:
-    """A first retraining, and one after a per cent of new rows."""
+    """Measure a first retraining, and one after one per cent of new rows."""
     with open_place(scale=scale) as place:
-        tell(f"{scale}: first retraining")
+        progress(f"{scale}: first retraining")
         first = retrain(place)
         rows, unseen = add_rows(place, NEW_SHARE)
-        tell(f"{scale}: retraining after {rows} new rows")
+        progress(f"{scale}: retraining after {rows} new rows")
         second = retrain(place)
     result.figures[scale] = {
-        "first": first.__dict__,
-        "second": second.__dict__,
+        "first": asdict(first),
+        "second": asdict(second),
         "new_rows": rows,
         "new_phrases": unseen,
     }
     result.tables.append(_stage_table(scale, first, second))
-    result.bars.append(
-        Bar(
-            f"{scale}: embeddings computed after 1 % new rows, per new phrase",
-            second.embedded / max(unseen, 1),
-            1.0,
-        )
-    )
+    per_phrase = second.embedded / max(unseen, 1)
+    name = f"{scale}: embeddings computed after 1 % new rows, per new phrase"
+    result.bars.append(Bar(name, per_phrase, 1.0))
 
 
 def _stage_table(scale: str, first: Run, second: Run) -> str:
@@ -139,13 +143,8 @@ def _stage_table(scale: str, first: Run, second: Run) -> str:
         (_indented(name), first.seconds[name], second.seconds.get(name, 0.0)) for name in names
     ]
     lines.append(("the whole command", round(first.wall, 1), round(second.wall, 1)))
-    lines.append(
-        (
-            "embeddings computed / reused",
-            f"{first.embedded} / {first.reused}",
-            f"{second.embedded} / {second.reused}",
-        )
-    )
+    embedded = [f"{run.embedded} / {run.reused}" for run in (first, second)]
+    lines.append(("embeddings computed / reused", *embedded))
     return table((f"{scale}, seconds", "first", "1 % new rows"), lines)
 
 
@@ -167,10 +166,10 @@ def _indented(name: str) -> str:
 
 
 def measure_many(scale: Scale, result: Result) -> None:
-    """21 classifiers from one embedding pass, and `dvc repro` when nothing is left to do."""
+    """Measure 21 classifiers with one embedding pass, and `dvc repro` with nothing to do."""
     with open_place(scale=scale, params="params-21.yaml") as place:
         classifiers = len(place.loop.params.classifiers)
-        tell(f"{classifiers} classifiers: retraining")
+        progress(f"{classifiers} classifiers: retraining")
         run = retrain(place)
         idle = _idle_repro(place)
     result.figures["many"] = {
@@ -179,20 +178,14 @@ def measure_many(scale: Scale, result: Result) -> None:
         "seconds": run.seconds,
         "idle_repro": idle,
     }
-    lines = [(name, seconds) for name, seconds in run.seconds.items()]
-    result.tables.append(
-        table(
-            (f"{classifiers} classifiers, {scale}", "seconds"),
-            [*lines, ("the whole command", round(run.wall, 1))],
-        )
-    )
-    result.bars.append(
-        Bar(f"seconds of a `dvc repro` with nothing to do, {classifiers} classifiers", idle, 10)
-    )
+    lines = [*run.seconds.items(), ("the whole command", round(run.wall, 1))]
+    result.tables.append(table((f"{classifiers} classifiers, {scale}", "seconds"), lines))
+    name = f"seconds of a `dvc repro` with nothing to do, {classifiers} classifiers"
+    result.bars.append(Bar(name, idle, 10))
 
 
 def _idle_repro(place: Place) -> float:
-    """Check the retraining's tag out and ask DVC three times; median of the wall seconds."""
+    """Check out the retraining's tag and run DVC three times; return the median wall seconds."""
     clone = place.settings.repository
     [tag] = subprocess.run(
         ["git", "tag", "--list", "retrain-*"], cwd=clone, capture_output=True, text=True, check=True
@@ -202,19 +195,19 @@ def _idle_repro(place: Place) -> float:
     subprocess.run(
         [sys.executable, "-m", "dvc", "checkout", "--quiet"], cwd=clone, env=environment, check=True
     )
-    tell("dvc repro, nothing to do")
+    progress("dvc repro, nothing to do")
     return median(
         measure(["-m", "dvc", "repro"], environment=environment, cwd=clone).wall for _ in range(3)
     )
 
 
 def main() -> None:
-    """Print the benchmark that the module describes."""
-    parser = options("Where the time of a retraining goes, stage by stage.")
+    """Measure and print."""
+    parser = options("Measure the time of a retraining, stage by stage.")
     parser.add_argument(
         "--only",
         choices=("default", "large", "many"),
-        help="one of the three parts, which take minutes each",
+        help="run one of the three parts; each takes minutes",
     )
     arguments = parser.parse_args()
     scales: tuple[Scale, ...] = ("small",) if arguments.quick else ("default", "large")

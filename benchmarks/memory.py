@@ -1,16 +1,18 @@
-"""Memory of 21 classifiers in one service with full caches, beside separate services with one classifier each.
+"""Compares the memory of 21 classifiers in one service with that of 21 separate services.
 
     python -m benchmarks.memory [--quick] [--json]
 
-Needs the demo's `build/`. When `build/` is that of `params-21.yaml`, its 21 heads serve; else copies of the head of `block` under 21 names:
-every copy is loaded on its own, and no chapter's own head would have more labels. Separate services: three FastAPI processes (embedder,
-head, LRU) run at once; their mean PSS times 21.
+Needs the demo's `build/`. With the `build/` of `params-21.yaml`, its 21 heads are served; otherwise
+copies of the head of `block` under 21 names. Every copy is loaded separately, and no chapter's own
+head would have more labels. The caches are full. For the separate services, three FastAPI processes
+(embedder, head, LRU) run at once, and their mean PSS counts 21 times.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,57 +29,62 @@ from benchmarks.contenders import (
     metric,
     run_perennial,
 )
-from benchmarks.harness import Bar, Result, median, options, present, table, tell
+from benchmarks.harness import Bar, Result, median, options, present, progress, table
 from benchmarks.servers import MEGA, post_batches
 from benchmarks.streams import noisy_phrases
 from core.settings import REPOSITORY
 
-CLASSIFIERS, SEPARATE, BATCH = 21, 3, 256
+CLASSIFIERS = 21
+SEPARATE = 3
+BATCH = 256
 ANSWERS = 20_000  # the first level's size by default
 PACKAGES = ("bentoml", "fastapi", "tensorflow", "ai-edge-litert", "numpy")
 
 
 def main() -> None:
     """Measure and print."""
-    arguments = options("memory of 21 classifiers in one service").parse_args()
-    rounds, phrases = (1, 5_000) if arguments.quick else (3, REMEMBERED)
+    arguments = options("Measure the memory of 21 classifiers in one service.").parse_args()
+    rounds = 1 if arguments.quick else 3
+    count = 5_000 if arguments.quick else REMEMBERED
+    phrases = noisy_phrases(count, seed=arguments.seed)
     with tempfile.TemporaryDirectory(prefix="pb-") as folder:
-        result = measure(Path(folder), noisy_phrases(phrases, seed=arguments.seed), rounds=rounds)
+        result = measure(Path(folder), phrases, rounds=rounds)
     present(result, title="Memory", packages=PACKAGES, arguments=arguments)
 
 
 def measure(folder: Path, phrases: Sequence[str], *, rounds: int) -> Result:
-    """The one service, then the separate ones with each runtime, in turns."""
-    shop, seen = Workshop(folder), dict[str, list[float]]()
+    """Measure the one service, then the separate ones with each runtime, by turns."""
+    shop = Workshop(folder)
+    values: dict[str, list[float]] = defaultdict(list)
     shop.prepare((CACHED, CACHED_TF))
     for number in range(rounds):
-        tell(f"round {number + 1} of {rounds}")
+        progress(f"round {number + 1} of {rounds}")
         for name, value in together(shop, phrases).items():
-            seen.setdefault(name, []).append(value)
-        for one in (CACHED, CACHED_TF):
-            seen.setdefault(one.name, []).append(apart(shop, one, phrases))
-    figures = {name: median(values) for name, values in seen.items()}
+            values[name].append(value)
+        for contender in (CACHED, CACHED_TF):
+            values[contender.name].append(apart(shop, contender, phrases))
+
+    figures = {name: median(rounds_) for name, rounds_ in values.items()}
+    rows = [(name, f"{value:,.0f}") for name, value in figures.items()]
     return Result(
-        dict(figures),
-        bars(figures),
-        [table(("figure", "value"), [(k, f"{v:,.0f}") for k, v in figures.items()])],
-        told(phrases),
+        figures=dict(figures),
+        bars=bars(figures),
+        tables=[table(("figure", "value"), rows)],
+        input=describe_input(phrases),
     )
 
 
 def heads() -> dict[str, Path]:
-    """21 trained heads when `build/` holds so many, else 21 copies of one."""
-    trained = {
-        place.parent.name: place
-        for place in sorted((REPOSITORY / "build" / "classifiers").glob("*/model"))
-    }
+    """Return 21 trained heads when `build/` holds as many, otherwise 21 copies of one."""
+    folders = sorted((REPOSITORY / "build" / "classifiers").glob("*/model"))
+    trained = {folder.parent.name: folder for folder in folders}
     if len(trained) >= CLASSIFIERS:
         return dict(list(trained.items())[:CLASSIFIERS])
     return dict.fromkeys((f"chapter_{number:02}" for number in range(1, CLASSIFIERS + 1)), HEAD)
 
 
 def together(shop: Workshop, phrases: Sequence[str]) -> dict[str, float]:
-    """PSS of the service after every phrase went to one classifier, in turn, and what its caches hold then."""
+    """Send the phrases to the classifiers by turns; return the PSS and the cache entries."""
     served = heads()
     names = list(served)
     with run_perennial(shop.folder, served) as server:
@@ -85,16 +92,16 @@ def together(shop: Workshop, phrases: Sequence[str]) -> dict[str, float]:
             path = f"/v1/{names[place % CLASSIFIERS]}/predict_batch"
             post_batches(server.url, path, [{"phrases": phrases[cut : cut + BATCH]}])
         server.settle()
-        kept = at_rest(lambda: metric(server, "perennial_cache_size"))
-        each = {
-            f"of it, {_part(one)}, MB": one.memory_full_info().pss / MEGA
-            for one in server.processes()
+        entries = at_rest(lambda: metric(server, "perennial_cache_size"))
+        parts = {
+            f"of it, {_part(process)}, MB": process.memory_full_info().pss / MEGA
+            for process in server.processes()
         }
-        return {"one service, MB": server.pss_mb(), **each, "cache entries, both levels": kept}
+        return {"one service, MB": server.pss_mb(), **parts, "cache entries, both levels": entries}
 
 
 def at_rest(read: Callable[[], float]) -> float:
-    """A figure that the embedder tells every two seconds, once it moves no more."""
+    """Read a figure, which the embedder reports every two seconds, until it no longer changes."""
     before = read()
     while True:
         time.sleep(3)
@@ -105,47 +112,45 @@ def at_rest(read: Callable[[], float]) -> float:
 
 
 def _part(process: psutil.Process) -> str:
-    """What a process of the service is, by its command line."""
+    """The role of a process of the service, by its command line."""
     words = process.cmdline()
-    return (
-        "supervisor" if "--fd" not in words else "embedder" if "Embedder" in words else "classifier"
-    )
+    if "--fd" not in words:
+        return "supervisor"
+    return "embedder" if "Embedder" in words else "classifier"
 
 
-def apart(shop: Workshop, one: Contender, phrases: Sequence[str]) -> float:
-    """Mean PSS of three services that run at once, each with a 21st of the phrases in its LRU."""
+def apart(shop: Workshop, contender: Contender, phrases: Sequence[str]) -> float:
+    """Mean PSS of three services that run at once, each with 1/21 of the phrases in its LRU."""
     share = phrases[: len(phrases) // CLASSIFIERS]
     with ExitStack() as stack:
-        servers = [stack.enter_context(shop.start(one)) for _ in range(SEPARATE)]
+        servers = [stack.enter_context(shop.start(contender)) for _ in range(SEPARATE)]
         for server in servers:
             cuts = range(0, len(share), BATCH)
-            post_batches(
-                server.url,
-                str(one.batch_path),
-                (one.batch(share[cut : cut + BATCH]) for cut in cuts),
-            )
+            batches = (contender.batch(share[cut : cut + BATCH]) for cut in cuts)
+            post_batches(server.url, str(contender.batch_path), batches)
         return sum(server.pss_mb() for server in servers) / SEPARATE
 
 
 def bars(figures: dict[str, float]) -> list[Bar]:
-    """Of the whole service, and its share of 21 separate ones; the first is measured only when both caches are full."""
-    ours, full = (
-        figures["one service, MB"],
-        figures["cache entries, both levels"] >= 0.98 * (ANSWERS + REMEMBERED),
-    )
+    """Return bars of the service's PSS, alone and relative to 21 separate services.
+
+    The first is measured only when both caches are full.
+    """
+    ours = figures["one service, MB"]
+    full = figures["cache entries, both levels"] >= 0.98 * (ANSWERS + REMEMBERED)
     shares = [
-        Bar(f"PSS / that of 21 x {one.name}", ours / (CLASSIFIERS * figures[one.name]), 0.1)
-        for one in (CACHED_TF, CACHED)
+        Bar(f"PSS / that of 21 x {peer.name}", ours / (CLASSIFIERS * figures[peer.name]), 0.1)
+        for peer in (CACHED_TF, CACHED)
     ]
     return [Bar("21 classifiers, caches full: PSS, MB", ours if full else None, 700), *shares]
 
 
-def told(phrases: Sequence[str]) -> str:
-    """The input in a line."""
-    different = (
-        "21 copies of the head of block" if set(heads().values()) == {HEAD} else "21 trained heads"
-    )
-    return f"{different}; {len(phrases)} phrases ({ANSWERS} answers and {REMEMBERED} embeddings fill the caches)"
+def describe_input(phrases: Sequence[str]) -> str:
+    """Describe the input in one line."""
+    copies = set(heads().values()) == {HEAD}
+    served = "21 copies of the head of block" if copies else "21 trained heads"
+    full = f"{ANSWERS} answers and {REMEMBERED} embeddings fill the caches"
+    return f"{served}; {len(phrases)} phrases ({full})"
 
 
 if __name__ == "__main__":

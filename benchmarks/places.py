@@ -1,4 +1,4 @@
-"""A place of its own for a benchmark: a clone of the committed code, a home, the demo source in a real PostgreSQL."""
+"""Gives a benchmark a clone of the committed code, a home, and the demo source in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -32,19 +32,14 @@ class Place:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """This interpreter and the clone's code first; one home for every command."""
-        paths = {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(self.settings.repository),
-        }
-        own = {
-            "PERENNIAL_REPOSITORY": str(self.settings.repository),
-            "PERENNIAL_HOME": str(self.settings.home),
-        }
+        """Variables that put this interpreter and the clone's code first and set the home."""
+        repository = str(self.settings.repository)
         return {
             **os.environ,
-            **paths,
-            **own,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": repository,
+            "PERENNIAL_REPOSITORY": repository,
+            "PERENNIAL_HOME": str(self.settings.home),
             "PERENNIAL_LOG_FORMAT": "json",
             "DVC_NO_ANALYTICS": "1",
         }
@@ -60,18 +55,19 @@ class Place:
 
 @contextmanager
 def open_place(*, scale: Scale, params: str = "params.yaml") -> Iterator[Place]:
-    """Yield a place with the demo source of `scale` and `params` (a file of the repository) as its params.yaml; removed at the end."""
+    """Yield a place with a demo source of `scale`; it is removed at the end.
+
+    `params` is the file of the repository that becomes its params.yaml.
+    """
     with TemporaryDirectory(prefix="bench-") as folder:
         clone = Path(folder) / "clone"
         subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(clone)], check=True)
-        (clone / "params.yaml").write_text(
-            (clone / params).read_text(encoding="utf-8"), encoding="utf-8"
+        text = (clone / params).read_text(encoding="utf-8")
+        (clone / "params.yaml").write_text(text, encoding="utf-8")
+        settings = load_settings(
+            repository=clone, home=Path(folder) / "home", database_url=None, source_url=None
         )
-        with open_context(
-            load_settings(
-                repository=clone, home=Path(folder) / "home", database_url=None, source_url=None
-            )
-        ) as loop:
+        with open_context(settings) as loop:
             build_demo(loop, scale=scale)
             place = Place(loop, Path(folder))
             if params != "params.yaml":

@@ -1,4 +1,4 @@
-"""Whole processes, measured by the kernel: wall and CPU seconds. And threads that keep asking meanwhile."""
+"""Measures whole processes by the kernel, and runs threads that send requests meanwhile."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Usage:
-    """Wall and CPU seconds (children it waited for included), and what it printed."""
+    """Wall and CPU seconds (with the children it waited for), and standard output."""
 
     wall: float
     cpu: float
@@ -27,14 +27,15 @@ def measure(
     environment: Mapping[str, str] | None = None,
     cwd: str | os.PathLike[str] | None = None,
 ) -> Usage:
-    """Run `python ...` to its end; standard error passes through.
+    """Run `python ...` to its end; its standard error is passed through.
 
     Raises
     ------
     CalledProcessError
-        The process did not end with 0.
+        The process ended with another code than 0.
     """
-    command, started = [sys.executable, *arguments], time.perf_counter()
+    command = [sys.executable, *arguments]
+    started = time.perf_counter()
     with subprocess.Popen(
         command, env=environment, cwd=cwd, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -47,9 +48,9 @@ def measure(
 
 
 @contextmanager
-def on_threads(asks: Sequence[Callable[[], None]], *, stop: threading.Event) -> Iterator[None]:
-    """Call each on a thread of its own; at the end of the block `stop` is set, and they are waited for."""
-    threads = [threading.Thread(target=ask) for ask in asks]
+def on_threads(clients: Sequence[Callable[[], None]], *, stop: threading.Event) -> Iterator[None]:
+    """Run each client on a thread; at the end of the block, set `stop` and wait for them."""
+    threads = [threading.Thread(target=client) for client in clients]
     for thread in threads:
         thread.start()
     try:

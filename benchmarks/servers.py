@@ -1,4 +1,4 @@
-"""Servers as trees of processes: started on a free port, ready when they answer, weighed, ended by id."""
+"""Runs servers as trees of processes: starts, measures and ends them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,11 @@ MEGA = 1e6
 
 @dataclass(frozen=True)
 class Server:
-    """A tree of processes that answers at `url`; `settle` waits until what the answers left behind is done; `beside`: processes it uses."""
+    """A tree of processes that answers at `url`.
+
+    `settle` waits until all background work of its answers is done. `beside` are other processes
+    that it uses, such as the database.
+    """
 
     url: str
     root: psutil.Process
@@ -37,20 +41,21 @@ class Server:
         return _tree(self.root)
 
     def cpu_seconds(self) -> float:
-        """User and system, of the living processes of the tree."""
+        """User and system seconds of the running processes of the tree."""
         return _cpu_seconds(self.processes())
 
     def loop_seconds(self) -> float:
-        """The same of the main threads alone: the event loops, without what ships or computes beside them."""
-        return sum(_main_thread_seconds(one) for one in self.processes())
+        """The seconds of the main threads alone: the event loops, without background threads."""
+        return sum(_main_thread_seconds(process) for process in self.processes())
 
     def beside_seconds(self) -> float:
-        """The same of what it uses: the database."""
-        return _cpu_seconds(process for one in self.beside for process in _tree(one))
+        """The seconds of the processes that it uses: the database."""
+        return _cpu_seconds(process for root in self.beside for process in _tree(root))
 
     def pss_mb(self) -> float:
         """Proportional set size of the tree, in 10^6 bytes."""
-        return sum(one.memory_full_info().pss for one in self.processes()) / MEGA
+        pss = sum(process.memory_full_info().pss for process in self.processes())
+        return float(pss / MEGA)
 
     def get(self, path: str) -> str:
         """Body of a GET."""
@@ -66,9 +71,10 @@ def run_server(
     log: Path,
     ready: Callable[[str], bool],
 ) -> Iterator[Server]:
-    """Start, wait until `ready(url)`, and end: SIGTERM, then what is left of the tree is killed.
+    """Start a server, wait until `ready(url)`, and end its tree at the end of the block.
 
-    Raises `ProcessFailed` when it ends, or is not ready within five minutes.
+    It is ended by SIGTERM, and what is left is killed. Raises `ProcessFailed` when it ends early or
+    is not ready within five minutes.
     """
     variables = {**os.environ, "PYTHONPATH": str(REPOSITORY), **environment}
     with log.open("ab") as output:
@@ -89,7 +95,7 @@ def run_server(
 
 
 def answers_post(path: str, body: Mapping[str, Any]) -> Callable[[str], bool]:
-    """Ready when this POST is answered with 200."""
+    """Return a check that holds when this POST is answered with 200."""
 
     def ready(url: str) -> bool:
         return httpx.post(url + path, json=body, timeout=30).status_code == 200
@@ -98,23 +104,22 @@ def answers_post(path: str, body: Mapping[str, Any]) -> Callable[[str], bool]:
 
 
 def post_batches(url: str, path: str, bodies: Iterable[Mapping[str, Any]]) -> None:
-    """Send one after the other; an error is an error here."""
+    """Send the bodies one after the other; any error status raises."""
     with httpx.Client(base_url=url, timeout=120) as client:
         for body in bodies:
-            client.post(
-                path, content=json.dumps(body), headers={"content-type": "application/json"}
-            ).raise_for_status()
+            headers = {"content-type": "application/json"}
+            client.post(path, content=json.dumps(body), headers=headers).raise_for_status()
 
 
 def free_port() -> int:
-    """A port of loopback that nobody holds now."""
+    """A loopback port that no process uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def free_row(count: int) -> int:
-    """The first of so many free ports in a row."""
+    """The first of `count` consecutive free ports."""
     while True:
         first = free_port()
         with ExitStack() as stack, suppress(OSError, OverflowError):
@@ -124,7 +129,7 @@ def free_row(count: int) -> int:
 
 
 def wait_for(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
-    """Look ten times a second. Raises `ProcessFailed` at the deadline."""
+    """Check ten times per second. Raises `ProcessFailed` at the deadline."""
     started = time.monotonic()
     while not condition():
         if time.monotonic() - started > seconds:
@@ -139,10 +144,10 @@ def _await_ready(
 ) -> None:
     def answered() -> bool:
         if process.poll() is not None:
-            told = log.read_text(encoding="utf-8", errors="replace")[-800:]
+            end = log.read_text(encoding="utf-8", errors="replace")[-800:]
             raise ProcessFailed(
                 f"a server at {url}",
-                came=f"it ended with {process.returncode}: {told}",
+                came=f"it ended with {process.returncode}: {end}",
                 do="correct its start",
             )
         try:
@@ -156,28 +161,25 @@ def _await_ready(
 def _end(process: subprocess.Popen[bytes], family: Sequence[psutil.Process]) -> None:
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
-    _, left = psutil.wait_procs(family, timeout=30)
-    for one in left:
-        one.kill()
+    _, survivors = psutil.wait_procs(family, timeout=30)
+    for survivor in survivors:
+        survivor.kill()
     process.wait(10)
 
 
 def _tree(root: psutil.Process) -> list[psutil.Process]:
     try:
-        return [
-            one
-            for one in (root, *root.children(recursive=True))
-            if one.status() != psutil.STATUS_ZOMBIE
-        ]
+        family = [root, *root.children(recursive=True)]
+        return [process for process in family if process.status() != psutil.STATUS_ZOMBIE]
     except psutil.NoSuchProcess:
         return []
 
 
 def _cpu_seconds(processes: Iterable[psutil.Process]) -> float:
     used = 0.0
-    for one in processes:
+    for process in processes:
         try:
-            times = one.cpu_times()
+            times = process.cpu_times()
         except psutil.NoSuchProcess:
             continue
         used += times.user + times.system
@@ -186,8 +188,7 @@ def _cpu_seconds(processes: Iterable[psutil.Process]) -> float:
 
 def _main_thread_seconds(process: psutil.Process) -> float:
     try:
-        return sum(
-            one.user_time + one.system_time for one in process.threads() if one.id == process.pid
-        )
+        threads = [thread for thread in process.threads() if thread.id == process.pid]
     except psutil.NoSuchProcess:
         return 0.0
+    return float(sum(thread.user_time + thread.system_time for thread in threads))

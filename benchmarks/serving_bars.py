@@ -1,4 +1,4 @@
-"""What was asked of `benchmarks.serving`, from its figures: ratios to the peers, and the tables. What is missing is not measured."""
+"""Presents `benchmarks.serving`: bars and tables. A missing figure was not measured."""
 
 from __future__ import annotations
 
@@ -46,49 +46,55 @@ HEADS = (
     "hit rate",
     "wrk, cores",
 )
-EMBEDDING, STATES = (BARE.name, BARE_LITERT.name), ("cold", "warm")
+EMBEDDING = (BARE.name, BARE_LITERT.name)
+STATES = ("cold", "warm")
 RATES = ((MLFLOW, 10), (MLFLOW_CACHED, 2.5), (DEPENDS, 4), (CACHED, 0.8), (CONSTANT, 0.3))
 
 
 def bars(figures: Figures) -> list[Bar]:
-    """One for every figure that was asked for."""
+    """Return a bar for every figure with a target."""
     return [*_cpu_bars(figures), *_rate_bars(figures), *_log_bars(figures), *_soak_bars(figures)]
 
 
 def predicted(figures: Figures, *, peer: str, state: str) -> tuple[float, float, float, float]:
-    """h, r, the speed-up 1/((1-h)+h r) and the one measured, of CPU a request on M; r: a hit against the peer's request."""
-    ours, theirs = (
-        figures[f"{PERENNIAL.name} on M, {state}"],
-        figures[f"{peer} on M, cold"]["cpu_ms"],
-    )
-    h, r = ours["hit_rate"], figures[OURS]["cpu_ms"] / theirs
+    """Return h, r, the predicted speed-up 1/((1-h)+h r) and the measured one, on M.
+
+    They are about CPU per request; r is the cost of a hit over the cost of a request to the peer.
+    """
+    ours = figures[f"{PERENNIAL.name} on M, {state}"]
+    theirs = figures[f"{peer} on M, cold"]["cpu_ms"]
+    h = ours["hit_rate"]
+    r = figures[OURS]["cpu_ms"] / theirs
     return h, r, 1 / ((1 - h) + h * r), theirs / ours["cpu_ms"]
 
 
 def tables(figures: Figures) -> list[str]:
-    """What was measured, what the law of the cache says about M, and ratios that no bar asks for."""
+    """Return the measurements, the predictions for M, and ratios without a bar."""
     rows = [
-        (name, *(_short(one[key]) if key in one else "" for key in COLUMNS))
-        for name, one in figures.items()
-        if "rps" in one
+        (name, *(_short(facts[key]) if key in facts else "" for key in COLUMNS))
+        for name, facts in figures.items()
+        if "rps" in facts
     ]
-    found = [table(HEADS, rows)]
-    law = [
-        (peer, state, *map(_short, said))
+    result = [table(HEADS, rows)]
+
+    predictions = [
+        (peer, state, *map(_short, law))
         for peer in EMBEDDING
         for state in STATES
-        if (said := _law(figures, peer, state))
+        if (law := _law(figures, peer, state))
     ]
-    if law:
-        found.append(
-            table(("M, against", "caches", "h", "r", "predicted ratio", "measured ratio"), law)
-        )
+    if predictions:
+        titles = ("M, against", "caches", "h", "r", "predicted ratio", "measured ratio")
+        result.append(table(titles, predictions))
+
     beside = [(name, _short(value)) for name, value in _beside(figures) if value is not None]
-    return [*found, *([table(("beside the bars", "times"), beside)] if beside else [])]
+    if beside:
+        result.append(table(("beside the bars", "times"), beside))
+    return result
 
 
 def _beside(figures: Figures) -> list[tuple[str, float | None]]:
-    """Against (a'), which embeds with the same runtime as this service: what is left is the cache."""
+    """Ratios to (a'), which has this service's runtime: they show the cache alone."""
     peer = BARE_LITERT.name
     return [
         (f"W, single: CPU a request of {peer} / ours", _cpu(figures, f"{peer} on W", OURS)),
@@ -106,7 +112,7 @@ def _beside(figures: Figures) -> list[tuple[str, float | None]]:
 
 def _cpu_bars(figures: Figures) -> list[Bar]:
     peer = BARE.name
-    found = [
+    ratios = [
         Bar(
             f"W, single: CPU a request of {peer} / ours",
             _cpu(figures, f"{peer} on W", OURS),
@@ -120,7 +126,7 @@ def _cpu_bars(figures: Figures) -> list[Bar]:
             at_least=True,
         ),
     ]
-    return [*found, *(_law_bar(figures, other, state) for other in EMBEDDING for state in STATES)]
+    return [*ratios, *(_law_bar(figures, other, state) for other in EMBEDDING for state in STATES)]
 
 
 def _law(figures: Figures, peer: str, state: str) -> tuple[float, float, float, float] | None:
@@ -128,23 +134,22 @@ def _law(figures: Figures, peer: str, state: str) -> tuple[float, float, float, 
 
 
 def _law_bar(figures: Figures, peer: str, state: str) -> Bar:
-    said = _law(figures, peer, state)
-    told = f"M, {state}: ratio to {peer} / predicted 1/((1-h)+h r)"
-    if said is None:
-        return Bar(told, None, 0.8, at_least=True)
-    h, r, law, came = said
-    return Bar(f"{told} (h {h:.3f}, r {r:.4f})", came / law, 0.8, at_least=True)
+    name = f"M, {state}: ratio to {peer} / predicted 1/((1-h)+h r)"
+    law = _law(figures, peer, state)
+    if law is None:
+        return Bar(name, None, 0.8, at_least=True)
+    h, r, predicted_ratio, measured_ratio = law
+    ratio = measured_ratio / predicted_ratio
+    return Bar(f"{name} (h {h:.3f}, r {r:.4f})", ratio, 0.8, at_least=True)
 
 
 def _rate_bars(figures: Figures) -> list[Bar]:
     rates = [
-        Bar(f"W: our rps / those of {one.name}", _rate(figures, one.name), least, at_least=True)
-        for one, least in RATES
+        Bar(f"W: our rps / those of {peer.name}", _rate(figures, peer.name), least, at_least=True)
+        for peer, least in RATES
     ]
-    return [
-        *rates,
-        Bar("32 clients for 60 s on M: errors", _known(lambda: figures[CLIENTS_NAME]["errors"]), 0),
-    ]
+    errors = _known(lambda: figures[CLIENTS_NAME]["errors"])
+    return [*rates, Bar("32 clients for 60 s on M: errors", errors, 0)]
 
 
 def _log_bars(figures: Figures) -> list[Bar]:

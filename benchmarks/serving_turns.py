@@ -1,4 +1,4 @@
-"""The turns of `benchmarks.serving`: what one contender is asked for in fresh processes, and what was seen and spent meanwhile."""
+"""The turns of `benchmarks.serving`: load one contender in new processes and measure it."""
 
 from __future__ import annotations
 
@@ -9,23 +9,27 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contenders import BARE, BARE_LITERT, PERENNIAL, Contender, Workshop, metric
-from benchmarks.harness import tell
-from benchmarks.load import Heard, play, write_bodies
+from benchmarks.harness import progress
+from benchmarks.load import LoadFigures, play, write_bodies
 from benchmarks.servers import Server, post_batches
 from benchmarks.streams import noisy_phrases, real_phrases, zipf
 
 IN_BATCHES = (PERENNIAL, BARE, BARE_LITERT)
-BATCH, FILL = 64, 256
-MINUTES, MANY_CLIENTS = 5, 32
-CLIENTS_NAME, SOAK_NAME = "32 clients", "soak"
+BATCH = 64
+FILL = 256
+MINUTES = 5
+MANY_CLIENTS = 32
+CLIENTS_NAME = "32 clients"
+SOAK_NAME = "soak"
 Figures = dict[str, dict[str, float]]  # contender on stream, figure
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How much: seconds of load, clients, seconds of the run that looks for errors, phrases of M asked for before its warm half.
+    """How much load.
 
-    `minute`: seconds of each of the five minutes of steady load.
+    `errors_seconds` is for the run that looks for errors. `warm_after` phrases of M fill the caches
+    before its warm half. `minute` is the length in seconds of each minute of steady load.
     """
 
     seconds: float
@@ -35,12 +39,13 @@ class Scale:
     minute: float = 60
 
 
-QUICK, FULL = Scale(3, 16, 5, 5_000, 3), Scale(10, 16, 60, 300_000)
+QUICK = Scale(seconds=3, clients=16, errors_seconds=5, warm_after=5_000, minute=3)
+FULL = Scale(seconds=10, clients=16, errors_seconds=60, warm_after=300_000)
 
 
 @dataclass(frozen=True)
 class Streams:
-    """`terms`: the 20,000 of W. `w`, `m`: what is asked for, in order."""
+    """The 20,000 terms of W, and the phrases of W and M in order."""
 
     terms: Sequence[str]
     w: Sequence[str]
@@ -48,8 +53,9 @@ class Streams:
 
 
 def draw_streams(scale: Scale, *, seed: int) -> Streams:
-    """W and M; a run that is through with a stream begins it again."""
-    terms, noisy = real_phrases(20_000, seed=seed), noisy_phrases(200_000, seed=seed)
+    """Draw W and M. A run that reaches the end of a stream starts it again."""
+    terms = real_phrases(20_000, seed=seed)
+    noisy = noisy_phrases(200_000, seed=seed)
     return Streams(
         terms,
         zipf(terms, length=100_000, seed=seed),
@@ -57,53 +63,60 @@ def draw_streams(scale: Scale, *, seed: int) -> Streams:
     )
 
 
-def turn_w(shop: Workshop, one: Contender, streams: Streams, scale: Scale) -> Figures:
-    """W, phrase by phrase and in batches."""
-    found: Figures = {}
-    with shop.start(one) as server:
-        warm(server, one, streams.terms)
-        found[f"{one.name} on W"] = load(server, one, write_lines(shop, one, streams.w), scale)
-        if one in IN_BATCHES:
-            found[f"{one.name} on W in batches"] = load_batches(server, one, shop, streams.w, scale)
-    return found
+def turn_w(shop: Workshop, contender: Contender, streams: Streams, scale: Scale) -> Figures:
+    """Measure W, phrase by phrase and in batches."""
+    figures: Figures = {}
+    with shop.start(contender) as server:
+        warm(server, contender, streams.terms)
+        figures[f"{contender.name} on W"] = load(
+            server, contender, write_lines(shop, contender, streams.w), scale
+        )
+        if contender in IN_BATCHES:
+            batches = load_batches(server, contender, shop, streams.w, scale)
+            figures[f"{contender.name} on W in batches"] = batches
+    return figures
 
 
-def turn_m(shop: Workshop, one: Contender, streams: Streams, scale: Scale) -> Figures:
-    """M: cold from its beginning on; warm after `warm_after` phrases, which come in batches. Without a cache both are the same."""
-    file, found = write_lines(shop, one, streams.m), {}
-    with shop.start(one) as server:
-        found[f"{one.name} on M, cold"] = load(server, one, file, scale)
-        if one.remembered:
-            warm(server, one, streams.m[: scale.warm_after])
-            found[f"{one.name} on M, warm"] = load(server, one, file, scale, first=scale.warm_after)
-    return found
+def turn_m(shop: Workshop, contender: Contender, streams: Streams, scale: Scale) -> Figures:
+    """Measure M: cold from its start, and warm after `warm_after` phrases, which come in batches.
+
+    A contender without a cache is measured cold only.
+    """
+    file = write_lines(shop, contender, streams.m)
+    figures: Figures = {}
+    with shop.start(contender) as server:
+        figures[f"{contender.name} on M, cold"] = load(server, contender, file, scale)
+        if contender.remembered:
+            warm(server, contender, streams.m[: scale.warm_after])
+            figures[f"{contender.name} on M, warm"] = load(
+                server, contender, file, scale, first=scale.warm_after
+            )
+    return figures
 
 
 def clients(shop: Workshop, streams: Streams, scale: Scale) -> Figures:
-    """Many clients on cold M: what fails."""
-    tell(f"{MANY_CLIENTS} clients for {scale.errors_seconds:.0f} s")
+    """Load cold M from many clients, and count the errors."""
+    progress(f"{MANY_CLIENTS} clients for {scale.errors_seconds:.0f} s")
     with shop.start(PERENNIAL) as server:
         file = write_lines(shop, PERENNIAL, streams.m)
-        return {
-            CLIENTS_NAME: facts_of(
-                play(
-                    server.url,
-                    PERENNIAL.path,
-                    file,
-                    clients=MANY_CLIENTS,
-                    seconds=scale.errors_seconds,
-                )
-            )
-        }
+        heard = play(
+            server.url,
+            PERENNIAL.path,
+            file,
+            clients=MANY_CLIENTS,
+            seconds=scale.errors_seconds,
+        )
+        return {CLIENTS_NAME: facts_of(heard)}
 
 
 def soak(shop: Workshop, streams: Streams, scale: Scale) -> Iterator[Figures]:
-    """Steady load of M by the same clients, with caches that are full: a figure a minute, and the memory before and after."""
+    """Load M steadily with full caches: latencies per minute, and memory before and after."""
     file = write_lines(shop, PERENNIAL, streams.m)
     with shop.start(PERENNIAL) as server:
-        tell(f"soak: {scale.warm_after} phrases of M fill the caches")
+        progress(f"soak: {scale.warm_after} phrases of M fill the caches")
         warm(server, PERENNIAL, streams.m[: scale.warm_after])
-        first, minutes = scale.warm_after, list[Heard]()
+        first = scale.warm_after
+        minutes: list[LoadFigures] = []
         load(server, PERENNIAL, file, scale, first=first)  # buffers and pools reach their size
         before = server.pss_mb()
         for number in range(MINUTES):
@@ -117,109 +130,105 @@ def soak(shop: Workshop, streams: Streams, scale: Scale) -> Iterator[Figures]:
                     first=first,
                 )
             )
-            tell(
-                f"soak: minute {number + 1}: p99 {minutes[-1].p99_ms:.1f} ms, {minutes[-1].requests} requests, {server.pss_mb():.0f} MB"
-            )
+            seen = f"p99 {minutes[-1].p99_ms:.1f} ms, {minutes[-1].requests} requests"
+            progress(f"soak: minute {number + 1}: {seen}, {server.pss_mb():.0f} MB")
             first += minutes[-1].requests
         server.settle()
-        requests, errors = sum(one.requests for one in minutes), sum(one.errors for one in minutes)
-        grown = (server.pss_mb() - before) / (requests / 100_000)
-        told = {
+        requests = sum(minute.requests for minute in minutes)
+        facts = {
             "requests": requests,
-            "errors": errors,
+            "errors": sum(minute.errors for minute in minutes),
             "mb_before": before,
-            "mb_more_per_100000": grown,
+            "mb_more_per_100000": (server.pss_mb() - before) / (requests / 100_000),
+            "p99_first_ms": minutes[0].p99_ms,
+            "p99_last_ms": minutes[-1].p99_ms,
         }
-        yield {
-            SOAK_NAME: told | {"p99_first_ms": minutes[0].p99_ms, "p99_last_ms": minutes[-1].p99_ms}
-        }
+        yield {SOAK_NAME: facts}
 
 
 def load(
     server: Server,
-    one: Contender,
+    contender: Contender,
     file: Path,
     scale: Scale,
     *,
     path: str | None = None,
     first: int = 0,
 ) -> dict[str, float]:
-    """What clients saw and the service spent in one stretch."""
+    """Measure what clients see and the service spends in one period of load."""
     server.settle()
-    asked, hits = counted(server, one)
-    before, loops, beside = server.cpu_seconds(), server.loop_seconds(), server.beside_seconds()
+    asked_before, hits_before = counted(server, contender)
+    before = _seconds(server)
     heard = play(
         server.url,
-        path or one.path,
+        path or contender.path,
         file,
         clients=scale.clients,
         seconds=scale.seconds,
         first=first,
     )
     server.settle()
-    spent, looped, database = (
-        server.cpu_seconds() - before,
-        server.loop_seconds() - loops,
-        server.beside_seconds() - beside,
-    )
-    now_asked, now_hits = counted(server, one)
-    hit_rate = (now_hits - hits) / (now_asked - asked) if now_asked > asked else 0.0
-    cpu = {"cpu_ms": spent, "loop_cpu_ms": looped, "database_cpu_ms": database}
-    cpu = {name: 1000 * seconds / heard.requests for name, seconds in cpu.items()}
+    spent = _seconds(server)
+    cpu = {name: 1000 * (spent[name] - before[name]) / heard.requests for name in spent}
+    asked, hits = counted(server, contender)
+    hit_rate = (hits - hits_before) / (asked - asked_before) if asked > asked_before else 0.0
     return facts_of(heard) | cpu | {"hit_rate": hit_rate}
 
 
+def _seconds(server: Server) -> dict[str, float]:
+    """CPU seconds so far, by the name of their figure per request."""
+    return {
+        "cpu_ms": server.cpu_seconds(),
+        "loop_cpu_ms": server.loop_seconds(),
+        "database_cpu_ms": server.beside_seconds(),
+    }
+
+
 def load_batches(
-    server: Server, one: Contender, shop: Workshop, stream: Sequence[str], scale: Scale
+    server: Server, contender: Contender, shop: Workshop, stream: Sequence[str], scale: Scale
 ) -> dict[str, float]:
-    """The same in batches of 64: `cpu_ms` and `rps` are per phrase."""
+    """Measure batches of 64; `cpu_ms` and `rps` are per phrase."""
     cuts = range(0, len(stream) - BATCH, BATCH)
-    file = write_bodies(
-        [json.dumps(one.batch(stream[cut : cut + BATCH])) for cut in cuts], shop.folder / "batches"
-    )
-    facts = load(server, one, file, scale, path=one.batch_path)
-    return (
-        facts
-        | {name: facts[name] / BATCH for name in facts if name.endswith("cpu_ms")}
-        | {"rps": facts["rps"] * BATCH}
-    )
+    bodies = [json.dumps(contender.batch(stream[cut : cut + BATCH])) for cut in cuts]
+    file = write_bodies(bodies, shop.folder / "batches")
+    facts = load(server, contender, file, scale, path=contender.batch_path)
+    cpu_per_phrase = {name: facts[name] / BATCH for name in facts if name.endswith("cpu_ms")}
+    return facts | cpu_per_phrase | {"rps": facts["rps"] * BATCH}
 
 
-def warm(server: Server, one: Contender, phrases: Sequence[str]) -> None:
-    """Ask for all of them once when the contender remembers, else for a few."""
-    if one.batch_path and one.remembered:
+def warm(server: Server, contender: Contender, phrases: Sequence[str]) -> None:
+    """Send all phrases once to a contender with a cache, and a few to any other."""
+    if contender.batch_path and contender.remembered:
         cuts = range(0, len(phrases), FILL)
-        post_batches(
-            server.url, one.batch_path, (one.batch(phrases[cut : cut + FILL]) for cut in cuts)
-        )
+        batches = (contender.batch(phrases[cut : cut + FILL]) for cut in cuts)
+        post_batches(server.url, contender.batch_path, batches)
         return
-    post_batches(server.url, one.path, map(one.body, phrases[:50]))
+    post_batches(server.url, contender.path, map(contender.body, phrases[:50]))
 
 
-def counted(server: Server, one: Contender) -> tuple[float, float]:
-    """Phrases asked for and found, as the service counts them; 0 and 0 when it does not."""
-    if one.kind == "perennial":
-        return metric(server, "perennial_phrases_total"), metric(
-            server, "perennial_phrases_cached_total"
-        )
-    if one.kind == "fastapi":
-        said: dict[str, Any] = json.loads(server.get("/stats"))
-        return said["asked"], said["hits"]
+def counted(server: Server, contender: Contender) -> tuple[float, float]:
+    """Return the service's own counts of phrases and cache hits; 0 and 0 when it has none."""
+    if contender.kind == "perennial":
+        phrases = metric(server, "perennial_phrases_total")
+        return phrases, metric(server, "perennial_phrases_cached_total")
+    if contender.kind == "fastapi":
+        stats: dict[str, Any] = json.loads(server.get("/stats"))
+        return stats["asked"], stats["hits"]
     return 0.0, 0.0
 
 
-def write_lines(shop: Workshop, one: Contender, stream: Sequence[str]) -> Path:
-    """A body a phrase."""
-    return write_bodies([one.line(phrase) for phrase in stream], shop.folder / "bodies")
+def write_lines(shop: Workshop, contender: Contender, stream: Sequence[str]) -> Path:
+    """Write one body per phrase."""
+    return write_bodies([contender.line(phrase) for phrase in stream], shop.folder / "bodies")
 
 
-def facts_of(heard: Heard) -> dict[str, float]:
-    """As figures."""
-    seen = {
+def facts_of(heard: LoadFigures) -> dict[str, float]:
+    """Return what the clients saw, as figures."""
+    return {
         "rps": heard.rps,
         "p50_ms": heard.p50_ms,
         "p99_ms": heard.p99_ms,
         "errors": heard.errors,
         "requests": heard.requests,
+        "busy": heard.busy,
     }
-    return seen | {"busy": heard.busy}

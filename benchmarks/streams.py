@@ -1,4 +1,4 @@
-"""What clients ask for: Zipf-distributed phrases out of the terms of ICD-10-CM, as they are or as clerks write them."""
+"""Draws phrases for clients: Zipf-distributed terms of ICD-10-CM, plain or as clerks write them."""
 
 from __future__ import annotations
 
@@ -12,31 +12,37 @@ EXPONENT = 1.1
 
 
 def real_phrases(count: int, *, seed: int) -> list[str]:
-    """Different terms of the classification (different once cleaned), in random order."""
-    rng, found = np.random.default_rng(seed), dict[str, str]()
+    """Terms of the classification that differ once cleaned, in random order."""
+    rng = np.random.default_rng(seed)
+    phrases: dict[str, str] = {}
     terms = _terms()
     for place in rng.permutation(len(terms)):
-        found.setdefault(clean_phrase(terms[place]), terms[place])
-        if len(found) == count:
-            return list(found.values())
-    raise ValueError(f"{count} terms were wanted, there are {len(found)}")
+        phrases.setdefault(clean_phrase(terms[place]), terms[place])
+        if len(phrases) == count:
+            return list(phrases.values())
+    raise ValueError(f"{count} terms were requested, but there are {len(phrases)}")
 
 
 def noisy_phrases(count: int, *, seed: int) -> list[str]:
-    """Phrases, different once cleaned: any term in any desk's abbreviations and case, half of them with a typing slip."""
-    rng, found = np.random.default_rng(seed), dict[str, str]()
+    """Phrases that differ once cleaned, as clerks write them.
+
+    Each is a random term in the abbreviations of a random desk; half have a typing slip.
+    """
+    rng = np.random.default_rng(seed)
+    phrases: dict[str, str] = {}
     terms = _terms()
-    while len(found) < count:
-        phrase = abbreviate(
-            terms[int(rng.integers(len(terms)))], STYLES[int(rng.integers(len(STYLES)))]
-        )
-        phrase = recase(slip(phrase, rng) if rng.random() < 0.5 else phrase, int(rng.integers(3)))
-        found.setdefault(clean_phrase(phrase), phrase)
-    return list(found.values())
+    while len(phrases) < count:
+        term = terms[int(rng.integers(len(terms)))]
+        phrase = abbreviate(term, STYLES[int(rng.integers(len(STYLES)))])
+        if rng.random() < 0.5:
+            phrase = slip(phrase, rng)
+        phrase = recase(phrase, int(rng.integers(3)))
+        phrases.setdefault(clean_phrase(phrase), phrase)
+    return list(phrases.values())
 
 
 def zipf(phrases: list[str], *, length: int, seed: int) -> list[str]:
-    """A stream: the phrase of rank k (its place in the list, from 1) comes with a probability in proportion to k ** -1.1."""
+    """Draw a stream in which the phrase of rank k (from 1) has a probability ~ k ** -1.1."""
     weights = np.arange(1, len(phrases) + 1) ** -EXPONENT
     places = np.random.default_rng(seed).choice(
         len(phrases), size=length, p=weights / weights.sum()

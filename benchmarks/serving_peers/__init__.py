@@ -1,1 +1,1 @@
-"""The other services of `benchmarks.serving`: each answers as Perennial does, in the way its own documentation shows."""
+"""The peers in `benchmarks.serving`, each written as its own documentation shows."""

@@ -1,4 +1,7 @@
-"""BentoML as it comes: two services, one depends on the other, every option at its default. `bentoml serve ...:Classifier`."""
+"""BentoML with default options: two services, one of which depends on the other.
+
+Run it with `bentoml serve ...:Classifier`.
+"""
 
 from __future__ import annotations
 
@@ -21,32 +24,39 @@ def _elsewhere(cleaned: Any) -> np.ndarray:
 
 @bentoml.service
 class Embedder:
-    """Cleaned phrases to vectors."""
+    """Turns cleaned phrases into vectors."""
 
     def __init__(self) -> None:
         self._embed = load_model(
             Path(os.environ["BENCH_EMBEDDER"]), runtime=os.environ["BENCH_RUNTIME"]
         )
 
-    @bentoml.api
+    @bentoml.api  # type: ignore[untyped-decorator]  # BentoML has no types for it
     def embed(self, cleaned: list[str]) -> np.ndarray:
-        """float32 (n, d)."""
+        """Return vectors, float32 (n, d)."""
         return self._embed(cleaned)
 
 
 @bentoml.service
 class Classifier:
-    """Phrases to answers."""
+    """Turns phrases into answers."""
 
     embedder = bentoml.depends(Embedder)
 
     def __init__(self) -> None:
         self._classifier = PhraseClassifier(load_head(Path(os.environ["BENCH_HEAD"])), _elsewhere)
 
-    @bentoml.api
+    @bentoml.api  # type: ignore[untyped-decorator]  # BentoML has no types for it
     def predict(self, phrase: str) -> dict[str, Any]:
-        """Answer one."""
+        """Answer one phrase."""
         cleaned = [clean_phrase(phrase)]
-        [one] = self._classifier.predict_cleaned(cleaned, np.asarray(self.embedder.embed(cleaned)))
-        alternatives = [{"label": label, "probability": share} for label, share in one.alternatives]
-        return {"label": one.label, "probability": one.probability, "alternatives": alternatives}
+        vectors = np.asarray(self.embedder.embed(cleaned))
+        [answer] = self._classifier.predict_cleaned(cleaned, vectors)
+        alternatives = [
+            {"label": label, "probability": share} for label, share in answer.alternatives
+        ]
+        return {
+            "label": answer.label,
+            "probability": answer.probability,
+            "alternatives": alternatives,
+        }

@@ -1,4 +1,7 @@
-"""Bare Starlette that reads the body and answers a constant: what the web server alone costs. `uvicorn ...:app`."""
+"""Bare Starlette that reads the body and answers a constant: the cost of the web server alone.
+
+Run it with `uvicorn ...:app`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ ANSWER = (
 
 
 async def answer(request: Request) -> Response:
-    """Always the same."""
+    """Answer every request alike."""
     await request.body()
     return Response(ANSWER, media_type="application/json")
 

@@ -1,4 +1,7 @@
-"""FastAPI with the model in its process: `async def`, which costs less CPU than a thread a request. `uvicorn ...:app`."""
+"""FastAPI with the model in its process.
+
+`async def` costs less CPU than a thread per request. Run it with `uvicorn ...:app`.
+"""
 
 from __future__ import annotations
 
@@ -13,27 +16,27 @@ app = FastAPI()
 model = from_environment()
 
 
-class One(BaseModel):
-    """A phrase."""
+class PredictRequest(BaseModel):
+    """One phrase."""
 
     phrase: str
 
 
-class Many(BaseModel):
-    """A batch."""
+class BatchRequest(BaseModel):
+    """Several phrases."""
 
     phrases: list[str]
 
 
 class Alternative(BaseModel):
-    """A label that came close."""
+    """Another likely label."""
 
     label: str
     probability: float
 
 
 class Answer(BaseModel):
-    """What a phrase is."""
+    """The label of a phrase."""
 
     label: str
     probability: float
@@ -41,18 +44,18 @@ class Answer(BaseModel):
 
 
 @app.post("/predict")
-async def predict(asked: One) -> Answer:
-    """Answer one."""
-    return Answer(**model.answer([asked.phrase])[0])
+async def predict(request: PredictRequest) -> Answer:
+    """Answer one phrase."""
+    return Answer(**model.answer([request.phrase])[0])
 
 
 @app.post("/predict_batch")
-async def predict_batch(asked: Many) -> list[Answer]:
-    """Answer all."""
-    return [Answer(**said) for said in model.answer(asked.phrases)]
+async def predict_batch(request: BatchRequest) -> list[Answer]:
+    """Answer several phrases."""
+    return [Answer(**row) for row in model.answer(request.phrases)]
 
 
 @app.get("/stats")
 async def stats() -> dict[str, Any]:
-    """Phrases asked for, and how many of them the LRU knew."""
+    """Return the number of phrases and of LRU hits."""
     return {"asked": model.asked, "hits": model.hits}
