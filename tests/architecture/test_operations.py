@@ -145,7 +145,7 @@ def test_a_block_that_is_run_elsewhere_names_where() -> None:
 
 
 def test_no_command_hides_in_a_block_of_another_language() -> None:
-    """It would be run by nobody and noticed by nobody; test_told_benchmarks.py sees the calls of benchmarks wherever they are."""
+    """It would be run by nobody and noticed by nobody; test_documented_benchmarks.py sees the calls of benchmarks wherever they are."""
     commands = re.compile(
         r"^ *(\$ )?(\.venv/bin/|perennial |make |dvc |curl |git |python -m (?!benchmarks\.))",
         re.MULTILINE,

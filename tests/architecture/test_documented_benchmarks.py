@@ -1,4 +1,4 @@
-"""Every `python -m benchmarks.NAME [options]` that README and docs name is one that the program's own parser takes; none is left out."""
+"""Documented calls of benchmarks are accepted by their parsers; no benchmark is left out."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ PROGRAMS = sorted(
     if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
 )
 CALL = "python -m benchmarks."
+BLOCK = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 REFUSED = """
 import argparse, json, runpy, shlex, sys
 
@@ -31,7 +32,8 @@ def parse(parser, *given, real=argparse.ArgumentParser.parse_args):
 def refuse(parser, message):
     raise ValueError(message)
 
-argparse.ArgumentParser.parse_args, argparse.ArgumentParser.error = parse, refuse
+argparse.ArgumentParser.parse_args = parse
+argparse.ArgumentParser.error = refuse
 refused = {}
 for call in json.loads(sys.argv[1]):
     program, *sys.argv[1:] = shlex.split(call)
@@ -47,49 +49,33 @@ print(json.dumps(refused))
 
 
 def calls(text: str) -> list[str]:
-    """What follows `benchmarks.` in lines of fenced blocks and in inline code; what is optional is taken, comments are not."""
-    fenced = re.findall(r"^ *```.*?^ *```$", text, re.MULTILINE | re.DOTALL)
-    inline = re.findall(
-        r"`([^`]+)`", re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
-    )
+    """What follows `benchmarks.` in fenced blocks and inline code, with optional parts."""
+    fenced = BLOCK.findall(text)
+    inline = re.findall(r"`([^`]+)`", BLOCK.sub("", text))
     lines = [line.partition("  #")[0] for line in (*"\n".join(fenced).splitlines(), *inline)]
     return [
         re.sub(r"[\[\]]", "", line.partition(CALL)[2]).strip() for line in lines if CALL in line
     ]
 
 
-def meant(call: str) -> list[str]:
-    """`NAME` is any of the programs."""
-    return (
-        [call.replace("NAME", program) for program in PROGRAMS]
-        if call.startswith("NAME")
-        else [call]
-    )
+def expanded(call: str) -> list[str]:
+    """`NAME` stands for each of the programs."""
+    if call.startswith("NAME"):
+        return [call.replace("NAME", program) for program in PROGRAMS]
+    return [call]
 
 
-SHOWN = [
-    call
-    for page in PAGES
-    for call in calls(page.read_text(encoding="utf-8"))
-    if not call.startswith("NAME")
-]
-TOLD = sorted(
-    {
-        one
-        for page in PAGES
-        for call in calls(page.read_text(encoding="utf-8"))
-        for one in meant(call)
-    }
-)
+DOCUMENTED = [call for page in PAGES for call in calls(page.read_text(encoding="utf-8"))]
+EXPANDED = sorted({call for documented in DOCUMENTED for call in expanded(documented)})
 WRONG = ["drift --rounds 3", "loop --only small", "serving --rounds", "speed"]
 
 
 @pytest.fixture(scope="module")
 def refused() -> dict[str, str]:
-    """The calls that a program's parser, or Python, does not take, with the reason. Each program runs up to its parsed arguments."""
-    asked = json.dumps([*TOLD, *WRONG])
+    """Calls that a program refuses, and why. Programs run until their arguments are parsed."""
+    all_calls = json.dumps([*EXPANDED, *WRONG])
     done = subprocess.run(
-        [sys.executable, "-c", REFUSED, asked],
+        [sys.executable, "-c", REFUSED, all_calls],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -99,9 +85,9 @@ def refused() -> dict[str, str]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_every_call_of_a_benchmark_is_taken(refused: dict[str, str]) -> None:
-    assert len(TOLD) > 20
-    assert {call: refused[call] for call in TOLD if call in refused} == {}
+def test_every_documented_call_is_accepted(refused: dict[str, str]) -> None:
+    assert len(EXPANDED) > 20
+    assert {call: refused[call] for call in EXPANDED if call in refused} == {}
 
 
 def test_a_wrong_call_is_refused(refused: dict[str, str]) -> None:
@@ -114,5 +100,6 @@ def test_no_call_escapes() -> None:
         assert len(calls(text)) == text.count(CALL), f"{page.name}: write it as code"
 
 
-def test_every_benchmark_is_told() -> None:
-    assert set(PROGRAMS) - {call.split()[0] for call in SHOWN} == set()
+def test_every_benchmark_is_documented() -> None:
+    named = {call.split()[0] for call in DOCUMENTED if not call.startswith("NAME")}
+    assert set(PROGRAMS) - named == set()
