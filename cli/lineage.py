@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.loop import command_loop
+from cli.context import command_context
 from cli.output import FAILED, SAID_NO, Json, output
 
 Classifier = Annotated[str, typer.Argument(help="A trained classifier.")]
@@ -46,15 +46,15 @@ def lineage(subject: Subject, version: AnyVersion = None, json: Json = False) ->
             "leave it out: a request id already implies the version", param_hint="VERSION"
         )
     out = output()
-    with command_loop() as loop, out.working(f"looking up {subject}"):
+    with command_context() as context, out.working(f"looking up {subject}"):
         from operations.lineage.lineage import request_lineage, version_lineage
         from operations.lineage.page import request_rows, version_rows
 
         if request_id:
-            facts = request_lineage(loop, request_id)
+            facts = request_lineage(context, request_id)
             rows = request_rows(facts)
         else:
-            facts = version_lineage(loop, subject, version)
+            facts = version_lineage(context, subject, version)
             rows = version_rows(facts)
     out.facts(facts, rows)
 
@@ -65,11 +65,11 @@ def reproduce(classifier: Classifier, version: Version, json: Json = False) -> N
     The result is identical, equivalent or different. Exit code 3 when it is different.
     """
     out = output()
-    with command_loop() as loop:
+    with command_context() as context:
         from operations.lineage.page import reproduction_rows
         from operations.lineage.reproduce import reproduce as train_again
 
-        result = train_again(loop, classifier, version)
+        result = train_again(context, classifier, version)
     out.facts(asdict(result), reproduction_rows(result))
     if result.verdict.kind == "different":
         raise typer.Exit(SAID_NO)
@@ -87,11 +87,11 @@ def replay(request_id: Request, json: Json = False) -> None:
             param_hint="REQUEST_ID",
         )
     out = output()
-    with command_loop() as loop, out.working(f"replaying {canonical_id}"):
+    with command_context() as context, out.working(f"replaying {canonical_id}"):
         from operations.lineage.page import replay_rows
         from operations.lineage.replay import replay as compute_again
 
-        rows = compute_again(loop, canonical_id)
+        rows = compute_again(context, canonical_id)
     facts = {"request_id": canonical_id, "rows": [asdict(row) for row in rows]}
     out.facts(facts, replay_rows(rows))
 

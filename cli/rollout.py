@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.loop import command_loop
+from cli.context import command_context
 from cli.output import Json, output
 
 if TYPE_CHECKING:
@@ -59,10 +59,10 @@ def status(classifier: Classifier, json: Json = False) -> None:
     Also repairs MLflow's aliases where they differ.
     """
     out = output()
-    with _loop(classifier) as loop:
+    with _context(classifier) as context:
         from operations.rollout import rollout_state
 
-        state = rollout_state(loop, classifier)
+        state = rollout_state(context, classifier)
     rows = [
         (row.model.version, row.role, row.share, f"{row.since:%Y-%m-%d %H:%M}", row.why)
         for row in state.deployments
@@ -82,10 +82,10 @@ def promote(
 ) -> None:
     """Make a retained version the champion. The running service follows within seconds."""
     out = output()
-    with _loop(classifier) as loop:
+    with _context(classifier) as context:
         from operations.rollout import promote_by_hand
 
-        model = promote_by_hand(loop, classifier, version=version, why=why)
+        model = promote_by_hand(context, classifier, version=version, why=why)
     out.result(
         {"classifier": classifier, "champion": model.version},
         f"{classifier}: version {model.version} answers",
@@ -99,10 +99,10 @@ def rollback(classifier: Classifier, why: Why = "rolled back by hand", json: Jso
     `perennial rollout promote --version`.
     """
     out = output()
-    with _loop(classifier) as loop:
+    with _context(classifier) as context:
         from operations.rollout import roll_back_by_hand
 
-        model = roll_back_by_hand(loop, classifier, why=why)
+        model = roll_back_by_hand(context, classifier, why=why)
     out.result(
         {"classifier": classifier, "champion": model.version},
         f"{classifier}: version {model.version} answers again",
@@ -118,11 +118,11 @@ def shadow(
     """
     out = output()
     shadow_version = None if version == OFF else version
-    with _loop(classifier) as loop:
+    with _context(classifier) as context:
         if shadow_version is None:
-            text = _end(loop, classifier, "shadow", why)
+            text = _end(context, classifier, "shadow", why)
         else:
-            text = _play(loop, classifier, version, role="shadow", share=1.0, why=why)
+            text = _play(context, classifier, version, role="shadow", share=1.0, why=why)
     out.result({"classifier": classifier, "shadow": shadow_version}, text)
 
 
@@ -140,28 +140,28 @@ def canary(
     """
     out = output()
     share = percent / 100
-    with _loop(classifier) as loop:
+    with _context(classifier) as context:
         if percent == 0:
-            text = _end(loop, classifier, "canary", why)
+            text = _end(context, classifier, "canary", why)
         else:
-            text = _play(loop, classifier, version, role="canary", share=share, why=why)
+            text = _play(context, classifier, version, role="canary", share=share, why=why)
     canary_version = version if percent else None
     out.result({"classifier": classifier, "canary": canary_version, "share": share}, text)
 
 
 def _play(
-    loop: LoopContext, classifier: str, version: str, *, role: Role, share: float, why: str
+    context: LoopContext, classifier: str, version: str, *, role: Role, share: float, why: str
 ) -> str:
     from operations.rollout import assign_role
 
-    assign_role(loop, classifier, version, role=role, share=share, why=why)
+    assign_role(context, classifier, version, role=role, share=share, why=why)
     return f"{classifier}: version {version} is the {role}{_share(share)}"
 
 
-def _end(loop: LoopContext, classifier: str, role: Role, why: str) -> str:
+def _end(context: LoopContext, classifier: str, role: Role, why: str) -> str:
     from operations.rollout import withdraw_role
 
-    ended = withdraw_role(loop, classifier, role=role, why=why)
+    ended = withdraw_role(context, classifier, role=role, why=why)
     if ended is None:
         return f"{classifier}: there is no {role}"
     return f"{classifier}: version {ended.version} is no longer the {role}"
@@ -183,7 +183,7 @@ def _state_lines(state: RolloutState) -> Iterator[str]:
 
 
 @contextmanager
-def _loop(classifier: str) -> Iterator[LoopContext]:
-    with command_loop() as loop:
-        loop.params.classifier(classifier)
-        yield loop
+def _context(classifier: str) -> Iterator[LoopContext]:
+    with command_context() as context:
+        context.params.classifier(classifier)
+        yield context

@@ -27,9 +27,9 @@ class RolloutState:
     aliases_repaired: bool
 
 
-def rollout_state(loop: LoopContext, classifier: str) -> RolloutState:
+def rollout_state(context: LoopContext, classifier: str) -> RolloutState:
     """Read the state of a rollout; repairs MLflow's aliases where they differ from it."""
-    with loop.engine.connect() as connection:
+    with context.engine.connect() as connection:
         entries = list(reversed(history(connection, classifier)))
         rollout = current_rollouts(connection).get(classifier)
     roles = {role: getattr(rollout, role, None) for role in ROLES}
@@ -37,60 +37,60 @@ def rollout_state(loop: LoopContext, classifier: str) -> RolloutState:
         classifier=classifier,
         roles={role: entry for role, entry in roles.items() if entry is not None},
         deployments=entries,
-        retained=retained_versions(loop, classifier),
-        aliases_repaired=repair_aliases(loop.engine, loop.registry, classifier),
+        retained=retained_versions(context, classifier),
+        aliases_repaired=repair_aliases(context.engine, context.registry, classifier),
     )
 
 
-def retained_versions(loop: LoopContext, classifier: str) -> list[str]:
+def retained_versions(context: LoopContext, classifier: str) -> list[str]:
     """Versions in the model store, oldest first."""
-    folders = (loop.settings.models / classifier).glob("[0-9]*")
+    folders = (context.settings.models / classifier).glob("[0-9]*")
     return sorted((folder.name for folder in folders), key=int)
 
 
 def promote_by_hand(
-    loop: LoopContext, classifier: str, *, version: str | None, why: str
+    context: LoopContext, classifier: str, *, version: str | None, why: str
 ) -> ModelVersion:
     """Make a retained version the champion, by default the newest. Raises `UnknownVersion`."""
     if version is None:
-        retained = retained_versions(loop, classifier)
+        retained = retained_versions(context, classifier)
         version = retained[-1] if retained else ""
 
-    model = stored_version(loop.settings.models, classifier=classifier, version=version)
-    before = loop.champions().get(classifier)
+    model = stored_version(context.settings.models, classifier=classifier, version=version)
+    before = context.champions().get(classifier)
     now = datetime.now(UTC)
-    promote(loop.engine, loop.registry, model, why=why, now=now)
-    _follow_embedder(loop, model, before=before, now=now)
+    promote(context.engine, context.registry, model, why=why, now=now)
+    _follow_embedder(context, model, before=before, now=now)
     return model
 
 
-def roll_back_by_hand(loop: LoopContext, classifier: str, *, why: str) -> ModelVersion:
+def roll_back_by_hand(context: LoopContext, classifier: str, *, why: str) -> ModelVersion:
     """Return to the champion before the present one. Raises `UnknownVersion`."""
-    before = loop.champions().get(classifier)
+    before = context.champions().get(classifier)
     now = datetime.now(UTC)
-    model = roll_back(loop.engine, loop.registry, classifier, why=why, now=now)
-    _follow_embedder(loop, model, before=before, now=now)
+    model = roll_back(context.engine, context.registry, classifier, why=why, now=now)
+    _follow_embedder(context, model, before=before, now=now)
     return model
 
 
 def assign_role(
-    loop: LoopContext, classifier: str, version: str, *, role: Role, share: float, why: str
+    context: LoopContext, classifier: str, version: str, *, role: Role, share: float, why: str
 ) -> ModelVersion:
     """Let a retained version play a role for a share in (0, 1] of the requests."""
-    model = stored_version(loop.settings.models, classifier=classifier, version=version)
-    play(loop.engine, model, role=role, share=share, why=why, now=datetime.now(UTC))
+    model = stored_version(context.settings.models, classifier=classifier, version=version)
+    play(context.engine, model, role=role, share=share, why=why, now=datetime.now(UTC))
     return model
 
 
 def withdraw_role(
-    loop: LoopContext, classifier: str, *, role: Role, why: str
+    context: LoopContext, classifier: str, *, role: Role, why: str
 ) -> ModelVersion | None:
     """End the role; return the version that played it, None when no version did."""
-    return end_role(loop.engine, classifier, role=role, why=why, now=datetime.now(UTC))
+    return end_role(context.engine, classifier, role=role, why=why, now=datetime.now(UTC))
 
 
 def _follow_embedder(
-    loop: LoopContext, model: ModelVersion, *, before: ModelVersion | None, now: datetime
+    context: LoopContext, model: ModelVersion, *, before: ModelVersion | None, now: datetime
 ) -> None:
     """Package and restart the service when the new champion needs another embedder.
 
@@ -99,5 +99,5 @@ def _follow_embedder(
     if before is None or before.embedder_id == model.embedder_id:
         return
     version = f"{now:%Y%m%dt%H%M%S}-{model.classifier}".replace("_", "-")
-    package_champions(loop, model.embedder_id, version=version)
-    restart_service(loop.settings)
+    package_champions(context, model.embedder_id, version=version)
+    restart_service(context.settings)

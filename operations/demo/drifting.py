@@ -31,9 +31,9 @@ class DriftedTraffic:
         return self.answered[-1].arrival.occurred_at
 
 
-def play_drifted_traffic(run: DemoRun, loop: LoopContext, *, start: datetime) -> DriftedTraffic:
+def play_drifted_traffic(run: DemoRun, context: LoopContext, *, start: datetime) -> DriftedTraffic:
     """Play two windows of drifted traffic, and an exam after them."""
-    window = window_size(loop)
+    window = window_size(context)
     arrivals = list(Traffic(scale=run.scale, seed=2, drift=True).play(start, 2 * window))
     end = arrivals[-1].occurred_at
     exam = list(Traffic(scale=run.scale, seed=3, drift=True).play(end, EXAM_ROWS))
@@ -46,44 +46,44 @@ def play_drifted_traffic(run: DemoRun, loop: LoopContext, *, start: datetime) ->
     return DriftedTraffic(answered, exam, score)
 
 
-def import_late_labels(run: DemoRun, loop: LoopContext, drifted: DriftedTraffic) -> None:
+def import_late_labels(run: DemoRun, context: LoopContext, drifted: DriftedTraffic) -> None:
     """Import the correct labels of the drifted answers as feedback."""
     file = run.settings.repository / "build" / "demo" / "late_labels.csv"
     with run.step("Import the correct labels, which arrive late, as feedback") as step:
         traffic.write_late_labels(file, drifted.answered, WATCHED, author="coding desk")
-        waiting.until_logged(loop.engine, [row.request_id for row in drifted.answered])
-        with loop.engine.begin() as connection:
+        waiting.until_logged(context.engine, [row.request_id for row in drifted.answered])
+        with context.engine.begin() as connection:
             counts = import_feedback(connection, file)
         step.outcome = f"{counts.accepted:,} accepted, {counts.refused:,} refused"
         step.require(counts.refused == 0, "every late label accepted")
 
 
-def detect_drift(run: DemoRun, loop: LoopContext, drifted: DriftedTraffic) -> None:
+def detect_drift(run: DemoRun, context: LoopContext, drifted: DriftedTraffic) -> None:
     """Watch again: the rule reports drift and sends the event that starts a retraining."""
     title = "Watch again: the drift rule reports drift and sends an event"
-    watch_step(run, loop, drifted.end, expected={"drift"}, title=title)
+    watch_step(run, context, drifted.end, expected={"drift"}, title=title)
 
 
-def retrain_and_serve(run: DemoRun, loop: LoopContext, drifted: DriftedTraffic) -> None:
+def retrain_and_serve(run: DemoRun, context: LoopContext, drifted: DriftedTraffic) -> None:
     """Wait for the retraining that the event started, and for its version to be served."""
-    version = loop.champions()[WATCHED].version
+    version = context.champions()[WATCHED].version
     title = "The automation retrains, and the candidate is compared with the champion"
     with run.step(title) as step:
-        verdict = waiting.until_retrained(loop, WATCHED, since=drifted.end)
+        verdict = waiting.until_retrained(context, WATCHED, since=drifted.end)
         step.outcome = f"{verdict.kind}: {'; '.join(verdict.reasons)}"
         if verdict.kind == "reject" and run.scale == "small":
-            step.outcome += _promote_by_hand(run, loop, verdict)
+            step.outcome += _promote_by_hand(run, context, verdict)
         else:
             step.require(verdict.kind == "promote", "the retrained version promoted")
 
     with run.step("The running service follows the new champion without a restart") as step:
-        seconds = waiting.until_served(run.settings.url_of(WATCHED), WATCHED, loop)
-        champion = loop.champions()[WATCHED].version
+        seconds = waiting.until_served(run.settings.url_of(WATCHED), WATCHED, context)
+        champion = context.champions()[WATCHED].version
         step.outcome = f"version {version} -> {champion}, served {seconds:.1f} s later"
         run.figures["seconds_until_served"] = round(seconds, 2)
 
 
-def _promote_by_hand(run: DemoRun, loop: LoopContext, verdict: Verdict) -> str:
+def _promote_by_hand(run: DemoRun, context: LoopContext, verdict: Verdict) -> str:
     """Promote the candidate of the small demo.
 
     A tenth of the rows is too few to prove that nothing got worse. A person who knows of the drift
@@ -93,8 +93,8 @@ def _promote_by_hand(run: DemoRun, loop: LoopContext, verdict: Verdict) -> str:
     rows = verdict.evidence["rows"]
     model = stored_version(run.settings.models, classifier=WATCHED, version=version)
     promote(
-        loop.engine,
-        loop.registry,
+        context.engine,
+        context.registry,
         model,
         why=f"by hand: {rows} test rows cannot prove it",
         now=datetime.now(UTC),

@@ -16,23 +16,23 @@ from pipelines.source.practice import EPOCH
 from pipelines.source.traffic import Traffic
 
 
-def build_source(run: DemoRun, loop: LoopContext) -> None:
+def build_source(run: DemoRun, context: LoopContext) -> None:
     """Build the demo's source database and start the programs of the machine."""
     with run.step("Build the source database: five years of coded diagnoses") as step:
-        rows = build_demo(loop, scale=run.scale)
+        rows = build_demo(context, scale=run.scale)
         step.outcome = f"{rows:,} diagnoses in PostgreSQL"
         run.figures["source_rows"] = rows
     with run.step("Start PostgreSQL, Prefect, MLflow, Evidently and the flow runner"):
         up(run.settings)
 
 
-def train_first_versions(run: DemoRun, loop: LoopContext) -> None:
+def train_first_versions(run: DemoRun, context: LoopContext) -> None:
     """Train every classifier and serve the first champions."""
-    apply_environment(flow_environment(run.settings, loop.urls, server=True))
+    apply_environment(flow_environment(run.settings, context.urls, server=True))
     from flows.retrain import retrain  # Prefect reads its environment when it is imported
 
     with run.step("Retrain: snapshot, data checks, training, verdicts, bento") as step:
-        verdicts = retrain(list(loop.params.classifiers), reason="demo", now=EPOCH)
+        verdicts = retrain(list(context.params.classifiers), reason="demo", now=EPOCH)
         scores = {name: _weighted_f1(verdict) for name, verdict in verdicts.items()}
         step.outcome = "; ".join(
             f"{name} {scores[name]}, {verdict.kind}" for name, verdict in verdicts.items()
@@ -44,20 +44,20 @@ def train_first_versions(run: DemoRun, loop: LoopContext) -> None:
         up(run.settings)
 
 
-def play_steady_traffic(run: DemoRun, loop: LoopContext) -> datetime:
+def play_steady_traffic(run: DemoRun, context: LoopContext) -> datetime:
     """Play two windows without drift and watch them; return the time of the last phrase."""
-    window = window_size(loop)
+    window = window_size(context)
     arrivals = list(Traffic(scale=run.scale, seed=1, drift=False).play(EPOCH, 2 * window))
     with run.step(f"Play two windows of {window} phrases without drift") as step:
         answered = run.play(arrivals)
-        for other in loop.params.classifiers.keys() - {WATCHED}:
+        for other in context.params.classifiers.keys() - {WATCHED}:
             run.play(arrivals[:window], other)
         score = round(traffic.score(answered, WATCHED), 4)
         run.figures["calm_weighted_f1"] = score
         step.outcome = f"weighted F1 of {WATCHED}: {score}"
 
     end = arrivals[-1].occurred_at
-    watch_step(run, loop, end, expected={"steady"}, title="Watch for drift: none is expected")
+    watch_step(run, context, end, expected={"steady"}, title="Watch for drift: none is expected")
     return end
 
 

@@ -30,20 +30,20 @@ def run_demo(
     apply_environment(telemetry_off())
     run = DemoRun(settings, scale, say)
     try:
-        with open_context(settings) as loop:
-            _play(run, loop)
+        with open_context(settings) as context:
+            _play(run, context)
     except KeyboardInterrupt:
         down(settings, report=say)
         raise
     return write_summary(settings, scale=scale, parts=run.parts, figures=run.figures, say=say)
 
 
-def _play(run: DemoRun, loop: LoopContext) -> None:
-    steady.build_source(run, loop)
-    steady.train_first_versions(run, loop)
-    end = steady.play_steady_traffic(run, loop)
-    traffic = drifting.play_drifted_traffic(run, loop, start=end)
-    drifting.import_late_labels(run, loop, traffic)
-    drifting.detect_drift(run, loop, traffic)
-    drifting.retrain_and_serve(run, loop, traffic)
+def _play(run: DemoRun, context: LoopContext) -> None:
+    steady.build_source(run, context)
+    steady.train_first_versions(run, context)
+    end = steady.play_steady_traffic(run, context)
+    traffic = drifting.play_drifted_traffic(run, context, start=end)
+    drifting.import_late_labels(run, context, traffic)
+    drifting.detect_drift(run, context, traffic)
+    drifting.retrain_and_serve(run, context, traffic)
     drifting.play_again(run, traffic)

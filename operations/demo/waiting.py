@@ -51,7 +51,7 @@ def until_logged(engine: Engine, request_ids: Sequence[str]) -> None:
     until(all_there, what=f"{expected} answers in the inference log", seconds=LOGGED_SECONDS)
 
 
-def until_retrained(loop: LoopContext, classifier: str, *, since: datetime) -> Verdict:
+def until_retrained(context: LoopContext, classifier: str, *, since: datetime) -> Verdict:
     """Wait for the gate's verdict decided at or after `since`, and for the end of its flow run.
 
     Raises `StageFailed` when the flow run fails.
@@ -68,8 +68,8 @@ def until_retrained(loop: LoopContext, classifier: str, *, since: datetime) -> V
     )
 
     def verdict() -> Verdict | None:
-        ended = _newest_run_ended(loop.settings.prefect_url)
-        with loop.engine.connect() as connection:
+        ended = _newest_run_ended(context.settings.prefect_url)
+        with context.engine.connect() as connection:
             row = connection.execute(newest).one_or_none()
         return Verdict(row.kind, tuple(row.reasons), row.evidence) if row and ended else None
 
@@ -77,10 +77,10 @@ def until_retrained(loop: LoopContext, classifier: str, *, since: datetime) -> V
     return until(verdict, what=what, seconds=RETRAINED_SECONDS, pause=1.0)
 
 
-def until_served(service_url: str, classifier: str, loop: LoopContext) -> float:
+def until_served(service_url: str, classifier: str, context: LoopContext) -> float:
     """Wait until the service answers with the champion; return the seconds that it took."""
     started = time.monotonic()
-    version = loop.champions()[classifier].version
+    version = context.champions()[classifier].version
 
     def served() -> bool | None:
         response = httpx.get(f"{service_url}/v1/classifiers", timeout=5, trust_env=False)

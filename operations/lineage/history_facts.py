@@ -18,7 +18,7 @@ from pipelines.registry import RegisteredVersion
 Facts = dict[str, Any]
 
 
-def verdicts(loop: LoopContext, registered: RegisteredVersion) -> list[Facts]:
+def verdicts(context: LoopContext, registered: RegisteredVersion) -> list[Facts]:
     """Decisions of the version's own run, and later ones that name the version."""
     table = decision.c
     run = registered.tags.get("run", "")
@@ -29,15 +29,15 @@ def verdicts(loop: LoopContext, registered: RegisteredVersion) -> list[Facts]:
         .where(table.classifier == registered.classifier, sa.or_(of_its_run, names_it))
         .order_by(table.id)
     )
-    return _rows(loop, query)
+    return _rows(context, query)
 
 
-def deployments(loop: LoopContext, registered: RegisteredVersion) -> list[Facts]:
+def deployments(context: LoopContext, registered: RegisteredVersion) -> list[Facts]:
     """The periods in which the version answered or scored.
 
     A row of a role ends where the next row of that role begins.
     """
-    with loop.engine.connect() as connection:
+    with context.engine.connect() as connection:
         entries = history(connection, registered.classifier)
     digest = registered.tags.get("head_digest", "")
     return [
@@ -58,7 +58,7 @@ def _end_of(entry: Deployment, later_entries: Sequence[Deployment]) -> datetime 
     return next((later.since for later in later_entries if later.role == entry.role), None)
 
 
-def drift(loop: LoopContext, registered: RegisteredVersion) -> dict[str, int]:
+def drift(context: LoopContext, registered: RegisteredVersion) -> dict[str, int]:
     """Number of windows of the version's answers, by the verdict of the watch."""
     table = drift_report.c
     query = (
@@ -67,11 +67,11 @@ def drift(loop: LoopContext, registered: RegisteredVersion) -> dict[str, int]:
         .group_by(table.verdict)
         .order_by(table.verdict)
     )
-    with loop.engine.connect() as connection:
+    with context.engine.connect() as connection:
         return {verdict: count for verdict, count in connection.execute(query)}
 
 
-def feedback_rows(loop: LoopContext, classifier: str, snapshot: Mapping[str, Any]) -> int | None:
+def feedback_rows(context: LoopContext, classifier: str, snapshot: Mapping[str, Any]) -> int | None:
     """Corrected or confirmed answers of the classifier in the snapshot; None without a snapshot."""
     if "as_of" not in snapshot:
         return None
@@ -79,20 +79,20 @@ def feedback_rows(loop: LoopContext, classifier: str, snapshot: Mapping[str, Any
     answer = answered(CORRECTED)
     joined = newest.join(answer, answer.c.request_id == newest.c.request_id)
     query = sa.select(sa.func.count()).select_from(joined)
-    with loop.engine.connect() as connection:
+    with context.engine.connect() as connection:
         return connection.scalar(query.where(newest.c.classifier == classifier))
 
 
-def received_feedback(loop: LoopContext, request_id: str) -> list[Facts]:
+def received_feedback(context: LoopContext, request_id: str) -> list[Facts]:
     """Feedback on an answer, oldest first."""
     query = (
         sa.select(feedback.c.received_at, feedback.c.label, feedback.c.author)
         .where(feedback.c.request_id == request_id)
         .order_by(feedback.c.received_at, feedback.c.id)
     )
-    return _rows(loop, query)
+    return _rows(context, query)
 
 
-def _rows(loop: LoopContext, query: sa.Select[Any]) -> list[Facts]:
-    with loop.engine.connect() as connection:
+def _rows(context: LoopContext, query: sa.Select[Any]) -> list[Facts]:
+    with context.engine.connect() as connection:
         return [dict(row) for row in connection.execute(query).mappings()]

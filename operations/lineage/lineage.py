@@ -24,66 +24,66 @@ from pipelines.workspace import tracked_rows
 Facts = dict[str, Any]
 
 
-def version_lineage(loop: LoopContext, classifier: str, version: str | None = None) -> Facts:
+def version_lineage(context: LoopContext, classifier: str, version: str | None = None) -> Facts:
     """Everything that made a version, and what became of it; by default, of the champion.
 
     Sections: source, snapshot, code, params, embedder, head, checks, verdicts, deployments, drift,
     feedback, mlflow, surroundings. Raises `UnknownVersion`.
     """
-    registered = loop.registry.version(classifier, version or _champion(loop, classifier))
+    registered = context.registry.version(classifier, version or _champion(context, classifier))
     tags = registered.tags
-    params = training_facts.params(loop, registered)
-    snapshot = training_facts.snapshot(loop, registered)
-    feedback_rows = history_facts.feedback_rows(loop, classifier, snapshot)
+    params = training_facts.params(context, registered)
+    snapshot = training_facts.snapshot(context, registered)
+    feedback_rows = history_facts.feedback_rows(context, classifier, snapshot)
     return {
         "classifier": classifier,
         "version": registered.version,
         "run": tags.get("run", ""),
         "reason": tags.get("reason", ""),
-        "source": training_facts.source(loop, registered, params, snapshot),
+        "source": training_facts.source(context, registered, params, snapshot),
         "snapshot": snapshot,
-        "code": training_facts.code(loop, registered),
+        "code": training_facts.code(context, registered),
         "params": params,
-        "embedder": training_facts.embedder(loop, registered),
-        "head": training_facts.head(loop, registered),
-        "checks": training_facts.checks(loop, registered),
-        "verdicts": history_facts.verdicts(loop, registered),
-        "deployments": history_facts.deployments(loop, registered),
-        "drift": history_facts.drift(loop, registered),
+        "embedder": training_facts.embedder(context, registered),
+        "head": training_facts.head(context, registered),
+        "checks": training_facts.checks(context, registered),
+        "verdicts": history_facts.verdicts(context, registered),
+        "deployments": history_facts.deployments(context, registered),
+        "drift": history_facts.drift(context, registered),
         "feedback": {"rows": feedback_rows},
         "mlflow": {
             "run_id": registered.run_id,
-            "metrics": loop.registry.metrics(registered.run_id),
+            "metrics": context.registry.metrics(registered.run_id),
         },
         "surroundings": json.loads(tags.get("surroundings", "{}")),
     }
 
 
-def request_lineage(loop: LoopContext, request_id: str) -> Facts:
+def request_lineage(context: LoopContext, request_id: str) -> Facts:
     """An answer, its version, its feedback, and the first version that learned from the feedback.
 
     Raises `UnknownRequest` and `UnknownVersion`.
     """
-    rows = logged_rows(loop, request_id)
+    rows = logged_rows(context, request_id)
     answer = rows[0]
-    received = history_facts.received_feedback(loop, request_id)
+    received = history_facts.received_feedback(context, request_id)
     learned = None
     if received:
-        learned = _learned(loop, answer, received[0]["received_at"])
+        learned = _learned(context, answer, received[0]["received_at"])
 
     return {
         "request_id": request_id,
         "answers": [asdict(row) for row in rows],
         "feedback": received,
         "learnt": learned,
-        "version": version_lineage(loop, answer.classifier, answer.version),
+        "version": version_lineage(context, answer.classifier, answer.version),
     }
 
 
-def _champion(loop: LoopContext, classifier: str) -> str:
-    champion = loop.champions().get(classifier)
+def _champion(context: LoopContext, classifier: str) -> str:
+    champion = context.champions().get(classifier)
     if champion is None:
-        loop.params.classifier(classifier)  # an unknown classifier has an error of its own
+        context.params.classifier(classifier)  # an unknown classifier has an error of its own
         raise UnknownVersion(
             f"a champion of {classifier}",
             came="none yet",
@@ -92,26 +92,26 @@ def _champion(loop: LoopContext, classifier: str) -> str:
     return champion.version
 
 
-def _learned(loop: LoopContext, answer: Inference, received_at: datetime) -> Facts | None:
+def _learned(context: LoopContext, answer: Inference, received_at: datetime) -> Facts | None:
     """The first version whose snapshot was taken after the feedback, and the row's part in it."""
-    versions = loop.registry.versions(answer.classifier)
+    versions = context.registry.versions(answer.classifier)
     by_tag = {version.tags.get("git_tag", ""): version for version in versions}
-    tag = _first_tag_since(loop, list(by_tag), received_at)
+    tag = _first_tag_since(context, list(by_tag), received_at)
     if tag is None:
         return None
 
     first = by_tag[tag]
-    snapshot = training_facts.snapshot(loop, first)
+    snapshot = training_facts.snapshot(context, first)
     return {
         "version": first.version,
         "snapshot": snapshot,
-        "row": _training_row(loop, first, snapshot.get("dataset", ""), answer.request_id),
-        "verdicts": history_facts.verdicts(loop, first),
-        "deployments": history_facts.deployments(loop, first),
+        "row": _training_row(context, first, snapshot.get("dataset", ""), answer.request_id),
+        "verdicts": history_facts.verdicts(context, first),
+        "deployments": history_facts.deployments(context, first),
     }
 
 
-def _first_tag_since(loop: LoopContext, tags: list[str], moment: datetime) -> str | None:
+def _first_tag_since(context: LoopContext, tags: list[str], moment: datetime) -> str | None:
     table = snapshot_table.c
     query = (
         sa.select(table.git_tag)
@@ -119,15 +119,15 @@ def _first_tag_since(loop: LoopContext, tags: list[str], moment: datetime) -> st
         .order_by(table.as_of, table.id)
         .limit(1)
     )
-    with loop.engine.connect() as connection:
+    with context.engine.connect() as connection:
         return connection.scalar(query)
 
 
 def _training_row(
-    loop: LoopContext, registered: RegisteredVersion, dataset: str, request_id: str
+    context: LoopContext, registered: RegisteredVersion, dataset: str, request_id: str
 ) -> Facts | None:
     """The row of the snapshot and its part in the split; None when DVC's cache lacks the files."""
-    repository = loop.settings.repository
+    repository = context.settings.repository
     tag = registered.tags["git_tag"]
     split = f"build/classifiers/{registered.classifier}/split/recent.parquet"
     try:

@@ -41,24 +41,24 @@ class Replayed:
     replayed: Prediction | None
 
 
-def replay(loop: LoopContext, request_id: str) -> list[Replayed]:
+def replay(context: LoopContext, request_id: str) -> list[Replayed]:
     """Compute every row of the request again, the answer first.
 
     Raises `UnknownRequest`, `HeadRefused` and `EmbedderUnusable`.
     """
-    return [_replay_row(loop, row) for row in logged_rows(loop, request_id)]
+    return [_replay_row(context, row) for row in logged_rows(context, request_id)]
 
 
-def logged_rows(loop: LoopContext, request_id: str) -> list[Inference]:
+def logged_rows(context: LoopContext, request_id: str) -> list[Inference]:
     """The answer and its shadows, from the table `inference` or, when not shipped yet, the journal.
 
     The table is read again after the journal, for rows that the shipper moved in between. Raises
     `UnknownRequest`.
     """
     rows = (
-        _shipped(loop, request_id)
-        or _journaled(loop.settings, request_id)
-        or _shipped(loop, request_id)
+        _shipped(context, request_id)
+        or _journaled(context.settings, request_id)
+        or _shipped(context, request_id)
     )
     if not rows:
         raise UnknownRequest(
@@ -69,18 +69,18 @@ def logged_rows(loop: LoopContext, request_id: str) -> list[Inference]:
     return sorted(rows, key=lambda row: (row.role not in ANSWERING, row.occurred_at, row.version))
 
 
-def _shipped(loop: LoopContext, request_id: str) -> list[Inference]:
+def _shipped(context: LoopContext, request_id: str) -> list[Inference]:
     query = sa.select(inference).where(inference.c.request_id == request_id)
-    with loop.engine.connect() as connection:
+    with context.engine.connect() as connection:
         return [_row(dict(row)) for row in connection.execute(query).mappings()]
 
 
-def version_that_answered(loop: LoopContext, row: Inference) -> ModelVersion:
+def version_that_answered(context: LoopContext, row: Inference) -> ModelVersion:
     """The version of the row, with its digest checked.
 
     Raises `HeadRefused` when its files are gone or altered; the error says how to restore them.
     """
-    model = _deployed_version(loop, row)
+    model = _deployed_version(context, row)
     if problem := problem_of(Path(model.head_location), digest=model.head_digest):
         version = f"version {row.version} of {row.classifier}"
         raise HeadRefused(
@@ -97,22 +97,22 @@ def version_that_answered(loop: LoopContext, row: Inference) -> ModelVersion:
     return model
 
 
-def _deployed_version(loop: LoopContext, row: Inference) -> ModelVersion:
+def _deployed_version(context: LoopContext, row: Inference) -> ModelVersion:
     """The version as it was last deployed, or from the model store when it never was."""
-    with loop.engine.connect() as connection:
+    with context.engine.connect() as connection:
         entries = history(connection, row.classifier)
     deployed = [entry.model for entry in entries if entry.model.version == row.version]
     if deployed:
         return deployed[-1]
-    return stored_version(loop.settings.models, classifier=row.classifier, version=row.version)
+    return stored_version(context.settings.models, classifier=row.classifier, version=row.version)
 
 
-def _replay_row(loop: LoopContext, row: Inference) -> Replayed:
+def _replay_row(context: LoopContext, row: Inference) -> Replayed:
     alternatives = tuple((label, share) for label, share in row.alternatives)
     logged = Prediction(row.label, row.probability, alternatives)
     replayed: Prediction | None = None
     try:
-        verdict, replayed = _compute(loop, row, logged)
+        verdict, replayed = _compute(context, row, logged)
     except PerennialError as error:
         if row.role in ANSWERING:
             raise
@@ -120,8 +120,10 @@ def _replay_row(loop: LoopContext, row: Inference) -> Replayed:
     return Replayed(row.role, row.version, row.occurred_at, row.phrase, verdict, logged, replayed)
 
 
-def _compute(loop: LoopContext, row: Inference, logged: Prediction) -> tuple[Verdict, Prediction]:
-    classifier = open_version(loop.settings, version_that_answered(loop, row))
+def _compute(
+    context: LoopContext, row: Inference, logged: Prediction
+) -> tuple[Verdict, Prediction]:
+    classifier = open_version(context.settings, version_that_answered(context, row))
     [answer] = classifier.predict([row.phrase], top=len(classifier.head.labels))
     shown = Prediction(
         answer.label, answer.probability, answer.alternatives[: len(logged.alternatives)]

@@ -44,7 +44,7 @@ class Reproduction:
     restored: tuple[str, ...]
 
 
-def reproduce(loop: LoopContext, classifier: str, version: str) -> Reproduction:
+def reproduce(context: LoopContext, classifier: str, version: str) -> Reproduction:
     """Run every stage of the version again: checks, embeddings, split, training, evaluation.
 
     Only the snapshot comes from the cache. An identical result restores a missing or damaged head
@@ -52,8 +52,8 @@ def reproduce(loop: LoopContext, classifier: str, version: str) -> Reproduction:
     `StageFailed`.
     """
     started = time.perf_counter()
-    settings = loop.settings
-    registered = loop.registry.version(classifier, version)
+    settings = context.settings
+    registered = context.registry.version(classifier, version)
     commit = published_commit(settings.repository, registered)
     tag = registered.tags["git_tag"]
     with (
@@ -62,16 +62,16 @@ def reproduce(loop: LoopContext, classifier: str, version: str) -> Reproduction:
         ) as workspace,
         TemporaryDirectory(prefix="perennial-record-") as record,
     ):
-        recorded = read_record(loop, registered, commit=commit, folder=Path(record))
+        recorded = read_record(context, registered, commit=commit, folder=Path(record))
         bring_snapshot(workspace, registered)
         with timed("reproduce", classifier=classifier, version=version, tag=tag):
             workspace.compute_again([f"evaluate@{classifier}"])
 
         verdict = compare_trainings(recorded, read_repeated(workspace.folder, classifier))
-        notes = _notes(loop, registered, recorded)
+        notes = _notes(context, registered, recorded)
         restored: list[str] = []
         if verdict.kind == "identical":
-            restored = restore_stores(loop, workspace, registered, recorded)
+            restored = restore_stores(context, workspace, registered, recorded)
 
     return Reproduction(
         classifier=classifier,
@@ -109,7 +109,7 @@ def published_commit(repository: Path, registered: RegisteredVersion) -> str:
 
 
 def read_record(
-    loop: LoopContext, registered: RegisteredVersion, *, commit: str, folder: Path
+    context: LoopContext, registered: RegisteredVersion, *, commit: str, folder: Path
 ) -> Training:
     """Read what MLflow and git recorded of the training.
 
@@ -117,9 +117,9 @@ def read_record(
     """
     from mlflow.exceptions import MlflowException
 
-    lock = file_at(loop.settings.repository, commit, "dvc.lock")
+    lock = file_at(context.settings.repository, commit, "dvc.lock")
     try:
-        evaluation = loop.registry.artifacts(registered.run_id, "evaluation", folder)
+        evaluation = context.registry.artifacts(registered.run_id, "evaluation", folder)
         return read_training(
             digest=registered.tags["head_digest"],
             evaluation=evaluation,
@@ -172,11 +172,11 @@ def _verify_rows(workspace: Workspace, dataset: str, recorded_hash: str, *, tag:
 
 
 def restore_stores(
-    loop: LoopContext, workspace: Workspace, registered: RegisteredVersion, recorded: Training
+    context: LoopContext, workspace: Workspace, registered: RegisteredVersion, recorded: Training
 ) -> list[str]:
     """Restore what the model store and the embedder store lack; return the restored folders."""
-    settings = loop.settings
-    folder = _stored_folder(loop, registered)
+    settings = context.settings
+    folder = _stored_folder(context, registered)
     restored = []
     write_digest(folder, recorded.digest)
     if problem_of(folder, digest=recorded.digest):
@@ -196,14 +196,14 @@ def restore_stores(
     return restored
 
 
-def _notes(loop: LoopContext, registered: RegisteredVersion, recorded: Training) -> list[str]:
+def _notes(context: LoopContext, registered: RegisteredVersion, recorded: Training) -> list[str]:
     recorded_surroundings = json.loads(registered.tags.get("surroundings", "{}"))
     notes = changes(recorded_surroundings, surroundings())
-    problem = problem_of(_stored_folder(loop, registered), digest=recorded.digest)
+    problem = problem_of(_stored_folder(context, registered), digest=recorded.digest)
     if problem:
         return [f"the stored head of version {registered.version}: {problem}", *notes]
     return notes
 
 
-def _stored_folder(loop: LoopContext, registered: RegisteredVersion) -> Path:
-    return loop.settings.models / registered.classifier / registered.version
+def _stored_folder(context: LoopContext, registered: RegisteredVersion) -> Path:
+    return context.settings.models / registered.classifier / registered.version

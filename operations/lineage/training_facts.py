@@ -22,12 +22,12 @@ Facts = dict[str, Any]
 SNAPSHOT_FIELDS = ("dataset", "as_of", "rows", "logical_hash", "query_hash", "git_tag")
 
 
-def params(loop: LoopContext, registered: RegisteredVersion) -> Facts:
+def params(context: LoopContext, registered: RegisteredVersion) -> Facts:
     """The classifier's block in the version's commit, with the keys that all classifiers share.
 
     Empty when the commit is missing.
     """
-    text = _committed_text(loop, registered, "params.yaml")
+    text = _committed_text(context, registered, "params.yaml")
     if not text:
         return {}
     content = yaml.safe_load(text)
@@ -35,39 +35,39 @@ def params(loop: LoopContext, registered: RegisteredVersion) -> Facts:
     return {**shared, **content["classifiers"].get(registered.classifier, {})}
 
 
-def snapshot(loop: LoopContext, registered: RegisteredVersion) -> Facts:
+def snapshot(context: LoopContext, registered: RegisteredVersion) -> Facts:
     """The snapshot that the run recorded, of the data set that the classifier reads."""
     hashes = [part.rpartition(":")[2] for part in registered.tags.get("snapshot", "").split(",")]
     table = snapshot_table.c
     query = sa.select(snapshot_table).where(
         table.git_tag == registered.tags.get("git_tag", ""), table.logical_hash.in_(hashes)
     )
-    with loop.engine.connect() as connection:
+    with context.engine.connect() as connection:
         rows = list(connection.execute(query.order_by(table.id)).mappings())
 
     facts: Facts = {}
-    row = next((row for row in rows if _reads(loop, registered, row["dataset"])), None)
+    row = next((row for row in rows if _reads(context, registered, row["dataset"])), None)
     if row is not None:
         facts = {field: row[field] for field in SNAPSHOT_FIELDS}
         facts["label_columns"] = sorted(row["summary"]["labels"])
     return {**facts, "data_md5": registered.tags.get("data_md5", "")}
 
 
-def _reads(loop: LoopContext, registered: RegisteredVersion, dataset: str) -> bool:
+def _reads(context: LoopContext, registered: RegisteredVersion, dataset: str) -> bool:
     """Whether the classifier's block in the version's commit reads this data set."""
-    block = params(loop, registered).get("source")
+    block = params(context, registered).get("source")
     return block is None or SourceParams.model_validate(block).dataset == dataset
 
 
 def source(
-    loop: LoopContext, registered: RegisteredVersion, params: Facts, snapshot: Facts
+    context: LoopContext, registered: RegisteredVersion, params: Facts, snapshot: Facts
 ) -> Facts:
     """The query of the snapshot.
 
     `verified` says whether the committed text has the hash that the snapshot recorded.
     """
     block = params.get("source", {})
-    text = _committed_text(loop, registered, block["query"]) if block else None
+    text = _committed_text(context, registered, block["query"]) if block else None
     verified = False
     if text is not None and "query_hash" in snapshot:
         committed_hash = query_hash(
@@ -79,9 +79,9 @@ def source(
     return {**block, "text": text, "query_hash": snapshot.get("query_hash"), "verified": verified}
 
 
-def code(loop: LoopContext, registered: RegisteredVersion) -> Facts:
+def code(context: LoopContext, registered: RegisteredVersion) -> Facts:
     """The commit that the run published, its parent, and whether its tag still points to it."""
-    repository = loop.settings.repository
+    repository = context.settings.repository
     commit = registered.tags.get("git_commit", "")
     tag = registered.tags.get("git_tag", "")
     tag_holds = commit_of(repository, f"refs/tags/{tag}") == commit
@@ -89,19 +89,19 @@ def code(loop: LoopContext, registered: RegisteredVersion) -> Facts:
     return facts | commit_facts(repository, commit)
 
 
-def embedder(loop: LoopContext, registered: RegisteredVersion) -> Facts:
+def embedder(context: LoopContext, registered: RegisteredVersion) -> Facts:
     """The embedder, and whether the embedder store still holds it."""
     embedder_id = registered.tags.get("embedder_id", "")
-    folder = loop.settings.kept_embedder(embedder_id)
+    folder = context.settings.kept_embedder(embedder_id)
     facts: Facts = {}
     if folder and (folder / "embedder.json").is_file():
         facts = json.loads((folder / "embedder.json").read_text())
     return {"embedder_id": embedder_id, "handle": facts.get("handle"), "kept": bool(facts)}
 
 
-def head(loop: LoopContext, registered: RegisteredVersion) -> Facts:
+def head(context: LoopContext, registered: RegisteredVersion) -> Facts:
     """The digest recorded at training, checked against the files in the model store."""
-    folder = loop.settings.models / registered.classifier / registered.version
+    folder = context.settings.models / registered.classifier / registered.version
     digest = registered.tags.get("head_digest", "")
     problem = problem_of(folder, digest=digest)
     return {
@@ -112,10 +112,10 @@ def head(loop: LoopContext, registered: RegisteredVersion) -> Facts:
     }
 
 
-def checks(loop: LoopContext, registered: RegisteredVersion) -> Facts | None:
+def checks(context: LoopContext, registered: RegisteredVersion) -> Facts | None:
     """The results of the run's data checks; None when this home does not hold them."""
     run = registered.tags.get("run", "")
-    file = loop.settings.reports / "checks" / run / RESULT
+    file = context.settings.reports / "checks" / run / RESULT
     if not (is_plain_name(run) and file.is_file()):
         return None
     result = json.loads(file.read_text(encoding="utf-8"))
@@ -128,5 +128,5 @@ def checks(loop: LoopContext, registered: RegisteredVersion) -> Facts | None:
     }
 
 
-def _committed_text(loop: LoopContext, registered: RegisteredVersion, path: str) -> str | None:
-    return file_at(loop.settings.repository, registered.tags.get("git_commit", ""), path)
+def _committed_text(context: LoopContext, registered: RegisteredVersion, path: str) -> str | None:
+    return file_at(context.settings.repository, registered.tags.get("git_commit", ""), path)

@@ -23,7 +23,8 @@ from core.contracts import Deployment, ModelVersion, Prediction, Rollout, Verdic
 from core.errors import Busy, UncommittedChanges
 from flows import answering
 from machine import processes
-from machine.processes import ProgramStatus
+from machine import status as program_status
+from machine.status import ProgramStatus
 from operations import rollout as by_hand
 from operations.lineage import reproduce
 from pipelines.phrase_files import read_phrases
@@ -212,7 +213,7 @@ def test_a_champion_of_another_embedder_gets_a_service_of_its_own(
         registry=None,
         settings=SimpleNamespace(models=None),
     )
-    monkeypatch.setattr(rollout, "_loop", lambda classifier: nullcontext(loop))
+    monkeypatch.setattr(rollout, "_context", lambda classifier: nullcontext(loop))
     for name, replacement in {
         "roll_back": lambda *_, **__: earlier,
         "promote": lambda *_, **__: None,
@@ -327,7 +328,7 @@ def test_a_reproduction_that_differs_is_three(
 ) -> None:
     verdict = Verdict(kind, ("other bytes in head",), {"rows": {}})
     result = reproduce.Reproduction("block", "1", verdict, "retrain-x", "abc", 1.0, (), ())
-    monkeypatch.setattr(lineage, "command_loop", nullcontext)
+    monkeypatch.setattr(lineage, "command_context", nullcontext)
     monkeypatch.setattr(reproduce, "reproduce", lambda *_: result)
     assert run("reproduce", "block", "1").exit_code == code
     assert json.loads(run("reproduce", "block", "1", "--json").stdout)["verdict"]["kind"] == kind

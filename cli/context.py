@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def command_loop() -> Iterator[LoopContext]:
+def command_context() -> Iterator[LoopContext]:
     """Open the loop of this machine's settings; everything is closed at the end."""
     from core.settings import load_settings
     from flows.context import open_context
     from machine.environment import open_flow_database
 
     settings = load_settings()
-    with open_flow_database(settings), open_context(settings) as loop:
-        yield loop
+    with open_flow_database(settings), open_context(settings) as context:
+        yield context
