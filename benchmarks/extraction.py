@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 QUERY = REPOSITORY / "queries" / "diagnoses.sql"
 LABELS = ("block", "chapter", "encounter_phase")
 ROUNDS = 5
-Turn = tuple[dict[str, float], "Usage"]  # what the process reported, and its usage
+Turn = tuple[dict[str, float], Usage]  # what the process reported, and its usage
 
 
 def perennial(url: str, folder: Path) -> Callable[[], int]:

@@ -52,7 +52,7 @@ def promote_by_hand(
     context: LoopContext, classifier: str, *, version: str | None, why: str
 ) -> ModelVersion:
     """Make a retained version the champion, by default the newest. Raises `UnknownVersion`."""
-    if version is None:
+    if not version:
         retained = retained_versions(context, classifier)
         version = retained[-1] if retained else ""
 

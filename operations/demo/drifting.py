@@ -66,7 +66,7 @@ def detect_drift(run: DemoRun, context: LoopContext, drifted: DriftedTraffic) ->
 
 def retrain_and_serve(run: DemoRun, context: LoopContext, drifted: DriftedTraffic) -> None:
     """Wait for the retraining that the event started, and for its version to be served."""
-    version = context.champions()[WATCHED].version
+    version = drifted.answered[-1].version
     title = "The automation retrains, and the candidate is compared with the champion"
     with run.step(title) as step:
         verdict = waiting.until_retrained(context, WATCHED, since=drifted.end)
