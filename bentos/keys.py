@@ -59,7 +59,7 @@ def read_keys(file: Path) -> frozenset[str]:
     return frozenset(line[:64] for _, line in told)
 
 
-def refuse_open_door(host: str, keys_file: Path | None) -> None:
+def require_keys_beyond_loopback(host: str, keys_file: Path | None) -> None:
     """Raise `KeysUnusable` when anybody on the network could ask: an address beyond loopback needs keys."""
     if keys_file is not None:
         read_keys(keys_file)

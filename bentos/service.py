@@ -19,7 +19,7 @@ import bentoml
 from sqlalchemy.engine import Engine
 
 from bentos.answering.answers import AnswerService, answer_cache
-from bentos.answering.warming import Warmer, frequent_in
+from bentos.answering.warming import Warmer, read_frequent_from
 from bentos.background import Background
 from bentos.embedder.cache import EmbeddingCache
 from bentos.embedder.cache_file import EmbeddingCacheFile
@@ -28,12 +28,13 @@ from bentos.embedder.server import embedding_app
 from bentos.heads.live_heads import LiveHeads
 from bentos.heads.refusals import record_refusals
 from bentos.heads.retained import Retained
-from bentos.http.app import OURS, BypassMiddleware, ClassifierApp
+from bentos.http.app import OURS, ClassifierApp
 from bentos.http.endpoint import AppState
-from bentos.http.slow_clients import close_the_silent
+from bentos.http.slow_clients import close_slow_clients
 from bentos.inference_log.journal import Journal, JournalCounts
 from bentos.inference_log.shipper import Shipper, insert_into
-from bentos.keys import Keys, refuse_open_door
+from bentos.keys import Keys, require_keys_beyond_loopback
+from bentos.vendor_patches.bentoml_middleware import BypassMiddleware
 from core.database import connect
 from core.deployments import current_rollouts
 from core.errors import SettingsError
@@ -87,7 +88,7 @@ class Embedder:
     @bentoml.on_startup
     def ready(self) -> None:
         self.saving.start()
-        rest_from_collecting()
+        freeze_garbage_collector()
 
     @bentoml.on_shutdown
     def stop(self) -> None:
@@ -103,7 +104,7 @@ class Classifier:
 
     def __init__(self) -> None:
         settings = start_process()
-        refuse_open_door(listening_host(sys.argv), settings.api_keys_file)
+        require_keys_beyond_loopback(listening_host(sys.argv), settings.api_keys_file)
         facts, counts, keys = (
             read_embedder(embedder_folder(settings)),
             JournalCounts(),
@@ -153,11 +154,11 @@ class Classifier:
         self.tasks = [
             asyncio.create_task(self._warm()),
             asyncio.create_task(self.shadow.run()),
-            asyncio.create_task(close_the_silent()),
+            asyncio.create_task(close_slow_clients()),
         ]
         for thread in self.background:
             thread.start()
-        rest_from_collecting()
+        freeze_garbage_collector()
         with suppress(
             TimeoutError
         ):  # a worker that is back answers nobody before it knows that its embedder lives
@@ -240,7 +241,7 @@ def open_engine(settings: Settings) -> Engine | None:
 def make_warmer(settings: Settings, answers: AnswerService, engine: Engine | None) -> Warmer:
     """Warm from the kept phrases, or from the log."""
     frequent = (
-        frequent_in(engine, seconds=settings.warm_seconds)
+        read_frequent_from(engine, seconds=settings.warm_seconds)
         if engine and settings.warm_seconds
         else None
     )
@@ -280,7 +281,7 @@ def left_journals(settings: Settings) -> list[Path]:
     return [folder for folder in settings.journals if folder not in served]
 
 
-def rest_from_collecting() -> None:
+def freeze_garbage_collector() -> None:
     """What exists now lives as long as the process: keep the garbage collector from walking it at every turn."""
     gc.collect()
     gc.freeze()

@@ -41,7 +41,7 @@ _FREQUENT = sa.text(
 )
 
 
-def frequent_in(engine: Engine, *, seconds: float) -> ReadFrequent:
+def read_frequent_from(engine: Engine, *, seconds: float) -> ReadFrequent:
     """Return the adapter that asks the log for a classifier's most frequent cleaned phrases, for at most `seconds` a span of time."""
 
     def read(classifier: str, limit: int) -> list[str]:
@@ -120,7 +120,7 @@ class Warmer:
             version=live.model.version,
             phrases=len(texts),
         )
-        refuse_senseless(said)
+        refuse_meaningless(said)
 
     def save(self) -> None:
         """Keep what is in the first level for the next start. Raises OSError."""
@@ -161,7 +161,7 @@ class Warmer:
         ]
 
 
-def refuse_senseless(said: Sequence[EncodedAnswer]) -> None:
+def refuse_meaningless(said: Sequence[EncodedAnswer]) -> None:
     """Raise `HeadRefused` for answers that hold no number, or are one and the same to at least PROBE_PHRASES phrases."""
     if any(b'"probability":null' in one.response for one in said):
         raise HeadRefused(

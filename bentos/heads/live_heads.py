@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
-from bentos.heads.loading import LiveModel, keep_question, load_live, signature
-from bentos.packaging.cold_heads import read_cold
+from bentos.heads.loading import LiveModel, refuse_other_question, load_live, signature
+from bentos.packaging.cold_heads import read_cold_heads
 from core.contracts import Deployment, ModelVersion, Role, Rollout
 from core.errors import HeadRefused
 from core.logs import get_logger
@@ -77,7 +77,7 @@ class LiveHeads:
                 one.classifier: Rollout(
                     Deployment(one, "champion", 1.0, now, "packed with the bento")
                 )
-                for one in read_cold(folder)
+                for one in read_cold_heads(folder)
             }
         )
         self._untold.clear()  # the log has them; `deployment` does not know these rows
@@ -165,7 +165,7 @@ class LiveHeads:
             else load_live(model, role, home=self.home, embedder_id=self.embedder_id)
         )
         if beside is not None:
-            keep_question(live.labels, beside=beside.labels)
+            refuse_other_question(live.labels, beside=beside.labels)
         if role != "shadow":
             self.prepare(live)
         return live

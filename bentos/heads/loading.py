@@ -81,7 +81,7 @@ def probe(head: Head) -> None:
         )
 
 
-def keep_question(labels: Sequence[str], *, beside: Sequence[str]) -> None:
+def refuse_other_question(labels: Sequence[str], *, beside: Sequence[str]) -> None:
     """Raise `HeadRefused` when a head lacks more than half of the labels of the version that answers now: another question's head."""
     kept = len(set(labels) & set(beside))
     if kept < LABELS_KEPT * len(beside):

@@ -9,11 +9,11 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from bentos.heads.live_heads import LiveRollout
 from bentos.heads.loading import LiveModel
-from bentos.http.endpoint import AppState, Call, Endpoint, respond, told_error
+from bentos.http.endpoint import AppState, Call, Endpoint, respond, error_response
 from bentos.http.metrics import ServiceState, render_metrics
 from bentos.http.openapi import OPERATIONS, openapi_document
 from bentos.http.schemas import (
@@ -23,8 +23,8 @@ from bentos.http.schemas import (
     PredictBatchRequest,
     PredictRequest,
     RequestRefused,
-    asked_batch,
-    asked_one,
+    parse_predict_batch_request,
+    parse_predict_request,
     batch_body,
     decode_request,
     version_of,
@@ -43,7 +43,7 @@ _PREDICT, _PREDICT_BATCH = (
 
 async def _predict(parts: AppState, call: Call) -> bytes:
     asked, by = (
-        asked_one(decode_request(_PREDICT, call.body)),
+        parse_predict_request(decode_request(_PREDICT, call.body)),
         await _asked_version(parts, call) if call.query else None,
     )
     [answer] = await parts.answers.answer(call.classifier, asked, by=by)
@@ -52,7 +52,7 @@ async def _predict(parts: AppState, call: Call) -> bytes:
 
 async def _predict_batch(parts: AppState, call: Call) -> bytes:
     asked, by = (
-        asked_batch(decode_request(_PREDICT_BATCH, call.body)),
+        parse_predict_batch_request(decode_request(_PREDICT_BATCH, call.body)),
         await _asked_version(parts, call) if call.query else None,
     )
     return batch_body(await parts.answers.answer(call.classifier, asked, by=by))
@@ -129,28 +129,6 @@ class ClassifierApp(Starlette):
         await super().__call__(scope, receive, send)
 
 
-class BypassMiddleware:
-    """ASGI middleware that moves in front of all others, and sends the paths of `app` past them.
-
-    BentoML's stack (tracing, a timer and a task a request, contexts, its router) costs more than a hit of the first level. The
-    lifespan call shows the application around the stack; from then on only health checks and BentoML's own pages go through it.
-    """
-
-    def __init__(self, inner: ASGIApp, *, app: ASGIApp, paths: tuple[str, ...]) -> None:
-        self._inner, self._app, self._paths = inner, app, paths
-        self._stack: ASGIApp | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            around = scope["app"]
-            self._stack, around.middleware_stack = around.middleware_stack, self._first
-        await self._inner(scope, receive, send)
-
-    async def _first(self, scope: Scope, receive: Receive, send: Send) -> None:
-        ours = scope["type"] == "http" and scope["path"].startswith(self._paths)
-        await (self._app if ours else self._stack)(scope, receive, send)  # type: ignore[misc]
-
-
 async def _metrics(request: Request) -> Response:
     parts: AppState = request.app.state.parts
     state = ServiceState(
@@ -186,6 +164,6 @@ class NotFound:
             if allowed
             else RequestRefused(404, "not_found", "no such path; /v1/openapi.json has the routes")
         )
-        status, body = told_error(error)
+        status, body = error_response(error)
         scope["app"].state.parts.responses.responses["none", status] += 1
         await respond(send, status, body, *([(b"allow", allowed.encode())] if allowed else []))

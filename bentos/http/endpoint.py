@@ -88,7 +88,7 @@ class Endpoint:
             call = Call(classifier, scope["query_string"], await read_body(scope, receive))
             body = await self._handler(parts, call)
         except Exception as error:
-            status, body = told_error(error)
+            status, body = error_response(error)
             extra = EXTRA.get(status)
         finally:
             parts.running -= 1
@@ -103,7 +103,7 @@ async def respond(send: Send, status: int, body: bytes, *headers: Header) -> Non
     await send({"type": "http.response.body", "body": body})
 
 
-def told_error(error: Exception) -> tuple[int, bytes]:
+def error_response(error: Exception) -> tuple[int, bytes]:
     """Any error as status and error schema; what is not ours to tell goes to the log."""
     request_id = str(uuid_utils.uuid7())
     known = (

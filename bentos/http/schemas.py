@@ -187,7 +187,7 @@ def _invalid(message: str) -> RequestRefused:
     return RequestRefused(422, "invalid_field", _AT.sub("", message), field=field)
 
 
-def asked_one(request: PredictRequest) -> list[PhraseRequest]:
+def parse_predict_request(request: PredictRequest) -> list[PhraseRequest]:
     """Check what a schema cannot say; raises `RequestRefused`."""
     return [
         _checked(
@@ -198,7 +198,7 @@ def asked_one(request: PredictRequest) -> list[PhraseRequest]:
     ]
 
 
-def asked_batch(request: PredictBatchRequest) -> list[PhraseRequest]:
+def parse_predict_batch_request(request: PredictBatchRequest) -> list[PhraseRequest]:
     """Check what a schema cannot say; raises `RequestRefused`."""
     rows = len(request.phrases)
     keys, moments, regions = (

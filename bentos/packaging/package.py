@@ -12,9 +12,9 @@ from pathlib import Path
 
 import yaml
 
-from bentos.keys import refuse_open_door
-from bentos.packaging.cold_heads import write_cold
-from bentos.packaging.launch import FURTHER
+from bentos.keys import require_keys_beyond_loopback
+from bentos.packaging.cold_heads import write_cold_heads
+from bentos.vendor_patches.bentoml_serve import FURTHER
 from core.contracts import ModelVersion
 from core.errors import ProcessFailed
 from core.settings import REPOSITORY, Settings
@@ -28,7 +28,7 @@ SERVING_LOCKS = {  # a profile of the lock for each runtime of the embedder
     "litert": REPOSITORY / "requirements" / "serving.lock",
     "tensorflow": REPOSITORY / "requirements" / "serving-tensorflow.lock",
 }
-LAUNCH = str(REPOSITORY / "bentos" / "packaging" / "launch.py")
+LAUNCH = str(REPOSITORY / "bentos" / "vendor_patches" / "bentoml_serve.py")
 DRAIN_SECONDS = 10
 
 
@@ -76,7 +76,7 @@ def serve_command(tag: str, *, settings: Settings, database_url: str) -> ServeCo
 
     Raises `KeysUnusable` for an address beyond loopback without API keys.
     """
-    refuse_open_door(settings.host, settings.api_keys_file)
+    require_keys_beyond_loopback(settings.host, settings.api_keys_file)
     keys = (
         {"PERENNIAL_API_KEYS_FILE": str(settings.api_keys_file)} if settings.api_keys_file else {}
     )
@@ -158,7 +158,7 @@ def _stage_cold(cold: Path, heads: Mapping[str, ModelVersion], *, embedder: Path
         packed.append(
             ModelVersion(name, model.version, f"heads/{name}", model.head_digest, model.embedder_id)
         )
-    write_cold(cold, packed)
+    write_cold_heads(cold, packed)
 
 
 def _write_bentofile(staging: Path, *, name: str, runtime: str) -> None:

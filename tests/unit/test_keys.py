@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bentos.keys import Keys, hash_key, new_key, read_keys, refuse_open_door
+from bentos.keys import Keys, hash_key, new_key, read_keys, require_keys_beyond_loopback
 from core.errors import KeysUnusable
 
 
@@ -93,11 +93,11 @@ def test_a_key_is_long_random_text() -> None:
 def test_only_loopback_needs_no_keys(host: str, open_door: bool, file: Path) -> None:
     if open_door:
         with pytest.raises(KeysUnusable, match="PERENNIAL_API_KEYS_FILE"):
-            refuse_open_door(host, None)
+            require_keys_beyond_loopback(host, None)
     else:
-        refuse_open_door(host, None)
+        require_keys_beyond_loopback(host, None)
     file.write_text(new_key()[1])
-    refuse_open_door(host, file)
+    require_keys_beyond_loopback(host, file)
 
 
 def test_a_file_that_is_not_there_is_refused_at_start(file: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from bentos.heads.live_heads import LiveHeads, Refused
 from bentos.heads.loading import LiveModel
-from bentos.packaging.cold_heads import read_cold, write_cold
+from bentos.packaging.cold_heads import read_cold_heads, write_cold_heads
 from core.contracts import Deployment, ModelVersion, Rollout
 from core.errors import DatabaseUnreachable, HeadRefused
 from pipelines.model.embedder import use_id
@@ -163,7 +163,7 @@ def test_the_last_known_state_survives_an_outage(tmp_path: Path) -> None:
 def test_cold_heads_answer_until_the_deployment_says_otherwise(tmp_path: Path) -> None:
     packed, home = tmp_path / "cold", tmp_path / "home"
     stored = store_head(packed, "organ", "1")
-    write_cold(
+    write_cold_heads(
         packed, [ModelVersion("organ", "1", "models/organ/1", stored.head_digest, EMBEDDER_ID)]
     )
     heads = LiveHeads(EMBEDDER_ID, home=home)
@@ -174,7 +174,7 @@ def test_cold_heads_answer_until_the_deployment_says_otherwise(tmp_path: Path) -
 
 
 def test_no_cold_heads_is_no_error(tmp_path: Path) -> None:
-    assert read_cold(tmp_path) == []
+    assert read_cold_heads(tmp_path) == []
 
 
 def roll_out(heads: LiveHeads, model: ModelVersion, **beside: Deployment) -> None:

@@ -11,8 +11,8 @@ from bentos.http.schemas import (
     PredictBatchRequest,
     PredictRequest,
     RequestRefused,
-    asked_batch,
-    asked_one,
+    parse_predict_batch_request,
+    parse_predict_request,
     decode_request,
     error_body,
     status_of,
@@ -96,14 +96,14 @@ def test_bad_requests_are_refused_with_their_field(
     body: bytes, status: int, field: str | None
 ) -> None:
     with pytest.raises(RequestRefused) as refused:
-        asked_one(decode_request(ONE, body))
+        parse_predict_request(decode_request(ONE, body))
     assert (refused.value.status, refused.value.field) == (status, field)
 
 
 @pytest.mark.parametrize(("body", "field"), BATCH_BODIES)
 def test_bad_batches_are_refused_with_their_field(body: dict, field: str) -> None:
     with pytest.raises(RequestRefused) as refused:
-        asked_batch(decode_request(BATCH, json.dumps(body).encode()))
+        parse_predict_batch_request(decode_request(BATCH, json.dumps(body).encode()))
     assert (refused.value.status, refused.value.field) == (422, field)
 
 
@@ -113,13 +113,13 @@ def test_the_limit_is_told() -> None:
 
 
 def test_good_requests_pass() -> None:
-    [asked] = asked_one(
+    [asked] = parse_predict_request(
         decode_request(
             ONE, json.dumps({"phrase": "ä" * MAX_PHRASE_LENGTH, "region": "north"}).encode()
         )
     )
     assert (len(asked.phrase), asked.region, asked.key) == (MAX_PHRASE_LENGTH, "north", None)
-    batch = asked_batch(
+    batch = parse_predict_batch_request(
         decode_request(BATCH, json.dumps({"phrases": ["a", "b"], "keys": ["k", None]}).encode())
     )
     assert [(one.place, one.key) for one in batch] == [("phrases[0]", "k"), ("phrases[1]", None)]

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from bentos.answering.encoding import EncodedAnswer
-from bentos.answering.warming import PROBE_PHRASES, Warmer, refuse_senseless, save_phrases
+from bentos.answering.warming import PROBE_PHRASES, Warmer, refuse_meaningless, save_phrases
 from core.errors import HeadRefused
 from tests.support.serving import Bench, champion, store_head
 
@@ -121,12 +121,12 @@ def test_a_version_that_says_no_number_or_one_thing_to_the_warm_up_is_refused(
     response: bytes,
 ) -> None:
     with pytest.raises(HeadRefused):
-        refuse_senseless([EncodedAnswer(response, b"")] * PROBE_PHRASES)
+        refuse_meaningless([EncodedAnswer(response, b"")] * PROBE_PHRASES)
 
 
 def test_few_equal_answers_prove_nothing() -> None:
-    refuse_senseless([EncodedAnswer(b'"probability":0.5}', b"")] * (PROBE_PHRASES - 1))
-    refuse_senseless(
+    refuse_meaningless([EncodedAnswer(b'"probability":0.5}', b"")] * (PROBE_PHRASES - 1))
+    refuse_meaningless(
         [
             *[EncodedAnswer(b'"probability":0.5}', b"")] * PROBE_PHRASES,
             EncodedAnswer(b'"probability":0.6}', b""),
