@@ -18,7 +18,8 @@ _TAG = re.compile(rf"{NAME}(-\d+)?:(?P<version>[\w.-]+)")
 def prune_bentos(bento_store: Path, *, kept: int = KEPT) -> list[str]:
     """Remove all but the newest `kept` bentos of each name, the one called latest, and those that a process of this machine serves.
 
-    `bento_store` is a BENTOML_HOME. Returns the tags that are gone. Nothing else rests on a bento: versions are in the model store.
+    `bento_store` is a BENTOML_HOME. Returns the tags that are gone. Nothing else rests on a bento:
+    versions are in the model store.
     """
     served, gone = _served_versions(), []
     for name in sorted((bento_store / "bentos").glob(f"{NAME}*")):

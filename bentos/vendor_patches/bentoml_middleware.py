@@ -1,8 +1,9 @@
 """Sends the paths of this project past BentoML's middleware.
 
-Relies on BentoML 1.4.39 and Starlette 1.10.0: BentoML's application is a Starlette application that puts itself into
-the scope of the lifespan call, and reads `middleware_stack` anew for every request. Reason: the stack (tracing, a
-timer and a task per request, contexts, a router) costs more than a request that the answer cache serves.
+Relies on BentoML 1.4.39 and Starlette 1.10.0: BentoML's application is a Starlette application that
+puts itself into the scope of the lifespan call, and reads `middleware_stack` anew for every
+request. Reason: the stack (tracing, a timer and a task per request, contexts, a router) costs more
+than a request that the answer cache serves.
 
 Remove when BentoML mounts an ASGI application without its middleware.
 """
@@ -15,8 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 class BypassMiddleware:
     """ASGI middleware that moves in front of all others, and sends requests for `paths` directly to `app`.
 
-    The lifespan call shows the application around the stack. Afterwards only health checks and BentoML's own pages pass
-    through the stack.
+    The lifespan call shows the application around the stack. Afterwards only health checks and
+    BentoML's own pages pass through the stack.
     """
 
     def __init__(self, inner: ASGIApp, *, app: ASGIApp, paths: tuple[str, ...]) -> None:

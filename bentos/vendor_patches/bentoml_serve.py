@@ -1,7 +1,7 @@
 """`bentoml serve` with another supervisor (circus). Run as a file: it imports nothing of this repository.
 
-Patches BentoML 1.4.39 (`bentoml._internal.utils.circus.create_standalone_arbiter`) and circus 0.18.3
-(`Arbiter._stop_watchers`). Reasons:
+Patches BentoML 1.4.39 (`bentoml._internal.utils.circus.create_standalone_arbiter`) and circus
+0.18.3 (`Arbiter._stop_watchers`). Reasons:
 
 - BentoML loads the whole service to learn what to run, and its supervisor keeps it loaded. This file runs again in
   the same process (same id, arguments and environment) with circus alone, which needs a fifth of the memory.
@@ -12,8 +12,8 @@ Patches BentoML 1.4.39 (`bentoml._internal.utils.circus.create_standalone_arbite
 - It serves further bentos beside the first: each is another process of the entry service, on the next port, with
   the embedder of the first.
 
-Remove when BentoML has options for the check interval, the order of stopping, the control sockets and several
-bentos under one supervisor.
+Remove when BentoML has options for the check interval, the order of stopping, the control sockets
+and several bentos under one supervisor.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def main() -> None:
         _supervise(**json.loads(plan))
         return
 
-    # The first to register is the last to run: BentoML has then removed what it removes at its exit.
+    # The first to register is the last to run: BentoML has then removed what it removes at its
+    # exit.
     atexit.register(_run_again)
     from bentoml._internal.utils import circus
     from bentoml_cli.cli import cli

@@ -1,8 +1,8 @@
 """The open connections of uvicorn in this process.
 
-Patches uvicorn 0.54.0 (`connection_made` and `connection_lost` of `AutoHTTPProtocol`, and reads `cycle` and `transport`
-of its instances). Reason: uvicorn waits for the head of a request without a limit, and the set in which it keeps its
-connections cannot be reached from outside.
+Patches uvicorn 0.54.0 (`connection_made` and `connection_lost` of `AutoHTTPProtocol`, and reads
+`cycle` and `transport` of its instances). Reason: uvicorn waits for the head of a request without a
+limit, and the set in which it keeps its connections cannot be reached from outside.
 
 Remove when uvicorn has a timeout for the head of a request.
 """

@@ -125,7 +125,7 @@ def served_alone(settings: Settings, classifier: str, *, sizes: tuple[int, int])
         without = ("PERENNIAL_DATABASE_URL", "PERENNIAL_API_KEYS_FILE")
         environment = {
             name: value
-            for name, value in {**os.environ, **command.environment}.items()
+            for name, value in command.child_environment(os.environ).items()
             if name not in without
         }
         with home.joinpath("log").open("wb") as log:
