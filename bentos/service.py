@@ -143,7 +143,7 @@ class Classifier:
             Background(self.warmer.save, seconds=SAVE_SECONDS, name="phrases kept"),
             *(follow_database(settings, engine, heads=self.heads, counts=counts) if engine else ()),
         ]
-        classifying.state.parts = AppState(
+        classifying.state.app_state = AppState(
             answers, self.heads, counts, self.remote.stats, keys, retained
         )
 

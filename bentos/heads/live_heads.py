@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
-from bentos.heads.loading import LiveModel, refuse_other_question, load_live, signature
+from bentos.heads.loading import LiveModel, load_live, refuse_other_question, signature
 from bentos.packaging.cold_heads import read_cold_heads
 from core.contracts import Deployment, ModelVersion, Role, Rollout
 from core.errors import HeadRefused

@@ -113,7 +113,7 @@ def _caches(state: ServiceState) -> Iterator[Metric]:
         "perennial_misses_waiting",
         "New phrases being answered",
         (),
-        {(): len(state.answers.misses)},
+        {(): len(state.answers.batcher)},
     )
 
 

@@ -18,15 +18,15 @@ from bentos.http.schemas import (
 )
 
 REASONS = {
-    400: "The body is no JSON in UTF-8",
-    401: "No API key came, or an unknown one",
+    400: "The body is not valid UTF-8 JSON",
+    401: "The API key is missing or unknown",
     404: "No such classifier or version; the message names the known ones",
-    408: "The body came too slowly",
-    409: "The version asked for is damaged, or rests on another embedder",
+    408: "The body arrived too slowly",
+    409: "The requested version is damaged, or needs another embedder",
     413: "The body is too large",
     422: "A field is missing, unknown, of the wrong type or beyond its limit",
-    429: "Too many requests at once; Retry-After says when to come again",
-    503: "The embedder does not answer; Retry-After says when to come again",
+    429: "Too many requests at once; Retry-After says when to retry",
+    503: "The embedder does not answer; Retry-After says when to retry",
 }
 SECURITY = {
     "key": {
@@ -38,7 +38,7 @@ SECURITY = {
 VERSION = {
     "name": "version",
     "in": "query",
-    "description": "a retained version to answer, in the role asked; by default the rollout chooses",
+    "description": "a retained version that answers in the role `asked`; by default the rollout chooses",
     "schema": {"type": "string", "pattern": VERSION_PATTERN},
 }
 RETRY_AFTER = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}

@@ -30,7 +30,7 @@ from tests.support.serving import Bench, canary, champion, shadow, store_head
 @pytest.fixture
 def client(bench: Bench) -> Iterator[TestClient]:
     app = ClassifierApp()
-    app.state.parts = bench.parts()
+    app.state.app_state = bench.parts()
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 
@@ -178,7 +178,7 @@ def test_with_keys_only_their_holders_are_answered(
 ) -> None:
     key, hashed = new_key()
     (tmp_path / "keys").write_text(hashed)
-    client.app.state.parts.keys = Keys(tmp_path / "keys")
+    client.app.state.app_state.keys = Keys(tmp_path / "keys")
     for headers in (
         {},
         {"authorization": "Bearer wrong"},

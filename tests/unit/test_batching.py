@@ -36,7 +36,7 @@ class HeldEmbedder:
 
 def held(bench: Bench, *hits: str) -> HeldEmbedder:
     embedder = HeldEmbedder(*hits)
-    bench.answers.misses._embedder = embedder
+    bench.answers.batcher._embedder = embedder
     return embedder
 
 
@@ -107,7 +107,7 @@ def test_an_error_reaches_everybody_and_is_not_kept(bench: Bench) -> None:
         embedder.error = None
         return (
             [type(error) for error in broken],
-            len(bench.answers.misses),
+            len(bench.answers.batcher),
             len(await start(bench, "a")),
         )
 

@@ -130,7 +130,7 @@ def test_a_head_that_fails_costs_its_own_phrases_only(bench: Bench) -> None:
         raise ValueError("no")
 
     async def both() -> list:
-        misses = bench.answers.misses
+        misses = bench.answers.batcher
         return await asyncio.gather(
             misses.answer([(live.champion, "a")]),
             misses.answer([(live.shadow, "a")]),
@@ -139,7 +139,7 @@ def test_a_head_that_fails_costs_its_own_phrases_only(bench: Bench) -> None:
 
     live.shadow.classifier.predict_cleaned = fails
     good, bad = asyncio.run(both())
-    assert (len(good), type(bad), len(bench.answers.misses)) == (1, ValueError, 0)
+    assert (len(good), type(bad), len(bench.answers.batcher)) == (1, ValueError, 0)
 
 
 def test_moments_of_a_batch_are_those_of_its_answers(bench: Bench) -> None:

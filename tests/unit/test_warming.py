@@ -111,7 +111,7 @@ def test_what_is_saved_is_what_was_asked_last(bench: Bench) -> None:
     bench.answer("b")
     bench.answer("a")
     warmer_of(bench).save()
-    assert warmer_of(bench)._kept == {"organ": ["a", "b"]}
+    assert warmer_of(bench)._saved == {"organ": ["a", "b"]}
 
 
 @pytest.mark.parametrize(
