@@ -187,7 +187,7 @@ def roll_out(heads: LiveHeads, model: ModelVersion, **beside: Deployment) -> Non
 
 def told(heads: LiveHeads) -> list[Refused]:
     found: list[Refused] = []
-    heads.tell(found.extend)
+    heads.report_refusals(found.extend)
     return found
 
 
@@ -307,7 +307,7 @@ def test_a_refusal_is_told_once_and_again_until_it_is_recorded(tmp_path: Path) -
         raise DatabaseUnreachable("a database", came="none", do="start it")
 
     with pytest.raises(DatabaseUnreachable):
-        heads.tell(away)
+        heads.report_refusals(away)
     assert [(one.entry.model.version, one.entry.role) for one in told(heads)] == [("2", "champion")]
     follow(heads, bad)
     assert told(heads) == []
