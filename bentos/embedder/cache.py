@@ -21,8 +21,8 @@ def _entry_bytes(key: tuple[str, str], vector: bytes) -> int:
 class EmbeddingCache:
     """Embeddings by (embedder_id, cleaned phrase), as float32 bytes. For one event loop.
 
-    While the model works on one batch, further misses gather for the next, so that batching costs no
-    waiting time. A phrase that several requests miss at once is computed once. Hits never wait.
+    While the model works on one batch, further misses gather for the next, so that batching costs
+    no waiting time. A phrase that several requests miss at once is computed once. Hits never wait.
     """
 
     def __init__(

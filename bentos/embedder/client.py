@@ -35,8 +35,8 @@ class RemoteEmbedder:
 
     The socket of a dead embedder still takes connections, because its supervisor holds it open: a
     request would wait there. Therefore a heartbeat reports whether the process lives. While it does
-    not, every call fails at once, and so do those in progress when it dies. No call takes longer than
-    `seconds`.
+    not, every call fails at once, and so do those in progress when it dies. No call takes longer
+    than `seconds`.
     """
 
     def __init__(self, address: str, *, dimensions: int, seconds: float) -> None:

@@ -64,8 +64,8 @@ class LiveHeads:
 
     A head that may not answer (see `loading`) is refused. The refusal is logged and reported once
     per row of `deployment`, and the head is checked again when its files change. The last good
-    champion stays; a refused canary's share falls to the champion. `prepare` is called with a loaded
-    version before it takes traffic, and may refuse it.
+    champion stays; a refused canary's share falls to the champion. `prepare` is called with a
+    loaded version before it takes traffic, and may refuse it.
     """
 
     embedder_id: str

@@ -1,7 +1,7 @@
-"""Closes connections that do not finish the head of a request; uvicorn waits for one without a limit.
+"""Closes connections that do not finish the head of a request.
 
-Each such connection costs a file descriptor: a client with a thousand half requests would keep everybody else out.
-A check every second costs a request nothing.
+Uvicorn waits for it without a limit. Each such connection costs a file descriptor: a client with a
+thousand half requests would keep everybody else out. A check every second costs a request nothing.
 """
 
 from __future__ import annotations

@@ -151,8 +151,8 @@ class Journal:
     async def _gather(self) -> None:
         """Let requests that the event loop is about to read join the group, while more arrive.
 
-        A lone request waits for two turns of the loop, microseconds. Under load, most requests share
-        a sync (docs/decisions/0012).
+        A lone request waits for two turns of the loop, microseconds. Under load, most requests
+        share a sync (docs/decisions/0012).
         """
         known = 0
         until = time.perf_counter() + COMPANY_SECONDS
@@ -227,8 +227,8 @@ class Journal:
     def _is_full(self, more: int) -> bool:
         """Return whether `more` bytes exceed the maximum.
 
-        The shipper removes segments meanwhile, so they are weighed again before rows are dropped, at
-        most once per second.
+        The shipper removes segments meanwhile, so they are weighed again before rows are dropped,
+        at most once per second.
         """
         if self._older_bytes + self._size + more <= self._maximum:
             return False

@@ -1,4 +1,4 @@
-"""The versions packed beside a service: what it answers with before it has seen the database."""
+"""The versions packed beside a service, which answer until it has read the database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COLD_FILE = "heads.json"
 
 
 def read_cold_heads(folder: Path) -> list[ModelVersion]:
-    """The versions packed beside the service, with absolute locations; none when there is no list."""
+    """Return the packed versions, with absolute locations; none when there is no list."""
     listed = folder / COLD_FILE
     if not listed.exists():
         return []

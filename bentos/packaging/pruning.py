@@ -1,4 +1,4 @@
-"""Bentos that nobody will serve again, removed: each holds an embedder of 80 MB."""
+"""Removes bentos that nobody will serve again; each holds an embedder of 80 MB."""
 
 from __future__ import annotations
 
@@ -42,11 +42,8 @@ def _latest(name: Path) -> str:
 
 
 def _served_versions() -> Collection[str]:
-    """Told by the command lines of all processes: a worker that starts again reads its bento again."""
+    """Return the versions in the command lines of all processes; a worker may restart from them."""
     lines = (process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"]))
     return {
-        found["version"]
-        for line in lines
-        for argument in line
-        if (found := _TAG.fullmatch(argument))
+        tag["version"] for line in lines for argument in line if (tag := _TAG.fullmatch(argument))
     }

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class BypassMiddleware:
-    """ASGI middleware that moves in front of all others, and sends requests for `paths` directly to `app`.
+    """ASGI middleware that moves in front of all others, and sends `paths` directly to `app`.
 
     The lifespan call shows the application around the stack. Afterwards only health checks and
     BentoML's own pages pass through the stack.

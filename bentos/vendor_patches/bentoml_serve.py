@@ -1,16 +1,19 @@
-"""`bentoml serve` with another supervisor (circus). Run as a file: it imports nothing of this repository.
+"""`bentoml serve` with another supervisor (circus). Run as a file: imports nothing of this repository.
 
 Patches BentoML 1.4.39 (`bentoml._internal.utils.circus.create_standalone_arbiter`) and circus
 0.18.3 (`Arbiter._stop_watchers`). Reasons:
 
-- BentoML loads the whole service to learn what to run, and its supervisor keeps it loaded. This file runs again in
-  the same process (same id, arguments and environment) with circus alone, which needs a fifth of the memory.
-- A killed worker is back within a second: the supervisor checks its workers every second, not every ten.
-- On stop, the supervisor first refuses new connections, then lets the entry services finish, then stops the
-  services that they depend on. BentoML stops all at once.
-- It is controlled over unix sockets of its own user, not over two TCP ports open to everybody on the machine.
-- It serves further bentos beside the first: each is another process of the entry service, on the next port, with
-  the embedder of the first.
+- BentoML loads the whole service to learn what to run, and its supervisor keeps it loaded. This
+  file runs again in the same process (same id, arguments and environment) with circus alone, which
+  needs a fifth of the memory.
+- A killed worker is back within a second: the supervisor checks its workers every second, not every
+  ten.
+- On stop, the supervisor first refuses new connections, then lets the entry services finish, then
+  stops the services that they depend on. BentoML stops all at once.
+- It is controlled over unix sockets of its own user, not over two TCP ports open to everybody on
+  the machine.
+- It serves further bentos beside the first: each is another process of the entry service, on the
+  next port, with the embedder of the first.
 
 Remove when BentoML has options for the check interval, the order of stopping, the control sockets
 and several bentos under one supervisor.
@@ -63,7 +66,7 @@ def main() -> None:
 
 
 class _Planner:
-    """Replaces BentoML's arbiter and its exit stack: writes down what to run instead of running it."""
+    """Replaces BentoML's arbiter and its exit stack: records what to run instead of running it."""
 
     def __init__(
         self,
@@ -183,7 +186,7 @@ def _make_arbiter(
 
 
 def _further(entry: Options, listener: Options, number: int, tag: str) -> tuple[Options, Options]:
-    """Return the watcher and the socket of one more bento: those of the first, with its own tag, number and port."""
+    """Return watcher and socket of one more bento: the first's, with its own tag and port."""
     name = f"{ENTRY}_{number}"
     args = list(entry["args"])
     args[2] = tag  # python -m <worker> <bento>

@@ -36,7 +36,7 @@ class Connection(Protocol):
 
 
 def track_connections() -> set[Connection]:
-    """Return a set that holds every open connection that uvicorn accepts in this process from now on."""
+    """Return a set of the open connections that uvicorn accepts in this process from now on."""
     from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
     connections: set[Connection] = set()
