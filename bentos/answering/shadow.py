@@ -1,4 +1,4 @@
-"""Scores answered phrases with the shadow version, behind a bounded queue that gives way to clients."""
+"""Scores answered phrases with the shadow version, in a bounded queue that yields to clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Saves the embedder's cache for the next start. Phrases may be private: only the owner can read."""
+"""Saves the embedder's cache for the next start; phrases may be private: only the owner reads it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Head(msgspec.Struct):
 
 
 class EmbeddingCacheFile:
-    """Cleaned phrases and their float32 vectors, 2 kB each at 512 dimensions: 100 MB for a full cache."""
+    """Phrases with float32 vectors, 2 kB each at 512 dimensions: 100 MB for a full cache."""
 
     def __init__(self, folder: Path, cache: EmbeddingCache, *, embedder_id: str) -> None:
         self._file = folder / EMBEDDINGS

@@ -89,8 +89,8 @@ class Journal:
     Parameters
     ----------
     maximum : bytes that all segments together may hold.
-    sync : reach the disk before `log` returns; all waiting requests share the sync. A thread does it,
-        unless the disk takes less than a millisecond (0.2 on the machine of docs/benchmarks.md).
+    sync : reach the disk before `log` returns; all waiting requests share the sync. A thread does
+        it, unless the disk takes less than a millisecond (0.2 on the machine of docs/benchmarks.md).
         Then the event loop does it, which costs a third of the CPU of changing threads.
     """
 
@@ -122,7 +122,7 @@ class Journal:
         self._size = 0
 
     async def log(self, rows: Sequence[bytes]) -> None:
-        """Return when the rows, JSON objects, are written. Waiting requests share write and sync."""
+        """Return when the rows, JSON objects, are written. Waiting requests share one sync."""
         loop = asyncio.get_running_loop()
         written = loop.create_future()
         self._waiters.append(written)

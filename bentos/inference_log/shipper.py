@@ -165,7 +165,7 @@ class Shipper:
             file.write(row + b"\n")
 
     def _keep_corrupt(self, lines: Sequence[_Line]) -> None:
-        """Save corrupt lines before their segment is removed. Beyond CORRUPT_BYTES, only log them."""
+        """Save corrupt lines before their segment is removed, up to CORRUPT_BYTES."""
         if not lines:
             return
         with (self._folder / CORRUPT).open("ab") as file:
@@ -174,7 +174,7 @@ class Shipper:
                     file.write(line.data if line.data.endswith(b"\n") else line.data + b"\n")
 
     def _count(self, batch: _Shipped, segment: Path) -> None:
-        """Count and log a batch whose position is saved; one that an outage interrupts is repeated."""
+        """Count a batch whose position is saved; one that an outage interrupts is repeated."""
         corrupt = sum(count_rows(line.data) for line in batch.corrupt)
         self._counts.shipped += batch.rows
         self._counts.refused += batch.refused

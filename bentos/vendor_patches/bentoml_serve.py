@@ -1,4 +1,4 @@
-"""`bentoml serve` with another supervisor (circus). Run as a file: imports nothing of this repository.
+"""`bentoml serve` with another supervisor (circus). Run as a file, without this repository.
 
 Patches BentoML 1.4.39 (`bentoml._internal.utils.circus.create_standalone_arbiter`) and circus
 0.18.3 (`Arbiter._stop_watchers`). Reasons:

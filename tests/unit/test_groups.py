@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bentos.heads.live_heads import LiveHeads
 from bentos.packaging.package import bento_name, serve_command
-from bentos.service import abandoned_journals, served_group
+from bentos.wiring import abandoned_journals, served_group
 from core.contracts import Rollout
 from core.errors import SettingsError, UnknownClassifier
 from core.groups import group_of, parse_groups, refuse_unknown

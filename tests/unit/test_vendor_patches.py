@@ -40,11 +40,15 @@ def test_a_patch_states_its_reason_and_its_end(file: Path) -> None:
 def test_the_patches_were_looked_at_for_the_installed_versions() -> None:
     import circus
 
-    assert f"BentoML {version('bentoml')}" in (bentoml_serve.__doc__ or "")
-    assert f"circus {circus.__version__}" in (bentoml_serve.__doc__ or "")
-    assert f"BentoML {version('bentoml')}" in (bentoml_middleware.__doc__ or "")
-    assert f"Starlette {version('starlette')}" in (bentoml_middleware.__doc__ or "")
-    assert f"uvicorn {version('uvicorn')}" in (uvicorn_connections.__doc__ or "")
+    serve, middleware, connections = (
+        " ".join((module.__doc__ or "").split())
+        for module in (bentoml_serve, bentoml_middleware, uvicorn_connections)
+    )
+    assert f"BentoML {version('bentoml')}" in serve
+    assert f"circus {circus.__version__}" in serve
+    assert f"BentoML {version('bentoml')}" in middleware
+    assert f"Starlette {version('starlette')}" in middleware
+    assert f"uvicorn {version('uvicorn')}" in connections
 
 
 def test_bentoml_takes_its_arbiter_from_the_patched_attribute() -> None:
