@@ -1,4 +1,4 @@
-"""Saves the embedder's cache for the next start; phrases may be private: only the owner reads it."""
+"""Saves the embedder's cache for the next start. Phrases may be private: only the owner reads."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class Journal:
     ----------
     maximum : bytes that all segments together may hold.
     sync : reach the disk before `log` returns; all waiting requests share the sync. A thread does
-        it, unless the disk takes less than a millisecond (0.2 on the machine of docs/benchmarks.md).
+        it, unless the disk takes less than a millisecond (0.2 in docs/benchmarks.md).
         Then the event loop does it, which costs a third of the CPU of changing threads.
     """
 
