@@ -96,22 +96,14 @@ class AnswerService:
         self._journal = journal
 
     async def answer(
-        self,
-        classifier: str,
-        requests: Sequence[PhraseRequest],
-        *,
-        model: LiveModel | None = None,
+        self, classifier: str, requests: Sequence[PhraseRequest], *, model: LiveModel | None = None
     ) -> list[bytes]:
         """Answer in order, each as a JSON object; every answer is journaled when this returns.
 
-        `model` answers whatever the rollout says. Without it, each phrase is routed to champion or
-        canary by its key, else by its cleaned text.
-
-        The field `cached` of an answer: no embedding had to be computed. Either the answer was in
-        the first cache level, or the embedding was in the embedder's cache.
-
-        Raises `UnknownClassifier`, `InvalidPhrase` (nothing is left of a phrase after cleaning),
-        `EmbedderUnavailable`, `Overloaded`.
+        `model` answers whatever the rollout says. Without it, the key or the cleaned text decides
+        between champion and canary. `cached` in an answer: no embedding had to be computed, because
+        it or the answer was in a cache. Raises `UnknownClassifier`, `InvalidPhrase` (nothing is left
+        of a phrase after cleaning), `EmbedderUnavailable`, `Overloaded`.
         """
         started = time.perf_counter()
         rollout = route(self._live(), classifier)
@@ -140,12 +132,7 @@ class AnswerService:
         if rollout.shadow is not None and model is None:
             self.shadow.offer(_shadowed(rollout.shadow, answered, now=now))
         return [
-            response_body(
-                phrase.encoded,
-                request_id=phrase.request_id,
-                role=phrase.live.role,
-                cached=phrase.hit,
-            )
+            response_body(phrase.encoded, phrase.request_id, phrase.live.role, phrase.hit)
             for phrase in answered
         ]
 

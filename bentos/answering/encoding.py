@@ -86,7 +86,7 @@ def encode_answer(model: ModelVersion, cleaned: str, prediction: Prediction) -> 
     return EncodedAnswer(_encode(response)[1:], _encode(row)[1:])
 
 
-def response_body(answer: EncodedAnswer, *, request_id: str, role: str, cached: bool) -> bytes:
+def response_body(answer: EncodedAnswer, request_id: str, role: str, cached: bool) -> bytes:
     """Return the JSON of one answer as it is sent."""
     return b'{"request_id":"%b","role":"%b","cached":%b,%b' % (
         request_id.encode(),
