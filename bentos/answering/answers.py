@@ -102,8 +102,8 @@ class AnswerService:
 
         `model` answers whatever the rollout says. Without it, the key or the cleaned text decides
         between champion and canary. `cached` in an answer: no embedding had to be computed, because
-        it or the answer was in a cache. Raises `UnknownClassifier`, `InvalidPhrase` (nothing is left
-        of a phrase after cleaning), `EmbedderUnavailable`, `Overloaded`.
+        it or the answer was in a cache. Raises `UnknownClassifier`, `InvalidPhrase` (a phrase is
+        empty after cleaning), `EmbedderUnavailable`, `Overloaded`.
         """
         started = time.perf_counter()
         rollout = route(self._live(), classifier)

@@ -64,11 +64,11 @@ def test_life_death_and_life_again_are_noticed(path: str) -> None:
 
 def test_a_socket_that_takes_connections_and_never_answers_is_no_life(path: str) -> None:
     async def run() -> bool:
-        asked = asyncio.Event()
+        requested = asyncio.Event()
 
         async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read(1000)
-            asked.set()
+            requested.set()
             await (
                 reader.read()
             )  # until the other end goes: from Python 3.12 a server's end waits for its connections
@@ -77,7 +77,7 @@ def test_a_socket_that_takes_connections_and_never_answers_is_no_life(path: str)
         heartbeat = Heartbeat(Address(path), seconds=30, on_death=lambda: None)
         async with await asyncio.start_unix_server(silent, path):
             heartbeat.start()
-            await asyncio.wait_for(asked.wait(), 60)
+            await asyncio.wait_for(requested.wait(), 60)
             await heartbeat.stop()
         return heartbeat.alive
 

@@ -11,17 +11,18 @@ from bentos.http.schemas import (
     PredictBatchRequest,
     PredictRequest,
     RequestRefused,
-    parse_predict_batch_request,
-    parse_predict_request,
     decode_request,
     error_body,
+    parse_predict_batch_request,
+    parse_predict_request,
     status_of,
 )
 from core import errors
 from core.errors import PerennialError
 from pipelines.model.text import MAX_PHRASE_LENGTH
 
-ONE, BATCH = msgspec.json.Decoder(PredictRequest), msgspec.json.Decoder(PredictBatchRequest)
+ONE = msgspec.json.Decoder(PredictRequest)
+BATCH = msgspec.json.Decoder(PredictBatchRequest)
 EXPECTED = {
     "InvalidPhrase": 422,
     "UnknownClassifier": 404,
@@ -113,25 +114,30 @@ def test_the_limit_is_told() -> None:
 
 
 def test_good_requests_pass() -> None:
-    [asked] = parse_predict_request(
+    [request] = parse_predict_request(
         decode_request(
             ONE, json.dumps({"phrase": "ä" * MAX_PHRASE_LENGTH, "region": "north"}).encode()
         )
     )
-    assert (len(asked.phrase), asked.region, asked.key) == (MAX_PHRASE_LENGTH, "north", None)
+    assert (len(request.phrase), request.region, request.key) == (MAX_PHRASE_LENGTH, "north", None)
     batch = parse_predict_batch_request(
         decode_request(BATCH, json.dumps({"phrases": ["a", "b"], "keys": ["k", None]}).encode())
     )
-    assert [(one.place, one.key) for one in batch] == [("phrases[0]", "k"), ("phrases[1]", None)]
+    assert [(request.place, request.key) for request in batch] == [
+        ("phrases[0]", "k"),
+        ("phrases[1]", None),
+    ]
 
 
 def test_the_document_describes_every_operation_and_refers_only_to_what_it_holds() -> None:
     document = openapi_document()
-    assert {path for path, _ in _operations(document)} == {one.path for one in OPERATIONS}
-    told = json.dumps(document)
+    assert {path for path, _ in _operations(document)} == {
+        operation.path for operation in OPERATIONS
+    }
+    text = json.dumps(document)
     schemas = document["components"]["schemas"]
     assert {
-        reference.split('"')[0] for reference in told.split("#/components/schemas/")[1:]
+        reference.split('"')[0] for reference in text.split("#/components/schemas/")[1:]
     } <= schemas.keys()
     assert schemas["PredictRequest"]["properties"]["phrase"]["maxLength"] == MAX_PHRASE_LENGTH
     assert schemas["PredictBatchRequest"]["properties"]["phrases"]["maxItems"] == MAX_BATCH

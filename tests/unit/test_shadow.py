@@ -41,9 +41,10 @@ def test_an_answer_is_scored_by_the_shadow_under_the_same_request(bench: Bench) 
     [answer] = bench.ask([PhraseRequest("Heart", key="k", region="north")])
     assert (answer.version, rows(bench, "shadow")) == ("1", []), "the answer does not wait for it"
     score(bench)
-    [said], [shadowed] = rows(bench, "champion"), rows(bench, "shadow")
+    [answered] = rows(bench, "champion")
+    [shadowed] = rows(bench, "shadow")
     same = ("request_id", "occurred_at", "phrase", "cleaned", "region", "routing_key", "classifier")
-    assert {name: shadowed[name] for name in same} == {name: said[name] for name in same}
+    assert {name: shadowed[name] for name in same} == {name: answered[name] for name in same}
     expected = make_head("2").probabilities(["heart"], np.stack([vector_of("heart")])).max()
     assert (shadowed["version"], shadowed["probability"]) == (
         "2",
