@@ -189,7 +189,7 @@ def served(home: Path, store: Path, size: int) -> Iterator[tuple[Settings, Serve
         with run_server(
             command.argv,
             port=settings.service_port,
-            environment={**os.environ, **command.environment},
+            environment=command.child_environment(os.environ),
             log=home / "log",
             ready=lambda _: _ready(settings),
         ) as server:

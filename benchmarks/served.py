@@ -89,7 +89,7 @@ def _start(command: ServeCommand, *, log: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             command.argv,
             cwd=REPOSITORY,
-            env={**os.environ, **command.environment},
+            env=command.child_environment(os.environ),
             stdout=output,
             stderr=output,
             start_new_session=True,

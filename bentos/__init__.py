@@ -1,1 +1,1 @@
-"""How it is served: embedder and classifier services, caches, routing, live heads, journal, package."""
+"""How it is served: HTTP, answering, heads, embedder, inference log, packaging."""

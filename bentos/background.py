@@ -1,4 +1,4 @@
-"""One action, again and again, on a daemon thread off the request path."""
+"""Repeats one action on a daemon thread, off the request path."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from core.logs import get_logger
 
 
 class Background:
-    """Call `action` every `seconds`; an error is logged once until the action succeeds again."""
+    """Calls `action` every `seconds`; an error is logged once until the action succeeds again."""
 
     def __init__(self, action: Callable[[], None], *, seconds: float, name: str) -> None:
-        self._action, self._seconds, self._name = action, seconds, name
+        self._action = action
+        self._seconds = seconds
+        self._name = name
         self._stop = threading.Event()
         self._failing = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -21,7 +23,7 @@ class Background:
         self._thread.start()
 
     def stop(self, *, timeout: float = 5.0) -> None:
-        """Call once more and end, waiting for that at most `timeout` seconds."""
+        """Call the action once more and end; wait for that at most `timeout` seconds."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout)
@@ -30,7 +32,7 @@ class Background:
         self._call()
         while not self._stop.wait(self._seconds):
             self._call()
-        self._call()  # what came since
+        self._call()  # for what has come since the last call
 
     def _call(self) -> None:
         try:

@@ -1,7 +1,7 @@
-"""API keys: who may ask. The file holds hashes only; a key itself is shown once, when it is made, and never logged.
+"""API keys. The file holds hashes only; a key is shown once, when it is made, and never logged.
 
-SHA-256 without salt or stretching is right here, and only here: a key is 256 random bits, which nobody can guess or list; slow hashes
-protect what people choose. It costs a microsecond a request.
+SHA-256 without salt or stretching is right here, and only here: a key is 256 random bits, which
+nobody can guess or list; slow hashes protect what people choose. It costs a microsecond a request.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ def hash_key(key: str) -> str:
 
 
 def read_keys(file: Path) -> frozenset[str]:
-    """The hashes in a file: one a line, a name may follow; empty lines and `#` comments are skipped. Raises `KeysUnusable`."""
+    """Return the hashes in a file, one per line. Raises `KeysUnusable`.
+
+    A name may follow a hash. Empty lines and `#` comments are skipped.
+    """
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeError) as error:
@@ -43,43 +46,46 @@ def read_keys(file: Path) -> frozenset[str]:
             came=type(error).__name__,
             do="correct PERENNIAL_API_KEYS_FILE",
         ) from None
-    told = [
+    entries = [
         (number, line.strip())
         for number, line in enumerate(lines, 1)
         if line.strip() and not line.strip().startswith("#")
     ]
-    for number, line in told:
-        if not _LINE.fullmatch(line):
-            do = "write the hash that `perennial keys` printed, never the key"
+    for number, entry in entries:
+        if not _LINE.fullmatch(entry):
             raise KeysUnusable(
-                f"64 hex digits and perhaps a name in {file}",
+                f"64 hex digits and an optional name in {file}",
                 came=f"something else in line {number}",
-                do=do,
+                do="write the hash that `perennial keys` printed, never the key",
             )
-    return frozenset(line[:64] for _, line in told)
+    return frozenset(entry[:64] for _, entry in entries)
 
 
-def refuse_open_door(host: str, keys_file: Path | None) -> None:
-    """Raise `KeysUnusable` when anybody on the network could ask: an address beyond loopback needs keys."""
+def require_keys_beyond_loopback(host: str, keys_file: Path | None) -> None:
+    """Raise `KeysUnusable` for an address beyond loopback without keys, or for an unusable file."""
     if keys_file is not None:
         read_keys(keys_file)
     elif not _is_loopback(host):
-        do = "make one by `perennial keys` and set PERENNIAL_API_KEYS_FILE, or bind 127.0.0.1"
         raise KeysUnusable(
-            f"API keys for a service on {host}", came="no PERENNIAL_API_KEYS_FILE", do=do
+            f"API keys for a service on {host}",
+            came="no PERENNIAL_API_KEYS_FILE",
+            do="make one by `perennial keys` and set PERENNIAL_API_KEYS_FILE, or bind 127.0.0.1",
         )
 
 
 def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
-    except ValueError:  # a name: nobody knows where it leads, but for this one
+    except ValueError:  # a name; only this one is known to be loopback
         return host == "localhost"
 
 
 @dataclass
 class Keys:
-    """The hashes that open the door. Without a file every caller may come in. `refresh` is called off the request path."""
+    """The accepted hashes. Without a file every caller is admitted.
+
+    `refresh` is called off the request path.
+    """
 
     file: Path | None
     _hashes: frozenset[str] = frozenset()
@@ -87,29 +93,34 @@ class Keys:
 
     def __post_init__(self) -> None:
         if self.file is not None:
-            self._seen, self._hashes = _stamp(self.file), read_keys(self.file)
+            self._seen = _stamp(self.file)  # before reading: a later change is then noticed
+            self._hashes = read_keys(self.file)
 
     def admits(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """True when `authorization: Bearer <key>` holds one of the keys. Takes equally long whichever it is."""
+        """Return whether `authorization: Bearer <key>` holds one of the keys, in constant time."""
         if self.file is None:
             return True
         sent = next((value for name, value in headers if name == b"authorization"), b"")
         scheme, _, key = sent.partition(b" ")
-        found = hashlib.sha256(key.strip()).hexdigest()
-        matches = [hmac.compare_digest(found, known) for known in self._hashes]
+        digest = hashlib.sha256(key.strip()).hexdigest()
+        matches = [hmac.compare_digest(digest, known) for known in self._hashes]
         return scheme.lower() == b"bearer" and any(matches)
 
     def refresh(self) -> None:
-        """Read the file again when it changed. Raises `KeysUnusable`; the last good keys then stay."""
-        if self.file is None or (stamp := _stamp(self.file)) == self._seen:
+        """Read the file again when it changed. Raises `KeysUnusable`, and keeps the last keys."""
+        if self.file is None:
             return
-        self._hashes, self._seen = read_keys(self.file), stamp
+        stamp = _stamp(self.file)
+        if stamp == self._seen:
+            return
+        self._hashes = read_keys(self.file)
+        self._seen = stamp
         get_logger().info("api keys", state="read", keys=len(self._hashes))
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:
     try:
-        told = file.stat()
+        status = file.stat()
     except OSError:
         return None
-    return told.st_mtime_ns, told.st_size
+    return status.st_mtime_ns, status.st_size

@@ -1,4 +1,4 @@
-"""The two levels of the cache: answers in the classifier service, embeddings in the embedder service."""
+"""The least-recently-used cache of both levels: answers and embeddings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ class CacheCounts:
 
 
 class LruCache(Generic[Key, Value]):
-    """At most `maximum` values; the least recently used goes first. For one thread. `size` says how many bytes an entry costs."""
+    """Holds at most `maximum` values; the least recently used is evicted first. For one thread.
+
+    `size` returns how many bytes an entry costs.
+    """
 
     def __init__(
         self, maximum: int, *, size: Callable[[Key, Value], int] = lambda key, value: 0
@@ -38,11 +41,11 @@ class LruCache(Generic[Key, Value]):
         return len(self._values)
 
     def __contains__(self, key: Key) -> bool:
-        """Without counting or refreshing."""
+        """Neither counts nor refreshes."""
         return key in self._values
 
     def newest(self) -> list[tuple[Key, Value]]:
-        """Every entry, the most recently used first."""
+        """Return every entry, the most recently used first."""
         return list(self._values.items())[::-1]
 
     def get(self, key: Key) -> Value | None:
@@ -55,16 +58,17 @@ class LruCache(Generic[Key, Value]):
         return value
 
     def find(self, keys: Sequence[Key]) -> list[Value | None]:
-        """`get` of each, in order, at half the cost."""
-        values, refresh = self._values, self._values.move_to_end
-        found, hits = list(map(values.get, keys)), 0
-        for key, value in zip(keys, found, strict=True):
+        """Do `get` for each key, in order, at half the cost."""
+        refresh = self._values.move_to_end
+        values = list(map(self._values.get, keys))
+        hits = 0
+        for key, value in zip(keys, values, strict=True):
             if value is not None:
                 refresh(key)
                 hits += 1
         self.counts.hits += hits
-        self.counts.misses += len(found) - hits
-        return found
+        self.counts.misses += len(values) - hits
+        return values
 
     def put(self, key: Key, value: Value) -> None:
         if key in self._values:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -216,6 +217,26 @@ def load_settings(**overrides: object) -> Settings:
         raise SettingsError(
             f"{name} to be usable", came=first["msg"], do=f"correct {name} in the environment"
         ) from None
+
+
+def settings_environment(
+    settings: Settings, *, without: Collection[str] = (), **overrides: object
+) -> dict[str, str]:
+    """Return the `PERENNIAL_*` variables that give a child process the same settings.
+
+    `overrides` replace fields by name. A field that is None or named in `without` gets no variable.
+    Secrets are in plain text.
+    """
+    values = {name: getattr(settings, name) for name in type(settings).model_fields} | overrides
+    return {
+        f"PERENNIAL_{name.upper()}": _plain(value)
+        for name, value in values.items()
+        if value is not None and name not in without
+    }
+
+
+def _plain(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def require_home(settings: Settings) -> Path:

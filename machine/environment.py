@@ -10,10 +10,8 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
-from pydantic import SecretStr
-
 from core.database import DatabaseUrls, open_database, with_driver
-from core.settings import Settings
+from core.settings import Settings, settings_environment
 from machine.local_http import answers
 
 TELEMETRY_OFF = {
@@ -58,21 +56,13 @@ def flow_environment(
 
 
 def child_settings(settings: Settings, urls: DatabaseUrls) -> dict[str, str]:
-    """Return the settings as `PERENNIAL_*`, with the URLs of the running database.
-
-    A child process with these variables reaches the same place.
-    """
-    values = {name: getattr(settings, name) for name in type(settings).model_fields}
-    values |= {
-        "database_url": urls.perennial,
-        "prefect_database_url": urls.prefect,
-        "mlflow_database_url": urls.mlflow,
-    }
-    return {
-        f"PERENNIAL_{name.upper()}": _plain(value)
-        for name, value in values.items()
-        if value is not None
-    }
+    """Return the settings as `PERENNIAL_*`, with the URLs of the running database."""
+    return settings_environment(
+        settings,
+        database_url=urls.perennial,
+        prefect_database_url=urls.prefect,
+        mlflow_database_url=urls.mlflow,
+    )
 
 
 def apply_environment(environment: Mapping[str, str]) -> None:
@@ -155,7 +145,3 @@ def _past_proxies(settings: Settings) -> dict[str, str]:
     hosts = [*filter(None, from_shell.split(",")), settings.host, "127.0.0.1", "localhost"]
     direct = ",".join(dict.fromkeys(hosts))
     return {"NO_PROXY": direct, "no_proxy": direct}
-
-
-def _plain(value: object) -> str:
-    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)

@@ -32,7 +32,7 @@ def serve_newest(settings: Settings) -> int:
     with _database_url(settings) as url:
         command = serve_command("perennial:latest", settings=settings, database_url=url)
         child = subprocess.Popen(
-            command.argv, env={**os.environ, **command.environment}, cwd=REPOSITORY
+            command.argv, env=command.child_environment(os.environ), cwd=REPOSITORY
         )
         return _wait(child)
 

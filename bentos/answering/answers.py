@@ -1,4 +1,4 @@
-"""The request path, in plain Python: clean, look up, let misses be computed, log, answer."""
+"""The request path in plain Python: clean, look up, compute misses, journal, answer."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ from core.errors import InvalidPhrase
 from pipelines.model.text import clean_phrase
 
 ANSWER_BYTES = 500  # of a cache entry beyond its texts: key, value, their objects
-REMEMBERED, SHORT = (
-    16_384,
-    80,
-)  # cleaned phrases kept, and how long one may be: 7 MB at most; a clerk's phrase has 40 characters
+
+# Cleaned phrases that are remembered, and the longest that is: 7 MB at most. A typed phrase has
+# about 40 characters.
+REMEMBERED_PHRASES = 16_384
+REMEMBERED_LENGTH = 80
 
 
 class PhraseRequest(Struct, frozen=True, gc=False):
@@ -42,12 +43,12 @@ class PhraseRequest(Struct, frozen=True, gc=False):
 
 
 class _Answered(Struct, frozen=True, gc=False):
-    """One phrase, answered: what its journal row, its response and its shadow are made of."""
+    """One answered phrase: the source of its journal row, its response and its shadow."""
 
-    asked: PhraseRequest
+    request: PhraseRequest
     live: LiveModel
     cleaned: str
-    said: EncodedAnswer
+    encoded: EncodedAnswer
     hit: bool
     request_id: str
     occurred_at: datetime
@@ -55,7 +56,10 @@ class _Answered(Struct, frozen=True, gc=False):
 
 @dataclass
 class AnswerCounts:
-    """Phrases answered since the start of this process, by (classifier, version, role), and how long requests took."""
+    """Counts since the start of this process.
+
+    `answered` counts phrases by (classifier, version, role); `seconds` is the time of `requests`.
+    """
 
     answered: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     cached: Counter[str] = field(default_factory=Counter)
@@ -64,8 +68,8 @@ class AnswerCounts:
 
 
 def answer_cache(maximum: int) -> LruCache[CacheKey, EncodedAnswer]:
-    """The first level: answers by (classifier, version and head, cleaned phrase)."""
-    return LruCache(maximum, size=lambda key, said: ANSWER_BYTES + len(key[2]) + said.weight)
+    """Return the first cache level: answers by (classifier, version and head, cleaned phrase)."""
+    return LruCache(maximum, size=lambda key, answer: ANSWER_BYTES + len(key[2]) + answer.weight)
 
 
 class AnswerService:
@@ -79,136 +83,166 @@ class AnswerService:
         journal: Journal,
         cache: LruCache[CacheKey, EncodedAnswer],
     ) -> None:
-        self.counts, self.cache = AnswerCounts(), cache
-        self.misses = RequestBatcher(embedder, keep=cache.put)
+        self.counts = AnswerCounts()
+        self.cache = cache
+        self.batcher = RequestBatcher(embedder, keep=cache.put)
         self.shadow = Shadow(
             embedder,
             journal=journal,
             cache=answer_cache(cache.maximum),
-            busy=lambda: len(self.misses),
+            busy=lambda: len(self.batcher),
         )
-        self._live, self._journal = live, journal
+        self._live = live
+        self._journal = journal
 
     async def answer(
-        self, classifier: str, asked: Sequence[PhraseRequest], *, by: LiveModel | None = None
+        self, classifier: str, requests: Sequence[PhraseRequest], *, model: LiveModel | None = None
     ) -> list[bytes]:
-        """Answer in order, each as a JSON object of its own; every answer is in the journal when this returns.
+        """Answer in order, each as a JSON object; every answer is journaled when this returns.
 
-        `by` answers whatever the rollout says; else each phrase meets champion or canary by its key, or by itself.
-
-        `cached` in it: no embedding had to be computed; the answer was in the first level, or its embedding in the embedder's cache.
-        Raises `UnknownClassifier`, `InvalidPhrase` (nothing is left of a phrase after cleaning), `EmbedderUnavailable`, `Overloaded`.
+        `model` answers whatever the rollout says. Without it, the key or the cleaned text decides
+        between champion and canary. `cached` in an answer: no embedding had to be computed, because
+        it or the answer was in a cache. Raises `UnknownClassifier`, `InvalidPhrase` (a phrase is
+        empty after cleaning), `EmbedderUnavailable`, `Overloaded`.
         """
         started = time.perf_counter()
         rollout = route(self._live(), classifier)
-        texts = [_clean(one) for one in asked]
-        models = _choose(rollout, asked, texts) if by is None else [by] * len(texts)
-        found, now = await self._find(models, texts), datetime.now(UTC)
+        texts = [_clean(request) for request in requests]
+        models = _choose(rollout, requests, texts) if model is None else [model] * len(texts)
+        cached_answers = await self._find(models, texts)
+        now = datetime.now(UTC)
         answered = [
-            _Answered(one, live, text, said, hit, str(uuid_utils.uuid7()), one.occurred_at or now)
-            for one, live, text, (said, hit) in zip(asked, models, texts, found, strict=True)
+            _Answered(
+                request,
+                live,
+                text,
+                encoded,
+                hit,
+                str(uuid_utils.uuid7()),
+                request.occurred_at or now,
+            )
+            for request, live, text, (encoded, hit) in zip(
+                requests, models, texts, cached_answers, strict=True
+            )
         ]
+
         seconds = time.perf_counter() - started
         await self._journal.log(_rows(answered, latency_ms=round(seconds * 1000, 3)))
         self._count(classifier, answered, seconds=seconds)
-        if rollout.shadow is not None and by is None:
+        if rollout.shadow is not None and model is None:
             self.shadow.offer(_shadowed(rollout.shadow, answered, now=now))
         return [
-            response_body(one.said, request_id=one.request_id, role=one.live.role, cached=one.hit)
-            for one in answered
+            response_body(phrase.encoded, phrase.request_id, phrase.live.role, phrase.hit)
+            for phrase in answered
         ]
 
     async def warm(self, live: LiveModel, cleaned: Sequence[str]) -> list[EncodedAnswer]:
-        """Put answers into the first level before they are asked for; return the new ones. Raises as `answer`."""
-        name, version = live.model.classifier, live.model.identity
-        missing = [(live, text) for text in cleaned if (name, version, text) not in self.cache]
-        return [said for said, _ in await self.misses.answer(missing)] if missing else []
+        """Fill the first cache level before traffic; return the new answers. Raises as `answer`."""
+        name = live.model.classifier
+        identity = live.model.identity
+        missing = [(live, text) for text in cleaned if (name, identity, text) not in self.cache]
+        if not missing:
+            return []
+        return [encoded for encoded, _ in await self.batcher.answer(missing)]
 
     async def _find(
         self, models: Sequence[LiveModel], cleaned: Sequence[str]
     ) -> list[CachedAnswer]:
-        """In order; what the first level does not know is computed, of all versions in one call of the embedder."""
+        """Return answers in order. Misses of all versions go to the embedder in one call."""
         keys = [
             (live.model.classifier, live.model.identity, text)
             for live, text in zip(models, cleaned, strict=True)
         ]
-        found = self.cache.find(keys)
-        if all(found):
-            return [(said, True) for said in found]  # type: ignore[misc]
+        cached = self.cache.find(keys)
+        if all(cached):
+            return [(encoded, True) for encoded in cached]  # type: ignore[misc]  # none is None
         missing = {
-            key: live for key, live, known in zip(keys, models, found, strict=True) if known is None
+            key: live
+            for key, live, encoded in zip(keys, models, cached, strict=True)
+            if encoded is None
         }
-        wanted = [(live, text) for (_, _, text), live in missing.items()]
-        computed = dict(zip(missing, await self.misses.answer(wanted), strict=True))
+        phrases = [(live, text) for (_, _, text), live in missing.items()]
+        computed = dict(zip(missing, await self.batcher.answer(phrases), strict=True))
         return [
-            (known, True) if known is not None else computed[key]
-            for key, known in zip(keys, found, strict=True)
+            (encoded, True) if encoded is not None else computed[key]
+            for key, encoded in zip(keys, cached, strict=True)
         ]
 
     def _count(self, classifier: str, answered: Sequence[_Answered], *, seconds: float) -> None:
         counts = self.counts
         for (version, role), phrases in Counter(
-            [(one.live.model.version, one.live.role) for one in answered]
+            [(phrase.live.model.version, phrase.live.role) for phrase in answered]
         ).items():
             counts.answered[classifier, version, role] += phrases
-        counts.cached[classifier] += sum([one.hit for one in answered])
+        counts.cached[classifier] += sum([phrase.hit for phrase in answered])
         counts.seconds += seconds
         counts.requests += 1
 
 
 def _choose(
-    rollout: LiveRollout, asked: Sequence[PhraseRequest], cleaned: Sequence[str]
+    rollout: LiveRollout, requests: Sequence[PhraseRequest], cleaned: Sequence[str]
 ) -> list[LiveModel]:
-    """Champion or canary, for each phrase: by its key, else by itself."""
-    champion, canary = rollout.champion, rollout.canary
+    """Return champion or canary for each phrase: by its key, else by its cleaned text."""
+    champion = rollout.champion
+    canary = rollout.canary
     if canary is None:
         return [champion] * len(cleaned)
-    name, version, share = canary.model.classifier, canary.model.version, rollout.share
-    met = [
-        meets_canary(one.key or text, classifier=name, version=version, share=share)
-        for one, text in zip(asked, cleaned, strict=True)
+    name = canary.model.classifier
+    version = canary.model.version
+    share = rollout.share
+    to_canary = [
+        meets_canary(request.key or text, classifier=name, version=version, share=share)
+        for request, text in zip(requests, cleaned, strict=True)
     ]
-    return [canary if meets else champion for meets in met]
+    return [canary if meets else champion for meets in to_canary]
 
 
 def _shadowed(shadow: LiveModel, answered: Sequence[_Answered], *, now: datetime) -> list[Shadowed]:
     return [
         Shadowed(
             shadow,
-            one.cleaned,
-            one.asked.phrase,
-            one.request_id,
-            one.occurred_at,
-            one.asked.region,
-            one.asked.key,
+            phrase.cleaned,
+            phrase.request.phrase,
+            phrase.request_id,
+            phrase.occurred_at,
+            phrase.request.region,
+            phrase.request.key,
             now,
         )
-        for one in answered
-        if one.live.model.version != shadow.model.version
+        for phrase in answered
+        if phrase.live.model.version != shadow.model.version
     ]
 
 
 def _rows(answered: Sequence[_Answered], *, latency_ms: float) -> list[bytes]:
-    """Journal rows; what those of a batch share is encoded once."""
-    rows, shared, about = [], b"", None
-    for one in answered:
-        asked = one.asked
-        if (fresh := (one.occurred_at, one.live.role, asked.region, asked.key)) != about:
-            about = fresh
-            shared = row_shared(*fresh, latency_ms=latency_ms)
-        rows.append(journal_row(one.said, shared, one.request_id, asked.phrase, one.hit))
+    """Return journal rows; what neighbours of a batch share is encoded once."""
+    rows = []
+    shared = b""
+    shared_values = None
+    for phrase in answered:
+        request = phrase.request
+        values = (phrase.occurred_at, phrase.live.role, request.region, request.key)
+        if values != shared_values:
+            shared_values = values
+            shared = row_shared(*values, latency_ms=latency_ms)
+        rows.append(
+            journal_row(phrase.encoded, shared, phrase.request_id, request.phrase, phrase.hit)
+        )
     return rows
 
 
-_remembered = lru_cache(REMEMBERED)(clean_phrase)
+_clean_remembered = lru_cache(REMEMBERED_PHRASES)(clean_phrase)
 
 
-def _clean(one: PhraseRequest) -> str:
-    phrase = one.phrase
-    cleaned = _remembered(phrase) if len(phrase) <= SHORT else clean_phrase(phrase)
+def _clean(request: PhraseRequest) -> str:
+    phrase = request.phrase
+    remembered = len(phrase) <= REMEMBERED_LENGTH
+    cleaned = _clean_remembered(phrase) if remembered else clean_phrase(phrase)
     if not cleaned:
-        came = "only white space or control characters"
         raise InvalidPhrase(
-            f"a visible character in {one.place}", came=came, do="send a phrase", field=one.place
+            f"a visible character in {request.place}",
+            came="only white space or control characters",
+            do="send a phrase",
+            field=request.place,
         )
     return cleaned

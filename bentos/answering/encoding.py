@@ -1,4 +1,7 @@
-"""What a version says of a phrase, encoded once: a hit of the first level joins bytes, in the response and in the journal row."""
+"""Encodes an answer once per version and phrase.
+
+A hit of the first cache level only joins bytes, for the response and for the journal row.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ from core.contracts import ModelVersion, Prediction
 
 
 class EncodedAnswer(msgspec.Struct, frozen=True, gc=False):
-    """The ends of two JSON objects: what depends on version and cleaned phrase alone. Their heads depend on the request."""
+    """The ends of two JSON objects: what depends on version and cleaned phrase alone.
+
+    Their beginnings depend on the request.
+    """
 
     response: bytes
     row: bytes
@@ -60,28 +66,33 @@ _encode = msgspec.json.Encoder().encode
 
 
 def encode_answer(model: ModelVersion, cleaned: str, prediction: Prediction) -> EncodedAnswer:
-    """Encode an answer; costs a few microseconds, once a phrase and version."""
-    name, version, label, probability = (
+    """Encode an answer; costs a few microseconds, once per phrase and version."""
+    response = _ResponseEnd(
         model.classifier,
-        model.version,
         prediction.label,
         prediction.probability,
+        [Alternative(*alternative) for alternative in prediction.alternatives],
+        model.version,
     )
-    alternatives = [Alternative(*one) for one in prediction.alternatives]
-    response = _ResponseEnd(name, label, probability, alternatives, version)
     row = _RowEnd(
-        version, name, cleaned, label, probability, prediction.alternatives, model.embedder_id
+        model.version,
+        model.classifier,
+        cleaned,
+        prediction.label,
+        prediction.probability,
+        prediction.alternatives,
+        model.embedder_id,
     )
     return EncodedAnswer(_encode(response)[1:], _encode(row)[1:])
 
 
-def response_body(said: EncodedAnswer, *, request_id: str, role: str, cached: bool) -> bytes:
-    """One answer as it travels."""
+def response_body(answer: EncodedAnswer, request_id: str, role: str, cached: bool) -> bytes:
+    """Return the JSON of one answer as it is sent."""
     return b'{"request_id":"%b","role":"%b","cached":%b,%b' % (
         request_id.encode(),
         role.encode(),
         b"true" if cached else b"false",
-        said.response,
+        answer.response,
     )
 
 
@@ -93,19 +104,18 @@ def row_shared(
     *,
     latency_ms: float,
 ) -> bytes:
-    """The part of a row that the phrases of a batch often share."""
+    """Return the part of a row that the phrases of a batch often share."""
     return _encode(_RowShared(occurred_at, role, region, routing_key, latency_ms))[1:-1]
 
 
 def journal_row(
-    said: EncodedAnswer, shared: bytes, request_id: str, phrase: str, cached: bool
+    answer: EncodedAnswer, shared: bytes, request_id: str, phrase: str, cached: bool
 ) -> bytes:
-    """One answer as it is logged: the columns of `inference` as a JSON object."""
-    hit = b"true" if cached else b"false"
+    """Return one answer as it is journaled: the columns of `inference` as a JSON object."""
     return b'{"request_id":"%b","phrase":%b,"cached":%b,%b,%b' % (
         request_id.encode(),
         _encode(phrase),
-        hit,
+        b"true" if cached else b"false",
         shared,
-        said.row,
+        answer.row,
     )

@@ -1,4 +1,4 @@
-"""The shadow: it scores what others answered, behind a bounded queue, and is the first to give way. No client notices it."""
+"""Scores answered phrases with the shadow version, in a bounded queue that yields to clients."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from bentos.lru import BATCH_PHRASES, LruCache
 from core.logs import get_logger
 
 QUEUE_PHRASES = 2048
-GATHER_SECONDS = 0.1  # a batch gathers for so long; a row a phrase costs ten times as much
-BUSY_MISSES = 256  # one batch of the embedder: from here on clients wait for it, and the shadow waits for them
+GATHER_SECONDS = 0.1  # to fill a batch: one journal write per phrase costs ten times as much
+BUSY_MISSES = 256  # one batch of the embedder: while as many wait, the shadow waits for clients
 
 
 @dataclass(frozen=True, slots=True)
 class Shadowed:
-    """A phrase that somebody else answered; its row has the same request_id and moment."""
+    """A phrase that another version answered; its row has the same request_id and moment."""
 
     live: LiveModel
     cleaned: str
@@ -44,9 +44,10 @@ class ShadowCounts:
 
 
 class Shadow:
-    """For one event loop. It has a cache and promises of its own, so that it neither evicts answers nor breaks those of clients.
+    """For one event loop. `busy` returns how many new phrases clients wait for.
 
-    `busy` says how many new phrases clients wait for.
+    The shadow has its own cache and promises, so that it neither evicts answers nor breaks those of
+    clients.
     """
 
     def __init__(
@@ -57,31 +58,33 @@ class Shadow:
         cache: LruCache[CacheKey, EncodedAnswer],
         busy: Callable[[], int] = lambda: 0,
     ) -> None:
-        self.counts, self.cache = ShadowCounts(), cache
-        self._misses = RequestBatcher(embedder, keep=cache.put)
-        self._journal, self._busy = journal, busy
+        self.counts = ShadowCounts()
+        self.cache = cache
+        self._batcher = RequestBatcher(embedder, keep=cache.put)
+        self._journal = journal
+        self._busy = busy
         self._queue: deque[Shadowed] = deque()
 
     def __len__(self) -> int:
         return len(self._queue)
 
     def offer(self, phrases: Sequence[Shadowed]) -> None:
-        """Queue them, or drop them, counted, when the queue is full. Never waits, never raises."""
+        """Queue the phrases; drop and count those beyond its room. Never waits, never raises."""
         room = max(0, QUEUE_PHRASES - len(self._queue))
         self._queue.extend(phrases[:room])
         self.counts.phrases["dropped"] += len(phrases[room:])
 
     async def run(self) -> None:
-        """Score for ever; the caller cancels. While clients wait for the embedder, only wait."""
+        """Score until cancelled. While clients wait for the embedder, only wait."""
         while True:
             await asyncio.sleep(GATHER_SECONDS)
             while self._queue and self._busy() < BUSY_MISSES:
                 await self.score_batch()
 
     async def score_batch(self) -> None:
-        """Score and log the oldest phrases of the queue. A failure costs these rows, counted, and is in the log."""
+        """Score and journal the oldest phrases of the queue. A failure is logged and counted."""
         batch = [self._queue.popleft() for _ in range(min(BATCH_PHRASES, len(self._queue)))]
-        for _, same in groupby(batch, key=lambda one: one.live.model):
+        for _, same in groupby(batch, key=lambda phrase: phrase.live.model):
             phrases = list(same)
             try:
                 await self._score(phrases)
@@ -97,27 +100,30 @@ class Shadow:
                 self.counts.phrases["scored"] += len(phrases)
 
     async def _score(self, phrases: Sequence[Shadowed]) -> None:
-        live, found = phrases[0].live, {}
-        name, version = live.model.classifier, live.model.identity
-        for text in dict.fromkeys(one.cleaned for one in phrases):
-            if (said := self.cache.get((name, version, text))) is not None:
-                found[text] = (said, True)
-        missing = [
-            text for text in dict.fromkeys(one.cleaned for one in phrases) if text not in found
-        ]
+        live = phrases[0].live
+        name = live.model.classifier
+        identity = live.model.identity
+        texts = dict.fromkeys(phrase.cleaned for phrase in phrases)
+        answers: dict[str, CachedAnswer] = {}
+        for text in texts:
+            encoded = self.cache.get((name, identity, text))
+            if encoded is not None:
+                answers[text] = (encoded, True)
+        missing = [(live, text) for text in texts if text not in answers]
         if missing:
-            found |= zip(
-                missing, await self._misses.answer([(live, text) for text in missing]), strict=True
-            )
+            computed = await self._batcher.answer(missing)
+            answers |= zip((text for _, text in missing), computed, strict=True)
         now = datetime.now(UTC)
-        await self._journal.log([_row(one, found[one.cleaned], now=now) for one in phrases])
+        await self._journal.log(
+            [_row(phrase, answers[phrase.cleaned], now=now) for phrase in phrases]
+        )
 
 
-def _row(one: Shadowed, found: CachedAnswer, *, now: datetime) -> bytes:
-    """`latency_ms`: from the answer to the shadow's score."""
-    said, hit = found
-    latency_ms = round((now - one.offered_at).total_seconds() * 1000, 3)
+def _row(phrase: Shadowed, answer: CachedAnswer, *, now: datetime) -> bytes:
+    """Return a journal row; its `latency_ms` is the time from the answer to the shadow's score."""
+    encoded, hit = answer
+    latency_ms = round((now - phrase.offered_at).total_seconds() * 1000, 3)
     shared = row_shared(
-        one.occurred_at, "shadow", one.region, one.routing_key, latency_ms=latency_ms
+        phrase.occurred_at, "shadow", phrase.region, phrase.routing_key, latency_ms=latency_ms
     )
-    return journal_row(said, shared, one.request_id, one.phrase, hit)
+    return journal_row(encoded, shared, phrase.request_id, phrase.phrase, hit)

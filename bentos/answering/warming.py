@@ -1,4 +1,7 @@
-"""Answers are in the first level before a version takes traffic: those last asked for, else the log's most frequent ones."""
+"""Fills the first cache level before a version takes traffic.
+
+The phrases are those last asked for, else the most frequent ones of the inference log.
+"""
 
 from __future__ import annotations
 
@@ -22,27 +25,27 @@ from core.files import replace_private
 from core.logs import get_logger
 
 PHRASES = "phrases.json"
-CHUNK_PHRASES = (
-    64  # a quarter of the embedder's batch: requests that come while warming do not wait for long
-)
-LOG_HOURS = (
-    1,
-    24,
-    168,
-)  # the shortest of these spans with enough phrases: the log of a busy service is not read for a week back
-PROBE_PHRASES = 8  # of fewer, equal answers prove nothing
+CHUNK_PHRASES = 64  # a quarter of the embedder's batch, so that requests wait only briefly for it
+# The shortest span with enough phrases is read: a busy service does not read a week of its log.
+LOG_HOURS = (1, 24, 168)
+PROBE_PHRASES = 8  # equal answers to fewer prove nothing
 
 ReadFrequent = Callable[[str, int], list[str]]
 
 _FREQUENT = sa.text(
-    "select cleaned from inference where classifier = :classifier and occurred_at > now() - make_interval(hours => :hours)"
-    f" and role in ('champion', 'canary') and (routing_key is null or routing_key not like '{LOADTEST_KEY}%')"
+    "select cleaned from inference where classifier = :classifier"
+    " and occurred_at > now() - make_interval(hours => :hours)"
+    " and role in ('champion', 'canary')"
+    f" and (routing_key is null or routing_key not like '{LOADTEST_KEY}%')"
     " group by cleaned order by count(*) desc, cleaned limit :limit"
 )
 
 
-def frequent_in(engine: Engine, *, seconds: float) -> ReadFrequent:
-    """Return the adapter that asks the log for a classifier's most frequent cleaned phrases, for at most `seconds` a span of time."""
+def read_frequent_from(engine: Engine, *, seconds: float) -> ReadFrequent:
+    """Return the adapter that reads a classifier's most frequent cleaned phrases from the log.
+
+    Reading takes at most `seconds` per span of LOG_HOURS.
+    """
 
     def read(classifier: str, limit: int) -> list[str]:
         with engine.begin() as connection:
@@ -51,20 +54,20 @@ def frequent_in(engine: Engine, *, seconds: float) -> ReadFrequent:
                 {"time": str(int(1000 * seconds))},
             )
             for hours in LOG_HOURS:
-                found = list(
-                    connection.scalars(
-                        _FREQUENT, {"classifier": classifier, "hours": hours, "limit": limit}
-                    )
-                )
-                if len(found) == limit:
+                bounds = {"classifier": classifier, "hours": hours, "limit": limit}
+                phrases = list(connection.scalars(_FREQUENT, bounds))
+                if len(phrases) == limit:
                     break
-            return found
+            return phrases
 
     return read
 
 
 class Warmer:
-    """Warms from threads other than the event loop's; never raises for what is away, never takes longer than `seconds` a version."""
+    """Warms versions, from threads other than the event loop's.
+
+    It never raises for a service that is away, and never takes longer than `seconds` per version.
+    """
 
     def __init__(
         self,
@@ -75,44 +78,45 @@ class Warmer:
         seconds: float,
         frequent: ReadFrequent | None = None,
     ) -> None:
-        self._answers, self._folder, self._phrases, self._seconds = (
-            answers,
-            folder,
-            phrases,
-            seconds,
-        )
+        self._answers = answers
+        self._folder = folder
+        self._phrases = phrases
+        self._seconds = seconds
         self._frequent = frequent
-        self._kept = read_phrases(folder)
+        self._saved = read_phrases(folder)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.done = False
 
     def use(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        """The event loop on which answers are computed; without one there is no warming."""
+        """Compute answers on this event loop; None stops warming."""
         self._loop = loop
 
     def warm_all(self, models: Iterable[LiveModel]) -> None:
-        """Warm what answers at the start; `done` afterwards, whatever happens."""
+        """Warm the versions that answer at the start; `done` is true afterwards in any case."""
         try:
             for live in models:
-                with suppress(
-                    HeadRefused
-                ):  # it answers already, and nothing else is there to answer
+                # A version that is refused here answers already, and no other is there.
+                with suppress(HeadRefused):
                     self.warm(live)
         finally:
             self.done = True
 
     def warm(self, live: LiveModel) -> None:
-        """Answer the phrases that this version will likely be asked; raise `HeadRefused` when it says the same of all, or no number."""
+        """Answer the phrases that this version will likely be asked.
+
+        Raises `HeadRefused` when all answers are the same, or a probability is not a number.
+        """
         texts = self._likely(live.model.classifier)
         if not texts or self._loop is None:
             return
         future = asyncio.run_coroutine_threadsafe(self._answer(live, texts), self._loop)
         try:
-            said = future.result(self._seconds)
+            answers = future.result(self._seconds)
             state = "warm"
         except (NotInTime, PerennialError) as error:
             future.cancel()
-            said, state = [], f"not wholly warm: {type(error).__name__}"
+            answers = []
+            state = f"not wholly warm: {type(error).__name__}"
         get_logger().info(
             "warming",
             state=state,
@@ -120,26 +124,23 @@ class Warmer:
             version=live.model.version,
             phrases=len(texts),
         )
-        refuse_senseless(said)
+        refuse_meaningless(answers)
 
     def save(self) -> None:
-        """Keep what is in the first level for the next start. Raises OSError."""
+        """Save the phrases of the first cache level for the next start. Raises OSError."""
         save_phrases(self._folder, self._recent())
 
     def _likely(self, classifier: str) -> list[str]:
-        texts = [
-            *self._recent().get(classifier, ()),
-            *self._kept.get(classifier, ()),
-        ] or self._logged(classifier)
+        recent = self._recent().get(classifier, [])
+        saved = self._saved.get(classifier, [])
+        texts = recent + saved or self._logged(classifier)
         return list(dict.fromkeys(texts))[: self._phrases]
 
     def _logged(self, classifier: str) -> list[str]:
+        if self._frequent is None or not self._phrases:
+            return []
         try:
-            return (
-                self._frequent(classifier, self._phrases)
-                if self._frequent and self._phrases
-                else []
-            )
+            return self._frequent(classifier, self._phrases)
         except sa.exc.SQLAlchemyError as error:
             get_logger().info(
                 "warming", state="no phrases from the log", reason=type(error).__name__
@@ -155,35 +156,40 @@ class Warmer:
     async def _answer(self, live: LiveModel, texts: list[str]) -> list[EncodedAnswer]:
         starts = range(0, len(texts), CHUNK_PHRASES)
         return [
-            said
+            encoded
             for start in starts
-            for said in await self._answers.warm(live, texts[start : start + CHUNK_PHRASES])
+            for encoded in await self._answers.warm(live, texts[start : start + CHUNK_PHRASES])
         ]
 
 
-def refuse_senseless(said: Sequence[EncodedAnswer]) -> None:
-    """Raise `HeadRefused` for answers that hold no number, or are one and the same to at least PROBE_PHRASES phrases."""
-    if any(b'"probability":null' in one.response for one in said):
+def refuse_meaningless(answers: Sequence[EncodedAnswer]) -> None:
+    """Raise `HeadRefused` when a probability is not a number, or all answers are the same.
+
+    Equal answers count from PROBE_PHRASES phrases on.
+    """
+    responses = [answer.response for answer in answers]
+    if any(b'"probability":null' in response for response in responses):
         raise HeadRefused(
             "a head that answers with probabilities",
-            came="something that is no number",
+            came="a probability that is not a number",
             do="train again, or roll back",
         )
-    if len(said) >= PROBE_PHRASES and len({one.response for one in said}) == 1:
-        came = f"one answer to all {len(said)} phrases of the warm-up"
+    if len(responses) >= PROBE_PHRASES and len(set(responses)) == 1:
         raise HeadRefused(
-            "a head that tells phrases apart", came=came, do="train again, or roll back"
+            "a head that tells phrases apart",
+            came=f"one answer to all {len(responses)} phrases of the warm-up",
+            do="train again, or roll back",
         )
 
 
 def save_phrases(folder: Path, phrases: dict[str, list[str]]) -> None:
-    """Keep the cleaned phrases of each classifier, the most recently asked first. Raises OSError."""
+    """Save the cleaned phrases of each classifier, the most recent first. Raises OSError."""
     if phrases:
         replace_private(folder / PHRASES, [msgspec.json.encode(phrases)])
 
 
 def read_phrases(folder: Path) -> dict[str, list[str]]:
-    """What `save_phrases` kept, or nothing."""
+    """Return what `save_phrases` saved; nothing when there is no readable file."""
     try:
         return msgspec.json.decode((folder / PHRASES).read_bytes(), type=dict[str, list[str]])
     except (OSError, msgspec.DecodeError):

@@ -1,4 +1,4 @@
-"""Embeddings by cleaned phrase, computed once however many requests ask."""
+"""Caches embeddings by cleaned phrase; each is computed once, however many requests wait for it."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ def _entry_bytes(key: tuple[str, str], vector: bytes) -> int:
 class EmbeddingCache:
     """Embeddings by (embedder_id, cleaned phrase), as float32 bytes. For one event loop.
 
-    While the model works on one batch, further misses gather for the next, so that batching costs no waiting time;
-    a phrase that several requests miss at once is computed once. Hits never wait.
+    While the model works on one batch, further misses gather for the next, so that batching costs
+    no waiting time. A phrase that several requests miss at once is computed once. Hits never wait.
     """
 
     def __init__(
         self, embed: Callable[[Sequence[str]], np.ndarray], *, embedder_id: str, maximum: int
     ) -> None:
         self.computed = 0
-        self._embed, self._embedder_id = embed, embedder_id
+        self._embed = embed
+        self._embedder_id = embedder_id
         self._kept: LruCache[tuple[str, str], bytes] = LruCache(maximum, size=_entry_bytes)
         self._promised: dict[str, asyncio.Future[bytes]] = {}
         self._queue: deque[str] = deque()
@@ -45,7 +46,7 @@ class EmbeddingCache:
 
     @property
     def weight(self) -> int:
-        """Bytes, about."""
+        """Approximate bytes."""
         return self._kept.weight
 
     def known(self, cleaned: Sequence[str]) -> list[bytes | None]:
@@ -53,19 +54,18 @@ class EmbeddingCache:
         return [self._kept.get((self._embedder_id, text)) for text in cleaned]
 
     async def compute(self, cleaned: Sequence[str]) -> list[bytes]:
-        """One embedding a phrase, in order. Raises what the model raises."""
+        """Return one embedding per phrase, in order. Raises what the model raises."""
         promises = [self._promise(text) for text in cleaned]
-        await asyncio.wait(
-            promises
-        )  # unlike gather, leaves the promises of others alone when this request is cancelled
+        # Unlike gather, wait leaves the promises of others alone when this request is cancelled.
+        await asyncio.wait(promises)
         return [promise.result() for promise in promises]
 
     def newest(self) -> list[tuple[str, bytes]]:
-        """Every phrase with its embedding, the most recently used first."""
+        """Return every phrase with its embedding, the most recently used first."""
         return [(text, vector) for (_, text), vector in self._kept.newest()]
 
     def restore(self, entries: Sequence[tuple[str, bytes]]) -> None:
-        """Take in what `newest` gave."""
+        """Put in the entries that `newest` returned."""
         for text, vector in reversed(entries):
             self._kept.put((self._embedder_id, text), vector)
 
@@ -100,4 +100,4 @@ class EmbeddingCache:
         for text in batch:
             promise = self._promised.pop(text)
             promise.set_exception(error)
-            promise.exception()  # seen: a request that was cancelled never asks for it
+            promise.exception()  # retrieved: a cancelled request never does

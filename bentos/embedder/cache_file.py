@@ -1,4 +1,4 @@
-"""What the caches held, kept in files for the next start. Phrases may be private: only the owner can read them."""
+"""Saves the embedder's cache for the next start. Phrases may be private: only the owner reads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ EMBEDDINGS = "embeddings.bin"
 
 
 class _Head(msgspec.Struct):
-    """Second line of the file of embeddings, before the vectors; the first is the CRC-32 of all bytes after it, in 8 hex digits."""
+    """The second line of the file, before the vectors.
+
+    The first line is the CRC-32 of all bytes after it, in 8 hex digits.
+    """
 
     embedder_id: str
     phrases: list[str]
@@ -25,14 +28,16 @@ class _Head(msgspec.Struct):
 
 
 class EmbeddingCacheFile:
-    """Cleaned phrases and their float32 vectors, 2 kB each at 512 dimensions: 100 MB for a full cache."""
+    """Phrases with float32 vectors, 2 kB each at 512 dimensions: 100 MB for a full cache."""
 
     def __init__(self, folder: Path, cache: EmbeddingCache, *, embedder_id: str) -> None:
-        self._file, self._cache, self._embedder_id = folder / EMBEDDINGS, cache, embedder_id
+        self._file = folder / EMBEDDINGS
+        self._cache = cache
+        self._embedder_id = embedder_id
         self._saved = 0
 
     def save(self) -> None:
-        """Replace the file when something was computed since the last time. Raises OSError."""
+        """Replace the file when embeddings were computed since the last save. Raises OSError."""
         computed = self._cache.computed
         if computed == self._saved:
             return
@@ -44,7 +49,10 @@ class EmbeddingCacheFile:
         self._saved = computed
 
     def restore(self) -> int:
-        """Fill the cache; return how many. Nothing when there is no file, it is damaged, or it is another embedder's."""
+        """Fill the cache; return the number of embeddings.
+
+        It is 0 when there is no file, or the file is damaged or of another embedder.
+        """
         try:
             entries = _read(self._file, embedder_id=self._embedder_id)
         except (OSError, ValueError, msgspec.DecodeError) as error:
@@ -58,10 +66,11 @@ class EmbeddingCacheFile:
 
 def _read(file: Path, *, embedder_id: str) -> list[tuple[str, bytes]]:
     with file.open("rb") as opened:
-        checksum, line = opened.readline(), opened.readline()
+        checksum = opened.readline()
+        line = opened.readline()
         head = msgspec.json.decode(line, type=_Head)
         if head.embedder_id != embedder_id:
-            raise ValueError(f"kept for embedder {head.embedder_id}")
+            raise ValueError(f"saved for embedder {head.embedder_id}")
         vectors = [opened.read(head.bytes_each) for _ in head.phrases]
     if checksum != _checksum([line, *vectors]):
         raise ValueError("damaged")

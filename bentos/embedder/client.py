@@ -14,16 +14,18 @@ from bentos.embedder.contract import EMBED, HITS, Embedded, EmbedderStats
 from bentos.embedder.heartbeat import Address, Heartbeat
 from core.errors import EmbedderUnavailable
 
-IDLE_SECONDS = 2.0  # below uvicorn's keep-alive of 5 s, so that no request meets a connection that is just being closed
+# Below uvicorn's keep-alive of 5 s, so that no request uses a connection that is being closed.
+IDLE_SECONDS = 2.0
 
 
 def embedder_address(environment: Mapping[str, str]) -> str:
-    """Where `bentoml serve` put the embedder: a `file://` or `tcp://` address."""
+    """Return where `bentoml serve` put the embedder: a `file://` or `tcp://` address."""
     address = json.loads(environment.get("BENTOML_RUNNER_MAP", "{}")).get("Embedder")
     if address is None:
-        came = "none in BENTOML_RUNNER_MAP"
         raise EmbedderUnavailable(
-            "an embedder service beside this one", came=came, do="start both with `bentoml serve`"
+            "an embedder service beside this one",
+            came="none in BENTOML_RUNNER_MAP",
+            do="start both with `bentoml serve`",
         )
     return str(address)
 
@@ -31,41 +33,38 @@ def embedder_address(environment: Mapping[str, str]) -> str:
 class RemoteEmbedder:
     """Client of the embedder service. Connections are pooled; for one event loop.
 
-    A dead embedder's socket still takes connections, which its supervisor holds open: a request would wait there. Therefore a
-    lifeline says whether the process lives; while it does not, every call fails at once, and so do those in flight when it dies.
-    No call takes longer than `seconds`.
+    The socket of a dead embedder still takes connections, because its supervisor holds it open: a
+    request would wait there. Therefore a heartbeat reports whether the process lives. While it does
+    not, every call fails at once, and so do those in progress when it dies. No call takes longer
+    than `seconds`.
     """
 
     def __init__(self, address: str, *, dimensions: int, seconds: float) -> None:
-        self._address, self._row_bytes = Address.parse(address), 4 * dimensions
+        self._address = Address.parse(address)
+        self._row_bytes = 4 * dimensions
         self._timeout = aiohttp.ClientTimeout(total=seconds)
         self._session: aiohttp.ClientSession | None = None
         self.heartbeat = Heartbeat(self._address, seconds=seconds, on_death=self._hang_up)
 
     async def embed(self, cleaned: Sequence[str]) -> AsyncGenerator[Embedded, None]:
-        """Give the hits, then the rest. Raises `EmbedderUnavailable` when there is no good answer in time."""
+        """Yield the hits, then the rest. Raises `EmbedderUnavailable`, after `seconds` at most."""
         async with self._post(EMBED, msgspec.json.encode(cleaned)) as response:
             flags = response.headers[HITS]
             for flag in "10":
-                places = [place for place, found in enumerate(flags) if found == flag]
+                places = [place for place, hit in enumerate(flags) if hit == flag]
                 if places:
                     data = await response.content.readexactly(len(places) * self._row_bytes)
-                    yield Embedded(
-                        places,
-                        np.frombuffer(data, np.float32).reshape(len(places), -1),
-                        flag == "1",
-                    )
+                    vectors = np.frombuffer(data, np.float32).reshape(len(places), -1)
+                    yield Embedded(places, vectors, flag == "1")
 
     def stats(self) -> EmbedderStats | None:
-        """What the embedder said a moment ago; None when it does not live."""
-        return (
-            msgspec.json.decode(self.heartbeat.told, type=EmbedderStats)
-            if self.heartbeat.alive
-            else None
-        )
+        """Return the last report of the embedder; None when it does not live."""
+        if not self.heartbeat.alive:
+            return None
+        return msgspec.json.decode(self.heartbeat.last_stats, type=EmbedderStats)
 
     async def close(self) -> None:
-        """Let go of every connection."""
+        """Close every connection."""
         await self.heartbeat.stop()
         if self._session is not None:
             await self._session.close()
@@ -82,20 +81,22 @@ class RemoteEmbedder:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
-            path = self._address.path
-            connector: aiohttp.BaseConnector = (
-                aiohttp.UnixConnector(path, limit=64, keepalive_timeout=IDLE_SECONDS)
-                if path
-                else aiohttp.TCPConnector(limit=64, keepalive_timeout=IDLE_SECONDS)
+            self._session = aiohttp.ClientSession(
+                connector=_connector(self._address.path), timeout=self._timeout
             )
-            self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout)
         return self._session
 
     def _hang_up(self) -> None:
-        """Every call in flight fails now."""
+        """Make every call in progress fail now."""
         if self._session is not None and self._session.connector is not None:
             self._session.connector.close()
             self._session = None
+
+
+def _connector(path: str | None) -> aiohttp.BaseConnector:
+    if path:
+        return aiohttp.UnixConnector(path, limit=64, keepalive_timeout=IDLE_SECONDS)
+    return aiohttp.TCPConnector(limit=64, keepalive_timeout=IDLE_SECONDS)
 
 
 @contextmanager

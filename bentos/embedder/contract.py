@@ -1,4 +1,4 @@
-"""The wire between the two services: what travels, and the protocol that the request path relies on."""
+"""The contract between the two services: paths, types and the protocol of the request path."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HITS = "x-hits"  # of a response: one digit per phrase, 1 where the embedding wa
 
 
 class EmbedderStats(msgspec.Struct):
-    """What the embedder's cache did since its process started."""
+    """Counts of the embedder's cache since its process started."""
 
     hits: int
     misses: int
@@ -27,7 +27,10 @@ class EmbedderStats(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """Some of the phrases that were asked for: their places, `vectors` float32 (n, d), and whether these were in the embedder's cache."""
+    """Some of the requested phrases: their places and their `vectors`, float32 (n, d).
+
+    `hit` says whether these vectors were in the embedder's cache.
+    """
 
     places: Sequence[int]
     vectors: np.ndarray
@@ -35,6 +38,6 @@ class Embedded:
 
 
 class Embedder(Protocol):
-    """What embeds cleaned phrases, in parts, what it has before what it computes; raises `EmbedderUnavailable`."""
+    """Embeds cleaned phrases in parts: cached ones first. Raises `EmbedderUnavailable`."""
 
     def embed(self, cleaned: Sequence[str]) -> AsyncGenerator[Embedded, None]: ...

@@ -1,4 +1,4 @@
-"""Whether a process behind a socket lives, known within one turn of the event loop."""
+"""Reports whether the process behind a socket lives, within one turn of the event loop."""
 
 from __future__ import annotations
 
@@ -27,11 +27,9 @@ class Address:
     def parse(cls, address: str) -> Address:
         """From BentoML's `file://` or `tcp://`."""
         parts = urlsplit(address)
-        return (
-            cls(unquote(parts.path))
-            if parts.scheme == "file"
-            else cls(None, parts.hostname or "127.0.0.1", parts.port or 80)
-        )
+        if parts.scheme == "file":
+            return cls(unquote(parts.path))
+        return cls(None, parts.hostname or "127.0.0.1", parts.port or 80)
 
     @property
     def base_url(self) -> str:
@@ -45,16 +43,20 @@ class Address:
 
 
 class Heartbeat:
-    """Holds one connection to the process and asks over it every few seconds. The kernel ends it when the process dies.
+    """Holds one connection to the process and sends a request over it every few seconds.
 
-    The first answer on a connection may take for ever: while the process is dead, its supervisor's socket keeps the question
-    for the next process, whose answer is thus the earliest sign of life there can be. Later it counts as dead after `seconds` of silence.
+    The kernel ends the connection when the process dies. The first answer on a connection has no
+    time limit: while the process is dead, its supervisor's socket keeps the request for the next
+    process, whose answer is thus the earliest sign of life. After the first answer, the process
+    counts as dead after `seconds` of silence. `last_stats` is the body of the last answer.
     """
 
     def __init__(self, address: Address, *, seconds: float, on_death: Callable[[], None]) -> None:
-        self.told = b""
+        self.last_stats = b""
         self._alive = asyncio.Event()
-        self._address, self._seconds, self._on_death = address, seconds, on_death
+        self._address = address
+        self._seconds = seconds
+        self._on_death = on_death
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -66,11 +68,11 @@ class Heartbeat:
         await self._alive.wait()
 
     def start(self) -> None:
-        """Begin to look, on the running event loop."""
+        """Begin, on the running event loop."""
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Look no longer."""
+        """Close the connection and end."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -86,11 +88,11 @@ class Heartbeat:
     async def _hold(self) -> None:
         reader, writer = await self._address.connect()
         try:
-            self.told = await _ask(reader, writer)
+            self.last_stats = await _ask(reader, writer)
             self._set(alive=True)
             while not await _ended(reader):
                 async with asyncio.timeout(self._seconds):
-                    self.told = await _ask(reader, writer)
+                    self.last_stats = await _ask(reader, writer)
         finally:
             writer.close()
 

@@ -1,7 +1,8 @@
-"""The wire between the two services: cleaned phrases as JSON one way, float32 bytes the other, on a private unix socket.
+"""The embedder service: cleaned phrases as JSON in, float32 bytes out, on a private unix socket.
 
-BentoML's own calls between services unpickle their bodies; the embedder therefore has this one route and no API method.
-What is in the cache is sent before the rest is computed, so that a hit does not wait for the misses that came in the same call.
+BentoML's own calls between services unpickle their bodies; the embedder therefore has this one
+route and no API method. Hits are sent before the rest is computed, so that they do not wait for the
+misses of the same call.
 """
 
 from __future__ import annotations
@@ -23,25 +24,21 @@ _decode_phrases = msgspec.json.Decoder(list[str]).decode
 
 
 def embedding_app() -> Starlette:
-    """The routes of the embedder service, which sets `app.state.cache` once the model is loaded."""
+    """Return the app of the embedder service, which sets `app.state.cache` once it has a model."""
     return Starlette(
         routes=[Route(EMBED, _Embed(), methods=["POST"]), Route(STATS, _stats, methods=["GET"])]
     )
 
 
 class _Embed:
-    """An ASGI app, because a Starlette response cannot be half sent."""
+    """An ASGI app, because a Starlette response cannot be sent in two parts."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await _send_vectors(
-                scope["app"].state.cache,
-                _decode_phrases(await Request(scope, receive).body()),
-                send,
-            )
-        except (
-            Exception
-        ) as error:  # after the first part this ends the connection, which the other side notices
+            phrases = _decode_phrases(await Request(scope, receive).body())
+            await _send_vectors(scope["app"].state.cache, phrases, send)
+        except Exception as error:
+            # After the first part this ends the connection, which the client notices.
             get_logger().error(
                 "embedding", state="failed", error=f"{type(error).__name__}: {error}"
             )

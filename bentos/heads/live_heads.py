@@ -1,4 +1,7 @@
-"""The heads that answer now: cold from the bento, then whatever `deployment` says, swapped by one assignment."""
+"""The heads that answer now: first those of the bento, then those that `deployment` names.
+
+A swap is one assignment.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
-from bentos.heads.loading import LiveModel, keep_question, load_live, signature
-from bentos.packaging.cold_heads import read_cold
+from bentos.heads.loading import LiveModel, Signature, load_live, refuse_other_question, signature
+from bentos.packaging.cold_heads import read_cold_heads
 from core.contracts import Deployment, ModelVersion, Role, Rollout
 from core.errors import HeadRefused
 from core.logs import get_logger
 
 ReadRollouts = Callable[[], Mapping[str, Rollout]]
-TellRefusals = Callable[[list["Refused"]], None]
+RecordRefusals = Callable[[list["Refused"]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class LiveRollout:
-    """Who answers for one classifier: the champion; beside it a canary for `share` of the requests, and a shadow that only scores."""
+    """The versions of one classifier.
+
+    The champion answers, beside it a canary for `share` of the requests. A shadow only scores.
+    """
 
     champion: LiveModel
     canary: LiveModel | None = None
@@ -51,12 +57,15 @@ class HeadCounts:
 
 @dataclass
 class LiveHeads:
-    """`current` maps classifier to rollout; it is never changed, only replaced, so a request that took one keeps it.
+    """Follows the versions of every classifier for which `serves` returns true.
 
-    A head that may not answer (see `loading`) is refused: logged and told once for its row of `deployment`, and looked at again when
-    its files change. Of the champion the last good version stays; a canary's share falls to the champion. `prepare` is called with a
-    loaded version before it takes traffic, and may refuse it. Of the classifiers only those are followed that `serves` admits; `idle`:
-    others have a champion, none of these has.
+    `current` maps classifier to rollout. It is replaced, never changed, so that a request keeps the
+    one it took. `idle` is true when other classifiers have a champion and none of these has.
+
+    A head that may not answer (see `loading`) is refused. The refusal is logged and reported once
+    per row of `deployment`, and the head is checked again when its files change. The last good
+    champion stays; a refused canary's share falls to the champion. `prepare` is called with a
+    loaded version before it takes traffic, and may refuse it.
     """
 
     embedder_id: str
@@ -66,76 +75,76 @@ class LiveHeads:
     idle: bool = False
     counts: HeadCounts = field(default_factory=HeadCounts)
     current: Mapping[str, LiveRollout] = field(default_factory=lambda: MappingProxyType({}))
-    _refused: dict[Deployment, tuple] = field(default_factory=dict)
-    _untold: list[Refused] = field(default_factory=list)
+    _refused: dict[Deployment, Signature] = field(default_factory=dict)
+    _unreported: list[Refused] = field(default_factory=list)
 
     def start_cold(self, folder: Path) -> None:
         """Load the heads that came with the bento."""
         now = datetime.now(UTC)
-        self._follow(
-            {
-                one.classifier: Rollout(
-                    Deployment(one, "champion", 1.0, now, "packed with the bento")
-                )
-                for one in read_cold(folder)
-            }
-        )
-        self._untold.clear()  # the log has them; `deployment` does not know these rows
+        rollouts = {
+            model.classifier: Rollout(
+                Deployment(model, "champion", 1.0, now, "packed with the bento")
+            )
+            for model in read_cold_heads(folder)
+        }
+        self._follow(rollouts)
+        self._unreported.clear()  # they are logged; `deployment` does not have these rows
 
     def refresh(self, read: ReadRollouts) -> None:
-        """Look at `deployment` once. Raises what `read` raises; the last known state stays."""
+        """Follow `deployment` once. Raises what `read` raises, and keeps the last known state."""
         self._follow(read())
 
-    def tell(self, record: TellRefusals) -> None:
-        """Hand over the refusals not yet recorded. Raises what `record` raises; they are then handed over the next time."""
-        if self._untold:
-            record(list(self._untold))
-            self._untold.clear()
+    def report_refusals(self, record: RecordRefusals) -> None:
+        """Hand the refusals not yet recorded to `record`.
 
-    def _follow(self, all_: Mapping[str, Rollout]) -> None:
-        wanted = {name: rollout for name, rollout in all_.items() if self.serves(name)}
-        self.idle = bool(all_) and not wanted
+        Raises what `record` raises; the refusals are then handed over the next time.
+        """
+        if self._unreported:
+            record(list(self._unreported))
+            self._unreported.clear()
+
+    def _follow(self, rollouts: Mapping[str, Rollout]) -> None:
+        served = {name: rollout for name, rollout in rollouts.items() if self.serves(name)}
+        self.idle = bool(rollouts) and not served
         entries = {
             entry
-            for rollout in wanted.values()
+            for rollout in served.values()
             for entry in (rollout.champion, rollout.canary, rollout.shadow)
         }
         self._refused = {entry: seen for entry, seen in self._refused.items() if entry in entries}
-        found = {
+        live_rollouts = {
             name: live
-            for name, rollout in wanted.items()
+            for name, rollout in served.items()
             if (live := self._live(rollout, self.current.get(name))) is not None
         }
-        if any(self.current.get(name) != live for name, live in found.items()):
-            self.current = MappingProxyType({**self.current, **found})
+        if any(self.current.get(name) != live for name, live in live_rollouts.items()):
+            self.current = MappingProxyType({**self.current, **live_rollouts})
 
-    def _live(self, wanted: Rollout, before: LiveRollout | None) -> LiveRollout | None:
-        """What shall answer; None when nothing does yet."""
-        last = before.champion if before else None
-        champion = (
-            self._take(wanted.champion, before, beside=last) if wanted.champion else None
-        ) or last
+    def _live(self, rollout: Rollout, before: LiveRollout | None) -> LiveRollout | None:
+        """Return what answers from now on; None when nothing does yet."""
+        champion = before.champion if before else None
+        if rollout.champion:
+            champion = self._take(rollout.champion, before, beside=champion) or champion
         if champion is None:
             return None
-        canary, shadow = (
-            self._take(entry, before, beside=champion)
-            if entry and entry.model.version != champion.model.version
-            else None
-            for entry in (wanted.canary, wanted.shadow)
-        )
-        return LiveRollout(
-            champion, canary, wanted.canary.share if canary and wanted.canary else 0.0, shadow
-        )
+        canary = self._take_beside(champion, rollout.canary, before)
+        shadow = self._take_beside(champion, rollout.shadow, before)
+        share = rollout.canary.share if canary and rollout.canary else 0.0
+        return LiveRollout(champion, canary, share, shadow)
+
+    def _take_beside(
+        self, champion: LiveModel, entry: Deployment | None, before: LiveRollout | None
+    ) -> LiveModel | None:
+        if entry is None or entry.model.version == champion.model.version:
+            return None
+        return self._take(entry, before, beside=champion)
 
     def _take(
         self, entry: Deployment, before: LiveRollout | None, *, beside: LiveModel | None
     ) -> LiveModel | None:
-        """The version of this row, loaded once whatever roles it plays in turn; None when it is refused."""
-        loaded = (
-            next((live for live in before.models if _same(live.model, entry.model)), None)
-            if before
-            else None
-        )
+        """Return the version of this row, loaded once for all roles; None when it is refused."""
+        models = before.models if before else []
+        loaded = next((live for live in models if _same(live.model, entry.model)), None)
         if loaded is not None and loaded.role == entry.role:
             return loaded
         folder = self.home / entry.model.head_location
@@ -159,21 +168,20 @@ class LiveHeads:
     def _loaded(
         self, model: ModelVersion, role: Role, *, loaded: LiveModel | None, beside: LiveModel | None
     ) -> LiveModel:
-        live = (
-            replace(loaded, role=role)
-            if loaded
-            else load_live(model, role, home=self.home, embedder_id=self.embedder_id)
-        )
+        if loaded:
+            live = replace(loaded, role=role)
+        else:
+            live = load_live(model, role, home=self.home, embedder_id=self.embedder_id)
         if beside is not None:
-            keep_question(live.labels, beside=beside.labels)
+            refuse_other_question(live.labels, beside=beside.labels)
         if role != "shadow":
             self.prepare(live)
         return live
 
-    def _refuse(self, entry: Deployment, error: HeadRefused, *, seen: tuple) -> None:
+    def _refuse(self, entry: Deployment, error: HeadRefused, *, seen: Signature) -> None:
         if entry not in self._refused:
             self.counts.refusals += 1
-            self._untold.append(Refused(entry, str(error), datetime.now(UTC)))
+            self._unreported.append(Refused(entry, str(error), datetime.now(UTC)))
             get_logger().error(
                 "head refused",
                 classifier=entry.model.classifier,
@@ -184,5 +192,5 @@ class LiveHeads:
         self._refused[entry] = seen
 
 
-def _same(one: ModelVersion, other: ModelVersion) -> bool:
-    return (one.version, one.head_digest) == (other.version, other.head_digest)
+def _same(loaded: ModelVersion, wanted: ModelVersion) -> bool:
+    return (loaded.version, loaded.head_digest) == (wanted.version, wanted.head_digest)

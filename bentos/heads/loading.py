@@ -1,4 +1,4 @@
-"""One version, loaded and looked at before it may answer: digest, embedder, labels, and what it says of a probe."""
+"""Loads one version and checks it before it may answer: digest, embedder, labels, a probe."""
 
 from __future__ import annotations
 
@@ -14,8 +14,13 @@ from pipelines.model.classifier import PhraseClassifier
 from pipelines.model.head_file import Head, load_checked
 
 HEAD_FILES = ("head.json", "head.npz")
-LABELS_KEPT = 0.5  # of the version that answers now: fewer is the answer to another question, not a label more or less
+# The share of the current version's labels that a new one must know: with fewer it answers another
+# question.
+LABELS_KEPT = 0.5
 _DO = "train again, or roll back"
+
+# Size and time of change of each file of a head, or the name of a missing one.
+Signature = tuple[tuple[int, int] | str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,30 +34,37 @@ class LiveModel:
 
 
 def load_live(model: ModelVersion, role: Role, *, home: Path, embedder_id: str) -> LiveModel:
-    """Load a version and try it out; raise `HeadRefused` when it may not answer."""
+    """Load a version and probe it. Raises `HeadRefused` when it may not answer."""
     head = load_checked(home / model.head_location, digest=model.head_digest)
-    for found in (model.embedder_id, head.embedder_id):
-        if found != embedder_id:
+    for head_embedder_id in (model.embedder_id, head.embedder_id):
+        if head_embedder_id != embedder_id:
             raise HeadRefused(
                 f"a head for embedder {embedder_id}",
-                came=f"one for {found}",
+                came=f"one for {head_embedder_id}",
                 do="serve a bento built with that embedder",
             )
     probe(head)
     return LiveModel(model, role, PhraseClassifier(head, _embedded_elsewhere), head.labels)
 
 
-def signature(folder: Path) -> tuple:
-    """What changes when a head's files change: sizes and moments; of a missing file its name."""
-    stats = [(folder / name).stat() if (folder / name).exists() else name for name in HEAD_FILES]
-    return tuple(one if isinstance(one, str) else (one.st_size, one.st_mtime_ns) for one in stats)
+def signature(folder: Path) -> Signature:
+    """Return a value that changes when a head's files change."""
+    return tuple(_file_signature(folder / name) for name in HEAD_FILES)
+
+
+def _file_signature(file: Path) -> tuple[int, int] | str:
+    if not file.exists():
+        return file.name
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def probe(head: Head) -> None:
-    """Answer before taking traffic: the label names, with the label centroids as their vectors.
+    """Answer the label names, with the label centroids as their vectors, before taking traffic.
 
-    This also does the imports and preparations that the first request would wait for. Raises `HeadRefused` when an answer is no
-    distribution over the labels, or is the same for all; a head of text alone may know no label name, and is not held to the latter.
+    This also does the imports and preparations that the first request would wait for. Raises
+    `HeadRefused` when an answer is not a distribution over the labels, or all answers are the same.
+    A head of text alone may know no label name; its answers may be the same.
     """
     vectors = np.concatenate(
         [head.centroids, np.full((1, head.centroids.shape[1]), 0.01, np.float32)]
@@ -63,17 +75,14 @@ def probe(head: Head) -> None:
         raise HeadRefused(
             "a head that answers", came=f"{type(error).__name__}: {error}", do=_DO
         ) from None
-    if answers.shape != (len(vectors), len(head.labels)) or not np.all(
-        np.abs(answers.sum(axis=1) - 1) < 1e-3
-    ):
+    sums = answers.sum(axis=1)
+    right_shape = answers.shape == (len(vectors), len(head.labels))
+    if not right_shape or not np.all(np.abs(sums - 1) < 1e-3):
         raise HeadRefused(
-            "probabilities that sum to 1",
-            came=f"{answers.sum(axis=1)[:3]} over {answers.shape}",
-            do=_DO,
+            "probabilities that sum to 1", came=f"{sums[:3]} over {answers.shape}", do=_DO
         )
-    if "ngram_values" in head.arrays and "weights" not in head.arrays:
-        return
-    if not np.ptp(answers, axis=0).any():
+    text_alone = "ngram_values" in head.arrays and "weights" not in head.arrays
+    if not text_alone and not np.ptp(answers, axis=0).any():
         raise HeadRefused(
             "a head that tells phrases apart",
             came=f"one answer to all {len(vectors)} of a probe",
@@ -81,16 +90,20 @@ def probe(head: Head) -> None:
         )
 
 
-def keep_question(labels: Sequence[str], *, beside: Sequence[str]) -> None:
-    """Raise `HeadRefused` when a head lacks more than half of the labels of the version that answers now: another question's head."""
-    kept = len(set(labels) & set(beside))
-    if kept < LABELS_KEPT * len(beside):
-        came = f"a head that knows {kept} of them"
-        do = "roll back; when the question itself has changed, start the service again with a bento built from it"
+def refuse_other_question(labels: Sequence[str], *, beside: Sequence[str]) -> None:
+    """Raise `HeadRefused` when a head lacks more than half of the current version's labels.
+
+    Such a head was trained for another question.
+    """
+    shared = len(set(labels) & set(beside))
+    if shared < LABELS_KEPT * len(beside):
         raise HeadRefused(
-            f"at least half of the {len(beside)} labels that are answered with now",
-            came=came,
-            do=do,
+            f"at least half of the {len(beside)} labels of the current version",
+            came=f"a head that knows {shared} of them",
+            do=(
+                "roll back; when the question itself has changed, "
+                "restart the service with a bento built from this version"
+            ),
         )
 
 

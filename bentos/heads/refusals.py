@@ -13,14 +13,19 @@ from core.decisions import record_decision
 from core.deployments import hold_rollout
 from core.tables import decision
 
-SUBJECT, KIND = "rollout", "refuse"
+SUBJECT = "rollout"
+KIND = "refuse"
 
 
 def record_refusals(engine: Engine, refusals: Sequence[Refused]) -> None:
-    """Write each once for its row of `deployment`, however many services refuse it and however often they start. Raises SQLAlchemyError."""
+    """Record each refusal once per row of `deployment`, whichever services refuse it.
+
+    Raises SQLAlchemyError.
+    """
     with engine.begin() as connection:
         for refused in refusals:
-            entry, classifier = refused.entry, refused.entry.model.classifier
+            entry = refused.entry
+            classifier = entry.model.classifier
             evidence = {
                 "version": entry.model.version,
                 "role": entry.role,
@@ -28,22 +33,23 @@ def record_refusals(engine: Engine, refusals: Sequence[Refused]) -> None:
             }
             hold_rollout(connection, classifier)
             if not _recorded(connection, classifier, evidence):
-                told = Verdict(
+                verdict = Verdict(
                     KIND, (refused.reason,), {**evidence, "digest": entry.model.head_digest}
                 )
                 record_decision(
-                    connection, told, classifier=classifier, subject=SUBJECT, decided_at=refused.at
+                    connection,
+                    verdict,
+                    classifier=classifier,
+                    subject=SUBJECT,
+                    decided_at=refused.at,
                 )
 
 
 def _recorded(connection: Connection, classifier: str, evidence: dict[str, str]) -> bool:
-    mine = (
+    same_refusal = sa.exists().where(
         decision.c.classifier == classifier,
         decision.c.subject == SUBJECT,
         decision.c.kind == KIND,
+        decision.c.evidence.contains(evidence),
     )
-    return bool(
-        connection.scalar(
-            sa.select(sa.exists().where(*mine, decision.c.evidence.contains(evidence)))
-        )
-    )
+    return bool(connection.scalar(sa.select(same_refusal)))

@@ -1,4 +1,4 @@
-"""Versions that somebody asks for by number: loaded from the model store when asked, a few kept."""
+"""Versions requested by number: loaded from the model store on request, a few of them kept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bentos.heads.live_heads import LiveRollout
-from bentos.heads.loading import LiveModel, load_live, signature
+from bentos.heads.loading import LiveModel, Signature, load_live, signature
 from bentos.heads.routing import route
 from bentos.lru import LruCache
 from core.contracts import ModelVersion
@@ -17,11 +17,9 @@ from core.errors import UnknownVersion
 from pipelines.model.digests import recorded_digest
 
 KEPT = 8  # loaded heads, of 1 to 5 MB each
-TOLD = 20  # versions named in a refusal
+NAMED_VERSIONS = 20  # in an error
 
-_Key = tuple[
-    str, str, tuple
-]  # classifier, version, signature of its files: changed ones are looked at again
+_Key = tuple[str, str, Signature]  # classifier, version, signature: changed files are loaded again
 
 
 @dataclass
@@ -32,7 +30,7 @@ class RetainedCounts:
 
 
 class Retained:
-    """For one event loop; files are read on a thread of its own, one version at a time."""
+    """For one event loop. Files are read on a separate thread, one version at a time."""
 
     def __init__(
         self,
@@ -43,7 +41,10 @@ class Retained:
         embedder_id: str,
     ) -> None:
         self.counts = RetainedCounts()
-        self._live, self._models, self._home, self._embedder_id = live, models, home, embedder_id
+        self._live = live
+        self._models = models
+        self._home = home
+        self._embedder_id = embedder_id
         self._kept: LruCache[_Key, LiveModel] = LruCache(KEPT)
         self._promised: dict[_Key, asyncio.Future[LiveModel]] = {}
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="retained")
@@ -52,21 +53,21 @@ class Retained:
         return len(self._kept)
 
     async def find(self, classifier: str, version: str) -> LiveModel:
-        """The version in the role "asked". `version` must be digits.
+        """Return the version in the role "asked". `version` must be digits.
 
-        Raises `UnknownClassifier`, `UnknownVersion` naming known ones, `HeadRefused` for a head that may not answer.
+        Raises `UnknownClassifier`, `UnknownVersion` naming known versions, `HeadRefused` for a head
+        that may not answer.
         """
         rollout = route(self._live(), classifier)
-        playing = next((live for live in rollout.models if live.model.version == version), None)
-        if playing is not None:
-            return replace(playing, role="asked")
+        current = next((live for live in rollout.models if live.model.version == version), None)
+        if current is not None:
+            return replace(current, role="asked")
         key = (classifier, version, signature(self._models / classifier / version))
         kept = self._kept.get(key)
-        if kept is None:
-            kept = await asyncio.shield(
-                self._promise(key)
-            )  # who waits may be cancelled; the load is for all
-        return kept
+        if kept is not None:
+            return kept
+        # A request that waits may be cancelled; the load is for all of them.
+        return await asyncio.shield(self._promise(key))
 
     def _promise(self, key: _Key) -> asyncio.Future[LiveModel]:
         if key not in self._promised:
@@ -96,8 +97,8 @@ class Retained:
             for entry in (self._models / classifier).glob("[0-9]*")
             if entry.name.isascii() and entry.name.isdigit()
         }
-        live = {one.model.version for one in self._live()[classifier].models}
-        newest = sorted(stored | live, key=int, reverse=True)[:TOLD]
+        live = {model.model.version for model in self._live()[classifier].models}
+        newest = sorted(stored | live, key=int, reverse=True)[:NAMED_VERSIONS]
         return UnknownVersion(
             f"a retained version of {classifier}",
             came=version,

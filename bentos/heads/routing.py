@@ -9,11 +9,12 @@ from typing import TypeVar
 from core.errors import UnknownClassifier
 
 POSITION_BYTES = 6  # 48 bits: exact in a float, so that every position is below 1
+_POSITIONS: int = 256**POSITION_BYTES
 Live = TypeVar("Live")
 
 
 def route(live: Mapping[str, Live], classifier: str) -> Live:
-    """Return what answers for the classifier. Raises `UnknownClassifier` naming the known ones."""
+    """Return what answers for the classifier. Raises `UnknownClassifier`, which names the known."""
     if classifier not in live:
         known = ", ".join(sorted(live)) or "none yet"
         raise UnknownClassifier(
@@ -23,14 +24,15 @@ def route(live: Mapping[str, Live], classifier: str) -> Live:
 
 
 def meets_canary(identity: str, *, classifier: str, version: str, share: float) -> bool:
-    """Whether a canary answers this key or phrase: always the same for equal arguments, and who meets it at a share meets it at any larger.
+    """Return whether a canary answers this key or phrase. Equal arguments give equal results.
 
-    `share` in [0, 1]. Classifier and version are the salt: two rollouts do not fall on the same clients.
+    `share` is in [0, 1]; an identity that meets the canary at one share meets it at any larger one.
+    Classifier and version are the salt, so that two rollouts do not meet the same clients.
     """
     return position(identity, salt=f"{classifier}\0{version}") < share
 
 
 def position(identity: str, *, salt: str) -> float:
-    """Where a hash puts the identity: in [0, 1), spread evenly, unrelated between salts."""
+    """Hash the identity to [0, 1), uniformly and independently for each salt."""
     digest = blake2b(f"{salt}\0{identity}".encode(), digest_size=POSITION_BYTES).digest()
-    return int.from_bytes(digest) / 256**POSITION_BYTES
+    return int.from_bytes(digest) / _POSITIONS

@@ -1,4 +1,4 @@
-"""The HTTP interface as a Starlette app that BentoML mounts. It knows nothing of BentoML."""
+"""The HTTP interface as a Starlette app that BentoML mounts. It does not depend on BentoML."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from bentos.heads.live_heads import LiveRollout
 from bentos.heads.loading import LiveModel
-from bentos.http.endpoint import AppState, Call, Endpoint, respond, told_error
+from bentos.http.endpoint import AppState, Call, Endpoint, error_response, respond
 from bentos.http.metrics import ServiceState, render_metrics
 from bentos.http.openapi import OPERATIONS, openapi_document
 from bentos.http.schemas import (
@@ -23,10 +23,10 @@ from bentos.http.schemas import (
     PredictBatchRequest,
     PredictRequest,
     RequestRefused,
-    asked_batch,
-    asked_one,
     batch_body,
     decode_request,
+    parse_predict_batch_request,
+    parse_predict_request,
     version_of,
 )
 from core.errors import HeadRefused
@@ -35,34 +35,30 @@ from core.logs import get_logger
 ANY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 OURS = ("/v1/", "/metrics")  # paths that BentoML's own routes never see
 
-_PREDICT, _PREDICT_BATCH = (
-    msgspec.json.Decoder(PredictRequest),
-    msgspec.json.Decoder(PredictBatchRequest),
-)
+_PREDICT = msgspec.json.Decoder(PredictRequest)
+_PREDICT_BATCH = msgspec.json.Decoder(PredictBatchRequest)
 
 
-async def _predict(parts: AppState, call: Call) -> bytes:
-    asked, by = (
-        asked_one(decode_request(_PREDICT, call.body)),
-        await _asked_version(parts, call) if call.query else None,
-    )
-    [answer] = await parts.answers.answer(call.classifier, asked, by=by)
+async def _predict(state: AppState, call: Call) -> bytes:
+    requests = parse_predict_request(decode_request(_PREDICT, call.body))
+    model = await _requested_version(state, call) if call.query else None
+    [answer] = await state.answers.answer(call.classifier, requests, model=model)
     return answer
 
 
-async def _predict_batch(parts: AppState, call: Call) -> bytes:
-    asked, by = (
-        asked_batch(decode_request(_PREDICT_BATCH, call.body)),
-        await _asked_version(parts, call) if call.query else None,
-    )
-    return batch_body(await parts.answers.answer(call.classifier, asked, by=by))
+async def _predict_batch(state: AppState, call: Call) -> bytes:
+    requests = parse_predict_batch_request(decode_request(_PREDICT_BATCH, call.body))
+    model = await _requested_version(state, call) if call.query else None
+    return batch_body(await state.answers.answer(call.classifier, requests, model=model))
 
 
-async def _asked_version(parts: AppState, call: Call) -> LiveModel | None:
-    """The version that the query names; None when it names none."""
+async def _requested_version(state: AppState, call: Call) -> LiveModel | None:
+    """Return the version that the query names; None leaves the choice to the rollout."""
     version = version_of(call.query)
+    if version is None:
+        return None
     try:
-        return await parts.retained.find(call.classifier, version) if version else None
+        return await state.retained.find(call.classifier, version)
     except HeadRefused as error:
         get_logger().warning(
             "asked version",
@@ -71,12 +67,15 @@ async def _asked_version(parts: AppState, call: Call) -> LiveModel | None:
             version=version,
             error=str(error),
         )
-        told = f"version {version} is damaged, or rests on another embedder than this service; the service's log has the reason"
-        raise RequestRefused(409, "head_refused", told) from None
+        message = (
+            f"version {version} is damaged, or needs another embedder than this service has; "
+            "the service's log has the reason"
+        )
+        raise RequestRefused(409, "head_refused", message) from None
 
 
-async def _classifiers(parts: AppState, _: Call) -> bytes:
-    infos = [_info(name, rollout) for name, rollout in sorted(parts.heads.current.items())]
+async def _classifiers(state: AppState, _: Call) -> bytes:
+    infos = [_info(name, rollout) for name, rollout in sorted(state.heads.current.items())]
     return msgspec.json.encode(ClassifiersResponse(infos))
 
 
@@ -99,14 +98,15 @@ ENDPOINTS = {
 
 
 class ClassifierApp(Starlette):
-    """Every route of the classifier service, which sets `state.parts` when it starts.
+    """Every route of the classifier service, which sets `state.app_state` when it starts.
 
-    POST /v1/{classifier}/predict is found by a comparison instead of by Starlette's router.
+    POST /v1/{classifier}/predict is matched by a comparison instead of by Starlette's router.
     """
 
     def __init__(self) -> None:
         routes: list[BaseRoute] = [
-            Route(one.path, ENDPOINTS[one.name], methods=[one.method]) for one in OPERATIONS
+            Route(operation.path, ENDPOINTS[operation.name], methods=[operation.method])
+            for operation in OPERATIONS
         ]
         document = Response(msgspec.json.encode(openapi_document()), media_type="application/json")
         routes += [
@@ -123,45 +123,23 @@ class ClassifierApp(Starlette):
             classifier = path[4:-8]
             if classifier and "/" not in classifier:
                 await ENDPOINTS["predict"].serve(
-                    scope, receive, send, parts=self.state.parts, classifier=classifier
+                    scope, receive, send, state=self.state.app_state, classifier=classifier
                 )
                 return
         await super().__call__(scope, receive, send)
 
 
-class BypassMiddleware:
-    """ASGI middleware that moves in front of all others, and sends the paths of `app` past them.
-
-    BentoML's stack (tracing, a timer and a task a request, contexts, its router) costs more than a hit of the first level. The
-    lifespan call shows the application around the stack; from then on only health checks and BentoML's own pages go through it.
-    """
-
-    def __init__(self, inner: ASGIApp, *, app: ASGIApp, paths: tuple[str, ...]) -> None:
-        self._inner, self._app, self._paths = inner, app, paths
-        self._stack: ASGIApp | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            around = scope["app"]
-            self._stack, around.middleware_stack = around.middleware_stack, self._first
-        await self._inner(scope, receive, send)
-
-    async def _first(self, scope: Scope, receive: Receive, send: Send) -> None:
-        ours = scope["type"] == "http" and scope["path"].startswith(self._paths)
-        await (self._app if ours else self._stack)(scope, receive, send)  # type: ignore[misc]
-
-
 async def _metrics(request: Request) -> Response:
-    parts: AppState = request.app.state.parts
-    state = ServiceState(
-        parts.answers,
-        parts.heads,
-        parts.journal,
-        parts.responses,
-        parts.retained,
-        parts.embedder_stats(),
+    state: AppState = request.app.state.app_state
+    observed = ServiceState(
+        state.answers,
+        state.heads,
+        state.journal,
+        state.responses,
+        state.retained,
+        state.embedder_stats(),
     )
-    return Response(render_metrics(state), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(render_metrics(observed), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 class NotFound:
@@ -171,21 +149,22 @@ class NotFound:
         self._routes = [route for route in routes if isinstance(route, Route)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        allowed = ", ".join(
-            sorted(
-                {
-                    method
-                    for one in self._routes
-                    if one.matches(scope)[0] is Match.PARTIAL
-                    for method in one.methods or ()
-                }
-            )
-        )
-        error = (
-            RequestRefused(405, "method_not_allowed", f"this path takes {allowed}")
-            if allowed
-            else RequestRefused(404, "not_found", "no such path; /v1/openapi.json has the routes")
-        )
-        status, body = told_error(error)
-        scope["app"].state.parts.responses.responses["none", status] += 1
-        await respond(send, status, body, *([(b"allow", allowed.encode())] if allowed else []))
+        allowed = self._allowed_methods(scope)
+        if allowed:
+            error = RequestRefused(405, "method_not_allowed", f"this path takes {allowed}")
+            headers = [(b"allow", allowed.encode())]
+        else:
+            error = RequestRefused(404, "not_found", "no such path; see /v1/openapi.json")
+            headers = []
+        status, body = error_response(error)
+        scope["app"].state.app_state.responses.responses["none", status] += 1
+        await respond(send, status, body, *headers)
+
+    def _allowed_methods(self, scope: Scope) -> str:
+        methods = {
+            method
+            for route in self._routes
+            if route.matches(scope)[0] is Match.PARTIAL
+            for method in route.methods or ()
+        }
+        return ", ".join(sorted(methods))

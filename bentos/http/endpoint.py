@@ -1,4 +1,7 @@
-"""One way through every route: key, limits, handler, count, error schema. Plain ASGI, because a hit costs less than Starlette's routing."""
+"""Shared handling for every route: authentication, limits, dispatch, metrics, errors.
+
+It is plain ASGI: Starlette's routing costs more than a request that the answer cache serves.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ Header = tuple[bytes, bytes]
 
 @dataclass
 class AppState:
-    """What the handlers use; `running` counts the requests in hand."""
+    """What the handlers use. `running` counts the requests in progress."""
 
     answers: AnswerService
     heads: LiveHeads
@@ -45,7 +48,7 @@ class AppState:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request: the classifier of its path, its query string as it came, its body."""
+    """One request: the classifier of its path, its raw query string, its body."""
 
     classifier: str
     query: bytes
@@ -56,69 +59,73 @@ Handler = Callable[[AppState, Call], Awaitable[bytes]]
 
 
 class Endpoint:
-    """An ASGI app for one route. `handler` maps parts and the request to a JSON answer."""
+    """An ASGI app for one route. `handler` maps the state and a request to a JSON answer."""
 
     def __init__(self, name: str, handler: Handler) -> None:
-        self.name, self._handler = name, handler
+        self.name = name
+        self._handler = handler
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.serve(
             scope,
             receive,
             send,
-            parts=scope["app"].state.parts,
+            state=scope["app"].state.app_state,
             classifier=scope["path_params"].get("classifier", ""),
         )
 
     async def serve(
-        self, scope: Scope, receive: Receive, send: Send, *, parts: AppState, classifier: str
+        self, scope: Scope, receive: Receive, send: Send, *, state: AppState, classifier: str
     ) -> None:
         """Answer one request."""
-        parts.running += 1
-        status, extra = 200, None
+        state.running += 1
+        status = 200
+        extra = None
         try:
-            if not parts.keys.admits(scope["headers"]):
+            if not state.keys.admits(scope["headers"]):
                 raise RequestRefused(
                     401, "unauthorized", "an API key is needed: authorization: Bearer <key>"
                 )
-            if parts.running > MAX_CONCURRENT:
+            if state.running > MAX_CONCURRENT:
                 raise RequestRefused(
                     429, "overloaded", f"more than {MAX_CONCURRENT} requests at once"
                 )
             call = Call(classifier, scope["query_string"], await read_body(scope, receive))
-            body = await self._handler(parts, call)
+            body = await self._handler(state, call)
         except Exception as error:
-            status, body = told_error(error)
+            status, body = error_response(error)
             extra = EXTRA.get(status)
         finally:
-            parts.running -= 1
-        parts.responses.responses[self.name, status] += 1
+            state.running -= 1
+        state.responses.responses[self.name, status] += 1
         await respond(send, status, body, *((extra,) if extra else ()))
 
 
 async def respond(send: Send, status: int, body: bytes, *headers: Header) -> None:
     """Send a whole JSON answer."""
-    told = [JSON, (b"content-length", str(len(body)).encode()), *headers]
-    await send({"type": "http.response.start", "status": status, "headers": told})
+    all_headers = [JSON, (b"content-length", str(len(body)).encode()), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": all_headers})
     await send({"type": "http.response.body", "body": body})
 
 
-def told_error(error: Exception) -> tuple[int, bytes]:
-    """Any error as status and error schema; what is not ours to tell goes to the log."""
+def error_response(error: Exception) -> tuple[int, bytes]:
+    """Return status and JSON body of any error. An unexpected one is logged, not sent."""
     request_id = str(uuid_utils.uuid7())
-    known = (
-        error
-        if isinstance(error, PerennialError)
-        else PerennialError("an answer", came=type(error).__name__, do="see the log")
-    )
-    status = status_of(known)
+    named = _named(error)
+    status = status_of(named)
     if status == 500:
         get_logger().error("request", state="failed", request_id=request_id, exc_info=error)
-    return status, error_body(known, request_id=request_id)
+    return status, error_body(named, request_id=request_id)
+
+
+def _named(error: Exception) -> PerennialError:
+    if isinstance(error, PerennialError):
+        return error
+    return PerennialError("an answer", came=type(error).__name__, do="see the log")
 
 
 async def read_body(scope: Scope, receive: Receive) -> bytes:
-    """Read no more than the limit, and not for ever. Raises `RequestRefused`."""
+    """Read at most MAX_BODY_BYTES, for at most BODY_SECONDS. Raises `RequestRefused`."""
     if scope["method"] == "GET":
         return b""
     announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
@@ -127,7 +134,10 @@ async def read_body(scope: Scope, receive: Receive) -> bytes:
     try:
         async with asyncio.timeout(BODY_SECONDS):
             message = await receive()
-            return message["body"] if _is_whole(message) else await _collect(message, receive)
+            if _is_whole(message):
+                body: bytes = message["body"]
+                return body
+            return await _collect(message, receive)
     except TimeoutError:
         raise RequestRefused(
             408, "slow_body", f"the body must arrive within {BODY_SECONDS:g} s"

@@ -1,13 +1,15 @@
-"""What Prometheus reads. The counts are plain numbers kept where things happen; only a scrape turns them into metrics.
+"""The metrics for Prometheus. Counts are plain numbers; only a scrape turns them into metrics.
 
-BentoML's own request metrics are off: they label by the requested path, so that scanning paths grows memory without bound.
+BentoML's own request metrics are off: they label by the requested path, so that a scan of paths
+grows memory without bound.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import (
@@ -24,18 +26,21 @@ from bentos.embedder.contract import EmbedderStats
 from bentos.heads.live_heads import LiveHeads
 from bentos.heads.retained import Retained
 from bentos.inference_log.journal import JournalCounts
+from bentos.lru import CacheCounts
+
+Values = Mapping[Any, float]  # from the values of the labels, a tuple, to the value of the metric
 
 
 @dataclass
 class ServiceCounts:
-    """HTTP responses of the classifier service by (route, status); routes are a closed set."""
+    """HTTP responses of the classifier service by (route, status); the routes are a fixed set."""
 
     responses: Counter[tuple[str, int]] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
 class ServiceState:
-    """What one scrape looks at. `embedder` is None when the embedder service does not answer."""
+    """The input of one scrape. `embedder` is None when the embedder service does not answer."""
 
     answers: AnswerService
     heads: LiveHeads
@@ -46,7 +51,7 @@ class ServiceState:
 
 
 def render_metrics(state: ServiceState) -> bytes:
-    """Prometheus text format."""
+    """Return the metrics in the Prometheus text format."""
     registry = CollectorRegistry()
     registry.register(_StateCollector(state))
     return generate_latest(registry)
@@ -87,11 +92,13 @@ def _requests(state: ServiceState) -> Iterator[Metric]:
 
 
 def _caches(state: ServiceState) -> Iterator[Metric]:
-    levels = {("answers",): state.answers.cache.counts}
+    levels: dict[tuple[str, ...], CacheCounts | EmbedderStats] = {
+        ("answers",): state.answers.cache.counts
+    }
     sizes = {("answers",): len(state.answers.cache)}
     weights = {("answers",): state.answers.cache.weight}
     if state.embedder is not None:
-        levels[("embeddings",)] = state.embedder  # type: ignore[assignment]
+        levels[("embeddings",)] = state.embedder
         sizes[("embeddings",)] = state.embedder.size
         weights[("embeddings",)] = state.embedder.bytes
         yield _counter(
@@ -113,20 +120,20 @@ def _caches(state: ServiceState) -> Iterator[Metric]:
         "perennial_misses_waiting",
         "New phrases being answered",
         (),
-        {(): len(state.answers.misses)},
+        {(): len(state.answers.batcher)},
     )
 
 
 def _heads(heads: LiveHeads, retained: Retained) -> Iterator[Metric]:
     live = {
-        (name, one.model.version, one.role): 1
+        (name, model.model.version, model.role): 1
         for name, rollout in heads.current.items()
-        for one in rollout.models
+        for model in rollout.models
     }
     shares = {
-        (name, one.canary.model.version): one.share
-        for name, one in heads.current.items()
-        if one.canary
+        (name, rollout.canary.model.version): rollout.share
+        for name, rollout in heads.current.items()
+        if rollout.canary
     }
     yield _gauge(
         "perennial_live_head",
@@ -179,15 +186,15 @@ def _journal(counts: JournalCounts) -> Iterator[Metric]:
     )
 
 
-def _counter(name: str, text: str, labels: tuple[str, ...], values: dict | Counter) -> Metric:
+def _counter(name: str, text: str, labels: tuple[str, ...], values: Values) -> Metric:
     return _filled(CounterMetricFamily(name, text, labels=labels), values)
 
 
-def _gauge(name: str, text: str, labels: tuple[str, ...], values: dict) -> Metric:
+def _gauge(name: str, text: str, labels: tuple[str, ...], values: Values) -> Metric:
     return _filled(GaugeMetricFamily(name, text, labels=labels), values)
 
 
-def _filled(family: CounterMetricFamily | GaugeMetricFamily, values: dict) -> Metric:
+def _filled(family: CounterMetricFamily | GaugeMetricFamily, values: Values) -> Metric:
     for key, value in values.items():
         family.add_metric([str(part) for part in key], value)
     return family

@@ -18,27 +18,27 @@ from bentos.http.schemas import (
 )
 
 REASONS = {
-    400: "The body is no JSON in UTF-8",
-    401: "No API key came, or an unknown one",
+    400: "The body is not valid UTF-8 JSON",
+    401: "The API key is missing or unknown",
     404: "No such classifier or version; the message names the known ones",
-    408: "The body came too slowly",
-    409: "The version asked for is damaged, or rests on another embedder",
+    408: "The body arrived too slowly",
+    409: "The requested version is damaged, or needs another embedder",
     413: "The body is too large",
     422: "A field is missing, unknown, of the wrong type or beyond its limit",
-    429: "Too many requests at once; Retry-After says when to come again",
-    503: "The embedder does not answer; Retry-After says when to come again",
+    429: "Too many requests at once; Retry-After says when to retry",
+    503: "The embedder does not answer; Retry-After says when to retry",
 }
 SECURITY = {
     "key": {
         "type": "http",
         "scheme": "bearer",
-        "description": "an API key; none is asked for where none is configured",
+        "description": "an API key; not needed where none is configured",
     }
 }
 VERSION = {
     "name": "version",
     "in": "query",
-    "description": "a retained version to answer, in the role asked; by default the rollout chooses",
+    "description": "a retained version that answers; by default the rollout chooses",
     "schema": {"type": "string", "pattern": VERSION_PATTERN},
 }
 RETRY_AFTER = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
@@ -46,7 +46,7 @@ RETRY_AFTER = {"Retry-After": {"description": "seconds", "schema": {"type": "int
 
 @dataclass(frozen=True)
 class Operation:
-    """One route: its handler's name, method and path, the types on the wire and the errors it can give."""
+    """One route: its handler's name, its method and path, its types and its possible errors."""
 
     name: str
     method: str
@@ -88,7 +88,7 @@ OPERATIONS = (
 
 
 def openapi_document() -> dict[str, Any]:
-    """OpenAPI 3.1, from the table and the msgspec types."""
+    """Return an OpenAPI 3.1 document made from the table and the msgspec types."""
     types = [
         kind
         for operation in OPERATIONS
@@ -115,11 +115,11 @@ def openapi_document() -> dict[str, Any]:
 
 
 def _describe(operation: Operation) -> dict[str, Any]:
+    errors = {str(status): _error(status) for status in operation.errors}
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
-        "responses": {"200": _content("The answer", operation.response)}
-        | {str(status): _error(status) for status in operation.errors},
+        "responses": {"200": _content("The answer", operation.response), **errors},
     }
     if "{classifier}" in operation.path:
         described["parameters"] = [
@@ -132,9 +132,8 @@ def _describe(operation: Operation) -> dict[str, Any]:
 
 
 def _error(status: int) -> dict[str, Any]:
-    return _content(REASONS[status], ErrorResponse) | (
-        {"headers": RETRY_AFTER} if status in (429, 503) else {}
-    )
+    content = _content(REASONS[status], ErrorResponse)
+    return {**content, "headers": RETRY_AFTER} if status in (429, 503) else content
 
 
 def _content(description: str, kind: type[msgspec.Struct]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The types of the HTTP interface, and what becomes of an error. Strict: an unknown field is refused."""
+"""The types of the HTTP interface and the status of each error. An unknown field is refused."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ MAX_QUERY_FIELDS = 16
 VERSION_PATTERN = "^[1-9][0-9]{0,8}$"
 VERSION = re.compile(VERSION_PATTERN, re.ASCII)
 MAX_BODY_BYTES = 4 * 2**20
-EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 Phrase = Annotated[
     str,
@@ -49,7 +50,7 @@ Probability = Annotated[float, Meta(ge=0, le=1)]
 
 
 class PredictRequest(Struct, forbid_unknown_fields=True):
-    """`key` makes routing sticky; it, `occurred_at` and `region` are logged."""
+    """`key` makes routing sticky. It is logged, as are `occurred_at` and `region`."""
 
     phrase: Phrase
     key: Short | None = None
@@ -93,7 +94,10 @@ class BatchResponse(Struct):
 
 
 class BesideInfo(Struct):
-    """A version beside the champion: a canary answers `share` of the requests, a shadow scores all and answers none."""
+    """A version beside the champion.
+
+    A canary answers `share` of the requests. A shadow scores all and answers none.
+    """
 
     version: str
     role: str
@@ -126,11 +130,14 @@ class ErrorResponse(Struct, omit_defaults=True):
 
 
 class RequestRefused(PerennialError):
-    """A request that cannot be understood, or breaks a limit."""
+    """A request that cannot be understood, or exceeds a limit."""
 
     def __init__(self, status: int, code: str, message: str, *, field: str | None = None) -> None:
         super().__init__("a request as in /v1/openapi.json", came=message, do="correct the request")
-        self.status, self.code, self.message, self.field = status, code, message, field
+        self.status = status
+        self.code = code
+        self.message = message
+        self.field = field
 
 
 STATUSES: dict[type[PerennialError], int] = {
@@ -147,19 +154,21 @@ Request = TypeVar("Request", bound=Struct)
 
 
 def status_of(error: PerennialError) -> int:
-    """HTTP status of an error: what the client can mend is 4xx, what may pass is 503."""
+    """Return the HTTP status: 4xx when the client can correct it, 503 when a retry may succeed."""
     if isinstance(error, RequestRefused):
         return error.status
     return STATUSES.get(type(error), 503 if error.retryable else 500)
 
 
 def error_body(error: PerennialError, *, request_id: str) -> bytes:
-    """The error schema. Of an error that is ours to mend, only its code is told."""
-    message, field = str(error), getattr(error, "field", None)
+    """Return an `ErrorResponse` as JSON. An internal error shows its code only."""
     if isinstance(error, RequestRefused):
         message = error.message
     elif status_of(error) == 500:
         message = "the service failed; its log has the reason under this request_id"
+    else:
+        message = str(error)
+    field = getattr(error, "field", None)
     return msgspec.json.encode(
         ErrorResponse(code=error.code, message=message, request_id=request_id, field=field)
     )
@@ -170,25 +179,30 @@ _NAMED = re.compile(r"field `(.*?)`")
 
 
 def decode_request(decoder: msgspec.json.Decoder[Request], body: bytes) -> Request:
-    """Raises `RequestRefused`: 400 when it is no JSON in UTF-8, 422 when a field is missing, unknown, of the wrong type or too long."""
+    """Decode a body. Raises `RequestRefused`.
+
+    400: the body is not valid UTF-8 JSON. 422: a field is missing, unknown, of the wrong type or
+    too long.
+    """
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from None
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise RequestRefused(
-            400, "malformed_json", f"the body must be JSON in UTF-8: {error}"
+            400, "malformed_json", f"the body must be valid UTF-8 JSON: {error}"
         ) from None
 
 
 def _invalid(message: str) -> RequestRefused:
-    at, named = _AT.search(message), _NAMED.search(message)
-    field = (at and at[1]) or (named and named[1]) or None
+    position = _AT.search(message)
+    named = _NAMED.search(message)
+    field = (position and position[1]) or (named and named[1]) or None
     return RequestRefused(422, "invalid_field", _AT.sub("", message), field=field)
 
 
-def asked_one(request: PredictRequest) -> list[PhraseRequest]:
-    """Check what a schema cannot say; raises `RequestRefused`."""
+def parse_predict_request(request: PredictRequest) -> list[PhraseRequest]:
+    """Check what a schema cannot express. Raises `RequestRefused`."""
     return [
         _checked(
             PhraseRequest(
@@ -198,16 +212,14 @@ def asked_one(request: PredictRequest) -> list[PhraseRequest]:
     ]
 
 
-def asked_batch(request: PredictBatchRequest) -> list[PhraseRequest]:
-    """Check what a schema cannot say; raises `RequestRefused`."""
+def parse_predict_batch_request(request: PredictBatchRequest) -> list[PhraseRequest]:
+    """Check what a schema cannot express. Raises `RequestRefused`."""
     rows = len(request.phrases)
-    keys, moments, regions = (
-        _as_long(request, name, rows) for name in ("keys", "occurred_at", "regions")
-    )
-    return [
-        _checked(PhraseRequest(*one))
-        for one in zip(request.phrases, PLACES, keys, moments, regions, strict=False)
-    ]  # as long as the phrases
+    keys = _as_long(request, "keys", rows)
+    moments = _as_long(request, "occurred_at", rows)
+    regions = _as_long(request, "regions", rows)
+    values = zip(request.phrases, PLACES, keys, moments, regions, strict=False)  # PLACES is longer
+    return [_checked(PhraseRequest(*fields)) for fields in values]
 
 
 def _as_long(request: PredictBatchRequest, name: str, rows: int) -> list[Any]:
@@ -216,61 +228,65 @@ def _as_long(request: PredictBatchRequest, name: str, rows: int) -> list[Any]:
         raise RequestRefused(
             422,
             "invalid_field",
-            f"Expected {rows} values, one a phrase, got {len(values)}",
+            f"Expected {rows} values, one per phrase, got {len(values)}",
             field=name,
         )
     return values or [None] * rows
 
 
-def _checked(one: PhraseRequest) -> PhraseRequest:
-    if "\0" in one.phrase or (one.key and "\0" in one.key) or (one.region and "\0" in one.region):
-        named = next(
-            name for name in ("phrase", "key", "region") if "\0" in (getattr(one, name) or "")
-        )
+def _checked(request: PhraseRequest) -> PhraseRequest:
+    phrase = request.phrase
+    key = request.key
+    region = request.region
+    if "\0" in phrase or (key and "\0" in key) or (region and "\0" in region):
+        texts = {"phrase": phrase, "key": key or "", "region": region or ""}
+        name = next(name for name, text in texts.items() if "\0" in text)
         raise RequestRefused(
             422,
             "invalid_field",
             "Expected text without NUL characters",
-            field=_field(named, one.place),
+            field=_field(name, request.place),
         )
-    if one.occurred_at is not None and not EARLIEST <= one.occurred_at < LATEST:
+    if request.occurred_at is not None and not EARLIEST <= request.occurred_at < LATEST:
         raise RequestRefused(
             422,
             "invalid_field",
             "Expected a moment from 1900 to 2200",
-            field=_field("occurred_at", one.place),
+            field=_field("occurred_at", request.place),
         )
-    return one
+    return request
+
+
+_PLURALS = {"phrase": "phrases", "key": "keys", "region": "regions"}
 
 
 def _field(name: str, place: str) -> str:
-    """Where a value stood: "key" beside "phrase", "keys[3]" beside "phrases[3]"."""
+    """Return where a value stood: "key" beside "phrase", "keys[3]" beside "phrases[3]"."""
     if place == "phrase":
         return name
-    return {"phrase": "phrases", "key": "keys", "region": "regions"}.get(
-        name, name
-    ) + place.removeprefix("phrases")
+    return _PLURALS.get(name, name) + place.removeprefix("phrases")
 
 
 def version_of(query: bytes) -> str | None:
-    """The version that a query string asks for, None when it asks for none. Raises `RequestRefused` when it is no number."""
+    """Return the version that a query string names, or None. Raises `RequestRefused`."""
     try:
-        named = parse_qs(
+        fields = parse_qs(
             query.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS
-        ).get("version", [])
+        )
     except ValueError:
         raise RequestRefused(
             422, "invalid_field", f"Expected a query of at most {MAX_QUERY_FIELDS} fields in ASCII"
         ) from None
-    if not named:
+    versions = fields.get("version", [])
+    if not versions:
         return None
-    if len(named) > 1 or not VERSION.fullmatch(named[0]):
+    if len(versions) > 1 or not VERSION.fullmatch(versions[0]):
         raise RequestRefused(
             422, "invalid_field", "Expected one version number, such as 3", field="version"
         )
-    return named[0]
+    return versions[0]
 
 
 def batch_body(answers: Sequence[bytes]) -> bytes:
-    """The JSON of a `BatchResponse` from the JSON of its predictions."""
+    """Return the JSON of a `BatchResponse` from the JSON of its predictions."""
     return b'{"predictions":[%b]}' % b",".join(answers)

@@ -1,12 +1,15 @@
-"""The inference journal: every answer is in a local file before it leaves; a shipper moves the rows to PostgreSQL.
+"""The inference journal: each answer is in a local file before the response.
 
-Rows that are written together share a line, `<crc32, 8 hex digits> <JSON>,<JSON>,...\\n`, 64 of them at most: the shipper reads a line
-without looking at its rows. A segment is a file of lines, locked by its writer as long as it writes, so that any process can tell a
-live segment from one left behind. What waits for one fdatasync shares it, so that rows survive the machine too; without `sync` they
-are the kernel's after the write and survive the process only.
+A shipper moves the rows to PostgreSQL. Rows that are written together share a line of at most 64,
+`<crc32, 8 hex digits> <JSON>,<JSON>,...\\n`; the shipper reads a line without decoding its rows. A
+segment is a file of lines. Its writer locks it as long as it writes, so that any process can
+distinguish a live segment from an abandoned one.
 
-The journal has a size. When the database is away for so long that it is full, new rows are dropped and counted: a row that
-was written is never taken back.
+Rows that wait at the same time share one fdatasync, and then survive a power cut. Without `sync`,
+they survive only the process.
+
+The journal has a maximum size. When it is full because the database is away, new rows are dropped
+and counted. A row that was written is never removed before it is shipped.
 """
 
 from __future__ import annotations
@@ -29,16 +32,16 @@ from core.logs import get_logger
 
 SEGMENT_BYTES = 8 * 2**20
 WEIGH_SECONDS = 1.0
-QUICK_SECONDS = 1e-3  # a sync that takes less is not worth a thread's turn
-COMPANY_SECONDS = 1e-3  # how long a group waits at most for more requests
-LINE_ROWS = 64  # a damaged line costs no more rows
+QUICK_SECONDS = 1e-3  # a sync that takes less is not worth a change of threads
+COMPANY_SECONDS = 1e-3  # the longest that a group waits for more requests
+LINE_ROWS = 64  # the most that a damaged line costs
 ROW_MARK = b'"request_id":'  # once in every row and nowhere else: quotes inside a value are escaped
 SUFFIX = ".jsonl"
 
 
 @dataclass
 class JournalCounts:
-    """Rows since the start of this process; `found` were left by earlier ones."""
+    """Rows since the start of this process; `found` were left by earlier processes."""
 
     found: int = 0
     written: int = 0
@@ -53,13 +56,13 @@ class JournalCounts:
 
 
 def encode_rows(rows: Sequence[bytes]) -> bytes:
-    """Lines of a segment from JSON objects."""
+    """Return lines of a segment from JSON objects."""
     parts = (b",".join(rows[start : start + LINE_ROWS]) for start in range(0, len(rows), LINE_ROWS))
     return b"".join([b"%08x %b\n" % (zlib.crc32(part), part) for part in parts])
 
 
 def decode_line(line: bytes) -> bytes | None:
-    """Return the JSON objects of a line, comma between them, or None when it is torn or altered."""
+    """Return the comma-separated JSON objects of a line, or None when it is torn or altered."""
     payload = line[9:-1] if line.endswith(b"\n") else line[9:]
     return payload if line[:9] == b"%08x " % zlib.crc32(payload) else None
 
@@ -68,7 +71,7 @@ _decode_raw = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def split_rows(payload: bytes) -> list[bytes]:
-    """The JSON objects of a line, each for itself; what is no JSON stays whole."""
+    """Return the JSON objects of a line one by one. Text that is not JSON stays whole."""
     try:
         return [bytes(row) for row in _decode_raw(b"[%b]" % payload)]
     except msgspec.DecodeError:
@@ -76,7 +79,7 @@ def split_rows(payload: bytes) -> list[bytes]:
 
 
 def count_rows(line: bytes) -> int:
-    """Rows of a line, one at least; of a damaged line, about."""
+    """Return the number of rows of a line, at least 1; of a damaged line, an estimate."""
     return max(1, line.count(ROW_MARK))
 
 
@@ -85,9 +88,10 @@ class Journal:
 
     Parameters
     ----------
-    maximum : bytes that the segments may hold together, waiting rows and the live segment.
-    sync : reach the disk before `log` returns; shared by all that wait. On a thread, unless the disk takes less than a millisecond
-        (0.2 on the machine of docs/benchmarks.md): then the event loop does it, at a third of the CPU of changing threads.
+    maximum : bytes that all segments together may hold.
+    sync : reach the disk before `log` returns; all waiting requests share the sync. A thread does
+        it, unless the disk takes less than a millisecond (0.2 in docs/benchmarks.md).
+        Then the event loop does it, which costs a third of the CPU of changing threads.
     """
 
     def __init__(
@@ -99,25 +103,26 @@ class Journal:
         sync: bool = False,
         segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
-        self._folder, self._counts, self._maximum, self._sync, self._segment_bytes = (
-            folder,
-            counts,
-            maximum,
-            sync,
-            segment_bytes,
-        )
-        self._lock, self._closed = threading.Lock(), False
+        self._folder = folder
+        self._counts = counts
+        self._maximum = maximum
+        self._sync = sync
+        self._segment_bytes = segment_bytes
+        self._lock = threading.Lock()
+        self._closed = False
         self._rows: list[bytes] = []
         self._waiters: list[asyncio.Future[None]] = []
         self._committing: asyncio.Task[None] | None = None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal")
-        self._pace = 2 * QUICK_SECONDS  # of a sync, about
+        self._sync_seconds = 2 * QUICK_SECONDS  # a moving average
         folder.mkdir(parents=True, exist_ok=True)
-        self._older, self._weighed = _bytes_in(folder), time.monotonic()
-        self._file, self._size = open_segment(folder), 0
+        self._older_bytes = _bytes_in(folder)
+        self._weighed_at = time.monotonic()
+        self._file = open_segment(folder)
+        self._size = 0
 
     async def log(self, rows: Sequence[bytes]) -> None:
-        """Return when the rows, JSON objects, are written. Requests that wait at the same time share one write and one sync."""
+        """Return when the rows, JSON objects, are written. Waiting requests share one sync."""
         loop = asyncio.get_running_loop()
         written = loop.create_future()
         self._waiters.append(written)
@@ -127,13 +132,15 @@ class Journal:
         await written
 
     async def _commit(self, loop: asyncio.AbstractEventLoop) -> None:
-        """While one group is on its way to the disk, the next gathers. Whatever comes, nobody waits for ever."""
+        """Write group after group; the next gathers meanwhile. An error releases all waiters."""
         waiters: list[asyncio.Future[None]] = []
         try:
             while self._waiters:
                 await self._gather()
-                rows, self._rows = self._rows, []
-                waiters, self._waiters = self._waiters, []
+                rows = self._rows
+                self._rows = []
+                waiters = self._waiters
+                self._waiters = []
                 await self._append_group(loop, rows)
                 _release(waiters)
         finally:
@@ -142,24 +149,29 @@ class Journal:
             self._committing = None
 
     async def _gather(self) -> None:
-        """Let requests that the event loop is about to read join the group, as long as its turns bring more of them.
+        """Let requests that the event loop is about to read join the group, while more arrive.
 
-        A lone request waits for two turns, microseconds; when many ask, most of them share a sync (docs/decisions/0012).
+        A lone request waits for two turns of the loop, microseconds. Under load, most requests
+        share a sync (docs/decisions/0012).
         """
-        known, until = 0, time.perf_counter() + COMPANY_SECONDS
+        known = 0
+        until = time.perf_counter() + COMPANY_SECONDS
         while len(self._waiters) > known and time.perf_counter() < until:
             known = len(self._waiters)
             await asyncio.sleep(0)  # reads the sockets
             await asyncio.sleep(0)  # lets the requests come here
 
     async def _append_group(self, loop: asyncio.AbstractEventLoop, rows: Sequence[bytes]) -> None:
-        if self._sync and self._pace > QUICK_SECONDS and not self._closed:
+        if self._sync and self._sync_seconds > QUICK_SECONDS and not self._closed:
             await loop.run_in_executor(self._writer, self.append, rows)
         else:
             self.append(rows)
 
     def append(self, rows: Sequence[bytes]) -> None:
-        """Write the rows before returning. A full or broken disk, or a full journal, costs the rows, counted, never the answer."""
+        """Write the rows before returning.
+
+        A full or broken disk, or a full journal, costs the rows, counted, but never the answer.
+        """
         if not rows:
             return
         data = encode_rows(rows)
@@ -174,8 +186,9 @@ class Journal:
             self._counts.dropped += len(rows) - kept
 
     def close(self) -> None:
-        """Write what still gathers, and release the segment; the shipper may then remove it."""
-        rows, self._rows = self._rows, []
+        """Write the rows still waiting, and release the segment; the shipper may then remove it."""
+        rows = self._rows
+        self._rows = []
         self.append(rows)
         with self._lock:
             if not self._closed:
@@ -184,7 +197,7 @@ class Journal:
         self._writer.shutdown()
 
     def _write(self, data: bytes) -> bytes:
-        """Return the whole lines that are in the segment now: they will be shipped, whatever else fails."""
+        """Return the whole lines that are now in the segment, and will be shipped in any case."""
         if self._closed:
             raise OSError("the journal is closed")
         if self._size >= self._segment_bytes:
@@ -197,35 +210,39 @@ class Journal:
         try:
             if len(whole) < len(data):
                 get_logger().error("journal", state="the disk is full")
-                os.ftruncate(
-                    self._file, self._size
-                )  # a torn line is no row: the shipper has not taken it
+                os.ftruncate(self._file, self._size)  # the shipper does not take a torn line
             if self._sync:
                 self._sync_now()
         except OSError as error:
-            self._size = (
-                self._segment_bytes
-            )  # the next rows go to a new segment: this one's later syncs prove nothing
+            # The next rows go to a new segment: later syncs of this one prove nothing.
+            self._size = self._segment_bytes
             get_logger().error("journal", state="rows not safe from a power cut", error=str(error))
         return whole
 
     def _sync_now(self) -> None:
         started = time.perf_counter()
         os.fdatasync(self._file)
-        self._pace += 0.1 * (time.perf_counter() - started - self._pace)
+        self._sync_seconds += 0.1 * (time.perf_counter() - started - self._sync_seconds)
 
     def _is_full(self, more: int) -> bool:
-        """The shipper removes segments behind our back: weigh them again before rows are dropped, once a second at most."""
-        if self._older + self._size + more <= self._maximum:
+        """Return whether `more` bytes exceed the maximum.
+
+        The shipper removes segments meanwhile, so they are weighed again before rows are dropped,
+        at most once per second.
+        """
+        if self._older_bytes + self._size + more <= self._maximum:
             return False
-        if time.monotonic() - self._weighed >= WEIGH_SECONDS:
-            self._older, self._weighed = _bytes_in(self._folder) - self._size, time.monotonic()
-        return self._older + self._size + more > self._maximum
+        if time.monotonic() - self._weighed_at >= WEIGH_SECONDS:
+            self._older_bytes = _bytes_in(self._folder) - self._size
+            self._weighed_at = time.monotonic()
+        return self._older_bytes + self._size + more > self._maximum
 
     def _rotate(self) -> None:
-        full, self._file, self._size = self._file, open_segment(self._folder), 0
+        full = self._file
+        self._file = open_segment(self._folder)
+        self._size = 0
         os.close(full)
-        self._older = _bytes_in(self._folder)
+        self._older_bytes = _bytes_in(self._folder)
 
 
 def _release(waiters: Sequence[asyncio.Future[None]]) -> None:
@@ -235,7 +252,7 @@ def _release(waiters: Sequence[asyncio.Future[None]]) -> None:
 
 
 def _bytes_in(folder: Path) -> int:
-    """Bytes of all segments; one that is removed meanwhile counts nothing."""
+    """Return the bytes of all segments; one that is removed meanwhile counts as 0."""
     total = 0
     for segment in segments(folder):
         with suppress(FileNotFoundError):
@@ -244,7 +261,7 @@ def _bytes_in(folder: Path) -> int:
 
 
 def open_segment(folder: Path) -> int:
-    """Make a segment and lock it; it gets its name only when it is locked, so that nobody takes it for abandoned."""
+    """Create and lock a segment. It is named once locked, so that nobody takes it for abandoned."""
     name = f"{time.time_ns():020d}-{os.getpid()}"
     draft = folder / f"{name}.new"
     file = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
@@ -259,12 +276,12 @@ def open_segment(folder: Path) -> int:
 
 
 def segments(folder: Path) -> list[Path]:
-    """Oldest first."""
+    """Return the segments of a folder, oldest first."""
     return sorted(folder.glob(f"*{SUFFIX}"))
 
 
 def is_abandoned(segment: Path) -> bool:
-    """True when no process writes to the segment any more."""
+    """Return whether no process writes to the segment any more."""
     with segment.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

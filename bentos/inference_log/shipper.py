@@ -1,4 +1,4 @@
-"""Moves journal rows to the `inference` table: in batches, in order, exactly once by key."""
+"""Moves journal rows to the `inference` table: in batches, in order, exactly once per key."""
 
 from __future__ import annotations
 
@@ -25,25 +25,27 @@ from core.logs import first_line, get_logger
 BATCH_BYTES = 2**20
 REFUSED = "refused-rows.txt"
 CORRUPT = "corrupt-lines.txt"
-CORRUPT_BYTES = (
-    64 * 2**20
-)  # what CORRUPT may hold, about: a disk that spoils everything shall not fill itself
-NAMED_OFFSETS = 20  # in one line of the log
+CORRUPT_BYTES = 64 * 2**20  # about the size of CORRUPT, so that a bad disk does not fill itself
+NAMED_OFFSETS = 20  # per log line
 
 Insert = Callable[[Sequence[bytes]], None]
 
 _INSERT = sa.text(
-    "insert into inference select * from jsonb_populate_recordset(null::inference, cast(convert_from(:rows, 'UTF8') as jsonb))"
+    "insert into inference select * from jsonb_populate_recordset("
+    "null::inference, cast(convert_from(:rows, 'UTF8') as jsonb))"
     " on conflict do nothing"
 )
 
 
 class RowRefused(Exception):
-    """The database will never take one of these rows as it is."""
+    """The database will never accept one of these rows as it is."""
 
 
 def insert_into(engine: Engine) -> Insert:
-    """Return the adapter that inserts JSON rows: `RowRefused` for bad data, SQLAlchemy's errors for an outage."""
+    """Return the adapter that inserts JSON rows.
+
+    It raises `RowRefused` for bad data, and SQLAlchemy's errors for an outage.
+    """
 
     def insert(rows: Sequence[bytes]) -> None:
         try:
@@ -56,14 +58,14 @@ def insert_into(engine: Engine) -> Insert:
 
 
 class _Line(NamedTuple):
-    """A line of a segment, and at which byte it begins."""
+    """A line of a segment, and the byte at which it begins."""
 
     offset: int
     data: bytes
 
 
 class _Shipped(NamedTuple):
-    """What became of a batch: rows, and the lines that nobody can read."""
+    """The result of a batch: numbers of rows, and the unreadable lines."""
 
     rows: int
     refused: int
@@ -71,27 +73,28 @@ class _Shipped(NamedTuple):
 
 
 class Shipper:
-    """Ships whatever lies in the journal folder; of several processes on one folder, one ships.
+    """Ships the journal of a folder; of several processes on one folder, only one ships.
 
-    The position in each segment is kept beside it after every commit; a crash between commit and position repeats a
-    batch, which the table's key ignores. Segments that are shipped and abandoned are removed.
+    After every commit, the position in a segment is saved beside it. A crash between commit and
+    position repeats a batch, which the table's key ignores. Segments that are shipped and abandoned
+    are removed.
     """
 
     def __init__(self, folder: Path, *, insert: Insert, counts: JournalCounts) -> None:
-        self._folder, self._insert, self._counts = folder, insert, counts
+        self._folder = folder
+        self._insert = insert
+        self._counts = counts
         self._lock: IO[str] | None = None
         self._counts.found += sum(
             _rows_after(segment, _position(segment)) for segment in segments(folder)
         )
 
     def ship(self) -> None:
-        """Ship all that was complete when a segment's turn came. Raises SQLAlchemy's errors when the database is away; nothing is lost."""
+        """Ship every complete line. Raises SQLAlchemy's errors in an outage; nothing is lost."""
         if not self._alone():
             return
         for segment in segments(self._folder):
-            abandoned = is_abandoned(
-                segment
-            )  # asked first: what is written after this is read below
+            abandoned = is_abandoned(segment)  # first: rows written after it are read below
             self._ship_segment(segment, abandoned=abandoned)
             if abandoned:
                 _position_file(segment).unlink(missing_ok=True)
@@ -109,18 +112,22 @@ class Shipper:
         return True
 
     def _ship_segment(self, segment: Path, *, abandoned: bool) -> None:
-        """Ship batch by batch until a read brings less than one: what is written meanwhile waits, to come in company too."""
+        """Ship batch by batch until a read returns less than one.
+
+        Rows that are written meanwhile wait, so that they too are shipped in a batch.
+        """
         with segment.open("rb") as file:
             file.seek(_position(segment))
             while lines := file.readlines(BATCH_BYTES):
                 torn = not lines[-1].endswith(b"\n")
                 if torn and not abandoned:
                     lines.pop()
-                position, read = _position(segment), sum(map(len, lines))
+                position = _position(segment)
+                read_bytes = sum(map(len, lines))
                 shipped = self._ship_lines(_placed(lines, position))
-                _keep_position(segment, position + read)
+                _save_position(segment, position + read_bytes)
                 self._count(shipped, segment)
-                if torn or read < BATCH_BYTES:
+                if torn or read_bytes < BATCH_BYTES:
                     return
 
     def _ship_lines(self, lines: Sequence[_Line]) -> _Shipped:
@@ -132,21 +139,22 @@ class Shipper:
             self._keep_refused(row, reason)
         self._keep_corrupt(corrupt)
         refused_rows = sum(count_rows(row) for row, _ in refused)
-        return _Shipped(
-            sum(map(count_rows, whole)) - refused_rows, refused=refused_rows, corrupt=corrupt
-        )
+        rows = sum(map(count_rows, whole)) - refused_rows
+        return _Shipped(rows, refused=refused_rows, corrupt=corrupt)
 
     def _ship_rows(self, parts: Sequence[bytes]) -> list[tuple[bytes, str]]:
-        """Halve a batch that the database refuses until the bad rows are found; return them, each with the reason."""
+        """Insert rows; return those that the database refuses, each with the reason.
+
+        A refused batch is halved until the bad rows are found.
+        """
         try:
             self._insert(parts)
         except RowRefused as error:
             parts = parts if len(parts) > 1 else split_rows(parts[0])
             if len(parts) == 1:
                 return [(parts[0], str(error))]
-            return self._ship_rows(parts[: len(parts) // 2]) + self._ship_rows(
-                parts[len(parts) // 2 :]
-            )
+            middle = len(parts) // 2
+            return self._ship_rows(parts[:middle]) + self._ship_rows(parts[middle:])
         return []
 
     def _keep_refused(self, row: bytes, reason: str) -> None:
@@ -157,7 +165,7 @@ class Shipper:
             file.write(row + b"\n")
 
     def _keep_corrupt(self, lines: Sequence[_Line]) -> None:
-        """As they are, before their segment is removed. What is too much is named only."""
+        """Save corrupt lines before their segment is removed, up to CORRUPT_BYTES."""
         if not lines:
             return
         with (self._folder / CORRUPT).open("ab") as file:
@@ -166,24 +174,25 @@ class Shipper:
                     file.write(line.data if line.data.endswith(b"\n") else line.data + b"\n")
 
     def _count(self, batch: _Shipped, segment: Path) -> None:
-        """Counted, and told, when the position is kept: a batch that an outage cut short comes again, whole."""
+        """Count a batch whose position is saved; one that an outage interrupts is repeated."""
         corrupt = sum(count_rows(line.data) for line in batch.corrupt)
         self._counts.shipped += batch.rows
         self._counts.refused += batch.refused
         self._counts.corrupt += corrupt
         if corrupt:
-            offsets = [line.offset for line in batch.corrupt[:NAMED_OFFSETS]]
-            told = {
-                "segment": segment.name,
-                "offsets": offsets,
-                "lines": len(batch.corrupt),
-                "rows": corrupt,
-            }
-            get_logger().error("journal", state="corrupt lines skipped", **told, kept_in=CORRUPT)
+            get_logger().error(
+                "journal",
+                state="corrupt lines skipped",
+                segment=segment.name,
+                offsets=[line.offset for line in batch.corrupt[:NAMED_OFFSETS]],
+                lines=len(batch.corrupt),
+                rows=corrupt,
+                kept_in=CORRUPT,
+            )
 
 
 def _placed(lines: Sequence[bytes], position: int) -> list[_Line]:
-    """The lines, the first of which begins at `position`."""
+    """Return the lines with their offsets; the first begins at `position`."""
     ends = accumulate(map(len, lines), initial=position)
     return [_Line(offset, line) for offset, line in zip(ends, lines, strict=False)]
 
@@ -193,15 +202,18 @@ def _position_file(segment: Path) -> Path:
 
 
 def _position(segment: Path) -> int:
-    """Where to go on; from the start when what is kept cannot be true: rows that come again are ignored by the table's key."""
+    """Return the saved position, or 0 when it is missing or impossible.
+
+    The table's key ignores rows that are shipped again.
+    """
     try:
-        kept = int(_position_file(segment).read_text())
+        position = int(_position_file(segment).read_text())
     except (FileNotFoundError, ValueError):
         return 0
-    return kept if 0 <= kept <= segment.stat().st_size else 0
+    return position if 0 <= position <= segment.stat().st_size else 0
 
 
-def _keep_position(segment: Path, position: int) -> None:
+def _save_position(segment: Path, position: int) -> None:
     with replacing(_position_file(segment)) as draft:
         draft.write_text(str(position))
 

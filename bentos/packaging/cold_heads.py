@@ -1,4 +1,4 @@
-"""The versions packed beside a service: what it answers with before it has seen the database."""
+"""The versions packed beside a service, which answer until it has read the database."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from core.contracts import ModelVersion
 COLD_FILE = "heads.json"
 
 
-def read_cold(folder: Path) -> list[ModelVersion]:
-    """The versions packed beside the service, with absolute locations; none when there is no list."""
+def read_cold_heads(folder: Path) -> list[ModelVersion]:
+    """Return the packed versions, with absolute locations; none when there is no list."""
     listed = folder / COLD_FILE
     if not listed.exists():
         return []
@@ -20,7 +20,7 @@ def read_cold(folder: Path) -> list[ModelVersion]:
     return [_absolute(model, folder) for model in packed]
 
 
-def write_cold(folder: Path, models: list[ModelVersion]) -> None:
+def write_cold_heads(folder: Path, models: list[ModelVersion]) -> None:
     """List packed versions; `head_location` is relative to the folder."""
     (folder / COLD_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(models), indent=2))
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import yaml
 
-from bentos.keys import refuse_open_door
-from bentos.packaging.cold_heads import write_cold
-from bentos.packaging.launch import FURTHER
+from bentos.keys import require_keys_beyond_loopback
+from bentos.packaging.cold_heads import write_cold_heads
+from bentos.vendor_patches.bentoml_serve import FURTHER
 from core.contracts import ModelVersion
 from core.errors import ProcessFailed
-from core.settings import REPOSITORY, Settings
+from core.settings import REPOSITORY, Settings, settings_environment
 from pipelines.model.embedder import read_embedder
 from pipelines.model.head_file import load_checked
 
@@ -28,16 +28,35 @@ SERVING_LOCKS = {  # a profile of the lock for each runtime of the embedder
     "litert": REPOSITORY / "requirements" / "serving.lock",
     "tensorflow": REPOSITORY / "requirements" / "serving-tensorflow.lock",
 }
-LAUNCH = str(REPOSITORY / "bentos" / "packaging" / "launch.py")
+LAUNCH = str(REPOSITORY / "bentos" / "vendor_patches" / "bentoml_serve.py")
 DRAIN_SECONDS = 10
+
+# Settings that the service does not get. It reads neither the source nor the databases of Prefect
+# and MLflow, and it answers strangers: a secret that it does not hold cannot leak from it.
+WITHHELD = ("source_url", "prefect_database_url", "mlflow_database_url")
+LIBRARIES = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",  # saves 20 to 35 of 770 MB for 21 classifiers with full caches
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+}
 
 
 @dataclass(frozen=True)
 class ServeCommand:
-    """What to run, and the variables to add to the environment. Secrets are in the variables only."""
+    """What to run, and the variables to add to the environment; only these hold secrets."""
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
+
+    def child_environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
+        """Return the inherited variables but the withheld ones, and those of the command."""
+        withheld = {f"PERENNIAL_{name.upper()}" for name in WITHHELD}
+        return {
+            **{name: value for name, value in inherited.items() if name not in withheld},
+            **self.environment,
+        }
 
 
 def build_bento(
@@ -49,13 +68,16 @@ def build_bento(
     version: str,
     group: int = 1,
 ) -> str:
-    """Build offline and return the tag: `perennial:<version>`, or `perennial-2:<version>` for the second group of classifiers.
+    """Build a bento offline and return its tag.
 
-    `embedder` holds the model of one runtime and `embedder.json`; `bento_store` is a BENTOML_HOME; `staging` gets a folder for
-    the version, removed after the build. The build runs in a process of its own, in that folder, so that it imports the
-    code that it packs. Raises `HeadRefused` for a corrupt head, `ProcessFailed` when BentoML refuses.
+    The tag is `perennial:<version>`, or `perennial-2:<version>` for the second group. `embedder`
+    holds the model of one runtime and `embedder.json`; `bento_store` is a BENTOML_HOME; `staging`
+    gets a folder for the version, removed after the build. The build runs in a process of its own,
+    in that folder, so that it imports the code that it packs. Raises `HeadRefused` for a corrupt
+    head, `ProcessFailed` when BentoML refuses.
     """
-    name, folder = bento_name(group), staging / version
+    name = bento_name(group)
+    folder = staging / version
     shutil.rmtree(folder, ignore_errors=True)
     _stage_code(folder)
     _stage_cold(folder / "cold", heads, embedder=embedder)
@@ -71,75 +93,64 @@ def bento_name(group: int) -> str:
 
 
 def serve_command(tag: str, *, settings: Settings, database_url: str) -> ServeCommand:
-    """How to serve a bento (`perennial:latest`: the newest built) on the host and port of the settings, and those of the further groups
-    on the next ports. A group without a bento of that version runs from this one, and takes its heads from `deployment`.
+    """Return how to serve a bento at the host and port of the settings.
 
-    Raises `KeysUnusable` for an address beyond loopback without API keys.
+    The tag `perennial:latest` is the newest bento built. Further groups are served on the next
+    ports. A group without a bento of that version runs from this one, and takes its heads from
+    `deployment`. Raises `KeysUnusable` for an address beyond loopback without API keys.
     """
-    refuse_open_door(settings.host, settings.api_keys_file)
-    keys = (
-        {"PERENNIAL_API_KEYS_FILE": str(settings.api_keys_file)} if settings.api_keys_file else {}
-    )
+    require_keys_beyond_loopback(settings.host, settings.api_keys_file)
     bento_store = settings.home.absolute() / "bentoml"
-    options = (
-        "--host",
-        settings.host,
-        "--port",
-        str(settings.service_port),
-        "--timeout-graceful-shutdown",
-        str(DRAIN_SECONDS),
-    )
     resolved = _resolve(tag, bento_store)
-    argv = (sys.executable, LAUNCH, "serve", resolved, *options)
+    options = {
+        "--host": settings.host,
+        "--port": str(settings.service_port),
+        "--timeout-graceful-shutdown": str(DRAIN_SECONDS),
+    }
+    words = [word for option in options.items() for word in option]
     return ServeCommand(
-        argv,
+        (sys.executable, LAUNCH, "serve", resolved, *words),
         _bentoml_environment(bento_store)
-        | keys
-        | {
-            "PERENNIAL_DATABASE_URL": database_url,
-            "PERENNIAL_HOME": str(settings.home.absolute()),
-            "PERENNIAL_BENTOS": settings.bentos,
-            "PERENNIAL_BENTO": "1",
-            FURTHER: " ".join(
-                _further(resolved, group.number, bento_store) for group in settings.groups[1:]
-            ),
-            "PERENNIAL_CACHE_PHRASES": str(settings.cache_phrases),
-            "PERENNIAL_CACHE_ANSWERS": str(settings.cache_answers),
-            "PERENNIAL_ANSWER_SECONDS": str(settings.answer_seconds),
-            "PERENNIAL_WARM_PHRASES": str(settings.warm_phrases),
-            "PERENNIAL_WARM_SECONDS": str(settings.warm_seconds),
-            "PERENNIAL_POLL_SECONDS": str(settings.poll_seconds),
-            "PERENNIAL_LOG_FORMAT": settings.log_format,
-            "OMP_NUM_THREADS": "1",
-            "OPENBLAS_NUM_THREADS": "1",
-            "MALLOC_ARENA_MAX": "1",  # 20 to 35 of 770 MB for 21 classifiers with full caches
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-            "TF_ENABLE_ONEDNN_OPTS": "0",
-        },
+        | _service_settings(settings, database_url)
+        | {FURTHER: _further_tags(resolved, settings, bento_store)}
+        | LIBRARIES,
     )
+
+
+def _service_settings(settings: Settings, database_url: str) -> dict[str, str]:
+    return settings_environment(
+        settings,
+        without=WITHHELD,
+        database_url=database_url,
+        home=settings.home.absolute(),
+        bento=1,
+    )
+
+
+def _further_tags(tag: str, settings: Settings, bento_store: Path) -> str:
+    """Return the bentos of the groups after the first, parted by spaces."""
+    return " ".join(_further(tag, group.number, bento_store) for group in settings.groups[1:])
 
 
 def _resolve(tag: str, bento_store: Path) -> str:
-    """Name the version behind `latest` now: a worker that starts again later must not find a newer bento than its sibling."""
+    """Name the version behind `latest`; a worker that restarts must not get a newer bento."""
     name, _, version = tag.partition(":")
     latest = bento_store / "bentos" / name / "latest"
-    return (
-        f"{name}:{latest.read_text().strip()}" if version == "latest" and latest.exists() else tag
-    )
+    if version == "latest" and latest.exists():
+        return f"{name}:{latest.read_text().strip()}"
+    return tag
 
 
 def _further(tag: str, group: int, bento_store: Path) -> str:
+    name = bento_name(group)
     version = tag.partition(":")[2]
-    return (
-        f"{bento_name(group)}:{version}"
-        if (bento_store / "bentos" / bento_name(group) / version).exists()
-        else tag
-    )
+    return f"{name}:{version}" if (bento_store / "bentos" / name / version).exists() else tag
 
 
 def _stage_code(staging: Path) -> None:
     for part in CODE:
-        source, target = REPOSITORY / part, staging / part
+        source = REPOSITORY / part
+        target = staging / part
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
@@ -158,7 +169,7 @@ def _stage_cold(cold: Path, heads: Mapping[str, ModelVersion], *, embedder: Path
         packed.append(
             ModelVersion(name, model.version, f"heads/{name}", model.head_digest, model.embedder_id)
         )
-    write_cold(cold, packed)
+    write_cold_heads(cold, packed)
 
 
 def _write_bentofile(staging: Path, *, name: str, runtime: str) -> None:

@@ -1,4 +1,4 @@
-"""Bentos that nobody will serve again, removed: each holds an embedder of 80 MB."""
+"""Removes bentos that nobody will serve again; each holds an embedder of 80 MB."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ _TAG = re.compile(rf"{NAME}(-\d+)?:(?P<version>[\w.-]+)")
 
 
 def prune_bentos(bento_store: Path, *, kept: int = KEPT) -> list[str]:
-    """Remove all but the newest `kept` bentos of each name, the one called latest, and those that a process of this machine serves.
+    """Remove old bentos; return their tags. `bento_store` is a BENTOML_HOME.
 
-    `bento_store` is a BENTOML_HOME. Returns the tags that are gone. Nothing else rests on a bento: versions are in the model store.
+    Of each name, the newest `kept` bentos, the latest one and those that a process of this machine
+    serves stay. Nothing else depends on a bento: versions are in the model store.
     """
-    served, gone = _served_versions(), []
+    served = _served_versions()
+    removed = []
     for name in sorted((bento_store / "bentos").glob(f"{NAME}*")):
         for bento in _oldest_first(name)[:-kept]:
             if bento.name not in {*served, _latest(name)}:
                 shutil.rmtree(bento)
-                gone.append(f"{name.name}:{bento.name}")
-    return gone
+                removed.append(f"{name.name}:{bento.name}")
+    return removed
 
 
 def _oldest_first(name: Path) -> list[Path]:
@@ -41,11 +43,8 @@ def _latest(name: Path) -> str:
 
 
 def _served_versions() -> Collection[str]:
-    """Told by the command lines of all processes: a worker that starts again reads its bento again."""
+    """Return the versions in the command lines of all processes; a worker may restart from them."""
     lines = (process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"]))
     return {
-        found["version"]
-        for line in lines
-        for argument in line
-        if (found := _TAG.fullmatch(argument))
+        tag["version"] for line in lines for argument in line if (tag := _TAG.fullmatch(argument))
     }

@@ -9,10 +9,11 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from operations.sizing.advice import Costs, advise_sizes
 from operations.sizing.hit_rates import speed_up
 from operations.sizing.loadtest import Plan, Played, run_load
 from operations.sizing.requests_log import LoggedRequests
+
+if TYPE_CHECKING:
+    from bentos.packaging.package import ServeCommand
 
 START_SECONDS = 180.0
 STOP_SECONDS = 30.0
@@ -119,7 +123,7 @@ def served_alone(settings: Settings, classifier: str, *, sizes: tuple[int, int])
         home.joinpath("bentoml").symlink_to((settings.home / "bentoml").absolute())
         isolated = _isolated(settings, home, sizes=sizes)
         command = serve_command(tag, settings=isolated, database_url="")
-        child = _start(command.argv, command.environment, log=home / "log")
+        child = _start(command, log=home / "log")
         try:
             _wait_ready(child, isolated.service_url, log=home / "log")
             yield isolated.service_url
@@ -142,15 +146,13 @@ def _isolated(settings: Settings, home: Path, *, sizes: tuple[int, int]) -> Sett
     )
 
 
-def _start(
-    argv: Sequence[str], environment: Mapping[str, str], *, log: Path
-) -> subprocess.Popen[bytes]:
-    variables = {**os.environ, **environment}
+def _start(command: ServeCommand, *, log: Path) -> subprocess.Popen[bytes]:
+    variables = command.child_environment(os.environ)
     for name in ("PERENNIAL_DATABASE_URL", "PERENNIAL_API_KEYS_FILE"):
         variables.pop(name, None)
     with log.open("wb") as output:
         return subprocess.Popen(
-            argv,
+            command.argv,
             env=variables,
             cwd=REPOSITORY,
             stdout=output,

@@ -30,7 +30,7 @@ from tests.support.serving import Bench, canary, champion, shadow, store_head
 @pytest.fixture
 def client(bench: Bench) -> Iterator[TestClient]:
     app = ClassifierApp()
-    app.state.parts = bench.parts()
+    app.state.app_state = bench.parts()
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 
@@ -83,8 +83,8 @@ def test_predict_batch_keeps_the_order_and_logs_its_fields(
 
 
 def test_classifiers(client: TestClient, bench: Bench) -> None:
-    told = msgspec.json.decode(client.get("/v1/classifiers").content, type=ClassifiersResponse)
-    assert [(one.classifier, one.version, one.labels) for one in told.classifiers] == [
+    body = msgspec.json.decode(client.get("/v1/classifiers").content, type=ClassifiersResponse)
+    assert [(one.classifier, one.version, one.labels) for one in body.classifiers] == [
         ("organ", "1", ["heart", "lung"])
     ]
     bench.promote("organ", "2")
@@ -178,7 +178,7 @@ def test_with_keys_only_their_holders_are_answered(
 ) -> None:
     key, hashed = new_key()
     (tmp_path / "keys").write_text(hashed)
-    client.app.state.parts.keys = Keys(tmp_path / "keys")
+    client.app.state.app_state.keys = Keys(tmp_path / "keys")
     for headers in (
         {},
         {"authorization": "Bearer wrong"},
@@ -307,12 +307,12 @@ def test_a_version_that_cannot_answer_is_refused(
 def test_who_stands_beside_the_champion_is_told(client: TestClient, bench: Bench) -> None:
     first, second, third = (store_head(bench.home, "organ", version) for version in "123")
     bench.roll_out(champion(first), canary=canary(second, 0.2), shadow=shadow(third))
-    [told] = client.get("/v1/classifiers").json()["classifiers"]
+    [body] = client.get("/v1/classifiers").json()["classifiers"]
     beside = [
         {"version": "2", "role": "canary", "share": 0.2},
         {"version": "3", "role": "shadow", "share": 1.0},
     ]
-    assert (told["version"], told["role"], told["beside"]) == ("1", "champion", beside)
+    assert (body["version"], body["role"], body["beside"]) == ("1", "champion", beside)
     text = client.get("/metrics").text
     assert 'perennial_canary_share{classifier="organ",version="2"} 0.2' in text
     assert 'perennial_live_head{classifier="organ",role="shadow",version="3"} 1.0' in text

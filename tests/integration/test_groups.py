@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from bentos.inference_log.journal import Journal, JournalCounts
-from bentos.packaging.cold_heads import read_cold
+from bentos.packaging.cold_heads import read_cold_heads
 from core.database import connect, open_database
 from core.deployments import append_deployment
 from core.params import load_params
@@ -100,7 +100,7 @@ def classify(client: httpx.Client, classifier: str, phrase: str) -> httpx.Respon
 def test_each_bento_holds_the_heads_of_its_group(pair: House) -> None:
     bentos = pair.settings.home / "bentoml" / "bentos"
     packed = {
-        name: [model.classifier for model in read_cold(bentos / name / "1" / "src" / "cold")]
+        name: [model.classifier for model in read_cold_heads(bentos / name / "1" / "src" / "cold")]
         for name in ("perennial", "perennial-2")
     }
     assert (pair.tag, packed) == (

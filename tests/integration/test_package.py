@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from bentos.keys import new_key
-from bentos.packaging.cold_heads import read_cold
+from bentos.packaging.cold_heads import read_cold_heads
 from bentos.packaging.package import SERVING_LOCKS, build_bento, serve_command
 from core.errors import HeadRefused, KeysUnusable
 from core.settings import load_settings
@@ -69,7 +69,7 @@ def test_the_bento_holds_what_serves_and_nothing_else(bento: Path) -> None:
 
 
 def test_the_packed_heads_are_found_beside_the_code(bento: Path) -> None:
-    packed = {model.classifier: model for model in read_cold(bento / "src" / "cold")}
+    packed = {model.classifier: model for model in read_cold_heads(bento / "src" / "cold")}
     assert {name: model.version for name, model in packed.items()} == {"organ": "1", "chapter": "2"}
     assert all((Path(model.head_location) / "head.npz").exists() for model in packed.values())
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from bentos.answering import warming
-from bentos.answering.warming import frequent_in
+from bentos.answering.warming import read_frequent_from
 from core.partitions import tidy_inference
 
 ROWS, DAYS = 300_000, 90
@@ -56,7 +56,7 @@ def counted(engine: Engine, classifier: str, hours: int) -> dict[str, int]:
 
 def test_the_most_frequent_phrases_of_a_full_log_are_found(filled: Engine) -> None:
     began = time.monotonic()
-    found = frequent_in(filled, seconds=60)("c1", 200)
+    found = read_frequent_from(filled, seconds=60)("c1", 200)
     print(f"200 phrases out of {ROWS:,} rows: {1000 * (time.monotonic() - began):.0f} ms")
     counts = counted(filled, "c1", 24)
     assert (len(found), len(set(found))) == (200, 200)
@@ -67,10 +67,10 @@ def test_the_most_frequent_phrases_of_a_full_log_are_found(filled: Engine) -> No
 
 def test_a_classifier_that_is_seldom_asked_is_read_a_week_back(filled: Engine) -> None:
     assert set(counted(filled, "quiet", 168)) == {f"once {n}" for n in range(50)}
-    assert set(frequent_in(filled, seconds=60)("quiet", 200)) == {f"once {n}" for n in range(40)}, (
+    assert set(read_frequent_from(filled, seconds=60)("quiet", 200)) == {f"once {n}" for n in range(40)}, (
         "what a load test asked is not warmed"
     )
-    assert frequent_in(filled, seconds=60)("never asked", 200) == []
+    assert read_frequent_from(filled, seconds=60)("never asked", 200) == []
 
 
 def test_only_recent_months_are_read_and_by_the_index(filled: Engine) -> None:

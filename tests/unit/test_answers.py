@@ -28,7 +28,7 @@ def test_an_answer_is_the_head_applied_to_the_cleaned_phrase(bench: Bench) -> No
 def test_every_phrase_has_its_own_request_id(bench: Bench) -> None:
     ids = [answer.request_id for answer in bench.answer("a", "a", "b")]
     assert len(set(ids)) == 3
-    assert {UUID(one).version for one in ids} == {7}
+    assert {UUID(request_id).version for request_id in ids} == {7}
     assert [row["request_id"] for row in bench.logged()] == ids
 
 
@@ -48,19 +48,21 @@ def test_cached_says_that_no_embedding_was_computed(bench: Bench) -> None:
     )
 )
 def test_a_cached_answer_equals_a_computed_one(bench: Bench, phrases: list[str]) -> None:
-    def told() -> list:
+    def answers() -> list[tuple[str, float, object]]:
         return [
             (answer.label, answer.probability, answer.alternatives)
             for answer in bench.answer(*phrases)
         ]
 
-    first = told()
-    assert told() == first
-    expected = bench.heads.current["organ"].champion.classifier
+    first = answers()
+    assert answers() == first
+    classifier = bench.heads.current["organ"].champion.classifier
     cleaned = [phrase.lower().strip() for phrase in phrases]
-    fresh = expected.predict_cleaned(cleaned, np.stack([vector_of(text) for text in cleaned]))
-    assert [one[0] for one in first] == [one.label for one in fresh]
-    assert [one[1] for one in first] == pytest.approx([one.probability for one in fresh], abs=1e-5)
+    fresh = classifier.predict_cleaned(cleaned, np.stack([vector_of(text) for text in cleaned]))
+    assert [label for label, *_ in first] == [prediction.label for prediction in fresh]
+    assert [probability for _, probability, *_ in first] == pytest.approx(
+        [prediction.probability for prediction in fresh], abs=1e-5
+    )
 
 
 def test_a_phrase_is_embedded_once_for_a_batch_and_once_for_a_version(bench: Bench) -> None:
@@ -97,7 +99,7 @@ def test_what_was_said_is_logged_with_the_answer(bench: Bench) -> None:
         [PhraseRequest(" Heart", key="patient 7", occurred_at=moment, region="north")]
     )
     [row] = bench.logged()
-    told = {
+    expected = {
         "phrase": " Heart",
         "cleaned": "heart",
         "region": "north",
@@ -105,7 +107,7 @@ def test_what_was_said_is_logged_with_the_answer(bench: Bench) -> None:
         "version": "1",
         "cached": False,
     }
-    assert {name: row[name] for name in told} == told
+    assert {name: row[name] for name in expected} == expected
     assert datetime.fromisoformat(row["occurred_at"]) == moment
     assert (row["request_id"], row["label"]) == (answer.request_id, answer.label)
 

@@ -17,7 +17,9 @@ class HeldEmbedder:
     """Gives its hits at once and holds everything else until it is released."""
 
     def __init__(self, *hits: str) -> None:
-        self.hits, self.calls, self.released = set(hits), [], asyncio.Event()
+        self.hits = set(hits)
+        self.calls = []
+        self.released = asyncio.Event()
         self.error: Exception | None = None
 
     async def embed(self, cleaned: Sequence[str]) -> AsyncGenerator[Embedded, None]:
@@ -36,7 +38,7 @@ class HeldEmbedder:
 
 def held(bench: Bench, *hits: str) -> HeldEmbedder:
     embedder = HeldEmbedder(*hits)
-    bench.answers.misses._embedder = embedder
+    bench.answers.batcher._embedder = embedder
     return embedder
 
 
@@ -107,7 +109,7 @@ def test_an_error_reaches_everybody_and_is_not_kept(bench: Bench) -> None:
         embedder.error = None
         return (
             [type(error) for error in broken],
-            len(bench.answers.misses),
+            len(bench.answers.batcher),
             len(await start(bench, "a")),
         )
 
@@ -117,7 +119,8 @@ def test_an_error_reaches_everybody_and_is_not_kept(bench: Bench) -> None:
 def test_a_cancelled_request_leaves_the_others_their_answer(bench: Bench) -> None:
     async def run() -> int:
         embedder = held(bench)
-        leaving, staying = start(bench, "a"), start(bench, "a")
+        leaving = start(bench, "a")
+        staying = start(bench, "a")
         await turns()
         leaving.cancel()
         await turns()

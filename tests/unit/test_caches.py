@@ -25,14 +25,10 @@ def cache_of(embed=embed, maximum: int = 100) -> EmbeddingCache:
 async def vectors(cache: EmbeddingCache, cleaned: Sequence[str]) -> tuple[list[bytes], list[bool]]:
     """As the embedder's route does it."""
     known = cache.known(cleaned)
-    computed = iter(
-        await cache.compute([text for text, one in zip(cleaned, known, strict=True) if one is None])
-        if None in known
-        else []
-    )
-    return [one if one is not None else next(computed) for one in known], [
-        one is not None for one in known
-    ]
+    missing = [text for text, vector in zip(cleaned, known, strict=True) if vector is None]
+    computed = iter(await cache.compute(missing) if missing else [])
+    hits = [vector is not None for vector in known]
+    return [vector if vector is not None else next(computed) for vector in known], hits
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.booleans())), st.integers(1, 4))
@@ -90,9 +86,9 @@ def test_concurrent_misses_are_computed_once_and_gather_while_the_model_works() 
         release.set()
         return await asyncio.gather(first, *others)
 
-    found = asyncio.run(crowd())
+    answers = asyncio.run(crowd())
     assert batches == [["a"], ["b", "c"]]
-    assert found[2] == ([vector_of("b").tobytes(), vector_of("c").tobytes()], [False, False])
+    assert answers[2] == ([vector_of("b").tobytes(), vector_of("c").tobytes()], [False, False])
 
 
 def test_hits_do_not_wait_for_a_batch() -> None:

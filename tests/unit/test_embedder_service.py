@@ -20,11 +20,9 @@ def test_what_is_known_is_sent_before_the_rest_is_computed() -> None:
         return np.stack([vector_of(text) for text in cleaned])
 
     async def run() -> list[dict[str, Any]]:
-        cache, sent, half = (
-            EmbeddingCache(slow, embedder_id="tiny", maximum=10),
-            [],
-            asyncio.Event(),
-        )
+        cache = EmbeddingCache(slow, embedder_id="tiny", maximum=10)
+        sent = []
+        half = asyncio.Event()
 
         async def send(message: dict[str, Any]) -> None:
             sent.append(message)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bentos.heads.live_heads import LiveHeads
 from bentos.packaging.package import bento_name, serve_command
-from bentos.service import left_journals, served_group
+from bentos.wiring import abandoned_journals, served_group
 from core.contracts import Rollout
 from core.errors import SettingsError, UnknownClassifier
 from core.groups import group_of, parse_groups, refuse_unknown
@@ -116,5 +116,5 @@ def test_journals_of_groups_that_are_no_more_are_known(tmp_home: Path) -> None:
     for name in ("journal", "journal-2", "journal-3", "journals", "journal-x"):
         (tmp_home / name).mkdir(parents=True)
     settings = load_settings(home=tmp_home, database_url=None, bentos="chapter;block")
-    assert left_journals(settings) == [tmp_home / "journal-3"]
+    assert abandoned_journals(settings) == [tmp_home / "journal-3"]
     assert [folder.name for folder in settings.journals] == ["journal", "journal-2", "journal-3"]

@@ -39,47 +39,47 @@ def test_addresses_are_those_of_bentoml() -> None:
 def test_life_death_and_life_again_are_noticed(path: str) -> None:
     async def run() -> tuple[list[str], bytes]:
         deaths: list[str] = []
-        line = Heartbeat(Address(path), seconds=30, on_death=lambda: deaths.append("dead"))
-        line.start()
+        heartbeat = Heartbeat(Address(path), seconds=30, on_death=lambda: deaths.append("dead"))
+        heartbeat.start()
         writers: list[asyncio.StreamWriter] = []
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writers.append(writer)
             await answer(reader, writer)
 
-        assert not line.alive
+        assert not heartbeat.alive
         async with await asyncio.start_unix_server(serve, path):
-            await asyncio.wait_for(line.wait(), 60)
+            await asyncio.wait_for(heartbeat.wait(), 60)
             writers[0].transport.abort()  # as the kernel does for a dead process
             await until(lambda: deaths)
             assert deaths == ["dead"]
-            await asyncio.wait_for(line.wait(), 60)
-            await line.stop()
+            await asyncio.wait_for(heartbeat.wait(), 60)
+            await heartbeat.stop()
             for writer in writers:
                 writer.close()
-        return deaths, line.told
+        return deaths, heartbeat.last_stats
 
     assert asyncio.run(run()) == (["dead"], b"{}")
 
 
 def test_a_socket_that_takes_connections_and_never_answers_is_no_life(path: str) -> None:
     async def run() -> bool:
-        asked = asyncio.Event()
+        requested = asyncio.Event()
 
         async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read(1000)
-            asked.set()
+            requested.set()
             await (
                 reader.read()
             )  # until the other end goes: from Python 3.12 a server's end waits for its connections
             writer.close()
 
-        line = Heartbeat(Address(path), seconds=30, on_death=lambda: None)
+        heartbeat = Heartbeat(Address(path), seconds=30, on_death=lambda: None)
         async with await asyncio.start_unix_server(silent, path):
-            line.start()
-            await asyncio.wait_for(asked.wait(), 60)
-            await line.stop()
-        return line.alive
+            heartbeat.start()
+            await asyncio.wait_for(requested.wait(), 60)
+            await heartbeat.stop()
+        return heartbeat.alive
 
     assert not asyncio.run(run())
 
@@ -94,11 +94,11 @@ def test_silence_after_life_is_death(path: str) -> None:
                 writer.write(next(answers, b""))
             writer.close()
 
-        line = Heartbeat(Address(path), seconds=0.05, on_death=lambda: deaths.append("dead"))
+        heartbeat = Heartbeat(Address(path), seconds=0.05, on_death=lambda: deaths.append("dead"))
         async with await asyncio.start_unix_server(once, path):
-            line.start()
+            heartbeat.start()
             await until(lambda: deaths)
-            await line.stop()
+            await heartbeat.stop()
         return deaths
 
     assert asyncio.run(run()) == ["dead"]

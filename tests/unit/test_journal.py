@@ -40,7 +40,7 @@ def test_a_row_survives_its_line(phrase: str, occurred_at: datetime, probability
 def test_rows_that_are_written_together_share_lines(phrases: list[str]) -> None:
     rows = [row(number, phrase=phrase + '"request_id":') for number, phrase in enumerate(phrases)]
     lines = encode_rows(rows).splitlines(keepends=True)
-    assert [found for line in lines for found in split_rows(decode_line(line) or b"")] == rows
+    assert [payload for line in lines for payload in split_rows(decode_line(line) or b"")] == rows
     assert (sum(map(count_rows, lines)), len(lines)) == (len(rows), -(-len(rows) // LINE_ROWS))
 
 
@@ -80,7 +80,8 @@ def test_a_full_disk_costs_the_row_and_not_the_answer(
 def test_of_a_group_that_does_not_fit_the_disk_the_lines_that_do_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table, write = Table(), os.write
+    table = Table()
+    write = os.write
     journal, shipper, counts = opened(tmp_path, table)
     rows = [row(number) for number in range(LINE_ROWS + 3)]
     fits = len(encode_rows(rows[:LINE_ROWS])) + 25
@@ -95,7 +96,8 @@ def test_of_a_group_that_does_not_fit_the_disk_the_lines_that_do_are_kept(
 def test_rows_whose_sync_failed_are_counted_as_what_becomes_of_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table, sync = Table(), os.fdatasync
+    table = Table()
+    sync = os.fdatasync
     journal, shipper, counts = opened(tmp_path, table, sync=True)
     monkeypatch.setattr(journal_module.os, "fdatasync", failing)
     journal.append([row(1), row(2)])
@@ -107,7 +109,7 @@ def test_rows_whose_sync_failed_are_counted_as_what_becomes_of_them(
     monkeypatch.setattr(journal_module.os, "fdatasync", sync)
     journal.append([row(3)])
     assert len(segments(tmp_path)) == 2, (
-        "a file whose sync failed takes no more rows: the next sync of it would say that all is well"
+        "a file whose sync failed takes no more rows: its next sync would report success"
     )
 
 
@@ -134,7 +136,8 @@ def test_a_folder_that_cannot_be_written_is_noticed_at_start(tmp_path: Path) -> 
 def test_what_waits_at_the_same_time_shares_a_sync(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced, real = [], os.fdatasync
+    synced = []
+    real = os.fdatasync
     monkeypatch.setattr(os, "fdatasync", lambda file: (synced.append(file), real(file)))
     journal, _, counts = opened(tmp_path, Table(), sync=True)
 
@@ -150,17 +153,18 @@ def test_what_waits_at_the_same_time_shares_a_sync(
 def test_requests_that_arrive_while_a_group_gathers_share_its_sync(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced, real = [], os.fdatasync
+    synced = []
+    real = os.fdatasync
     monkeypatch.setattr(os, "fdatasync", lambda file: (synced.append(file), real(file)))
     monkeypatch.setattr(journal_module, "COMPANY_SECONDS", 60)
     journal, _, counts = opened(tmp_path, Table(), sync=True)
 
     async def one_a_turn() -> None:
-        asked = []
+        waiting = []
         for number in range(20):
-            asked.append(asyncio.ensure_future(journal.log([row(number)])))
+            waiting.append(asyncio.ensure_future(journal.log([row(number)])))
             await asyncio.sleep(0)
-        await asyncio.gather(*asked)
+        await asyncio.gather(*waiting)
 
     asyncio.run(one_a_turn())
     assert (counts.written, len(synced)) == (20, 1)
@@ -205,10 +209,8 @@ def test_a_request_that_goes_away_leaves_its_row_and_the_others_alone(tmp_path: 
     journal, _, counts = opened(tmp_path, Table(), sync=True)
 
     async def one_goes() -> bool:
-        gone, stays = (
-            asyncio.ensure_future(journal.log([row(1)])),
-            asyncio.ensure_future(journal.log([row(2)])),
-        )
+        gone = asyncio.ensure_future(journal.log([row(1)]))
+        stays = asyncio.ensure_future(journal.log([row(2)]))
         await asyncio.sleep(0)
         gone.cancel()
         await stays

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bentos.keys import Keys, hash_key, new_key, read_keys, refuse_open_door
+from bentos.keys import Keys, hash_key, new_key, read_keys, require_keys_beyond_loopback
 from core.errors import KeysUnusable
 
 
@@ -19,7 +19,8 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_any_of_several_keys_opens_and_nothing_else_does(file: Path) -> None:
-    (first, first_hash), (second, second_hash) = new_key(), new_key()
+    first, first_hash = new_key()
+    second, second_hash = new_key()
     file.write_text(f"# who may ask\n{first_hash} desk of the hospital\n\n{second_hash}\n")
     keys = Keys(file)
     assert keys.admits(bearer(first)) and keys.admits(bearer(second, "bearer"))
@@ -45,7 +46,8 @@ def test_an_empty_file_admits_nobody(file: Path) -> None:
 
 
 def test_keys_are_rotated_without_a_start(file: Path) -> None:
-    (old, old_hash), (new, new_hash) = new_key(), new_key()
+    old, old_hash = new_key()
+    new, new_hash = new_key()
     file.write_text(old_hash)
     keys = Keys(file)
     file.write_text(f"{old_hash}\n{new_hash}\n")
@@ -93,11 +95,11 @@ def test_a_key_is_long_random_text() -> None:
 def test_only_loopback_needs_no_keys(host: str, open_door: bool, file: Path) -> None:
     if open_door:
         with pytest.raises(KeysUnusable, match="PERENNIAL_API_KEYS_FILE"):
-            refuse_open_door(host, None)
+            require_keys_beyond_loopback(host, None)
     else:
-        refuse_open_door(host, None)
+        require_keys_beyond_loopback(host, None)
     file.write_text(new_key()[1])
-    refuse_open_door(host, file)
+    require_keys_beyond_loopback(host, file)
 
 
 def test_a_file_that_is_not_there_is_refused_at_start(file: Path) -> None:

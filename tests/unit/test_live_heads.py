@@ -10,7 +10,7 @@ import pytest
 
 from bentos.heads.live_heads import LiveHeads, Refused
 from bentos.heads.loading import LiveModel
-from bentos.packaging.cold_heads import read_cold, write_cold
+from bentos.packaging.cold_heads import read_cold_heads, write_cold_heads
 from core.contracts import Deployment, ModelVersion, Rollout
 from core.errors import DatabaseUnreachable, HeadRefused
 from pipelines.model.embedder import use_id
@@ -161,9 +161,10 @@ def test_the_last_known_state_survives_an_outage(tmp_path: Path) -> None:
 
 
 def test_cold_heads_answer_until_the_deployment_says_otherwise(tmp_path: Path) -> None:
-    packed, home = tmp_path / "cold", tmp_path / "home"
+    packed = tmp_path / "cold"
+    home = tmp_path / "home"
     stored = store_head(packed, "organ", "1")
-    write_cold(
+    write_cold_heads(
         packed, [ModelVersion("organ", "1", "models/organ/1", stored.head_digest, EMBEDDER_ID)]
     )
     heads = LiveHeads(EMBEDDER_ID, home=home)
@@ -174,7 +175,7 @@ def test_cold_heads_answer_until_the_deployment_says_otherwise(tmp_path: Path) -
 
 
 def test_no_cold_heads_is_no_error(tmp_path: Path) -> None:
-    assert read_cold(tmp_path) == []
+    assert read_cold_heads(tmp_path) == []
 
 
 def roll_out(heads: LiveHeads, model: ModelVersion, **beside: Deployment) -> None:
@@ -185,10 +186,10 @@ def roll_out(heads: LiveHeads, model: ModelVersion, **beside: Deployment) -> Non
     )
 
 
-def told(heads: LiveHeads) -> list[Refused]:
-    found: list[Refused] = []
-    heads.tell(found.extend)
-    return found
+def refusals_of(heads: LiveHeads) -> list[Refused]:
+    refusals: list[Refused] = []
+    heads.report_refusals(refusals.extend)
+    return refusals
 
 
 def test_a_canary_and_a_shadow_stand_beside_the_champion_and_go_when_they_end(
@@ -240,10 +241,8 @@ def test_a_changed_share_changes_nothing_else(tmp_path: Path) -> None:
 
 
 def test_a_refused_canary_leaves_its_share_to_the_champion(tmp_path: Path) -> None:
-    first, bad = (
-        store_head(tmp_path, "organ", "1"),
-        corrupt_bytes(store_head(tmp_path, "organ", "2")),
-    )
+    first = store_head(tmp_path, "organ", "1")
+    bad = corrupt_bytes(store_head(tmp_path, "organ", "2"))
     heads = heads_of(tmp_path)
     roll_out(heads, first, canary=canary(bad, 0.5))
     live = heads.current["organ"]
@@ -251,7 +250,8 @@ def test_a_refused_canary_leaves_its_share_to_the_champion(tmp_path: Path) -> No
 
 
 def constant(home: Path, version: str) -> ModelVersion:
-    good, folder = make_head(version), home / "models" / "organ" / version
+    good = make_head(version)
+    folder = home / "models" / "organ" / version
     digest = save_head(
         replace(good, arrays={**good.arrays, "weights": np.zeros_like(good.arrays["weights"])}),
         folder,
@@ -262,7 +262,7 @@ def constant(home: Path, version: str) -> ModelVersion:
 def test_a_head_that_says_one_thing_never_answers(tmp_path: Path) -> None:
     heads = heads_of(tmp_path, store_head(tmp_path, "organ", "1"))
     follow(heads, constant(tmp_path, "2"))
-    assert (live_versions(heads), "tells phrases apart" in told(heads)[0].reason) == (
+    assert (live_versions(heads), "tells phrases apart" in refusals_of(heads)[0].reason) == (
         {"organ": "1"},
         True,
     )
@@ -274,7 +274,7 @@ def test_labels_may_come_and_go_but_most_must_stay(tmp_path: Path) -> None:
     follow(heads, store_head(tmp_path, "organ", "2", labels=(*four[:2], "bone")))
     assert live_versions(heads) == {"organ": "2"}
     follow(heads, store_head(tmp_path, "organ", "3", labels=("north", "south", "heart")))
-    assert (live_versions(heads), "at least half" in told(heads)[0].reason) == (
+    assert (live_versions(heads), "at least half" in refusals_of(heads)[0].reason) == (
         {"organ": "2"},
         True,
     )
@@ -307,7 +307,9 @@ def test_a_refusal_is_told_once_and_again_until_it_is_recorded(tmp_path: Path) -
         raise DatabaseUnreachable("a database", came="none", do="start it")
 
     with pytest.raises(DatabaseUnreachable):
-        heads.tell(away)
-    assert [(one.entry.model.version, one.entry.role) for one in told(heads)] == [("2", "champion")]
+        heads.report_refusals(away)
+    assert [(one.entry.model.version, one.entry.role) for one in refusals_of(heads)] == [
+        ("2", "champion")
+    ]
     follow(heads, bad)
-    assert told(heads) == []
+    assert refusals_of(heads) == []

@@ -35,8 +35,8 @@ def find(retained: Retained, *versions: str, classifier: str = "organ") -> list[
 
 def test_any_version_of_the_store_is_loaded_once_however_many_ask(bench: Bench) -> None:
     retained = bench.parts().retained
-    found = find(retained, "2", "2", "3") + find(retained, "2")
-    assert [(one.model.version, one.role) for one in found] == [
+    models = find(retained, "2", "2", "3") + find(retained, "2")
+    assert [(one.model.version, one.role) for one in models] == [
         ("2", "asked"),
         ("2", "asked"),
         ("3", "asked"),
@@ -47,8 +47,8 @@ def test_any_version_of_the_store_is_loaded_once_however_many_ask(bench: Bench) 
 
 def test_a_version_that_plays_a_role_is_not_loaded_again(bench: Bench) -> None:
     retained = bench.parts().retained
-    [found] = find(retained, "1")
-    assert (found.role, found.classifier is bench.heads.current["organ"].champion.classifier) == (
+    [models] = find(retained, "1")
+    assert (models.role, models.classifier is bench.heads.current["organ"].champion.classifier) == (
         "asked",
         True,
     )
@@ -97,10 +97,8 @@ def test_a_head_whose_digest_nobody_wrote_down_is_refused(bench: Bench) -> None:
 
 
 def test_a_head_that_may_not_answer_is_refused_and_looked_at_again(bench: Bench) -> None:
-    retained, model = (
-        bench.parts().retained,
-        store_head(bench.home, "organ", "5", embedder_id="other"),
-    )
+    retained = bench.parts().retained
+    model = store_head(bench.home, "organ", "5", embedder_id="other")
     with pytest.raises(HeadRefused):
         find(retained, "5")
     assert store_head(bench.home, "organ", "5").head_digest != model.head_digest

@@ -19,12 +19,12 @@ def test_what_is_live_for_the_classifier_answers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("live", "told"), [({"chapter": 1, "block": 2}, "block, chapter"), ({}, "none yet")]
+    ("live", "named"), [({"chapter": 1, "block": 2}, "block, chapter"), ({}, "none yet")]
 )
 def test_an_unknown_classifier_is_refused_with_the_known_ones(
-    live: dict[str, int], told: str
+    live: dict[str, int], named: str
 ) -> None:
-    with pytest.raises(UnknownClassifier, match=told):
+    with pytest.raises(UnknownClassifier, match=named):
         route(live, "nothing")
 
 
@@ -32,9 +32,9 @@ def test_an_unknown_classifier_is_refused_with_the_known_ones(
 def test_a_position_is_a_function_of_its_arguments_in_the_unit_interval(
     identity: str, salt: str
 ) -> None:
-    found = position(identity, salt=salt)
-    assert 0 <= found < 1
-    assert found == position(identity, salt=salt)
+    place = position(identity, salt=salt)
+    assert 0 <= place < 1
+    assert place == position(identity, salt=salt)
 
 
 @given(st.text(), SHARES, SHARES)
@@ -53,8 +53,8 @@ def test_nobody_meets_a_share_of_nothing_and_everybody_the_whole(identity: str) 
 @pytest.mark.parametrize("share", [0.1, 0.2, 0.3, 1.0])
 def test_the_share_is_respected(share: float) -> None:
     """Four standard deviations of 20,000 draws."""
-    found = sum(met(f"patient {number}", share) for number in range(20_000)) / 20_000
-    assert found == pytest.approx(share, abs=4 * (share * (1 - share) / 20_000) ** 0.5)
+    measured = sum(met(f"patient {number}", share) for number in range(20_000)) / 20_000
+    assert measured == pytest.approx(share, abs=4 * (share * (1 - share) / 20_000) ** 0.5)
 
 
 def test_two_rollouts_fall_on_different_clients() -> None:

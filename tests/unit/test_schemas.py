@@ -11,17 +11,18 @@ from bentos.http.schemas import (
     PredictBatchRequest,
     PredictRequest,
     RequestRefused,
-    asked_batch,
-    asked_one,
     decode_request,
     error_body,
+    parse_predict_batch_request,
+    parse_predict_request,
     status_of,
 )
 from core import errors
 from core.errors import PerennialError
 from pipelines.model.text import MAX_PHRASE_LENGTH
 
-ONE, BATCH = msgspec.json.Decoder(PredictRequest), msgspec.json.Decoder(PredictBatchRequest)
+ONE = msgspec.json.Decoder(PredictRequest)
+BATCH = msgspec.json.Decoder(PredictBatchRequest)
 EXPECTED = {
     "InvalidPhrase": 422,
     "UnknownClassifier": 404,
@@ -96,14 +97,14 @@ def test_bad_requests_are_refused_with_their_field(
     body: bytes, status: int, field: str | None
 ) -> None:
     with pytest.raises(RequestRefused) as refused:
-        asked_one(decode_request(ONE, body))
+        parse_predict_request(decode_request(ONE, body))
     assert (refused.value.status, refused.value.field) == (status, field)
 
 
 @pytest.mark.parametrize(("body", "field"), BATCH_BODIES)
 def test_bad_batches_are_refused_with_their_field(body: dict, field: str) -> None:
     with pytest.raises(RequestRefused) as refused:
-        asked_batch(decode_request(BATCH, json.dumps(body).encode()))
+        parse_predict_batch_request(decode_request(BATCH, json.dumps(body).encode()))
     assert (refused.value.status, refused.value.field) == (422, field)
 
 
@@ -113,25 +114,30 @@ def test_the_limit_is_told() -> None:
 
 
 def test_good_requests_pass() -> None:
-    [asked] = asked_one(
+    [request] = parse_predict_request(
         decode_request(
             ONE, json.dumps({"phrase": "ä" * MAX_PHRASE_LENGTH, "region": "north"}).encode()
         )
     )
-    assert (len(asked.phrase), asked.region, asked.key) == (MAX_PHRASE_LENGTH, "north", None)
-    batch = asked_batch(
+    assert (len(request.phrase), request.region, request.key) == (MAX_PHRASE_LENGTH, "north", None)
+    batch = parse_predict_batch_request(
         decode_request(BATCH, json.dumps({"phrases": ["a", "b"], "keys": ["k", None]}).encode())
     )
-    assert [(one.place, one.key) for one in batch] == [("phrases[0]", "k"), ("phrases[1]", None)]
+    assert [(request.place, request.key) for request in batch] == [
+        ("phrases[0]", "k"),
+        ("phrases[1]", None),
+    ]
 
 
 def test_the_document_describes_every_operation_and_refers_only_to_what_it_holds() -> None:
     document = openapi_document()
-    assert {path for path, _ in _operations(document)} == {one.path for one in OPERATIONS}
-    told = json.dumps(document)
+    assert {path for path, _ in _operations(document)} == {
+        operation.path for operation in OPERATIONS
+    }
+    text = json.dumps(document)
     schemas = document["components"]["schemas"]
     assert {
-        reference.split('"')[0] for reference in told.split("#/components/schemas/")[1:]
+        reference.split('"')[0] for reference in text.split("#/components/schemas/")[1:]
     } <= schemas.keys()
     assert schemas["PredictRequest"]["properties"]["phrase"]["maxLength"] == MAX_PHRASE_LENGTH
     assert schemas["PredictBatchRequest"]["properties"]["phrases"]["maxItems"] == MAX_BATCH

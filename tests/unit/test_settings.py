@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from core.errors import SettingsError
-from core.settings import REPOSITORY, load_settings, require_home
+from core.settings import REPOSITORY, load_settings, require_home, settings_environment
 
 
 @pytest.fixture(autouse=True)
@@ -169,3 +169,19 @@ def test_a_source_in_this_folder_is_found_from_every_folder(
 def test_other_sources_stay_as_they_are(url: str) -> None:
     source = load_settings(source_url=url).source_url
     assert source is not None and source.get_secret_value() == url
+
+
+def test_a_child_has_the_same_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    settings = load_settings(
+        home=tmp_path, source_url="sqlite:////rows.db", journal_sync=False, journal_mb=64
+    )
+    for name, value in settings_environment(settings).items():
+        monkeypatch.setenv(name, value)
+    assert load_settings() == settings
+
+
+def test_fields_are_replaced_or_left_out(tmp_path: Path) -> None:
+    settings = load_settings(home=tmp_path, source_url="sqlite:////rows.db")
+    environment = settings_environment(settings, without=["source_url"], bento=2)
+    assert environment["PERENNIAL_BENTO"] == "2"
+    assert not {"PERENNIAL_SOURCE_URL", "PERENNIAL_DATABASE_URL"} & environment.keys()

@@ -41,9 +41,10 @@ def test_an_answer_is_scored_by_the_shadow_under_the_same_request(bench: Bench) 
     [answer] = bench.ask([PhraseRequest("Heart", key="k", region="north")])
     assert (answer.version, rows(bench, "shadow")) == ("1", []), "the answer does not wait for it"
     score(bench)
-    [said], [shadowed] = rows(bench, "champion"), rows(bench, "shadow")
+    [answered] = rows(bench, "champion")
+    [shadowed] = rows(bench, "shadow")
     same = ("request_id", "occurred_at", "phrase", "cleaned", "region", "routing_key", "classifier")
-    assert {name: shadowed[name] for name in same} == {name: said[name] for name in same}
+    assert {name: shadowed[name] for name in same} == {name: answered[name] for name in same}
     expected = make_head("2").probabilities(["heart"], np.stack([vector_of("heart")])).max()
     assert (shadowed["version"], shadowed["probability"]) == (
         "2",
@@ -130,7 +131,7 @@ def test_a_head_that_fails_costs_its_own_phrases_only(bench: Bench) -> None:
         raise ValueError("no")
 
     async def both() -> list:
-        misses = bench.answers.misses
+        misses = bench.answers.batcher
         return await asyncio.gather(
             misses.answer([(live.champion, "a")]),
             misses.answer([(live.shadow, "a")]),
@@ -139,7 +140,7 @@ def test_a_head_that_fails_costs_its_own_phrases_only(bench: Bench) -> None:
 
     live.shadow.classifier.predict_cleaned = fails
     good, bad = asyncio.run(both())
-    assert (len(good), type(bad), len(bench.answers.misses)) == (1, ValueError, 0)
+    assert (len(good), type(bad), len(bench.answers.batcher)) == (1, ValueError, 0)
 
 
 def test_moments_of_a_batch_are_those_of_its_answers(bench: Bench) -> None:

@@ -68,7 +68,8 @@ def test_a_new_process_replays_what_an_earlier_one_left(tmp_path: Path) -> None:
 
 
 def test_what_is_written_while_a_batch_is_shipped_waits_for_the_next_turn(tmp_path: Path) -> None:
-    table, counts = Table(), JournalCounts()
+    table = Table()
+    counts = JournalCounts()
     journal = Journal(tmp_path, counts=counts)
 
     def busy_insert(rows: Sequence[bytes]) -> None:
@@ -116,13 +117,14 @@ def test_corrupt_lines_are_named_by_segment_and_offset(tmp_path: Path) -> None:
         b"rubbish\n",
         encode_rows([row(4)]),
     ]
-    shipped, corrupt = b"".join(lines[:2]), b"".join(lines[2:]).replace(b"heart", b"lungs", 1)
+    shipped = b"".join(lines[:2])
+    corrupt = b"".join(lines[2:]).replace(b"heart", b"lungs", 1)
     (tmp_path / "0-1.jsonl").write_bytes(shipped + corrupt)
     (tmp_path / "0-1.position").write_text(str(len(shipped)))
     _, shipper, _ = opened(tmp_path, Table())
-    with capture_logs() as told:
+    with capture_logs() as logs:
         shipper.ship()
-    [line] = [line for line in told if line.get("state") == "corrupt lines skipped"]
+    [line] = [line for line in logs if line.get("state") == "corrupt lines skipped"]
     assert (line["segment"], line["offsets"], line["lines"], line["rows"]) == (
         "0-1.jsonl",
         [len(shipped), len(shipped + lines[2])],
@@ -139,14 +141,14 @@ def test_of_endless_corrupt_lines_only_the_first_are_kept(
     (tmp_path / "0-1.jsonl").write_bytes(b"rubbish\n" * 100 + encode_rows([row(1)]))
     table = Table()
     _, shipper, counts = opened(tmp_path, table)
-    with capture_logs() as told:
+    with capture_logs() as logs:
         shipper.ship()
     assert (table.rows.keys(), counts.corrupt, (tmp_path / CORRUPT).read_bytes()) == (
         {"request-1"},
         100,
         b"rubbish\n" * 3,
     )
-    [line] = [line for line in told if line.get("state") == "corrupt lines skipped"]
+    [line] = [line for line in logs if line.get("state") == "corrupt lines skipped"]
     assert (line["lines"], line["offsets"]) == (100, list(range(0, 160, 8)))
 
 
@@ -203,7 +205,8 @@ def test_a_batch_that_an_outage_cuts_short_is_counted_once(tmp_path: Path) -> No
 
 
 def test_a_line_that_is_no_json_is_refused_alone(tmp_path: Path) -> None:
-    table, foreign = Table(), b"nope"
+    table = Table()
+    foreign = b"nope"
     line = b"%08x %b\n" % (zlib.crc32(foreign), foreign)
     (tmp_path / "0-1.jsonl").write_bytes(
         encode_rows([row(1), row(2)]) + line + encode_rows([row(3)])
@@ -226,7 +229,8 @@ def test_a_backlog_of_many_batches_is_shipped_in_one_turn(
 
 
 def test_of_two_shippers_one_ships_and_a_live_segment_stays(tmp_path: Path) -> None:
-    first_table, second_table = Table(), Table()
+    first_table = Table()
+    second_table = Table()
     first, first_shipper, _ = opened(tmp_path, first_table)
     second, second_shipper, _ = opened(tmp_path, second_table)
     first.append([row(1)])

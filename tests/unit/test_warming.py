@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from bentos.answering.encoding import EncodedAnswer
-from bentos.answering.warming import PROBE_PHRASES, Warmer, refuse_senseless, save_phrases
+from bentos.answering.warming import PROBE_PHRASES, Warmer, refuse_meaningless, save_phrases
 from core.errors import HeadRefused
 from tests.support.serving import Bench, champion, store_head
 
@@ -52,7 +52,8 @@ def test_kept_phrases_are_answered_before_anybody_asks(bench: Bench) -> None:
 
 def test_a_new_version_is_warm_before_it_takes_traffic(bench: Bench) -> None:
     bench.answer("a", "b")
-    warmer, model = warmer_of(bench), store_head(bench.home, "organ", "2")
+    warmer = warmer_of(bench)
+    model = store_head(bench.home, "organ", "2")
     warm_before: list[set] = []
 
     def prepare(live: object) -> None:
@@ -91,11 +92,11 @@ def test_without_the_embedder_warming_gives_up(bench: Bench) -> None:
 
 
 def test_without_kept_phrases_the_log_is_asked_and_its_absence_does_no_harm(bench: Bench) -> None:
-    asked: list[tuple[str, int]] = []
+    calls: list[tuple[str, int]] = []
 
     def frequent(classifier: str, limit: int) -> list[str]:
-        asked.append((classifier, limit))
-        if len(asked) == 1:
+        calls.append((classifier, limit))
+        if len(calls) == 1:
             raise sa.exc.OperationalError("select", {}, Exception("away"))
         return ["from the log"]
 
@@ -103,7 +104,7 @@ def test_without_kept_phrases_the_log_is_asked_and_its_absence_does_no_harm(benc
     on_a_thread(warmer, lambda: warmer.warm_all([bench.heads.current["organ"].champion]))
     assert (first_level(bench), warmer.done) == (set(), True)
     on_a_thread(warmer, lambda: warmer.warm_all([bench.heads.current["organ"].champion]))
-    assert (first_level(bench), asked) == ({("organ", "1", "from the log")}, [("organ", 50)] * 2)
+    assert (first_level(bench), calls) == ({("organ", "1", "from the log")}, [("organ", 50)] * 2)
 
 
 def test_what_is_saved_is_what_was_asked_last(bench: Bench) -> None:
@@ -111,7 +112,7 @@ def test_what_is_saved_is_what_was_asked_last(bench: Bench) -> None:
     bench.answer("b")
     bench.answer("a")
     warmer_of(bench).save()
-    assert warmer_of(bench)._kept == {"organ": ["a", "b"]}
+    assert warmer_of(bench)._saved == {"organ": ["a", "b"]}
 
 
 @pytest.mark.parametrize(
@@ -121,12 +122,12 @@ def test_a_version_that_says_no_number_or_one_thing_to_the_warm_up_is_refused(
     response: bytes,
 ) -> None:
     with pytest.raises(HeadRefused):
-        refuse_senseless([EncodedAnswer(response, b"")] * PROBE_PHRASES)
+        refuse_meaningless([EncodedAnswer(response, b"")] * PROBE_PHRASES)
 
 
 def test_few_equal_answers_prove_nothing() -> None:
-    refuse_senseless([EncodedAnswer(b'"probability":0.5}', b"")] * (PROBE_PHRASES - 1))
-    refuse_senseless(
+    refuse_meaningless([EncodedAnswer(b'"probability":0.5}', b"")] * (PROBE_PHRASES - 1))
+    refuse_meaningless(
         [
             *[EncodedAnswer(b'"probability":0.5}', b"")] * PROBE_PHRASES,
             EncodedAnswer(b'"probability":0.6}', b""),
