@@ -14,21 +14,10 @@ from typing import Annotated, Any
 
 import typer
 
-from core.errors import PerennialError
+from core.errors import PerennialError, UsageError
 
 OK, FAILED, MISUSE, SAID_NO, INTERRUPTED = 0, 1, 2, 3, 130
 PAGE = 120  # columns of a page that goes to a file or a pipe
-MISUSED = frozenset(
-    {
-        "params_invalid",
-        "settings_invalid",
-        "uncommitted_changes",
-        "unknown_classifier",
-        "unknown_version",
-        "invalid_phrase",
-        "keys_unusable",
-    }
-)
 
 
 class Output:
@@ -140,7 +129,7 @@ def output() -> Output:
 
 def exit_code(error: PerennialError) -> int:
     """Return 2 for misuse, 1 for everything else that went wrong."""
-    return MISUSE if error.code in MISUSED else FAILED
+    return MISUSE if isinstance(error, UsageError) else FAILED
 
 
 def _ask_for_json(wanted: bool) -> bool:

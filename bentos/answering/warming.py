@@ -123,7 +123,7 @@ class Warmer:
         refuse_senseless(said)
 
     def save(self) -> None:
-        """Keep what is in the first level for the next start. Raises OSError."""
+        """Keep what is in the first level for the next start. Raises `DiskFull` or `OSError`."""
         save_phrases(self._folder, self._recent())
 
     def _likely(self, classifier: str) -> list[str]:
@@ -177,7 +177,7 @@ def refuse_senseless(said: Sequence[EncodedAnswer]) -> None:
 
 
 def save_phrases(folder: Path, phrases: dict[str, list[str]]) -> None:
-    """Keep the cleaned phrases of each classifier, the most recently asked first. Raises OSError."""
+    """Keep the cleaned phrases of each classifier, the most recently asked first. Raises `DiskFull` or `OSError`."""
     if phrases:
         replace_private(folder / PHRASES, [msgspec.json.encode(phrases)])
 

@@ -32,7 +32,7 @@ class EmbeddingCacheFile:
         self._saved = 0
 
     def save(self) -> None:
-        """Replace the file when something was computed since the last time. Raises OSError."""
+        """Replace the file when something was computed since the last time. Raises `DiskFull` or `OSError`."""
         computed = self._cache.computed
         if computed == self._saved:
             return
