@@ -24,12 +24,12 @@ from monitoring.feedback import import_feedback
 from monitoring.windows import effective_window
 from operations.demo import traffic, waiting
 from operations.demo.summary import write_summary
+from pipelines.git_repository import require_committed
 from pipelines.model_store import stored_version
 from pipelines.promotion import promote
 from pipelines.source.demo import EPOCH
 from pipelines.source.practice import Scale
 from pipelines.source.traffic import Arrival, Traffic
-from pipelines.workspace import require_committed
 
 WATCHED = "block"
 EXAM_ROWS = 1000

@@ -20,10 +20,11 @@ from flows.context import LoopContext
 from monitoring.feedback import CORRECTED, answered, newest_feedback
 from operations.lineage.replay import logged_rows
 from pipelines.checks import RESULT
+from pipelines.dvc_repository import tracked_rows
+from pipelines.git_repository import commit_facts, commit_of, file_at
 from pipelines.model_store import problem_of
 from pipelines.registry import RegisteredVersion
 from pipelines.snapshots import query_hash
-from pipelines.workspace import commit_facts, commit_of, file_at, tracked_rows
 
 Facts = dict[str, Any]
 

@@ -13,7 +13,8 @@ from pipelines.model.digests import write_digest
 from pipelines.model.head_file import head_digest
 from pipelines.model_store import store_version, stored_version
 from pipelines.promotion import promote
-from pipelines.registry import Registry, finish_or_forget
+from pipelines.recovery import finish_or_forget
+from pipelines.registry import Registry
 from tests.integration.test_registry import (  # noqa: F401
     NOW,
     classifier,

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.errors import NotReproducible, StageFailed
-from pipelines.workspace import Workspace, cache_of, open_workspace, track_data, tracked_rows
+from pipelines.dvc_repository import cache_of, track_data, tracked_rows
+from pipelines.workspace import Workspace, open_workspace
 from tests.support.dvc_repositories import is_sound, make_repository, rot
 
 STAGES = """

@@ -10,7 +10,9 @@ from sqlalchemy.engine import Engine
 
 from core.errors import Busy, StageFailed, UncommittedChanges
 from flows.context import hold_classifiers
-from pipelines.workspace import file_at, open_workspace, prune_data, require_committed
+from pipelines.dvc_repository import prune_data
+from pipelines.git_repository import file_at, require_committed
+from pipelines.workspace import open_workspace
 from tests.support.dvc_repositories import dvc, git, make_repository
 
 DVC_YAML = """

@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipelines.workspace import dvc_environment, stage_environment
+from pipelines.dvc_repository import dvc_environment
+from pipelines.git_repository import stage_environment
 
 
 def git(folder: Path, *arguments: str) -> str:
