@@ -88,7 +88,7 @@ def stored_version(models: Path, *, classifier: str, version: str) -> ModelVersi
     head = load_head(folder)
     if problem := problem_of(folder, digest=recorded):
         raise HeadRefused(
-            f"version {version} of {classifier} as it was registered, with digest {recorded}",
+            f"version {version} of {classifier} as it was registered, of digest {recorded}",
             came=problem,
             do=f"restore it: `perennial reproduce {classifier} {version}`",
         )
@@ -114,7 +114,7 @@ def problem_of(folder: Path, *, digest: str) -> str:
         present = head_digest(folder)
     except HeadRefused as error:
         return error.came
-    return "" if present == digest else f"another head, with digest {present}"
+    return "" if present == digest else f"another head, of digest {present}"
 
 
 def restore_version(

@@ -19,7 +19,7 @@ def with_source(text: str) -> str:
 WRONG: dict[str, tuple[str | bytes, str]] = {
     "an empty file": ("", r"keys and values in params\.yaml; came nothing; begin with `classifiers:`"),
     "a list": ("[]", r"came \[\]"),
-    "no classifiers": ("seed: 7\n", "classifiers: a value, for it is required; came nothing"),
+    "no classifiers": ("seed: 7\n", "classifiers: a value, because it is required; came nothing"),
     "no block": ("classifiers: {}\n", "classifiers: .*came an empty block"),
     "broken YAML": ("a: [", "YAML in params.yaml"),
     "a tab": (f"{BLOCK}\tseed: 7\n", "YAML in params.yaml"),
@@ -32,7 +32,7 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     "a name in capitals": (BLOCK.replace("intent:", "Intent:"), "classifiers.Intent: a name of lower-case letters"),
     "a query elsewhere": (with_source("{query: ../a.sql, label: x}"), r"source.query: a file queries/NAME\.sql"),
     "a label with a dash": (with_source("{query: queries/a.sql, label: my-label}"), "source.label: .* with `as`"),
-    "no label": (with_source("{query: queries/a.sql}"), "source.label: a value, for it is required; came nothing"),
+    "no label": (with_source("{query: queries/a.sql}"), "source.label: a value, because it is required; came nothing"),
     "a label of ours": (with_source("{query: queries/a.sql, label: phrase}"), "source: label is a reserved column"),
     "a label that YAML takes for false": (with_source("{query: queries/a.sql, label: no}"), "source.label: .*came False"),
     "a date": (with_source("{query: queries/a.sql, label: x, parameters: {since: 2024-01-01}}"), "parameters.since: .*a date in quotes"),
