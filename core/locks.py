@@ -1,4 +1,4 @@
-"""The numbers of Perennial's advisory locks in PostgreSQL, in one place so that no two are equal."""
+"""The numbers of the advisory locks in PostgreSQL, in one place so that no two are equal."""
 
 from __future__ import annotations
 
