@@ -138,7 +138,7 @@ def test_a_difference_shows_the_rows_the_files_and_the_outputs_that_moved() -> N
     )  # fmt: skip
     verdict = compare_trainings(RECORD, found)
     moved = (
-        "what DVC tracks and differs: build/classifiers/organ/split, build/classifiers/organ/model"
+        "DVC outputs that differ: build/classifiers/organ/split, build/classifiers/organ/model"
     )
     assert verdict.reasons[:2] == ("other bytes in head, evaluation.json", moved)
     [example] = verdict.evidence["rows"]["examples"]
