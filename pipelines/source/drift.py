@@ -20,7 +20,10 @@ MOVED_CATEGORIES = 4
 _SHARE_OF_RARE = (1.5e-4, 9e-4)
 _DRIFT_SEED = 20260102
 _SMALL_WORDS = frozenset(
-    "a an and as at by for from in nec nos not of on or other the to unspecified with without".split()
+    (
+        *("a", "an", "and", "as", "at", "by", "for", "from", "in", "of", "on", "or", "to"),
+        *("nec", "nos", "not", "other", "the", "unspecified", "with", "without"),
+    )
 )
 
 
@@ -123,16 +126,16 @@ def _new_rule(practice: Practice, rng: np.random.Generator) -> np.ndarray:
     for name in moved:
         members = np.flatnonzero(category == name)
         chapter = catalogue.chapter_of_block[catalogue.block[members[0]]]
-        elsewhere = practice.terms[
-            catalogue.chapter_of_block[catalogue.block[practice.terms]] != chapter
-        ]
+        chapters = catalogue.chapter_of_block[catalogue.block[practice.terms]]
+        elsewhere = practice.terms[chapters != chapter]
         common = elsewhere[_overall_mix(practice)[catalogue.block[elsewhere]] > 0.004]
         code[members] = catalogue.code[common[rng.integers(len(common))]]
     return code
 
 
 def _categories(catalogue: Catalogue) -> np.ndarray:
-    return np.array([code.code[:3] for code in catalogue.codes])[catalogue.code]
+    of_code = np.array([code.code[:3] for code in catalogue.codes])
+    return np.asarray(of_code[catalogue.code])
 
 
 def _common_categories(practice: Practice, category: np.ndarray) -> np.ndarray:

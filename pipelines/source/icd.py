@@ -123,7 +123,10 @@ def _folded(text: str) -> str:
 
 
 def _split_ending(term: str) -> tuple[str, str, int]:
-    """Cut the encounter ending off: "Sprain of jaw, sequela" -> ("Sprain of jaw", ", sequela", 3)."""
+    """Split off the encounter ending and its phase.
+
+    "Sprain of jaw, sequela" becomes ("Sprain of jaw", ", sequela", 3).
+    """
     match = _ENDING.search(term)
     if match is None:
         return term, "", 0

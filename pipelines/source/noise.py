@@ -1,4 +1,4 @@
-"""How clerks write: abbreviations, typing slips, case. The abbreviations are ours; hospitals have their own."""
+"""How clerks write: abbreviations, typing slips, case. Each hospital has its own abbreviations."""
 
 from __future__ import annotations
 
