@@ -176,9 +176,11 @@ def test_a_wrong_query_says_what_is_wrong(
 @pytest.mark.parametrize(
     "url",
     [
-        "postgresql://me:hush-hush@127.0.0.1:1/db", "postgresql+psycopg://me:hush-hush@127.0.0.1:1/db", "sqlite:////nowhere/at/all.db",
+        "postgresql://me:hush-hush@127.0.0.1:1/db",
+        "postgresql+psycopg://me:hush-hush@127.0.0.1:1/db",
+        "sqlite:////nowhere/at/all.db",
     ],
-)  # fmt: skip
+)
 def test_an_unreachable_source_is_named_without_its_password(url: str, tmp_path: Path) -> None:
     with pytest.raises(SourceUnreachable) as caught:
         run(NOTES, url, tmp_path / "rows.arrow")
@@ -192,8 +194,16 @@ def sqlite_file(tmp_path: Path) -> Path:
         connection.execute(
             "create table note (n integer, text text, at text, place text, kind text)"
         )
-        rows = [(n, f"note {n}", f"2025-01-01T{n // 3600:02d}:{n // 60 % 60:02d}:{n % 60:02d}", None if n < 70_000 else "south", n % 7)
-                for n in range(80_000)]  # fmt: skip
+        rows = [
+            (
+                n,
+                f"note {n}",
+                f"2025-01-01T{n // 3600:02d}:{n // 60 % 60:02d}:{n % 60:02d}",
+                None if n < 70_000 else "south",
+                n % 7,
+            )
+            for n in range(80_000)
+        ]
         connection.executemany("insert into note values (?, ?, ?, ?, ?)", rows)
     return path
 

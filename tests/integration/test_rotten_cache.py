@@ -62,7 +62,7 @@ def write_data(folder: Path) -> None:
 def retrain(
     repository: Path, tag: str, *, start: str = "", publish: bool = True
 ) -> tuple[str, bool]:
-    """The sum that the model holds, and whether the outputs of the run called `start` were at hand."""
+    """Return the sum in the model, and whether the outputs of the run `start` were restored."""
     with open_workspace(repository) as workspace:
         for name in ("embed.py", "train.py"):
             shutil.copy(repository / name, workspace.folder / name)
@@ -148,8 +148,9 @@ def test_rows_of_a_revision_come_from_the_cache_unharmed_or_not_at_all(repositor
 def test_dvc_keeps_its_state_inside_the_checkout_for_its_owner_alone(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What DVC is told by nobody lands in `outside`: as it would in /var/tmp, where all may write."""
-    outside, seen = tmp_path / "outside", []
+    """Without an environment of ours, DVC's state goes to `outside`, as it would to /var/tmp."""
+    outside = tmp_path / "outside"
+    seen = []
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(outside))
     reproduce = Workspace.reproduce
     monkeypatch.setattr(

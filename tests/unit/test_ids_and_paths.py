@@ -121,7 +121,10 @@ AUDITED = """
 import sys
 from pathlib import Path
 found = []
-sys.addaudithook(lambda event, arguments: found.append(arguments) if event == "pickle.find_class" else None)
+def hook(event, arguments):
+    if event == "pickle.find_class":
+        found.append(arguments)
+sys.addaudithook(hook)
 from tests.support.serving import Bench
 from tests.unit.test_heads import fit
 from pipelines.model.head_file import load_head, save_head
@@ -141,7 +144,7 @@ assert found, "the hook hears a pickle"
 
 
 def test_training_and_serving_load_no_pickle(tmp_path: Path) -> None:
-    """Our code end to end, heard by Python's audit hook: heads trained, written, read, served, answers logged."""
+    """Python's audit hook watches heads trained, written, read and served, and answers logged."""
     done = subprocess.run(
         [sys.executable, "-c", AUDITED, str(tmp_path)],
         cwd=ROOT,

@@ -256,7 +256,8 @@ def test_no_planted_secret_survives(
 def test_no_planted_secret_survives_in_quotes(
     name: str, separator: str, quote: str, head: str, tail: str
 ) -> None:
-    mark, text = quote[0], f"{head}{SECRET}{tail}".replace("\\", "\\\\")
+    mark = quote[0]
+    text = f"{head}{SECRET}{tail}".replace("\\", "\\\\")
     escaped = text.replace(mark, 2 * mark if len(quote) == 2 else f"\\{mark}")
     assert SECRET not in redact(f"{name}{separator}{mark}{escaped}{mark}, user=u")
 

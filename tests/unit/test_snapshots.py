@@ -25,10 +25,14 @@ AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
 texts = st.none() | st.text(max_size=6)
 rows = st.fixed_dictionaries(
     {
-        "id": st.text(max_size=4), "phrase": texts, "occurred_at": st.integers(0, 2**50), "region": texts, "block": texts,
+        "id": st.text(max_size=4),
+        "phrase": texts,
+        "occurred_at": st.integers(0, 2**50),
+        "region": texts,
+        "block": texts,
         "origin": st.sampled_from(["source", "feedback"]),
     }
-)  # fmt: skip
+)
 
 
 def table(found: list[dict]) -> pa.Table:
@@ -149,9 +153,16 @@ def snap(
     previous: dict | None = None,
 ):
     return write_snapshot(
-        folder, dataset="notes", query_file=query_file, label_columns=["chapter", "block"], parameters={},
-        source_url=f"sqlite:///{source}", as_of=AS_OF, feedback=late, previous=previous,
-    )  # fmt: skip
+        folder,
+        dataset="notes",
+        query_file=query_file,
+        label_columns=["chapter", "block"],
+        parameters={},
+        source_url=f"sqlite:///{source}",
+        as_of=AS_OF,
+        feedback=late,
+        previous=previous,
+    )
 
 
 def test_a_snapshot_holds_source_rows_and_facts(
@@ -197,7 +208,10 @@ def test_equal_rows_make_equal_bytes(tmp_path: Path, source: Path, query_file: P
 def test_batches_of_any_size_make_equal_row_groups(
     tmp_path: Path, source: Path, query_file: Path
 ) -> None:
-    numbers = "with recursive numbers(n) as (select 0 union all select n + 1 from numbers where n < 149999)"
+    numbers = (
+        "with recursive numbers(n) as "
+        "(select 0 union all select n + 1 from numbers where n < 149999)"
+    )
     columns = "n as id, 'p' as phrase, '2025-12-01' as occurred_at, 'B' as block, 'C' as chapter"
     query_file.write_text(f"{numbers} select {columns} from numbers")
     snap(tmp_path / "data", source, query_file)
@@ -212,8 +226,14 @@ def test_batches_of_any_size_make_equal_row_groups(
 def test_rows_of_the_future_behind_a_full_group_leave_no_empty_one(
     tmp_path: Path, source: Path, query_file: Path
 ) -> None:
-    numbers = "with recursive numbers(n) as (select 0 union all select n + 1 from numbers where n < 65545)"
-    columns = "n as id, 'p' as phrase, 'B' as block, 'C' as chapter, case when n < 65536 then '2025-12-01' else '2027-01-01' end as occurred_at"
+    numbers = (
+        "with recursive numbers(n) as "
+        "(select 0 union all select n + 1 from numbers where n < 65545)"
+    )
+    columns = (
+        "n as id, 'p' as phrase, 'B' as block, 'C' as chapter, "
+        "case when n < 65536 then '2025-12-01' else '2027-01-01' end as occurred_at"
+    )
     query_file.write_text(f"{numbers} select {columns} from numbers")
     assert snap(tmp_path / "data", source, query_file).rows == 65_536
     assert pq.ParquetFile(tmp_path / "data" / "rows.parquet").num_row_groups == 1
