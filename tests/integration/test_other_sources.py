@@ -1,4 +1,4 @@
-"""Databases without ADBC are streamed through SQLAlchemy: DuckDB stands for them, with its own dialect and driver."""
+"""Databases without ADBC are streamed through SQLAlchemy; DuckDB is the example."""
 
 from __future__ import annotations
 

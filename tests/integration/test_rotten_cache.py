@@ -1,4 +1,4 @@
-"""A DVC cache whose files changed under their names: set aside and computed anew, or refused by name. And where DVC keeps its state."""
+"""A DVC cache with rotten files: they are set aside and computed again, or refused by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Extraction from a real PostgreSQL whose connection is cut in the middle, onto a full disk, and interrupted."""
+"""Extraction from PostgreSQL with a cut connection, a full disk, and an interrupt."""
 
 from __future__ import annotations
 

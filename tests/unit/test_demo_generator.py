@@ -1,4 +1,4 @@
-"""The demo's practice, arrivals, traffic and drift: deterministic, imbalanced, repetitive, and drifting alike for every seed."""
+"""The demo's practice, arrivals, traffic and drift: equal arguments give equal results."""
 
 from __future__ import annotations
 

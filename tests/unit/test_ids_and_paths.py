@@ -1,4 +1,4 @@
-"""Ids that become paths are refused unless they are plain names; nothing that we read or write goes through pickle."""
+"""Ids that become paths are refused unless they are plain; no pickle is read or written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Identical, equivalent, different: what the verdict on a repeated training or answer says, and where it looks."""
+"""The verdict on a repeated training or answer: identical, equivalent or different."""
 
 from __future__ import annotations
 
@@ -157,8 +157,8 @@ def test_the_verdict_is_the_same_from_both_sides(shares: list[float]) -> None:
     verdict = compare_trainings(RECORD, other)
     assert verdict.kind == compare_trainings(other, RECORD).kind
     gap = float(np.abs(np.array([0.9, 0.8, 0.6]) - shares).max())
-    assert one.evidence["rows"]["largest_difference"] == gap
-    assert (one.kind == "equivalent") == (gap <= TOLERANCE)
+    assert verdict.evidence["rows"]["largest_difference"] == gap
+    assert (verdict.kind == "equivalent") == (gap <= TOLERANCE)
 
 
 def test_a_workspace_is_read_back_as_it_was_written(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The logical hash, and how feedback and source rows become one snapshot (from an SQLite file: no server)."""
+"""The logical hash, and how feedback and source rows become one snapshot."""
 
 from __future__ import annotations
 
