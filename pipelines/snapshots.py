@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -24,7 +25,7 @@ from core.contracts import Snapshot
 from core.errors import QueryRefused
 from core.files import replacing, write_json
 from pipelines.source.columns import MOMENT, canonical_schema
-from pipelines.source.extract import Extraction, extract, read_batches
+from pipelines.source.extract import extract, read_batches
 
 ROW_GROUP_ROWS = 65_536
 ROWS = "rows.parquet"
@@ -34,6 +35,21 @@ AFTER = "rows_after_as_of"
 """Fact, unless 0: source rows that were left out, because they are later than the snapshot."""
 ZONELESS = "times_without_zone"
 """Fact, unless 0: rows whose time has no zone and was taken as UTC."""
+
+
+@dataclass(frozen=True)
+class _Query:
+    """A data owner's query with its label columns and the values of its parameters."""
+
+    file: Path
+    text: str
+    label_columns: list[str]
+    parameters: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Its name in facts and in errors."""
+        return f"queries/{self.file.name}"
 
 
 def write_snapshot(
@@ -54,51 +70,38 @@ def write_snapshot(
     ----------
     folder : Path
         data/<dataset>; gets rows.parquet, snapshot.json and previous.json.
-    query_file : Path
-        Facts and errors name it by its name under `queries/`.
     as_of : datetime
         The moment of the snapshot, with a zone.
     feedback : pa.Table or None
-        Canonical columns and `origin`; labels may be null, and their columns may be missing.
+        Canonical columns and `origin`; label columns may be null or missing.
     previous : Mapping or None
         What `summarise` returned for the previous snapshot.
 
-    Raises
-    ------
-    SourceUnreachable, QueryRefused
+    Raises `SourceUnreachable` or `QueryRefused`.
     """
-    labels = sorted(label_columns)
-    query = _read(query_file)
+    query = _Query(query_file, _read(query_file), sorted(label_columns), parameters)
     folder.mkdir(parents=True, exist_ok=True)
     # a killed run leaves the temporary folder in data/, which is removed with its workspace
     with TemporaryDirectory(prefix=".extraction-", dir=folder.parent) as temporary:
         source = Path(temporary) / "rows.arrow"
-        extraction = _extract_named(
-            query_file,
-            query,
-            url=source_url,
-            target=source,
-            parameters=parameters,
-            label_columns=labels,
-        )
-        future = _rows_after(source, as_of, query_file, rows=extraction.rows)
-        rows, digest = _merge(source, folder / ROWS, labels, feedback, as_of=as_of)
+        counts = _extract(query, url=source_url, target=source, as_of=as_of)
+        rows, digest = _merge(source, folder / ROWS, query, feedback, as_of=as_of)
+    snapshot = _describe(query, dataset=dataset, as_of=as_of, rows=rows, digest=digest)
+    write_json(folder / FACTS, _facts(snapshot, query) | counts)
+    write_json(folder / PREVIOUS, dict(previous or {}))
+    return snapshot
 
-    snapshot = Snapshot(
+
+def _describe(query: _Query, *, dataset: str, as_of: datetime, rows: int, digest: str) -> Snapshot:
+    return Snapshot(
         dataset=dataset,
         as_of=as_of.astimezone(UTC),
         rows=rows,
         logical_hash=digest,
-        query_hash=query_hash(query, parameters=parameters, label_columns=labels),
+        query_hash=query_hash(
+            query.text, parameters=query.parameters, label_columns=query.label_columns
+        ),
     )
-    facts = _facts(snapshot) | {
-        "label_columns": labels,
-        "query": f"queries/{query_file.name}",
-        "parameters": dict(parameters),
-    }
-    write_json(folder / FACTS, facts | _counts(after=future, zoneless=extraction.zoneless))
-    write_json(folder / PREVIOUS, dict(previous or {}))
-    return snapshot
 
 
 def summarise(folder: Path) -> dict[str, Any]:
@@ -149,7 +152,27 @@ def _encoded(batch: pa.RecordBatch, names: Sequence[str]) -> Iterator[bytes]:
     return map(orjson.dumps, zip(*(column.to_pylist() for column in plain), strict=True))
 
 
-def _rows_after(source: Path, as_of: datetime, query_file: Path, *, rows: int) -> int:
+def _extract(query: _Query, *, url: str, target: Path, as_of: datetime) -> dict[str, int]:
+    """Extract the source rows; return the facts about them that are not 0.
+
+    An error of the query names its file.
+    """
+    try:
+        extraction = extract(
+            query.text,
+            url=url,
+            target=target,
+            parameters=query.parameters,
+            label_columns=query.label_columns,
+        )
+    except QueryRefused as error:
+        raise QueryRefused(f"{error.wanted} ({query.name})", came=error.came, do=error.do) from None
+    later = _rows_after(target, as_of, query, rows=extraction.rows)
+    counts = {AFTER: later, ZONELESS: extraction.zoneless}
+    return {name: count for name, count in counts.items() if count}
+
+
+def _rows_after(source: Path, as_of: datetime, query: _Query, *, rows: int) -> int:
     """Return the number of rows later than the moment, which a snapshot leaves out.
 
     Raises `QueryRefused` when these are all rows.
@@ -160,21 +183,11 @@ def _rows_after(source: Path, as_of: datetime, query_file: Path, *, rows: int) -
         later += pc.sum(pc.greater(batch.column("occurred_at"), moment)).as_py() or 0
     if later == rows:
         raise QueryRefused(
-            f"a row of {as_of:%Y-%m-%d %H:%M} UTC or before (queries/{query_file.name})",
+            f"a row of {as_of:%Y-%m-%d %H:%M} UTC or before ({query.name})",
             came=f"{later} rows, all of them later",
             do="correct the times or their zone in the query, or name a later moment",
         )
     return later
-
-
-def _extract_named(query_file: Path, query: str, **options: Any) -> Extraction:
-    """Extract, and name the query's file in the error when the query is refused."""
-    try:
-        return extract(query, **options)
-    except QueryRefused as error:
-        raise QueryRefused(
-            f"{error.wanted} (queries/{query_file.name})", came=error.came, do=error.do
-        ) from None
 
 
 def _read(query_file: Path) -> str:
@@ -191,7 +204,7 @@ def _read(query_file: Path) -> str:
 def _merge(
     source: Path,
     target: Path,
-    label_columns: Sequence[str],
+    query: _Query,
     feedback: pa.Table | None,
     *,
     as_of: datetime,
@@ -201,7 +214,7 @@ def _merge(
     A feedback row replaces the source row with its id. Returns the number of rows and their
     logical hash.
     """
-    schema = canonical_schema(label_columns).append(pa.field("origin", pa.string()))
+    schema = canonical_schema(query.label_columns).append(pa.field("origin", pa.string()))
     received = _aligned(feedback, schema)
     batches = _source_batches(source, schema, replaced_ids=received.column("id"), as_of=as_of)
     with replacing(target) as part:
@@ -262,17 +275,14 @@ def _label_counts(rows: Path, column: str) -> dict[str, int]:
     return dict(sorted(labels.items()))
 
 
-def _facts(snapshot: Snapshot) -> dict[str, Any]:
+def _facts(snapshot: Snapshot, query: _Query) -> dict[str, Any]:
     return {
         "dataset": snapshot.dataset,
         "as_of": snapshot.as_of.isoformat(),
         "rows": snapshot.rows,
         "logical_hash": snapshot.logical_hash,
         "query_hash": snapshot.query_hash,
+        "label_columns": query.label_columns,
+        "query": query.name,
+        "parameters": dict(query.parameters),
     }
-
-
-def _counts(*, after: int, zoneless: int) -> dict[str, int]:
-    """Return the facts that are stated only when they are not 0."""
-    counts = {AFTER: after, ZONELESS: zoneless}
-    return {name: count for name, count in counts.items() if count}

@@ -38,17 +38,7 @@ def run_program(
     StageFailed
         The exit code is not 0, or the program takes longer than `seconds`.
     """
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        process_group=0,
-    )
+    process = _start(command, folder, environment)
     late = threading.Event()
     timer = _end_when_late(process, seconds, late)
     try:
@@ -66,6 +56,23 @@ def run_program(
         )
     if process.returncode != 0:
         raise failed(command, lines)
+
+
+def _start(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str]
+) -> subprocess.Popen[str]:
+    """Start a program in a process group of its own, with one stream for all of its output."""
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        process_group=0,
+    )
 
 
 def end_group(process: subprocess.Popen[str]) -> None:

@@ -224,36 +224,38 @@ def _named_errors(url: URL) -> Iterator[None]:
         yield
     # ADBC raises a plain OSError in the middle of a stream
     except (adbc.Error, sa.exc.SQLAlchemyError, OSError, RuntimeError) as error:
-        came = _message(error, url)
-        if _is_interrupt(came):
+        message = _message(error, url)
+        if _is_interrupt(message):
             raise KeyboardInterrupt from None
         if isinstance(error, RuntimeError):
             raise
-        if not _is_lost(error, came):
+        if not _is_lost(error, message):
             raise QueryRefused(
-                "a query that the source runs", came=came, do="correct the query"
+                "a query that the source runs", came=message, do="correct the query"
             ) from None
         where = f"the source at {url.host or url.query.get('host') or url.database}"
         raise SourceUnreachable(
-            where, came=came, do="start it, or correct PERENNIAL_SOURCE_URL"
+            where, came=message, do="start it, or correct PERENNIAL_SOURCE_URL"
         ) from None
 
 
-def _is_interrupt(came: str) -> bool:
+def _is_interrupt(message: str) -> bool:
     """Return True when the message is a driver's reaction to Ctrl-C.
 
     ADBC cancels the query and raises the server's message; DuckDB raises a RuntimeError.
     """
-    is_cancelled = "canceling statement due to user request" in came or came == "Query interrupted"
+    is_cancelled = (
+        "canceling statement due to user request" in message or message == "Query interrupted"
+    )
     return is_cancelled and threading.current_thread() is threading.main_thread()
 
 
-def _is_lost(error: Exception, came: str) -> bool:
+def _is_lost(error: Exception, message: str) -> bool:
     if isinstance(error, sa.exc.DBAPIError):
         return error.connection_invalidated or isinstance(error, sa.exc.OperationalError)
     state = getattr(error, "sqlstate", None) or ""
     failed_to_connect = getattr(error, "status_code", None) == _ADBC_IO and not state
-    return failed_to_connect or state.startswith(_LOST_STATES) or bool(_LOST.search(came))
+    return failed_to_connect or state.startswith(_LOST_STATES) or bool(_LOST.search(message))
 
 
 def _message(error: Exception, url: URL) -> str:

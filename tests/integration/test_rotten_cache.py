@@ -32,7 +32,8 @@ import pathlib, numpy as np, pyarrow.parquet as pq
 if not pathlib.Path("vectors/v.npy").exists():
     pathlib.Path("vectors").mkdir(exist_ok=True)
     pathlib.Path("vectors/complete").write_text("yes")
-    np.save("vectors/v.npy", np.arange(pq.read_table("data/rows.parquet").num_rows, dtype=np.float32))
+    rows = pq.read_table("data/rows.parquet").num_rows
+    np.save("vectors/v.npy", np.arange(rows, dtype=np.float32))
 """
 TRAIN = """
 import pathlib, numpy as np
