@@ -121,8 +121,8 @@ def lossy(source: str) -> Iterator[str]:
         connection.execute("create sequence run")
         yield (
             f"with this as materialized (select nextval('run') as run) {NOTES}, "
-            "case when run <= :losses then pg_terminate_backend(pg_backend_pid())::text end as region "
-            "from this, generate_series(1, 5) n"
+            "case when run <= :losses then pg_terminate_backend(pg_backend_pid())::text end "
+            "as region from this, generate_series(1, 5) n"
         )
         connection.execute("drop sequence run")
 

@@ -18,10 +18,14 @@ from pipelines.source.extract import Extraction, extract, read_batches
 ROWS = 50_000
 MADE = """
     select n as id, 'Anfrage ' || n || ' 見積もり' as text,
-           timestamp '2025-01-01' + n * interval 1 minute as moment, n % 3 = 0 as urgent, case when n > 40000 then 'süd' end as place
+           timestamp '2025-01-01' + n * interval 1 minute as moment,
+           n % 3 = 0 as urgent, case when n > 40000 then 'süd' end as place
     from range({rows}) made(n)
 """
-QUERY = "select {id}, text as phrase, moment as occurred_at, urgent, place as region from note where text like :like"
+QUERY = (
+    "select {id}, text as phrase, moment as occurred_at, urgent, place as region "
+    "from note where text like :like"
+)
 
 
 @pytest.fixture(scope="module")
