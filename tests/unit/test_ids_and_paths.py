@@ -109,21 +109,21 @@ def test_arrays_are_never_read_as_pickles() -> None:
         for keyword in ast.walk(tree)
         if isinstance(keyword, ast.keyword)
     ]
-    said = [
+    allowing = [
         path
         for path, keyword in keywords
         if keyword.arg == "allow_pickle" and ast.unparse(keyword.value) != "False"
     ]
-    assert said == []
+    assert allowing == []
 
 
 AUDITED = """
 import sys
 from pathlib import Path
-found = []
+calls = []
 def hook(event, arguments):
     if event == "pickle.find_class":
-        found.append(arguments)
+        calls.append(arguments)
 sys.addaudithook(hook)
 from tests.support.serving import Bench
 from tests.unit.test_heads import fit
@@ -136,10 +136,10 @@ bench = Bench(Path(sys.argv[1]))
 bench.promote("organ", "1")
 bench.answer("heart attack", "cough")
 assert bench.logged()
-print(len(found))
+print(len(calls))
 import pickle
 pickle.loads(pickle.dumps(Path("a")))
-assert found, "the hook hears a pickle"
+assert calls, "the hook hears a pickle"
 """
 
 

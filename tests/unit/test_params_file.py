@@ -120,10 +120,10 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_wrong_is_said_in_one_sentence(tmp_path: Path, case: str) -> None:
-    text, said = WRONG[case]
+    text, message = WRONG[case]
     path = tmp_path / "params.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(ParamsError, match=said) as refusal:
+    with pytest.raises(ParamsError, match=message) as refusal:
         load_params(path)
     assert "\n" not in str(refusal.value) and refusal.value.do
 

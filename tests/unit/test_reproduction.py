@@ -134,13 +134,13 @@ def test_a_difference_shows_the_rows_the_files_and_the_outputs_that_moved() -> N
         "build/classifiers/organ/split": "s2",
         "build/classifiers/organ/model": "m9",
     }
-    found = changed(
+    repeated = changed(
         digest="sha256:2",
         files={"evaluation.json": "9", "predictions.parquet": "2"},
         outputs=outputs,
         rows=with_column("predicted", ["heart", "heart", "heart"]),
     )
-    verdict = compare_trainings(RECORD, found)
+    verdict = compare_trainings(RECORD, repeated)
     moved = "DVC outputs that differ: build/classifiers/organ/split, build/classifiers/organ/model"
     assert verdict.reasons[:2] == ("other bytes in head, evaluation.json", moved)
     [example] = verdict.evidence["rows"]["examples"]
@@ -174,15 +174,15 @@ def test_a_workspace_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     (built / "evaluation" / "evaluation.json").write_text(json.dumps(evaluation))
     pq.write_table(ROWS, built / "evaluation" / "predictions.parquet")
     (tmp_path / "dvc.lock").write_text(LOCK)
-    found = read_repeated(tmp_path, "organ")
-    assert found.digest == digest
-    assert found.metrics == {
+    training = read_repeated(tmp_path, "organ")
+    assert training.digest == digest
+    assert training.metrics == {
         "metrics.weighted_f1": 0.5,
         "metrics.rows": 3.0,
         "labels.heart.f1": 1.0,
     }
-    assert set(found.files) == {"evaluation.json", "predictions.parquet"}
-    assert found.rows.equals(ROWS)
+    assert set(training.files) == {"evaluation.json", "predictions.parquet"}
+    assert training.rows.equals(ROWS)
 
 
 LOGGED = Prediction("heart", 0.7, (("lung", 0.2),))
