@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from core.logs import get_logger
+from core.logs import first_line, get_logger
 
 
 class Background:
@@ -40,14 +40,12 @@ class Background:
         except Exception as error:
             if not self._failing:
                 get_logger().error(
-                    self._name, state="failing", error=f"{type(error).__name__}: {_line(error)}"
+                    self._name,
+                    state="failing",
+                    error=f"{type(error).__name__}: {first_line(error)}",
                 )
             self._failing = True
             return
         if self._failing:
             get_logger().info(self._name, state="recovered")
         self._failing = False
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [""])[0]

@@ -18,24 +18,13 @@ from typing import Annotated, Any
 
 import typer
 
-from core.errors import PerennialError
+from core.errors import PerennialError, UsageError
 
 FAILED = 1
 MISUSE = 2
 SAID_NO = 3
 INTERRUPTED = 130
 PAGE = 120  # columns when standard output is a file or a pipe
-MISUSED = frozenset(
-    {
-        "params_invalid",
-        "settings_invalid",
-        "uncommitted_changes",
-        "unknown_classifier",
-        "unknown_version",
-        "invalid_phrase",
-        "keys_unusable",
-    }
-)
 
 
 class Output:
@@ -142,7 +131,7 @@ def output() -> Output:
 
 def exit_code(error: PerennialError) -> int:
     """Return 2 for misuse and 1 for every other error."""
-    return MISUSE if error.code in MISUSED else FAILED
+    return MISUSE if isinstance(error, UsageError) else FAILED
 
 
 def _select_json(json: bool) -> bool:

@@ -1,1 +1,1 @@
-"""Shared kernel: contracts, settings, params, tables, errors, logs. Imports nothing of ours and no ML library."""
+"""The shared kernel: contracts, settings, params, tables, errors. Imports no other package."""

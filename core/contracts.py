@@ -1,4 +1,4 @@
-"""The values that travel between rooms. Plain, frozen, without behaviour beyond naming."""
+"""The values that packages exchange: plain, frozen, without behaviour."""
 
 from __future__ import annotations
 
@@ -10,24 +10,28 @@ from typing import Any, Literal
 
 Role = Literal["champion", "canary", "shadow", "asked"]
 ANSWERING: tuple[Role, ...] = ("champion", "canary", "asked")
-"""Roles whose rows somebody was answered with; a shadow's row has the request_id of such a row."""
-
+"""Roles whose label was the answer; a shadow's row has the request_id of such a row."""
 
 LOADTEST_KEY = "loadtest-"
-"""How the routing key of a load test's requests begins: the log tells them from traffic by it."""
-
+"""Prefix of the routing key of a load test's requests, which sets them apart from traffic."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def is_plain_name(name: str) -> bool:
-    """True when it names an entry of a folder and nothing else. Ids that come from tables and tags are asked before they become paths."""
+    """Return True when the name is an entry of a folder and cannot lead out of it.
+
+    Ids from tables and tags are checked before they become paths.
+    """
     return _PLAIN.fullmatch(name) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """An answer: the most probable label, its calibrated probability in [0, 1], and the runners-up, best first."""
+    """An answer: the most probable label and its calibrated probability in [0, 1].
+
+    `alternatives` are the next labels with their probabilities, best first.
+    """
 
     label: str
     probability: float
@@ -38,8 +42,15 @@ class Prediction:
 class Verdict:
     """A decision as a value.
 
-    `kind` is a word of the decision ("promote", "reject", "steady", "warning", "drift", "insufficient", "retrain", "wait", "pass", "fail");
-    `reasons` are sentences for people; `evidence` holds the numbers they rest on (JSON-serialisable).
+    Attributes
+    ----------
+    kind : str
+        One word: "promote", "reject", "steady", "warning", "drift", "insufficient", "retrain",
+        "wait", "pass", "fail", ...; docs/operations.md lists all of them.
+    reasons : tuple of str
+        Sentences for people.
+    evidence : mapping
+        The numbers behind the reasons, serialisable as JSON.
     """
 
     kind: str
@@ -49,7 +60,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The labelled phrases of a moment, frozen. `logical_hash` is independent of row order."""
+    """The labelled phrases of a moment. `logical_hash` does not depend on the order of rows."""
 
     dataset: str
     as_of: datetime
@@ -60,7 +71,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """One trained version of a classifier: its number in MLflow and where its head lies."""
+    """One trained version of a classifier: its number in MLflow and the folder of its head."""
 
     classifier: str
     version: str
@@ -70,13 +81,16 @@ class ModelVersion:
 
     @property
     def identity(self) -> str:
-        """What an answer is remembered under: a number may come back with another head, in a registry begun anew."""
+        """Key of cached answers: in a new registry, a number may belong to another head."""
         return f"{self.version}:{self.head_digest}"
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One row of `deployment`: from `since` on, `version` plays `role` for `share` of the requests (0 to 1; 0: the role ends)."""
+    """One row of `deployment`: from `since` on, the version plays `role`.
+
+    `share` is the share of requests in [0, 1]; 0 ends the role.
+    """
 
     model: ModelVersion
     role: Role
@@ -87,7 +101,7 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """Who plays which role for one classifier now; None: nobody."""
+    """Which versions play the roles of one classifier now; None for no version."""
 
     champion: Deployment | None = None
     canary: Deployment | None = None
@@ -96,7 +110,11 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Scores of one version on its test rows: metric name -> value, and the same on rows whose phrase was never trained on."""
+    """Scores of one version on its test rows.
+
+    `metrics` is metric name -> value; `unseen_metrics` is the same on the test rows whose phrase
+    does not occur among the training rows.
+    """
 
     classifier: str
     rows: int
@@ -108,7 +126,10 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """One answered (or shadowed) phrase, as logged. `occurred_at` is fixed when the row enters the journal."""
+    """One answered or shadowed phrase, as logged.
+
+    `occurred_at` is set when the row enters the journal; `probability` is in [0, 1].
+    """
 
     occurred_at: datetime
     request_id: str

@@ -1,20 +1,24 @@
-"""Perennial's own PostgreSQL: embedded under `home` by default, yours by URL. Three databases: perennial, prefect, mlflow."""
+"""Perennial's own PostgreSQL: embedded under `home` by default, yours by URL.
+
+It has three databases: perennial, prefect and mlflow.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from sqlalchemy.engine import Engine, make_url
+from pydantic import SecretStr
+from sqlalchemy.engine import Connection, Engine, make_url
 
 from core.embedded import hold_server
 from core.errors import DatabaseUnreachable
+from core.locks import AdvisoryLock
 from core.logs import first_line
 from core.settings import Settings, require_home
 
@@ -37,17 +41,23 @@ class DatabaseUrls:
 
 def with_driver(url: str, driver: str) -> str:
     """`postgresql://...` -> `postgresql+<driver>://...`."""
-    return (
-        make_url(url).set(drivername=f"postgresql+{driver}").render_as_string(hide_password=False)
-    )
+    named = make_url(url).set(drivername=f"postgresql+{driver}")
+    return named.render_as_string(hide_password=False)
 
 
 @contextmanager
 def open_database(settings: Settings) -> Iterator[DatabaseUrls]:
-    """Yield the URLs of a PostgreSQL that answers, with the three databases made and migrated.
+    """Yield the URLs of a PostgreSQL that answers, with the three databases created and migrated.
 
-    The embedded server is started when needed and stops when its last handle closes, so that several
-    processes can share it. Raises `DatabaseUnreachable`, or `SettingsError` when it has no home.
+    The embedded server starts when it is needed and stops when its last handle closes,
+    so that several processes can share it.
+
+    Raises
+    ------
+    DatabaseUnreachable
+        The server does not answer, or the embedded one does not start.
+    SettingsError
+        The home cannot be written to.
     """
     with _server(settings) as admin_url:
         urls = _urls(settings, admin_url)
@@ -57,19 +67,18 @@ def open_database(settings: Settings) -> Iterator[DatabaseUrls]:
 
 
 def connect(url: str) -> Engine:
-    """Return an engine whose connections are checked before use, and that gives up on a silent server after ten seconds."""
-    patience = {"connect_timeout": 10, "tcp_user_timeout": 10_000}
+    """Return an engine that checks a connection before use and gives up on a server after 10 s."""
     return sa.create_engine(
         with_driver(url, "psycopg"),
         pool_pre_ping=True,
         pool_size=2,
         max_overflow=8,
-        connect_args=patience,
+        connect_args={"connect_timeout": 10, "tcp_user_timeout": 10_000},  # seconds, milliseconds
     )
 
 
 def require_reachable(url: str) -> None:
-    """Raise `DatabaseUnreachable` when no connection comes about within ten seconds."""
+    """Raise `DatabaseUnreachable` when no connection is made within ten seconds."""
     engine = connect(url)
     try:
         with engine.connect():
@@ -92,18 +101,18 @@ def migrate(url: str) -> None:
 
 
 def has_database(url: str, name: str) -> bool:
-    """Is there a database of this name beside the one of `url`?"""
+    """Return True when the server of `url` has a database of this name."""
     engine = sa.create_engine(with_driver(url, "psycopg"), poolclass=sa.NullPool)
     with engine.connect() as connection:
         return name in set(connection.scalars(sa.text("select datname from pg_database")))
 
 
 def create_database(url: str, name: str) -> None:
-    """Make a database beside the one of `url`, unless it is there."""
+    """Create a database on the server of `url`, unless it exists."""
     engine = sa.create_engine(
         with_driver(url, "psycopg"), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool
     )
-    with engine.connect() as connection, _one_at_a_time(connection):
+    with engine.connect() as connection, _create_lock(connection):
         if name not in set(connection.scalars(sa.text("select datname from pg_database"))):
             connection.execute(sa.text(f'create database "{name}"'))
 
@@ -117,45 +126,50 @@ def _server(settings: Settings) -> Iterator[str]:
         yield url
 
 
-def _urls(settings: Settings, admin_url: str) -> DatabaseUrls:
-    def url_of(name: str) -> str:
-        own = {
-            "prefect": settings.prefect_database_url,
-            "mlflow": settings.mlflow_database_url,
-            "perennial": settings.database_url,
-        }[name]
-        base = make_url(own.get_secret_value() if own else admin_url)
-        return (
-            (base if own else base.set(database=name))
-            .set(drivername="postgresql")
-            .render_as_string(hide_password=False)
-        )
+def _configured_urls(settings: Settings) -> Mapping[str, SecretStr | None]:
+    """Database name -> its own URL; None when it lies on Perennial's server."""
+    return {
+        "perennial": settings.database_url,
+        "prefect": settings.prefect_database_url,
+        "mlflow": settings.mlflow_database_url,
+    }
 
-    return DatabaseUrls(**{name: url_of(name) for name in DATABASES})
+
+def _urls(settings: Settings, admin_url: str) -> DatabaseUrls:
+    configured = _configured_urls(settings)
+    return DatabaseUrls(
+        **{name: _url_of(name, configured[name], admin_url) for name in DATABASES},
+    )
+
+
+def _url_of(name: str, configured: SecretStr | None, admin_url: str) -> str:
+    if configured is None:
+        url = make_url(admin_url).set(database=name)
+    else:
+        url = make_url(configured.get_secret_value())
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def _ensure_databases(settings: Settings, admin_url: str) -> None:
-    """Make the databases that have no URL of their own, beside the one that was given."""
-    given = {
-        "prefect": settings.prefect_database_url,
-        "mlflow": settings.mlflow_database_url,
-        "perennial": settings.database_url,
-    }
+    """Create the databases that have no URL of their own, on Perennial's server."""
+    configured = _configured_urls(settings)
     try:
         for name in DATABASES:
-            if given[name] is None:
+            if configured[name] is None:
                 create_database(admin_url, name)
     except sa.exc.DBAPIError as error:
         raise _unreachable(admin_url, error) from None
 
 
 @contextmanager
-def _one_at_a_time(connection: Any) -> Iterator[None]:
-    connection.execute(sa.text("select pg_advisory_lock(5061)"))
+def _create_lock(connection: Connection) -> Iterator[None]:
+    """Hold the lock: two processes must not create the same database at once."""
+    number = AdvisoryLock.CREATE_DATABASE.value
+    connection.execute(sa.select(sa.func.pg_advisory_lock(number)))
     try:
         yield
     finally:
-        connection.execute(sa.text("select pg_advisory_unlock(5061)"))
+        connection.execute(sa.select(sa.func.pg_advisory_unlock(number)))
 
 
 def _unreachable(url: str, error: Exception) -> DatabaseUnreachable:

@@ -1,4 +1,4 @@
-"""The `decision` table: every verdict with its evidence."""
+"""SQL on the `decision` table: every verdict with its evidence."""
 
 from __future__ import annotations
 
@@ -20,7 +20,15 @@ def record_decision(
     decided_at: datetime,
     run: str = "",
 ) -> None:
-    """Append one verdict; `subject` names the kind of decision ("gate", "drift", "retraining", "rollout")."""
+    """Append one verdict. The caller commits.
+
+    Parameters
+    ----------
+    subject : str
+        What was decided: "gate", "drift", "retraining" or "rollout".
+    run : str
+        The retraining that decided, "" for none.
+    """
     connection.execute(
         decision.insert().values(
             decided_at=decided_at,
@@ -37,13 +45,16 @@ def record_decision(
 def recorded_decision(
     connection: Connection, *, classifier: str, subject: str, run: str
 ) -> Verdict | None:
-    """The verdict that a run has already recorded on the subject."""
-    mine = (
-        decision.c.classifier == classifier,
-        decision.c.subject == subject,
-        decision.c.run == run,
+    """Return the first verdict that a run recorded on the subject, None when there is none."""
+    query = (
+        sa.select(decision)
+        .where(
+            decision.c.classifier == classifier,
+            decision.c.subject == subject,
+            decision.c.run == run,
+        )
+        .order_by(decision.c.id)
+        .limit(1)
     )
-    row = connection.execute(
-        sa.select(decision).where(*mine).order_by(decision.c.id).limit(1)
-    ).one_or_none()
+    row = connection.execute(query).one_or_none()
     return Verdict(row.kind, tuple(row.reasons), row.evidence) if row else None

@@ -1,25 +1,27 @@
-"""Who answers: SQL on the append-only `deployment` table, shared by serving and flows."""
+"""Which version answers: SQL on the append-only `deployment` table, shared by serving and flows."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from core.contracts import Deployment, ModelVersion, Rollout
+from core.locks import AdvisoryLock
 from core.tables import deployment
 
 PLAYED = ("champion", "canary", "shadow")
 
 
 def hold_rollout(connection: Connection, classifier: str) -> None:
-    """Until the transaction ends, nobody else who asks decides who answers for the classifier."""
-    connection.execute(
-        sa.text("select pg_advisory_xact_lock(hashtextextended(:name, 5064))"), {"name": classifier}
-    )
+    """Hold the rollout lock of the classifier until the transaction ends."""
+    key = sa.func.hashtextextended(classifier, AdvisoryLock.ROLLOUT.value)
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
 
 
 def append_deployment(connection: Connection, entry: Deployment) -> None:
-    """Add one row; the newest row of a role says who plays it. The caller commits."""
+    """Append one row; the newest row of a role says which version plays it. The caller commits."""
     model = entry.model
     connection.execute(
         deployment.insert().values(
@@ -37,7 +39,7 @@ def append_deployment(connection: Connection, entry: Deployment) -> None:
 
 
 def current_champions(connection: Connection) -> dict[str, Deployment]:
-    """Return the champion of every classifier that has one. The order is that of appending, not of `since`."""
+    """Return classifier -> its champion: the row appended last, whatever its `since`."""
     newest = (
         sa.select(deployment)
         .distinct(deployment.c.classifier)
@@ -48,7 +50,10 @@ def current_champions(connection: Connection) -> dict[str, Deployment]:
 
 
 def current_rollouts(connection: Connection) -> dict[str, Rollout]:
-    """Return who plays which role, by classifier: of every role the newest row, unless its share is 0. One statement, so one moment."""
+    """Return classifier -> which version plays which role, as of one moment (one statement).
+
+    The newest row of a role counts; a share of 0 ends the role.
+    """
     by_role = (deployment.c.classifier, deployment.c.role)
     newest = sa.select(deployment).distinct(*by_role).order_by(*by_role, deployment.c.id.desc())
     playing: dict[str, dict[str, Deployment]] = {}
@@ -67,28 +72,25 @@ def history(connection: Connection, classifier: str) -> list[Deployment]:
 
 
 def previous_champion(connection: Connection, classifier: str) -> Deployment | None:
-    """Return what a rollback returns to: the champion that the present one followed when it first came; None when there is none.
+    """Return the champion that a rollback returns to, None when there is none.
 
-    A version that was left for one before it is not returned to, so that each rollback goes one further back.
+    This is the champion that the present one followed when it was first promoted.
+    A version that was rolled back is skipped, so that each rollback goes one step further back.
     """
-    standing: dict[str, Deployment] = {}
+    stack: list[Deployment] = []
     for entry in history(connection, classifier):
         if entry.role == "champion":
-            standing = _standing_with(standing, entry)
-    return list(standing.values())[-2] if len(standing) > 1 else None
+            stack = [*_below(stack, entry.model.version), entry]
+    return stack[-2] if len(stack) > 1 else None
 
 
-def _standing_with(standing: dict[str, Deployment], entry: Deployment) -> dict[str, Deployment]:
-    """The champions that a champion stands on, oldest first, and itself: one that comes back leaves all that came after it."""
-    below = (
-        list(standing).index(entry.model.version)
-        if entry.model.version in standing
-        else len(standing)
-    )
-    return dict(list(standing.items())[:below]) | {entry.model.version: entry}
+def _below(stack: list[Deployment], version: str) -> list[Deployment]:
+    """Return the champions below a version that comes back; all of them for a new version."""
+    versions = [entry.model.version for entry in stack]
+    return stack[: versions.index(version)] if version in versions else stack
 
 
-def _entry(row: Row) -> Deployment:
+def _entry(row: Row[Any]) -> Deployment:
     model = ModelVersion(
         row.classifier, row.version, row.head_location, row.head_digest, row.embedder_id
     )

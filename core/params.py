@@ -1,4 +1,8 @@
-"""The only reader of params.yaml: what changes the model."""
+"""params.yaml as types: everything that changes a model. Nothing else reads the file.
+
+A classifier is one block, and a block needs only its `source`; the defaults are those given here.
+An unknown key, a wrong type or an impossible value raises `ParamsError` before any work begins.
+"""
 
 from __future__ import annotations
 
@@ -19,29 +23,38 @@ from pydantic import (
 )
 
 from core.errors import UnknownClassifier
-from core.params_file import COLUMN, CRON, NAME, QUERY, can_happen, explain, read_params_file
+from core.params_file import COLUMN, CRON, NAME, QUERY, explain, possible_day, read_params_file
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 Column = Annotated[str, StringConstraints(pattern=COLUMN)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Cron = Annotated[str, StringConstraints(pattern=CRON), AfterValidator(can_happen)]
-LONGEST_DAYS = 365_000  # a thousand years; times overflow beyond some hundred thousand
+Cron = Annotated[str, StringConstraints(pattern=CRON), AfterValidator(possible_day)]
+LONGEST_DAYS = 365_000
+"""A thousand years. Dates overflow beyond some hundred thousand days more."""
 RESERVED_COLUMNS = frozenset({"id", "phrase", "occurred_at", "region", "origin", "cleaned"})
+"""Columns of a snapshot that cannot be labels."""
 
 
 class _Block(BaseModel):
+    """Strict and frozen: an unknown key or a value of another type is an error."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class SourceParams(_Block):
-    """Where the labelled rows come from: a query file, the label column, and values bound to the query's `:names`."""
+    """Where the labelled rows of a classifier come from."""
 
     query: str = Field(pattern=QUERY)
+    """The file of the query, `queries/NAME.sql`."""
+
     label: Column
+    """The column of the query with the right label."""
+
     parameters: dict[str, str | int | float | bool] = {}
+    """Values for the `:names` of the query."""
 
     @model_validator(mode="after")
-    def _label_is_a_label(self) -> SourceParams:
+    def _label_is_not_reserved(self) -> SourceParams:
         if self.label in RESERVED_COLUMNS:
             raise ValueError(f"label is a reserved column; reserved are {sorted(RESERVED_COLUMNS)}")
         return self
@@ -57,14 +70,20 @@ class SourceParams(_Block):
 
 
 class LogisticHead(_Block):
-    """Logistic regression on the embedding. `C`: inverse regularisation."""
+    """Logistic regression on the embedding. `C` is the inverse of the regularisation strength."""
 
     kind: Literal["logistic"]
     C: float = Field(30.0, gt=0)
 
 
 class HybridSvmHead(_Block):
-    """Linear SVC on embedding ++ `ngram_weight` * TF-IDF of hashed n-grams; `keep` is the share of n-gram weights kept."""
+    """Linear SVC on the embedding and the TF-IDF of hashed word and character n-grams.
+
+    C : inverse of the regularisation strength
+    ngram_weight : factor on the n-gram features; the embedding has factor 1
+    buckets : number of hash buckets for the n-grams
+    keep : share of the n-gram weights that the head stores, the largest first
+    """
 
     kind: Literal["hybrid_svm"] = "hybrid_svm"
     C: float = Field(1.0, gt=0)
@@ -74,7 +93,10 @@ class HybridSvmHead(_Block):
 
 
 class TfidfSvmHead(_Block):
-    """Linear SVC on TF-IDF of hashed n-grams alone, each phrase of length 1; `keep` is the share of its weights kept."""
+    """Linear SVC on the TF-IDF of hashed n-grams alone, each phrase scaled to length 1.
+
+    `C`, `buckets` and `keep` are those of `HybridSvmHead`.
+    """
 
     kind: Literal["tfidf_svm"]
     C: float = Field(1.0, gt=0)
@@ -83,7 +105,11 @@ class TfidfSvmHead(_Block):
 
 
 class MlpHead(_Block):
-    """One hidden layer of `hidden` rectified units on the embedding, trained in Keras for `epochs`."""
+    """A perceptron on the embedding: one hidden layer of rectified units, fitted in Keras.
+
+    hidden : units of the hidden layer
+    dropout : share of the hidden units that each training step leaves out
+    """
 
     kind: Literal["mlp"]
     hidden: int = Field(512, ge=1, le=8192)
@@ -92,14 +118,14 @@ class MlpHead(_Block):
 
 
 class MajorityHead(_Block):
-    """Always the most frequent label: the floor."""
+    """Always answers the most frequent label: the floor that other heads must beat."""
 
     kind: Literal["majority"]
 
 
-def _block_of_kind(given: Any) -> Any:
-    """`logistic` is short for `{kind: logistic}`."""
-    return {"kind": given} if isinstance(given, str) else given
+def _expand_kind(value: Any) -> Any:
+    """Read `logistic` as `{kind: logistic}`."""
+    return {"kind": value} if isinstance(value, str) else value
 
 
 Head = Annotated[
@@ -107,44 +133,68 @@ Head = Annotated[
         LogisticHead | HybridSvmHead | TfidfSvmHead | MlpHead | MajorityHead,
         Field(discriminator="kind"),
     ],
-    BeforeValidator(_block_of_kind),
+    BeforeValidator(_expand_kind),
 ]
 
 
 class GateParams(_Block):
-    """A candidate must reach the minimum, and must not lose more than these against the champion."""
+    """What a candidate must reach, and what it may lose against the champion."""
 
     min_weighted_f1: Share = 0.5
+    """Least weighted F1 on the test rows."""
+
     max_weighted_f1_drop: Share = 0.005
+    """Largest loss of weighted F1 against the champion, at the lower 95 % bound."""
+
     max_label_recall_drop: Share = 0.10
+    """Largest loss of recall of a single label with at least 100 test rows."""
 
 
 class DriftParams(_Block):
-    """`window_rows` answers make one window; `cool_down_days` keep two retrainings for drift apart; `schedule` is cron."""
+    """How the traffic of a classifier is watched."""
 
     window_rows: int = Field(2000, ge=100, le=10_000_000)
+    """Answers per window."""
+
     cool_down_days: float = Field(1.0, ge=0, le=LONGEST_DAYS)
+    """Least days between two retrainings for drift."""
+
     schedule: Cron = "0 * * * *"
+    """When windows are judged, as five fields of cron in UTC."""
 
 
 class ClassifierParams(_Block):
-    """One classifier. Only `source` is required. `compare`: heads that a retraining trains beside the chosen one, for its report alone."""
+    """One classifier. Only `source` is required."""
 
     source: SourceParams
+
     history_days: int = Field(1095, ge=1, le=LONGEST_DAYS)
+    """How many days back the training and test rows go."""
+
     test_days: int = Field(90, ge=1)
+    """The newest days: their rows test the model and do not train it."""
+
     min_rows_per_label: int = Field(15, ge=2)
+    """Labels with fewer rows are left out."""
+
     head: Head = HybridSvmHead()
+
     compare: list[Head] = []
+    """Heads that a retraining also trains and scores, for its report alone."""
+
     gate: GateParams = GateParams()
+
     drift: DriftParams = DriftParams()
+
     schedule: Cron = "0 3 * * 1"
+    """When the classifier is retrained, as five fields of cron in UTC."""
 
     @model_validator(mode="after")
     def _history_covers_test(self) -> ClassifierParams:
         if self.test_days >= self.history_days:
             raise ValueError(
-                f"test_days ({self.test_days}) must be smaller than history_days ({self.history_days})"
+                f"test_days ({self.test_days}) must be smaller "
+                f"than history_days ({self.history_days})"
             )
         return self
 
@@ -153,20 +203,23 @@ USE = "universal-sentence-encoder-multilingual-3"
 
 
 class EmbedderParams(_Block):
-    """`handle`: "universal-sentence-encoder-multilingual-3" (built from the wheel) or any TF-Hub handle or SavedModel path.
-
-    `runtime` trains and serves: `litert` runs the built-in one, with int8 products and without TensorFlow, `tensorflow` runs every
-    handle. Not given, it is the first that can.
-    """
+    """The model that turns a phrase into a vector."""
 
     handle: str = USE
+    """The built-in Universal Sentence Encoder, a TF-Hub handle, or the path of a SavedModel."""
+
     runtime: Literal["tensorflow", "litert"] = "litert"
+    """The runtime of training and serving.
+
+    `litert` runs the built-in encoder with int8 products and without TensorFlow; `tensorflow` runs
+    every handle. The default is the first of them that can run the handle.
+    """
 
     @model_validator(mode="before")
     @classmethod
-    def _runtime_follows_handle(cls, given: Any) -> Any:
-        foreign = isinstance(given, dict) and given.get("handle", USE) != USE
-        return {"runtime": "tensorflow", **given} if foreign else given
+    def _runtime_follows_handle(cls, block: Any) -> Any:
+        is_foreign = isinstance(block, dict) and block.get("handle", USE) != USE
+        return {"runtime": "tensorflow", **block} if is_foreign else block
 
     @model_validator(mode="after")
     def _runtime_fits(self) -> EmbedderParams:
@@ -178,7 +231,18 @@ class EmbedderParams(_Block):
 
 
 class CheckParams(_Block):
-    """Limits of the data checks. Shares are of rows; `max_unusable_share` of rows without a phrase, or a label, to learn from."""
+    """Limits of the data checks. A share is a share of the snapshot's rows.
+
+    max_unseen_label_share : rows with a label that the previous snapshot did not have
+    max_ambiguous_share : rows whose label differs from that of most rows with their phrase
+    max_age_days : age of the newest row at the moment of the snapshot
+    min_volume_ratio : rows, relative to those of the previous snapshot
+    max_phrase_length : characters of a phrase
+    max_garbage_share : rows whose phrase contains control or replacement characters
+    max_unusable_share : rows without a phrase, or without a label, to learn from
+    max_duplicate_id_share : rows with the id of another row
+    max_duplicate_share : rows that repeat the phrase of another row
+    """
 
     max_unseen_label_share: Share = 0.05
     max_ambiguous_share: Share = 0.30
@@ -194,22 +258,26 @@ class CheckParams(_Block):
 class Params(_Block):
     """params.yaml as a whole."""
 
-    seed: int = Field(7, ge=0, lt=2**32)  # what NumPy and scikit-learn take
+    seed: int = Field(7, ge=0, lt=2**32)
+    """Seed of training and of the gate's bootstrap; NumPy and scikit-learn take 32 bits."""
+
     embedder: EmbedderParams = EmbedderParams()
     checks: CheckParams = CheckParams()
     classifiers: dict[Name, ClassifierParams] = Field(min_length=1)
+    """One block per classifier, by its name."""
 
     def classifier(self, name: str) -> ClassifierParams:
-        """Return one block; raise `UnknownClassifier` naming the known ones."""
+        """Return one block. Raises `UnknownClassifier` naming the existing ones."""
         if name not in self.classifiers:
-            known = ", ".join(sorted(self.classifiers))
             raise UnknownClassifier(
-                f"one of {known}", came=name, do="name a classifier of params.yaml"
+                f"one of {', '.join(sorted(self.classifiers))}",
+                came=name,
+                do="name a classifier of params.yaml",
             )
         return self.classifiers[name]
 
     def datasets(self) -> dict[str, dict[str, ClassifierParams]]:
-        """Group the classifiers by the extraction that they share: dataset -> classifier -> block."""
+        """Return dataset -> classifier -> block: classifiers of one dataset share an extraction."""
         grouped: dict[str, dict[str, ClassifierParams]] = {}
         for name, block in self.classifiers.items():
             grouped.setdefault(block.source.dataset, {})[name] = block
@@ -217,7 +285,10 @@ class Params(_Block):
 
 
 def load_params(path: Path) -> Params:
-    """Read and check params.yaml; raise `ParamsError` with the path of the first wrong key and what is allowed."""
+    """Read and check params.yaml.
+
+    Raises `ParamsError` with the path of the first wrong key and what is allowed there.
+    """
     try:
         return Params.model_validate(read_params_file(path))
     except ValidationError as error:
@@ -225,5 +296,5 @@ def load_params(path: Path) -> Params:
 
 
 def _keys() -> set[str]:
-    """Every key that some block has."""
+    """Return every key that some block has."""
     return {key for block in _Block.__subclasses__() for key in block.model_fields}

@@ -1,61 +1,72 @@
-"""params.yaml as text: every key once, and pydantic's refusals in the words of the house."""
+"""params.yaml as text: reads it, insists on unique keys, and explains what pydantic refuses."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import ValidationError
 
 from core.errors import ParamsError
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 NAME = r"^[a-z][a-z0-9_]{0,39}$"
 COLUMN = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
 QUERY = r"^queries/[A-Za-z0-9_\-]+\.sql$"
-_MOMENTS = (
-    r"[0-5]?\d", r"1\d|2[0-3]|0?\d", r"[12]\d|3[01]|0?[1-9]", "1[0-2]|0?[1-9]|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec",
-    "0?[0-7]|sun|mon|tue|wed|thu|fri|sat",
-)  # fmt: skip
-_PARTS = [rf"(?:\*|(?:{one})(?:-(?:{one}))?)(?:/[1-9]\d?)?" for one in _MOMENTS]
-_MINUTE, _HOUR, _DAY, _MONTH, _WEEKDAY = (f"{part}(?:,{part})*" for part in _PARTS)
-CRON = rf"^(?i:\s*{_MINUTE}\s+{_HOUR}\s+(?:{_DAY}|\?|l)\s+{_MONTH}\s+(?:{_WEEKDAY}|\?|(?:{_MOMENTS[4]})#[1-5])\s*)$"
-_WORDS = {
+
+
+def _cron_field(value: str) -> str:
+    """Return the pattern of a list of values, ranges and steps."""
+    part = rf"(?:\*|(?:{value})(?:-(?:{value}))?)(?:/[1-9]\d?)?"
+    return f"{part}(?:,{part})*"
+
+
+_DAY = r"[12]\d|3[01]|0?[1-9]"
+_MONTH = "1[0-2]|0?[1-9]|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
+_WEEKDAY = "0?[0-7]|sun|mon|tue|wed|thu|fri|sat"
+_CRON_FIELDS = (
+    _cron_field(r"[0-5]?\d"),
+    _cron_field(r"1\d|2[0-3]|0?\d"),
+    rf"(?:{_cron_field(_DAY)}|\?|l)",
+    _cron_field(_MONTH),
+    rf"(?:{_cron_field(_WEEKDAY)}|\?|(?:{_WEEKDAY})#[1-5])",
+)
+"""Minute, hour, day of the month, month, day of the week."""
+CRON = r"^(?i:\s*" + r"\s+".join(_CRON_FIELDS) + r"\s*)$"
+_PATTERNS_IN_WORDS = {
     NAME: "a name of lower-case letters, digits and _ (at most 40, a letter first)",
     COLUMN: "a column name of letters, digits and _ (rename the column in the query with `as`)",
     QUERY: "a file queries/NAME.sql, NAME of letters, digits, - and _",
     CRON: "the five fields of cron, such as 0 3 * * 1",
 }
-
-
-_SHORT = {
-    "2": 29,
-    "4": 30,
-    "6": 30,
-    "9": 30,
-    "11": 30,
-    "feb": 29,
-    "apr": 30,
-    "jun": 30,
-    "sep": 30,
-    "nov": 30,
+_MONTH_DAYS = {
+    **dict.fromkeys(("2", "feb"), 29),
+    **dict.fromkeys(("4", "apr", "6", "jun", "9", "sep", "11", "nov"), 30),
 }
-"""Days of the months that have less than 31."""
+"""Days of the months that have fewer than 31."""
+SHOWN_CHARACTERS = 80
 
 
-def can_happen(schedule: str) -> str:
-    """Return the schedule; raise ValueError for a day that its month never has, such as 31 February."""
+def possible_day(schedule: str) -> str:
+    """Return the schedule.
+
+    Raises ValueError when its months never have its day, such as 31 February.
+    """
     _, _, day, month, weekday = schedule.split()
-    longest = max(_SHORT.get(one.lower().lstrip("0"), 31) for one in month.split(","))
-    if weekday in "*?" and all(one.isdecimal() and int(one) > longest for one in day.split(",")):
+    longest = max(_MONTH_DAYS.get(name.lower().lstrip("0"), 31) for name in month.split(","))
+    never = all(number.isdecimal() and int(number) > longest for number in day.split(","))
+    if never and weekday in "*?":
         raise ValueError(f"schedule never comes: day {day} of month {month}")
     return schedule
 
 
-class _EveryKeyOnce(yaml.SafeLoader):
-    """YAML keeps the last of two equal keys: a second `classifiers:` would silently take the place of the first."""
+class _UniqueKeyLoader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
+    """Refuses a key that comes twice: YAML would silently keep the second `classifiers:`."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -65,79 +76,92 @@ class _EveryKeyOnce(yaml.SafeLoader):
                     "a key that is a list or a block", key.start_mark
                 )
             if key.value in seen:
-                place = f"a second `{key.value}` in line {key.start_mark.line + 1}"
                 raise ParamsError(
                     "every key of a block once",
-                    came=place,
+                    came=f"a second `{key.value}` in line {key.start_mark.line + 1}",
                     do="put what belongs to it under the first one",
                 )
             seen.add(key.value)
-        return super().construct_mapping(node, deep)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
 
 
 def read_params_file(path: Path) -> dict[str, Any]:
-    """The mapping that the file holds. Raises `ParamsError`."""
+    """Return the mapping in the file. Raises `ParamsError`."""
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_EveryKeyOnce)
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
     except OSError as error:
         raise ParamsError(
-            f"a readable {path.name}", came=str(error.strerror), do="run from the repository's root"
+            f"a readable {path.name}",
+            came=str(error.strerror),
+            do="run from the repository's root",
         ) from None
     except UnicodeDecodeError as error:
         came = f"byte {error.object[error.start]:#04x} at position {error.start}"
         raise ParamsError(f"UTF-8 in {path.name}", came=came, do="save the file as UTF-8") from None
-    except (
-        yaml.YAMLError,
-        RecursionError,
-        ValueError,
-    ) as error:  # PyYAML lets out what `int` and `date` say of 2024-13-45
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: such as 2024-13-45
         raise ParamsError(
-            f"YAML in {path.name}", came=" ".join(str(error).split()), do="mend the syntax"
+            f"YAML in {path.name}", came=" ".join(str(error).split()), do="correct the syntax"
         ) from None
-    if not isinstance(raw, dict):
+    if not isinstance(content, dict):
         raise ParamsError(
             f"keys and values in {path.name}",
-            came=_short(raw),
+            came=_short(content),
             do="begin with `classifiers:` and a block under it",
         )
-    return raw
+    return content
 
 
 def explain(error: ValidationError, *, known: Collection[str]) -> ParamsError:
-    """The first thing that is wrong, by its path; `known` are the keys that any block may have."""
-    first, others = error.errors()[0], error.error_count() - 1
-    where = ".".join(_without_union_tag(first["loc"]))
+    """Return the error of the first wrong key, with its path.
+
+    Parameters
+    ----------
+    known : collection of str
+        The keys that some block has, to suggest one for a misspelt key.
+    """
+    first = error.errors()[0]
+    others = error.error_count() - 1
+    path = ".".join(_key_path(first["loc"]))
     more = f" (and {others} more)" if others else ""
     if first["type"] == "extra_forbidden":
         near = get_close_matches(str(first["loc"][-1]), known, n=1)
         do = f"write `{near[0]}` if that is meant, or remove it" if near else "remove it"
-        return ParamsError(f"only known keys at {where}", came=f"an unknown key{more}", do=do)
+        return ParamsError(f"only known keys at {path}", came=f"an unknown key{more}", do=do)
     came = "nothing" if first["type"] == "missing" else _short(first.get("input"))
-    return ParamsError(f"{where}: {_wanted(first)}", came=came + more, do="correct params.yaml")
+    return ParamsError(f"{path}: {_wanted(first)}", came=came + more, do="correct params.yaml")
 
 
-def _wanted(first: Any) -> str:
-    if first["type"] == "missing":
-        return "a value, for it is required"
-    pattern = first.get("ctx", {}).get("pattern")
-    if pattern in _WORDS:
-        return _WORDS[pattern]
-    if "parameters" in first["loc"]:
+def _wanted(details: ErrorDetails) -> str:
+    if details["type"] == "missing":
+        return "a value, because it is required"
+    pattern = details.get("ctx", {}).get("pattern")
+    if pattern in _PATTERNS_IN_WORDS:
+        return _PATTERNS_IN_WORDS[pattern]
+    if "parameters" in details["loc"]:
         return "a text, a number, or true or false (a date in quotes)"
-    return str(first["msg"]).removeprefix("Value error, ")
+    return details["msg"].removeprefix("Value error, ")
 
 
 def _short(value: object) -> str:
-    """Collections by what they hold, so that the sentence stays short."""
-    if isinstance(value, dict):
-        return f"the keys {', '.join(map(str, value))}"[:80] if value else "an empty block"
-    return "nothing" if value is None else repr(value)[:80]
+    """Show a value in at most 80 characters, and a block by its keys."""
+    if value is None:
+        return "nothing"
+    if value == {}:
+        return "an empty block"
+    text = f"the keys {', '.join(map(str, value))}" if isinstance(value, dict) else repr(value)
+    return text[:SHOWN_CHARACTERS]
 
 
-def _without_union_tag(loc: tuple[int | str, ...]) -> list[str]:
-    """`head.logistic.C` -> `head.C`, `compare.0.mlp.epochs` -> `compare.0.epochs`: pydantic puts kinds into the path."""
-    tagged = [before == "head" or isinstance(before, int) for before in ("", *loc)]
-    kept = [
-        str(part) for tag, part in zip(tagged, loc, strict=False) if not tag and part != "[key]"
-    ]
-    return kept[: kept.index("parameters") + 2] if "parameters" in kept else kept
+def _key_path(location: tuple[int | str, ...]) -> list[str]:
+    """Return pydantic's location as the keys of the file.
+
+    Pydantic adds the kind of a head: `head.logistic.C` becomes `head.C`, and
+    `compare.0.mlp.epochs` becomes `compare.0.epochs`. Below `parameters` it adds types.
+    """
+    path = []
+    for previous, part in zip(("", *location), location, strict=False):
+        is_kind = previous == "head" or isinstance(previous, int)
+        if not is_kind and part != "[key]":
+            path.append(str(part))
+    return path[: path.index("parameters") + 2] if "parameters" in path else path

@@ -1,8 +1,11 @@
-"""Monthly partitions of `inference`, and how long they are kept. A row of a month without one waits in `inference_other`."""
+"""Monthly partitions of `inference`, and how long they are kept.
+
+A row whose month has no partition is stored in `inference_other` until it gets one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,14 +13,19 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from core.locks import AdvisoryLock
+
 OTHER = "inference_other"
-"""The default partition: rows of months that have no partition yet or lie in the future, and corrected rows of months that are gone."""
-_LOCK = 5065
+"""The default partition.
+
+It has the rows of months without a partition yet, and corrected rows of months that were dropped.
+"""
+LOCK_SECONDS = 5
 
 
 @dataclass(frozen=True)
 class Tidied:
-    """What one call did: partitions made, partitions dropped, rows dropped."""
+    """What one call did: partitions created, partitions dropped, rows dropped."""
 
     made: int = 0
     dropped: int = 0
@@ -25,32 +33,45 @@ class Tidied:
 
 
 def tidy_inference(engine: Engine, *, now: datetime, kept_months: int) -> Tidied:
-    """Give this month, the next and every kept month with rows a partition; drop what is older than `kept_months` full months.
+    """Create the partitions that are missing, and drop the months that are no longer kept.
 
-    Rows that people or systems corrected stay: they are training rows. Each month is a transaction of its own, which takes its locks in
-    the order of those who log and correct, the whole log before its parts, so that none of them has to give way. A call that finds
-    nothing to do costs a few milliseconds; one that has waited 5 s for a lock raises `OperationalError` and may be called again later.
+    This month, the next one and every kept month with rows get a partition. Rows older than
+    `kept_months` full months go, except those that were corrected: they are training rows.
+
+    Each month is a transaction. It locks the whole log before a partition, as logging and
+    correcting do, so that there is no deadlock. Without work, a call takes a few milliseconds.
+
+    Raises
+    ------
+    sqlalchemy.exc.OperationalError
+        After 5 s of waiting for a lock; the call may be repeated later.
     """
-    oldest, this, coming = (_month(now, plus=plus) for plus in (-kept_months, 0, 1))
-    with _alone(engine) as connection:
-        waiting = [month for month in _waiting_months(connection) if oldest <= month <= coming]
-        there = _partitions(connection)
-    made = [_make(engine, month) for month in sorted({this, coming, *waiting} - set(there))]
-    gone = [_drop(engine, month) for month in there if month < oldest]
-    return Tidied(sum(made), len(gone), sum(gone) + _drop_other(engine, oldest))
+    oldest = _month(now, plus=-kept_months)
+    current = _month(now)
+    coming = _month(now, plus=1)
+    with _exclusive(engine) as connection:
+        existing = _partitions(connection)
+        unpartitioned = _unpartitioned_months(connection)
+
+    required = {current, coming, *(month for month in unpartitioned if oldest <= month <= coming)}
+    created = [_create(engine, month) for month in sorted(required - set(existing))]
+    dropped_rows = [_drop(engine, month) for month in existing if month < oldest]
+    other_rows = _drop_other(engine, oldest)
+    return Tidied(sum(created), len(dropped_rows), sum(dropped_rows) + other_rows)
 
 
 @contextmanager
-def _alone(engine: Engine) -> Iterator[Connection]:
-    """A transaction that waits for others of its kind, and for nobody longer than 5 s."""
+def _exclusive(engine: Engine) -> Iterator[Connection]:
+    """Yield a transaction that excludes others of its kind and waits at most 5 s for a lock."""
+    number = AdvisoryLock.PARTITIONS.value
     with engine.begin() as connection:
-        connection.execute(sa.text("set local lock_timeout = '5s'"))
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+        connection.execute(sa.text(f"set local lock_timeout = '{LOCK_SECONDS}s'"))
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
         yield connection
 
 
 def _month(moment: datetime, *, plus: int = 0) -> datetime:
-    """First moment of the month, in UTC, `plus` months later."""
+    """Return the first moment of the month in UTC, `plus` months later."""
     utc = moment.astimezone(UTC)
     year, month = divmod(utc.year * 12 + utc.month - 1 + plus, 12)
     return datetime(year, month + 1, 1, tzinfo=UTC)
@@ -61,77 +82,84 @@ def _name(month: datetime) -> str:
 
 
 def _partitions(connection: Connection) -> list[datetime]:
-    """The months that have a partition, oldest first."""
-    names = connection.scalars(
-        sa.text(
-            "select inhrelid::regclass::text from pg_inherits where inhparent = 'inference'::regclass"
-        )
+    """Return the months that have a partition, oldest first."""
+    query = (
+        "select inhrelid::regclass::text from pg_inherits where inhparent = 'inference'::regclass"
     )
-    found = (name.removeprefix("inference_") for name in names if name != OTHER)
-    return sorted(datetime.strptime(name, "%Y_%m").replace(tzinfo=UTC) for name in found)
+    tables = connection.scalars(sa.text(query))
+    months = [table.removeprefix("inference_") for table in tables if table != OTHER]
+    return sorted(datetime.strptime(month, "%Y_%m").replace(tzinfo=UTC) for month in months)
 
 
-def _waiting_months(connection: Connection) -> Iterable[datetime]:
+def _unpartitioned_months(connection: Connection) -> list[datetime]:
+    """Return the months of the rows in the default partition."""
     months = connection.scalars(
         sa.text(f"select distinct date_trunc('month', occurred_at, 'UTC') from {OTHER}")
     )
     return [month.astimezone(UTC) for month in months]
 
 
-def _make(engine: Engine, month: datetime) -> bool:
-    """Fill the table before it becomes a partition: the default one must hold no row of its range, nor get one meanwhile."""
-    name, span = _name(month), {"start": month, "end": _month(month, plus=1)}
-    with _alone(engine) as connection:
+def _create(engine: Engine, month: datetime) -> bool:
+    """Create a partition; return False when it exists.
+
+    The table is filled before it is attached: PostgreSQL refuses a partition while the default one
+    has rows of its range.
+    """
+    name = _name(month)
+    end = _month(month, plus=1)
+    with _exclusive(engine) as connection:
         if month in _partitions(connection):
             return False
         connection.execute(sa.text("lock table only inference in share update exclusive mode"))
         connection.execute(sa.text(f"lock table {OTHER} in access exclusive mode"))
-        connection.execute(
-            sa.text(
-                f"create table {name} (like inference including defaults including constraints)"
-            )
-        )
-        moved = (
-            f"delete from {OTHER} where occurred_at >= :start and occurred_at < :end returning *"
-        )
-        connection.execute(
-            sa.text(f"with moved as ({moved}) insert into {name} select * from moved"), span
-        )
-        bounds = f"from ('{span['start'].isoformat()}') to ('{span['end'].isoformat()}')"
-        connection.execute(
-            sa.text(f"alter table inference attach partition {name} for values {bounds}")
-        )
+        columns = "like inference including defaults including constraints"
+        connection.execute(sa.text(f"create table {name} ({columns})"))
+        _move_from_other(connection, name, start=month, end=end)
+        bounds = f"from ('{month.isoformat()}') to ('{end.isoformat()}')"
+        attach = f"alter table inference attach partition {name} for values {bounds}"
+        connection.execute(sa.text(attach))
     return True
 
 
+def _move_from_other(connection: Connection, name: str, *, start: datetime, end: datetime) -> None:
+    """Move the rows of [start, end) from the default partition to a table."""
+    deleted = f"delete from {OTHER} where occurred_at >= :start and occurred_at < :end returning *"
+    move = f"with moved as ({deleted}) insert into {name} select * from moved"
+    connection.execute(sa.text(move), {"start": start, "end": end})
+
+
 _CORRECTED = "exists (select from feedback where feedback.request_id = old.request_id)"
+"""SQL condition on a row `old` of the log."""
 
 
 def _drop(engine: Engine, month: datetime) -> int:
-    """Drop a partition but for its corrected rows; return how many rows went. Whoever corrects reads the log: detaching waits for them."""
+    """Drop a partition except for its corrected rows; return the number of rows dropped.
+
+    A correction reads the log, so that detaching waits for it.
+    """
     name = _name(month)
-    with _alone(engine) as connection:
+    with _exclusive(engine) as connection:
         if month not in _partitions(connection):
             return 0
         connection.execute(sa.text(f"alter table inference detach partition {name}"))
-        kept = connection.execute(
-            sa.text(f"insert into {OTHER} select * from {name} as old where {_CORRECTED}")
-        ).rowcount
-        rows = connection.scalar(sa.text(f"select count(*) from {name}")) or 0
+        keep = f"insert into {OTHER} select * from {name} as old where {_CORRECTED}"
+        corrected = connection.execute(sa.text(keep)).rowcount
+        rows: int = connection.scalar(sa.text(f"select count(*) from {name}")) or 0
         connection.execute(sa.text(f"drop table {name}"))
-    return rows - kept
+    return rows - corrected
 
 
 def _drop_other(engine: Engine, oldest: datetime) -> int:
-    """As `_drop`, for rows that were left over or came late; the lock waits for whoever is just correcting one of them."""
-    old, moment = (
-        f"{OTHER} as old where occurred_at < :oldest and not {_CORRECTED}",
-        {"oldest": oldest},
-    )
-    with _alone(engine) as connection:
-        found = connection.scalar(sa.text(f"select exists (select from {old})"), moment)
-    if not found:
+    """Drop the old rows of the default partition that were not corrected; return their number.
+
+    The lock waits for corrections of these rows.
+    """
+    old_rows = f"{OTHER} as old where occurred_at < :oldest and not {_CORRECTED}"
+    limit = {"oldest": oldest}
+    with _exclusive(engine) as connection:
+        any_row = connection.scalar(sa.text(f"select exists (select from {old_rows})"), limit)
+    if not any_row:
         return 0
-    with _alone(engine) as connection:
+    with _exclusive(engine) as connection:
         connection.execute(sa.text(f"lock table {OTHER} in access exclusive mode"))
-        return connection.execute(sa.text(f"delete from {old}"), moment).rowcount
+        return connection.execute(sa.text(f"delete from {old_rows}"), limit).rowcount

@@ -1,4 +1,8 @@
-"""The environment (`PERENNIAL_*`): what changes the place, never the model."""
+"""The environment (`PERENNIAL_*`): everything that changes the place, never a model.
+
+Every setting has a default that works on one machine, offline. A value that cannot be used raises
+`SettingsError` naming its variable.
+"""
 
 from __future__ import annotations
 
@@ -19,150 +23,171 @@ _RELATIVE_FILE = re.compile(
     r"^(?P<scheme>(?:sqlite|duckdb)(?:\+[a-z0-9_]+)?):///(?P<file>[^/:].*)$"
 )
 REPOSITORY = Path(__file__).resolve().parent.parent
+LAST_PORT = 65535
 
 
 class Settings(BaseSettings):
-    """Every setting has a default that works on one machine, offline.
-
-    Ports are bound on `host`, which is loopback unless told otherwise.
-    """
+    """One field per variable: `home` is `PERENNIAL_HOME`. Relative paths become absolute."""
 
     model_config = SettingsConfigDict(env_prefix="PERENNIAL_", frozen=True, extra="ignore")
 
-    repository: Path = Field(REPOSITORY, description="the git checkout that retrainings clone")
-    home: Path = Field(
-        REPOSITORY / "var",
-        description="everything made at run time: database, models, journal, reports",
-    )
-    database_url: SecretStr | None = Field(
-        None, description="your own PostgreSQL; an embedded one under home by default"
-    )
+    # Places
+
+    repository: Path = REPOSITORY
+    """The git checkout that retrainings clone."""
+
+    home: Path = REPOSITORY / "var"
+    """Everything made at run time: database, models, journal, reports."""
+
+    embedder: Path = REPOSITORY / "build" / "embedder"
+    """Folder of the embedder's model and embedder.json; a bento uses the one it contains."""
+
+    # Databases: SQLAlchemy or PostgreSQL URLs, secrets included
+
+    database_url: SecretStr | None = None
+    """Your own PostgreSQL; by default an embedded one under `home`."""
+
     prefect_database_url: SecretStr | None = None
+    """A database of its own for Prefect; by default one on Perennial's server."""
+
     mlflow_database_url: SecretStr | None = None
-    source_url: SecretStr | None = Field(
-        None, description="any SQLAlchemy URL; the demo source by default"
-    )
+    """A database of its own for MLflow; by default one on Perennial's server."""
+
+    source_url: SecretStr | None = None
+    """Where the labelled rows come from: any SQLAlchemy URL; by default the demo source."""
+
+    # Addresses
+
     host: str = "127.0.0.1"
-    service_port: int = Field(3000, ge=1, le=65535)
-    prefect_port: int = Field(4200, ge=1, le=65535)
-    mlflow_port: int = Field(5000, ge=1, le=65535)
-    evidently_port: int = Field(8000, ge=1, le=65535)
-    embedder: Path = Field(
-        REPOSITORY / "build" / "embedder",
-        description="the model and embedder.json; a bento packs its own",
-    )
-    cache_phrases: int = Field(50_000, ge=1, description="embeddings kept by the Embedder service")
-    cache_answers: int = Field(20_000, ge=1, description="answers kept by the Classifier service")
-    journal_mb: int = Field(
-        1024,
-        ge=16,
-        description="answers that may wait for the database; beyond it new rows are dropped and counted",
-    )
-    journal_sync: bool = Field(
-        True,
-        description="false: an answer leaves when its row is the kernel's, not the disk's; a power cut may cost rows",
-    )
-    keep_months: int = Field(
-        36, ge=1, description="full months of the inference log that are kept; corrected rows stay"
-    )
-    answer_seconds: float = Field(
-        3.0, gt=0, description="what a request waits for the embedder at most before it hears 503"
-    )
-    warm_phrases: int = Field(
-        2_000,
-        ge=0,
-        description="phrases a classifier answered once before a version takes traffic; 0: none",
-    )
-    warm_seconds: float = Field(
-        5.0,
-        ge=0,
-        description="what warming may take at most; readiness, and a new version, wait for it",
-    )
-    bentos: str = Field(
-        "", description="groups that are served apart, such as `chapter,block;encounter_phase`"
-    )
-    bento: int = Field(
-        1,
-        ge=1,
-        description="the group that this process serves; `perennial serve` sets it for each",
-    )
-    api_keys_file: Path | None = Field(
-        None, description="SHA-256 of an API key a line; needed when host is not loopback"
-    )
-    poll_seconds: float = Field(
-        1.0, gt=0, description="how often the service looks at `deployment`"
-    )
-    stage_seconds: float = Field(
-        6 * 3600.0, gt=0, description="the longest that one call of DVC may take in a retraining"
-    )
-    schedules: bool = Field(
-        True, description="false keeps the deployments but pauses their schedules"
-    )
+    """Address that every server listens on."""
+
+    service_port: int = Field(3000, ge=1, le=LAST_PORT)
+    """Port of the first group's service; further groups take the ports after it."""
+
+    prefect_port: int = Field(4200, ge=1, le=LAST_PORT)
+    mlflow_port: int = Field(5000, ge=1, le=LAST_PORT)
+    evidently_port: int = Field(8000, ge=1, le=LAST_PORT)
+
+    api_keys_file: Path | None = None
+    """One SHA-256 of an API key per line; required when `host` is not loopback."""
+
+    # Serving
+
+    bentos: str = ""
+    """Groups of classifiers served apart, such as `chapter,block;encounter_phase`."""
+
+    bento: int = Field(1, ge=1)
+    """The group that this process serves; `perennial serve` sets it for each process."""
+
+    cache_phrases: int = Field(50_000, ge=1)
+    """Embeddings that the Embedder service caches."""
+
+    cache_answers: int = Field(20_000, ge=1)
+    """Answers that the Classifier service caches."""
+
+    answer_seconds: float = Field(3.0, gt=0)
+    """How long a request waits for the embedder before it is answered with 503."""
+
+    warm_phrases: int = Field(2_000, ge=0)
+    """Phrases per classifier that a version answers before it takes traffic; 0 for none."""
+
+    warm_seconds: float = Field(5.0, ge=0)
+    """The longest that warming may take; readiness and a new version wait for it."""
+
+    poll_seconds: float = Field(1.0, gt=0)
+    """How often the service reads the table `deployment`."""
+
+    # Inference log
+
+    journal_mb: int = Field(1024, ge=16)
+    """Megabytes of answers that may wait for the database; further rows are dropped and counted."""
+
+    journal_sync: bool = True
+    """Whether an answer waits until its row is on disk; without, a power cut may cost rows."""
+
+    keep_months: int = Field(36, ge=1)
+    """Full months that the inference log is kept; corrected rows stay."""
+
+    # Retraining
+
+    stage_seconds: float = Field(6 * 3600.0, gt=0)
+    """The longest that one call of DVC may take in a retraining."""
+
+    schedules: bool = True
+    """Whether schedules run; false keeps the deployments and pauses their schedules."""
+
+    # Logs
+
     log_format: str = Field("auto", pattern="^(auto|json|console)$")
+    """`console` for people, `json` for programs, `auto`: console on a terminal, else json."""
 
     @field_validator("repository", "home", "embedder", "api_keys_file")
     @classmethod
-    def _absolute(cls, path: Path | None) -> Path | None:
-        """Children run in other folders."""
+    def _absolute_path(cls, path: Path | None) -> Path | None:
+        """Make a path absolute: child processes run in other folders."""
         try:
             return path and path.expanduser().resolve()
-        except RuntimeError as error:  # ~nobody, or links in a circle
+        except RuntimeError as error:  # an unknown ~user, or a circle of links
             raise ValueError(str(error)) from None
 
     @field_validator("database_url", "prefect_database_url", "mlflow_database_url", "source_url")
     @classmethod
-    def _url(cls, url: SecretStr | None) -> SecretStr | None:
+    def _is_url(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None and not _URL.match(url.get_secret_value()):
             raise ValueError(
-                "a URL is wanted, such as postgresql://user@host/name; what came is not shown"
+                "not a URL such as postgresql://user@host/name; the value is a secret and not shown"
             )
         return url
 
     @field_validator("source_url")
     @classmethod
     def _absolute_file(cls, url: SecretStr | None) -> SecretStr | None:
-        """`sqlite:///rows.db` is a file of this folder; flows that start elsewhere find it too."""
-        found = _RELATIVE_FILE.match(url.get_secret_value()) if url else None
-        return SecretStr(f"{found['scheme']}:///{Path(found['file']).resolve()}") if found else url
+        """Make `sqlite:///rows.db` absolute: flows start in other folders."""
+        relative = _RELATIVE_FILE.match(url.get_secret_value()) if url else None
+        if relative is None:
+            return url
+        return SecretStr(f"{relative['scheme']}:///{Path(relative['file']).resolve()}")
 
     @field_validator("bentos")
     @classmethod
-    def _groups(cls, bentos: str, info: ValidationInfo) -> str:
-        port, count = info.data.get("service_port", 1), len(parse_groups(bentos))
-        if port + count - 1 > 65535:
+    def _groups_have_ports(cls, bentos: str, info: ValidationInfo) -> str:
+        port = info.data.get("service_port", 1)
+        count = len(parse_groups(bentos))
+        if port + count - 1 > LAST_PORT:
             raise ValueError(
-                f"{count} groups take the ports from PERENNIAL_SERVICE_PORT on, {port}, and 65535 is the last"
+                f"{count} groups need the ports from PERENNIAL_SERVICE_PORT ({port}) on, "
+                f"and {LAST_PORT} is the last one"
             )
         return bentos
 
     @property
     def groups(self) -> tuple[Group, ...]:
-        """Which classifiers are served together; one group unless told otherwise."""
+        """Return which classifiers are served together; by default one group."""
         return parse_groups(self.bentos)
 
     @property
     def models(self) -> Path:
-        """The model store: `<classifier>/<version>/` with head and reference rows."""
+        """The model store: `<classifier>/<version>/` with the head and its reference rows."""
         return self.home / "models"
 
     @property
     def embedders(self) -> Path:
-        """One folder an embedder_id: the model and embedder.json."""
+        """One folder per embedder_id, with the model and embedder.json."""
         return self.home / "embedders"
 
     def kept_embedder(self, embedder_id: str) -> Path | None:
-        """Where an embedder is kept; None when it is not, or when its id is no plain name."""
+        """Return the folder of a stored embedder; None without one, or for an unsafe id."""
         folder = self.embedders / embedder_id
         return folder if is_plain_name(embedder_id) and folder.is_dir() else None
 
     @property
     def journal(self) -> Path:
-        """Rows that wait for the database; each group writes its own."""
-        return self.home / f"journal{self._apart}"
+        """Rows that wait for the database, in one folder per group."""
+        return self.home / f"journal{self._group_suffix}"
 
     @property
     def journals(self) -> list[Path]:
-        """Those of all groups, also of groups that are no more."""
+        """Return the journals of all groups, also of groups that no longer exist."""
         return [
             folder
             for folder in sorted(self.home.glob("journal*"))
@@ -171,27 +196,29 @@ class Settings(BaseSettings):
 
     @property
     def caches(self) -> Path:
-        """What the two cache levels held, for the next start."""
-        return self.home / f"caches{self._apart}"
+        """The contents of the two caches, for the next start, in one folder per group."""
+        return self.home / f"caches{self._group_suffix}"
 
     @property
-    def _apart(self) -> str:
+    def _group_suffix(self) -> str:
         return "" if self.bento == 1 else f"-{self.bento}"
 
     @property
     def reports(self) -> Path:
+        """Drift reports and other pages."""
         return self.home / "reports"
 
     @property
     def service_url(self) -> str:
+        """Address of the first group's service."""
         return self.group_url(1)
 
     def group_url(self, number: int) -> str:
-        """Where a group is served: the first on the service's port, the others on the next ones."""
+        """Return the address of a group: groups take the ports from `service_port` on."""
         return f"http://{self.host}:{self.service_port + number - 1}"
 
     def url_of(self, classifier: str) -> str:
-        """Where a classifier answers."""
+        """Return the address at which a classifier answers."""
         return self.group_url(group_of(self.groups, classifier).number)
 
     @property
@@ -208,9 +235,9 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Read the environment once; raise `SettingsError` naming the variable."""
+    """Read the environment; an argument wins over its variable. Raises `SettingsError`."""
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]
+        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks the values
     except ValidationError as error:
         first = error.errors()[0]
         name = "PERENNIAL_" + "_".join(str(part) for part in first["loc"]).upper()
@@ -240,7 +267,10 @@ def _plain(value: object) -> str:
 
 
 def require_home(settings: Settings) -> Path:
-    """Make the home and return it. Raises `SettingsError` when nothing can be written there; a full disk is an OSError, as elsewhere."""
+    """Create the home and return it.
+
+    Raises `SettingsError` when it cannot be written to. A full disk raises `OSError`, as elsewhere.
+    """
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=settings.home):
@@ -248,12 +278,8 @@ def require_home(settings: Settings) -> Path:
     except OSError as error:
         if error.errno in NO_ROOM:
             raise
-        wanted, came = (
-            "PERENNIAL_HOME to be a folder that can be written",
-            f"{settings.home}: {error.strerror}",
-        )
         raise SettingsError(
-            wanted,
-            came=came,
-            do="correct PERENNIAL_HOME in the environment, or the rights of that folder",
+            "PERENNIAL_HOME to be a folder that can be written to",
+            came=f"{settings.home}: {error.strerror}",
+            do="correct PERENNIAL_HOME in the environment, or the permissions of that folder",
         ) from None

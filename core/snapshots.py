@@ -1,4 +1,7 @@
-"""Every snapshot that a retraining used, and the one before it."""
+"""SQL on the `snapshot` table: every snapshot that a retraining used, and the one before it.
+
+Making a snapshot is the job of `pipelines/snapshots.py`.
+"""
 
 from __future__ import annotations
 
@@ -15,33 +18,50 @@ from core.tables import snapshot as snapshot_table
 def record_snapshot(
     connection: sa.Connection, snapshot: Snapshot, *, git_tag: str, summary: Mapping[str, Any]
 ) -> None:
-    """Append a row to the `snapshot` table."""
-    row = {
-        "as_of": snapshot.as_of,
-        "dataset": snapshot.dataset,
-        "rows": snapshot.rows,
-        "logical_hash": snapshot.logical_hash,
-    }
-    row |= {"query_hash": snapshot.query_hash, "git_tag": git_tag, "summary": dict(summary)}
-    connection.execute(snapshot_table.insert().values(row))
+    """Append one snapshot. The caller commits.
+
+    Parameters
+    ----------
+    git_tag : str
+        Tag of the commit that published it, "" for none.
+    summary : mapping
+        What `pipelines.snapshots.summarise` returns.
+    """
+    connection.execute(
+        snapshot_table.insert().values(
+            as_of=snapshot.as_of,
+            dataset=snapshot.dataset,
+            rows=snapshot.rows,
+            logical_hash=snapshot.logical_hash,
+            query_hash=snapshot.query_hash,
+            git_tag=git_tag,
+            summary=dict(summary),
+        )
+    )
 
 
 def previous_summary(
     connection: sa.Connection, dataset: str, *, before: datetime
 ) -> dict[str, Any] | None:
-    """Return the summary of the newest snapshot of the dataset with as_of < before; of two with equal as_of the one recorded last."""
-    table = snapshot_table.c
-    query = sa.select(table.summary).where(table.dataset == dataset, table.as_of < before)
-    return connection.scalars(query.order_by(table.as_of.desc(), table.id.desc()).limit(1)).first()
+    """Return the summary of the newest snapshot of the dataset with as_of < before.
+
+    Of two with equal as_of, it is the one that was recorded last.
+    """
+    query = _newest_first(snapshot_table.c.summary, dataset, before)
+    return connection.scalars(query.limit(1)).first()
 
 
 def previous_tag(connection: sa.Connection, *, dataset: str, before: datetime) -> str:
-    """Return the git tag of the newest tagged snapshot of the dataset with as_of < before, "" when there is none."""
+    """Return the git tag of the newest tagged snapshot with as_of < before, "" without one."""
+    tags = _newest_first(snapshot_table.c.git_tag, dataset, before)
+    query = tags.where(snapshot_table.c.git_tag != "")
+    return connection.scalars(query.limit(1)).first() or ""
+
+
+def _newest_first(column: sa.Column[Any], dataset: str, before: datetime) -> sa.Select[Any]:
     table = snapshot_table.c
-    query = sa.select(table.git_tag).where(
-        table.dataset == dataset, table.git_tag != "", table.as_of < before
-    )
     return (
-        connection.scalars(query.order_by(table.as_of.desc(), table.id.desc()).limit(1)).first()
-        or ""
+        sa.select(column)
+        .where(table.dataset == dataset, table.as_of < before)
+        .order_by(table.as_of.desc(), table.id.desc())
     )

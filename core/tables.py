@@ -1,6 +1,9 @@
-"""The tables of Perennial's own database. Alembic migrations create them; a contract test holds both together."""
+"""The tables of Perennial's own database. Migrations create them; a contract test compares both."""
 
 from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -26,15 +29,15 @@ from core.contracts import LOADTEST_KEY
 metadata = MetaData()
 
 
-def _moment(name: str, *, primary_key: bool = False) -> Column:
+def _moment(name: str, *, primary_key: bool = False) -> Column[datetime]:
     return Column(name, DateTime(timezone=True), nullable=False, primary_key=primary_key)
 
 
-def _text(name: str) -> Column:
+def _text(name: str) -> Column[str]:
     return Column(name, Text, nullable=False)
 
 
-def _json(name: str) -> Column:
+def _json(name: str) -> Column[Any]:
     return Column(name, JSONB, nullable=False)
 
 
@@ -64,7 +67,7 @@ inference = Table(
 
 
 def asked_by_clients() -> ColumnElement[bool]:
-    """True of rows of `inference` that no load test asked for."""
+    """Return the condition for rows of `inference` that do not come from a load test."""
     return or_(
         inference.c.routing_key.is_(None), not_(inference.c.routing_key.startswith(LOADTEST_KEY))
     )

@@ -15,6 +15,7 @@ from core.contracts import ModelVersion
 from core.database import DatabaseUrls, connect, open_database, with_driver
 from core.deployments import current_champions
 from core.errors import Busy
+from core.locks import AdvisoryLock
 from core.logs import configure_logs
 from core.params import Params, load_params
 from core.settings import Settings, require_home
@@ -84,11 +85,11 @@ def hold_classifiers(engine: Engine, classifiers: Sequence[str]) -> Iterator[Non
 
     The locks belong to a database connection, so a killed run leaves none behind.
     """
-    take = sa.text("select pg_try_advisory_lock(hashtextextended(:name, 5063))")
+    take = sa.text("select pg_try_advisory_lock(hashtextextended(:name, :number))")
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         try:
             for name in sorted(classifiers):
-                if not connection.scalar(take, {"name": name}):
+                if not connection.scalar(take, {"name": name, "number": AdvisoryLock.RUN.value}):
                     raise Busy(
                         f"no other run of {name}",
                         came="one in progress",

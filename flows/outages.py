@@ -36,8 +36,10 @@ def name_outage(error: BaseException) -> PerennialError | None:
 
     Compares the names of classes, so that no dependency is imported for it.
     """
+    from core.logs import first_line  # imports structlog and rich, which `--help` must not
+
     kinds = {f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(error).__mro__}
-    came = _first_line(error)
+    came = first_line(error)
     start_it = "start it, then run again; the champion keeps answering"
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         do = "free some space, then run again; the champion keeps answering"
@@ -71,10 +73,3 @@ def _requested_url(error: BaseException) -> str:
     with suppress(RuntimeError, AttributeError):
         return str(error.request.url)  # type: ignore[attr-defined]
     return ""
-
-
-def _first_line(error: BaseException) -> str:
-    from core.logs import redact
-
-    lines = redact(str(getattr(error, "orig", None) or error)).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -13,7 +13,7 @@ from flows.run import PublishedRun, Run, embedder_id
 from pipelines.model.head_file import head_digest
 from pipelines.model_store import store_version, stored_version
 from pipelines.provenance import surroundings
-from pipelines.registry import finish_or_forget
+from pipelines.recovery import finish_or_forget
 from pipelines.stages.compare import logged_metrics
 from pipelines.workspace import Workspace
 

@@ -27,7 +27,8 @@ from machine.environment import TAG
 from machine.programs import newest_bento
 from monitoring.retraining import decide_retraining
 from pipelines.checks import require_checked
-from pipelines.workspace import Workspace, open_workspace, require_committed
+from pipelines.git_repository import require_committed
+from pipelines.workspace import Workspace, open_workspace
 
 P = ParamSpec("P")
 R = TypeVar("R")

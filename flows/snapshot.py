@@ -15,10 +15,10 @@ from core.settings import Settings
 from core.snapshots import previous_summary, record_snapshot
 from flows.context import LoopContext, open_context
 from monitoring.feedback import feedback_rows
+from pipelines.dvc_repository import cache_of, prune_data, track_data
 from pipelines.snapshots import summarise, write_snapshot
 from pipelines.source.demo import build_demo_source
 from pipelines.source.practice import EPOCH, Scale
-from pipelines.workspace import cache_of, prune_data, track_data
 
 
 def write_snapshots(

@@ -1,4 +1,4 @@
-"""`python -m pipelines STAGE [KEY]`: one DVC stage."""
+"""`python -m pipelines STAGE [CLASSIFIER]` runs one DVC stage in the current folder."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one stage; return 0, or 1 after one line of JSON on standard error."""
-    asked = _parse(arguments)
+    """Run one stage; return 0, or 1 after an error as one line of JSON on standard error."""
+    call = _parse(arguments)
     pin_arithmetic()
     from core.errors import PerennialError
     from core.logs import configure_logs, timed
 
     configure_logs()
     try:
-        with timed(f"stage {asked.stage}", **({"classifier": asked.key} if asked.key else {})):
-            module = import_module(f"pipelines.stages.{asked.stage}")
-            module.run(*([asked.key] if asked.key else []))
+        if call.key is None:
+            with timed(f"stage {call.stage}"):
+                import_module(f"pipelines.stages.{call.stage}").run()
+        else:
+            with timed(f"stage {call.stage}", classifier=call.key):
+                import_module(f"pipelines.stages.{call.stage}").run(call.key)
     except PerennialError as error:
-        _tell(error)
+        _print_error(error)
         return 1
     return 0
 
@@ -39,25 +42,28 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument("key", nargs="?", help=f"classifier, for {', '.join(PER_CLASSIFIER)}")
-    asked = parser.parse_args(arguments)
-    if (asked.stage in PER_CLASSIFIER) != (asked.key is not None):
-        parser.error(
-            f"{asked.stage} takes {'a classifier' if asked.stage in PER_CLASSIFIER else 'no classifier'}"
-        )
-    if asked.key is not None and not asked.key.isidentifier():  # it becomes a folder
-        parser.error(f"a classifier is wanted, came {asked.key!r}")
-    return asked
+    call = parser.parse_args(arguments)
+    if call.stage in PER_CLASSIFIER and call.key is None:
+        parser.error(f"{call.stage} takes a classifier")
+    if call.stage not in PER_CLASSIFIER and call.key is not None:
+        parser.error(f"{call.stage} takes no classifier")
+    if call.key is not None and not call.key.isidentifier():  # it becomes the name of a folder
+        parser.error(f"{call.key!r} is not the name of a classifier")
+    return call
 
 
 def pin_arithmetic() -> None:
-    """One thread and one BLAS kernel, so that equal inputs give equal bytes; before numpy is imported."""
+    """Use one thread and one BLAS kernel, so that equal inputs give equal bytes.
+
+    Has an effect only before numpy is imported.
+    """
     for name in THREADS:
         os.environ.setdefault(name, "1")
     if platform.machine() in ("x86_64", "AMD64"):
         os.environ.setdefault("OPENBLAS_CORETYPE", "Haswell")
 
 
-def _tell(error: object) -> None:
+def _print_error(error: object) -> None:
     import json
 
     fields = {name: getattr(error, name) for name in ("code", "wanted", "came", "do", "retryable")}

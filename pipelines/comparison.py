@@ -1,9 +1,10 @@
-"""Candidate against champion on the same rows: pure, from labels to a Verdict."""
+"""Compares candidate and champion on the same rows: pure functions from labels to a Verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -13,16 +14,26 @@ from core.params import GateParams
 
 ROUNDS = 1000
 ROUNDS_AT_ONCE = 50
-"""Of 30,000 phrases all rounds at once were 240 MB, and as much again for each product; any number gives the same gains."""
+"""Bounds the memory, and does not change the gains.
+
+All 1000 rounds at once took 240 MB for 30,000 phrases, and as much again for each product.
+"""
 CONFIDENCE = 0.95
 MIN_ROWS_FOR_RECALL = 100
 
 
 @dataclass(frozen=True)
 class ScoredRows:
-    """The test rows as several versions answered them. All sequences have one entry a row.
+    """Test rows with the labels of several versions. All sequences have one entry per row.
 
-    `phrases` are the clusters of the bootstrap; `champion` is None before the first promotion; `floor` is the majority label's answer.
+    Attributes
+    ----------
+    phrases : sequence of str
+        Cleaned phrases: the clusters of the bootstrap.
+    champion : sequence of str or None
+        None before the first promotion.
+    floor : str
+        The most frequent label of the training rows.
     """
 
     truth: Sequence[str]
@@ -44,9 +55,10 @@ class _Counts:
 def decide_promotion(rows: ScoredRows, *, gate: GateParams, seed: int) -> Verdict:
     """Return Verdict "promote" or "reject" with every reason.
 
-    The candidate must reach `min_weighted_f1` and beat the majority floor. Against a champion, the lower 95 % bound of its
-    weighted F1 gain (paired bootstrap, clustered by phrase) must not be below `-max_weighted_f1_drop`, and no label with at
-    least 100 test rows may lose more than `max_label_recall_drop` of recall.
+    The candidate must reach `min_weighted_f1` and beat the answer `floor`. Against a champion, the
+    lower 95 % bound of its gain in weighted F1 must not be below `-max_weighted_f1_drop`: a paired
+    bootstrap, clustered by phrase. No label with at least 100 test rows may lose more than
+    `max_label_recall_drop` of recall.
     """
     labels = sorted({*rows.truth, *rows.candidate, *(rows.champion or ()), rows.floor})
     evidence = _absolute_evidence(rows, labels)
@@ -60,13 +72,13 @@ def decide_promotion(rows: ScoredRows, *, gate: GateParams, seed: int) -> Verdic
 
 
 def weighted_f1(truth: Sequence[str], predicted: Sequence[str]) -> float:
-    """Support-weighted mean of the labels' F1, as scikit-learn's `f1_score(average="weighted")`."""
+    """Return the support-weighted mean of F1, as scikit-learn's `average="weighted"`."""
     labels = sorted({*truth, *predicted})
     counts = _count(truth, predicted, np.zeros(len(truth), dtype=np.int64), labels)
     return float(_weighted_f1(counts, np.ones((1, 1)))[0])
 
 
-def _absolute_evidence(rows: ScoredRows, labels: Sequence[str]) -> dict:
+def _absolute_evidence(rows: ScoredRows, labels: Sequence[str]) -> dict[str, Any]:
     return {
         "rows": len(rows.truth),
         "labels": len(labels),
@@ -75,18 +87,21 @@ def _absolute_evidence(rows: ScoredRows, labels: Sequence[str]) -> dict:
     }
 
 
-def _absolute_failures(evidence: dict, gate: GateParams) -> list[str]:
-    failures, score, floor = [], evidence["candidate_weighted_f1"], evidence["floor_weighted_f1"]
+def _absolute_failures(evidence: Mapping[str, Any], gate: GateParams) -> list[str]:
+    score = evidence["candidate_weighted_f1"]
+    floor = evidence["floor_weighted_f1"]
+    failures = []
     if score < gate.min_weighted_f1:
         failures.append(f"weighted F1 {score:.4f} is below the minimum {gate.min_weighted_f1:.4f}")
     if score <= floor:
         failures.append(
-            f"weighted F1 {score:.4f} does not beat always answering the most frequent label ({floor:.4f})"
+            f"weighted F1 {score:.4f} does not beat "
+            f"always answering the most frequent label ({floor:.4f})"
         )
     return failures
 
 
-def _relative_evidence(rows: ScoredRows, labels: Sequence[str], *, seed: int) -> dict:
+def _relative_evidence(rows: ScoredRows, labels: Sequence[str], *, seed: int) -> dict[str, Any]:
     gains = bootstrap_gains(rows, labels, seed=seed)
     drops = recall_drops(rows)
     worst = max(drops, key=lambda label: drops[label], default=None)
@@ -99,11 +114,14 @@ def _relative_evidence(rows: ScoredRows, labels: Sequence[str], *, seed: int) ->
     }
 
 
-def _relative_failures(evidence: dict, gate: GateParams) -> list[str]:
-    failures, loss, drop = [], -evidence["gain_lower_bound"], evidence["worst_recall_drop"]
+def _relative_failures(evidence: Mapping[str, Any], gate: GateParams) -> list[str]:
+    loss = -evidence["gain_lower_bound"]
+    drop = evidence["worst_recall_drop"]
+    failures = []
     if loss > gate.max_weighted_f1_drop:
         failures.append(
-            f"weighted F1 may drop by {loss:.4f} (lower 95 % bound); allowed are {gate.max_weighted_f1_drop:.4f}"
+            f"weighted F1 may drop by {loss:.4f} (lower 95 % bound); "
+            f"allowed are {gate.max_weighted_f1_drop:.4f}"
         )
     if drop > gate.max_label_recall_drop:
         label = evidence["worst_recall_label"]
@@ -113,10 +131,11 @@ def _relative_failures(evidence: dict, gate: GateParams) -> list[str]:
     return failures
 
 
-def _reason_to_promote(evidence: dict) -> str:
+def _reason_to_promote(evidence: Mapping[str, Any]) -> str:
     score = f"weighted F1 {evidence['candidate_weighted_f1']:.4f}"
     if "champion_weighted_f1" not in evidence:
-        return f"first version: {score} beats the floor {evidence['floor_weighted_f1']:.4f} and the minimum"
+        floor = f"the floor {evidence['floor_weighted_f1']:.4f}"
+        return f"first version: {score} beats {floor} and the minimum"
     gain = f"gain at least {evidence['gain_lower_bound']:+.4f} (95 %)"
     return f"{score} against the champion's {evidence['champion_weighted_f1']:.4f}; {gain}"
 
@@ -124,12 +143,17 @@ def _reason_to_promote(evidence: dict) -> str:
 def bootstrap_gains(
     rows: ScoredRows, labels: Sequence[str], *, seed: int, rounds: int = ROUNDS
 ) -> np.ndarray:
-    """Return float (rounds,): candidate minus champion weighted F1 on phrases drawn with replacement."""
+    """Return (rounds,): weighted F1 of the candidate minus that of the champion.
+
+    Each round draws phrases with replacement.
+    """
     _, clusters = np.unique(np.asarray(rows.phrases, dtype=object).astype(str), return_inverse=True)
     total = int(clusters.max()) + 1
     candidate = _count(rows.truth, rows.candidate, clusters, labels)
     champion = _count(rows.truth, rows.champion or (), clusters, labels)
-    random, shares, gains = np.random.default_rng(seed), np.full(total, 1 / total), [np.empty(0)]
+    random = np.random.default_rng(seed)
+    shares = np.full(total, 1 / total)
+    gains = [np.empty(0)]
     for done in range(0, rounds, ROUNDS_AT_ONCE):
         draws = random.multinomial(total, shares, size=min(ROUNDS_AT_ONCE, rounds - done))
         gains.append(_weighted_f1(candidate, draws) - _weighted_f1(champion, draws))
@@ -137,18 +161,20 @@ def bootstrap_gains(
 
 
 def recall_drops(rows: ScoredRows, *, min_rows: int = MIN_ROWS_FOR_RECALL) -> dict[str, float]:
-    """Return label -> champion's recall minus the candidate's, for labels with at least `min_rows` test rows."""
-    truth, candidate, champion = (
-        np.asarray(column, dtype=str)
-        for column in (rows.truth, rows.candidate, rows.champion or ())
-    )
+    """Return label -> recall of the champion minus that of the candidate.
+
+    Covers the labels with at least `min_rows` test rows.
+    """
+    truth = np.asarray(rows.truth, dtype=str)
+    candidate = np.asarray(rows.candidate, dtype=str)
+    champion = np.asarray(rows.champion or (), dtype=str)
     drops = {}
     for label, count in zip(*np.unique(truth, return_counts=True), strict=True):
         if count >= min_rows:
-            mine = truth == label
-            drops[str(label)] = float(
-                np.mean(champion[mine] == label) - np.mean(candidate[mine] == label)
-            )
+            has_label = truth == label
+            before = np.mean(champion[has_label] == label)
+            after = np.mean(candidate[has_label] == label)
+            drops[str(label)] = float(before - after)
     return drops
 
 
@@ -171,9 +197,10 @@ def _count(
 
 
 def _weighted_f1(counts: _Counts, draws: np.ndarray) -> np.ndarray:
-    """Weighted F1 a draw; `draws` (rounds, clusters) says how often each cluster was drawn."""
-    hits, predicted, actual = (
-        draws @ matrix for matrix in (counts.hits, counts.predicted, counts.actual)
-    )
+    """Return (rounds,) weighted F1; `draws` (rounds, clusters): how often a cluster was drawn."""
+    hits = draws @ counts.hits
+    predicted = draws @ counts.predicted
+    actual = draws @ counts.actual
     f1 = 2 * hits / np.maximum(predicted + actual, 1e-12)
-    return (f1 * actual).sum(axis=1) / actual.sum(axis=1)
+    weighted: np.ndarray = (f1 * actual).sum(axis=1) / actual.sum(axis=1)
+    return weighted

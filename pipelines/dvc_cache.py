@@ -1,4 +1,7 @@
-"""What the DVC cache holds, by name and by content: DVC trusts a file by its mode alone, so we hash what a run builds on."""
+"""The files of the DVC cache, by name and by content.
+
+DVC trusts a read-only file without reading it, so a run hashes the files that it builds on.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,16 @@ from core.logs import get_logger
 
 FOLDER = ".dir"
 ASIDE = "rotten"
-"""Folder of the cache that rotten files are moved to; DVC does not look there."""
+"""Folder of the cache for rotten files; DVC does not look there."""
+SHOWN_NAMES = 5
 NAME = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
 def tracked(text: str) -> dict[str, str]:
-    """Output path -> name in the cache, of the text of a data.dvc or dvc.lock; a folder's name ends in `.dir`."""
+    """Return output path -> name in the cache, from the text of a data.dvc or dvc.lock.
+
+    The name of a folder ends in `.dir`.
+    """
     described = yaml.safe_load(text) or {}
     owners = [described, *described.get("stages", {}).values()]
     return {
@@ -31,57 +38,62 @@ def tracked(text: str) -> dict[str, str]:
 
 
 def object_file(cache: Path, name: str) -> Path:
-    """Where the cache keeps the content of that name."""
+    """Return the path of a name's content in the cache."""
     return cache / "files" / "md5" / name[:2] / name[2:]
 
 
 def members(cache: Path, name: str) -> dict[str, str]:
-    """Path within a tracked folder -> name in the cache; empty for a file."""
+    """Return path within a tracked folder -> name in the cache; empty for a file."""
     listed = json.loads(object_file(cache, name).read_bytes()) if name.endswith(FOLDER) else ()
     return {entry["relpath"]: entry["md5"] for entry in listed}
 
 
 def verify(cache: Path, names: Iterable[str], *, known: Collection[str] = ()) -> dict[str, bool]:
-    """Name -> is its content still what it is named after? Of the names and what their folders hold.
+    """Return name -> whether its content still has the hash of its name.
 
-    What the cache lacks and what is `known` is left out. Reads some 300 MB a second.
+    Covers the names and the files of their folders, except those that the cache lacks or that are
+    `known` to be sound. Reads about 300 MB per second.
     """
     verdicts: dict[str, bool] = {}
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
+    pending = list(names)
+    while pending:
+        name = pending.pop()
         if name in known or name in verdicts or not object_file(cache, name).exists():
             continue
         verdicts[name] = _is_sound(object_file(cache, name), name)
-        waiting += members(cache, name).values() if verdicts[name] else ()
+        if verdicts[name]:
+            pending += members(cache, name).values()
     return verdicts
 
 
 def name_within(cache: Path, known: Mapping[str, str], path: Path) -> str:
-    """The cache's name of a file that is tracked, or lies in a tracked folder; "" when neither, or the folder's list is rotten."""
+    """Return the cache's name of a file that is tracked itself or in a tracked folder.
+
+    Returns "" when it is neither, or when the list of the folder is rotten.
+    """
     owner = next((folder for folder in (path, *path.parents) if folder.as_posix() in known), None)
-    name = known[owner.as_posix()] if owner else ""
-    if not owner or owner == path:
+    if owner is None:
+        return ""
+    name = known[owner.as_posix()]
+    if owner == path:
         return name
-    return (
-        members(cache, name).get(path.relative_to(owner).as_posix(), "")
-        if verify(cache, [name]).get(name)
-        else ""
-    )
+    if not verify(cache, [name]).get(name):
+        return ""
+    return members(cache, name).get(path.relative_to(owner).as_posix(), "")
 
 
 def set_aside(cache: Path, verdicts: Mapping[str, bool]) -> list[str]:
-    """Return the names that were judged rotten; when there is one, move every rotten file of the whole cache to `rotten/` in it.
+    """Return the rotten names; if there is one, move every rotten file of the cache aside.
 
-    DVC then takes them for missing: it computes them anew, or brings them back with `dvc pull`. Its run cache is forgotten
-    with them: a stage that once read such a file may have left a wrong result there.
+    DVC then regards them as missing: it computes them again, or fetches them with `dvc pull`.
+    Its run cache is removed too: a stage that read a rotten file may have left a wrong result.
     """
-    judged = [name for name, sound in verdicts.items() if not sound]
+    judged = [name for name, is_sound in verdicts.items() if not is_sound]
     if judged:
-        rotten = [name for name, sound in verify(cache, _names(cache)).items() if not sound]
+        rotten = [name for name, is_sound in verify(cache, _names(cache)).items() if not is_sound]
         (cache / ASIDE).mkdir(exist_ok=True)
         for name in rotten:
-            with suppress(FileNotFoundError):  # another run was quicker
+            with suppress(FileNotFoundError):  # another run was faster
                 object_file(cache, name).replace(cache / ASIDE / name)
         shutil.rmtree(cache / "runs", ignore_errors=True)
         get_logger().warning(
@@ -91,25 +103,23 @@ def set_aside(cache: Path, verdicts: Mapping[str, bool]) -> list[str]:
 
 
 def refuse(cache: Path, rotten: Sequence[str]) -> StageFailed:
-    """The error of a run that DVC has given rotten files."""
-    do = f"run again, and it is computed anew; the files are in {cache / ASIDE}"
+    """Return the error of a run that used rotten files."""
     return StageFailed(
-        "files of the DVC cache to hold what they are named after",
-        came=f"rotten {', '.join(rotten[:5])}",
-        do=do,
+        "files of the DVC cache with the content of their names",
+        came=f"rotten {', '.join(rotten[:SHOWN_NAMES])}",
+        do=f"run again to compute them again; the files are in {cache / ASIDE}",
     )
 
 
 def _names(cache: Path) -> list[str]:
-    """Of all files that are whole: DVC writes under another name first."""
-    found = (
-        path.parent.name + path.name for path in sorted((cache / "files" / "md5").glob("??/*"))
-    )
-    return [name for name in found if NAME.fullmatch(name)]
+    """Return the names of all complete files: DVC writes drafts under other names."""
+    paths = sorted((cache / "files" / "md5").glob("??/*"))
+    names = (path.parent.name + path.name for path in paths)
+    return [name for name in names if NAME.fullmatch(name)]
 
 
 def _is_sound(path: Path, name: str) -> bool:
-    """A file that cannot be read to its end is no sound one."""
+    """Return False for other content, and for a file that cannot be read to its end."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "md5").hexdigest() == name.removesuffix(FOLDER)

@@ -1,4 +1,7 @@
-"""The model store: every retained version's files, under the home."""
+"""The model store: the files of every retained version, in one folder per classifier and version.
+
+Numbers, scores and tags of the versions are in MLflow (`pipelines/registry.py`).
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,21 @@ from pipelines.model.digests import recorded_digest, write_digest
 from pipelines.model.head_file import head_digest, load_head
 
 STORED_WITH_HEAD = ("reference.parquet", "evaluation.json")
+"""Files of the evaluation that are stored beside the head."""
 
 
 def store_version(
     models: Path, *, classifier: str, version: str, model: Path, evaluation: Path
 ) -> ModelVersion:
-    """Copy the head, its reference rows and evaluation into the model store; the version appears whole or not at all.
+    """Copy the head, its reference rows and its evaluation into the model store.
 
-    Its digest is written down: nobody uses another head under the number from then on. Raises `HeadRefused` when the head is damaged, or
-    when another one has the number.
+    The version appears whole or not at all. Its digest is recorded, so that no other head is
+    used under the number.
+
+    Raises
+    ------
+    HeadRefused
+        The head is damaged, or another head has the number.
     """
     folder = models / classifier / version
     with appearing_whole(folder) as part:
@@ -39,17 +48,17 @@ def _claim_number(folder: Path, digest: str) -> None:
         write_digest(folder, digest)
         return
     if recorded != digest:
-        do = "move the old model store away: it belongs to another MLflow"
         raise HeadRefused(
             f"version {folder.name} of {folder.parent.name} to be new",
             came="another head under that number",
-            do=do,
+            do="move the old model store away: it belongs to another MLflow",
         )
 
 
 def store_embedder(embedders: Path, built: Path) -> Path:
-    """Keep the embedder under its id, once; return its folder."""
-    target = embedders / json.loads((built / "embedder.json").read_text())["embedder_id"]
+    """Copy the embedder to the folder of its id, unless it is there; return that folder."""
+    embedder_id: str = json.loads((built / "embedder.json").read_text())["embedder_id"]
+    target = embedders / embedder_id
     if not target.exists():
         with appearing_whole(target) as part:
             shutil.copytree(built, part)
@@ -57,43 +66,64 @@ def store_embedder(embedders: Path, built: Path) -> Path:
 
 
 def stored_version(models: Path, *, classifier: str, version: str) -> ModelVersion:
-    """Describe a retained version; raises `UnknownVersion`, or `HeadRefused` when its files are not those that were registered."""
-    folder, named = models / classifier / version, classifier.isidentifier()
-    if not (named and version.isascii() and version.isdigit() and folder.is_dir()):
-        kept = sorted(entry.name for entry in (models / classifier).glob("[0-9]*")) if named else []
+    """Return a retained version.
+
+    Raises
+    ------
+    UnknownVersion
+        The store has no such classifier or version.
+    HeadRefused
+        Its files are not those that were registered.
+    """
+    folder = models / classifier / version
+    if not (_may_be_folders(classifier, version) and folder.is_dir()):
+        retained = ", ".join(_retained_versions(models, classifier)) or "none yet"
         raise UnknownVersion(
             f"a retained version of {classifier}",
             came=repr(version),
-            do=f"name one of {', '.join(kept) or 'none yet'}",
+            do=f"name one of {retained}",
         )
-    recorded, head = recorded_digest(folder), load_head(folder)
+
+    recorded = recorded_digest(folder)
+    head = load_head(folder)
     if problem := problem_of(folder, digest=recorded):
-        do = f"restore it: `perennial reproduce {classifier} {version}`"
         raise HeadRefused(
             f"version {version} of {classifier} as it was registered, of digest {recorded}",
             came=problem,
-            do=do,
+            do=f"restore it: `perennial reproduce {classifier} {version}`",
         )
     return ModelVersion(classifier, version, str(folder.resolve()), recorded, head.embedder_id)
 
 
+def _may_be_folders(classifier: str, version: str) -> bool:
+    """Return True for names that cannot lead out of the store."""
+    return classifier.isidentifier() and version.isascii() and version.isdigit()
+
+
+def _retained_versions(models: Path, classifier: str) -> list[str]:
+    if not classifier.isidentifier():
+        return []
+    return sorted(entry.name for entry in (models / classifier).glob("[0-9]*"))
+
+
 def problem_of(folder: Path, *, digest: str) -> str:
-    """What keeps a stored head from being the recorded one, in one clause; "" when nothing does."""
+    """Return in one clause why a stored head is not the recorded one; "" when it is."""
     if not folder.is_dir():
         return "its files are gone"
     try:
-        found = head_digest(folder)
+        present = head_digest(folder)
     except HeadRefused as error:
         return error.came
-    return "" if found == digest else f"another head, of digest {found}"
+    return "" if present == digest else f"another head, of digest {present}"
 
 
 def restore_version(
     models: Path, *, classifier: str, version: str, model: Path, evaluation: Path
 ) -> ModelVersion:
-    """Put a version's files back; damaged ones are set aside as `.<version>.damaged`."""
-    folder, aside = models / classifier / version, models / classifier / f".{version}.damaged"
+    """Put a version's files back; damaged ones move to `.<version>.damaged`."""
+    folder = models / classifier / version
     if folder.exists():
+        aside = models / classifier / f".{version}.damaged"
         shutil.rmtree(aside, ignore_errors=True)
         folder.rename(aside)
     return store_version(

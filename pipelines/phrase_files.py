@@ -1,4 +1,4 @@
-"""Phrases from files, held against the same limits as the service's."""
+"""Phrases from files, with the same limits as the service."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from core.errors import InvalidPhrase
 
 
 def read_phrases(file: Path, column: str | None) -> Iterator[str]:
-    """Yield the column of a CSV with a header, or the lines of a text file, in order. Raises `InvalidPhrase`."""
+    """Yield a column of a CSV with a header, or the lines of a text file, in order.
+
+    Raises `InvalidPhrase` for a file that is not UTF-8, not CSV, or lacks the column.
+    """
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             if column is None:
@@ -30,18 +33,18 @@ def read_phrases(file: Path, column: str | None) -> Iterator[str]:
         ) from None
     except csv.Error as error:
         raise InvalidPhrase(
-            f"CSV in {file.name}", came=str(error), do="correct the row, or take it out"
+            f"CSV in {file.name}", came=str(error), do="correct the row, or remove it"
         ) from None
 
 
 def checked_phrases(phrases: Iterable[str]) -> Iterator[str]:
-    """Yield them as they are; raise `InvalidPhrase` naming the row that is blank, too long, or holds what the service refuses."""
+    """Yield the phrases unchanged; raise `InvalidPhrase` for one that the service refuses."""
     from pipelines.model.text import MAX_PHRASE_LENGTH, clean_phrase
 
     for row, phrase in enumerate(phrases, start=1):
         if "\0" in phrase:
             raise InvalidPhrase(
-                "text without NUL characters", came=f"one in row {row}", do="take it out"
+                "text without NUL characters", came=f"one in row {row}", do="remove it"
             )
         if not _is_utf8(phrase):
             raise InvalidPhrase(
@@ -63,7 +66,7 @@ def checked_phrases(phrases: Iterable[str]) -> Iterator[str]:
 
 
 def _is_utf8(phrase: str) -> bool:
-    """Bytes of the command line that are not become halves of surrogates."""
+    """Return False for lone surrogates: Python decodes other bytes of the command line to them."""
     try:
         phrase.encode()
     except UnicodeEncodeError:

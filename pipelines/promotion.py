@@ -1,4 +1,7 @@
-"""Who answers, changed: promote, roll back, canary, shadow. Each step is one transaction: a row of `deployment` and one of `decision`."""
+"""Changes which version answers: promote, roll back, canary, shadow.
+
+Each step is one transaction with a row of `deployment` and a row of `decision`.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ def promote(
     now: datetime,
     run: str = "",
 ) -> None:
-    """Make a version the champion: one `deployment` row and one decision together, then the aliases."""
+    """Make a version the champion in one transaction, then repair MLflow's aliases."""
     with engine.begin() as connection:
         hold_rollout(connection, model.classifier)
         append_promotion(connection, model, why=why, now=now, run=run)
@@ -40,7 +43,7 @@ def promote(
 def append_promotion(
     connection: Connection, model: ModelVersion, *, why: str, now: datetime, run: str = ""
 ) -> None:
-    """The rows of a promotion, for a transaction that holds more; the caller then repairs the aliases."""
+    """Append the rows of a promotion. The caller commits, and then repairs the aliases."""
     _answer_alone(connection, model, why=why, now=now)
     verdict = Verdict("promote", (why,), {"version": model.version})
     record_decision(
@@ -51,7 +54,10 @@ def append_promotion(
 def roll_back(
     engine: Engine, registry: Registry, classifier: str, *, why: str, now: datetime
 ) -> ModelVersion:
-    """Return to the champion before the present one, and again to the one before that; raises `UnknownVersion` when there is none."""
+    """Return to the champion before the present one; return it.
+
+    Another call goes one champion further back. Raises `UnknownVersion` when there is none.
+    """
     with engine.begin() as connection:
         hold_rollout(connection, classifier)
         before = previous_champion(connection, classifier)
@@ -71,7 +77,7 @@ def roll_back(
 
 
 def repair_aliases(engine: Engine, registry: Registry, classifier: str) -> bool:
-    """Project `deployment` onto MLflow's aliases; True when they differed."""
+    """Make MLflow's aliases repeat `deployment`; return True when they differed."""
     with engine.connect() as connection:
         champion = current_champions(connection).get(classifier)
         before = previous_champion(connection, classifier)
@@ -87,38 +93,51 @@ def repair_aliases(engine: Engine, registry: Registry, classifier: str) -> bool:
 def play(
     engine: Engine, model: ModelVersion, *, role: Role, share: float, why: str, now: datetime
 ) -> None:
-    """Let a version score as shadow (share 1), or answer as canary a share in (0, 1] of the requests, beside the champion.
+    """Run a version beside the champion, in place of the one that played the role.
 
-    It takes the place of the version that played the role. Raises `UnknownVersion` without a champion or for the champion itself,
-    `HeadRefused` for a head of another embedder.
+    Parameters
+    ----------
+    role : Role
+        "canary" answers a share of the requests; "shadow" scores all of them and answers none.
+    share : float
+        In (0, 1] for a canary, 1 for a shadow.
+
+    Raises
+    ------
+    UnknownVersion
+        There is no champion, or the version is the champion.
+    HeadRefused
+        The head belongs to another embedder than the champion's.
     """
     with engine.begin() as connection:
         hold_rollout(connection, model.classifier)
-        _fits_beside(current_champions(connection).get(model.classifier), model)
+        _require_beside(current_champions(connection).get(model.classifier), model)
         append_deployment(connection, Deployment(model, role, share, now, why))
-        told = Verdict(role, (why,), {"version": model.version, "share": share})
+        verdict = Verdict(role, (why,), {"version": model.version, "share": share})
         record_decision(
-            connection, told, classifier=model.classifier, subject="rollout", decided_at=now
+            connection, verdict, classifier=model.classifier, subject="rollout", decided_at=now
         )
 
 
 def end_role(
     engine: Engine, classifier: str, *, role: Role, why: str, now: datetime
 ) -> ModelVersion | None:
-    """End the canary or shadow of a classifier; return the version that played it, None when nobody did."""
+    """End the canary or shadow of a classifier; return its version, None when there was none."""
     with engine.begin() as connection:
         hold_rollout(connection, classifier)
         playing = _playing(connection, classifier, role)
         if playing is None:
             return None
         append_deployment(connection, Deployment(playing.model, role, 0.0, now, why))
-        told = Verdict("end", (why,), {"version": playing.model.version, "role": role})
-        record_decision(connection, told, classifier=classifier, subject="rollout", decided_at=now)
+        verdict = Verdict("end", (why,), {"version": playing.model.version, "role": role})
+        record_decision(
+            connection, verdict, classifier=classifier, subject="rollout", decided_at=now
+        )
     return playing.model
 
 
 def _answer_alone(connection: Connection, model: ModelVersion, *, why: str, now: datetime) -> None:
-    """The version is the champion and plays nothing else."""
+    """Make the version the champion, and end its other roles."""
     append_deployment(connection, Deployment(model, "champion", 1.0, now, why))
     for role in BESIDE:
         playing = _playing(connection, model.classifier, role)
@@ -128,14 +147,16 @@ def _answer_alone(connection: Connection, model: ModelVersion, *, why: str, now:
 
 def _playing(connection: Connection, classifier: str, role: Role) -> Deployment | None:
     rollout = current_rollouts(connection).get(classifier)
-    return getattr(rollout, role) if rollout else None
+    deployment: Deployment | None = getattr(rollout, role) if rollout else None
+    return deployment
 
 
-def _fits_beside(champion: Deployment | None, model: ModelVersion) -> None:
+def _require_beside(champion: Deployment | None, model: ModelVersion) -> None:
+    """Raise when the version cannot run beside the champion."""
     name = model.classifier
     if champion is None:
         raise UnknownVersion(
-            f"a champion of {name} to stand beside",
+            f"a champion of {name} to run beside",
             came="none",
             do=f"`perennial rollout promote {name}` first",
         )
@@ -146,10 +167,8 @@ def _fits_beside(champion: Deployment | None, model: ModelVersion) -> None:
             do="name another version",
         )
     if champion.model.embedder_id != model.embedder_id:
-        wanted, came = (
-            f"a head for embedder {champion.model.embedder_id}, the champion's",
-            f"one for {model.embedder_id}",
-        )
         raise HeadRefused(
-            wanted, came=came, do="one service holds one embedder: promote it instead"
+            f"a head for embedder {champion.model.embedder_id}, the champion's",
+            came=f"one for {model.embedder_id}",
+            do="promote it instead: a service has one embedder",
         )

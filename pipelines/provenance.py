@@ -1,4 +1,4 @@
-"""What a training ran on: the versions and the processor that floating-point results depend on."""
+"""What a training ran on: the versions and the processor that its results depend on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LIBRARIES = (
 
 
 def surroundings() -> dict[str, str]:
-    """Python, processor, and the libraries that shape an output of a stage."""
+    """Return the versions of Python and of the libraries that shape outputs, and the processor."""
     return {
         "python": platform.python_version(),
         "processor": _processor(),
@@ -33,7 +33,7 @@ def surroundings() -> dict[str, str]:
 
 
 def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """One sentence a difference, such as "numpy 2.4.1 became 2.5.0"; empty when nothing was recorded before."""
+    """Return one sentence per difference, such as "numpy 2.4.1 became 2.5.0"."""
     return [
         f"{name} {before[name]} became {now.get(name, 'none')}"
         for name in before
@@ -49,7 +49,12 @@ def _installed(name: str) -> str:
 
 
 def _processor() -> str:
-    """The model: kernels are chosen by it. Linux tells it in a file; elsewhere the architecture must do."""
-    told = Path("/proc/cpuinfo")
-    named = re.search(r"model name\s*:\s*(.+)", told.read_text()) if told.is_file() else None
-    return f"{platform.machine()} {named[1].strip() if named else platform.processor()}".strip()
+    """Return architecture and model: libraries choose their kernels by them.
+
+    The model is known on Linux only.
+    """
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text() if cpuinfo.is_file() else ""
+    model = re.search(r"model name\s*:\s*(.+)", text)
+    name = model[1].strip() if model else platform.processor()
+    return f"{platform.machine()} {name}".strip()

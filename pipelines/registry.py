@@ -1,9 +1,12 @@
-"""MLflow: how good each version is and which is which. Who answers is `deployment`; the aliases are its projection."""
+"""MLflow: runs, scores, and the number and tags of every version.
+
+Which version answers is stated by the table `deployment`; MLflow's aliases only repeat it.
+The files of a version are in the model store (`pipelines/model_store.py`).
+"""
 
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,14 +17,16 @@ from typing import Any
 from core.contracts import Verdict
 from core.errors import UnknownVersion
 from core.logs import get_logger
-from pipelines.model_store import problem_of
 
-STATE, UNFINISHED, COMPLETE = "state", "unfinished", "complete"
+STATE = "state"
+"""Tag of a version: is its head in the model store?"""
+UNFINISHED = "unfinished"
+COMPLETE = "complete"
 
 
 @dataclass(frozen=True)
 class RegisteredVersion:
-    """What MLflow knows of a version: its run, and the tags of the retraining that made it."""
+    """A version in MLflow: its run, and the tags of the retraining that registered it."""
 
     classifier: str
     version: str
@@ -30,7 +35,15 @@ class RegisteredVersion:
 
 
 class Registry:
-    """One MLflow, by URI (a `postgresql+psycopg://` store or a server), with artifacts under one folder."""
+    """One MLflow.
+
+    Parameters
+    ----------
+    uri : str
+        A `postgresql+psycopg://` store, or a server.
+    artifacts : Path
+        Folder of the artifacts, with one folder per classifier.
+    """
 
     def __init__(self, uri: str, artifacts: Path) -> None:
         import mlflow
@@ -42,10 +55,13 @@ class Registry:
 
     @contextmanager
     def run(self, classifier: str, *, name: str, tags: Mapping[str, str]) -> Iterator[str]:
-        """Yield the id of a new run of the classifier's experiment; it ends FINISHED, or FAILED on an error."""
-        run_id = self._client.create_run(
-            self._experiment(classifier), tags=dict(tags), run_name=name
-        ).info.run_id
+        """Yield the id of a new run of the classifier's experiment.
+
+        The run ends as FINISHED, or as FAILED after an error.
+        """
+        experiment = self._experiment(classifier)
+        run = self._client.create_run(experiment, tags=dict(tags), run_name=name)
+        run_id = run.info.run_id
         try:
             yield run_id
         except BaseException:
@@ -62,29 +78,28 @@ class Registry:
         evaluation: Path,
         model: Path,
     ) -> None:
-        """Log the flat metrics, the head's params, the evaluation folder with its plots, and the head file."""
+        """Log the metrics that are numbers, the head's params, and both folders as artifacts."""
         from mlflow.entities import Metric, Param
 
-        stamp = int(time.time() * 1000)
+        milliseconds = int(time.time() * 1000)
         scores = [
-            Metric(key, float(value), stamp, 0)
-            for key, value in metrics.items()
+            Metric(name, float(value), milliseconds, 0)
+            for name, value in metrics.items()
             if isinstance(value, int | float)
         ]
-        self._client.log_batch(
-            run_id, metrics=scores, params=[Param(key, str(value)) for key, value in params.items()]
-        )
+        settings = [Param(name, str(value)) for name, value in params.items()]
+        self._client.log_batch(run_id, metrics=scores, params=settings)
         self._client.log_artifacts(run_id, str(evaluation), "evaluation")
         self._client.log_artifacts(run_id, str(model), "head")
 
     def log_comparison(self, run_id: str, folder: Path, *, metrics: Mapping[str, float]) -> None:
-        """The scores of the heads compared, and the folder that holds their table."""
+        """Log the scores of the compared heads, and the folder with their table."""
         for name, value in metrics.items():
             self._client.log_metric(run_id, name, value)
         self._client.log_artifacts(run_id, str(folder), "comparison")
 
     def log_verdict(self, run_id: str, verdict: Verdict) -> None:
-        """The gate report: kind as a tag, reasons and evidence as gate.json."""
+        """Log the gate's verdict: its kind as a tag, its reasons and evidence as gate.json."""
         report = {
             "verdict": verdict.kind,
             "reasons": list(verdict.reasons),
@@ -94,42 +109,46 @@ class Registry:
         self._client.set_tag(run_id, "verdict", verdict.kind)
 
     def register(self, classifier: str, *, run_id: str, tags: Mapping[str, str]) -> str:
-        """Create the next version of the classifier, not whole yet; return its number. `complete` follows when its head is kept."""
+        """Create the next version of the classifier, unfinished; return its number.
+
+        Call `complete` when its head is in the model store.
+        """
         self._ensure_registered(classifier)
-        told = {**tags, STATE: UNFINISHED}
         created = self._client.create_model_version(
-            classifier, source=f"runs:/{run_id}/head", run_id=run_id, tags=told
+            classifier,
+            source=f"runs:/{run_id}/head",
+            run_id=run_id,
+            tags={**tags, STATE: UNFINISHED},
         )
         return str(created.version)
 
     def complete(self, classifier: str, version: str) -> None:
-        """The version's head lies in the model store: it is whole, and the candidate."""
+        """Mark a version as complete, and as the candidate: its head is in the model store."""
         self._client.set_model_version_tag(classifier, version, STATE, COMPLETE)
         self._client.set_registered_model_alias(classifier, "candidate", version)
 
     def version_of(self, classifier: str, run: str) -> str | None:
-        """The whole version that a retraining has registered, None when it has not come to that."""
-        found = self._client.search_model_versions(
-            f"name = '{classifier}' and tags.run = '{run}' and tags.{STATE} = '{COMPLETE}'"
-        )
-        return str(found[0].version) if found else None
+        """Return the complete version that a retraining registered, None when there is none."""
+        query = f"name = '{classifier}' and tags.run = '{run}' and tags.{STATE} = '{COMPLETE}'"
+        versions = self._client.search_model_versions(query)
+        return str(versions[0].version) if versions else None
 
     def unfinished(self, classifier: str) -> list[RegisteredVersion]:
-        """Versions that were never completed."""
-        return [known for known in self.versions(classifier) if known.tags.get(STATE) == UNFINISHED]
+        """Return the versions that were never completed."""
+        versions = self.versions(classifier)
+        return [version for version in versions if version.tags.get(STATE) == UNFINISHED]
 
     def forget(self, classifier: str, version: str) -> None:
-        """Remove a version. Its number is not given again."""
+        """Remove a version. MLflow does not reuse its number."""
         self._client.delete_model_version(classifier, version)
 
     def end_runs(self, classifier: str) -> None:
-        """Mark the runs that nobody will end any more."""
+        """Mark running runs as KILLED: nobody will end them."""
         experiment = self._client.get_experiment_by_name(classifier)
-        for run in (
-            self._client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'")
-            if experiment
-            else ()
-        ):
+        if experiment is None:
+            return
+        running = "attributes.status = 'RUNNING'"
+        for run in self._client.search_runs([experiment.experiment_id], running):
             self._client.set_terminated(run.info.run_id, status="KILLED")
 
     def tag(self, classifier: str, version: str, key: str, value: str) -> None:
@@ -137,20 +156,17 @@ class Registry:
         self._client.set_model_version_tag(classifier, version, key, value)
 
     def versions(self, classifier: str) -> list[RegisteredVersion]:
-        """Every version of the classifier, oldest first; empty when it was never registered."""
-        found = (
-            self._client.search_model_versions(f"name='{classifier}'")
-            if classifier.isidentifier()
-            else []
-        )
-        rows = [
+        """Return every version of the classifier, oldest first; empty when there is none."""
+        if not classifier.isidentifier():  # it would become part of MLflow's query
+            return []
+        versions = [
             RegisteredVersion(classifier, str(row.version), row.run_id or "", dict(row.tags))
-            for row in found
+            for row in self._client.search_model_versions(f"name='{classifier}'")
         ]
-        return sorted(rows, key=lambda row: int(row.version))
+        return sorted(versions, key=lambda version: int(version.version))
 
     def version(self, classifier: str, version: str) -> RegisteredVersion:
-        """One version; raises `UnknownVersion` naming those there are."""
+        """Return one version. Raises `UnknownVersion` naming the existing ones."""
         known = {row.version: row for row in self.versions(classifier)}
         if version not in known:
             raise UnknownVersion(
@@ -161,11 +177,11 @@ class Registry:
         return known[version]
 
     def metrics(self, run_id: str) -> dict[str, float]:
-        """The scores of a run."""
+        """Return the scores of a run."""
         return dict(self._client.get_run(run_id).data.metrics)
 
     def artifacts(self, run_id: str, name: str, target: Path) -> Path:
-        """Copy an artifact folder of a run below `target`; return where it lies."""
+        """Copy an artifact folder of a run below `target`; return its path."""
         return Path(self._client.download_artifacts(run_id, name, str(target)))
 
     def aliases(self, classifier: str) -> dict[str, str]:
@@ -173,27 +189,25 @@ class Registry:
         from mlflow.exceptions import MlflowException
 
         try:
-            return {
-                alias: str(version)
-                for alias, version in self._client.get_registered_model(classifier).aliases.items()
-            }
+            model = self._client.get_registered_model(classifier)
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             return {}
+        return {alias: str(version) for alias, version in model.aliases.items()}
 
     def project(self, classifier: str, *, champion: str, previous: str | None) -> bool:
-        """Make the aliases say what `deployment` says; return True when something had to be repaired.
+        """Make the aliases repeat `deployment`; return True when one had to be changed.
 
-        A version that MLflow does not know gets no alias: that is logged.
+        A version that MLflow does not know gets no alias, and a warning is logged.
         """
-        told = self.aliases(classifier)
-        wanted = {"previous": previous, "champion": champion}
-        wrong = {alias: version for alias, version in wanted.items() if told.get(alias) != version}
-        for alias, version in wrong.items():  # previous before champion
-            with _known_version(classifier, version or told[alias]):
+        current = self.aliases(classifier)
+        target = {"previous": previous, "champion": champion}  # in this order
+        stale = {name: version for name, version in target.items() if current.get(name) != version}
+        for alias, version in stale.items():
+            with _known_version(classifier, version or current[alias]):
                 self._set_alias(classifier, alias, version)
-        return bool(wrong)
+        return bool(stale)
 
     def _set_alias(self, classifier: str, alias: str, version: str | None) -> None:
         if version is None:
@@ -202,12 +216,11 @@ class Registry:
             self._client.set_registered_model_alias(classifier, alias, version)
 
     def _experiment(self, classifier: str) -> str:
-        found = self._client.get_experiment_by_name(classifier)
-        if found:
-            return found.experiment_id
-        return self._client.create_experiment(
-            classifier, artifact_location=(self._artifacts / classifier).resolve().as_uri()
-        )
+        experiment = self._client.get_experiment_by_name(classifier)
+        if experiment:
+            return str(experiment.experiment_id)
+        location = (self._artifacts / classifier).resolve().as_uri()
+        return str(self._client.create_experiment(classifier, artifact_location=location))
 
     def _ensure_registered(self, classifier: str) -> None:
         from mlflow.exceptions import MlflowException
@@ -221,6 +234,7 @@ class Registry:
 
 @contextmanager
 def _known_version(classifier: str, version: str) -> Iterator[None]:
+    """Log a warning when MLflow does not know the version, and go on."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -234,20 +248,3 @@ def _known_version(classifier: str, version: str) -> Iterator[None]:
             classifier=classifier,
             version=version,
         )
-
-
-def finish_or_forget(registry: Registry, models: Path, classifier: str) -> None:
-    """Put right what a killed retraining left: a version whose head is kept is whole, one without is removed.
-
-    For the holder of the classifier's lock only: no other retraining of it is under way.
-    """
-    registry.end_runs(classifier)
-    for known in registry.unfinished(classifier):
-        if problem_of(
-            models / classifier / known.version, digest=known.tags.get("head_digest", "")
-        ):
-            registry.forget(classifier, known.version)
-        else:
-            registry.complete(classifier, known.version)
-    for part in (models / classifier).glob(".*.part"):
-        shutil.rmtree(part, ignore_errors=True)

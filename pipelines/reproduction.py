@@ -1,4 +1,4 @@
-"""Is a repeated training, or a repeated answer, the same as the recorded one? Pure: two records to a Verdict."""
+"""Compares a repeated training or answer with the recorded one: pure, two records to a Verdict."""
 
 from __future__ import annotations
 
@@ -18,16 +18,29 @@ from core.contracts import Prediction, Verdict
 from pipelines.model.head_file import head_digest
 
 TOLERANCE = 1e-5
-"""Of a probability or a metric. Vectors differ by up to 2e-7 with the batch they are computed in, more with another CPU's kernels."""
+"""Largest difference of a probability or a metric that counts as equal.
+
+Vectors differ by up to 2e-7 with the batch they are computed in, and by more on another CPU.
+"""
 MAX_EXAMPLES = 5
 
 
 @dataclass(frozen=True)
 class Training:
-    """What a training left behind.
+    """The results of a training.
 
-    `files`: name in the evaluation folder -> sha256. `outputs`: what DVC tracks, path -> md5.
-    `metrics`: dotted name in evaluation.json -> value. `rows`: predictions.parquet, in the order of the file.
+    Attributes
+    ----------
+    digest : str
+        Digest of the head.
+    files : mapping
+        Name in the evaluation folder -> SHA-256.
+    outputs : mapping
+        Path of an output that DVC tracks -> MD5.
+    metrics : mapping
+        Dotted name in evaluation.json -> value.
+    rows : pa.Table
+        predictions.parquet, in the order of the file.
     """
 
     digest: str
@@ -38,25 +51,23 @@ class Training:
 
 
 def read_training(*, digest: str, evaluation: Path, lock: str, classifier: str) -> Training:
-    """Describe a training by its head's digest, its evaluation folder and the text of its dvc.lock."""
+    """Read a training from the digest of its head, its evaluation folder and its dvc.lock."""
     files = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(evaluation.iterdir())
     }
-    metrics = dict(
-        _numbers(json.loads((evaluation / "evaluation.json").read_text(encoding="utf-8")))
-    )
+    scores = json.loads((evaluation / "evaluation.json").read_text(encoding="utf-8"))
     return Training(
-        digest,
-        files,
-        locked_outputs(lock, classifier),
-        metrics,
-        pq.read_table(evaluation / "predictions.parquet"),
+        digest=digest,
+        files=files,
+        outputs=locked_outputs(lock, classifier),
+        metrics=dict(_numbers(scores)),
+        rows=pq.read_table(evaluation / "predictions.parquet"),
     )
 
 
 def read_repeated(folder: Path, classifier: str) -> Training:
-    """The same of a workspace in which the stages have just run."""
+    """Read the training of a workspace in which the stages have just run."""
     built = folder / "build" / "classifiers" / classifier
     lock = (folder / "dvc.lock").read_text(encoding="utf-8")
     return read_training(
@@ -68,16 +79,20 @@ def read_repeated(folder: Path, classifier: str) -> Training:
 
 
 def locked_outputs(lock: str, classifier: str) -> dict[str, str]:
-    """Output path -> md5 of the stages that the classifier rests on: the shared ones and its own."""
+    """Return output path -> MD5 of the shared stages and of those of the classifier."""
     stages: Mapping[str, Any] = yaml.safe_load(lock)["stages"]
-    mine = [stage for name, stage in stages.items() if name.partition("@")[2] in ("", classifier)]
-    return {out["path"]: out["md5"] for stage in mine for out in stage.get("outs", ())}
+    outputs: dict[str, str] = {}
+    for name, stage in stages.items():
+        if name.partition("@")[2] in ("", classifier):
+            outputs |= {output["path"]: output["md5"] for output in stage.get("outs", ())}
+    return outputs
 
 
 def compare_trainings(recorded: Training, repeated: Training) -> Verdict:
-    """Return "identical" (head and evaluation files, byte for byte), "equivalent" or "different".
+    """Return the Verdict "identical", "equivalent" or "different".
 
-    Equivalent: the same label for every test row, its probability and every metric within `TOLERANCE`.
+    Identical: the head and the evaluation files are equal, byte for byte. Equivalent: every test
+    row has the same label, and every probability and metric differs by at most `TOLERANCE`.
     """
     evidence: dict[str, Any] = {
         "tolerance": TOLERANCE,
@@ -102,27 +117,29 @@ def compare_trainings(recorded: Training, repeated: Training) -> Verdict:
 
 
 def compare_answers(logged: Prediction, repeated: Mapping[str, float]) -> Verdict:
-    """Hold a logged answer against the probabilities of all labels, computed again.
+    """Compare a logged answer with the probabilities of all labels, computed again.
 
-    "identical": every logged probability is the same float; "equivalent": the same label, each within `TOLERANCE`.
+    Returns the Verdict "identical" when every logged probability is the same float, "equivalent"
+    when the label is the same and each probability is within `TOLERANCE`, else "different".
     """
-    said = dict([(logged.label, logged.probability), *logged.alternatives])
+    probabilities = dict([(logged.label, logged.probability), *logged.alternatives])
     best = max(repeated, key=lambda label: repeated[label])
-    largest = max(abs(share - repeated.get(label, 0.0)) for label, share in said.items())
+    largest = max(abs(value - repeated.get(label, 0.0)) for label, value in probabilities.items())
     evidence = {"tolerance": TOLERANCE, "largest_difference": largest}
+
     if best != logged.label:
-        return Verdict("different", (f"{logged.label} was answered, {best} is computed",), evidence)
-    if not largest <= TOLERANCE:
-        return Verdict(
-            "different", (f"the same label, probabilities apart by up to {largest:.2g}",), evidence
-        )
-    if largest == 0:
-        return Verdict(
-            "identical", ("the same label, every probability the same number",), evidence
-        )
-    return Verdict(
-        "equivalent", (f"the same label, probabilities apart by at most {largest:.2g}",), evidence
-    )
+        kind = "different"
+        reason = f"{logged.label} was answered, {best} is computed"
+    elif not largest <= TOLERANCE:  # also for a number that is not finite
+        kind = "different"
+        reason = f"the same label, probabilities apart by up to {largest:.2g}"
+    elif largest == 0:
+        kind = "identical"
+        reason = "the same label, every probability the same number"
+    else:
+        kind = "equivalent"
+        reason = f"the same label, probabilities apart by at most {largest:.2g}"
+    return Verdict(kind, (reason,), evidence)
 
 
 def _numbers(value: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, float]]:
@@ -144,7 +161,10 @@ def _differing(recorded: Mapping[str, str], repeated: Mapping[str, str]) -> list
 def _moved_metrics(
     recorded: Mapping[str, float], repeated: Mapping[str, float]
 ) -> dict[str, dict[str, float | None]]:
-    """Metrics further apart than `TOLERANCE`, or on one side only; the largest gap first."""
+    """Return the metrics that differ by more than `TOLERANCE`, the largest difference first.
+
+    A metric of one side only counts as infinitely different.
+    """
     missing = float("inf")
     gaps = {
         name: abs(recorded.get(name, missing) - repeated.get(name, -missing))
@@ -160,22 +180,24 @@ def _moved_metrics(
 
 
 def _compare_rows(recorded: pa.Table, repeated: pa.Table) -> dict[str, Any]:
-    """Row by row when both tested the same rows; which rows are on one side only otherwise."""
+    """Compare row by row; when the test rows differ, count the ids of one side only."""
     keys = ("id", "cleaned", "label")
+    counts = {"recorded": len(recorded), "repeated": len(repeated)}
     if not recorded.select(keys).equals(repeated.select(keys)):
-        here, there = (set(table["id"].to_pylist()) for table in (recorded, repeated))
-        counts = {"recorded": len(recorded), "repeated": len(repeated)}
-        return {**counts, "only_recorded": len(here - there), "only_repeated": len(there - here)}
+        recorded_ids = set(recorded["id"].to_pylist())
+        repeated_ids = set(repeated["id"].to_pylist())
+        return {
+            **counts,
+            "only_recorded": len(recorded_ids - repeated_ids),
+            "only_repeated": len(repeated_ids - recorded_ids),
+        }
+
     gaps = np.abs(recorded["probability"].to_numpy() - repeated["probability"].to_numpy())
-    answers, others = (
-        np.array(table["predicted"].to_pylist(), dtype=object) for table in (recorded, repeated)
-    )
-    relabelled = answers != others
+    relabelled = _labels(recorded) != _labels(repeated)
     worst = np.argsort(-(gaps + relabelled), kind="stable")[:MAX_EXAMPLES]
     beyond = [int(row) for row in worst if relabelled[row] or not gaps[row] <= TOLERANCE]
     return {
-        "recorded": len(recorded),
-        "repeated": len(repeated),
+        **counts,
         "other_label": int(relabelled.sum()),
         "beyond_tolerance": int((~(gaps <= TOLERANCE)).sum()),
         "largest_difference": float(gaps.max(initial=0.0)),
@@ -183,22 +205,30 @@ def _compare_rows(recorded: pa.Table, repeated: pa.Table) -> dict[str, Any]:
     }
 
 
+def _labels(table: pa.Table) -> np.ndarray:
+    return np.array(table["predicted"].to_pylist(), dtype=object)
+
+
 def _example(recorded: pa.Table, repeated: pa.Table, row: int) -> dict[str, Any]:
-    first, second = (table.slice(row, 1).to_pylist()[0] for table in (recorded, repeated))
-    answers = {
-        name: {key: one[key] for key in ("predicted", "probability")}
-        for name, one in (("recorded", first), ("repeated", second))
+    before = recorded.slice(row, 1).to_pylist()[0]
+    after = repeated.slice(row, 1).to_pylist()[0]
+    return {
+        "id": before["id"],
+        "cleaned": before["cleaned"],
+        "label": before["label"],
+        "recorded": {key: before[key] for key in ("predicted", "probability")},
+        "repeated": {key: after[key] for key in ("predicted", "probability")},
     }
-    return {"id": first["id"], "cleaned": first["cleaned"], "label": first["label"], **answers}
 
 
 def _file_reasons(evidence: Mapping[str, Any]) -> tuple[str, ...]:
     digest = evidence["head_digest"]
     head = ["head"] if digest["recorded"] != digest["repeated"] else []
-    told = [f"other bytes in {', '.join([*head, *evidence['files_that_differ']])}"]
+    reasons = [f"other bytes in {', '.join([*head, *evidence['files_that_differ']])}"]
     if evidence["outputs_that_differ"]:
-        told.append(f"what DVC tracks and differs: {', '.join(evidence['outputs_that_differ'])}")
-    return tuple(told)
+        outputs = ", ".join(evidence["outputs_that_differ"])
+        reasons.append(f"DVC outputs that differ: {outputs}")
+    return tuple(reasons)
 
 
 def _metric_reasons(moved: Mapping[str, Mapping[str, float | None]]) -> list[str]:
@@ -211,15 +241,21 @@ def _metric_reasons(moved: Mapping[str, Mapping[str, float | None]]) -> list[str
 
 def _row_reasons(rows: Mapping[str, Any]) -> list[str]:
     if "other_label" not in rows:
-        told = f"other test rows: {rows['recorded']} recorded, {rows['repeated']} repeated"
         return [
-            f"{told}; {rows['only_recorded']} and {rows['only_repeated']} of their ids on one side only"
+            f"other test rows: {rows['recorded']} recorded, {rows['repeated']} repeated; "
+            f"{rows['only_recorded']} and {rows['only_repeated']} of their ids on one side only"
         ]
     if not rows["other_label"] and not rows["beyond_tolerance"]:
         return []
-    told = f"of {rows['recorded']} test rows {rows['other_label']} have another label and {rows['beyond_tolerance']} another probability"
-    return [f"{told}, by up to {rows['largest_difference']:.2g}"]
+    return [
+        f"of {rows['recorded']} test rows {rows['other_label']} have another label "
+        f"and {rows['beyond_tolerance']} another probability, "
+        f"by up to {rows['largest_difference']:.2g}"
+    ]
 
 
 def _equivalence(rows: Mapping[str, Any]) -> str:
-    return f"the same label on all {rows['recorded']} test rows, probabilities apart by at most {rows['largest_difference']:.2g}"
+    return (
+        f"the same label on all {rows['recorded']} test rows, "
+        f"probabilities apart by at most {rows['largest_difference']:.2g}"
+    )

@@ -1,4 +1,7 @@
-"""The candidate's test rows with the answers of candidate and champion."""
+"""Reads from a workspace what the gate compares: test rows, answers of candidate and champion.
+
+`pipelines/comparison.py` decides on them.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ def scored_rows(workspace: Workspace, classifier: str, champion: ModelVersion | 
 def champion_answers(
     workspace: Workspace, champion: ModelVersion, cleaned: Sequence[str]
 ) -> list[str]:
-    """Label the phrases with the champion's head on the embeddings that the candidate was trained on."""
+    """Return the champion's label for each phrase, in order.
+
+    Its head is applied to the embeddings that the candidate was trained on.
+    """
     from pipelines.model.classifier import best_labels
     from pipelines.stages.vectors import read_vectors
 
@@ -38,10 +44,11 @@ def champion_answers(
 
 
 def majority_label(folder: Path) -> str:
-    """The most frequent label of the training rows: the floor that any version must beat."""
+    """Return the most frequent label of the training rows: the floor of every version."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     train = pq.read_table(folder / "split" / "train.parquet", columns=["label", "rows"])
     totals = train.group_by("label").aggregate([("rows", "sum")])
-    return totals["label"][pc.index(totals["rows_sum"], pc.max(totals["rows_sum"])).as_py()].as_py()
+    most_frequent = pc.index(totals["rows_sum"], pc.max(totals["rows_sum"])).as_py()
+    return str(totals["label"][most_frequent].as_py())

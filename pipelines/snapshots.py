@@ -1,4 +1,7 @@
-"""The labelled phrases of a moment, frozen: source rows and the feedback received, in one table, with a hash that names them."""
+"""Makes a snapshot: source rows and received feedback in one table, with a hash that names them.
+
+SQL on the table `snapshot` is in `core/snapshots.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -21,12 +25,31 @@ from core.contracts import Snapshot
 from core.errors import QueryRefused
 from core.files import replacing, write_json
 from pipelines.source.columns import MOMENT, canonical_schema
-from pipelines.source.extract import Extraction, extract, read_batches
+from pipelines.source.extract import extract, read_batches
 
 ROW_GROUP_ROWS = 65_536
-ROWS, FACTS, PREVIOUS = "rows.parquet", "snapshot.json", "previous.json"
-AFTER, ZONELESS = "rows_after_as_of", "times_without_zone"
-"""Facts that are there when they are not 0: source rows left out, for they are of the future; rows whose time was taken as UTC."""
+ROWS = "rows.parquet"
+FACTS = "snapshot.json"
+PREVIOUS = "previous.json"
+AFTER = "rows_after_as_of"
+"""Fact, unless 0: source rows that were left out, because they are later than the snapshot."""
+ZONELESS = "times_without_zone"
+"""Fact, unless 0: rows whose time has no zone and was taken as UTC."""
+
+
+@dataclass(frozen=True)
+class _Query:
+    """A data owner's query with its label columns and the values of its parameters."""
+
+    file: Path
+    text: str
+    label_columns: list[str]
+    parameters: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Its name in facts and in errors."""
+        return f"queries/{self.file.name}"
 
 
 def write_snapshot(
@@ -41,87 +64,83 @@ def write_snapshot(
     feedback: pa.Table | None,
     previous: Mapping[str, Any] | None,
 ) -> Snapshot:
-    """Extract, merge the feedback and write rows.parquet, snapshot.json and previous.json into `folder` (data/<dataset>).
+    """Extract the source rows, merge the feedback, and write the snapshot into `folder`.
 
     Parameters
     ----------
-    query_file : Path
-        Named in the facts and in errors by its name under `queries/`.
+    folder : Path
+        data/<dataset>; gets rows.parquet, snapshot.json and previous.json.
     as_of : datetime
-        Aware; the moment that the snapshot speaks of.
+        The moment of the snapshot, with a zone.
     feedback : pa.Table or None
-        Canonical columns and `origin`; labels may be null, or missing as columns.
+        Canonical columns and `origin`; label columns may be null or missing.
     previous : Mapping or None
-        What `summarise` gave for the snapshot before.
+        What `summarise` returned for the previous snapshot.
 
-    Raises
-    ------
-    SourceUnreachable, QueryRefused
+    Raises `SourceUnreachable` or `QueryRefused`.
     """
-    labels, query = sorted(label_columns), _read(query_file)
+    query = _Query(query_file, _read(query_file), sorted(label_columns), parameters)
     folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(
-        prefix=".extraction-", dir=folder.parent
-    ) as passing:  # what a killed run leaves goes with its data/
-        source = Path(passing) / "rows.arrow"
-        came = _extract_named(
-            query_file,
-            query,
-            url=source_url,
-            target=source,
-            parameters=parameters,
-            label_columns=labels,
-        )
-        future = _rows_after(source, as_of, query_file, rows=came.rows)
-        rows, digest = _merge(source, folder / ROWS, labels, feedback, as_of=as_of)
-    snapshot = Snapshot(
-        dataset,
-        as_of.astimezone(UTC),
-        rows,
-        digest,
-        query_hash(query, parameters=parameters, label_columns=labels),
-    )
-    facts = _facts(snapshot) | {
-        "label_columns": labels,
-        "query": f"queries/{query_file.name}",
-        "parameters": dict(parameters),
-    }
-    write_json(folder / FACTS, facts | _counted(after=future, zoneless=came.zoneless))
+    # a killed run leaves the temporary folder in data/, which is removed with its workspace
+    with TemporaryDirectory(prefix=".extraction-", dir=folder.parent) as temporary:
+        source = Path(temporary) / "rows.arrow"
+        counts = _extract(query, url=source_url, target=source, as_of=as_of)
+        rows, digest = _merge(source, folder / ROWS, query, feedback, as_of=as_of)
+    snapshot = _describe(query, dataset=dataset, as_of=as_of, rows=rows, digest=digest)
+    write_json(folder / FACTS, _facts(snapshot, query) | counts)
     write_json(folder / PREVIOUS, dict(previous or {}))
     return snapshot
 
 
+def _describe(query: _Query, *, dataset: str, as_of: datetime, rows: int, digest: str) -> Snapshot:
+    return Snapshot(
+        dataset=dataset,
+        as_of=as_of.astimezone(UTC),
+        rows=rows,
+        logical_hash=digest,
+        query_hash=query_hash(
+            query.text, parameters=query.parameters, label_columns=query.label_columns
+        ),
+    )
+
+
 def summarise(folder: Path) -> dict[str, Any]:
-    """Return {as_of, rows, labels: {column: {label: count}}}: the `summary` of the `snapshot` table, and the next previous.json."""
+    """Return {as_of, rows, labels: {column: {label: count}}}.
+
+    This is the `summary` of the `snapshot` table, and the previous.json of the next snapshot.
+    """
     facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     labels = {column: _label_counts(folder / ROWS, column) for column in facts["label_columns"]}
     return {"as_of": facts["as_of"], "rows": facts["rows"], "labels": labels}
 
 
 def query_hash(query: str, *, parameters: Mapping[str, Any], label_columns: Sequence[str]) -> str:
-    """Name what was asked: the text, the values bound to it and the label columns taken from it."""
-    asked = [query, dict(parameters), sorted(label_columns)]
-    return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    """Return the SHA-256 of the query's text, its parameters and its label columns."""
+    content = [query, dict(parameters), sorted(label_columns)]
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def logical_hash(table: pa.Table) -> str:
-    """Name the rows, whatever their order and the order of the columns.
+    """Return a hash of the rows that depends neither on their order nor on that of the columns.
 
-    The sum of the rows' 256-bit hashes modulo 2**256, hashed with the names of the columns and the number of rows.
+    It is the SHA-256 of the columns' names, the number of rows, and the sum of the rows' 256-bit
+    hashes modulo 2**256.
     """
     return _digest(table.schema.names, table.to_batches())[1]
 
 
 def _digest(names: Sequence[str], batches: Iterable[pa.RecordBatch]) -> tuple[int, str]:
-    names, rows, total = sorted(names), 0, 0
+    names = sorted(names)
+    rows = 0
+    total = 0
     for batch in batches:
         rows += len(batch)
         total += sum(
             int.from_bytes(hashlib.blake2b(row, digest_size=32).digest())
             for row in _encoded(batch, names)
         )
-    stated = {"columns": names, "rows": rows, "sum": f"{total % 2**256:064x}"}
-    return rows, hashlib.sha256(orjson.dumps(stated)).hexdigest()
+    content = {"columns": names, "rows": rows, "sum": f"{total % 2**256:064x}"}
+    return rows, hashlib.sha256(orjson.dumps(content)).hexdigest()
 
 
 def _encoded(batch: pa.RecordBatch, names: Sequence[str]) -> Iterator[bytes]:
@@ -133,33 +152,42 @@ def _encoded(batch: pa.RecordBatch, names: Sequence[str]) -> Iterator[bytes]:
     return map(orjson.dumps, zip(*(column.to_pylist() for column in plain), strict=True))
 
 
-def _rows_after(source: Path, as_of: datetime, query_file: Path, *, rows: int) -> int:
-    """How many of the rows the source dates after the moment; a snapshot leaves them out. Raises `QueryRefused` when that is all."""
-    moment = pa.scalar(as_of, MOMENT)
-    found = sum(
-        pc.sum(pc.greater(batch.column("occurred_at"), moment)).as_py() or 0
-        for batch in read_batches(source)
-    )
-    if found == rows:
-        came, do = (
-            f"{found} rows, all of them later",
-            "correct the times or their zone in the query, or name a later moment",
-        )
-        raise QueryRefused(
-            f"a row of {as_of:%Y-%m-%d %H:%M} UTC or before (queries/{query_file.name})",
-            came=came,
-            do=do,
-        )
-    return found
+def _extract(query: _Query, *, url: str, target: Path, as_of: datetime) -> dict[str, int]:
+    """Extract the source rows; return the facts about them that are not 0.
 
-
-def _extract_named(query_file: Path, query: str, **how: Any) -> Extraction:
+    An error of the query names its file.
+    """
     try:
-        return extract(query, **how)
+        extraction = extract(
+            query.text,
+            url=url,
+            target=target,
+            parameters=query.parameters,
+            label_columns=query.label_columns,
+        )
     except QueryRefused as error:
+        raise QueryRefused(f"{error.wanted} ({query.name})", came=error.came, do=error.do) from None
+    later = _rows_after(target, as_of, query, rows=extraction.rows)
+    counts = {AFTER: later, ZONELESS: extraction.zoneless}
+    return {name: count for name, count in counts.items() if count}
+
+
+def _rows_after(source: Path, as_of: datetime, query: _Query, *, rows: int) -> int:
+    """Return the number of rows later than the moment, which a snapshot leaves out.
+
+    Raises `QueryRefused` when these are all rows.
+    """
+    moment = pa.scalar(as_of, MOMENT)
+    later = 0
+    for batch in read_batches(source):
+        later += pc.sum(pc.greater(batch.column("occurred_at"), moment)).as_py() or 0
+    if later == rows:
         raise QueryRefused(
-            f"{error.wanted} (queries/{query_file.name})", came=error.came, do=error.do
-        ) from None
+            f"a row of {as_of:%Y-%m-%d %H:%M} UTC or before ({query.name})",
+            came=f"{later} rows, all of them later",
+            do="correct the times or their zone in the query, or name a later moment",
+        )
+    return later
 
 
 def _read(query_file: Path) -> str:
@@ -176,22 +204,26 @@ def _read(query_file: Path) -> str:
 def _merge(
     source: Path,
     target: Path,
-    label_columns: Sequence[str],
+    query: _Query,
     feedback: pa.Table | None,
     *,
     as_of: datetime,
 ) -> tuple[int, str]:
-    """Source rows without those that feedback replaces, then the feedback rows by (occurred_at, id); return rows and logical hash."""
-    schema = canonical_schema(label_columns).append(pa.field("origin", pa.string()))
-    late = _aligned(feedback, schema)
-    batches = _source_batches(source, schema, replaced_ids=late.column("id"), as_of=as_of)
+    """Write the source rows, then the feedback rows by (occurred_at, id).
+
+    A feedback row replaces the source row with its id. Returns the number of rows and their
+    logical hash.
+    """
+    schema = canonical_schema(query.label_columns).append(pa.field("origin", pa.string()))
+    received = _aligned(feedback, schema)
+    batches = _source_batches(source, schema, replaced_ids=received.column("id"), as_of=as_of)
     with replacing(target) as part:
-        _write_rows(part, schema, chain(batches, late.to_batches()))
+        _write_rows(part, schema, chain(batches, received.to_batches()))
         return _digest(schema.names, pq.ParquetFile(part).iter_batches())
 
 
 def _write_rows(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
-    """Batches of any size become row groups of ROW_GROUP_ROWS, so that equal rows give equal bytes."""
+    """Write row groups of ROW_GROUP_ROWS from batches of any size: equal rows give equal bytes."""
     repeated = [name for name in schema.names if name != "id"]
     with pq.ParquetWriter(path, schema, use_dictionary=repeated, compression="zstd") as writer:
         for group in _groups(schema, batches):
@@ -199,27 +231,29 @@ def _write_rows(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
 
 
 def _groups(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    waiting: list[pa.RecordBatch] = []
-    for batch in filter(len, batches):  # an empty one at the end would make a group of its own
-        waiting.append(batch)
-        while sum(map(len, waiting)) >= ROW_GROUP_ROWS:
-            table = pa.Table.from_batches(waiting, schema)
+    pending: list[pa.RecordBatch] = []
+    for batch in filter(len, batches):  # an empty one at the end would become a group
+        pending.append(batch)
+        while sum(map(len, pending)) >= ROW_GROUP_ROWS:
+            table = pa.Table.from_batches(pending, schema)
             yield table.slice(0, ROW_GROUP_ROWS).combine_chunks()
-            waiting = table.slice(ROW_GROUP_ROWS).to_batches()
-    if waiting:
-        yield pa.Table.from_batches(waiting, schema).combine_chunks()
+            pending = table.slice(ROW_GROUP_ROWS).to_batches()
+    if pending:
+        yield pa.Table.from_batches(pending, schema).combine_chunks()
 
 
 def _source_batches(
     source: Path, schema: pa.Schema, *, replaced_ids: pa.ChunkedArray, as_of: datetime
 ) -> Iterator[pa.RecordBatch]:
-    """What the source knew at `as_of`: a row of the future is left out."""
-    ids, moment = replaced_ids.combine_chunks(), pa.scalar(as_of, MOMENT)
+    """Yield the rows of the source up to `as_of`, without those that feedback replaces."""
+    ids = replaced_ids.combine_chunks()
+    moment = pa.scalar(as_of, MOMENT)
     for batch in read_batches(source):
-        known = pc.less_equal(batch.column("occurred_at"), moment)
-        kept = batch.filter(pc.and_(known, pc.invert(pc.is_in(batch.column("id"), value_set=ids))))
-        origin = pa.array(["source"] * len(kept), pa.string())
-        yield pa.record_batch([*kept.columns, origin], schema=schema)
+        is_known = pc.less_equal(batch.column("occurred_at"), moment)
+        is_replaced = pc.is_in(batch.column("id"), value_set=ids)
+        rows = batch.filter(pc.and_(is_known, pc.invert(is_replaced)))
+        origin = pa.array(["source"] * len(rows), pa.string())
+        yield pa.record_batch([*rows.columns, origin], schema=schema)
 
 
 def _aligned(feedback: pa.Table | None, schema: pa.Schema) -> pa.Table:
@@ -241,15 +275,14 @@ def _label_counts(rows: Path, column: str) -> dict[str, int]:
     return dict(sorted(labels.items()))
 
 
-def _facts(snapshot: Snapshot) -> dict[str, Any]:
+def _facts(snapshot: Snapshot, query: _Query) -> dict[str, Any]:
     return {
         "dataset": snapshot.dataset,
         "as_of": snapshot.as_of.isoformat(),
         "rows": snapshot.rows,
         "logical_hash": snapshot.logical_hash,
         "query_hash": snapshot.query_hash,
+        "label_columns": query.label_columns,
+        "query": query.name,
+        "parameters": dict(query.parameters),
     }
-
-
-def _counted(*, after: int, zoneless: int) -> dict[str, int]:
-    return {name: count for name, count in ((AFTER, after), (ZONELESS, zoneless)) if count}

@@ -1,4 +1,7 @@
-"""Programs that a retraining starts: each in a process group of its own, within a time limit, ended when we end."""
+"""Programs that a retraining starts.
+
+Each has its own process group and a time limit, and ends when its parent ends.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ import psutil
 from core.errors import StageFailed
 
 GRACE_SECONDS = 5.0
+SHOWN_LINES = 6
 
 
 def run_program(
@@ -25,35 +29,54 @@ def run_program(
     seconds: float,
     on_line: Callable[[str], None],
 ) -> None:
-    """Run a long program; each line that it prints and that is not blank goes to `on_line` as it comes.
+    """Run a long program, and pass each non-blank line that it prints to `on_line` at once.
 
-    An interrupt ends the program with all that it started. Raises `StageFailed` for an exit code other than 0, and after
-    `seconds`.
+    An interrupt ends the program and everything that it started.
+
+    Raises
+    ------
+    StageFailed
+        The exit code is not 0, or the program takes longer than `seconds`.
     """
-    process = subprocess.Popen(
-        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        errors="replace", process_group=0,
-    )  # fmt: skip
+    process = _start(command, folder, environment)
     late = threading.Event()
-    watch = _watch(process, seconds, late)
+    timer = _end_when_late(process, seconds, late)
     try:
         lines = _read(process, on_line)
     except BaseException:
         end_group(process)
         raise
     finally:
-        watch.cancel()
+        timer.cancel()
     if late.is_set():
-        do = "see why it hangs, or raise PERENNIAL_STAGE_SECONDS"
         raise StageFailed(
-            f"`{_words(command)}` to end within {seconds:.0f} s", came=_end(lines), do=do
+            f"`{_words(command)}` to end within {seconds:.0f} s",
+            came=_last(lines),
+            do="see why it hangs, or raise PERENNIAL_STAGE_SECONDS",
         )
     if process.returncode != 0:
         raise failed(command, lines)
 
 
+def _start(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str]
+) -> subprocess.Popen[str]:
+    """Start a program in a process group of its own, with one stream for all of its output."""
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        process_group=0,
+    )
+
+
 def end_group(process: subprocess.Popen[str]) -> None:
-    """End the program and all of its group: ask, then kill."""
+    """End the program and its group: with SIGTERM first, then with SIGKILL."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
@@ -62,7 +85,7 @@ def end_group(process: subprocess.Popen[str]) -> None:
 
 
 def end_those_within(folder: Path) -> None:
-    """Kill whatever still works in the folder: what a killed owner left behind."""
+    """Kill the processes whose working folder is within the folder."""
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             if Path(process.cwd()).is_relative_to(folder):
@@ -71,16 +94,18 @@ def end_those_within(folder: Path) -> None:
 
 
 def failed(command: Sequence[str], lines: Sequence[str]) -> StageFailed:
-    """The error of a command that failed, with the last lines it printed."""
+    """Return the error of a command that failed, with the last lines that it printed."""
     return StageFailed(
-        f"`{_words(command)}` to succeed", came=_end(lines), do="mend what it names and run again"
+        f"`{_words(command)}` to succeed",
+        came=_last(lines),
+        do="correct what the output names and run again",
     )
 
 
-def _watch(
+def _end_when_late(
     process: subprocess.Popen[str], seconds: float, late: threading.Event
 ) -> threading.Timer:
-    """End the program when it is late, and say so by the event."""
+    """Start a timer that ends the program and sets the event."""
 
     def end() -> None:
         late.set()
@@ -102,9 +127,10 @@ def _read(process: subprocess.Popen[str], on_line: Callable[[str], None]) -> lis
     return lines
 
 
-def _end(lines: Sequence[str]) -> str:
-    return " | ".join(lines[-6:]) or "no output"
+def _last(lines: Sequence[str]) -> str:
+    return " | ".join(lines[-SHOWN_LINES:]) or "no output"
 
 
 def _words(command: Sequence[str]) -> str:
+    """Return the command without paths and options."""
     return " ".join(word for word in command if not word.startswith(("/", "-")))

@@ -127,7 +127,10 @@ class Warmer:
         refuse_meaningless(answers)
 
     def save(self) -> None:
-        """Save the phrases of the first cache level for the next start. Raises OSError."""
+        """Save the phrases of the first cache level for the next start.
+
+        Raises `DiskFull` or `OSError`.
+        """
         save_phrases(self._folder, self._recent())
 
     def _likely(self, classifier: str) -> list[str]:
@@ -183,7 +186,10 @@ def refuse_meaningless(answers: Sequence[EncodedAnswer]) -> None:
 
 
 def save_phrases(folder: Path, phrases: dict[str, list[str]]) -> None:
-    """Save the cleaned phrases of each classifier, the most recent first. Raises OSError."""
+    """Save the cleaned phrases of each classifier, the most recent first.
+
+    Raises `DiskFull` or `OSError`.
+    """
     if phrases:
         replace_private(folder / PHRASES, [msgspec.json.encode(phrases)])
 

@@ -37,7 +37,10 @@ class EmbeddingCacheFile:
         self._saved = 0
 
     def save(self) -> None:
-        """Replace the file when embeddings were computed since the last save. Raises OSError."""
+        """Replace the file when embeddings were computed since the last save.
+
+        Raises `DiskFull` or `OSError`.
+        """
         computed = self._cache.computed
         if computed == self._saved:
             return

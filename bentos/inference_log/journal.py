@@ -28,6 +28,7 @@ from pathlib import Path
 
 import msgspec
 
+from core.files import create_locked
 from core.logs import get_logger
 
 SEGMENT_BYTES = 8 * 2**20
@@ -261,18 +262,8 @@ def _bytes_in(folder: Path) -> int:
 
 
 def open_segment(folder: Path) -> int:
-    """Create and lock a segment. It is named once locked, so that nobody takes it for abandoned."""
-    name = f"{time.time_ns():020d}-{os.getpid()}"
-    draft = folder / f"{name}.new"
-    file = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        draft.rename(folder / f"{name}{SUFFIX}")
-    except OSError:
-        os.close(file)
-        draft.unlink(missing_ok=True)
-        raise
-    return file
+    """Create and lock a segment; return its descriptor. Raises OSError."""
+    return create_locked(folder / f"{time.time_ns():020d}-{os.getpid()}{SUFFIX}")
 
 
 def segments(folder: Path) -> list[Path]:

@@ -13,8 +13,8 @@ from operations.demo import drifting, steady
 from operations.demo.home import clear_home
 from operations.demo.run import DemoRun
 from operations.demo.summary import write_summary
+from pipelines.git_repository import require_committed
 from pipelines.source.practice import Scale
-from pipelines.workspace import require_committed
 
 
 def run_demo(

@@ -18,8 +18,8 @@ from core.tables import snapshot as snapshot_table
 from flows.context import LoopContext
 from operations.lineage import history_facts, training_facts
 from operations.lineage.replay import logged_rows
+from pipelines.dvc_repository import tracked_rows
 from pipelines.registry import RegisteredVersion
-from pipelines.workspace import tracked_rows
 
 Facts = dict[str, Any]
 

@@ -17,13 +17,14 @@ from core.contracts import Verdict, is_plain_name
 from core.errors import NotReproducible
 from core.logs import get_logger, timed
 from flows.context import LoopContext
+from pipelines.git_repository import commit_of, file_at
 from pipelines.model.digests import write_digest
 from pipelines.model_store import problem_of, restore_version, store_embedder
 from pipelines.provenance import changes, surroundings
 from pipelines.registry import RegisteredVersion
 from pipelines.reproduction import Training, compare_trainings, read_repeated, read_training
 from pipelines.snapshots import ROWS, logical_hash
-from pipelines.workspace import Workspace, commit_of, file_at, open_workspace
+from pipelines.workspace import Workspace, open_workspace
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Where labelled phrases come from: extraction from any database, and the demo's own hospital group."""
+"""Where labelled phrases come from: extraction from any database, and the demo's own source."""

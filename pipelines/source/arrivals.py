@@ -1,4 +1,4 @@
-"""The simulated part of the demo: what arrives on a day, from a seed and the day's number alone."""
+"""The simulated part of the demo: the arrivals of a day, from a seed and the day's number alone."""
 
 from __future__ import annotations
 
@@ -20,21 +20,30 @@ from pipelines.source.practice import (
     Practice,
 )
 
-_MOVEMENT, _ARRIVALS, _DRIFT = 1, 2, 3
+_MOVEMENT = 1
+_ARRIVALS = 2
+_DRIFT = 3
+"""Purposes of random generators, so that each has draws of its own."""
 MOVEMENT = 0.12
 """Standard deviation of the log of a block's share from day to day."""
 _MEMORY = np.array([1.0, 0.9, 0.8, 0.65, 0.5, 0.35, 0.2])
 WRONG_SHARE = 0.02
 ENDING_DROPPED = 0.05
-SECONDS_A_DAY = 86_400
+SECONDS_PER_DAY = 86_400
 
 
 @dataclass(frozen=True, eq=False)
 class Day:
     """The arrivals of one day in the order of their time, as parallel arrays.
 
-    `second` is the time within the day; `encounter` is True where a row opens a new encounter (else it belongs to the row before);
-    `right` and `recorded` are code numbers, `term` a term number of the catalogue.
+    Attributes
+    ----------
+    second : (rows,) time within the day, in seconds
+    encounter : (rows,) True where a row begins a new encounter; else it belongs to the row before
+    clerk : (rows,) index into CLERKS
+    term : (rows,) index into the terms of the catalogue
+    right, recorded : (rows,) indices into the codes of the catalogue
+    phrase : (rows,) what the clerk wrote
     """
 
     second: np.ndarray
@@ -47,7 +56,10 @@ class Day:
 
 
 def rows_expected(practice: Practice, day: int) -> float:
-    """Arrivals grow threefold over the five years, then stay; weekends are quieter."""
+    """Return the mean number of rows of a day.
+
+    It grows threefold over the five years, then stays; weekends are quieter.
+    """
     growth = (1 + 2 * min(day, DAYS) / DAYS) / 3
     return practice.rows_per_day * growth * (0.55 if day % 7 in (1, 2) else 1.18)
 
@@ -63,22 +75,18 @@ def draw_day(practice: Practice, *, seed: int, day: int, drift: Drift | None = N
     second, encounter = _times(region, rng)
     if drift is None:
         right, recorded = _codes(practice, term, day, rng)
-        return Day(
-            second,
-            encounter,
-            clerk,
-            term,
-            right,
-            recorded,
-            write_phrases(practice, term, clerk, rng),
-        )
+        phrases = write_phrases(practice, term, clerk, rng)
+        return Day(second, encounter, clerk, term, right, recorded, phrases)
+
     term, local = _drifted_terms(practice, drift, term, _generator(seed, _DRIFT, day))
-    phrases = write_phrases(practice, term, clerk, rng)
-    named = [
+    phrases = [
         phrase if name < 0 else drift.local_names[name]
-        for phrase, name in zip(phrases, local.tolist(), strict=True)
+        for phrase, name in zip(
+            write_phrases(practice, term, clerk, rng), local.tolist(), strict=True
+        )
     ]
-    return Day(second, encounter, clerk, term, drift.code[term], drift.code[term], named)
+    code = drift.code[term]
+    return Day(second, encounter, clerk, term, code, code, phrases)
 
 
 def _generator(seed: int, purpose: int, day: int) -> np.random.Generator:
@@ -86,15 +94,17 @@ def _generator(seed: int, purpose: int, day: int) -> np.random.Generator:
 
 
 def _draw_terms(practice: Practice, block: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return practice.terms[
-        np.searchsorted(practice.ladder, block + rng.random(len(block)), side="right")
-    ]
+    place = np.searchsorted(practice.ladder, block + rng.random(len(block)), side="right")
+    return practice.terms[place]
 
 
 def _drifted_terms(
     practice: Practice, drift: Drift, term: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Replace a share of the terms; beside them the number of the local name that is written instead, or -1."""
+    """Replace a share of the terms.
+
+    Returns the terms, and for each the index of the local name that is written instead, or -1.
+    """
     kind = np.searchsorted(np.cumsum(DRIFT_SHARES), rng.random(len(term)), side="right")
     rare_block = np.searchsorted(
         np.cumsum(drift.rare_mix)[:-1], rng.random(len(term)), side="right"
@@ -107,13 +117,17 @@ def _drifted_terms(
 
 
 def _mix_of_day(practice: Practice, seed: int, day: int) -> np.ndarray:
-    """The mix moves: a moving average of daily noise on the log shares, so that neighbouring days resemble each other."""
+    """Return the mix of a day: neighbouring days resemble each other.
+
+    The log shares move by a moving average of daily noise.
+    """
     noise = sum(
         weight * _noise(seed, day - back, practice.mix.shape[1])
         for back, weight in enumerate(_MEMORY)
     )
     moved = practice.mix * np.exp(MOVEMENT * noise / np.linalg.norm(_MEMORY))
-    return moved / moved.sum(axis=1, keepdims=True)
+    mix: np.ndarray = moved / moved.sum(axis=1, keepdims=True)
+    return mix
 
 
 @lru_cache(maxsize=16)
@@ -134,7 +148,7 @@ def _draw_clerks(region: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     chance = rng.random(len(region))
     clerk = np.empty(len(region), dtype=int)
     for number in range(len(REGIONS)):
-        desks = [index for index, one in enumerate(CLERKS) if one.region == number]
+        desks = [index for index, desk in enumerate(CLERKS) if desk.region == number]
         steps = np.cumsum([CLERKS[index].share for index in desks])[:-1]
         here = region == number
         clerk[here] = np.array(desks)[np.searchsorted(steps, chance[here], side="right")]
@@ -144,7 +158,7 @@ def _draw_clerks(region: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _codes(
     practice: Practice, term: np.ndarray, day: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The right code by the rule of the day, and the one recorded: a share is simply wrong."""
+    """Return the right codes by the rule of the day, and the recorded ones: a share is wrong."""
     right = (practice.old_code if day < RULE_CHANGED_DAY else practice.catalogue.code)[term]
     wrong = rng.random(len(term)) < WRONG_SHARE
     other = practice.catalogue.code[
@@ -154,8 +168,11 @@ def _codes(
 
 
 def _times(region: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Seconds within the day, most of them in working hours; a fifth of the rows share the encounter of the row before."""
-    second = np.sort(SECONDS_A_DAY * rng.beta(4.0, 3.6, len(region)))
+    """Return seconds within the day, most of them in working hours, and where encounters begin.
+
+    A fifth of the rows share the encounter of the row before.
+    """
+    second = np.sort(SECONDS_PER_DAY * rng.beta(4.0, 3.6, len(region)))
     opens = (rng.random(len(region)) >= 0.2) | (region != np.roll(region, 1))
     opens[:1] = True
     last_opening = np.maximum.accumulate(np.where(opens, np.arange(len(region)), 0))
@@ -165,9 +182,9 @@ def _times(region: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np
 def write_phrases(
     practice: Practice, term: np.ndarray, clerk: np.ndarray, rng: np.random.Generator
 ) -> list[str]:
-    """What the clerks type for the terms: style, ending kept or dropped, slips, case."""
+    """Return what the clerks type for the terms: style, ending kept or dropped, slips, case."""
     dropped = rng.random(len(term)) < ENDING_DROPPED
-    slipping = rng.random(len(term)) < np.array([one.slips for one in CLERKS])[clerk]
+    slipping = rng.random(len(term)) < np.array([desk.slips for desk in CLERKS])[clerk]
     phrases = []
     for number, desk, bare, slips in zip(
         term.tolist(), clerk.tolist(), dropped.tolist(), slipping.tolist(), strict=True

@@ -1,4 +1,7 @@
-"""The canonical columns: whatever a database returns becomes id, phrase, occurred_at, region and labels of fixed types. Pure."""
+"""The canonical columns: id, phrase, occurred_at, region and labels, of fixed types.
+
+Pure functions from what a database returns to Arrow.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,14 @@ from pipelines.source.queries import NULL_TEXT
 
 REQUIRED = ("phrase", "occurred_at")
 MOMENT = pa.timestamp("us", tz="UTC")
-FIRST, LAST = (pa.scalar(time.replace(tzinfo=UTC), MOMENT) for time in (datetime.min, datetime.max))
+FIRST = pa.scalar(datetime.min.replace(tzinfo=UTC), MOMENT)
+LAST = pa.scalar(datetime.max.replace(tzinfo=UTC), MOMENT)
 _OFFSET = r"(?i)\d\d:\d\d.*(z|[+-]\d\d(:?\d\d)?)$"
-"""A zone at the end of a time."""
+"""Pattern of a text that ends in a time with a zone."""
 
 
 def canonical_schema(label_columns: Sequence[str]) -> pa.Schema:
-    """id, phrase, occurred_at, region, then the labels in the order given."""
+    """Return the schema: id, phrase, occurred_at, region, then the labels in the order given."""
     texts = [pa.field(name, pa.string()) for name in ("id", "phrase")]
     labels = [pa.field(name, pa.string()) for name in label_columns]
     return pa.schema(
@@ -31,66 +35,78 @@ def canonical_schema(label_columns: Sequence[str]) -> pa.Schema:
 
 
 def choose_columns(returned: Sequence[str], label_columns: Sequence[str]) -> list[str]:
-    """Return the canonical columns that the query has, in canonical order; raise `QueryRefused` naming the missing ones."""
+    """Return the canonical columns that the query returns, in canonical order.
+
+    Raises `QueryRefused` naming those that are missing or come twice.
+    """
     missing = [name for name in (*REQUIRED, *label_columns) if name not in returned]
     if missing:
         raise QueryRefused(
             f"the columns {', '.join((*REQUIRED, *label_columns))}",
             came=f"{', '.join(returned) or 'none'} (without {', '.join(missing)})",
-            do="name the columns so in the query with `as`, or correct source.label",
+            do="give the columns these names in the query with `as`, or correct source.label",
         )
-    wanted = [
-        name
-        for name in ("id", "phrase", "occurred_at", "region", *label_columns)
-        if name in returned
-    ]
-    if twice := [
-        name for name in wanted if returned.count(name) > 1 or f"{name}:1" in returned
-    ]:  # as SQLite renames the second
-        do = "name the columns with `as`, or list them instead of `*`"
-        raise QueryRefused("each column once", came=f"{', '.join(twice)} more than once", do=do)
-    return wanted
+    canonical = ("id", "phrase", "occurred_at", "region", *label_columns)
+    chosen = [name for name in canonical if name in returned]
+    # SQLite renames the second `name` to `name:1`
+    twice = [name for name in chosen if returned.count(name) > 1 or f"{name}:1" in returned]
+    if twice:
+        raise QueryRefused(
+            "each column once",
+            came=f"{', '.join(twice)} more than once",
+            do="name the columns with `as`, or list them instead of `*`",
+        )
+    return chosen
 
 
 class Canonical:
-    """Turns batches into canonical batches; counts equal rows without id across batches, which must come in order of time.
+    """Turns batches, which must come in order of time, into canonical batches.
 
-    `zoneless` counts the rows whose time came without a zone, and was taken as UTC.
+    Rows without an id get one: it depends on their content, and counts equal rows across batches.
+
+    Attributes
+    ----------
+    zoneless : int
+        Rows whose time had no zone and was taken as UTC.
     """
 
     def __init__(self, label_columns: Sequence[str]) -> None:
-        self.schema, self.zoneless = canonical_schema(label_columns), 0
+        self.schema = canonical_schema(label_columns)
+        self.zoneless = 0
         self._time: object = None
         self._occurrences: Counter[bytes] = Counter()
 
     def convert(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Raise `QueryRefused` for times that are no times, and for rows without id where others have one."""
-        columns = {name: batch.column(name) for name in batch.schema.names}
-        made = {name: _text(column) for name, column in columns.items() if name != "occurred_at"}
-        made["occurred_at"] = _moment(columns["occurred_at"])
-        self.zoneless += _zoneless(columns["occurred_at"])
-        if "id" in made and made["id"].null_count:
-            do = "correct the query, or leave `id` out of it: rows are then known by what they hold"
+        """Return a canonical batch; raise `QueryRefused` for an invalid time or a missing id."""
+        times = batch.column("occurred_at")
+        columns = {
+            name: _text(batch.column(name)) for name in batch.schema.names if name != "occurred_at"
+        }
+        columns["occurred_at"] = _moment(times)
+        self.zoneless += _zoneless(times)
+        if "id" in columns and columns["id"].null_count:
             raise QueryRefused(
-                "an id in every row", came=f"{made['id'].null_count} rows without one", do=do
+                "an id in every row",
+                came=f"{columns['id'].null_count} rows without one",
+                do="correct the query, or leave `id` out of it: it is then made from the content",
             )
-        made.setdefault("region", pa.nulls(len(batch), pa.string()))
-        if "id" not in made:
-            made["id"] = self._ids(made, columns["occurred_at"])
-        return pa.record_batch([made[name] for name in self.schema.names], schema=self.schema)
+        columns.setdefault("region", pa.nulls(len(batch), pa.string()))
+        if "id" not in columns:
+            columns["id"] = self._ids(columns, times)
+        return pa.record_batch([columns[name] for name in self.schema.names], schema=self.schema)
 
     def _ids(self, columns: dict[str, pa.Array], times: pa.Array) -> pa.Array:
-        """Hash of the row's content (the time as it came) and its occurrence among equal rows."""
-        others = [
-            _as_list(columns[name])
-            for name in self.schema.names
-            if name not in ("id", "occurred_at")
-        ]
-        came = _as_list(times if _is_text(times) else columns["occurred_at"])
-        return pa.array([self._id(*row) for row in zip(came, *others, strict=True)], pa.string())
+        """Return hashes of the rows' content and of their occurrence among equal rows.
+
+        A time that is a text counts as it is.
+        """
+        names = [name for name in self.schema.names if name not in ("id", "occurred_at")]
+        others = [_as_list(columns[name]) for name in names]
+        moments = _as_list(times if _is_text(times) else columns["occurred_at"])
+        return pa.array([self._id(*row) for row in zip(moments, *others, strict=True)], pa.string())
 
     def _id(self, time: object, *content: object) -> str:
-        """Databases order by their collation, so equal rows need not be neighbours; but they share a time."""
+        """Count equal rows per time: a database's collation may put others between them."""
         if time != self._time:
             self._time = time
             self._occurrences.clear()
@@ -101,26 +117,27 @@ class Canonical:
 
 
 def _as_list(column: pa.Array) -> list[object]:
-    return (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist()
+    plain = column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
+    values: list[object] = plain.to_pylist()
+    return values
 
 
 def _text(column: pa.Array) -> pa.Array:
     column = column.storage if isinstance(column, pa.ExtensionArray) else column
-    text = (
-        _decoded(column)
-        if _is_text(column) or pa.types.is_binary(column.type)
-        else column.cast(pa.string())
-    )
-    null = pc.equal(text, NULL_TEXT)
-    return pc.if_else(null, pa.scalar(None, pa.string()), text) if pc.any(null).as_py() else text
+    is_bytes = _is_text(column) or pa.types.is_binary(column.type)
+    text = _decoded(column) if is_bytes else column.cast(pa.string())
+    is_null = pc.equal(text, NULL_TEXT)
+    if not pc.any(is_null).as_py():
+        return text
+    return pc.if_else(is_null, pa.scalar(None, pa.string()), text)
 
 
 def _is_text(column: pa.Array) -> bool:
-    return pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    return bool(pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
 
 
 def _decoded(column: pa.Array) -> pa.Array:
-    """Bytes that are no UTF-8 become replacement characters, which the checks count."""
+    """Decode UTF-8; other bytes become replacement characters, which the data checks count."""
     values = column.cast(pa.binary())
     try:
         return values.cast(pa.string())
@@ -135,11 +152,10 @@ def _decoded(column: pa.Array) -> pa.Array:
 
 
 def _zoneless(column: pa.Array) -> int:
-    """Of texts, those without a zone at the end; of dates and timestamps all or none."""
+    """Return the number of times without a zone; of timestamps, that is all or none."""
     if _is_text(column):
-        return len(column) - (
-            pc.sum(pc.match_substring_regex(pc.utf8_trim_whitespace(column), _OFFSET)).as_py() or 0
-        )
+        has_zone = pc.match_substring_regex(pc.utf8_trim_whitespace(column), _OFFSET)
+        return len(column) - (pc.sum(has_zone).as_py() or 0)
     return 0 if getattr(column.type, "tz", None) else len(column)
 
 
@@ -147,16 +163,16 @@ def _moment(column: pa.Array) -> pa.Array:
     try:
         moment = _as_utc(column)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise _no_time(first_line(error)) from None
+        raise _invalid_time(first_line(error)) from None
     if moment.null_count:
-        raise _no_time(f"{moment.null_count} rows without one")
+        raise _invalid_time(f"{moment.null_count} rows without one")
     if outside := pc.sum(pc.or_(pc.less(moment, FIRST), pc.greater(moment, LAST))).as_py():
-        raise _no_time(f"{outside} rows of infinite times, or outside the years 1 to 9999")
+        raise _invalid_time(f"{outside} rows of infinite times, or outside the years 1 to 9999")
     return moment
 
 
 def _as_utc(column: pa.Array) -> pa.Array:
-    """Times with a zone keep their moment; times without one are UTC."""
+    """Return moments in UTC; times without a zone are taken as UTC."""
     if _is_text(column):
         return _parsed(_text(column))
     if pa.types.is_date(column.type):
@@ -167,26 +183,28 @@ def _as_utc(column: pa.Array) -> pa.Array:
 
 
 def _parsed(text: pa.Array) -> pa.Array:
-    """ISO 8601 with or without offset; a date alone is its midnight, what is shorter than a microsecond is cut off."""
-    plain = pc.replace_substring_regex(
-        pc.utf8_upper(pc.utf8_trim_whitespace(text)), r"(\.\d{6})\d+", r"\1"
-    )
-    dated = pc.if_else(
-        pc.equal(pc.utf8_length(plain), 10),
-        pc.binary_join_element_wise(plain, "00:00:00", "T"),
-        plain,
-    )
-    zoned = pc.if_else(
-        pc.match_substring_regex(dated, _OFFSET), dated, pc.binary_join_element_wise(dated, "Z", "")
-    )
+    """Parse ISO 8601 with or without an offset.
+
+    A date alone is its midnight; digits below a microsecond are cut off.
+    """
+    plain = pc.utf8_upper(pc.utf8_trim_whitespace(text))
+    plain = pc.replace_substring_regex(plain, r"(\.\d{6})\d+", r"\1")
+
+    is_date = pc.equal(pc.utf8_length(plain), len("2026-01-01"))
+    at_midnight = pc.binary_join_element_wise(plain, "00:00:00", "T")
+    dated = pc.if_else(is_date, at_midnight, plain)
+
+    has_zone = pc.match_substring_regex(dated, _OFFSET)
+    in_utc = pc.binary_join_element_wise(dated, "Z", "")
+    zoned = pc.if_else(has_zone, dated, in_utc)
     try:
         return zoned.cast(MOMENT)
     except pa.ArrowInvalid:
-        raise pa.ArrowInvalid(f"{_first_unread(text, zoned)!r}") from None
+        raise pa.ArrowInvalid(f"{_first_invalid(text, zoned)!r}") from None
 
 
-def _first_unread(text: pa.Array, zoned: pa.Array) -> str:
-    """The first text that is no time, as it came."""
+def _first_invalid(text: pa.Array, zoned: pa.Array) -> str:
+    """Return the first text that is not a time, unchanged."""
     for row, moment in enumerate(zoned):
         try:
             moment.cast(MOMENT)
@@ -195,6 +213,10 @@ def _first_unread(text: pa.Array, zoned: pa.Array) -> str:
     raise AssertionError("the cast of the whole failed")
 
 
-def _no_time(came: str) -> QueryRefused:
-    do = "return a timestamp or ISO 8601 text from the query (of seconds since 1970: to_timestamp(x); SQLite: datetime(x, 'unixepoch'))"
-    return QueryRefused("a time in occurred_at of every row", came=came, do=do)
+def _invalid_time(came: str) -> QueryRefused:
+    return QueryRefused(
+        "a time in occurred_at of every row",
+        came=came,
+        do="return a timestamp or ISO 8601 text from the query (from seconds since 1970: "
+        "to_timestamp(x); SQLite: datetime(x, 'unixepoch'))",
+    )

@@ -1,4 +1,4 @@
-"""The demo source: a hospital group's coding desk of five years, in five tables of a PostgreSQL."""
+"""The demo source: five years of a hospital group's coding desk, in five tables of PostgreSQL."""
 
 from __future__ import annotations
 
@@ -17,25 +17,37 @@ from pipelines.source.practice import CLERKS, DAYS, EPOCH, REGIONS, Practice, Sc
 _TABLES = """
 drop table if exists diagnosis, encounter, term, code, region;
 create table region (id smallint primary key, name text not null);
-create table code (code text primary key, title text not null, block text not null, block_title text not null, chapter text not null);
-create table term (id integer primary key, phrase text not null, code text not null, encounter_phase text not null);
-create table encounter (id integer primary key, occurred_at timestamptz not null, region_id smallint not null, clerk text not null);
-create table diagnosis (id integer primary key, encounter_id integer not null, phrase text not null, term_id integer not null,
-                        code text not null);
+create table code (
+    code text primary key, title text not null,
+    block text not null, block_title text not null, chapter text not null
+);
+create table term (
+    id integer primary key, phrase text not null, code text not null, encounter_phase text not null
+);
+create table encounter (
+    id integer primary key, occurred_at timestamptz not null,
+    region_id smallint not null, clerk text not null
+);
+create table diagnosis (
+    id integer primary key, encounter_id integer not null,
+    phrase text not null, term_id integer not null, code text not null
+);
 """
 _KEYS = """
 alter table term add foreign key (code) references code;
 alter table encounter add foreign key (region_id) references region;
-alter table diagnosis add foreign key (encounter_id) references encounter, add foreign key (term_id) references term,
-                      add foreign key (code) references code;
+alter table diagnosis
+    add foreign key (encounter_id) references encounter,
+    add foreign key (term_id) references term,
+    add foreign key (code) references code;
 create index diagnosis_by_encounter on diagnosis (encounter_id);
 analyze region, code, term, encounter, diagnosis;
 """
-_LINES_A_WRITE = 20_000
+_LINES_PER_WRITE = 20_000
 
 
 def build_demo_source(url: str, *, scale: Scale, seed: int) -> int:
-    """Make the five tables afresh in one transaction; return the number of diagnosis rows.
+    """Create the five tables anew in one transaction; return the number of diagnosis rows.
 
     Parameters
     ----------
@@ -69,7 +81,10 @@ def _fill(cursor: psycopg.Cursor, practice: Practice, seed: int) -> int:
     _copy(
         cursor,
         "code",
-        ("\t".join((c.code, c.title, c.block, c.block_title, c.chapter)) for c in catalogue.codes),
+        (
+            "\t".join((code.code, code.title, code.block, code.block_title, code.chapter))
+            for code in catalogue.codes
+        ),
     )
     _copy(cursor, "term", _term_lines(catalogue))
     days = [draw_day(practice, seed=seed, day=day) for day in range(DAYS)]
@@ -116,12 +131,12 @@ def _diagnosis_lines(practice: Practice, days: list[Day], encounters: list[int])
 
 
 def _copy(cursor: psycopg.Cursor, table: str, lines: Iterable[str]) -> None:
-    """COPY tab-separated lines; the classification holds no tab, line end or backslash."""
+    """COPY tab-separated lines; the classification contains no tab, line end or backslash."""
     with cursor.copy(f"copy {table} from stdin") as copy:
         batch: list[str] = []
         for line in lines:
             batch.append(line)
-            if len(batch) == _LINES_A_WRITE:
+            if len(batch) == _LINES_PER_WRITE:
                 copy.write("\n".join(batch) + "\n")
                 batch.clear()
         copy.write("".join(line + "\n" for line in batch))

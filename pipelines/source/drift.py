@@ -1,4 +1,4 @@
-"""What changes for good when the demo's traffic drifts. A fixed thing like the practice: every drifted traffic has the same one."""
+"""What changes for good when the demo's traffic drifts: fixed, so that all traffics drift alike."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ from pipelines.source.icd import Catalogue
 from pipelines.source.practice import PHASE_WEIGHT, REGION_SHARE, Practice, Scale, load_practice
 
 SHARES = (0.14, 0.06, 0.12)
-"""Of the traffic: moved to rare labels; terms never used before; new local names for common conditions."""
-RARE_BLOCKS, NEW_CONCEPTS, LOCAL_NAMES, MOVED_CATEGORIES = 24, 60, 40, 4
+"""Shares of the traffic: rare labels; terms never used before; local names of common conditions."""
+RARE_BLOCKS = 24
+NEW_CONCEPTS = 60
+LOCAL_NAMES = 40
+MOVED_CATEGORIES = 4
 _SHARE_OF_RARE = (1.5e-4, 9e-4)
 _DRIFT_SEED = 20260102
-_SMALL_WORDS = frozenset((
-    "a", "an", "and", "as", "at", "by", "for", "from", "in", "nec", "nos", "not", "of", "on", "or", "other", "the", "to", "unspecified",
-    "with", "without",
-))  # fmt: skip
+_SMALL_WORDS = frozenset(
+    (
+        *("a", "an", "and", "as", "at", "by", "for", "from", "in", "of", "on", "or", "to"),
+        *("nec", "nos", "not", "other", "the", "unspecified", "with", "without"),
+    )
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,17 +54,21 @@ def load_drift(scale: Scale) -> Drift:
     practice = load_practice(scale)
     rng = np.random.default_rng(_DRIFT_SEED)
     new_terms = _never_used(practice, rng)
-    names, named = _local_names(practice)
+    names, named_terms = _local_names(practice)
     return Drift(
         rare_mix=_rare_mix(practice, rng),
-        new_terms=new_terms, new_ladder=_zipf_ladder(len(new_terms)),
-        local_names=names, local_terms=named, local_ladder=_zipf_ladder(len(named)),
+        new_terms=new_terms,
+        new_ladder=_zipf_ladder(len(new_terms)),
+        local_names=names,
+        local_terms=named_terms,
+        local_ladder=_zipf_ladder(len(named_terms)),
         code=_new_rule(practice, rng),
-    )  # fmt: skip
+    )
 
 
 def _overall_mix(practice: Practice) -> np.ndarray:
-    return np.array(REGION_SHARE) @ practice.mix
+    mix: np.ndarray = np.array(REGION_SHARE) @ practice.mix
+    return mix
 
 
 def _rare_mix(practice: Practice, rng: np.random.Generator) -> np.ndarray:
@@ -71,7 +80,7 @@ def _rare_mix(practice: Practice, rng: np.random.Generator) -> np.ndarray:
 
 
 def _never_used(practice: Practice, rng: np.random.Generator) -> np.ndarray:
-    """Concepts of common blocks that nobody met in five years, one term each."""
+    """Return one term each of concepts of common blocks that did not occur in five years."""
     catalogue = practice.catalogue
     fresh = practice.concept_weight[catalogue.concept] == 0
     common = _overall_mix(practice)[catalogue.block] > 0.004
@@ -81,7 +90,10 @@ def _never_used(practice: Practice, rng: np.random.Generator) -> np.ndarray:
 
 
 def _local_names(practice: Practice) -> tuple[tuple[str, ...], np.ndarray]:
-    """Initials for the most common term of each of the largest blocks: "Acute bronchitis due to rhinovirus" -> "ABDR"."""
+    """Return initials of the most common term of each of the largest blocks, and these terms.
+
+    "Acute bronchitis due to rhinovirus" becomes "ABDR".
+    """
     names: dict[str, int] = {}
     for block in np.argsort(-_overall_mix(practice), kind="stable")[: 3 * LOCAL_NAMES]:
         term = _most_common_term(practice, int(block))
@@ -106,7 +118,7 @@ def _initials(phrase: str) -> str:
 
 
 def _new_rule(practice: Practice, rng: np.random.Generator) -> np.ndarray:
-    """A few common categories are coded in another chapter from now on."""
+    """Return the right code of each term: a few common categories move to another chapter."""
     catalogue = practice.catalogue
     category = _categories(catalogue)
     moved = _common_categories(practice, category)[::7][:MOVED_CATEGORIES]
@@ -114,27 +126,29 @@ def _new_rule(practice: Practice, rng: np.random.Generator) -> np.ndarray:
     for name in moved:
         members = np.flatnonzero(category == name)
         chapter = catalogue.chapter_of_block[catalogue.block[members[0]]]
-        elsewhere = practice.terms[
-            catalogue.chapter_of_block[catalogue.block[practice.terms]] != chapter
-        ]
+        chapters = catalogue.chapter_of_block[catalogue.block[practice.terms]]
+        elsewhere = practice.terms[chapters != chapter]
         common = elsewhere[_overall_mix(practice)[catalogue.block[elsewhere]] > 0.004]
         code[members] = catalogue.code[common[rng.integers(len(common))]]
     return code
 
 
 def _categories(catalogue: Catalogue) -> np.ndarray:
-    return np.array([code.code[:3] for code in catalogue.codes])[catalogue.code]
+    of_code = np.array([code.code[:3] for code in catalogue.codes])
+    return np.asarray(of_code[catalogue.code])
 
 
 def _common_categories(practice: Practice, category: np.ndarray) -> np.ndarray:
-    """The categories by their share of the arrivals, largest first."""
-    catalogue, terms = practice.catalogue, practice.terms
+    """Return the categories by their share of the arrivals, the largest first."""
+    catalogue = practice.catalogue
+    terms = practice.terms
     within = np.diff(practice.ladder, prepend=0.0)
     first = np.flatnonzero(np.diff(catalogue.block[terms], prepend=-1))
     within[first] = practice.ladder[first] - catalogue.block[terms[first]]
     share = within * _overall_mix(practice)[catalogue.block[terms]]
     names, number = np.unique(category[terms], return_inverse=True)
-    return names[np.argsort(-np.bincount(number, share), kind="stable")]
+    by_share: np.ndarray = names[np.argsort(-np.bincount(number, share), kind="stable")]
+    return by_share
 
 
 def _zipf_ladder(steps: int) -> np.ndarray:

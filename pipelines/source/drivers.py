@@ -1,4 +1,7 @@
-"""Which package brings the driver of which database: PostgreSQL and SQLite are read out of the box, the others when it is installed."""
+"""Which package provides the driver of which database.
+
+PostgreSQL and SQLite work out of the box; other databases need the package to be installed.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +28,16 @@ PACKAGES = {
     "teradatasql": "teradatasqlalchemy",
     "trino": "trino[sqlalchemy]",
 }
-"""Dialect -> what `pip install` takes."""
+"""Dialect -> requirement for `pip install`."""
 _OWN_NAMES = {"pymysql", "pymssql", "oracledb"}
-"""Packages whose name belongs into the URL: SQLAlchemy expects another driver where none is named."""
+"""Packages that the URL must name: SQLAlchemy would expect another driver."""
 
 
 def parse_source_url(url: str) -> URL:
-    """SQLAlchemy's URL of a database whose driver is there. Raises `SettingsError` with the package to install."""
+    """Return the URL of a database whose driver is installed.
+
+    Raises `SettingsError` for an invalid URL, or naming the package to install.
+    """
     try:
         parsed = make_url(url)
         dialect = parsed.get_dialect()
@@ -58,25 +64,20 @@ def parse_source_url(url: str) -> URL:
 
 
 def read_by_adbc(url: URL) -> bool:
-    """PostgreSQL and SQLite, whatever driver the URL names."""
+    """Return True for PostgreSQL and SQLite, whatever driver the URL names."""
     return url.get_backend_name() in ("postgresql", "sqlite")
 
 
 def _missing(url: URL, *, module: str = "") -> SettingsError:
-    dialect = url.drivername.partition("+")[0]
-    package = module if "+" in url.drivername and module else PACKAGES.get(dialect)
-    came = (
-        f"no Python module {module}"
-        if module
-        else f"no dialect {url.drivername} in this installation"
-    )
-    if package is None:
-        do = f"correct {_URL}, or install the package that brings SQLAlchemy the dialect {dialect}"
-    else:
-        named = (
-            f", and write {dialect}+{package}:// in {_URL}"
-            if package in _OWN_NAMES and "+" not in url.drivername
-            else ""
-        )
-        do = f"call `.venv/bin/uv pip install --python .venv/bin/python '{package}'`{named}"
+    dialect, names_driver, _ = url.drivername.partition("+")
+    came = f"no dialect {url.drivername} in this installation"
+    if module:
+        came = f"no Python module {module}"
+
+    package = module if names_driver and module else PACKAGES.get(dialect)
+    do = f"correct {_URL}, or install the package that provides SQLAlchemy's dialect {dialect}"
+    if package is not None:
+        do = f"call `.venv/bin/uv pip install --python .venv/bin/python '{package}'`"
+        if package in _OWN_NAMES and not names_driver:
+            do += f", and write {dialect}+{package}:// in {_URL}"
     return SettingsError(f"a driver for {dialect}", came=came, do=do)

@@ -1,4 +1,7 @@
-"""The real part of the demo: ICD-10-CM terms of up to eight words, with their code, block, chapter and encounter phase."""
+"""The real part of the demo: ICD-10-CM terms of up to eight words.
+
+Each has a code, a block, a chapter and an encounter phase.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,11 @@ PHASES = ("none", "initial", "subsequent", "sequela")
 _ENDING = re.compile(r", (initial encounter|subsequent encounter|sequela)(?: for .*)?$")
 
 CHAPTERS = (
-    "infections", "neoplasms", "blood", "endocrine", "mental", "nervous", "eye", "ear", "circulatory", "respiratory", "digestive",
-    "skin", "musculoskeletal", "genitourinary", "pregnancy", "perinatal", "congenital", "symptoms", "injury", "external causes",
-    "health factors", "special purposes",
-)  # fmt: skip
+    *("infections", "neoplasms", "blood", "endocrine", "mental", "nervous", "eye", "ear"),
+    *("circulatory", "respiratory", "digestive", "skin", "musculoskeletal", "genitourinary"),
+    *("pregnancy", "perinatal", "congenital", "symptoms", "injury", "external causes"),
+    *("health factors", "special purposes"),
+)
 """Our short names of the 22 chapters, in the order of their numbers."""
 
 
@@ -36,8 +40,14 @@ class Code:
 class Catalogue:
     """All terms as parallel arrays of equal length, in the order of the classification.
 
-    `base` is the phrase without its encounter ending, `ending` what was cut off ("" or ", initial encounter ..."),
-    `phase`, `code`, `block` are indices into PHASES, `codes`, `blocks`; `concept` numbers the pairs (block, base).
+    Attributes
+    ----------
+    codes, blocks : all codes, and the names of all blocks
+    chapter_of_block : (blocks,) indices into CHAPTERS
+    base : (terms,) the phrase without its encounter ending
+    ending : (terms,) the ending that was cut off: "" or ", initial encounter ..."
+    phase, code, block : (terms,) indices into PHASES, `codes`, `blocks`
+    concept : (terms,) number of the pair (block, base)
     """
 
     codes: Sequence[Code]
@@ -56,7 +66,7 @@ class Catalogue:
 
 @cache
 def load_catalogue() -> Catalogue:
-    """Read the classification from the wheel simple-icd-10-cm (0.8 s, once a process)."""
+    """Read the classification from the package simple-icd-10-cm (0.8 s, once per process)."""
     codes = tuple(_read_codes())
     blocks = tuple(dict.fromkeys(code.block for code in codes))
     chapter_of_block = {code.block: CHAPTERS.index(code.chapter) for code in codes}
@@ -71,26 +81,33 @@ def load_catalogue() -> Catalogue:
         concepts.setdefault(key, len(concepts)) for key in zip(block.tolist(), base, strict=True)
     ]
     return Catalogue(
-        codes=codes, blocks=blocks, chapter_of_block=np.array([chapter_of_block[block] for block in blocks]),
-        base=np.array(base, dtype=object), ending=np.array(ending, dtype=object),
-        phase=np.array(phase), code=np.array(code), block=block, concept=np.array(concept),
-    )  # fmt: skip
+        codes=codes,
+        blocks=blocks,
+        chapter_of_block=np.array([chapter_of_block[name] for name in blocks]),
+        base=np.array(base, dtype=object),
+        ending=np.array(ending, dtype=object),
+        phase=np.array(phase),
+        code=np.array(code),
+        block=block,
+        concept=np.array(concept),
+    )
 
 
 def _read_codes() -> Iterator[Code]:
     import simple_icd_10_cm as icd
 
-    for code in dict.fromkeys(
-        icd.get_all_codes(with_dots=True)
-    ):  # B10 comes twice: as a block and as a category
+    # B10 comes twice: as a block and as a category
+    for code in dict.fromkeys(icd.get_all_codes(with_dots=True)):
         if icd.is_category_or_subcategory(code):
             ancestors = icd.get_ancestors(code)
             block = [ancestor for ancestor in ancestors if icd.is_block(ancestor)][-1]
-            title, block_title = (
-                _folded(icd.get_description(code)),
-                _folded(icd.get_description(block)),
+            yield Code(
+                code=code,
+                title=_folded(icd.get_description(code)),
+                block=block,
+                block_title=_folded(icd.get_description(block)),
+                chapter=CHAPTERS[int(ancestors[-1]) - 1],
             )
-            yield Code(code, title, block, block_title, CHAPTERS[int(ancestors[-1]) - 1])
 
 
 def _terms(code: Code) -> list[str]:
@@ -101,13 +118,16 @@ def _terms(code: Code) -> list[str]:
 
 
 def _folded(text: str) -> str:
-    """Some titles hold tabs."""
+    """Fold white space: some titles contain tabs."""
     return " ".join(text.split())
 
 
 def _split_ending(term: str) -> tuple[str, str, int]:
-    """Cut the encounter ending off: "Sprain of jaw, sequela" -> ("Sprain of jaw", ", sequela", 3)."""
-    found = _ENDING.search(term)
-    if found is None:
+    """Split off the encounter ending and its phase.
+
+    "Sprain of jaw, sequela" becomes ("Sprain of jaw", ", sequela", 3).
+    """
+    match = _ENDING.search(term)
+    if match is None:
         return term, "", 0
-    return term[: found.start()], found.group(0), PHASES.index(found.group(1).split()[0])
+    return term[: match.start()], match.group(0), PHASES.index(match.group(1).split()[0])

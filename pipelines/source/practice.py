@@ -1,7 +1,7 @@
-"""The hospital group that the demo simulates: what it treats, how its desks write, which rules it codes by.
+"""The hospital group that the demo simulates: what it treats, how its desks write, how it codes.
 
-The practice is a fixed thing: a seed of its own draws it, once. The seeds of a source or of a traffic draw arrivals only,
-so that any traffic continues any source.
+The practice is fixed: a seed of its own draws it, once. The seeds of a source or of a traffic draw
+arrivals only, so that any traffic continues any source.
 """
 
 from __future__ import annotations
@@ -25,21 +25,29 @@ RULE_CHANGED_DAY = DAYS - 1095
 
 ROWS = {"small": 20_000, "default": 240_000, "large": 1_050_000}
 BREADTH = {"small": 0.35, "default": 1.0, "large": 1.0}
-"""How much of its vocabulary a practice of this size uses."""
+"""Share of the vocabulary that a practice of this size uses."""
 REGIONS = ("north", "south")
 REGION_SHARE = (0.6, 0.4)
 PHASE_WEIGHT = np.array([0.08, 0.6, 0.3, 0.12])
-"""How often a condition is coded with each phase, as far as the classification has a term for it (order of PHASES)."""
+"""How often a condition is coded with each of PHASES, if the classification has a term for it."""
 _PRACTICE_SEED = 20260101
 
-_CHAPTER_WEIGHT = dict(zip(CHAPTERS, (
-    5, 8, 3, 8, 7, 5, 4, 2.5, 12, 8, 8, 4, 9, 6, 5, 2.5, 2.5, 9, 22, 9, 8, 0.004,
-), strict=True))  # fmt: skip
+_CHAPTER_WEIGHTS = (5, 8, 3, 8, 7, 5, 4, 2.5, 12, 8, 8, 4, 9, 6, 5, 2.5, 2.5, 9, 22, 9, 8, 0.004)
+_CHAPTER_WEIGHT = dict(zip(CHAPTERS, _CHAPTER_WEIGHTS, strict=True))
 
 
 @dataclass(frozen=True)
 class Clerk:
-    """A desk: its region, its share of the region's rows, its abbreviation style, its case and how often it slips."""
+    """A desk that writes phrases.
+
+    Attributes
+    ----------
+    region : index into REGIONS
+    share : share of the region's rows
+    style : index into `noise.STYLES`
+    case : 0 as in the book, 1 small letters, 2 capitals
+    slips : share of the phrases with a typing slip
+    """
 
     name: str
     region: int
@@ -50,21 +58,26 @@ class Clerk:
 
 
 CLERKS = (
-    Clerk("n-book", 0, 0.55, 0, 0, 0.008), Clerk("n-small", 0, 0.25, 0, 1, 0.015), Clerk("n-short", 0, 0.20, 1, 1, 0.02),
-    Clerk("s-book", 1, 0.45, 0, 0, 0.008), Clerk("s-short", 1, 0.35, 1, 0, 0.015), Clerk("s-hurry", 1, 0.20, 2, 2, 0.03),
-)  # fmt: skip
+    Clerk("n-book", region=0, share=0.55, style=0, case=0, slips=0.008),
+    Clerk("n-small", region=0, share=0.25, style=0, case=1, slips=0.015),
+    Clerk("n-short", region=0, share=0.20, style=1, case=1, slips=0.02),
+    Clerk("s-book", region=1, share=0.45, style=0, case=0, slips=0.008),
+    Clerk("s-short", region=1, share=0.35, style=1, case=0, slips=0.015),
+    Clerk("s-hurry", region=1, share=0.20, style=2, case=2, slips=0.03),
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Practice:
-    """What is fixed. Arrays over blocks, and over the used terms sorted by block.
+    """The fixed part of the demo: arrays over blocks, and over the used terms sorted by block.
 
     Attributes
     ----------
     mix : (regions, blocks) shares, rows sum to 1
     terms : (used,) indices into the catalogue, grouped by block
     ladder : (used,) block number + cumulative share within the block, in (block, block + 1]
-    old_code : (terms of the catalogue,) the code a term was recorded under before the rule changed
+    old_code : (terms of the catalogue,) the code of a term before the rule changed
+    concept_weight : (concepts,) how often a concept occurs; 0 for those that never do
     """
 
     catalogue: Catalogue
@@ -77,7 +90,7 @@ class Practice:
 
     @property
     def rows_per_day(self) -> float:
-        """At the end of the five years; a third of it at their beginning."""
+        """Mean rows per day at the end of the five years; a third of it at their beginning."""
         return ROWS[self.scale] / DAYS * 1.5
 
 
@@ -94,18 +107,25 @@ def load_practice(scale: Scale) -> Practice:
 
 
 def _block_mix(catalogue: Catalogue, rng: np.random.Generator) -> np.ndarray:
-    """Imbalanced: lognormal within a chapter, larger blocks likelier; each region leans its own way."""
+    """Return (regions, blocks) shares.
+
+    They are lognormal within a chapter, larger for larger blocks, and differ between regions.
+    """
     chapter = catalogue.chapter_of_block
     size = np.bincount(catalogue.block, minlength=len(catalogue.blocks))
     weight = rng.lognormal(0.0, 1.9, len(size)) * size**0.7
     weight /= np.bincount(chapter, weight)[chapter]
     weight *= np.array([_CHAPTER_WEIGHT[CHAPTERS[number]] for number in chapter])
-    lean = weight * np.exp(0.5 * rng.standard_normal((len(REGIONS), len(size))))
-    return lean / lean.sum(axis=1, keepdims=True)
+    regional = weight * np.exp(0.5 * rng.standard_normal((len(REGIONS), len(size))))
+    mix: np.ndarray = regional / regional.sum(axis=1, keepdims=True)
+    return mix
 
 
 def _concept_weights(catalogue: Catalogue, rng: np.random.Generator, breadth: float) -> np.ndarray:
-    """Zipf within each block over the concepts that the practice meets, short phrases likelier; 0 for those it never meets."""
+    """Return (concepts,) weights: Zipf within each block over the concepts that occur.
+
+    Short phrases are more frequent; concepts that never occur have weight 0.
+    """
     block_of = np.full(catalogue.concept.max() + 1, -1)
     block_of[catalogue.concept] = catalogue.block
     words = np.zeros(len(block_of))
@@ -121,23 +141,26 @@ def _concept_weights(catalogue: Catalogue, rng: np.random.Generator, breadth: fl
 
 
 def climb(catalogue: Catalogue, concept_weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lay the terms of the met concepts out as a ladder: `searchsorted(ladder, block + u)` draws a term of the block."""
+    """Return the terms of the concepts that occur, and a ladder to draw them by.
+
+    For uniform u in [0, 1), `searchsorted(ladder, block + u)` draws a term of the block.
+    """
     weight = concept_weight[catalogue.concept] * PHASE_WEIGHT[catalogue.phase]
     terms = np.flatnonzero(weight)
     terms = terms[np.argsort(catalogue.block[terms], kind="stable")]
-    block, share = catalogue.block[terms], weight[terms]
+    block = catalogue.block[terms]
+    share = weight[terms]
     total = np.bincount(block, share, minlength=len(catalogue.blocks))
     first = np.searchsorted(block, np.arange(len(total)))
     running = np.cumsum(share / total[block])
     ladder = running - np.concatenate([[0.0], running])[first][block] + block
-    ladder[np.flatnonzero(np.diff(block, append=-1))] = (
-        block[np.flatnonzero(np.diff(block, append=-1))] + 1.0
-    )
+    last = np.flatnonzero(np.diff(block, append=-1))
+    ladder[last] = block[last] + 1.0  # whatever the rounding
     return terms, ladder
 
 
 def _other_codes(catalogue: Catalogue, rng: np.random.Generator, *, share: float) -> np.ndarray:
-    """For a share of the three-character categories, a code of another chapter; every other term keeps its own."""
+    """Return a code per term: for a share of the categories, a code of another chapter."""
     category = np.array([code.code[:3] for code in catalogue.codes])[catalogue.code]
     names = np.unique(category)
     moved = rng.choice(names, round(share * len(names)), replace=False)

@@ -1,4 +1,4 @@
-"""A data owner's SQL as text: values bound as literals, columns named, rows ordered. Pure."""
+"""A data owner's SQL as text: pure functions that bind values, name columns and order rows."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from sqlalchemy.exc import ArgumentError, CompileError
 from core.errors import QueryRefused
 
 NULL_TEXT = "\ue000null"
-"""Stands for null in SQLite streams: ADBC takes a column that begins with nulls for a column of numbers."""
+"""Replaces null in SQLite streams: ADBC reads a column that begins with nulls as numbers."""
 
 
 def bind(query: str, *, parameters: Mapping[str, Any], dialect: Dialect) -> str:
-    """Write the values of `:names` into the query as literals of the dialect; `::casts` and `%` stay.
+    """Write the values of `:names` into the query as literals; `::casts` and `%` stay.
 
     Raises
     ------
     QueryRefused
-        When the query names a parameter without a value, or a value is given that it does not name.
+        The query names a parameter without a value, or does not name a given value.
     """
     clause = sa.text(query.strip().rstrip(";"))
-    wanted, given = set(clause._bindparams), set(parameters)
-    if wanted != given:
-        mend = "correct source.parameters, or the query (write \\: for a plain colon)"
-        raise QueryRefused(f"the parameters {_listed(wanted)}", came=_listed(given), do=mend)
-    try:
-        return str(
-            clause.bindparams(**parameters).compile(
-                dialect=_literal(dialect), compile_kwargs={"literal_binds": True}
-            )
+    named = set(clause._bindparams)
+    if named != set(parameters):
+        raise QueryRefused(
+            f"the parameters {_listed(named)}",
+            came=_listed(set(parameters)),
+            do="correct source.parameters, or the query (write \\: for a plain colon)",
         )
+    bound = clause.bindparams(**parameters)
+    try:
+        return str(bound.compile(dialect=_literal(dialect), compile_kwargs={"literal_binds": True}))
     except (ArgumentError, CompileError) as error:
         raise QueryRefused(
             "parameters that can be written into the query",
@@ -43,25 +43,23 @@ def bind(query: str, *, parameters: Mapping[str, Any], dialect: Dialect) -> str:
 
 
 def probe(bound: str) -> str:
-    """A query of the same columns and no rows."""
+    """Return a query with the same columns and no rows."""
     return f"select * from (\n{bound}\n) q where 1 = 0"
 
 
 def ordered(bound: str, *, columns: Sequence[str], dialect: Dialect) -> str:
-    """Select the columns as text (times as they come), ordered by time and id, or by everything where there is no id.
+    """Return a query of the columns as text, times unchanged, in order of time and id.
 
-    Names are quoted where the dialect must: databases that fold plain names, each its own way, know them so.
+    Without an id, rows are ordered by all columns. Names are quoted only where the dialect requires
+    it, because databases fold plain names in different ways.
     """
     quoted = {name: dialect.identifier_preparer.quote(name) for name in columns}
     selected = ", ".join(
         f"{_selected(name, quoted[name], dialect.name)} as {quoted[name]}" for name in columns
     )
-    order = (
-        ["occurred_at", "id"]
-        if "id" in columns
-        else ["occurred_at", *(name for name in columns if name != "occurred_at")]
-    )
-    return f"select {selected} from (\n{bound}\n) q order by {', '.join(f'q.{quoted[name]}' for name in order)}"
+    others = ["id"] if "id" in columns else [name for name in columns if name != "occurred_at"]
+    order = ", ".join(f"q.{quoted[name]}" for name in ("occurred_at", *others))
+    return f"select {selected} from (\n{bound}\n) q order by {order}"
 
 
 def _selected(name: str, quoted: str, dialect: str) -> str:
@@ -73,7 +71,7 @@ def _selected(name: str, quoted: str, dialect: str) -> str:
 
 
 def _literal(dialect: Dialect) -> Dialect:
-    """The dialect with `%` and backslashes left alone: the text is run as it is, not formatted by a driver."""
+    """Return the dialect without escapes of `%` and backslashes: no driver formats the text."""
     plain = type(dialect)(paramstyle="named")  # type: ignore[call-arg]
     if dialect.name == "postgresql":
         plain._backslash_escapes = False  # type: ignore[attr-defined]

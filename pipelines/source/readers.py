@@ -1,4 +1,7 @@
-"""Open a source database and stream a query's rows as Arrow batches: ADBC for PostgreSQL and SQLite, SQLAlchemy for the others."""
+"""Opens a source database and streams the rows of a query as Arrow batches.
+
+PostgreSQL and SQLite are read by ADBC, other databases by SQLAlchemy.
+"""
 
 from __future__ import annotations
 
@@ -23,23 +26,31 @@ from pipelines.source.drivers import parse_source_url, read_by_adbc
 PARTITION_ROWS = 20_000
 _SQLITE_BATCH_ROWS = "16384"
 _POSTGRESQL_BATCH_BYTES = "1000000"
-"""A sixteenth of the driver's own: writing begins sooner."""
-_AHEAD = 16
-"""Batches fetched ahead, so that the database never waits while a batch is written."""
+"""A sixteenth of the driver's default: writing begins sooner."""
+_BATCHES_AHEAD = 16
+"""Fetched ahead, so that the database never waits while a batch is written."""
 _POSTGRESQL_SETTINGS = """
 select set_config(name, case name when 'work_mem' then '64MB' else 'off' end, false)
-from pg_settings where name in ('jit', 'parallel_leader_participation') or (name = 'work_mem' and setting::bigint < 65536)
+from pg_settings where name in ('jit', 'parallel_leader_participation')
+    or (name = 'work_mem' and setting::bigint < 65536)
 """
-"""For this session. Sort and hash tables stay in memory up to 64 MB each; nothing is compiled; the process that sends rows only merges.
+"""Settings of the session: sorts and hash tables of up to 64 MB in memory, no compilation.
 
-A query, not the URL's `options`: poolers refuse those, and what a server does not have is left alone. On a million joined rows
-the database's CPU seconds fell from 2.2 to 1.8, the first row came after 0.7 s instead of 1.0.
+The process that sends the rows only merges. On a million joined rows, the database's CPU time fell
+from 2.2 to 1.8 s, and the first row came after 0.7 s instead of 1.0 s. This is a query instead of
+the URL's `options`, because poolers refuse those, and settings that a server lacks are skipped.
 """
 _LOST = re.compile(
-    r"\b(?:FATAL|PANIC):|closed the connection|connection (?:to server|not open|reset)|could not (?:receive|send)|SSL (?:SYSCALL|error)",
+    r"\b(?:FATAL|PANIC):|closed the connection|connection (?:to server|not open|reset)"
+    r"|could not (?:receive|send)|SSL (?:SYSCALL|error)",
     re.IGNORECASE,
 )
+"""Messages of a lost connection."""
 _LOST_STATES = ("08", "57P", "53300")
+
+
+_ADBC_IO = 10
+"""`adbc_driver_manager.AdbcStatusCode.IO`."""
 
 
 class Reader(Protocol):
@@ -54,9 +65,10 @@ class Reader(Protocol):
 
 @contextmanager
 def open_reader(url: str) -> Iterator[Reader]:
-    """Yield a reader for any SQLAlchemy URL. What the driver raises comes out as `SourceUnreachable` or `QueryRefused`.
+    """Yield a reader for any SQLAlchemy URL.
 
-    Raises `SettingsError` when the URL is none, or its driver is not installed.
+    The reader turns the driver's errors into `SourceUnreachable` or `QueryRefused`.
+    Raises `SettingsError` when the URL is invalid, or its driver is not installed.
     """
     parsed = parse_source_url(url)
     opened = _open_adbc if read_by_adbc(parsed) else _open_sqlalchemy
@@ -70,7 +82,9 @@ class AdbcReader:
     """Constant memory: the driver hands out batches as they arrive."""
 
     def __init__(self, cursor: Any, url: URL) -> None:
-        self._cursor, self._url, self.dialect = cursor, url, url.get_dialect()()
+        self._cursor = cursor
+        self._url = url
+        self.dialect: Dialect = url.get_dialect()()
 
     def columns(self, query: str) -> list[str]:
         with _named_errors(self._url):
@@ -84,25 +98,27 @@ class AdbcReader:
 
 
 def _read_ahead(batches: pa.RecordBatchReader) -> Generator[pa.RecordBatch]:
-    """Fetch the next batches while the caller works on this one: the database and the writer run side by side."""
-    other = ThreadPoolExecutor(1, thread_name_prefix="extract")
+    """Fetch the next batches while the caller works on this one."""
+    executor = ThreadPoolExecutor(1, thread_name_prefix="extract")
     try:
-        coming = deque(other.submit(next, batches, None) for _ in range(_AHEAD))
-        while (batch := coming.popleft().result()) is not None:
-            coming.append(other.submit(next, batches, None))
+        fetched = deque(executor.submit(next, batches, None) for _ in range(_BATCHES_AHEAD))
+        while (batch := fetched.popleft().result()) is not None:
+            fetched.append(executor.submit(next, batches, None))
             yield batch
     finally:
-        other.shutdown(cancel_futures=True)
+        executor.shutdown(cancel_futures=True)
 
 
 class SqlAlchemyReader:
     """Server-side cursors where the driver has them."""
 
     def __init__(self, connection: sa.Connection, url: URL) -> None:
-        self._connection, self._url, self.dialect = connection, url, connection.dialect
+        self._connection = connection
+        self._url = url
+        self.dialect = connection.dialect
 
     def columns(self, query: str) -> list[str]:
-        """Closes its cursor: MySQL's unbuffered one takes no second query before."""
+        """Return the columns, and close the cursor: MySQL's runs one query at a time."""
         with _named_errors(self._url), self._run(query) as result:
             return list(result.keys())
 
@@ -114,9 +130,8 @@ class SqlAlchemyReader:
                 yield _batch(names, rows)
 
     def _run(self, query: str) -> sa.CursorResult[Any]:
-        return self._connection.execution_options(
-            stream_results=True, no_parameters=True
-        ).exec_driver_sql(query)
+        streaming = self._connection.execution_options(stream_results=True, no_parameters=True)
+        return streaming.exec_driver_sql(query)
 
 
 def _batch(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> pa.RecordBatch:
@@ -133,7 +148,7 @@ def _column(name: str, values: Sequence[Any]) -> pa.Array:
 
 
 def _times(values: Sequence[Any]) -> pa.Array:
-    """As Arrow types; values of several kinds as texts."""
+    """Return times as Arrow infers them; values of several types become texts."""
     try:
         return pa.array(values)
     except pa.ArrowException:
@@ -141,7 +156,10 @@ def _times(values: Sequence[Any]) -> pa.Array:
 
 
 def _as_text(value: object) -> str:
-    """As PostgreSQL's `cast(... as text)`; bytes that are no UTF-8 show as replacement characters, which the checks count."""
+    """Return a value as PostgreSQL's `cast(... as text)` does.
+
+    Bytes that are not UTF-8 become replacement characters, which the data checks count.
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
@@ -172,11 +190,11 @@ def _adbc(url: URL) -> tuple[ModuleType, str]:
 
 
 def _libpq(url: URL) -> str:
-    """SQLAlchemy's URL as libpq reads it: no driver name, %20 for a blank, and a connection attempt that ends."""
-    patient = url.set(drivername="postgresql").update_query_dict(
-        {} if "connect_timeout" in url.query else {"connect_timeout": "10"}
-    )
-    location, _, query = patient.render_as_string(hide_password=False).rpartition("?")
+    """Return the URL for libpq: without a driver, %20 for a blank, a connection timeout."""
+    plain = url.set(drivername="postgresql")
+    if "connect_timeout" not in url.query:
+        plain = plain.update_query_dict({"connect_timeout": "10"})
+    location, _, query = plain.render_as_string(hide_password=False).rpartition("?")
     return f"{location}?{query.replace('+', '%20')}"
 
 
@@ -196,48 +214,51 @@ def _open_sqlalchemy(url: URL, stack: ExitStack) -> Reader:
 
 @contextmanager
 def _named_errors(url: URL) -> Iterator[None]:
-    """Tell a lost connection from a refused query; anything that is neither passes."""
+    """Turn a driver's error into one for a lost connection or one for a refused query.
+
+    An error that is neither passes.
+    """
     import adbc_driver_manager as adbc
 
     try:
         yield
-    except (
-        adbc.Error,
-        sa.exc.SQLAlchemyError,
-        OSError,
-        RuntimeError,
-    ) as error:  # ADBC raises a plain OSError in the middle of a stream
-        came = _first_line(error, url)
-        if _is_interrupt(came):
+    # ADBC raises a plain OSError in the middle of a stream
+    except (adbc.Error, sa.exc.SQLAlchemyError, OSError, RuntimeError) as error:
+        message = _message(error, url)
+        if _is_interrupt(message):
             raise KeyboardInterrupt from None
         if isinstance(error, RuntimeError):
             raise
-        if not _is_lost(error, came):
+        if not _is_lost(error, message):
             raise QueryRefused(
-                "a query that the source runs", came=came, do="correct the query"
+                "a query that the source runs", came=message, do="correct the query"
             ) from None
         where = f"the source at {url.host or url.query.get('host') or url.database}"
         raise SourceUnreachable(
-            where, came=came, do="start it, or correct PERENNIAL_SOURCE_URL"
+            where, came=message, do="start it, or correct PERENNIAL_SOURCE_URL"
         ) from None
 
 
-def _is_interrupt(came: str) -> bool:
-    """Drivers answer Ctrl-C in their own way: ADBC cancels the query and raises what the server says of that, DuckDB a RuntimeError."""
-    said = "canceling statement due to user request" in came or came == "Query interrupted"
-    return said and threading.current_thread() is threading.main_thread()
+def _is_interrupt(message: str) -> bool:
+    """Return True when the message is a driver's reaction to Ctrl-C.
+
+    ADBC cancels the query and raises the server's message; DuckDB raises a RuntimeError.
+    """
+    is_cancelled = (
+        "canceling statement due to user request" in message or message == "Query interrupted"
+    )
+    return is_cancelled and threading.current_thread() is threading.main_thread()
 
 
-def _is_lost(error: Exception, came: str) -> bool:
+def _is_lost(error: Exception, message: str) -> bool:
     if isinstance(error, sa.exc.DBAPIError):
         return error.connection_invalidated or isinstance(error, sa.exc.OperationalError)
     state = getattr(error, "sqlstate", None) or ""
-    failed_to_connect = (
-        getattr(error, "status_code", None) == 10 and not state
-    )  # adbc_driver_manager.AdbcStatusCode.IO
-    return failed_to_connect or state.startswith(_LOST_STATES) or bool(_LOST.search(came))
+    failed_to_connect = getattr(error, "status_code", None) == _ADBC_IO and not state
+    return failed_to_connect or state.startswith(_LOST_STATES) or bool(_LOST.search(message))
 
 
-def _first_line(error: Exception, url: URL) -> str:
+def _message(error: Exception, url: URL) -> str:
+    """Return the first line of an error without the source's password."""
     text = first_line(error)
     return text.replace(url.password, "***") if url.password else text

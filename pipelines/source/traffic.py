@@ -1,4 +1,4 @@
-"""Live traffic: the same arrivals go on after the five years, with or without drift, each with its right labels."""
+"""Live traffic: the arrivals continue after the five years, with or without drift."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Traffic:
-    """What arrives from EPOCH on; about 2,000 rows in 10 days at the default scale.
+    """The arrivals from EPOCH on: about 2,000 rows in 10 days at the default scale.
 
-    The seed draws the arrivals. With `drift` a share of them differs for good: traffics of different seeds drift alike.
+    The seed draws the arrivals. With `drift`, a share of them differs for good, in the same way for
+    every seed.
     """
 
     scale: Scale
@@ -35,27 +36,21 @@ class Traffic:
     drift: bool = False
 
     def play(self, start: datetime, rows: int) -> Iterator[Arrival]:
-        """Yield the first `rows` arrivals from `start` (aware, at or after EPOCH) on, in order of time.
+        """Yield the first `rows` arrivals from `start` on, in order of time.
 
-        A day's arrivals depend on seed and day alone: playing on from the last moment continues where an earlier play ended.
+        `start` has a zone and is not before EPOCH. A day depends on seed and day alone: a call with
+        the last moment continues where an earlier call ended.
         """
-        return islice(
-            (
-                arrival
-                for arrival in self._from((start - EPOCH).days)
-                if arrival.occurred_at >= start
-            ),
-            rows,
-        )
+        days = self._from((start - EPOCH).days)
+        arrivals = (arrival for arrival in days if arrival.occurred_at >= start)
+        return islice(arrivals, rows)
 
     def _from(self, first_day: int) -> Iterator[Arrival]:
         practice = load_practice(self.scale)
         drift = load_drift(self.scale) if self.drift else None
-        for day in count(first_day):
-            yield from self._arrivals(
-                draw_day(practice, seed=self.seed, day=DAYS + day, drift=drift),
-                EPOCH + timedelta(days=day),
-            )
+        for number in count(first_day):
+            day = draw_day(practice, seed=self.seed, day=DAYS + number, drift=drift)
+            yield from self._arrivals(day, EPOCH + timedelta(days=number))
 
     def _arrivals(self, day: Day, midnight: datetime) -> Iterator[Arrival]:
         catalogue = load_practice(self.scale).catalogue
@@ -75,5 +70,8 @@ class Traffic:
                 "encounter_phase": PHASES[catalogue.phase[term]],
             }
             yield Arrival(
-                midnight + timedelta(seconds=second), phrase, REGIONS[CLERKS[clerk].region], labels
+                occurred_at=midnight + timedelta(seconds=second),
+                phrase=phrase,
+                region=REGIONS[CLERKS[clerk].region],
+                labels=labels,
             )

@@ -35,7 +35,8 @@ def wait_for(condition: Callable[[], object], *, seconds: float = 60) -> None:
 
 def keeper(settings: Settings) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PERENNIAL_HOME": str(settings.home)}
-    process = subprocess.Popen([sys.executable, "-m", "core.database"], env=environment, cwd=ROOT)
+    command = [sys.executable, "-m", "machine.postgres"]
+    process = subprocess.Popen(command, env=environment, cwd=ROOT)
     wait_for(lambda: process.pid in holders(settings.home / "postgres"))
     return process
 

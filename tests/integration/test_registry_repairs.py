@@ -13,7 +13,8 @@ from pipelines.model.digests import write_digest
 from pipelines.model.head_file import head_digest
 from pipelines.model_store import store_version, stored_version
 from pipelines.promotion import promote
-from pipelines.registry import Registry, finish_or_forget
+from pipelines.recovery import finish_or_forget
+from pipelines.registry import Registry
 from tests.integration.test_registry import (  # noqa: F401
     NOW,
     classifier,
@@ -28,7 +29,8 @@ from tests.integration.test_registry import (  # noqa: F401
 def test_what_a_killed_retraining_left_is_finished_when_its_head_is_kept_and_else_forgotten(
     registry: Registry, mlflow: MlflowClient, classifier: str, tmp_path: Path
 ) -> None:
-    models, whole = tmp_path / "models", register(registry, classifier, tmp_path, "1")
+    models = tmp_path / "models"
+    whole = register(registry, classifier, tmp_path, "1")
     run = mlflow.create_run(mlflow.get_experiment_by_name(classifier).experiment_id).info.run_id
     model, evaluation = trained(tmp_path / "training-3", "3")
     tags = {"head_digest": head_digest(model)}
@@ -53,12 +55,10 @@ def test_what_a_killed_retraining_left_is_finished_when_its_head_is_kept_and_els
 def test_another_head_under_the_number_of_an_unfinished_version_does_not_finish_it(
     registry: Registry, mlflow: MlflowClient, classifier: str, tmp_path: Path
 ) -> None:
-    """A model store that belongs to another MLflow: the retraining was refused, and the next must not take that head for its own."""
-    models, (old, evaluation), (new, _) = (
-        tmp_path / "models",
-        trained(tmp_path / "old", "1"),
-        trained(tmp_path / "new", "2"),
-    )
+    """A model store of another MLflow: a refused retraining must not adopt its head."""
+    models = tmp_path / "models"
+    old, evaluation = trained(tmp_path / "old", "1")
+    new, _ = trained(tmp_path / "new", "2")
     store_version(models, classifier=classifier, version="1", model=old, evaluation=evaluation)
     with registry.run(classifier, name="run", tags={}) as run:
         version = registry.register(

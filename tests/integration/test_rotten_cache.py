@@ -1,4 +1,4 @@
-"""A DVC cache whose files changed under their names: set aside and computed anew, or refused by name. And where DVC keeps its state."""
+"""A DVC cache with rotten files: they are set aside and computed again, or refused by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.errors import NotReproducible, StageFailed
-from pipelines.workspace import Workspace, cache_of, open_workspace, track_data, tracked_rows
+from pipelines.dvc_repository import cache_of, track_data, tracked_rows
+from pipelines.workspace import Workspace, open_workspace
 from tests.support.dvc_repositories import is_sound, make_repository, rot
 
 STAGES = """
@@ -31,7 +32,8 @@ import pathlib, numpy as np, pyarrow.parquet as pq
 if not pathlib.Path("vectors/v.npy").exists():
     pathlib.Path("vectors").mkdir(exist_ok=True)
     pathlib.Path("vectors/complete").write_text("yes")
-    np.save("vectors/v.npy", np.arange(pq.read_table("data/rows.parquet").num_rows, dtype=np.float32))
+    rows = pq.read_table("data/rows.parquet").num_rows
+    np.save("vectors/v.npy", np.arange(rows, dtype=np.float32))
 """
 TRAIN = """
 import pathlib, numpy as np
@@ -61,7 +63,7 @@ def write_data(folder: Path) -> None:
 def retrain(
     repository: Path, tag: str, *, start: str = "", publish: bool = True
 ) -> tuple[str, bool]:
-    """The sum that the model holds, and whether the outputs of the run called `start` were at hand."""
+    """Return the sum in the model, and whether the outputs of the run `start` were restored."""
     with open_workspace(repository) as workspace:
         for name in ("embed.py", "train.py"):
             shutil.copy(repository / name, workspace.folder / name)
@@ -147,8 +149,9 @@ def test_rows_of_a_revision_come_from_the_cache_unharmed_or_not_at_all(repositor
 def test_dvc_keeps_its_state_inside_the_checkout_for_its_owner_alone(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What DVC is told by nobody lands in `outside`: as it would in /var/tmp, where all may write."""
-    outside, seen = tmp_path / "outside", []
+    """Without an environment of ours, DVC's state goes to `outside`, as it would to /var/tmp."""
+    outside = tmp_path / "outside"
+    seen = []
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(outside))
     reproduce = Workspace.reproduce
     monkeypatch.setattr(

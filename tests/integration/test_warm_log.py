@@ -67,9 +67,9 @@ def test_the_most_frequent_phrases_of_a_full_log_are_found(filled: Engine) -> No
 
 def test_a_classifier_that_is_seldom_asked_is_read_a_week_back(filled: Engine) -> None:
     assert set(counted(filled, "quiet", 168)) == {f"once {n}" for n in range(50)}
-    assert set(read_frequent_from(filled, seconds=60)("quiet", 200)) == {f"once {n}" for n in range(40)}, (
-        "what a load test asked is not warmed"
-    )
+    assert set(read_frequent_from(filled, seconds=60)("quiet", 200)) == {
+        f"once {n}" for n in range(40)
+    }, "what a load test asked is not warmed"
     assert read_frequent_from(filled, seconds=60)("never asked", 200) == []
 
 

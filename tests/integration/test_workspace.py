@@ -10,13 +10,17 @@ from sqlalchemy.engine import Engine
 
 from core.errors import Busy, StageFailed, UncommittedChanges
 from flows.context import hold_classifiers
-from pipelines.workspace import file_at, open_workspace, prune_data, require_committed
+from pipelines.dvc_repository import prune_data
+from pipelines.git_repository import file_at, require_committed
+from pipelines.workspace import open_workspace
 from tests.support.dvc_repositories import dvc, git, make_repository
 
 DVC_YAML = """
 stages:
   double:
-    cmd: python -c "import pathlib; n = int(pathlib.Path('data/n').read_text()); pathlib.Path('out').write_text(str(2 * n))"
+    cmd: >-
+      python -c "from pathlib import Path;
+      n = int(Path('data/n').read_text()); Path('out').write_text(str(2 * n))"
     deps: [data]
     outs: [out]
   fail:

@@ -20,7 +20,9 @@ CHAPTERS = {
     "13": "musculoskeletal",
     "19": "injury",
 }
-MAX_WORDS, TRAINING_TERMS, TEST_TERMS = 8, 3000, 1000
+MAX_WORDS = 8
+TRAINING_TERMS = 3000
+TEST_TERMS = 1000
 
 
 @dataclass(frozen=True)

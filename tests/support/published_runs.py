@@ -23,12 +23,13 @@ from core.params import Params
 from core.settings import Settings
 from core.snapshots import record_snapshot
 from flows.context import LoopContext
+from pipelines.git_repository import stage_environment
 from pipelines.model.head_file import head_digest, save_head
 from pipelines.model_store import store_version
 from pipelines.provenance import surroundings
 from pipelines.registry import RegisteredVersion, Registry
 from pipelines.snapshots import logical_hash, query_hash
-from pipelines.workspace import Workspace, open_workspace, stage_environment
+from pipelines.workspace import Workspace, open_workspace
 from tests.support.serving import EMBEDDER_ID, make_head
 
 SEED, NEARLY, OTHER = 7, 8, 9

@@ -80,7 +80,8 @@ def test_weighted_f1_is_scikit_learns(pairs: list[tuple[str, str]]) -> None:
 
 
 def test_rounds_drawn_in_parts_are_the_same_rounds() -> None:
-    rows, labels = scored(0.9, 0.85, rows=200), ["a", "b", "c", "d"]
+    rows = scored(0.9, 0.85, rows=200)
+    labels = ["a", "b", "c", "d"]
     many = bootstrap_gains(rows, labels, seed=1, rounds=ROUNDS_AT_ONCE + 3)
     assert len(many) == ROUNDS_AT_ONCE + 3 and len(set(many)) > ROUNDS_AT_ONCE / 2
     np.testing.assert_array_equal(many[:5], bootstrap_gains(rows, labels, seed=1, rounds=5))

@@ -1,4 +1,4 @@
-"""The demo's practice, arrivals, traffic and drift: deterministic, imbalanced, repetitive, and drifting alike for every seed."""
+"""The demo's practice, arrivals, traffic and drift: equal arguments give equal results."""
 
 from __future__ import annotations
 
@@ -79,7 +79,8 @@ def test_a_day_depends_on_seed_and_number_alone() -> None:
 
 def test_the_rule_change_moves_old_labels_to_other_chapters() -> None:
     practice = load_practice("default")
-    catalogue, moved = practice.catalogue, practice.old_code != practice.catalogue.code
+    catalogue = practice.catalogue
+    moved = practice.old_code != catalogue.code
     now, then = (
         np.array([catalogue.codes[code].chapter for code in codes[moved]])
         for codes in (catalogue.code, practice.old_code)
@@ -170,7 +171,8 @@ def test_drift_moves_a_share_of_the_traffic_to_rare_labels(
 
 
 def test_the_new_rule_recodes_a_few_conditions_into_another_chapter() -> None:
-    practice, drift = load_practice("default"), load_drift("default")
+    practice = load_practice("default")
+    drift = load_drift("default")
     moved = np.flatnonzero(drift.code != practice.catalogue.code)
     assert (
         len({practice.catalogue.codes[code].code[:3] for code in practice.catalogue.code[moved]})

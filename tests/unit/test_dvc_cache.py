@@ -51,7 +51,8 @@ def test_a_lock_and_a_data_file_name_what_they_own() -> None:
 
 
 def test_each_name_is_judged_by_its_content_with_what_its_folder_holds(cache: Path) -> None:
-    vectors, note = store(cache, b"vectors"), store(cache, b"note")
+    vectors = store(cache, b"vectors")
+    note = store(cache, b"note")
     folder = store_folder(cache, {"vectors.npy": vectors, "sub/note": note})
     assert verify(cache, [folder, "0" * 32]) == {folder: True, vectors: True, note: True}
     rot(object_file(cache, vectors))

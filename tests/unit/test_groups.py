@@ -61,14 +61,14 @@ def test_each_group_has_a_port_a_journal_and_a_program_that_status_shows(tmp_hom
     ] == ["3000", "3000", "3001", "3002"]
     assert len({settings.model_copy(update={"bento": number}).journal for number in (1, 2, 3)}) == 3
     further = further_services(settings)
-    assert [(one.name, one.port, one.health) for one in further] == [
+    assert [(service.name, service.port, service.health) for service in further] == [
         ("service-2", 3001, "/readyz"),
         ("service-3", 3002, "/readyz"),
     ]
     assert "block, phase" in further[0].does
-    assert not {one.name for one in further} & {one.name for one in list_programs(settings)}, (
-        "the program `service` runs them"
-    )
+    assert not {service.name for service in further} & {
+        program.name for program in list_programs(settings)
+    }, "the program `service` runs them"
 
 
 def test_the_last_port_is_the_last_there_is(tmp_home: Path) -> None:
@@ -100,12 +100,12 @@ def test_a_process_serves_its_group_and_refuses_a_number_that_is_none() -> None:
 def test_only_the_groups_heads_are_followed(tmp_path: Path) -> None:
     first, second = (store_head(tmp_path, name, "1") for name in ("chapter", "block"))
     groups = parse_groups("chapter;block;organ")
-    wanted = {model.classifier: Rollout(champion(model)) for model in (first, second)}
+    rollouts = {model.classifier: Rollout(champion(model)) for model in (first, second)}
     heads = [LiveHeads(EMBEDDER_ID, home=tmp_path, serves=group.serves) for group in groups]
-    assert [one.idle for one in heads] == [False, False, False], "nothing is known yet"
-    for one in heads:
-        one.refresh(lambda: wanted)
-    assert [(list(one.current), one.idle) for one in heads] == [
+    assert [follower.idle for follower in heads] == [False, False, False], "nothing is known yet"
+    for follower in heads:
+        follower.refresh(lambda: rollouts)
+    assert [(list(follower.current), follower.idle) for follower in heads] == [
         (["chapter"], False),
         (["block"], False),
         ([], True),

@@ -1,4 +1,4 @@
-"""Ids that become paths are refused unless they are plain names; nothing that we read or write goes through pickle."""
+"""Ids that become paths are refused unless they are plain; no pickle is read or written."""
 
 from __future__ import annotations
 
@@ -109,19 +109,22 @@ def test_arrays_are_never_read_as_pickles() -> None:
         for keyword in ast.walk(tree)
         if isinstance(keyword, ast.keyword)
     ]
-    said = [
+    allowing = [
         path
         for path, keyword in keywords
         if keyword.arg == "allow_pickle" and ast.unparse(keyword.value) != "False"
     ]
-    assert said == []
+    assert allowing == []
 
 
 AUDITED = """
 import sys
 from pathlib import Path
-found = []
-sys.addaudithook(lambda event, arguments: found.append(arguments) if event == "pickle.find_class" else None)
+calls = []
+def hook(event, arguments):
+    if event == "pickle.find_class":
+        calls.append(arguments)
+sys.addaudithook(hook)
 from tests.support.serving import Bench
 from tests.unit.test_heads import fit
 from pipelines.model.head_file import load_head, save_head
@@ -133,15 +136,15 @@ bench = Bench(Path(sys.argv[1]))
 bench.promote("organ", "1")
 bench.answer("heart attack", "cough")
 assert bench.logged()
-print(len(found))
+print(len(calls))
 import pickle
 pickle.loads(pickle.dumps(Path("a")))
-assert found, "the hook hears a pickle"
+assert calls, "the hook hears a pickle"
 """
 
 
 def test_training_and_serving_load_no_pickle(tmp_path: Path) -> None:
-    """Our code end to end, heard by Python's audit hook: heads trained, written, read, served, answers logged."""
+    """Python's audit hook watches heads trained, written, read and served, and answers logged."""
     done = subprocess.run(
         [sys.executable, "-c", AUDITED, str(tmp_path)],
         cwd=ROOT,

@@ -58,7 +58,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "line"),
     [
         (OSError(), "OSError"),
         (ValueError(" \n "), "ValueError"),
@@ -68,8 +68,8 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
         (OSError(f"no route to postgresql://u:{SECRET}@h/d"), "no route to postgresql://u:***@h/d"),
     ],
 )
-def test_the_first_line_of_an_error_is_never_missing(error: Exception, said: str) -> None:
-    assert first_line(error) == said
+def test_the_first_line_of_an_error_is_never_missing(error: Exception, line: str) -> None:
+    assert first_line(error) == line
 
 
 def only(lines: Lines) -> dict[str, Any]:
@@ -256,17 +256,18 @@ def test_no_planted_secret_survives(
 def test_no_planted_secret_survives_in_quotes(
     name: str, separator: str, quote: str, head: str, tail: str
 ) -> None:
-    mark, text = quote[0], f"{head}{SECRET}{tail}".replace("\\", "\\\\")
+    mark = quote[0]
+    text = f"{head}{SECRET}{tail}".replace("\\", "\\\\")
     escaped = text.replace(mark, 2 * mark if len(quote) == 2 else f"\\{mark}")
     assert SECRET not in redact(f"{name}{separator}{mark}{escaped}{mark}, user=u")
 
 
 @given(spaced)
 def test_no_planted_secret_survives_in_json(text: str) -> None:
-    told = {"user": "u", "password": f"{text}{SECRET}", "at": 1}
-    assert SECRET not in redact(json.dumps(told)) + redact(json.dumps(json.dumps(told))) + redact(
-        repr(told)
-    )
+    record = {"user": "u", "password": f"{text}{SECRET}", "at": 1}
+    assert SECRET not in redact(json.dumps(record)) + redact(
+        json.dumps(json.dumps(record))
+    ) + redact(repr(record))
 
 
 @pytest.mark.parametrize(

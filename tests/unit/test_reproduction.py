@@ -1,4 +1,4 @@
-"""Identical, equivalent, different: what the verdict on a repeated training or answer says, and where it looks."""
+"""The verdict on a repeated training or answer: identical, equivalent or different."""
 
 from __future__ import annotations
 
@@ -75,8 +75,10 @@ def changed(**parts: Any) -> Training:
 
 def test_the_lock_gives_the_shared_outputs_and_the_classifiers_own() -> None:
     assert locked_outputs(LOCK, "organ") == {
-        "build/embeddings": "e1", "build/classifiers/organ/split": "s1", "build/classifiers/organ/model": "m1",
-    }  # fmt: skip
+        "build/embeddings": "e1",
+        "build/classifiers/organ/split": "s1",
+        "build/classifiers/organ/model": "m1",
+    }
 
 
 def test_equal_bytes_are_identical() -> None:
@@ -132,14 +134,14 @@ def test_a_difference_shows_the_rows_the_files_and_the_outputs_that_moved() -> N
         "build/classifiers/organ/split": "s2",
         "build/classifiers/organ/model": "m9",
     }
-    found = changed(
-        digest="sha256:2", files={"evaluation.json": "9", "predictions.parquet": "2"}, outputs=outputs,
+    repeated = changed(
+        digest="sha256:2",
+        files={"evaluation.json": "9", "predictions.parquet": "2"},
+        outputs=outputs,
         rows=with_column("predicted", ["heart", "heart", "heart"]),
-    )  # fmt: skip
-    verdict = compare_trainings(RECORD, found)
-    moved = (
-        "what DVC tracks and differs: build/classifiers/organ/split, build/classifiers/organ/model"
     )
+    verdict = compare_trainings(RECORD, repeated)
+    moved = "DVC outputs that differ: build/classifiers/organ/split, build/classifiers/organ/model"
     assert verdict.reasons[:2] == ("other bytes in head, evaluation.json", moved)
     [example] = verdict.evidence["rows"]["examples"]
     assert (
@@ -152,11 +154,11 @@ def test_a_difference_shows_the_rows_the_files_and_the_outputs_that_moved() -> N
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=3))
 def test_the_verdict_is_the_same_from_both_sides(shares: list[float]) -> None:
     other = changed(digest="sha256:2", rows=with_column("probability", shares))
-    one, two = compare_trainings(RECORD, other), compare_trainings(other, RECORD)
-    assert one.kind == two.kind
+    verdict = compare_trainings(RECORD, other)
+    assert verdict.kind == compare_trainings(other, RECORD).kind
     gap = float(np.abs(np.array([0.9, 0.8, 0.6]) - shares).max())
-    assert one.evidence["rows"]["largest_difference"] == gap
-    assert (one.kind == "equivalent") == (gap <= TOLERANCE)
+    assert verdict.evidence["rows"]["largest_difference"] == gap
+    assert (verdict.kind == "equivalent") == (gap <= TOLERANCE)
 
 
 def test_a_workspace_is_read_back_as_it_was_written(tmp_path: Path) -> None:
@@ -172,15 +174,15 @@ def test_a_workspace_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     (built / "evaluation" / "evaluation.json").write_text(json.dumps(evaluation))
     pq.write_table(ROWS, built / "evaluation" / "predictions.parquet")
     (tmp_path / "dvc.lock").write_text(LOCK)
-    found = read_repeated(tmp_path, "organ")
-    assert found.digest == digest
-    assert found.metrics == {
+    training = read_repeated(tmp_path, "organ")
+    assert training.digest == digest
+    assert training.metrics == {
         "metrics.weighted_f1": 0.5,
         "metrics.rows": 3.0,
         "labels.heart.f1": 1.0,
     }
-    assert set(found.files) == {"evaluation.json", "predictions.parquet"}
-    assert found.rows.equals(ROWS)
+    assert set(training.files) == {"evaluation.json", "predictions.parquet"}
+    assert training.rows.equals(ROWS)
 
 
 LOGGED = Prediction("heart", 0.7, (("lung", 0.2),))

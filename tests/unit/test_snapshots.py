@@ -1,4 +1,4 @@
-"""The logical hash, and how feedback and source rows become one snapshot (from an SQLite file: no server)."""
+"""The logical hash, and how feedback and source rows become one snapshot."""
 
 from __future__ import annotations
 
@@ -23,18 +23,22 @@ SCHEMA = canonical_schema(["block"]).append(pa.field("origin", pa.string()))
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
 
 texts = st.none() | st.text(max_size=6)
-rows = st.fixed_dictionaries(
+row_values = st.fixed_dictionaries(
     {
-        "id": st.text(max_size=4), "phrase": texts, "occurred_at": st.integers(0, 2**50), "region": texts, "block": texts,
+        "id": st.text(max_size=4),
+        "phrase": texts,
+        "occurred_at": st.integers(0, 2**50),
+        "region": texts,
+        "block": texts,
         "origin": st.sampled_from(["source", "feedback"]),
     }
-)  # fmt: skip
+)
 
 
-def table(found: list[dict]) -> pa.Table:
+def table(rows: list[dict]) -> pa.Table:
     columns = [
         pa.array(
-            [row[field.name] for row in found], pa.int64() if field.type == MOMENT else field.type
+            [row[field.name] for row in rows], pa.int64() if field.type == MOMENT else field.type
         )
         for field in SCHEMA
     ]
@@ -44,29 +48,29 @@ def table(found: list[dict]) -> pa.Table:
     )
 
 
-@given(st.lists(rows, max_size=8), st.randoms(use_true_random=False))
-def test_same_rows_in_any_order_have_the_same_hash(found: list[dict], random) -> None:
-    shuffled = random.sample(found, len(found))
-    assert logical_hash(table(shuffled)) == logical_hash(table(found))
+@given(st.lists(row_values, max_size=8), st.randoms(use_true_random=False))
+def test_same_rows_in_any_order_have_the_same_hash(rows: list[dict], random) -> None:
+    shuffled = random.sample(rows, len(rows))
+    assert logical_hash(table(shuffled)) == logical_hash(table(rows))
 
 
-@given(st.lists(rows, min_size=1, max_size=6), st.data())
-def test_a_changed_cell_changes_the_hash(found: list[dict], data: st.DataObject) -> None:
-    place = data.draw(st.integers(0, len(found) - 1))
+@given(st.lists(row_values, min_size=1, max_size=6), st.data())
+def test_a_changed_cell_changes_the_hash(rows: list[dict], data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, len(rows) - 1))
     name = data.draw(st.sampled_from(SCHEMA.names))
-    value = found[place][name]
+    value = rows[place][name]
     other = value + 1 if isinstance(value, int) else (value or "") + "x"
-    changed = [*found[:place], {**found[place], name: other}, *found[place + 1 :]]
-    assert logical_hash(table(changed)) != logical_hash(table(found))
+    changed = [*rows[:place], {**rows[place], name: other}, *rows[place + 1 :]]
+    assert logical_hash(table(changed)) != logical_hash(table(rows))
 
 
-@given(st.lists(rows, min_size=1, max_size=4))
-def test_the_hash_counts_equal_rows(found: list[dict]) -> None:
-    assert logical_hash(table([*found, found[0]])) != logical_hash(table(found))
+@given(st.lists(row_values, min_size=1, max_size=4))
+def test_the_hash_counts_equal_rows(rows: list[dict]) -> None:
+    assert logical_hash(table([*rows, rows[0]])) != logical_hash(table(rows))
 
 
 def test_the_hash_does_not_depend_on_the_order_of_columns_or_on_batches() -> None:
-    found = table(
+    original = table(
         [
             {
                 "id": str(n),
@@ -79,9 +83,9 @@ def test_the_hash_does_not_depend_on_the_order_of_columns_or_on_batches() -> Non
             for n in range(9)
         ]
     )
-    turned = found.select(list(reversed(found.column_names)))
-    split = pa.concat_tables([found.slice(0, 4), found.slice(4)])
-    assert logical_hash(turned) == logical_hash(found) == logical_hash(split)
+    turned = original.select(list(reversed(original.column_names)))
+    split = pa.concat_tables([original.slice(0, 4), original.slice(4)])
+    assert logical_hash(turned) == logical_hash(original) == logical_hash(split)
 
 
 def test_null_and_the_empty_text_differ() -> None:
@@ -97,11 +101,11 @@ def test_null_and_the_empty_text_differ() -> None:
 
 
 def test_query_hash_depends_on_text_parameters_and_labels() -> None:
-    asked = {"parameters": {"a": 1}, "label_columns": ["x", "y"]}
-    first = query_hash("select 1", **asked)
+    options = {"parameters": {"a": 1}, "label_columns": ["x", "y"]}
+    first = query_hash("select 1", **options)
     assert first == query_hash("select 1", parameters={"a": 1}, label_columns=["y", "x"])
     others = [
-        query_hash("select 2", **asked),
+        query_hash("select 2", **options),
         query_hash("select 1", parameters={"a": 2}, label_columns=["x", "y"]),
     ]
     assert first not in others
@@ -137,8 +141,8 @@ def feedback(*changes: dict) -> pa.Table:
         "region": "north",
         "block": "B9",
     }
-    found = [{**row, "origin": "feedback", **change} for change in changes]
-    return pa.Table.from_pylist(found, schema=SCHEMA)
+    rows = [{**row, "origin": "feedback", **change} for change in changes]
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
 def snap(
@@ -149,9 +153,16 @@ def snap(
     previous: dict | None = None,
 ):
     return write_snapshot(
-        folder, dataset="notes", query_file=query_file, label_columns=["chapter", "block"], parameters={},
-        source_url=f"sqlite:///{source}", as_of=AS_OF, feedback=late, previous=previous,
-    )  # fmt: skip
+        folder,
+        dataset="notes",
+        query_file=query_file,
+        label_columns=["chapter", "block"],
+        parameters={},
+        source_url=f"sqlite:///{source}",
+        as_of=AS_OF,
+        feedback=late,
+        previous=previous,
+    )
 
 
 def test_a_snapshot_holds_source_rows_and_facts(
@@ -197,7 +208,10 @@ def test_equal_rows_make_equal_bytes(tmp_path: Path, source: Path, query_file: P
 def test_batches_of_any_size_make_equal_row_groups(
     tmp_path: Path, source: Path, query_file: Path
 ) -> None:
-    numbers = "with recursive numbers(n) as (select 0 union all select n + 1 from numbers where n < 149999)"
+    numbers = (
+        "with recursive numbers(n) as "
+        "(select 0 union all select n + 1 from numbers where n < 149999)"
+    )
     columns = "n as id, 'p' as phrase, '2025-12-01' as occurred_at, 'B' as block, 'C' as chapter"
     query_file.write_text(f"{numbers} select {columns} from numbers")
     snap(tmp_path / "data", source, query_file)
@@ -212,8 +226,14 @@ def test_batches_of_any_size_make_equal_row_groups(
 def test_rows_of_the_future_behind_a_full_group_leave_no_empty_one(
     tmp_path: Path, source: Path, query_file: Path
 ) -> None:
-    numbers = "with recursive numbers(n) as (select 0 union all select n + 1 from numbers where n < 65545)"
-    columns = "n as id, 'p' as phrase, 'B' as block, 'C' as chapter, case when n < 65536 then '2025-12-01' else '2027-01-01' end as occurred_at"
+    numbers = (
+        "with recursive numbers(n) as "
+        "(select 0 union all select n + 1 from numbers where n < 65545)"
+    )
+    columns = (
+        "n as id, 'p' as phrase, 'B' as block, 'C' as chapter, "
+        "case when n < 65536 then '2025-12-01' else '2027-01-01' end as occurred_at"
+    )
     query_file.write_text(f"{numbers} select {columns} from numbers")
     assert snap(tmp_path / "data", source, query_file).rows == 65_536
     assert pq.ParquetFile(tmp_path / "data" / "rows.parquet").num_row_groups == 1
@@ -224,14 +244,14 @@ def test_feedback_is_added_and_replaces_the_source_row_of_its_id(
 ) -> None:
     late = feedback({}, {"id": "3", "occurred_at": datetime(2025, 12, 31, tzinfo=UTC)})
     snapshot = snap(tmp_path / "notes", source, query_file, late)
-    found = {row["id"]: row for row in pq.read_table(tmp_path / "notes/rows.parquet").to_pylist()}
-    assert snapshot.rows == len(found) == 11
-    assert (found["3"]["block"], found["3"]["chapter"], found["3"]["origin"]) == (
+    by_id = {row["id"]: row for row in pq.read_table(tmp_path / "notes/rows.parquet").to_pylist()}
+    assert snapshot.rows == len(by_id) == 11
+    assert (by_id["3"]["block"], by_id["3"]["chapter"], by_id["3"]["origin"]) == (
         "B9",
         None,
         "feedback",
     )
-    assert found["r1"]["origin"] == "feedback" and found["4"]["origin"] == "source"
+    assert by_id["r1"]["origin"] == "feedback" and by_id["4"]["origin"] == "source"
 
 
 def test_the_order_of_feedback_does_not_matter(
@@ -261,18 +281,18 @@ KEYLESS = "select phrase, at as occurred_at, block, block as chapter from note"
 
 @settings(max_examples=30)
 @given(st.lists(ROW, min_size=1, max_size=8), st.randoms(use_true_random=False))
-def test_rows_without_id_in_any_order_are_one_snapshot(found: list[tuple], random) -> None:
-    made = [snapshot_of(found), snapshot_of(random.sample(found, len(found)))]
+def test_rows_without_id_in_any_order_are_one_snapshot(rows: list[tuple], random) -> None:
+    made = [snapshot_of(rows), snapshot_of(random.sample(rows, len(rows)))]
     assert made[0] == made[1]
-    assert len(set(made[0][1]["id"].to_pylist())) == len(found)
+    assert len(set(made[0][1]["id"].to_pylist())) == len(rows)
 
 
-def snapshot_of(found: list[tuple]) -> tuple:
+def snapshot_of(rows: list[tuple]) -> tuple:
     with TemporaryDirectory() as name:
         folder = Path(name)
         with closing(sqlite3.connect(folder / "source.db")) as connection:
             connection.execute("create table note (phrase text, at text, block text)")
-            connection.executemany("insert into note values (?, ?, ?)", found)
+            connection.executemany("insert into note values (?, ?, ?)", rows)
             connection.commit()
         (folder / "queries").mkdir()
         (folder / "queries/notes.sql").write_text(KEYLESS)
@@ -289,8 +309,8 @@ def test_what_is_counted_is_told(tmp_path: Path, source: Path, query_file: Path)
             "insert into note values (99, 'from the future', '2099-01-01T00:00:00', 'B0', 'C')"
         )
     snap(tmp_path / "notes", source, query_file)
-    told = json.loads((tmp_path / "notes/snapshot.json").read_text())
-    assert (told["rows"], told["rows_after_as_of"], told["times_without_zone"]) == (11, 1, 11)
+    facts = json.loads((tmp_path / "notes/snapshot.json").read_text())
+    assert (facts["rows"], facts["rows_after_as_of"], facts["times_without_zone"]) == (11, 1, 11)
 
 
 def test_rows_of_the_future_alone_are_refused(

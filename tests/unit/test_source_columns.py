@@ -25,12 +25,20 @@ NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
         pa.array([NOON], pa.timestamp("ns", "UTC")),
         pa.array([NOON.replace(tzinfo=None)], pa.timestamp("us")),
         pa.array([NOON], pa.timestamp("s", "Europe/Berlin")),
-        *(pa.array([text]) for text in (
-            "2025-06-01T12:00:00Z", "2025-06-01 12:00:00", "2025-06-01T14:00:00+02:00", "2025-06-01 12:00:00.000000+00",
-            " 2025-06-01T12:00", "2025-06-01t12:00:00z", "2025-06-01 12:00:00.000000999",
-        )),
+        *(
+            pa.array([text])
+            for text in (
+                "2025-06-01T12:00:00Z",
+                "2025-06-01 12:00:00",
+                "2025-06-01T14:00:00+02:00",
+                "2025-06-01 12:00:00.000000+00",
+                " 2025-06-01T12:00",
+                "2025-06-01t12:00:00z",
+                "2025-06-01 12:00:00.000000999",
+            )
+        ),
     ],
-)  # fmt: skip
+)
 def test_times_come_out_as_utc(given: pa.Array) -> None:
     made = Canonical(["block"]).convert(
         pa.record_batch({"id": ["1"], "phrase": ["p"], "occurred_at": given, "block": ["A"]})
@@ -166,7 +174,8 @@ def test_bytes_that_are_no_utf8_show_as_replacement_characters() -> None:
     ],
 )
 def test_times_without_a_zone_are_counted(times: list, zoneless: int) -> None:
-    canonical, labels = Canonical(["block"]), ["A"] * len(times)
+    canonical = Canonical(["block"])
+    labels = ["A"] * len(times)
     canonical.convert(pa.record_batch({"phrase": labels, "occurred_at": times, "block": labels}))
     assert canonical.zoneless == zoneless
 

@@ -26,7 +26,7 @@ from pipelines.source.drivers import parse_source_url
         ),
         (
             "nosuch://me:hush-hush@host/db",
-            "no dialect nosuch .* or install the package that brings SQLAlchemy the dialect nosuch",
+            "no dialect nosuch .* or install the package that provides SQLAlchemy's dialect nosuch",
         ),
         ("me:hush-hush", "an SQLAlchemy URL"),
         ("postgresql://me:hush-hush@host:port/db", "an SQLAlchemy URL"),

@@ -12,7 +12,8 @@ from sqlalchemy.engine import Dialect
 from core.errors import QueryRefused
 from pipelines.source.queries import bind, ordered, probe
 
-POSTGRESQL, SQLITE = postgresql.dialect(), sqlite.dialect()
+POSTGRESQL = postgresql.dialect()
+SQLITE = sqlite.dialect()
 
 
 def test_casts_percents_and_times_in_quotes_survive() -> None:

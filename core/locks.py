@@ -1,0 +1,24 @@
+"""The numbers of the advisory locks in PostgreSQL, in one place so that no two are equal."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class AdvisoryLock(IntEnum):
+    """Who waits for whom. Numbers stay: programs of two versions must wait for each other."""
+
+    CREATE_DATABASE = 5061
+    """Creating one of the three databases."""
+
+    MIGRATE = 5062
+    """Running Alembic's revisions."""
+
+    RUN = 5063
+    """One run per classifier; seeds the hash of the classifier's name."""
+
+    ROLLOUT = 5064
+    """One rollout decision per classifier; seeds the hash of the classifier's name."""
+
+    PARTITIONS = 5065
+    """Adding and dropping the monthly partitions of `inference`."""
