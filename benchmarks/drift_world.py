@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
-from core.params import Head as HeadParams
+from core.head_params import Head as HeadParams
 from monitoring.baseline import Baseline
 from monitoring.scoring import WindowScorer, log_rows, read_reference
 from pipelines.model.classifier import PhraseClassifier

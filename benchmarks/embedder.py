@@ -25,8 +25,10 @@ import psutil
 from benchmarks.harness import Bar, Result, interleave, median, options, present, table, tell, timed
 from benchmarks.installed import installed_size
 from bentos.packaging.package import SERVING_LOCKS
-from core.params import USE, load_params
-from pipelines.model.embedder import LITERT, RUNTIMES, TENSORFLOW, build_embedder, convert_embedder
+from core.builtin_embedder import USE
+from core.params import load_params
+from pipelines.model.embedder import LITERT, RUNTIMES, TENSORFLOW
+from pipelines.model.embedder_building import build_embedder, convert_embedder
 from pipelines.model.heads import fit_head
 from pipelines.model.training import TrainingRows
 from pipelines.stages.files import classifier_folder, read_rows

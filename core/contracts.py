@@ -95,18 +95,6 @@ class Rollout:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Scores of one version on its test rows: metric name -> value, and the same on rows whose phrase was never trained on."""
-
-    classifier: str
-    rows: int
-    metrics: Mapping[str, float]
-    unseen_metrics: Mapping[str, float]
-    recall_by_label: Mapping[str, float]
-    support_by_label: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
 class Inference:
     """One answered (or shadowed) phrase, as logged. `occurred_at` is fixed when the row enters the journal."""
 

@@ -9,16 +9,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     StringConstraints,
     ValidationError,
     model_validator,
 )
 
+from core.builtin_embedder import USE
 from core.errors import UnknownClassifier
+from core.head_params import Head, HybridSvmHead, StrictBlock
 from core.params_file import COLUMN, CRON, NAME, QUERY, can_happen, explain, read_params_file
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
@@ -29,11 +28,7 @@ LONGEST_DAYS = 365_000  # a thousand years; times overflow beyond some hundred t
 RESERVED_COLUMNS = frozenset({"id", "phrase", "occurred_at", "region", "origin", "cleaned"})
 
 
-class _Block(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class SourceParams(_Block):
+class SourceParams(StrictBlock):
     """Where the labelled rows come from: a query file, the label column, and values bound to the query's `:names`."""
 
     query: str = Field(pattern=QUERY)
@@ -56,62 +51,7 @@ class SourceParams(_Block):
         return f"{stem}-{digest[:8]}"
 
 
-class LogisticHead(_Block):
-    """Logistic regression on the embedding. `C`: inverse regularisation."""
-
-    kind: Literal["logistic"]
-    C: float = Field(30.0, gt=0)
-
-
-class HybridSvmHead(_Block):
-    """Linear SVC on embedding ++ `ngram_weight` * TF-IDF of hashed n-grams; `keep` is the share of n-gram weights kept."""
-
-    kind: Literal["hybrid_svm"] = "hybrid_svm"
-    C: float = Field(1.0, gt=0)
-    ngram_weight: float = Field(0.7, gt=0)
-    buckets: int = Field(2**14, ge=2**8, le=2**20)
-    keep: float = Field(0.05, gt=0, le=1)
-
-
-class TfidfSvmHead(_Block):
-    """Linear SVC on TF-IDF of hashed n-grams alone, each phrase of length 1; `keep` is the share of its weights kept."""
-
-    kind: Literal["tfidf_svm"]
-    C: float = Field(1.0, gt=0)
-    buckets: int = Field(2**14, ge=2**8, le=2**20)
-    keep: float = Field(0.05, gt=0, le=1)
-
-
-class MlpHead(_Block):
-    """One hidden layer of `hidden` rectified units on the embedding, trained in Keras for `epochs`."""
-
-    kind: Literal["mlp"]
-    hidden: int = Field(512, ge=1, le=8192)
-    epochs: int = Field(40, ge=1, le=1000)
-    dropout: float = Field(0.5, ge=0, lt=1)
-
-
-class MajorityHead(_Block):
-    """Always the most frequent label: the floor."""
-
-    kind: Literal["majority"]
-
-
-def _block_of_kind(given: Any) -> Any:
-    """`logistic` is short for `{kind: logistic}`."""
-    return {"kind": given} if isinstance(given, str) else given
-
-
-Head = Annotated[
-    Annotated[
-        LogisticHead | HybridSvmHead | TfidfSvmHead | MlpHead | MajorityHead,
-        Field(discriminator="kind"),
-    ],
-    BeforeValidator(_block_of_kind),
-]
-
-
-class GateParams(_Block):
+class GateParams(StrictBlock):
     """A candidate must reach the minimum, and must not lose more than these against the champion."""
 
     min_weighted_f1: Share = 0.5
@@ -119,7 +59,7 @@ class GateParams(_Block):
     max_label_recall_drop: Share = 0.10
 
 
-class DriftParams(_Block):
+class DriftParams(StrictBlock):
     """`window_rows` answers make one window; `cool_down_days` keep two retrainings for drift apart; `schedule` is cron."""
 
     window_rows: int = Field(2000, ge=100, le=10_000_000)
@@ -127,7 +67,7 @@ class DriftParams(_Block):
     schedule: Cron = "0 * * * *"
 
 
-class ClassifierParams(_Block):
+class ClassifierParams(StrictBlock):
     """One classifier. Only `source` is required. `compare`: heads that a retraining trains beside the chosen one, for its report alone."""
 
     source: SourceParams
@@ -149,10 +89,7 @@ class ClassifierParams(_Block):
         return self
 
 
-USE = "universal-sentence-encoder-multilingual-3"
-
-
-class EmbedderParams(_Block):
+class EmbedderParams(StrictBlock):
     """`handle`: "universal-sentence-encoder-multilingual-3" (built from the wheel) or any TF-Hub handle or SavedModel path.
 
     `runtime` trains and serves: `litert` runs the built-in one, with int8 products and without TensorFlow, `tensorflow` runs every
@@ -177,7 +114,7 @@ class EmbedderParams(_Block):
         return self
 
 
-class CheckParams(_Block):
+class CheckParams(StrictBlock):
     """Limits of the data checks. Shares are of rows; `max_unusable_share` of rows without a phrase, or a label, to learn from."""
 
     max_unseen_label_share: Share = 0.05
@@ -191,7 +128,7 @@ class CheckParams(_Block):
     max_duplicate_share: Share = 0.98
 
 
-class Params(_Block):
+class Params(StrictBlock):
     """params.yaml as a whole."""
 
     seed: int = Field(7, ge=0, lt=2**32)  # what NumPy and scikit-learn take
@@ -226,4 +163,4 @@ def load_params(path: Path) -> Params:
 
 def _keys() -> set[str]:
     """Every key that some block has."""
-    return {key for block in _Block.__subclasses__() for key in block.model_fields}
+    return {key for block in StrictBlock.__subclasses__() for key in block.model_fields}

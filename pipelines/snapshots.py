@@ -20,13 +20,11 @@ import pyarrow.parquet as pq
 from core.contracts import Snapshot
 from core.errors import QueryRefused
 from core.files import replacing, write_json
+from pipelines.snapshot_files import AFTER, FACTS, PREVIOUS, ROWS, ZONELESS
 from pipelines.source.columns import MOMENT, canonical_schema
 from pipelines.source.extract import Extraction, extract, read_batches
 
 ROW_GROUP_ROWS = 65_536
-ROWS, FACTS, PREVIOUS = "rows.parquet", "snapshot.json", "previous.json"
-AFTER, ZONELESS = "rows_after_as_of", "times_without_zone"
-"""Facts that are there when they are not 0: source rows left out, for they are of the future; rows whose time was taken as UTC."""
 
 
 def write_snapshot(

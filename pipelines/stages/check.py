@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from core.errors import StageFailed
 from pipelines.checks import REPORT, Check, write_result
 from pipelines.model.text import clean_learnable
-from pipelines.snapshots import AFTER, FACTS, PREVIOUS, ROWS, ZONELESS
+from pipelines.snapshot_files import AFTER, FACTS, PREVIOUS, ROWS, ZONELESS
 from pipelines.stages.check_page import render_page
 from pipelines.stages.suite import Subject, run_suite, usable_column
 

@@ -53,9 +53,9 @@ def score_heads(
     """Name -> metrics and bytes of each head. Heavy libraries are imported here: most blocks list no head."""
     from pydantic import TypeAdapter
 
-    from core.params import Head as HeadParams
+    from core.head_params import Head as HeadParams
     from pipelines.model.heads import fit_head
-    from pipelines.stages.evaluate import tested_rows
+    from pipelines.stages.evaluation import tested_rows
     from pipelines.stages.train import training_rows
 
     rows, tested, scores = training_rows(key), tested_rows(key), {}
@@ -72,7 +72,7 @@ def score_heads(
 def score_head(key: str, head: Head, tested: pa.Table) -> dict[str, float]:
     """Metrics and bytes of a head as it would be loaded from its file."""
     from pipelines.model.head_file import load_head, save_head
-    from pipelines.stages.evaluate import answer_rows, evaluate, flat_metrics
+    from pipelines.stages.evaluation import answer_rows, evaluate, flat_metrics
 
     with TemporaryDirectory() as folder:
         save_head(head, Path(folder))

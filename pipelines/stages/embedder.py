@@ -8,16 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from core.builtin_embedder import USE
 from core.files import write_json
-from pipelines.model.embedder import (
-    LITERT,
-    TENSORFLOW,
-    USE,
-    Embed,
-    build_embedder,
-    convert_embedder,
-    load_model,
-)
+from pipelines.model.embedder import LITERT, TENSORFLOW, Embed, load_model
+from pipelines.model.embedder_building import build_embedder, convert_embedder
 from pipelines.stages.files import EMBEDDER, SPEC, read_json
 from pipelines.stages.parity import measure_loss, measure_parity
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pipelines.model.embedder import Embed, reference_embed
+from pipelines.model.embedder import Embed
+from pipelines.model.embedder_building import reference_embed
 from pipelines.model.text import clean_phrase
 
 PHRASES = (

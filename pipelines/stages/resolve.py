@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from core.files import write_json
-from core.params import ClassifierParams, Head, Params, load_params
+from core.head_params import Head
+from core.params import ClassifierParams, Params, load_params
 from pipelines.stages.files import SPEC
 
 

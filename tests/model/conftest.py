@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from core.params import USE, HybridSvmHead, LogisticHead, MajorityHead, MlpHead, TfidfSvmHead
+from core.builtin_embedder import USE
+from core.head_params import HybridSvmHead, LogisticHead, MajorityHead, MlpHead, TfidfSvmHead
 from pipelines.model.classifier import PhraseClassifier
-from pipelines.model.embedder import LITERT, Embed, build_embedder, convert_embedder, load_model
+from pipelines.model.embedder import LITERT, Embed, load_model
+from pipelines.model.embedder_building import build_embedder, convert_embedder
 from pipelines.model.head_file import Head
 from pipelines.model.heads import fit_head
 from pipelines.model.training import TrainingRows

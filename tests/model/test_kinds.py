@@ -9,7 +9,7 @@ from subprocess import run
 import numpy as np
 import pytest
 
-from core.params import MlpHead
+from core.head_params import MlpHead
 from pipelines.model import mlp_head
 from pipelines.model.classifier import PhraseClassifier, best_labels
 from pipelines.model.embedder import Embed

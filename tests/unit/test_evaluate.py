@@ -5,7 +5,8 @@ from datetime import timedelta
 import pyarrow as pa
 import pytest
 
-from pipelines.stages.evaluate import FRESH_DAYS, evaluate, reference_table
+from pipelines.stages.evaluate import FRESH_DAYS, reference_table
+from pipelines.stages.evaluation import evaluate
 from tests.support.training import LAST_DAY
 
 COLUMNS = ("cleaned", "age", "part", "seen", "seen_before")

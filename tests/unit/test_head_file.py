@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from core.errors import HeadRefused
-from core.params import Head as HeadParams
+from core.head_params import Head as HeadParams
 from pipelines.model.classifier import PhraseClassifier
 from pipelines.model.head_file import Head, _digest, head_digest, load_head, save_head
 from pipelines.model.heads import fit_head
@@ -217,7 +217,7 @@ def test_what_is_no_number_is_refused(
     array = heads[kind].arrays[name].copy()
     array.flat[array.size // 2] = number
     save_head(replace(heads[kind], arrays={**heads[kind].arrays, name: array}), tmp_path)
-    with pytest.raises(HeadRefused, match=f"{name} with something that is no number"):
+    with pytest.raises(HeadRefused, match=f"{name} with a value that is not a finite number"):
         load_head(tmp_path)
 
 

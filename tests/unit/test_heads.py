@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from core.params import Head as HeadParams
+from core.head_params import Head as HeadParams
 from pipelines.model.calibration import fit_temperature
 from pipelines.model.classifier import PhraseClassifier, best_labels, novelty, rank_labels
 from pipelines.model.head_file import Head, save_head
