@@ -12,7 +12,7 @@ from core.errors import EmbedderUnusable, StageFailed
 from pipelines.model.embedder import RUNTIMES, Runtime, _batches, load_embedder, read_embedder
 from pipelines.model.embedder_building import use_id
 from pipelines.stages.embed import STEADY_BATCH, distinct_phrases, embed_steadily, merge_vectors
-from pipelines.stages.vectors import store_vectors, stored_vectors, read_vectors
+from pipelines.stages.vectors import read_vectors, store_vectors, stored_vectors
 from tests.support.training import DIMENSIONS, vectors_of
 
 

@@ -10,12 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import TrainingImpossible
-from pipelines.stages.split import (
+from pipelines.stages.labelled_rows import (
     LabelledRows,
-    SplitMasks,
-    chosen_phrases,
     labelled_rows,
     leave_out_rare,
+    within_history,
+)
+from pipelines.stages.split import (
+    SplitMasks,
+    chosen_phrases,
     left_behind,
     recent_table,
     refuse_impossible,
@@ -23,7 +26,6 @@ from pipelines.stages.split import (
     split_rows,
     training_table,
     with_left_out,
-    within_history,
 )
 from tests.support.training import LAST_DAY
 
