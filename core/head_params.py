@@ -21,7 +21,10 @@ class LogisticHead(StrictBlock):
 
 
 class HybridSvmHead(StrictBlock):
-    """Linear SVC on embedding ++ `ngram_weight` * TF-IDF of hashed n-grams; `keep` is the share of n-gram weights kept."""
+    """Linear SVC on embedding ++ `ngram_weight` * TF-IDF of hashed n-grams.
+
+    `C`: inverse regularisation; `keep`: share of the n-gram weights that the head keeps.
+    """
 
     kind: Literal["hybrid_svm"] = "hybrid_svm"
     C: float = Field(1.0, gt=0)
@@ -31,7 +34,10 @@ class HybridSvmHead(StrictBlock):
 
 
 class TfidfSvmHead(StrictBlock):
-    """Linear SVC on TF-IDF of hashed n-grams alone, each phrase of length 1; `keep` is the share of its weights kept."""
+    """Linear SVC on TF-IDF of hashed n-grams alone, each phrase of length 1.
+
+    `C`: inverse regularisation; `keep`: share of the weights that the head keeps.
+    """
 
     kind: Literal["tfidf_svm"]
     C: float = Field(1.0, gt=0)
@@ -40,7 +46,7 @@ class TfidfSvmHead(StrictBlock):
 
 
 class MlpHead(StrictBlock):
-    """One hidden layer of `hidden` rectified units on the embedding, trained in Keras for `epochs`."""
+    """One hidden layer of `hidden` rectified units on the embedding, trained in Keras."""
 
     kind: Literal["mlp"]
     hidden: int = Field(512, ge=1, le=8192)

@@ -2,8 +2,8 @@
 
 liblinear solves one label after another and streams all rows through memory for each: 80
 CPU-seconds on 20,000 phrases and 250 labels. Here a block of rows meets all labels together, so
-most of the work is matrix products. Inside a block the rows are taken one by one and corrected by the
-block's own Gram matrix. That keeps each step the exact one of Hsieh et al., "A Dual Coordinate
+most of the work is matrix products. Inside a block the rows are taken one by one and corrected by
+the block's own Gram matrix. That keeps each step the exact one of Hsieh et al., "A Dual Coordinate
 Descent Method for Large-scale Linear SVM" (2008).
 """
 

@@ -86,8 +86,8 @@ def load_head(folder: Path) -> Head:
     """Read a head; raise `HeadRefused` when digest, format, labels, shapes or numbers are wrong."""
     manifest, packed = _read(folder)
     _verify(folder, manifest, packed)
-    if came := _misfit_manifest(manifest):
-        raise _refused(folder, came)
+    if problem := _misfit_manifest(manifest):
+        raise _refused(folder, problem)
     head = Head(
         manifest["kind"],
         tuple(manifest["labels"]),
@@ -170,8 +170,8 @@ def _verify(folder: Path, manifest: Mapping[str, Any], packed: bytes) -> str:
 def _check_arrays(folder: Path, head: Head, described: Any) -> None:
     if _described(head.arrays) != described:
         raise _refused(folder, "arrays other than the manifest names")
-    if came := misfit(head.kind, head.arrays, head.settings, labels=len(head.labels)):
-        raise _refused(folder, came)
+    if problem := misfit(head.kind, head.arrays, head.settings, labels=len(head.labels)):
+        raise _refused(folder, problem)
 
 
 def _described(arrays: Arrays) -> dict[str, dict[str, Any]]:
@@ -182,9 +182,11 @@ def _described(arrays: Arrays) -> dict[str, dict[str, Any]]:
     }
 
 
-def _refused(folder: Path, came: str) -> HeadRefused:
+def _refused(folder: Path, problem: str) -> HeadRefused:
     return HeadRefused(
-        f"a head file in {folder}", came=came, do="train again, or restore it with `dvc checkout`"
+        f"a head file in {folder}",
+        came=problem,
+        do="train again, or restore it with `dvc checkout`",
     )
 
 

@@ -86,8 +86,8 @@ def _subject(dataset: str, label_columns: Mapping[str, int], limits: Mapping[str
             came=f"no {error.filename}",
             do="run `make data`, or `dvc checkout`",
         ) from None
-    # A copy has one block of columns. Otherwise Great Expectations joins them in each of its hundred
-    # copies, a third of the time.
+    # A copy has one block of columns. Otherwise Great Expectations joins them in each of its
+    # hundred copies, which took a third of the time.
     return Subject(
         dataset,
         _with_derived_columns(frame, label_columns).copy(),
@@ -99,7 +99,7 @@ def _subject(dataset: str, label_columns: Mapping[str, int], limits: Mapping[str
 
 
 def _with_derived_columns(frame: pd.DataFrame, label_columns: Mapping[str, int]) -> pd.DataFrame:
-    """Add `cleaned` and the usable form of each label column; each distinct value is mapped once."""
+    """Add `cleaned` and the usable form of each label column, mapping each value once."""
     if "phrase" in frame:
         phrases = frame["phrase"].dropna().unique()
         cleaned = {phrase: clean_learnable(phrase) or None for phrase in phrases}

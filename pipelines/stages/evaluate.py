@@ -1,4 +1,4 @@
-"""Stage `evaluate`: scores a head on its test rows; writes plots and the reference rows of drift."""
+"""Stage `evaluate`: scores a head on its test rows; writes plots and drift's reference rows."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class ColumnPairValuesAgree(ColumnPairMapMetricProvider):
     )
     condition_value_keys = ()
 
-    @column_pair_condition_partial(engine=PandasExecutionEngine)
+    @column_pair_condition_partial(engine=PandasExecutionEngine)  # type: ignore[untyped-decorator]  # GX types only the decorator above
     def _pandas(cls, column_A: pd.Series, column_B: pd.Series, **_: Any) -> pd.Series:
         pairs = pd.DataFrame({"a": column_A, "b": column_B})
         counts = pairs.groupby(["a", "b"], sort=True).size().reset_index(name="rows")

@@ -1,4 +1,4 @@
-"""Paths of the stages' files, relative to the current folder, and how these are read and written."""
+"""Paths of the stages' files, relative to the current folder; reading and writing them."""
 
 from __future__ import annotations
 

@@ -52,8 +52,8 @@ def measure_loss(embed: Embed, *, of: Embed) -> Mapping[str, float]:
 
     Cosines are taken on PHRASES and on ICD-10-CM terms; the weighted F1 is that of a logistic
     regression on the terms, which each form trains for itself. The terms are the same 6,000 of 22
-    chapters at every call, a third of them for the test. `weighted_f1_difference` is this form minus
-    the float form.
+    chapters at every call, a third of them for the test. `weighted_f1_difference` is this form
+    minus the float form.
     """
     phrases, labels = _terms()
     ours = embed(phrases)

@@ -268,7 +268,7 @@ def _observed(planned: Planned, result: Any) -> float | int | str | None:
 
 
 def _unexpected_share(planned: Planned, details: Mapping[str, Any]) -> float:
-    """Return the share that Great Expectations compares with its limit: blanks count in two checks."""
+    """Return the share that Great Expectations compares with the limit."""
     blanks = 0
     if planned.name not in ("not_null", USABLE):
         blanks = details.get("missing_count") or 0

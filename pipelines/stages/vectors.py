@@ -29,7 +29,8 @@ def read_vectors(phrases: Sequence[str], folder: Path = EMBEDDINGS) -> Float32:
             came=f"none for {missing[:80]!r}, {places.null_count} in all",
             do="run `dvc repro embed`",
         )
-    return _map_vectors(folder)[places.to_numpy(zero_copy_only=False)]
+    vectors: Float32 = _map_vectors(folder)[places.to_numpy(zero_copy_only=False)]
+    return vectors
 
 
 def stored_vectors(folder: Path, embedder_id: str) -> tuple[list[str], Float32]:

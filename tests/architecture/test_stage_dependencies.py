@@ -1,4 +1,4 @@
-"""What a DVC stage imports is what its `deps` name: nothing is stale, nothing reruns for nothing."""
+"""What a DVC stage imports is what its `deps` name: no stale output, no needless run."""
 
 from __future__ import annotations
 

@@ -38,10 +38,8 @@ def training(embed: Embed, terms: Split) -> TrainingRows:
 @pytest.fixture(scope="session")
 def heads(training: TrainingRows) -> dict[str, Head]:
     """One head of every kind, with its defaults."""
-    svm, others = (
-        HybridSvmHead(),
-        (LogisticHead(kind="logistic"), TfidfSvmHead(kind="tfidf_svm"), MlpHead(kind="mlp")),
-    )
+    svm = HybridSvmHead()
+    others = (LogisticHead(kind="logistic"), TfidfSvmHead(kind="tfidf_svm"), MlpHead(kind="mlp"))
     kinds = (svm, *others, MajorityHead(kind="majority"))
     return {
         params.kind: fit_head(params, training=training, embedder_id="use", seed=7)

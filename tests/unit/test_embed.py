@@ -18,18 +18,19 @@ from tests.support.training import DIMENSIONS, vectors_of
 
 class CountingEmbed:
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.phrases: list[str] = []
 
     def __call__(self, cleaned: Sequence[str]) -> np.ndarray:
-        self.asked += cleaned
+        self.phrases += cleaned
         return vectors_of(cleaned)
 
 
 def test_only_new_phrases_are_embedded_and_old_ones_keep_their_vectors() -> None:
-    embed, kept = CountingEmbed(), ["a", "c", "gone"]
-    marked = vectors_of(kept) + 1
-    merged = merge_vectors(["a", "b", "c", "d"], kept, marked, embed=embed, width=DIMENSIONS)
-    assert embed.asked == ["b", "d"]
+    embed = CountingEmbed()
+    known = ["a", "c", "gone"]
+    marked = vectors_of(known) + 1
+    merged = merge_vectors(["a", "b", "c", "d"], known, marked, embed=embed, width=DIMENSIONS)
+    assert embed.phrases == ["b", "d"]
     assert np.array_equal(
         merged, np.stack([marked[0], vectors_of(["b"])[0], marked[1], vectors_of(["d"])[0]])
     )
@@ -61,7 +62,8 @@ def test_stored_vectors_are_reused_for_the_same_embedder_only(tmp_path: Path) ->
 
 
 def test_files_linked_to_a_cache_are_replaced_not_written_into(tmp_path: Path) -> None:
-    folder, cache = tmp_path / "embeddings", tmp_path / "cache.npy"
+    folder = tmp_path / "embeddings"
+    cache = tmp_path / "cache.npy"
     store_vectors(folder, ["a"], vectors_of(["a"]), "words-1")
     cache.hardlink_to(folder / "vectors.npy")
     before = cache.read_bytes()
@@ -109,10 +111,8 @@ def test_steady_batches_have_one_size_and_end_with_a_filler() -> None:
 
 @pytest.mark.parametrize("runtime", RUNTIMES.values(), ids=RUNTIMES)
 def test_batches_keep_order_and_bound_phrases_and_characters(runtime: Runtime) -> None:
-    most, limits = (
-        runtime.characters,
-        {"phrases": runtime.phrases, "characters": runtime.characters},
-    )
+    most = runtime.characters
+    limits = {"phrases": runtime.phrases, "characters": runtime.characters}
     phrases = ["x" * length for length in (most + 5, 1, 2, *([40] * 700), most, 3)]
     batches = list(_batches(phrases, **limits))
     assert [phrase for batch in batches for phrase in batch] == phrases
