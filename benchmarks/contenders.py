@@ -17,18 +17,13 @@ import psutil
 
 from benchmarks.servers import Server, answers_post, free_port, run_server, wait_for
 from bentos.packaging.package import build_bento, serve_command
+from core.builtin_embedder import USE
 from core.contracts import Deployment, ModelVersion
 from core.database import connect, open_database
 from core.deployments import append_deployment
-from core.params import USE
 from core.settings import REPOSITORY, load_settings
-from pipelines.model.embedder import (
-    LITERT,
-    TENSORFLOW,
-    build_embedder,
-    convert_embedder,
-    read_embedder,
-)
+from pipelines.model.embedder import LITERT, TENSORFLOW, read_embedder
+from pipelines.model.embedder_building import build_embedder, convert_embedder
 from pipelines.model.head_file import head_digest
 
 HEAD = REPOSITORY / "build" / "classifiers" / "block" / "model"

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
-from core.params import Head as HeadParams
+from core.head_params import Head as HeadParams
 from monitoring.baseline import Baseline
 from monitoring.scoring import WindowScorer, log_rows, read_reference
 from pipelines.model.classifier import PhraseClassifier
@@ -40,6 +40,7 @@ from pipelines.stages.files import (
     read_json,
     read_rows,
 )
+from pipelines.stages.labelled_rows import labelled_rows, leave_out_rare, within_history
 
 KEY = "block"
 UNSEEN = ("eye", "pregnancy", "mental")
@@ -189,10 +190,8 @@ def _stored_rows(*, columns: Sequence[str] = ()) -> pa.Table:
 def _split(stored: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Split as the stage does: training rows, and recent rows with those of rare labels."""
     spec = _spec()
-    history = split.within_history(
-        split.labelled_rows(stored, label=KEY), days=spec["history_days"]
-    )
-    rows, left_out = split.leave_out_rare(history, min_rows=spec["min_rows_per_label"])
+    history = within_history(labelled_rows(stored, label=KEY), days=spec["history_days"])
+    rows, left_out = leave_out_rare(history, min_rows=spec["min_rows_per_label"])
     parts = split.split_rows(rows, test_days=spec["test_days"], seed=spec["seed"])
     recent = split.with_left_out(split.recent_table(rows, parts), history, left_out=left_out)
     return split.training_table(rows.only(~parts.test), seed=spec["seed"]), recent

@@ -37,8 +37,9 @@ from benchmarks.harness import (
 )
 from benchmarks.installed import installed_size
 from bentos.packaging.package import SERVING_LOCKS
-from core.params import USE
-from pipelines.model.embedder import LITERT, RUNTIMES, TENSORFLOW, build_embedder, convert_embedder
+from core.builtin_embedder import USE
+from pipelines.model.embedder import LITERT, RUNTIMES, TENSORFLOW
+from pipelines.model.embedder_building import build_embedder, convert_embedder
 from pipelines.stages.files import read_rows
 
 BATCHES = (1, 8, 32, 256)

@@ -39,7 +39,7 @@ def measure(key: str, *, quick: bool, seed: int) -> Result:
     """Fit and score each kind once; with `quick`, on every tenth training row."""
     from pipelines.model.mlp_head import import_keras
     from pipelines.stages.compare import COLUMNS, cells, score_head
-    from pipelines.stages.evaluate import tested_rows
+    from pipelines.stages.evaluation import tested_rows
     from pipelines.stages.train import training_rows
 
     rows = training_rows(key)
@@ -69,7 +69,7 @@ def measure(key: str, *, quick: bool, seed: int) -> Result:
 def _fit(kind: str, rows: TrainingRows, *, seed: int) -> Any:
     from pydantic import TypeAdapter
 
-    from core.params import Head as HeadParams
+    from core.head_params import Head as HeadParams
     from pipelines.model.heads import fit_head
 
     params: HeadParams = TypeAdapter(HeadParams).validate_python(kind)

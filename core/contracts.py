@@ -109,22 +109,6 @@ class Rollout:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Scores of one version on its test rows.
-
-    `metrics` is metric name -> value; `unseen_metrics` is the same on the test rows whose phrase
-    does not occur among the training rows.
-    """
-
-    classifier: str
-    rows: int
-    metrics: Mapping[str, float]
-    unseen_metrics: Mapping[str, float]
-    recall_by_label: Mapping[str, float]
-    support_by_label: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
 class Inference:
     """One answered or shadowed phrase, as logged.
 

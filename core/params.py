@@ -13,16 +13,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     StringConstraints,
     ValidationError,
     model_validator,
 )
 
+from core.builtin_embedder import USE
 from core.errors import UnknownClassifier
+from core.head_params import Head, HybridSvmHead, StrictBlock
 from core.params_file import COLUMN, CRON, NAME, QUERY, explain, possible_day, read_params_file
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
@@ -35,13 +34,7 @@ RESERVED_COLUMNS = frozenset({"id", "phrase", "occurred_at", "region", "origin",
 """Columns of a snapshot that cannot be labels."""
 
 
-class _Block(BaseModel):
-    """Strict and frozen: an unknown key or a value of another type is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class SourceParams(_Block):
+class SourceParams(StrictBlock):
     """Where the labelled rows of a classifier come from."""
 
     query: str = Field(pattern=QUERY)
@@ -69,75 +62,7 @@ class SourceParams(_Block):
         return f"{stem}-{digest[:8]}"
 
 
-class LogisticHead(_Block):
-    """Logistic regression on the embedding. `C` is the inverse of the regularisation strength."""
-
-    kind: Literal["logistic"]
-    C: float = Field(30.0, gt=0)
-
-
-class HybridSvmHead(_Block):
-    """Linear SVC on the embedding and the TF-IDF of hashed word and character n-grams.
-
-    C : inverse of the regularisation strength
-    ngram_weight : factor on the n-gram features; the embedding has factor 1
-    buckets : number of hash buckets for the n-grams
-    keep : share of the n-gram weights that the head stores, the largest first
-    """
-
-    kind: Literal["hybrid_svm"] = "hybrid_svm"
-    C: float = Field(1.0, gt=0)
-    ngram_weight: float = Field(0.7, gt=0)
-    buckets: int = Field(2**14, ge=2**8, le=2**20)
-    keep: float = Field(0.05, gt=0, le=1)
-
-
-class TfidfSvmHead(_Block):
-    """Linear SVC on the TF-IDF of hashed n-grams alone, each phrase scaled to length 1.
-
-    `C`, `buckets` and `keep` are those of `HybridSvmHead`.
-    """
-
-    kind: Literal["tfidf_svm"]
-    C: float = Field(1.0, gt=0)
-    buckets: int = Field(2**14, ge=2**8, le=2**20)
-    keep: float = Field(0.05, gt=0, le=1)
-
-
-class MlpHead(_Block):
-    """A perceptron on the embedding: one hidden layer of rectified units, fitted in Keras.
-
-    hidden : units of the hidden layer
-    dropout : share of the hidden units that each training step leaves out
-    """
-
-    kind: Literal["mlp"]
-    hidden: int = Field(512, ge=1, le=8192)
-    epochs: int = Field(40, ge=1, le=1000)
-    dropout: float = Field(0.5, ge=0, lt=1)
-
-
-class MajorityHead(_Block):
-    """Always answers the most frequent label: the floor that other heads must beat."""
-
-    kind: Literal["majority"]
-
-
-def _expand_kind(value: Any) -> Any:
-    """Read `logistic` as `{kind: logistic}`."""
-    return {"kind": value} if isinstance(value, str) else value
-
-
-Head = Annotated[
-    Annotated[
-        LogisticHead | HybridSvmHead | TfidfSvmHead | MlpHead | MajorityHead,
-        Field(discriminator="kind"),
-    ],
-    BeforeValidator(_expand_kind),
-]
-
-
-class GateParams(_Block):
+class GateParams(StrictBlock):
     """What a candidate must reach, and what it may lose against the champion."""
 
     min_weighted_f1: Share = 0.5
@@ -150,7 +75,7 @@ class GateParams(_Block):
     """Largest loss of recall of a single label with at least 100 test rows."""
 
 
-class DriftParams(_Block):
+class DriftParams(StrictBlock):
     """How the traffic of a classifier is watched."""
 
     window_rows: int = Field(2000, ge=100, le=10_000_000)
@@ -163,7 +88,7 @@ class DriftParams(_Block):
     """When windows are judged, as five fields of cron in UTC."""
 
 
-class ClassifierParams(_Block):
+class ClassifierParams(StrictBlock):
     """One classifier. Only `source` is required."""
 
     source: SourceParams
@@ -199,10 +124,7 @@ class ClassifierParams(_Block):
         return self
 
 
-USE = "universal-sentence-encoder-multilingual-3"
-
-
-class EmbedderParams(_Block):
+class EmbedderParams(StrictBlock):
     """The model that turns a phrase into a vector."""
 
     handle: str = USE
@@ -230,7 +152,7 @@ class EmbedderParams(_Block):
         return self
 
 
-class CheckParams(_Block):
+class CheckParams(StrictBlock):
     """Limits of the data checks. A share is a share of the snapshot's rows.
 
     max_unseen_label_share : rows with a label that the previous snapshot did not have
@@ -255,7 +177,7 @@ class CheckParams(_Block):
     max_duplicate_share: Share = 0.98
 
 
-class Params(_Block):
+class Params(StrictBlock):
     """params.yaml as a whole."""
 
     seed: int = Field(7, ge=0, lt=2**32)
@@ -297,4 +219,4 @@ def load_params(path: Path) -> Params:
 
 def _keys() -> set[str]:
     """Return every key that some block has."""
-    return {key for block in _Block.__subclasses__() for key in block.model_fields}
+    return {key for block in StrictBlock.__subclasses__() for key in block.model_fields}

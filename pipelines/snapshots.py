@@ -24,17 +24,11 @@ import pyarrow.parquet as pq
 from core.contracts import Snapshot
 from core.errors import QueryRefused
 from core.files import replacing, write_json
+from pipelines.snapshot_files import AFTER, FACTS, PREVIOUS, ROWS, ZONELESS
 from pipelines.source.columns import MOMENT, canonical_schema
 from pipelines.source.extract import extract, read_batches
 
 ROW_GROUP_ROWS = 65_536
-ROWS = "rows.parquet"
-FACTS = "snapshot.json"
-PREVIOUS = "previous.json"
-AFTER = "rows_after_as_of"
-"""Fact, unless 0: source rows that were left out, because they are later than the snapshot."""
-ZONELESS = "times_without_zone"
-"""Fact, unless 0: rows whose time has no zone and was taken as UTC."""
 
 
 @dataclass(frozen=True)

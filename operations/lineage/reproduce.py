@@ -23,7 +23,8 @@ from pipelines.model_store import problem_of, restore_version, store_embedder
 from pipelines.provenance import changes, surroundings
 from pipelines.registry import RegisteredVersion
 from pipelines.reproduction import Training, compare_trainings, read_repeated, read_training
-from pipelines.snapshots import ROWS, logical_hash
+from pipelines.snapshot_files import ROWS
+from pipelines.snapshots import logical_hash
 from pipelines.workspace import Workspace, open_workspace
 
 

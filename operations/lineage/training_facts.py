@@ -13,10 +13,10 @@ from core.params import SourceParams
 from core.tables import snapshot as snapshot_table
 from flows.context import LoopContext
 from pipelines.checks import RESULT
+from pipelines.git_repository import commit_facts, commit_of, file_at
 from pipelines.model_store import problem_of
 from pipelines.registry import RegisteredVersion
 from pipelines.snapshots import query_hash
-from pipelines.git_repository import commit_facts, commit_of, file_at
 
 Facts = dict[str, Any]
 SNAPSHOT_FIELDS = ("dataset", "as_of", "rows", "logical_hash", "query_hash", "git_tag")

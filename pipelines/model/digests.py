@@ -1,4 +1,7 @@
-"""The digest of every registered version, written down in the model store for whoever loads it: no MLflow and no database is asked."""
+"""Records the digest of every registered version in the model store.
+
+Whoever loads a version needs neither MLflow nor the database to check it.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,24 @@ DIGESTS = ".digests"
 
 
 def write_digest(folder: Path, digest: str) -> None:
-    """Write down the digest of a registered version whose head lies in `folder`, apart from it: what changes the head leaves it alone."""
+    """Record the digest of a registered version whose head lies in `folder`.
+
+    The record lies outside `folder`, so that whatever changes the head does not change it.
+    """
     record = _record(folder)
     record.parent.mkdir(parents=True, exist_ok=True)
     record.write_text(digest)
 
 
 def recorded_digest(folder: Path) -> str:
-    """The digest that was written down when the version in `folder`, MODELS/CLASSIFIER/VERSION, was registered; raises `HeadRefused`."""
+    """Return the digest recorded for the version in `folder`, MODELS/CLASSIFIER/VERSION.
+
+    Raises `HeadRefused` when there is none.
+    """
     try:
         return _record(folder).read_text()
     except FileNotFoundError:
-        do = f"`perennial reproduce {folder.parent.name} {folder.name}` writes it down again"
+        do = f"run `perennial reproduce {folder.parent.name} {folder.name}` to record it again"
         raise HeadRefused(f"a recorded digest of {folder}", came="none", do=do) from None
 
 

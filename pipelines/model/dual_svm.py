@@ -1,8 +1,9 @@
 """One-vs-rest linear SVC (squared hinge, L2) by dual coordinate descent, for all labels at once.
 
-liblinear solves one label after another and streams all rows through memory for each: 80 CPU-seconds on 20,000 phrases and 250
-labels. Here a block of rows meets all labels together, so most of the work is matrix products; inside a block the rows are taken
-one by one, corrected by the block's own Gram matrix, which keeps each step the exact one of Hsieh et al., "A Dual Coordinate
+liblinear solves one label after another and streams all rows through memory for each: 80
+CPU-seconds on 20,000 phrases and 250 labels. Here a block of rows meets all labels together, so
+most of the work is matrix products. Inside a block the rows are taken one by one and corrected by
+the block's own Gram matrix. That keeps each step the exact one of Hsieh et al., "A Dual Coordinate
 Descent Method for Large-scale Linear SVM" (2008).
 """
 
@@ -14,19 +15,23 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from pipelines.model.arrays import Bool, Float32, Float64, Int64
+
 BLOCK_ROWS = 1024
 
 
 @dataclass(frozen=True)
 class _Block:
-    rows: np.ndarray
-    dense: np.ndarray
+    """Rows with the inner product of every pair of them: `gram` (rows, rows)."""
+
+    rows: Int64
+    dense: Float32
     ngrams: sparse.csr_matrix
-    gram: np.ndarray
+    gram: Float32
 
 
 class DualSvm:
-    """Weights of every label, improved epoch by epoch; a later call goes on where the last one stopped.
+    """Weights of every label, improved epoch by epoch; a second `train` continues the first.
 
     Parameters
     ----------
@@ -39,48 +44,52 @@ class DualSvm:
     def __init__(
         self,
         *,
-        dense: np.ndarray,
+        dense: Float32,
         ngrams: sparse.csr_matrix,
-        codes: np.ndarray,
-        costs: np.ndarray,
+        codes: Int64,
+        costs: Float64,
         labels: int,
         seed: int,
     ) -> None:
-        self.dense, self.ngrams, self.codes = dense, ngrams, codes
+        self.dense = dense
+        self.ngrams = ngrams
+        self.codes = codes
+        # The squared hinge adds 1 / (2 C) to the diagonal of the dual (Hsieh et al., section 2).
         self.slack = (0.5 / costs).astype(np.float32)
-        self.alphas = np.zeros(
-            (len(codes), labels), np.float32
-        )  # signed: positive for the own label, negative for the others
+        # Signed: positive for a row's own label, negative for the others.
+        self.alphas = np.zeros((len(codes), labels), np.float32)
         self.weights = np.zeros((dense.shape[1], labels), np.float32)
         self.ngram_weights = np.zeros((ngrams.shape[1], labels), np.float32)
         self.random = np.random.default_rng(seed)
 
-    def train(
-        self, chosen: np.ndarray, *, epochs: int, averaged: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Pass `epochs` times over the rows `chosen` (bool (n,)).
+    def train(self, chosen: Bool, *, epochs: int, averaged: int) -> tuple[Float32, Float32]:
+        """Pass `epochs` times over the rows `chosen`, bool (n,).
 
-        Return the mean over the last `averaged` epochs of the weights, (d, labels) and (m, labels): the weights of a single
-        epoch still swing with the row that came last.
+        Returns
+        -------
+        The mean weights over the last `averaged` epochs, (d, labels) and (m, labels). The weights
+        of a single epoch still swing with the rows that came last.
         """
-        blocks, means = (
-            list(self._blocks(np.flatnonzero(chosen))),
-            [np.zeros_like(self.weights), np.zeros_like(self.ngram_weights)],
-        )
+        blocks = list(self._blocks(np.flatnonzero(chosen)))
+        mean = np.zeros_like(self.weights)
+        ngram_mean = np.zeros_like(self.ngram_weights)
         for epoch in range(epochs):
+            # A new order per epoch: dual coordinate descent converges faster than in a fixed one.
             for number in self.random.permutation(len(blocks)):
                 self._improve(blocks[number])
             if epoch >= epochs - averaged:
-                means[0] += self.weights / averaged
-                means[1] += self.ngram_weights / averaged
-        return means[0], means[1]
+                mean += self.weights / averaged
+                ngram_mean += self.ngram_weights / averaged
+        return mean, ngram_mean
 
-    def _blocks(self, rows: np.ndarray) -> Iterator[_Block]:
+    def _blocks(self, rows: Int64) -> Iterator[_Block]:
         shuffled = self.random.permutation(rows)
         for start in range(0, len(shuffled), BLOCK_ROWS):
-            mine = shuffled[start : start + BLOCK_ROWS]
-            dense, ngrams = self.dense[mine], self.ngrams[mine]
-            yield _Block(mine, dense, ngrams, dense @ dense.T + (ngrams @ ngrams.T).toarray())
+            block_rows = shuffled[start : start + BLOCK_ROWS]
+            dense = self.dense[block_rows]
+            ngrams = self.ngrams[block_rows]
+            gram = dense @ dense.T + (ngrams @ ngrams.T).toarray()
+            yield _Block(block_rows, dense, ngrams, gram)
 
     def _improve(self, block: _Block) -> None:
         margins = block.dense @ self.weights
@@ -98,15 +107,20 @@ class DualSvm:
 
 
 def _step_through(
-    gram: np.ndarray, margins: np.ndarray, alphas: np.ndarray, codes: np.ndarray, slack: np.ndarray
-) -> np.ndarray:
-    """The change of `alphas` by one exact coordinate step for each row and label, rows in order."""
+    gram: Float32, margins: Float32, alphas: Float32, codes: Int64, slack: Float32
+) -> Float32:
+    """Return the change of `alphas` by one exact coordinate step per row and label, rows in order.
+
+    `margins` and `alphas` are (rows, labels); `margins` holds the scores before the block.
+    """
     change = np.zeros_like(alphas)
     steps = 1 / (gram.diagonal() + slack)
     for row, (own, step) in enumerate(zip(codes.tolist(), steps, strict=True)):
         before = alphas[row]
+        # The Gram matrix adds what the earlier rows of the block have changed in this row's scores.
         gradient = margins[row] + slack[row] * before + gram[row, :row] @ change[:row] + 1
         after = np.minimum(before - step * gradient, 0)
+        # The own label's target is +1 instead of -1, hence the 2, and its alpha stays positive.
         after[own] = max(before[own] - step * (gradient[own] - 2), 0)
         change[row] = after - before
     return change

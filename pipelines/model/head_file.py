@@ -1,4 +1,4 @@
-"""A head is arrays and a manifest: `head.npz` and `head.json`, tied by one digest. Never pickle."""
+"""A head as a file pair: arrays in `head.npz`, a manifest in `head.json`, one digest; no pickle."""
 
 from __future__ import annotations
 
@@ -15,36 +15,42 @@ from typing import Any
 import numpy as np
 
 from core.errors import HeadRefused
-from pipelines.model.scoring import Scorer, make_scorer, misfit, softmax
+from pipelines.model.arrays import AnyArray, Float32
+from pipelines.model.scoring import Arrays, Scorer, make_scorer, misfit, softmax
 
 FORMAT = "perennial-head-1"
+_MANIFEST_TYPES: Mapping[str, type] = {
+    "kind": str,
+    "embedder_id": str,
+    "labels": list,
+    "settings": dict,
+    "arrays": dict,
+}
 
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """Vector and hashed n-grams to label probabilities.
+    """Maps a vector and hashed n-grams to label probabilities.
 
-    `arrays` by name, as `scoring.misfit` checks; always holds `centroids`, float16 (labels, d), unit length.
-    `settings` holds the few numbers that applying the head needs.
+    `arrays`, by name, are those that `scoring.misfit` checks. `centroids` is always among them:
+    float16 (labels, d), of unit length. `settings` holds the numbers that applying the head needs.
     """
 
     kind: str
     labels: tuple[str, ...]
     embedder_id: str
-    arrays: Mapping[str, np.ndarray]
+    arrays: Arrays
     settings: Mapping[str, float] = field(default_factory=dict)
 
-    def probabilities(self, cleaned: Sequence[str], vectors: np.ndarray) -> np.ndarray:
-        """float32 (n, labels); rows sum to 1. `vectors` are the embeddings of `cleaned`."""
-        return (
-            softmax(self._score(cleaned, vectors))
-            if len(cleaned)
-            else np.empty((0, len(self.labels)), np.float32)
-        )
+    def probabilities(self, cleaned: Sequence[str], vectors: Float32) -> Float32:
+        """Return float32 (n, labels), rows summing to 1. `vectors`, (n, d), embed `cleaned`."""
+        if not len(cleaned):
+            return np.empty((0, len(self.labels)), np.float32)
+        return softmax(self._score(cleaned, vectors))
 
     @cached_property
-    def centroids(self) -> np.ndarray:
-        """float32 (labels, d)."""
+    def centroids(self) -> Float32:
+        """The centroids as float32 (labels, d)."""
         return self.arrays["centroids"].astype(np.float32)
 
     @cached_property
@@ -53,7 +59,12 @@ class Head:
 
 
 def save_head(head: Head, folder: Path) -> str:
-    """Write both files; equal heads give equal bytes. Return the digest, "sha256:..."."""
+    """Write both files; equal heads give equal bytes.
+
+    Returns
+    -------
+    The digest, "sha256:...".
+    """
     folder.mkdir(parents=True, exist_ok=True)
     packed = _pack(head.arrays)
     manifest = {
@@ -62,27 +73,21 @@ def save_head(head: Head, folder: Path) -> str:
         "embedder_id": head.embedder_id,
         "labels": list(head.labels),
         "settings": dict(head.settings),
-        "arrays": {
-            name: {"dtype": str(array.dtype), "shape": list(array.shape)}
-            for name, array in sorted(head.arrays.items())
-        },
+        "arrays": _described(head.arrays),
     }
     digest = _digest(manifest, packed)
     (folder / "head.npz").write_bytes(packed)
-    (folder / "head.json").write_text(
-        json.dumps({**manifest, "digest": digest}, indent=1, sort_keys=True, ensure_ascii=False)
-        + "\n",
-        encoding="utf-8",
-    )
+    text = json.dumps({**manifest, "digest": digest}, indent=1, sort_keys=True, ensure_ascii=False)
+    (folder / "head.json").write_text(text + "\n", encoding="utf-8")
     return digest
 
 
 def load_head(folder: Path) -> Head:
-    """Read a head; raise `HeadRefused` when digest, format, labels, shapes or numbers are not those of a head."""
+    """Read a head; raise `HeadRefused` when digest, format, labels, shapes or numbers are wrong."""
     manifest, packed = _read(folder)
     _verify(folder, manifest, packed)
-    if came := _misfit_manifest(manifest):
-        raise _refused(folder, came)
+    if problem := _misfit_manifest(manifest):
+        raise _refused(folder, problem)
     head = Head(
         manifest["kind"],
         tuple(manifest["labels"]),
@@ -95,37 +100,26 @@ def load_head(folder: Path) -> Head:
 
 
 def _misfit_manifest(manifest: Mapping[str, Any]) -> str | None:
-    """What keeps this from describing a head, in one clause; None when nothing does."""
-    for name, wanted in {
-        "kind": str,
-        "embedder_id": str,
-        "labels": list,
-        "settings": dict,
-        "arrays": dict,
-    }.items():
-        if not isinstance(manifest.get(name), wanted):
-            return (
-                f"a manifest without {name}"
-                if name not in manifest
-                else f"{name} of {str(manifest[name])[:40]!r}"
-            )
+    """Return why this does not describe a head, in one clause; None when it does."""
+    for name, expected in _MANIFEST_TYPES.items():
+        if name not in manifest:
+            return f"a manifest without {name}"
+        if not isinstance(manifest[name], expected):
+            return f"{name} of {str(manifest[name])[:40]!r}"
     labels = manifest["labels"]
-    if (
-        not labels
-        or not all(isinstance(label, str) for label in labels)
-        or len(set(labels)) < len(labels)
-    ):
+    texts = all(isinstance(label, str) for label in labels)
+    if not labels or not texts or len(set(labels)) < len(labels):
         return "labels that are not distinct texts"
     return None
 
 
 def head_digest(folder: Path) -> str:
-    """The digest of what lies in the folder; raise `HeadRefused` when it is not the one written in the manifest."""
+    """Return the digest of the files; raise `HeadRefused` when the manifest records another."""
     manifest, packed = _read(folder)
     return _verify(folder, manifest, packed)
 
 
-def _pack(arrays: Mapping[str, np.ndarray]) -> bytes:
+def _pack(arrays: Arrays) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer, allow_pickle=False, **{name: arrays[name] for name in sorted(arrays)}
@@ -133,7 +127,7 @@ def _pack(arrays: Mapping[str, np.ndarray]) -> bytes:
     return buffer.getvalue()
 
 
-def _unpack(folder: Path, packed: bytes) -> dict[str, np.ndarray]:
+def _unpack(folder: Path, packed: bytes) -> dict[str, AnyArray]:
     try:
         with np.load(io.BytesIO(packed), allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
@@ -142,64 +136,67 @@ def _unpack(folder: Path, packed: bytes) -> dict[str, np.ndarray]:
 
 
 def _digest(manifest: Mapping[str, Any], packed: bytes) -> str:
-    said = json.dumps(
+    described = json.dumps(
         {key: value for key, value in manifest.items() if key != "digest"},
         sort_keys=True,
         ensure_ascii=True,
     )
-    return "sha256:" + hashlib.sha256(said.encode() + b"\n" + packed).hexdigest()
+    return "sha256:" + hashlib.sha256(described.encode() + b"\n" + packed).hexdigest()
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], bytes]:
     try:
-        manifest, packed = (
-            json.loads((folder / "head.json").read_text(encoding="utf-8")),
-            (folder / "head.npz").read_bytes(),
-        )
+        manifest = json.loads((folder / "head.json").read_text(encoding="utf-8"))
+        packed = (folder / "head.npz").read_bytes()
     except OSError as error:
         raise _refused(folder, f"{error.filename}: {error.strerror}") from None
     except ValueError as error:
-        raise _refused(folder, f"a manifest that is no JSON ({error})") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise _refused(
-            folder, f"format {manifest.get('format') if isinstance(manifest, dict) else manifest!r}"
-        )
+        raise _refused(folder, f"a manifest that is not valid JSON ({error})") from None
+    if not isinstance(manifest, dict):
+        raise _refused(folder, f"format {manifest!r}")
+    if manifest.get("format") != FORMAT:
+        raise _refused(folder, f"format {manifest.get('format')}")
     return manifest, packed
 
 
 def _verify(folder: Path, manifest: Mapping[str, Any], packed: bytes) -> str:
-    found = _digest(manifest, packed)
-    if manifest.get("digest") != found:
-        raise _refused(
-            folder, f"content of digest {found}, manifest of digest {manifest.get('digest')}"
-        )
-    return found
+    digest = _digest(manifest, packed)
+    recorded = manifest.get("digest")
+    if recorded != digest:
+        raise _refused(folder, f"content of digest {digest}, manifest of digest {recorded}")
+    return digest
 
 
-def _check_arrays(folder: Path, head: Head, said: Any) -> None:
-    found = {
-        name: {"dtype": str(array.dtype), "shape": list(array.shape)}
-        for name, array in head.arrays.items()
-    }
-    if found != said:
+def _check_arrays(folder: Path, head: Head, described: Any) -> None:
+    if _described(head.arrays) != described:
         raise _refused(folder, "arrays other than the manifest names")
-    if came := misfit(head.kind, head.arrays, head.settings, labels=len(head.labels)):
-        raise _refused(folder, came)
+    if problem := misfit(head.kind, head.arrays, head.settings, labels=len(head.labels)):
+        raise _refused(folder, problem)
 
 
-def _refused(folder: Path, came: str) -> HeadRefused:
+def _described(arrays: Arrays) -> dict[str, dict[str, Any]]:
+    """Return dtype and shape of each array, in the order of names."""
+    return {
+        name: {"dtype": str(array.dtype), "shape": list(array.shape)}
+        for name, array in sorted(arrays.items())
+    }
+
+
+def _refused(folder: Path, problem: str) -> HeadRefused:
     return HeadRefused(
-        f"a head file in {folder}", came=came, do="train again, or restore it with `dvc checkout`"
+        f"a head file in {folder}",
+        came=problem,
+        do="train again, or restore it with `dvc checkout`",
     )
 
 
 def load_checked(folder: Path, *, digest: str) -> Head:
     """Load a head whose file has this digest, or raise `HeadRefused`."""
-    found = head_digest(folder)
-    if found != digest:
+    actual = head_digest(folder)
+    if actual != digest:
         raise HeadRefused(
             f"a head of digest {digest} in {folder}",
-            came=f"digest {found}",
+            came=f"digest {actual}",
             do="restore the head file, or roll back",
         )
     return load_head(folder)

@@ -1,8 +1,9 @@
-"""The runtime `litert`: the encoder with int8 matrix products, and C++ sentencepiece in front of it. Serving needs no TensorFlow.
+"""The runtime `litert`: the encoder with int8 matrix products, behind C++ sentencepiece.
 
-The table of embeddings stays as it is stored (uint8, a scale a chunk); only the weights of the products become int8, and
-their inputs too, row by row. Integer sums are exact and each row has its own scale, so a vector does not depend on its
-neighbours in a batch, bit for bit.
+Serving needs no TensorFlow. The table of embeddings stays as it is stored (uint8, one scale per
+chunk). The weights of the products become int8, and so do their inputs, row by row. Integer sums
+are exact and each row has its own scale, so a vector does not depend on its neighbours in a batch,
+bit for bit.
 """
 
 from __future__ import annotations
@@ -16,15 +17,22 @@ from typing import Any
 import numpy as np
 
 from core.errors import EmbedderUnusable
+from pipelines.model.arrays import Float32
 from pipelines.model.silence import quiet
 
-MODEL, TOKENIZER = "model.tflite", "sp.model"
-UNKNOWN, BEGIN, END = 0, 1, 2
+MODEL = "model.tflite"
+TOKENIZER = "sp.model"
+UNKNOWN = 0
+BEGIN = 1
+END = 2
 _SIGNATURE = "from_ids"  # see use_graph.py
 
 
 def convert_saved_model(saved_model: Path, folder: Path, *, tokenizer: Path) -> None:
-    """Write `model.tflite` and `sp.model` into `folder`. The graph from strings would need ops that no wheel brings: ids it is."""
+    """Write `model.tflite` and `sp.model` into `folder`.
+
+    The model takes token ids: a graph from strings would need ops that no wheel contains.
+    """
     import tensorflow as tf
 
     with quiet():
@@ -38,11 +46,15 @@ def convert_saved_model(saved_model: Path, folder: Path, *, tokenizer: Path) -> 
     shutil.copyfile(tokenizer, folder / TOKENIZER)
 
 
-def open_litert(folder: str) -> Callable[[Sequence[str]], np.ndarray]:
-    """Load what `convert_saved_model` wrote; return a function for at least one phrase. One thread; calls wait for each other."""
-    encoder, lock = _open(Path(folder)), Lock()
+def open_litert(folder: str) -> Callable[[Sequence[str]], Float32]:
+    """Load what `convert_saved_model` wrote; return a function for one phrase or more.
 
-    def encode(cleaned: Sequence[str]) -> np.ndarray:
+    The function works on one thread; concurrent calls wait for each other.
+    """
+    encoder = _open(Path(folder))
+    lock = Lock()
+
+    def encode(cleaned: Sequence[str]) -> Float32:
         with lock:
             return encoder.encode(cleaned)
 
@@ -52,12 +64,8 @@ def open_litert(folder: str) -> Callable[[Sequence[str]], np.ndarray]:
 def _open(folder: Path) -> _Encoder:
     try:
         return _Encoder(folder)
-    except (
-        ImportError,
-        OSError,
-        RuntimeError,
-        ValueError,
-    ) as error:  # what the two libraries raise for bad files
+    # These are what the two libraries raise for files that they cannot use.
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
         line = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise EmbedderUnusable(
             f"{MODEL} and {TOKENIZER}", came=f"{folder}: {line}", do="run `dvc repro embedder`"
@@ -65,7 +73,10 @@ def _open(folder: Path) -> _Encoder:
 
 
 class _Encoder:
-    """An interpreter and its tokenizer. Memory grows with the largest batch ever seen: the caller bounds it."""
+    """An interpreter and its tokenizer.
+
+    Memory grows with the largest batch seen so far; the caller bounds it.
+    """
 
     def __init__(self, folder: Path) -> None:
         from ai_edge_litert.interpreter import Interpreter
@@ -74,13 +85,12 @@ class _Encoder:
         self._shape = (0, 0)
         self._tokenizer = SentencePieceProcessor(model_file=str(folder / TOKENIZER))
         with quiet():
-            self._interpreter = Interpreter(
-                str(folder / MODEL), num_threads=1
-            )  # maps the file: its pages are shared
+            # The interpreter maps the file, so processes share its pages.
+            self._interpreter = Interpreter(str(folder / MODEL), num_threads=1)
             self._ids, self._lens, self._out = _places(self._interpreter)
-            self._fit((1, 1))  # now, while its libraries introduce themselves
+            self._fit((1, 1))  # the first allocation prints, so it belongs inside `quiet`
 
-    def encode(self, cleaned: Sequence[str]) -> np.ndarray:
+    def encode(self, cleaned: Sequence[str]) -> Float32:
         rows = [
             [BEGIN, *(pieces or [UNKNOWN]), END] for pieces in self._tokenizer.encode(list(cleaned))
         ]
@@ -95,7 +105,7 @@ class _Encoder:
 
     def _fit(self, shape: tuple[int, int]) -> None:
         if shape == self._shape:
-            return  # allocating again would cost a tenth of a small batch
+            return  # allocating again costs a tenth of a small batch
         for place, size in zip((self._ids, self._lens), shape, strict=True):
             self._interpreter.resize_tensor_input(place, [size])
         self._interpreter.allocate_tensors()
@@ -103,7 +113,11 @@ class _Encoder:
 
 
 def _places(interpreter: Any) -> tuple[int, int, int]:
-    """Numbers of the tensors ids, lens and embeddings. The runner must be gone before the interpreter may allocate."""
+    """Return the numbers of the tensors ids, lens and embeddings.
+
+    The runner must be released before the interpreter may allocate: it lives in this function only.
+    """
     runner = interpreter.get_signature_runner(_SIGNATURE)
-    inputs, outputs = runner.get_input_details(), runner.get_output_details()
+    inputs = runner.get_input_details()
+    outputs = runner.get_output_details()
     return inputs["ids"]["index"], inputs["lens"]["index"], outputs["embeddings"]["index"]

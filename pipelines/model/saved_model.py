@@ -1,4 +1,7 @@
-"""The runtime `tensorflow`: SavedModels, fetched and loaded through TensorFlow Hub. TensorFlow is imported when a function is called."""
+"""The runtime `tensorflow`: SavedModels, fetched and loaded through TensorFlow Hub.
+
+TensorFlow is imported when a function is called.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import EmbedderUnusable
+from pipelines.model.arrays import Float32
 from pipelines.model.silence import quiet
 
 _ENVIRONMENT = {
@@ -25,7 +29,12 @@ _ENVIRONMENT = {
 
 
 def fetch_saved_model(handle: str, folder: Path) -> str:
-    """Copy the SavedModel behind a path or TensorFlow Hub handle into `folder`; return its embedder_id: a hash of handle and files."""
+    """Copy the SavedModel behind a path or TensorFlow Hub handle into `folder`.
+
+    Returns
+    -------
+    Its embedder_id: a hash of the handle and the files.
+    """
     hub = import_tensorflow()
     try:
         shutil.copytree(hub.resolve(handle), folder)
@@ -33,22 +42,24 @@ def fetch_saved_model(handle: str, folder: Path) -> str:
         raise _unusable("a SavedModel folder or a TensorFlow Hub handle", handle, error) from error
     digest = hashlib.sha256(handle.encode())
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(
-            str(path.relative_to(folder)).encode()
-            + b"\0"
-            + hashlib.sha256(path.read_bytes()).digest()
-        )
+        name = str(path.relative_to(folder)).encode()
+        digest.update(name + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return f"hub-{digest.hexdigest()[:16]}"
 
 
-def open_saved_model(location: str) -> Callable[[Sequence[str]], np.ndarray]:
-    """Load a SavedModel folder or TensorFlow Hub handle; return a call of the module itself, or of its default signature."""
+def open_saved_model(location: str) -> Callable[[Sequence[str]], Float32]:
+    """Load a SavedModel folder or TensorFlow Hub handle.
+
+    Returns
+    -------
+    A function that calls the module itself, or its default signature.
+    """
     module = _load(location)
     import tensorflow as tf
 
-    function = (
-        module if callable(module) else getattr(module, "signatures", {}).get("serving_default")
-    )
+    function = module
+    if not callable(module):
+        function = getattr(module, "signatures", {}).get("serving_default")
     if function is None:
         raise EmbedderUnusable(
             "a model that can be called",
@@ -56,7 +67,7 @@ def open_saved_model(location: str) -> Callable[[Sequence[str]], np.ndarray]:
             do="choose another handle",
         )
 
-    def encode(cleaned: Sequence[str]) -> np.ndarray:
+    def encode(cleaned: Sequence[str]) -> Float32:
         out = function(tf.constant(list(cleaned), tf.string))
         tensor = next(iter(out.values())) if isinstance(out, dict) else out
         return np.asarray(tensor)
@@ -68,15 +79,13 @@ def import_tensorflow() -> Any:
     """Import TensorFlow quietly on one thread; return `tensorflow_hub`."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    with (
-        nullcontext() if "tensorflow_hub" in sys.modules else quiet()
-    ):  # C++ speaks before it reads TF_CPP_MIN_LOG_LEVEL
+    # The C++ part writes to standard error before it reads TF_CPP_MIN_LOG_LEVEL.
+    with nullcontext() if "tensorflow_hub" in sys.modules else quiet():
         import tensorflow as tf
         import tensorflow_hub as hub
         import tensorflow_text  # noqa: F401  registers the tokenizer's ops
-    with suppress(
-        RuntimeError
-    ):  # the process has used TensorFlow before: it keeps the threads that it has
+    # RuntimeError: the process has used TensorFlow before and keeps its threads.
+    with suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     return hub

@@ -1,4 +1,4 @@
-"""Applying a head: arrays in, logits out. Needs numpy and scipy alone."""
+"""Applies a head: arrays in, logits out. Needs numpy and scipy alone."""
 
 from __future__ import annotations
 
@@ -8,40 +8,40 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
+from pipelines.model.arrays import AnyArray, Float32
 from pipelines.model.features import as_matrix, count_ngrams, weigh_ngrams
 
-Arrays = Mapping[str, np.ndarray]
+Arrays = Mapping[str, AnyArray]
 Settings = Mapping[str, float]
-Shape = tuple[str, ...]  # sizes by name: labels, dimensions, hidden, columns, kept, starts
-Scorer = Callable[
-    [Sequence[str], np.ndarray], np.ndarray
-]  # cleaned, vectors -> logits float32 (n, labels)
+Shape = tuple[str, ...]
+"""Sizes by name: labels, dimensions, hidden, columns, kept, starts."""
+Scorer = Callable[[Sequence[str], Float32], Float32]
+"""Cleaned phrases and their vectors, (n, d) -> logits, float32 (n, labels)."""
 
 
 def make_scorer(kind: str, arrays: Arrays, settings: Settings) -> Scorer:
-    """Return the function that gives a head's logits; what can be prepared once is prepared here."""
+    """Return the function that computes logits; casts and tables are prepared here, once."""
     return _KINDS[kind].make(arrays, settings)
 
 
 def misfit(kind: str, arrays: Arrays, settings: Settings, *, labels: int) -> str | None:
-    """What keeps these arrays from being a head of this kind, in one clause; None when nothing does."""
+    """Return why these are not the arrays and settings of a head of this kind, in one clause.
+
+    None when they are.
+    """
     if kind not in _KINDS:
         return f"an unknown kind, {kind}"
-    shapes, needed = (
-        {**_KINDS[kind].shapes, "centroids": ("labels", "dimensions")},
-        _KINDS[kind].settings,
-    )
+    shapes = {**_KINDS[kind].shapes, "centroids": ("labels", "dimensions")}
+    needed = _KINDS[kind].settings
     missing = sorted((set(shapes) - set(arrays)) | (needed - set(settings)))
     if missing:
         return f"kind {kind} without {', '.join(missing)}"
+    problem = _misfit_settings({name: settings[name] for name in sorted(needed)})
+    if problem:
+        return problem
+    columns = 2 * int(settings["buckets"]) if "buckets" in needed else 0
     return (
-        _misfit_settings({name: settings[name] for name in sorted(needed)})
-        or _misfit_shapes(
-            arrays,
-            shapes,
-            labels=labels,
-            columns=2 * int(settings["buckets"]) if "buckets" in needed else 0,
-        )
+        _misfit_shapes(arrays, shapes, labels=labels, columns=columns)
         or _misfit_numbers(arrays, shapes)
         or (_misfit_ngrams(arrays, labels=labels) if "ngram_values" in shapes else None)
     )
@@ -57,15 +57,16 @@ def _misfit_settings(settings: Settings) -> str | None:
 def _misfit_shapes(
     arrays: Arrays, shapes: Mapping[str, Shape], *, labels: int, columns: int
 ) -> str | None:
-    """Each size is told by the manifest, or by the first array that has it."""
+    """Take each size from the manifest, or from the first array that has it."""
     sizes = {"labels": labels, "columns": columns, "starts": columns + 1}
     for name, shape in shapes.items():
-        found = arrays[name].shape
-        wanted = tuple(
-            sizes.setdefault(size, came) for size, came in zip(shape, found, strict=False)
+        actual = arrays[name].shape
+        expected = tuple(
+            sizes.setdefault(size, length) for size, length in zip(shape, actual, strict=False)
         )
-        if found != wanted or len(found) != len(shape):
-            return f"{name} of shape {found}, not ({', '.join(str(sizes.get(size, size)) for size in shape)})"
+        if actual != expected or len(actual) != len(shape):
+            named = ", ".join(str(sizes.get(size, size)) for size in shape)
+            return f"{name} of shape {actual}, not ({named})"
     return None
 
 
@@ -73,22 +74,27 @@ def _misfit_numbers(arrays: Arrays, shapes: Mapping[str, Shape]) -> str | None:
     for name in shapes:
         kinds = "iu" if name in ("ngram_labels", "ngram_starts") else "f"
         if arrays[name].dtype.kind not in kinds or not np.isfinite(arrays[name]).all():
-            return f"{name} with something that is no number"
+            return f"{name} with a value that is not a finite number"
     return None
 
 
 def _misfit_ngrams(arrays: Arrays, *, labels: int) -> str | None:
-    """The sparse product trusts these arrays blindly."""
-    codes, starts = arrays["ngram_labels"], arrays["ngram_starts"]
+    """Check what the sparse product does not: it reads outside of arrays that do not fit."""
+    codes = arrays["ngram_labels"]
+    starts = arrays["ngram_starts"]
     sound = starts[0] == 0 and starts[-1] == len(codes) and bool((starts[:-1] <= starts[1:]).all())
     sound = sound and (not len(codes) or 0 <= codes.min() <= codes.max() < labels)
     return None if sound else "n-gram weights that do not fit together"
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Rows of positive numbers that sum to 1, float32."""
+def softmax(logits: Float32) -> Float32:
+    """Return rows of positive numbers that sum to 1: float32 (n, labels).
+
+    The largest logit is subtracted first, so that `exp` cannot overflow.
+    """
     raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return (raised / raised.sum(axis=1, keepdims=True)).astype(np.float32, copy=False)
+    shares: Float32 = (raised / raised.sum(axis=1, keepdims=True)).astype(np.float32, copy=False)
+    return shares
 
 
 def _majority(arrays: Arrays, settings: Settings) -> Scorer:
@@ -115,35 +121,37 @@ def _tfidf_svm(arrays: Arrays, settings: Settings) -> Scorer:
 
 def _mlp(arrays: Arrays, settings: Settings) -> Scorer:
     weights, bias = _tempered(arrays, settings)
-    inner, inner_bias = (
-        arrays[name].astype(np.float32) for name in ("hidden_weights", "hidden_bias")
-    )
+    inner = arrays["hidden_weights"].astype(np.float32)
+    inner_bias = arrays["hidden_bias"].astype(np.float32)
     return lambda cleaned, vectors: np.maximum(vectors @ inner + inner_bias, 0) @ weights + bias
 
 
 def _ngram_table(
     arrays: Arrays, settings: Settings, *, labels: int
-) -> Callable[[Sequence[str]], np.ndarray]:
-    """cleaned -> what their n-grams add to the logits: float32 (n, labels)."""
-    buckets, idf = int(settings["buckets"]), arrays["idf"].astype(np.float32)
+) -> Callable[[Sequence[str]], Float32]:
+    """Return the function from cleaned phrases to their n-grams' logits: float32 (n, labels)."""
+    buckets = int(settings["buckets"])
+    idf = arrays["idf"].astype(np.float32)
+    # Logits are linear in the weights: dividing these once saves a division per request.
     values = arrays["ngram_values"].astype(np.float32) / np.float32(settings["temperature"])
     parts = (values, arrays["ngram_labels"].astype(np.int32), arrays["ngram_starts"])
     table = sparse.csr_matrix(parts, shape=(2 * buckets, labels))
 
-    def score(cleaned: Sequence[str]) -> np.ndarray:
-        found = weigh_ngrams(
+    def score(cleaned: Sequence[str]) -> Float32:
+        ngrams = weigh_ngrams(
             count_ngrams(cleaned, buckets=buckets), idf=idf, weight=settings["ngram_weight"]
         )
-        return (as_matrix(found, shape=(len(cleaned), 2 * buckets)) @ table).toarray()
+        logits: Float32 = (as_matrix(ngrams, shape=(len(cleaned), 2 * buckets)) @ table).toarray()
+        return logits
 
     return score
 
 
-def _tempered(arrays: Arrays, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
+def _tempered(arrays: Arrays, settings: Settings) -> tuple[Float32, Float32]:
     temperature = np.float32(settings["temperature"])
-    return arrays["weights"].astype(np.float32) / temperature, arrays["bias"].astype(
-        np.float32
-    ) / temperature
+    weights = arrays["weights"].astype(np.float32) / temperature
+    bias = arrays["bias"].astype(np.float32) / temperature
+    return weights, bias
 
 
 @dataclass(frozen=True)
@@ -158,7 +166,8 @@ class _Kind:
 _LINEAR: dict[str, Shape] = {"weights": ("dimensions", "labels"), "bias": ("labels",)}
 _NGRAMS: dict[str, Shape] = {
     "idf": ("columns",),
-    "ngram_values": ("kept",),  # sparse rows: weights, label numbers, where each n-gram starts
+    # Sparse rows: weights, label numbers, and the start of each n-gram.
+    "ngram_values": ("kept",),
     "ngram_labels": ("kept",),
     "ngram_starts": ("starts",),
 }
@@ -168,10 +177,8 @@ _PERCEPTRON: dict[str, Shape] = {
     "weights": ("hidden", "labels"),
     "bias": ("labels",),
 }
-_TEMPERED, _HASHED = (
-    frozenset({"temperature"}),
-    frozenset({"temperature", "buckets", "ngram_weight"}),
-)
+_TEMPERED = frozenset({"temperature"})
+_HASHED = frozenset({"temperature", "buckets", "ngram_weight"})
 _KINDS: dict[str, _Kind] = {
     "majority": _Kind(_majority, {"log_prior": ("labels",)}),
     "logistic": _Kind(_logistic, _LINEAR, _TEMPERED),

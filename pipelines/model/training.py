@@ -1,4 +1,4 @@
-"""What a head is fitted on, and what its rows weigh."""
+"""The rows that a head is fitted on, and the weight of each."""
 
 from __future__ import annotations
 
@@ -6,28 +6,43 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipelines.model.arrays import Bool, Float32, Float64, Int64, Strings
+
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """Distinct (cleaned, label) pairs, the number of rows behind each, their embeddings, and the validation slice.
+    """Distinct (cleaned, label) pairs with their embeddings.
 
-    `cleaned` (n,) str, `labels` (n,) str, `weights` (n,) rows, `vectors` float32 (n, d), `validation` (n,) bool.
+    Attributes
+    ----------
+    cleaned : str (n,)
+    labels : str (n,)
+    weights : float64 (n,), the number of snapshot rows behind each pair
+    vectors : float32 (n, d)
+    validation : bool (n,), true in the validation slice
     """
 
-    cleaned: np.ndarray
-    labels: np.ndarray
-    weights: np.ndarray
-    vectors: np.ndarray
-    validation: np.ndarray
+    cleaned: Strings
+    labels: Strings
+    weights: Float64
+    vectors: Float32
+    validation: Bool
 
 
-def fitting_weights(rows: TrainingRows) -> np.ndarray:
-    """log2(1 + rows): 1 for a phrase that came once. Arrivals are Zipf-like, and plain counts cost 3 points of weighted F1."""
-    return np.log2(1 + rows.weights)
+def fitting_weights(rows: TrainingRows) -> Float64:
+    """Return log2(1 + rows), (n,): 1 for a phrase that came once.
+
+    Phrases arrive with Zipf-like frequencies; plain counts cost 3 points of weighted F1.
+    """
+    weights: Float64 = np.log2(1 + rows.weights)
+    return weights
 
 
-def main_labels(rows: TrainingRows) -> np.ndarray:
-    """The most frequent label of each phrase, the first of equals: bool (n,). Contradictions of one phrase only slow the fit down."""
+def main_labels(rows: TrainingRows) -> Bool:
+    """Mark the most frequent label of each phrase, the first of equals: bool (n,).
+
+    Contradictory labels of one phrase only slow the fit down.
+    """
     _, phrases = np.unique(rows.cleaned, return_inverse=True)
     ranked = np.lexsort((rows.labels, -rows.weights, phrases))
     chosen = np.zeros(len(phrases), bool)
@@ -35,14 +50,22 @@ def main_labels(rows: TrainingRows) -> np.ndarray:
     return chosen
 
 
-def fitting_rows(rows: TrainingRows, codes: np.ndarray) -> np.ndarray:
-    """The rows outside the validation slice, and all rows of a label that lies wholly inside it: bool (n,)."""
+def fitting_rows(rows: TrainingRows, codes: Int64) -> Bool:
+    """Mark the rows outside the validation slice: bool (n,).
+
+    A label that lies wholly inside the slice keeps all its rows, or no weights would be fitted
+    for it. `codes` numbers the labels from 0.
+    """
     present = np.bincount(codes[~rows.validation], minlength=int(codes.max()) + 1) > 0
-    return ~rows.validation | ~present[codes]
+    fitting: Bool = ~rows.validation | ~present[codes]
+    return fitting
 
 
 def unseen_share(rows: TrainingRows) -> float:
-    """Good and Turing's estimate of the share of coming rows whose phrase is new: that of the rows whose phrase came once."""
+    """Estimate the share of coming rows whose phrase is new, in [0, 1].
+
+    This is Good and Turing's estimate: the share of rows whose phrase came once.
+    """
     _, phrases = np.unique(rows.cleaned, return_inverse=True)
     totals = np.bincount(phrases, weights=rows.weights)
     return float((totals == 1).sum() / totals.sum())

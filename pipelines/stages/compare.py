@@ -1,4 +1,7 @@
-"""Stage `compare`: the heads listed under `compare`, trained and scored beside the chosen one on the same split. Only reports read it."""
+"""Stage `compare`: trains and scores the heads under `compare` beside the chosen one.
+
+All are trained and tested on the same split. Only reports read the result.
+"""
 
 from __future__ import annotations
 
@@ -29,20 +32,24 @@ COLUMNS = {
 
 
 def run(key: str) -> None:
-    """Read build/spec/<key>/compare.json; write build/classifiers/<key>/comparison/: empty when no head is listed."""
-    spec, folder = read_json(SPEC / key / "compare.json"), classifier_folder(key) / "comparison"
-    heads = (
-        {spec["chosen"]: chosen_scores(key), **score_heads(key, spec["heads"], seed=spec["seed"])}
-        if spec["heads"]
-        else {}
-    )
+    """Compare the heads of one classifier.
+
+    Reads build/spec/<key>/compare.json; writes build/classifiers/<key>/comparison/, which is empty
+    of heads when none is listed.
+    """
+    spec = read_json(SPEC / key / "compare.json")
+    folder = classifier_folder(key) / "comparison"
+    heads: dict[str, dict[str, float]] = {}
+    if spec["heads"]:
+        heads[spec["chosen"]] = chosen_scores(key)
+        heads |= score_heads(key, spec["heads"], seed=spec["seed"])
     write_json(folder / "scores.json", {"chosen": spec["chosen"], "heads": heads})
     with replacing(folder / "table.md") as part:
         part.write_text(comparison_page(heads, chosen=spec["chosen"]), encoding="utf-8")
 
 
 def chosen_scores(key: str) -> dict[str, float]:
-    """What the stages before have found: the metrics of the evaluation, and the size of the head."""
+    """Return the metrics that `evaluate` has written, and the size of the head in bytes."""
     folder = classifier_folder(key)
     return {**read_json(folder / "evaluation" / "metrics.json"), "bytes": _size(folder / "model")}
 
@@ -50,29 +57,33 @@ def chosen_scores(key: str) -> dict[str, float]:
 def score_heads(
     key: str, heads: Mapping[str, Mapping[str, Any]], *, seed: int
 ) -> dict[str, dict[str, float]]:
-    """Name -> metrics and bytes of each head. Heavy libraries are imported here: most blocks list no head."""
+    """Return name -> metrics and bytes of each head.
+
+    Heavy libraries are imported here, because most blocks list no head.
+    """
     from pydantic import TypeAdapter
 
-    from core.params import Head as HeadParams
+    from core.head_params import Head as HeadParams
     from pipelines.model.heads import fit_head
-    from pipelines.stages.evaluate import tested_rows
+    from pipelines.stages.evaluation import tested_rows
     from pipelines.stages.train import training_rows
 
-    rows, tested, scores = training_rows(key), tested_rows(key), {}
-    for name, said in heads.items():
-        params: HeadParams = TypeAdapter(HeadParams).validate_python(said)
+    rows = training_rows(key)
+    tested = tested_rows(key)
+    scores = {}
+    for name, block in heads.items():
+        params: HeadParams = TypeAdapter(HeadParams).validate_python(block)
         with timed("head", classifier=key, head=name):
-            scores[name] = score_head(
-                key, fit_head(params, training=rows, embedder_id="compared", seed=seed), tested
-            )
+            head = fit_head(params, training=rows, embedder_id="compared", seed=seed)
+            scores[name] = score_head(key, head, tested)
         get_logger().info("head compared", classifier=key, head=name, **scores[name])
     return scores
 
 
 def score_head(key: str, head: Head, tested: pa.Table) -> dict[str, float]:
-    """Metrics and bytes of a head as it would be loaded from its file."""
+    """Return metrics and bytes of a head, as loaded from its file."""
     from pipelines.model.head_file import load_head, save_head
-    from pipelines.stages.evaluate import answer_rows, evaluate, flat_metrics
+    from pipelines.stages.evaluation import answer_rows, evaluate, flat_metrics
 
     with TemporaryDirectory() as folder:
         save_head(head, Path(folder))
@@ -85,22 +96,20 @@ def _size(folder: Path) -> int:
 
 
 def comparison_page(heads: Mapping[str, Mapping[str, float]], *, chosen: str) -> str:
-    """A Markdown table, the best weighted F1 first; empty for no head."""
+    """Return a Markdown table, the best weighted F1 first; empty for no heads."""
     if not heads:
         return ""
     ranked = sorted(heads.items(), key=lambda head: (-head[1]["weighted_f1"], head[0]))
     lines = [("head", *COLUMNS.values(), "MB"), ("---",) * (len(COLUMNS) + 2)]
-    lines += [
-        (f"**{name}** (chosen)" if name == chosen else name, *cells(scores))
-        for name, scores in ranked
-    ]
-    return "## Heads trained and tested on the same rows\n\n" + "".join(
-        f"| {' | '.join(line)} |\n" for line in lines
-    )
+    for name, scores in ranked:
+        title = f"**{name}** (chosen)" if name == chosen else name
+        lines.append((title, *cells(scores)))
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return "## Heads trained and tested on the same rows\n\n" + table
 
 
 def cells(scores: Mapping[str, float]) -> list[str]:
-    """The numbers under COLUMNS, a dash where no test row was unseen, and the size."""
+    """Return the numbers under COLUMNS, a dash where no test row was unseen, and the size in MB."""
     return [
         *(f"{scores[name]:.4f}" if name in scores else "–" for name in COLUMNS),
         f"{scores['bytes'] / 1e6:.2f}",
@@ -108,7 +117,10 @@ def cells(scores: Mapping[str, float]) -> list[str]:
 
 
 def logged_metrics(folder: Path) -> dict[str, float]:
-    """`compare/<head>/<metric>` -> value, for MLflow, which takes no `=` in a name; empty when no head was compared."""
+    """Return `compare/<head>/<metric>` -> value; empty when no head was compared.
+
+    A space stands for `=`, which MLflow does not accept in a name.
+    """
     heads = read_json(folder / "scores.json")["heads"].items()
     return {
         f"compare/{name.replace('=', ' ')}/{metric}": value

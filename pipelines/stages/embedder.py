@@ -1,4 +1,7 @@
-"""Stage `embedder`: the frozen embedder in the runtime that will serve it, who it is, and how near to what it was made from."""
+"""Stage `embedder`: builds the frozen embedder in the runtime that will serve it.
+
+Records its identity, and how close it is to the model that it was built from.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from core.builtin_embedder import USE
 from core.files import write_json
-from pipelines.model.embedder import (
-    LITERT,
-    TENSORFLOW,
-    USE,
-    Embed,
-    build_embedder,
-    convert_embedder,
-    load_model,
-)
+from pipelines.model.embedder import LITERT, TENSORFLOW, Embed, load_model
+from pipelines.model.embedder_building import build_embedder, convert_embedder
 from pipelines.stages.files import EMBEDDER, SPEC, read_json
 from pipelines.stages.parity import measure_loss, measure_parity
 
@@ -25,8 +22,8 @@ from pipelines.stages.parity import measure_loss, measure_parity
 def run() -> None:
     """Read build/spec/embedder.json; write build/embedder/: the model, and embedder.json.
 
-    `parity` is the largest difference to the numpy reference; null for an embedder that has none. LiteRT says instead what it
-    loses against the float form that it was made from, see `measure_loss`.
+    `parity` is the largest difference to the numpy reference, null for an embedder without one.
+    LiteRT records its loss against the float form instead; see `measure_loss`.
     """
     spec = read_json(SPEC / "embedder.json")
     shutil.rmtree(EMBEDDER, ignore_errors=True)

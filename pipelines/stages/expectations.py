@@ -1,4 +1,4 @@
-"""Expectations that Great Expectations does not bring. Importing this module imports it (6 CPU-seconds)."""
+"""Expectations that Great Expectations lacks. Importing this imports it (6 CPU-seconds)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ class ExpectColumnValuesToBeFrequent(ColumnMapExpectation):
 
 
 class ColumnPairValuesAgree(ColumnPairMapMetricProvider):
-    """True where B is the most common B among the rows with this A; of equally common ones the first in order."""
+    """True where B is the most common B among the rows with this A.
+
+    Of equally common ones the first in order counts.
+    """
 
     condition_metric_name = "column_pair_values.b_most_common_for_a"
     condition_domain_keys = (
@@ -53,7 +56,7 @@ class ColumnPairValuesAgree(ColumnPairMapMetricProvider):
     )
     condition_value_keys = ()
 
-    @column_pair_condition_partial(engine=PandasExecutionEngine)
+    @column_pair_condition_partial(engine=PandasExecutionEngine)  # type: ignore[untyped-decorator]  # GX types only the decorator above
     def _pandas(cls, column_A: pd.Series, column_B: pd.Series, **_: Any) -> pd.Series:
         pairs = pd.DataFrame({"a": column_A, "b": column_B})
         counts = pairs.groupby(["a", "b"], sort=True).size().reset_index(name="rows")
@@ -66,7 +69,7 @@ class ColumnPairValuesAgree(ColumnPairMapMetricProvider):
 
 
 class ExpectColumnPairValuesToAgree(ColumnPairMapExpectation):
-    """Expect each A to come with one B: rows with another B than the most common one are unexpected."""
+    """Expect each A to come with one B: rows without the most common B are unexpected."""
 
     ignore_row_if: Literal["both_values_are_missing", "either_value_is_missing", "neither"] = (
         "either_value_is_missing"

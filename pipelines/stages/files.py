@@ -1,4 +1,4 @@
-"""Where stages find and leave their files, relative to the current folder."""
+"""Paths of the stages' files, relative to the current folder; reading and writing them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ CHECK = Path("build/check")
 
 
 def classifier_folder(key: str) -> Path:
-    """Where the stages of one classifier leave their outputs."""
+    """Return the folder of one classifier's outputs."""
     return Path("build/classifiers") / key
 
 
 def read_json(path: Path) -> Any:
-    """Raises `StageFailed` when there is no such file."""
+    """Parse a JSON file; raises `StageFailed` when it does not exist."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -33,13 +33,13 @@ def read_json(path: Path) -> Any:
 
 
 def write_rows(path: Path, table: pa.Table) -> None:
-    """Parquet, zstd."""
+    """Write Parquet, compressed with zstd."""
     with replacing(path) as part:
         pq.write_table(table, part, compression="zstd")
 
 
 def read_rows(path: Path, *, columns: list[str] | None = None) -> pa.Table:
-    """Raises `StageFailed` when there is no such file."""
+    """Read a Parquet file; raises `StageFailed` when it does not exist."""
     try:
         return pq.read_table(path, columns=columns)
     except FileNotFoundError:
@@ -48,7 +48,7 @@ def read_rows(path: Path, *, columns: list[str] | None = None) -> pa.Table:
 
 def _missing(path: Path) -> StageFailed:
     return StageFailed(
-        f"a file {path}",
+        f"the file {path}",
         came="none",
         do="run `dvc repro` from the repository's root, after `make data`",
     )

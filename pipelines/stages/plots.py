@@ -1,4 +1,4 @@
-"""The pictures of an evaluation, as PNG with equal bytes for equal numbers."""
+"""Draws the plots of an evaluation as PNG; equal numbers give equal bytes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _save(path: Path, draw: Callable[[Any], None]) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 5), dpi=110, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)  # its methods have no types
     draw(figure.add_subplot())
     with replacing(path) as part, part.open("wb") as file:
         canvas.print_png(file, metadata={"Software": None})

@@ -1,4 +1,4 @@
-"""Stage `resolve`: params.yaml with its defaults, as small files per concern."""
+"""Stage `resolve`: writes params.yaml with its defaults as one small file per concern."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from core.files import write_json
-from core.params import ClassifierParams, Head, Params, load_params
+from core.head_params import Head
+from core.params import ClassifierParams, Params, load_params
 from pipelines.stages.files import SPEC
 
 
 def run() -> None:
-    """Read params.yaml; write build/spec/. A later stage depends on its own file only."""
+    """Read params.yaml; write build/spec/. Each later stage depends on its own file only."""
     params = load_params(Path("params.yaml"))
     for path, content in specs(params).items():
         write_json(SPEC / path, content)
 
 
 def specs(params: Params) -> dict[str, dict[str, Any]]:
-    """File below build/spec -> content."""
+    """Return file below build/spec -> content."""
     files: dict[str, dict[str, Any]] = {
         "embedder.json": params.embedder.model_dump(),
         "checks.json": _checks(params),
@@ -31,13 +32,13 @@ def specs(params: Params) -> dict[str, dict[str, Any]]:
 
 
 def _compare(block: ClassifierParams, seed: int) -> dict[str, Any]:
-    """Each head once, by a name of its own; the chosen one is trained already."""
+    """Return each head once, by a name of its own, without the chosen one, which `train` fits."""
     heads = {_name(head): head.model_dump() for head in block.compare if head != block.head}
     return {"chosen": _name(block.head), "heads": heads, "seed": seed}
 
 
 def _name(head: Head) -> str:
-    """`logistic`, `logistic C=3.0`: the kind, and what differs from its defaults."""
+    """Return the kind and what differs from its defaults: `logistic`, `logistic C=3.0`."""
     changed = head.model_dump(exclude={"kind"}, exclude_defaults=True)
     return " ".join([head.kind, *(f"{key}={value}" for key, value in changed.items())])
 
@@ -51,11 +52,11 @@ def _checks(params: Params) -> dict[str, Any]:
 
 
 def _label_columns(blocks: dict[str, ClassifierParams]) -> dict[str, int]:
-    """Label column -> the smallest `min_rows_per_label` that a classifier asks of it."""
+    """Return label column -> the smallest `min_rows_per_label` among its classifiers."""
     columns: dict[str, int] = {}
     for block in blocks.values():
-        asked = columns.get(block.source.label, block.min_rows_per_label)
-        columns[block.source.label] = min(asked, block.min_rows_per_label)
+        least = columns.get(block.source.label, block.min_rows_per_label)
+        columns[block.source.label] = min(least, block.min_rows_per_label)
     return columns
 
 

@@ -1,4 +1,4 @@
-"""How good answers are: pure, from labels and probabilities to numbers."""
+"""Scores answers: pure functions from labels and probabilities to numbers, rounded to 6 digits."""
 
 from __future__ import annotations
 
@@ -8,33 +8,48 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.model.arrays import Bool, Float64, Strings
+
 CALIBRATION_BINS = 15
+"""As in Guo et al., "On Calibration of Modern Neural Networks" (2017)."""
 
 
 @dataclass(frozen=True)
 class ScoredAnswers:
-    """Test rows as answered: `truth`, `predicted` (n,) str, `probability` (n,) of the predicted label."""
+    """Test rows as answered.
 
-    truth: np.ndarray
-    predicted: np.ndarray
-    probability: np.ndarray
+    Attributes
+    ----------
+    truth, predicted : str (n,)
+    probability : float64 (n,), of the predicted label
+    """
 
-    def only(self, chosen: np.ndarray) -> ScoredAnswers:
+    truth: Strings
+    predicted: Strings
+    probability: Float64
+
+    def only(self, chosen: Bool) -> ScoredAnswers:
+        """Return the rows where `chosen`, bool (n,), is true."""
         return ScoredAnswers(self.truth[chosen], self.predicted[chosen], self.probability[chosen])
 
 
 def score(answers: ScoredAnswers) -> dict[str, float]:
-    """weighted F1 first; then macro F1, accuracy, expected calibration error and the number of rows. Empty for no row."""
+    """Return weighted F1, macro F1, accuracy, calibration error and rows; empty for no rows.
+
+    The macro F1 is the mean over the labels of the test rows: a label that is only predicted lowers
+    the precision of others but does not count as a label with an F1 of 0.
+    """
     if not len(answers.truth):
         return {}
     from sklearn.metrics import f1_score
 
-    truth, predicted = answers.truth, answers.predicted
+    truth = answers.truth
+    predicted = answers.predicted
+    labels = np.unique(truth)
+    macro_f1 = f1_score(truth, predicted, labels=labels, average="macro", zero_division=0)
     return {
         "weighted_f1": _round(f1_score(truth, predicted, average="weighted", zero_division=0)),
-        "macro_f1": _round(
-            f1_score(truth, predicted, labels=np.unique(truth), average="macro", zero_division=0)
-        ),
+        "macro_f1": _round(macro_f1),
         "accuracy": _round(np.mean(truth == predicted)),
         "calibration_error": _round(calibration_error(answers)),
         "rows": len(truth),
@@ -42,7 +57,7 @@ def score(answers: ScoredAnswers) -> dict[str, float]:
 
 
 def score_labels(answers: ScoredAnswers) -> dict[str, dict[str, float]]:
-    """Label of the test rows -> precision, recall, f1, support."""
+    """Return label -> precision, recall, f1 and support, for the labels of the test rows."""
     from sklearn.metrics import precision_recall_fscore_support
 
     labels = np.unique(answers.truth)
@@ -61,11 +76,11 @@ def score_labels(answers: ScoredAnswers) -> dict[str, dict[str, float]]:
 
 
 def confused_pairs(answers: ScoredAnswers, *, top: int) -> list[dict[str, Any]]:
-    """The most frequent (label, predicted) errors, most rows first."""
+    """Return the most frequent errors as (label, predicted, rows), most rows first."""
     wrong = answers.truth != answers.predicted
-    pairs = Counter(
-        zip(answers.truth[wrong].tolist(), answers.predicted[wrong].tolist(), strict=True)
-    )
+    labels = answers.truth[wrong].tolist()
+    predictions = answers.predicted[wrong].tolist()
+    pairs = Counter(zip(labels, predictions, strict=True))
     ranked = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))[:top]
     return [
         {"label": label, "predicted": predicted, "rows": rows}
@@ -76,26 +91,29 @@ def confused_pairs(answers: ScoredAnswers, *, top: int) -> list[dict[str, Any]]:
 def reliability(
     answers: ScoredAnswers, *, bins: int = CALIBRATION_BINS
 ) -> list[tuple[float, float, int]]:
-    """Mean probability, accuracy and rows of each filled bin of equal width over [0, 1]."""
+    """Return mean probability, accuracy and rows of each filled bin of equal width over [0, 1]."""
     place = np.minimum((answers.probability * bins).astype(int), bins - 1)
     right = answers.truth == answers.predicted
-    filled = [place == number for number in range(bins) if (place == number).any()]
+    members = [place == number for number in range(bins)]
     return [
-        (float(answers.probability[mine].mean()), float(right[mine].mean()), int(mine.sum()))
-        for mine in filled
+        (float(answers.probability[inside].mean()), float(right[inside].mean()), int(inside.sum()))
+        for inside in members
+        if inside.any()
     ]
 
 
 def calibration_error(answers: ScoredAnswers) -> float:
-    """Expected calibration error: mean gap between probability and accuracy over the bins, weighted by rows, in [0, 1]."""
+    """Return the expected calibration error, in [0, 1].
+
+    It is the mean gap between probability and accuracy over the bins, weighted by rows.
+    """
     curve = reliability(answers)
-    return sum(abs(probability - right) * rows for probability, right, rows in curve) / sum(
-        rows for _, _, rows in curve
-    )
+    gaps = sum(abs(probability - right) * rows for probability, right, rows in curve)
+    return gaps / sum(rows for _, _, rows in curve)
 
 
 def prefixed(prefix: str, metrics: dict[str, float]) -> dict[str, float]:
-    """The same numbers under longer names."""
+    """Return the same numbers with `prefix` in front of each name."""
     return {f"{prefix}{name}": value for name, value in metrics.items()}
 
 

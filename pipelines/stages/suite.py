@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 GARBAGE = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd]"
-"""Control characters (tab and line ends are fine) and the replacement character of a failed decoding."""
+"""Control characters except tab and line ends, and the replacement character of bad decoding."""
 VISIBLE = r"[^\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]"
-"""What `clean_phrase` leaves something of."""
+"""A character of which `clean_phrase` leaves something."""
 USABLE = "usable"
 _SOURCE_ROWS: dict[str, Any] = {"row_condition": 'origin=="source"', "condition_parser": "pandas"}
 _FIXED = ("id", "phrase", "occurred_at", "region", "origin")
@@ -25,7 +25,11 @@ _FIXED = ("id", "phrase", "occurred_at", "region", "origin")
 
 @dataclass(frozen=True)
 class Subject:
-    """A snapshot to check. `limits`: core.params.CheckParams as a mapping; `previous`: summary of the one before, or empty."""
+    """A snapshot to check.
+
+    `limits` is core.params.CheckParams as a mapping; `previous` is the summary of the snapshot
+    before, or empty.
+    """
 
     dataset: str
     frame: pd.DataFrame
@@ -37,7 +41,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Planned:
-    """An expectation with the name and the limit that people read."""
+    """An expectation with the name and the limit that the page shows."""
 
     name: str
     expectation: Any
@@ -47,14 +51,20 @@ class Planned:
 
 
 def run_suite(subject: Subject) -> list[Check]:
-    """Check one snapshot. `subject.frame` holds the snapshot's columns, `cleaned` and `usable_column` of each label, index 0, 1, 2, ..."""
-    planned = list(plan(subject))
-    results = _validate([one.expectation for one in planned], subject.frame)
-    return [_check(one, result, subject) for one, result in zip(planned, results, strict=True)]
+    """Check one snapshot.
+
+    `subject.frame` holds the snapshot's columns, `cleaned`, and `usable_column` of each label; its
+    index is 0, 1, 2, ...
+    """
+    plans = list(plan(subject))
+    results = _validate([planned.expectation for planned in plans], subject.frame)
+    return [
+        _check(planned, result, subject) for planned, result in zip(plans, results, strict=True)
+    ]
 
 
 def plan(subject: Subject) -> Iterator[Planned]:
-    """List the expectations in the order of the report; columns that are missing get no further ones."""
+    """List the expectations in the order of the report; a missing column gets only the first."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read when the library is imported
     present = set(subject.frame.columns)
     labels = {column: rows for column, rows in subject.label_columns.items() if column in present}
@@ -99,10 +109,8 @@ def _about_rows(subject: Subject) -> Iterator[Planned]:
 def _about_phrases(subject: Subject) -> Iterator[Planned]:
     import great_expectations.expectations as gxe
 
-    longest, garbage_share = (
-        subject.limits["max_phrase_length"],
-        subject.limits["max_garbage_share"],
-    )
+    longest = subject.limits["max_phrase_length"]
+    garbage_share = subject.limits["max_garbage_share"]
     yield Planned(
         "not_null", gxe.ExpectColumnValuesToNotBeNull(column="phrase"), "warning", 0.0, "phrase"
     )
@@ -172,16 +180,22 @@ def _about_labels(subject: Subject, column: str, min_rows: int) -> Iterator[Plan
 
 
 def usable_column(column: str) -> str:
-    """Where the frame holds a label column without its blank labels; no column of a source has a blank in its name."""
+    """Return the frame's name for a label column without its blank labels.
+
+    The space keeps it apart from every column of a source.
+    """
     return f"usable {column}"
 
 
 def _usable_share(subject: Subject) -> float:
-    return 1 - subject.limits["max_unusable_share"]
+    return 1 - float(subject.limits["max_unusable_share"])
 
 
 def _mostly_usable(subject: Subject, column: str, expectation: Any) -> Planned:
-    """Single rows that cannot be learnt from are left out and counted; many of them stop the training."""
+    """Plan the check that stops the training when too many rows cannot be learnt from.
+
+    Fewer of them are left out and counted.
+    """
     return Planned(USABLE, expectation, "critical", subject.limits["max_unusable_share"], column)
 
 
@@ -203,7 +217,7 @@ def _about_unseen_labels(subject: Subject, column: str) -> Iterator[Planned]:
 
 
 def _validate(expectations: Sequence[Any], frame: pd.DataFrame) -> list[Any]:
-    """Run them together; return the results in the order of the expectations."""
+    """Run all expectations together; return the results in their order."""
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
@@ -225,29 +239,45 @@ def _validate(expectations: Sequence[Any], frame: pd.DataFrame) -> list[Any]:
 
 
 def _check(planned: Planned, result: Any, subject: Subject) -> Check:
-    found = result.result
-    examples = _examples(
-        subject.frame, found.get("partial_unexpected_index_list") or [], planned.column
-    )
+    details = result.result
+    places = details.get("partial_unexpected_index_list") or []
     return Check(
-        name=planned.name, dataset=subject.dataset, column=planned.column, severity=planned.severity, passed=bool(result.success),
-        observed=_observed(planned, result), limit=planned.limit,
-        rows=int(found.get("unexpected_count", 0)), examples=examples,
-    )  # fmt: skip
+        name=planned.name,
+        dataset=subject.dataset,
+        column=planned.column,
+        severity=planned.severity,
+        passed=bool(result.success),
+        observed=_observed(planned, result),
+        limit=planned.limit,
+        rows=int(details.get("unexpected_count", 0)),
+        examples=_examples(subject.frame, places, planned.column),
+    )
 
 
 def _observed(planned: Planned, result: Any) -> float | int | str | None:
-    found = result.result
+    details = result.result
     if planned.name == "column_present":
         return "present" if result.success else "missing"
-    if "unexpected_count" in found:
-        blanks = (
-            0 if planned.name in ("not_null", USABLE) else found.get("missing_count") or 0
-        )  # as Great Expectations counts for its limit
-        return round(found["unexpected_count"] / max(found["element_count"] - blanks, 1), 6)
-    value = found.get("observed_value")
+    if "unexpected_count" in details:
+        return _unexpected_share(planned, details)
+    value: Any = details.get("observed_value")
     if planned.name == "duplicates_share" and value is not None:
-        return round(1 - value, 6)
+        value = round(1 - value, 6)
+    observed: float | int | str | None = _as_text(value)
+    return observed
+
+
+def _unexpected_share(planned: Planned, details: Mapping[str, Any]) -> float:
+    """Return the share that Great Expectations compares with the limit."""
+    blanks = 0
+    if planned.name not in ("not_null", USABLE):
+        blanks = details.get("missing_count") or 0
+    share: float = round(details["unexpected_count"] / max(details["element_count"] - blanks, 1), 6)
+    return share
+
+
+def _as_text(value: Any) -> Any:
+    """Return times in ISO format, everything else as it is."""
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
@@ -260,10 +290,4 @@ def _examples(
         if name in frame.columns
     ]
     rows = frame.loc[list(places[:MAX_EXAMPLES]), shown].to_dict("records")
-    return [
-        {
-            name: value.isoformat() if hasattr(value, "isoformat") else value
-            for name, value in row.items()
-        }
-        for row in rows
-    ]
+    return [{name: _as_text(value) for name, value in row.items()} for row in rows]

@@ -1,4 +1,4 @@
-"""Stage `train`: training rows and their embeddings into a head file."""
+"""Stage `train`: fits a head on the training rows and their embeddings; writes the head file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from core.params import Head as HeadParams
+from core.head_params import Head as HeadParams
 from pipelines.model.head_file import save_head
 from pipelines.model.heads import TrainingRows, fit_head
 from pipelines.stages.files import EMBEDDINGS, SPEC, classifier_folder, read_json, read_rows
@@ -15,7 +15,11 @@ from pipelines.stages.vectors import read_vectors
 
 
 def run(key: str) -> None:
-    """Read build/spec/<key>/head.json, the split and build/embeddings; write build/classifiers/<key>/model/."""
+    """Train the head of one classifier.
+
+    Reads build/spec/<key>/head.json, the split and build/embeddings; writes
+    build/classifiers/<key>/model/.
+    """
     spec: dict[str, Any] = read_json(SPEC / key / "head.json")
     seed = spec.pop("seed")
     params: HeadParams = TypeAdapter(HeadParams).validate_python(spec)
@@ -25,7 +29,7 @@ def run(key: str) -> None:
 
 
 def training_rows(key: str) -> TrainingRows:
-    """The training part of the split with its embeddings."""
+    """Return the training part of the split with its embeddings."""
     table = read_rows(classifier_folder(key) / "split" / "train.parquet")
     cleaned = table["cleaned"].to_pylist()
     return TrainingRows(

@@ -1,4 +1,4 @@
-"""The embeddings of distinct phrases as files."""
+"""Stores and reads the embeddings of distinct phrases."""
 
 from __future__ import annotations
 
@@ -11,43 +11,52 @@ import pyarrow.compute as pc
 
 from core.errors import StageFailed
 from core.files import replacing, write_json
+from pipelines.model.arrays import Float32
 from pipelines.stages.files import EMBEDDINGS, read_json, read_rows, write_rows
 
 
-def read_vectors(phrases: Sequence[str], folder: Path = EMBEDDINGS) -> np.ndarray:
-    """float32 (len(phrases), d), in the order of `phrases`, which must all have been embedded."""
+def read_vectors(phrases: Sequence[str], folder: Path = EMBEDDINGS) -> Float32:
+    """Return the vectors of `phrases`, in their order: float32 (len(phrases), d).
+
+    Raises `StageFailed` when a phrase has not been embedded.
+    """
     stored = read_rows(folder / "phrases.parquet")["cleaned"]
     places = pc.index_in(pa.array(phrases, pa.string()), value_set=stored.combine_chunks())
     if places.null_count:
-        lost = next(
-            phrase
-            for phrase, place in zip(phrases, places.to_pylist(), strict=True)
-            if place is None
-        )
+        missing = phrases[places.to_pylist().index(None)]
         raise StageFailed(
             "an embedding of every phrase",
-            came=f"none for {lost[:80]!r}, {places.null_count} in all",
+            came=f"none for {missing[:80]!r}, {places.null_count} in all",
             do="run `dvc repro embed`",
         )
-    return np.load(folder / "vectors.npy", mmap_mode="r")[places.to_numpy(zero_copy_only=False)]
+    vectors: Float32 = _map_vectors(folder)[places.to_numpy(zero_copy_only=False)]
+    return vectors
 
 
-def _stored(folder: Path, embedder_id: str) -> tuple[list[str], np.ndarray]:
-    """What an earlier run left, when it was the same embedder."""
-    if (
-        not (folder / "embedder.json").exists()
-        or read_json(folder / "embedder.json")["embedder_id"] != embedder_id
-    ):
+def stored_vectors(folder: Path, embedder_id: str) -> tuple[list[str], Float32]:
+    """Return the phrases and vectors, (n, d), that an earlier run stored with the same embedder.
+
+    Both are empty when there are none, or when another embedder made them.
+    """
+    facts = folder / "embedder.json"
+    if not facts.exists() or read_json(facts)["embedder_id"] != embedder_id:
         return [], np.empty((0, 0), np.float32)
-    return read_rows(folder / "phrases.parquet")["cleaned"].to_pylist(), np.load(
-        folder / "vectors.npy", mmap_mode="r"
-    )
+    phrases = read_rows(folder / "phrases.parquet")["cleaned"].to_pylist()
+    return phrases, _map_vectors(folder)
 
 
-def _store(folder: Path, phrases: Sequence[str], vectors: np.ndarray, embedder_id: str) -> None:
-    """`embedder.json` goes first and comes back last: without it a half-written folder is not reused."""
+def store_vectors(folder: Path, phrases: Sequence[str], vectors: Float32, embedder_id: str) -> None:
+    """Store one vector per phrase, (n, d).
+
+    `embedder.json` is removed first and written last, so that a half-written folder is not reused.
+    """
     (folder / "embedder.json").unlink(missing_ok=True)
     write_rows(folder / "phrases.parquet", pa.table({"cleaned": pa.array(phrases, pa.string())}))
     with replacing(folder / "vectors.npy") as part, part.open("wb") as file:
         np.save(file, vectors)
     write_json(folder / "embedder.json", {"embedder_id": embedder_id})
+
+
+def _map_vectors(folder: Path) -> Float32:
+    vectors: Float32 = np.load(folder / "vectors.npy", mmap_mode="r")
+    return vectors

@@ -10,16 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.builtin_embedder import USE
 from core.errors import EmbedderUnusable
-from core.params import USE
-from pipelines.model.embedder import (
-    LITERT,
-    RUNTIMES,
-    TENSORFLOW,
-    Embed,
+from pipelines.model.embedder import LITERT, RUNTIMES, TENSORFLOW, Embed, load_model
+from pipelines.model.embedder_building import (
     build_embedder,
     convert_embedder,
-    load_model,
     reference_embed,
     use_id,
 )

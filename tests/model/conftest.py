@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from core.params import USE, HybridSvmHead, LogisticHead, MajorityHead, MlpHead, TfidfSvmHead
+from core.builtin_embedder import USE
+from core.head_params import HybridSvmHead, LogisticHead, MajorityHead, MlpHead, TfidfSvmHead
 from pipelines.model.classifier import PhraseClassifier
-from pipelines.model.embedder import LITERT, Embed, build_embedder, convert_embedder, load_model
+from pipelines.model.embedder import LITERT, Embed, load_model
+from pipelines.model.embedder_building import build_embedder, convert_embedder
 from pipelines.model.head_file import Head
 from pipelines.model.heads import fit_head
 from pipelines.model.training import TrainingRows
@@ -36,10 +38,8 @@ def training(embed: Embed, terms: Split) -> TrainingRows:
 @pytest.fixture(scope="session")
 def heads(training: TrainingRows) -> dict[str, Head]:
     """One head of every kind, with its defaults."""
-    svm, others = (
-        HybridSvmHead(),
-        (LogisticHead(kind="logistic"), TfidfSvmHead(kind="tfidf_svm"), MlpHead(kind="mlp")),
-    )
+    svm = HybridSvmHead()
+    others = (LogisticHead(kind="logistic"), TfidfSvmHead(kind="tfidf_svm"), MlpHead(kind="mlp"))
     kinds = (svm, *others, MajorityHead(kind="majority"))
     return {
         params.kind: fit_head(params, training=training, embedder_id="use", seed=7)

@@ -1,4 +1,8 @@
-"""What every kind of head owes: a floor of quality on fixed data, honest probabilities, equal bytes, arrays that stand for the model."""
+"""What every kind of head guarantees.
+
+A floor of quality on fixed data, calibrated probabilities, equal bytes, and arrays that answer as
+the model does.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from subprocess import run
 import numpy as np
 import pytest
 
-from core.params import MlpHead
+from core.head_params import MlpHead
 from pipelines.model import mlp_head
 from pipelines.model.classifier import PhraseClassifier, best_labels
 from pipelines.model.embedder import Embed
@@ -65,14 +69,10 @@ def test_probabilities_mean_what_they_say(kind: str, metrics: dict[str, dict[str
 def test_case_and_spacing_do_not_matter(
     kind: str, heads: dict[str, Head], embed: Embed, terms: Split
 ) -> None:
-    classifier, phrases = (
-        PhraseClassifier(heads[kind], embed),
-        [phrase for phrase, _ in terms.test[:40]],
-    )
-    plain, changed = (
-        classifier.predict(phrases),
-        classifier.predict([f" {phrase.upper()}  " for phrase in phrases]),
-    )
+    classifier = PhraseClassifier(heads[kind], embed)
+    phrases = [phrase for phrase, _ in terms.test[:40]]
+    plain = classifier.predict(phrases)
+    changed = classifier.predict([f" {phrase.upper()}  " for phrase in phrases])
     assert [answer.label for answer in changed] == [answer.label for answer in plain]
     assert np.allclose(
         [answer.probability for answer in changed],
@@ -105,14 +105,18 @@ def test_two_trainings_of_a_perceptron_give_equal_bytes_also_in_another_process(
     tmp_path: Path,
 ) -> None:
     digests = [save_head(small_perceptron(), tmp_path / str(number)) for number in range(2)]
-    code = f"from pathlib import Path; from tests.model.test_kinds import *; save_head(small_perceptron(), Path({str(tmp_path / '2')!r}))"
+    code = (
+        "from pathlib import Path; from tests.model.test_kinds import *; "
+        f"save_head(small_perceptron(), Path({str(tmp_path / '2')!r}))"
+    )
     run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True)
     assert digests[0] == digests[1]
     assert len({(tmp_path / str(number) / "head.npz").read_bytes() for number in range(3)}) == 1
 
 
 def test_the_arrays_of_a_perceptron_answer_as_keras_does() -> None:
-    keras, rows = mlp_head.import_keras(), training_rows()
+    keras = mlp_head.import_keras()
+    rows = training_rows()
     codes = np.unique(rows.labels, return_inverse=True)[1]
     network = mlp_head._network(keras, SMALL, dimensions=rows.vectors.shape[1], labels=3)
     mlp_head._train(keras, network, rows, codes, codes >= 0, epochs=20, rate=0.01)
@@ -128,10 +132,8 @@ def test_rows_that_came_often_weigh_more_in_a_perceptron() -> None:
     rows = training_rows(("heart", "bone"))
     answers = {}
     for much in ("heart", "bone"):
-        phrase, vector = (
-            np.array(["both"] * 2, dtype=object),
-            np.repeat(rows.vectors[:1], 2, axis=0),
-        )
+        phrase = np.array(["both"] * 2, dtype=object)
+        vector = np.repeat(rows.vectors[:1], 2, axis=0)
         doubled = TrainingRows(
             np.append(rows.cleaned, phrase),
             np.append(rows.labels, ["heart", "bone"]),

@@ -35,7 +35,7 @@ from bentos.packaging.package import ServeCommand
 from core.contracts import Deployment, Inference, ModelVersion, Rollout
 from core.errors import EmbedderUnavailable
 from pipelines.model.digests import write_digest
-from pipelines.model.embedder import use_resource
+from pipelines.model.embedder_building import use_resource
 from pipelines.model.head_file import Head, save_head
 from pipelines.model.litert import convert_saved_model
 

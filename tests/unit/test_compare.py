@@ -1,4 +1,4 @@
-"""The table of heads compared: what it shows, and what it costs when nobody asked."""
+"""The table of heads compared: what it shows, and its cost when no head is listed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,10 @@ def test_without_a_head_listed_nothing_is_read_and_no_heavy_library_imported(
     spec.parent.mkdir(parents=True)
     spec.write_text(json.dumps({"chosen": "logistic", "heads": {}, "seed": 7}))
     heavy = "{'scipy', 'sklearn', 'pandas', 'tensorflow', 'pydantic'}"
-    code = f"import sys; from pipelines.stages import compare; compare.run('organ'); assert not {heavy} & set(sys.modules)"
+    code = (
+        "import sys; from pipelines.stages import compare; compare.run('organ'); "
+        f"assert not {heavy} & set(sys.modules)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={"PYTHONPATH": str(Path(__file__).parents[2])},

@@ -35,7 +35,8 @@ def test_it_finds_the_weights_that_liblinear_finds() -> None:
 
 
 def test_training_goes_on_where_it_stopped() -> None:
-    given, every = problem(), np.ones(200, bool)
+    given = problem()
+    every = np.ones(200, bool)
     machine = DualSvm(**given, labels=4, seed=7)
     machine.train(every & (np.arange(200) < 120), epochs=50, averaged=1)
     later = machine.train(every, epochs=300, averaged=1)
@@ -44,7 +45,8 @@ def test_training_goes_on_where_it_stopped() -> None:
 
 
 def test_the_mean_lies_between_the_epochs() -> None:
-    given, every = problem(), np.ones(200, bool)
+    given = problem()
+    every = np.ones(200, bool)
     first = DualSvm(**given, labels=4, seed=7).train(every, epochs=1, averaged=1)[0]
     second = DualSvm(**given, labels=4, seed=7).train(every, epochs=2, averaged=1)[0]
     mean = DualSvm(**given, labels=4, seed=7).train(every, epochs=2, averaged=2)[0]
@@ -53,7 +55,8 @@ def test_the_mean_lies_between_the_epochs() -> None:
 
 
 def test_the_seed_alone_decides() -> None:
-    given, every = problem(), np.ones(200, bool)
+    given = problem()
+    every = np.ones(200, bool)
     first, again, other = (
         DualSvm(**given, labels=4, seed=seed).train(every, epochs=2, averaged=1)[0]
         for seed in (1, 1, 2)

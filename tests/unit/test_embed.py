@@ -9,33 +9,28 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.errors import EmbedderUnusable, StageFailed
-from pipelines.model.embedder import (
-    RUNTIMES,
-    Runtime,
-    _batches,
-    load_embedder,
-    read_embedder,
-    use_id,
-)
+from pipelines.model.embedder import RUNTIMES, Runtime, _batches, load_embedder, read_embedder
+from pipelines.model.embedder_building import use_id
 from pipelines.stages.embed import STEADY_BATCH, distinct_phrases, embed_steadily, merge_vectors
-from pipelines.stages.vectors import _store, _stored, read_vectors
+from pipelines.stages.vectors import read_vectors, store_vectors, stored_vectors
 from tests.support.training import DIMENSIONS, vectors_of
 
 
 class CountingEmbed:
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.phrases: list[str] = []
 
     def __call__(self, cleaned: Sequence[str]) -> np.ndarray:
-        self.asked += cleaned
+        self.phrases += cleaned
         return vectors_of(cleaned)
 
 
 def test_only_new_phrases_are_embedded_and_old_ones_keep_their_vectors() -> None:
-    embed, kept = CountingEmbed(), ["a", "c", "gone"]
-    marked = vectors_of(kept) + 1
-    merged = merge_vectors(["a", "b", "c", "d"], kept, marked, embed=embed, width=DIMENSIONS)
-    assert embed.asked == ["b", "d"]
+    embed = CountingEmbed()
+    known = ["a", "c", "gone"]
+    marked = vectors_of(known) + 1
+    merged = merge_vectors(["a", "b", "c", "d"], known, marked, embed=embed, width=DIMENSIONS)
+    assert embed.phrases == ["b", "d"]
     assert np.array_equal(
         merged, np.stack([marked[0], vectors_of(["b"])[0], marked[1], vectors_of(["d"])[0]])
     )
@@ -59,21 +54,22 @@ def test_without_stored_vectors_all_are_embedded() -> None:
 
 
 def test_stored_vectors_are_reused_for_the_same_embedder_only(tmp_path: Path) -> None:
-    _store(tmp_path, ["a", "b"], vectors_of(["a", "b"]), "words-1")
-    phrases, vectors = _stored(tmp_path, "words-1")
+    store_vectors(tmp_path, ["a", "b"], vectors_of(["a", "b"]), "words-1")
+    phrases, vectors = stored_vectors(tmp_path, "words-1")
     assert phrases == ["a", "b"] and np.array_equal(vectors, vectors_of(["a", "b"]))
-    assert _stored(tmp_path, "words-2")[0] == []
-    assert _stored(tmp_path / "nothing", "words-1")[0] == []
+    assert stored_vectors(tmp_path, "words-2")[0] == []
+    assert stored_vectors(tmp_path / "nothing", "words-1")[0] == []
 
 
 def test_files_linked_to_a_cache_are_replaced_not_written_into(tmp_path: Path) -> None:
-    folder, cache = tmp_path / "embeddings", tmp_path / "cache.npy"
-    _store(folder, ["a"], vectors_of(["a"]), "words-1")
+    folder = tmp_path / "embeddings"
+    cache = tmp_path / "cache.npy"
+    store_vectors(folder, ["a"], vectors_of(["a"]), "words-1")
     cache.hardlink_to(folder / "vectors.npy")
     before = cache.read_bytes()
     for path in folder.iterdir():
         path.chmod(0o444)
-    _store(folder, ["a", "b"], vectors_of(["a", "b"]), "words-1")
+    store_vectors(folder, ["a", "b"], vectors_of(["a", "b"]), "words-1")
     assert cache.read_bytes() == before
     assert np.array_equal(read_vectors(["b", "a", "b"], folder), vectors_of(["b", "a", "b"]))
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -84,7 +80,7 @@ def test_files_linked_to_a_cache_are_replaced_not_written_into(tmp_path: Path) -
 
 
 def test_a_phrase_never_embedded_is_named(tmp_path: Path) -> None:
-    _store(tmp_path, ["a"], vectors_of(["a"]), "words-1")
+    store_vectors(tmp_path, ["a"], vectors_of(["a"]), "words-1")
     with pytest.raises(StageFailed, match="'lost one', 2 in all"):
         read_vectors(["a", "lost one", "other"], tmp_path)
 
@@ -115,10 +111,8 @@ def test_steady_batches_have_one_size_and_end_with_a_filler() -> None:
 
 @pytest.mark.parametrize("runtime", RUNTIMES.values(), ids=RUNTIMES)
 def test_batches_keep_order_and_bound_phrases_and_characters(runtime: Runtime) -> None:
-    most, limits = (
-        runtime.characters,
-        {"phrases": runtime.phrases, "characters": runtime.characters},
-    )
+    most = runtime.characters
+    limits = {"phrases": runtime.phrases, "characters": runtime.characters}
     phrases = ["x" * length for length in (most + 5, 1, 2, *([40] * 700), most, 3)]
     batches = list(_batches(phrases, **limits))
     assert [phrase for batch in batches for phrase in batch] == phrases

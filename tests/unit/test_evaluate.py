@@ -5,7 +5,8 @@ from datetime import timedelta
 import pyarrow as pa
 import pytest
 
-from pipelines.stages.evaluate import FRESH_DAYS, evaluate, reference_table
+from pipelines.stages.evaluate import FRESH_DAYS, reference_table
+from pipelines.stages.evaluation import evaluate
 from tests.support.training import LAST_DAY
 
 COLUMNS = ("cleaned", "age", "part", "seen", "seen_before")
@@ -31,10 +32,10 @@ def recent(*rows: tuple[str, float, str, bool, bool]) -> pa.Table:
 
 
 def weights(*rows: tuple[str, float, str, bool, bool]) -> dict[str, list[float]]:
-    kept: dict[str, list[float]] = {}
+    weights_by_phrase: dict[str, list[float]] = {}
     for row in reference_table(recent(*rows), test_share=0.3).to_pylist():
-        kept.setdefault(row["cleaned"], []).append(row["weight"])
-    return kept
+        weights_by_phrase.setdefault(row["cleaned"], []).append(row["weight"])
+    return weights_by_phrase
 
 
 def test_known_phrases_count_once_whatever_their_part() -> None:
@@ -45,17 +46,19 @@ def test_known_phrases_count_once_whatever_their_part() -> None:
 
 
 def test_held_out_fresh_phrases_stand_for_those_that_trained() -> None:
-    kept = weights(("fresh", 2, "test", False, False), ("learnt", 2, "train", True, False))
-    assert kept == {"fresh": [pytest.approx(1 / 0.3)]}
+    weights_by_phrase = weights(
+        ("fresh", 2, "test", False, False), ("learnt", 2, "train", True, False)
+    )
+    assert weights_by_phrase == {"fresh": [pytest.approx(1 / 0.3)]}
 
 
 def test_a_phrase_stays_fresh_for_some_days() -> None:
-    kept = weights(
+    weights_by_phrase = weights(
         ("p", 20, "train", True, False),
         ("p", 20 - FRESH_DAYS + 0.1, "train", True, False),
         ("p", 20 - FRESH_DAYS, "train", True, False),
     )
-    assert kept == {"p": [1]}
+    assert weights_by_phrase == {"p": [1]}
 
 
 def test_rows_of_left_out_labels_count_once() -> None:
@@ -65,11 +68,15 @@ def test_rows_of_left_out_labels_count_once() -> None:
 def test_an_evaluation_names_labels_and_unseen_rows() -> None:
     rows = recent(("a", 1, "test", True, True), ("b", 2, "test", False, False))
     rows = rows.set_column(rows.column_names.index("predicted"), "predicted", pa.array(["x", "y"]))
-    found = evaluate("organ", rows)
-    assert (found["rows"], found["metrics"]["accuracy"], found["unseen_metrics"]["accuracy"]) == (
+    evaluation = evaluate("organ", rows)
+    assert (
+        evaluation["rows"],
+        evaluation["metrics"]["accuracy"],
+        evaluation["unseen_metrics"]["accuracy"],
+    ) == (
         2,
         0.5,
         1.0,
     )
-    assert (found["recall_by_label"], found["support_by_label"]) == ({"x": 0.5}, {"x": 2})
-    assert found["confused"] == [{"label": "x", "predicted": "y", "rows": 1}]
+    assert (evaluation["recall_by_label"], evaluation["support_by_label"]) == ({"x": 0.5}, {"x": 2})
+    assert evaluation["confused"] == [{"label": "x", "predicted": "y", "rows": 1}]

@@ -47,7 +47,8 @@ def test_equal_ngrams_share_a_column_and_are_counted() -> None:
 
 
 def test_no_ngram_crosses_from_one_phrase_to_the_next() -> None:
-    together, apart = dense(["left", "knee"], BUCKETS), dense(["left knee"], BUCKETS)
+    together = dense(["left", "knee"], BUCKETS)
+    apart = dense(["left knee"], BUCKETS)
     assert together.sum() == apart.sum() - 1  # only the word pair is missing
 
 

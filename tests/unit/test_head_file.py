@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from core.errors import HeadRefused
-from core.params import Head as HeadParams
+from core.head_params import Head as HeadParams
 from pipelines.model.classifier import PhraseClassifier
 from pipelines.model.head_file import Head, _digest, head_digest, load_head, save_head
 from pipelines.model.heads import fit_head
@@ -78,10 +78,8 @@ def test_a_loaded_head_answers_as_the_saved_one(
 
 
 def test_equal_heads_give_equal_bytes(heads: dict[str, Head], tmp_path: Path) -> None:
-    first, second = (
-        save_head(heads["hybrid_svm"], tmp_path / "a"),
-        save_head(fit("hybrid_svm"), tmp_path / "b"),
-    )
+    first = save_head(heads["hybrid_svm"], tmp_path / "a")
+    second = save_head(fit("hybrid_svm"), tmp_path / "b")
     assert first == second
     for name in ("head.npz", "head.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
@@ -111,36 +109,40 @@ SPOILERS: dict[str, Callable[[Path], None]] = {
     "no manifest": lambda folder: (folder / "head.json").unlink(),
     "no JSON": lambda folder: (folder / "head.json").write_text("{"),
     "a list": lambda folder: (folder / "head.json").write_text("[]"),
-    "other labels": lambda folder: edit(folder, lambda said: said["labels"].reverse()),
-    "other embedder": lambda folder: edit(folder, lambda said: said.update(embedder_id="other")),
+    "other labels": lambda folder: edit(folder, lambda manifest: manifest["labels"].reverse()),
+    "other embedder": lambda folder: edit(
+        folder, lambda manifest: manifest.update(embedder_id="other")
+    ),
     "other settings": lambda folder: edit(
-        folder, lambda said: said["settings"].update(temperature=9)
+        folder, lambda manifest: manifest["settings"].update(temperature=9)
     ),
     "other format": lambda folder: edit(
-        folder, lambda said: said.update(format="perennial-head-0"), sign=True
+        folder, lambda manifest: manifest.update(format="perennial-head-0"), sign=True
     ),
     "a label too many": lambda folder: edit(
-        folder, lambda said: said["labels"].append("x"), sign=True
+        folder, lambda manifest: manifest["labels"].append("x"), sign=True
     ),
-    "unknown kind": lambda folder: edit(folder, lambda said: said.update(kind="magic"), sign=True),
+    "unknown kind": lambda folder: edit(
+        folder, lambda manifest: manifest.update(kind="magic"), sign=True
+    ),
     "another kind": lambda folder: edit(
-        folder, lambda said: said.update(kind="majority"), sign=True
+        folder, lambda manifest: manifest.update(kind="majority"), sign=True
     ),
-    "no labels": lambda folder: edit(folder, lambda said: said.pop("labels"), sign=True),
+    "no labels": lambda folder: edit(folder, lambda manifest: manifest.pop("labels"), sign=True),
     "no temperature": lambda folder: edit(
-        folder, lambda said: said["settings"].pop("temperature"), sign=True
+        folder, lambda manifest: manifest["settings"].pop("temperature"), sign=True
     ),
     "a list for a kind": lambda folder: edit(
-        folder, lambda said: said.update(kind=["hybrid_svm"]), sign=True
+        folder, lambda manifest: manifest.update(kind=["hybrid_svm"]), sign=True
     ),
     "a text for labels": lambda folder: edit(
-        folder, lambda said: said.update(labels="abc"), sign=True
+        folder, lambda manifest: manifest.update(labels="abc"), sign=True
     ),
     "a list for settings": lambda folder: edit(
-        folder, lambda said: said.update(settings=[1]), sign=True
+        folder, lambda manifest: manifest.update(settings=[1]), sign=True
     ),
     "fewer buckets": lambda folder: edit(
-        folder, lambda said: said["settings"].update(buckets=128), sign=True
+        folder, lambda manifest: manifest["settings"].update(buckets=128), sign=True
     ),
 }
 
@@ -197,9 +199,10 @@ def test_a_head_holds_the_arrays_that_its_kind_needs_and_no_others(heads: dict[s
 def test_an_array_cut_short_flat_missing_or_of_text_is_refused(
     kind: str, name: str, heads: dict[str, Head], tmp_path: Path
 ) -> None:
-    head, array = heads[kind], heads[kind].arrays[name]
+    head = heads[kind]
+    array = heads[kind].arrays[name]
     spoilt = [{name: array[:-1]}, {name: array[None]}, {name: array.astype(str)}]
-    left = {other: kept for other, kept in head.arrays.items() if other != name}
+    left = {other: value for other, value in head.arrays.items() if other != name}
     for arrays in [left, *({**head.arrays, **change} for change in spoilt)]:
         save_head(replace(head, arrays=arrays), tmp_path)
         with pytest.raises(HeadRefused, match="a head file in"):
@@ -217,7 +220,7 @@ def test_what_is_no_number_is_refused(
     array = heads[kind].arrays[name].copy()
     array.flat[array.size // 2] = number
     save_head(replace(heads[kind], arrays={**heads[kind].arrays, name: array}), tmp_path)
-    with pytest.raises(HeadRefused, match=f"{name} with something that is no number"):
+    with pytest.raises(HeadRefused, match=f"{name} with a value that is not a finite number"):
         load_head(tmp_path)
 
 
@@ -281,7 +284,7 @@ def test_a_pickle_in_the_arrays_is_refused_and_does_not_run(
     np.savez(
         tmp_path / "head.npz", **heads["logistic"].arrays, evil=np.array([Evil()], dtype=object)
     )
-    edit(tmp_path, lambda said: None, sign=True)
+    edit(tmp_path, lambda manifest: None, sign=True)
     with pytest.raises(HeadRefused):
         load_head(tmp_path)
     assert (tmp_path / "victim").exists()
@@ -289,10 +292,10 @@ def test_a_pickle_in_the_arrays_is_refused_and_does_not_run(
 
 def test_the_digest_covers_both_files(heads: dict[str, Head], tmp_path: Path) -> None:
     save_head(heads["logistic"], tmp_path)
-    said = json.loads((tmp_path / "head.json").read_text())
-    digest = said.pop("digest")
+    manifest = json.loads((tmp_path / "head.json").read_text())
+    digest = manifest.pop("digest")
     canonical = (
-        json.dumps(said, sort_keys=True).encode() + b"\n" + (tmp_path / "head.npz").read_bytes()
+        json.dumps(manifest, sort_keys=True).encode() + b"\n" + (tmp_path / "head.npz").read_bytes()
     )
     assert digest == "sha256:" + hashlib.sha256(canonical).hexdigest()
 
@@ -300,8 +303,12 @@ def test_the_digest_covers_both_files(heads: dict[str, Head], tmp_path: Path) ->
 def test_a_perceptron_is_applied_without_tensorflow(tmp_path: Path) -> None:
     save_head(perceptron(hidden=8, seed=1), tmp_path)
     code = f"""
-import sys; from pathlib import Path; import numpy as np; from pipelines.model.head_file import load_head
-assert load_head(Path({str(tmp_path)!r})).probabilities(["a"], np.zeros((1, {DIMENSIONS}), np.float32)).shape == (1, 3)
+import sys
+from pathlib import Path
+import numpy as np
+from pipelines.model.head_file import load_head
+head = load_head(Path({str(tmp_path)!r}))
+assert head.probabilities(["a"], np.zeros((1, {DIMENSIONS}), np.float32)).shape == (1, 3)
 assert not {{"tensorflow", "keras", "sklearn"}} & set(sys.modules)
 """
     done = subprocess.run(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from core.params import Head as HeadParams
+from core.head_params import Head as HeadParams
 from pipelines.model.calibration import fit_temperature
 from pipelines.model.classifier import PhraseClassifier, best_labels, novelty, rank_labels
 from pipelines.model.head_file import Head, save_head
@@ -49,7 +49,8 @@ def test_a_head_learns_what_words_mean(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", [*LEARNING, "majority"])
 def test_probabilities_are_a_distribution(kind: str) -> None:
-    head, phrases = fit(kind), [*phrases_of("lung")[:20], "unknown", ""]
+    head = fit(kind)
+    phrases = [*phrases_of("lung")[:20], "unknown", ""]
     probabilities = head.probabilities(phrases, vectors_of(phrases))
     assert probabilities.shape == (22, 3) and probabilities.dtype == np.float32
     assert (probabilities >= 0).all() and np.allclose(probabilities.sum(axis=1), 1, atol=1e-6)
@@ -58,7 +59,8 @@ def test_probabilities_are_a_distribution(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", LEARNING)
 def test_a_phrase_gets_the_same_answer_alone_and_in_a_batch(kind: str) -> None:
-    head, phrases = fit(kind), [*phrases_of("lung"), *phrases_of("heart")]
+    head = fit(kind)
+    phrases = [*phrases_of("lung"), *phrases_of("heart")]
     vectors = vectors_of(phrases)
     together = head.probabilities(phrases, vectors)
     alone = [
@@ -70,7 +72,8 @@ def test_a_phrase_gets_the_same_answer_alone_and_in_a_batch(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", LEARNING)
 def test_the_order_of_the_rows_does_not_change_the_labels_learnt(kind: str) -> None:
-    rows, order = training_rows(), np.random.default_rng(0).permutation(330)
+    rows = training_rows()
+    order = np.random.default_rng(0).permutation(330)
     shuffled = TrainingRows(
         rows.cleaned[order],
         rows.labels[order],
@@ -121,8 +124,10 @@ def test_no_validation_slice_is_no_error(kind: str) -> None:
 
 
 def test_tfidf_svm_looks_at_the_words_alone() -> None:
-    head, rows = fit("tfidf_svm"), training_rows()
-    phrases, vectors = rows.cleaned.tolist(), rows.vectors
+    head = fit("tfidf_svm")
+    rows = training_rows()
+    phrases = rows.cleaned.tolist()
+    vectors = rows.vectors
     assert np.array_equal(
         head.probabilities(phrases, vectors), head.probabilities(phrases, -vectors)
     )

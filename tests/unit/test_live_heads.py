@@ -13,7 +13,7 @@ from bentos.heads.loading import LiveModel
 from bentos.packaging.cold_heads import read_cold_heads, write_cold_heads
 from core.contracts import Deployment, ModelVersion, Rollout
 from core.errors import DatabaseUnreachable, HeadRefused
-from pipelines.model.embedder import use_id
+from pipelines.model.embedder_building import use_id
 from pipelines.model.head_file import save_head
 from tests.support.serving import (
     DIMENSIONS,

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import ParamsError, UnknownClassifier
-from core.params import LogisticHead, MajorityHead, MlpHead, load_params
+from core.head_params import LogisticHead, MajorityHead, MlpHead
+from core.params import load_params
 
 GOOD = "classifiers:\n  intent:\n    source: {query: queries/a.sql, label: intent}\n"
 

@@ -49,20 +49,20 @@ def test_defaults_are_written_out() -> None:
 def test_heads_to_compare_are_told_once_by_what_sets_them_apart_and_without_the_chosen_one() -> (
     None
 ):
-    asked = [
+    compared = [
         "logistic",
         {"kind": "logistic", "C": 3},
         "hybrid_svm",
         {"kind": "hybrid_svm", "C": 1.0},
         {"kind": "mlp", "hidden": 8, "epochs": 2},
     ]
-    organ = RAW["classifiers"]["organ"] | {"compare": asked}  # type: ignore[index]
-    said = specs(classifiers={"organ": organ})["organ/compare.json"]
-    assert (said["chosen"], list(said["heads"])) == (
+    organ = RAW["classifiers"]["organ"] | {"compare": compared}  # type: ignore[index]
+    spec = specs(classifiers={"organ": organ})["organ/compare.json"]
+    assert (spec["chosen"], list(spec["heads"])) == (
         "hybrid_svm",
         ["logistic", "logistic C=3.0", "mlp hidden=8 epochs=2"],
     )
-    assert said["heads"]["logistic C=3.0"] == {"kind": "logistic", "C": 3.0}
+    assert spec["heads"]["logistic C=3.0"] == {"kind": "logistic", "C": 3.0}
     assert specs()["course/compare.json"] == {"chosen": "logistic", "heads": {}, "seed": 3}
 
 

@@ -10,12 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import TrainingImpossible
-from pipelines.stages.split import (
+from pipelines.stages.labelled_rows import (
     LabelledRows,
-    SplitMasks,
-    chosen_phrases,
     labelled_rows,
     leave_out_rare,
+    within_history,
+)
+from pipelines.stages.split import (
+    SplitMasks,
+    chosen_phrases,
     left_behind,
     recent_table,
     refuse_impossible,
@@ -23,7 +26,6 @@ from pipelines.stages.split import (
     split_rows,
     training_table,
     with_left_out,
-    within_history,
 )
 from tests.support.training import LAST_DAY
 
@@ -80,10 +82,10 @@ def test_history_reaches_back_from_the_newest_row() -> None:
 
 
 def test_rare_labels_are_left_out_and_counted() -> None:
-    kept, left_out = leave_out_rare(
+    remaining, left_out = leave_out_rare(
         rows_of([("a", "x", 3), ("b", "x", 2), ("c", "y", 1)]), min_rows=2
     )
-    assert (kept.labels.tolist(), left_out) == (["x", "x"], {"y": 1})
+    assert (remaining.labels.tolist(), left_out) == (["x", "x"], {"y": 1})
 
 
 def test_test_rows_are_recent_and_share_no_recent_phrase_with_training() -> None:
@@ -100,7 +102,8 @@ def test_test_rows_are_recent_and_share_no_recent_phrase_with_training() -> None
 def test_seen_says_whether_training_met_the_phrase() -> None:
     rows = rows_of(many())
     parts = split_rows(rows, test_days=90, seed=7)
-    trained, before = phrases_in(rows, ~parts.test), phrases_in(rows, ~parts.recent)
+    trained = phrases_in(rows, ~parts.test)
+    before = phrases_in(rows, ~parts.recent)
     phrases = rows.phrases[rows.phrase_codes]
     assert parts.seen.tolist() == [phrase in trained for phrase in phrases]
     assert parts.seen_before.tolist() == [phrase in before for phrase in phrases]
@@ -132,9 +135,9 @@ LATEST: Row = ("now", "x", 0)
 
 @given(st.lists(aged, max_size=40), st.integers(1, 150))
 def test_only_the_newest_days_test_and_no_recent_phrase_is_on_both_sides(
-    found: list[Row], test_days: int
+    recent: list[Row], test_days: int
 ) -> None:
-    rows = rows_of([*found, LATEST])
+    rows = rows_of([*recent, LATEST])
     parts = split_rows(rows, test_days=test_days, seed=7)
     oldest = rows.occurred_at.max() - np.timedelta64(test_days, "D")
     assert (rows.occurred_at[parts.test] > oldest).all()
@@ -143,7 +146,7 @@ def test_only_the_newest_days_test_and_no_recent_phrase_is_on_both_sides(
 
 @given(st.lists(aged, max_size=30), st.lists(aged, max_size=30))
 def test_old_rows_that_are_added_move_no_row_into_the_test_or_out_of_it(
-    found: list[Row], old: list[Row]
+    recent: list[Row], old: list[Row]
 ) -> None:
     def tested(given: list[Row]) -> list[tuple]:
         rows = rows_of(given)
@@ -158,7 +161,7 @@ def test_old_rows_that_are_added_move_no_row_into_the_test_or_out_of_it(
         )
 
     older = [(phrase, label, 90 + age) for phrase, label, age in old]
-    assert tested([*found, LATEST, *older]) == tested([*found, LATEST])
+    assert tested([*recent, LATEST, *older]) == tested([*recent, LATEST])
 
 
 @given(st.lists(st.text(min_size=1), unique=True, min_size=1))
@@ -209,9 +212,9 @@ def test_rows_of_left_out_labels_are_recent_rows_too() -> None:
 def test_the_report_adds_up() -> None:
     rows = rows_of(many())
     parts = split_rows(rows, test_days=90, seed=7)
-    told = report(500, rows, parts, {"rare": 3})
-    assert told["train_rows"] + told["test_rows"] == told["rows"] == 401
-    assert (told["stored_rows"], told["left_out_rows"], told["labels"]) == (500, 3, 2)
+    counts = report(500, rows, parts, {"rare": 3})
+    assert counts["train_rows"] + counts["test_rows"] == counts["rows"] == 401
+    assert (counts["stored_rows"], counts["left_out_rows"], counts["labels"]) == (500, 3, 2)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +263,8 @@ def test_a_fix_of_today_does_not_empty_the_test_days_of_an_old_source() -> None:
     stored = table([*rows, ("fixed today", "y", -300.0)])
     origin = pa.array(["source"] * len(rows) + ["feedback"])
     stored = stored.set_column(stored.column_names.index("origin"), "origin", origin)
-    with_fix, without = labelled_rows(stored, label="label"), rows_of(rows)
+    with_fix = labelled_rows(stored, label="label")
+    without = rows_of(rows)
     parts = split_rows(with_fix, test_days=90, seed=7)
     assert (
         int(parts.recent.sum()) == int(split_rows(without, test_days=90, seed=7).recent.sum()) + 1

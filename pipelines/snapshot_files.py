@@ -1,0 +1,12 @@
+"""The names of a snapshot's files, and of the facts that its stages read."""
+
+from __future__ import annotations
+
+ROWS = "rows.parquet"
+FACTS = "snapshot.json"
+PREVIOUS = "previous.json"
+
+AFTER = "rows_after_as_of"
+"""Fact: source rows left out because their time is after the snapshot's. Absent when 0."""
+ZONELESS = "times_without_zone"
+"""Fact: rows whose time had no zone and was taken as UTC. Absent when 0."""
