@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, settings
 from sqlalchemy.engine import Engine
 
 from core.database import DatabaseUrls, connect, open_database
-from core.settings import Settings, load_settings
+from core.settings import Settings
 from core.tables import metadata
+from tests.support.places import own_place
 
 if TYPE_CHECKING:
     from tests.support.serving import Bench
@@ -37,7 +38,7 @@ def dvc_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def session_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return load_settings(home=tmp_path_factory.mktemp("home"), database_url=None)
+    return own_place(tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture(scope="session")

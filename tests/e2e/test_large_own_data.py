@@ -21,8 +21,8 @@ import pytest
 
 from core.database import create_database, open_database
 from core.settings import load_settings
-from tests.e2e.conftest import Place, new_place
 from tests.support import own_data
+from tests.support.installations import Place, new_place
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 PARAMS = """

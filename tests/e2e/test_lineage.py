@@ -10,7 +10,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from tests.e2e.conftest import Place
+from tests.support.installations import Place
 from tests.support.serving import wait_until
 
 SECTIONS = {

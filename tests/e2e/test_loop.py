@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-from tests.e2e.conftest import Place
+from tests.support.installations import Place
 from tests.support.serving import wait_until
 
 

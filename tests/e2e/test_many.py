@@ -19,7 +19,7 @@ import yaml
 from core.settings import load_settings
 from flows.context import open_context
 from flows.snapshot import build_demo
-from tests.e2e.conftest import Place, new_place
+from tests.support.installations import Place, new_place
 from tests.support.serving import is_ready, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]

@@ -18,8 +18,8 @@ import sqlalchemy as sa
 
 from core.database import connect, open_database
 from core.settings import load_settings
-from tests.e2e.conftest import Place, new_place
 from tests.support import own_data
+from tests.support.installations import Place, new_place
 from tests.support.serving import wait_until
 
 FIRST, SECOND, LABELS = 3000, 600, 1000

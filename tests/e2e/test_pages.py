@@ -13,7 +13,8 @@ import httpx
 import pytest
 from playwright.sync_api import BrowserContext, sync_playwright
 
-from tests.e2e.conftest import ROOT, Place
+from tests.support.installations import Place
+from tests.support.repositories import ROOT
 
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -10,7 +10,6 @@ import os
 import random
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,8 +18,8 @@ import psutil
 import pytest
 
 from core.embedded import hold_server, postmaster
-from tests.e2e.conftest import Place
 from tests.support.documented import Block, blocks
+from tests.support.installations import Place
 from tests.support.planted_secrets import (
     DATABASE_PASSWORD,
     DATABASES,
@@ -30,6 +29,7 @@ from tests.support.planted_secrets import (
     files_with,
     rows_with,
 )
+from tests.support.repositories import link_programs
 
 pytestmark = [
     pytest.mark.slow,
@@ -65,11 +65,7 @@ def prepared(place: Place, server: Path) -> Place:
     ]
     place.run("git", "checkout", "--quiet", "--force", commit)
     place.run("dvc", "checkout", "--quiet", "--force", "--allow-missing")
-    programs = place.clone / ".venv" / "bin"
-    programs.mkdir(parents=True, exist_ok=True)
-    for name, arguments in (("perennial", "-m cli.app"), ("dvc", "-m dvc"), ("python", "")):
-        programs.joinpath(name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
-        programs.joinpath(name).chmod(0o755)
+    link_programs(place.clone)
     place.clone.joinpath("fixes.csv").write_text("request_id,label,author\n")
     write_intents(place.clone)
     prepared = Place(place.clone, {**place.environment, **planted(server)})

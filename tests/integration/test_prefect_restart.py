@@ -12,12 +12,12 @@ from core.settings import Settings
 from machine.environment import child_settings, flow_environment
 from tests.support.places import free_ports
 from tests.support.prefect_servers import (
-    ROOT,
     call_deployment,
     server_and_runner,
     state_of,
     wait_for,
 )
+from tests.support.repositories import ROOT
 
 
 def kill(pid: int) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.locks import EVERYTHING, PYTHONS, ROOT
+from tests.support.locks import EVERYTHING, PYTHONS
+from tests.support.repositories import ROOT
 from tests.support.serving import LABELS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

@@ -24,7 +24,8 @@ from machine.supervision import (
     supervisor_folder,
 )
 from tests.support.places import PORTS, own_place
-from tests.support.prefect_servers import ROOT, interrupt, wait_for
+from tests.support.prefect_servers import interrupt, wait_for
+from tests.support.repositories import ROOT, fresh_clone
 
 HOLD = "from core.database import open_database\nfrom core.settings import load_settings\nwith open_database(load_settings()): input()"
 
@@ -139,6 +140,6 @@ def test_an_interrupted_demo_leaves_nothing_running(settings: Settings, clone: P
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The demo runs what is committed."""
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(tmp_path / "clone")], check=True)
-    monkeypatch.setenv("PERENNIAL_REPOSITORY", str(tmp_path / "clone"))
-    return tmp_path / "clone"
+    clone = fresh_clone(tmp_path / "clone")
+    monkeypatch.setenv("PERENNIAL_REPOSITORY", str(clone))
+    return clone

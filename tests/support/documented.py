@@ -10,10 +10,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.support.repositories import ROOT
+
 ELSEWHERE = {  # file and first command: every command of the block, and the file and text that show where it is run
     ("README.md", "make demo"): {
-        "make demo": ("tests/e2e/conftest.py", '"demo", "--scale"'),
+        "make demo": (".ci/run", "make demo"),
         "make test": (".ci/run", "make test"),
     },
 }

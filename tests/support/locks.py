@@ -11,7 +11,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[2]
+from tests.support.repositories import ROOT
+
 EVERYTHING = ROOT / "requirements.lock"
 PROFILES = sorted((ROOT / "requirements").glob("*.lock"), key=lambda path: path.stem)
 PYTHONS = ("3.11", "3.12", "3.13")

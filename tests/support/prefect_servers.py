@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
@@ -17,8 +16,8 @@ import httpx
 from core.settings import Settings
 from machine.health import runner_polls
 from machine.local_http import answers
+from tests.support.repositories import ROOT
 
-ROOT = Path(__file__).parents[2]
 T = TypeVar("T")
 
 

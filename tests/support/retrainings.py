@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import subprocess
 import sys
@@ -19,11 +18,12 @@ import yaml
 from sqlalchemy.engine import Engine
 
 from core.database import DatabaseUrls, connect, create_database, open_database, with_driver
-from core.settings import Settings, load_settings
+from core.settings import Settings
 from machine.environment import child_settings, flow_environment
 from machine.local_http import answers
-from tests.support.places import PORTS, free_ports
-from tests.support.prefect_servers import ROOT, Started, wait_for
+from tests.support.places import clean_environment, own_place
+from tests.support.prefect_servers import Started, wait_for
+from tests.support.repositories import ROOT, fresh_clone
 from tests.support.training import save_word_embedder, write_snapshot
 
 QUERY = "select id, phrase, occurred_at, organ from note"
@@ -81,8 +81,7 @@ def verdict(done: subprocess.CompletedProcess[str]) -> str:
 
 def build_place(folder: Path, server: DatabaseUrls) -> Place:
     """Clone this repository, give it one small classifier, and databases of its own on the server of the test session."""
-    clone = folder / "clone"
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    clone = fresh_clone(folder / "clone")
     save_word_embedder(folder / "embedder")
     write_source(folder / "source.db")
     write_block(clone, embedder=folder / "embedder")
@@ -96,23 +95,16 @@ def build_place(folder: Path, server: DatabaseUrls) -> Place:
         f"{'' if name == 'perennial' else name + '_'}database_url": server.sibling(own)
         for name, own in names.items()
     }
-    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
-    settings = load_settings(
+    settings = own_place(
+        folder / "var",
         repository=clone,
-        home=folder / "var",
         source_url=f"sqlite:///{folder / 'source.db'}",
         **urls,
-        **ports,
     )
     settings.home.mkdir()
     with open_database(settings) as opened:
-        kept = {
-            key: value
-            for key, value in os.environ.items()
-            if not key.startswith(("PERENNIAL_", "PREFECT_", "MLFLOW_", "BENTOML_"))
-        }
         environment = {
-            **kept,
+            **clean_environment(),
             **child_settings(settings, opened),
             "PYTHONPATH": str(ROOT),
             "TMPDIR": str(folder / "tmp"),

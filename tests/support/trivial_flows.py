@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
 
 from core.params import load_params
 from flows.deployments import list_deployments, serve_deployments
-
-ROOT = Path(__file__).parents[2]
+from tests.support.repositories import ROOT
 
 
 @flow(name="retrain")
