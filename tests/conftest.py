@@ -17,7 +17,7 @@ from core.tables import metadata
 from tests.support.places import own_place
 
 if TYPE_CHECKING:
-    from tests.support.serving import Bench
+    from tests.support.request_paths import Bench
 
 settings.register_profile(
     "untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -65,7 +65,7 @@ def tmp_home(tmp_path: Path) -> Path:
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     """The request path, answering by version 1 of `organ`."""
-    from tests.support.serving import Bench
+    from tests.support.request_paths import Bench
 
     bench = Bench(tmp_path)
     bench.promote("organ", "1")

@@ -24,7 +24,8 @@ from bentos.http.schemas import (
 )
 from bentos.keys import Keys, new_key
 from pipelines.model.text import MAX_PHRASE_LENGTH
-from tests.support.serving import Bench, canary, champion, shadow, store_head
+from tests.support.heads import canary, champion, shadow, store_head
+from tests.support.request_paths import Bench
 
 
 @pytest.fixture

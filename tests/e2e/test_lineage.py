@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.support.installations import Place
-from tests.support.serving import wait_until
+from tests.support.processes import wait_until
 
 SECTIONS = {
     *("source", "snapshot", "code", "params", "embedder", "head", "checks"),

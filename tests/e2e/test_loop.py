@@ -12,7 +12,7 @@ import sqlalchemy as sa
 import yaml
 
 from tests.support.installations import Place
-from tests.support.serving import wait_until
+from tests.support.processes import wait_until
 
 
 def champion(place: Place) -> str:

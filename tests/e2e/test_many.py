@@ -20,7 +20,7 @@ from core.settings import load_settings
 from flows.context import open_context
 from flows.snapshot import build_demo
 from tests.support.installations import Place, new_place
-from tests.support.serving import is_ready, wait_until
+from tests.support.processes import is_ready, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 SMALL: dict[str, Any] = {"min_rows_per_label": 5, "gate": {"min_weighted_f1": 0.01}}

@@ -20,7 +20,7 @@ from core.database import connect, open_database
 from core.settings import load_settings
 from tests.support import own_data
 from tests.support.installations import Place, new_place
-from tests.support.serving import wait_until
+from tests.support.processes import wait_until
 
 FIRST, SECOND, LABELS = 3000, 600, 1000
 CLASSIFIERS = ("fachbereich", "befristet")

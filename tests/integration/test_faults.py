@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import psutil
 
+from tests.support.processes import wait_until
 from tests.support.services import House, failed, steady_load
-from tests.support.serving import wait_until
 
 PREDICT = "/v1/organ/predict"
 BACK_SECONDS = 120  # generous: on an idle machine it is a tenth of this

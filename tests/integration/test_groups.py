@@ -22,16 +22,12 @@ from flows.context import LoopContext
 from flows.packaging import package_champions
 from machine.health import is_ready
 from machine.programs import further_services, list_programs
+from tests.support.embedders import build_tiny_embedder
+from tests.support.heads import EMBEDDER_ID, champion, store_head
+from tests.support.inferences import row
 from tests.support.places import free_row
+from tests.support.processes import wait_until
 from tests.support.services import House
-from tests.support.serving import (
-    EMBEDDER_ID,
-    build_tiny_embedder,
-    champion,
-    row,
-    store_head,
-    wait_until,
-)
 
 ORGAN, CHAPTER = 1, 2
 

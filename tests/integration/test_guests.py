@@ -22,9 +22,10 @@ import pytest
 from bentos.keys import new_key
 from bentos.packaging.package import serve_command
 from core.settings import REPOSITORY
+from tests.support.places import free_port
 from tests.support.planted_secrets import command_lines, files_with
+from tests.support.processes import running, wait_until
 from tests.support.services import House
-from tests.support.serving import free_port, running, wait_until
 
 TESTS = Path(__file__).parents[1]
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")

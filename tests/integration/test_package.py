@@ -14,8 +14,8 @@ from bentos.packaging.cold_heads import read_cold
 from bentos.packaging.package import SERVING_LOCKS, build_bento, serve_command
 from core.errors import HeadRefused, KeysUnusable
 from core.settings import load_settings
+from tests.support.heads import EMBEDDER_ID, store_head
 from tests.support.locks import read_lock
-from tests.support.serving import EMBEDDER_ID, store_head
 
 FORBIDDEN = ("prefect", "dvc", "mlflow", "great_expectations", "evidently")
 ENDED = (*FORBIDDEN, "tensorflow", "pandas")

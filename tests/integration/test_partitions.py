@@ -20,7 +20,7 @@ from core.partitions import OTHER, Tidied, tidy_inference
 from core.tables import feedback, inference
 from flows.watch import tidy_log
 from monitoring.feedback import record_feedback
-from tests.support.serving import wait_until
+from tests.support.processes import wait_until
 
 NOW, OLD = datetime(2026, 3, 15, 12, tzinfo=UTC), datetime(2025, 12, 5, tzinfo=UTC)
 

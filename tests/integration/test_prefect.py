@@ -20,7 +20,8 @@ from core.settings import Settings
 from core.tables import decision
 from machine.environment import child_settings, flow_environment
 from tests.support.places import free_ports
-from tests.support.prefect_servers import flow_runs, server_and_runner, wait_for
+from tests.support.prefect_servers import flow_runs, server_and_runner
+from tests.support.processes import wait_for
 from tests.support.repositories import ROOT
 
 EMIT = """

@@ -11,12 +11,8 @@ from core.database import DatabaseUrls
 from core.settings import Settings
 from machine.environment import child_settings, flow_environment
 from tests.support.places import free_ports
-from tests.support.prefect_servers import (
-    call_deployment,
-    server_and_runner,
-    state_of,
-    wait_for,
-)
+from tests.support.prefect_servers import call_deployment, server_and_runner, state_of
+from tests.support.processes import wait_for
 from tests.support.repositories import ROOT
 
 

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.heads import LABELS
 from tests.support.locks import EVERYTHING, PYTHONS
 from tests.support.repositories import ROOT
-from tests.support.serving import LABELS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ANSWER = """
 import sys, tempfile, pathlib
 import bentos.service
-from tests.support.serving import Bench
+from tests.support.request_paths import Bench
 bench = Bench(pathlib.Path(tempfile.mkdtemp()))
 bench.promote("organ", "1")
 workshop = {"prefect", "dvc", "mlflow", "great_expectations", "evidently", "tensorflow", "sklearn", "pandas"}

@@ -24,7 +24,7 @@ from pipelines.model_store import store_embedder, store_version, stored_version
 from pipelines.promotion import play, promote, repair_aliases, roll_back
 from pipelines.registry import Registry
 from pipelines.stages.compare import logged_metrics
-from tests.support.serving import EMBEDDER_ID, make_head
+from tests.support.heads import EMBEDDER_ID, make_head
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 VERDICT = Verdict("promote", ("macro F1 rose by 0.02",), {"macro_f1": 0.91, "tolerance": 0.005})

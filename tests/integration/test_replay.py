@@ -22,8 +22,10 @@ from flows.answering import open_version
 from flows.context import LoopContext
 from operations.lineage.page import replay_rows
 from operations.lineage.replay import logged_rows, replay
+from tests.support.embedders import build_tiny_embedder
+from tests.support.heads import EMBEDDER_ID, champion, store_head
+from tests.support.inferences import inference
 from tests.support.places import own_place
-from tests.support.serving import EMBEDDER_ID, build_tiny_embedder, champion, inference, store_head
 
 PARAMS = Params.model_validate(
     {"classifiers": {"organ": {"source": {"query": "queries/notes.sql", "label": "organ"}}}}

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from pipelines.model.digests import recorded_digest, write_digest
-from tests.support.prefect_servers import interrupt, wait_for
+from tests.support.processes import interrupt, wait_for
 from tests.support.retrainings import LOCKS, Place, verdict
 
 pytestmark = pytest.mark.timeout(1200)

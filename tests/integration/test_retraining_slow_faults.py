@@ -16,7 +16,8 @@ from core.database import DatabaseUrls
 from machine.environment import flow_environment
 from machine.health import runner_polls
 from tests.support.dvc_repositories import is_sound, rot
-from tests.support.prefect_servers import Started, flow_runs, interrupt, wait_for
+from tests.support.prefect_servers import flow_runs
+from tests.support.processes import Started, interrupt, wait_for
 from tests.support.repositories import ROOT
 from tests.support.retrainings import Place, build_place, prefect_server, verdict
 

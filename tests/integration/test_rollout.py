@@ -24,8 +24,9 @@ from monitoring.feedback import answered
 from monitoring.performance import measure_performance
 from monitoring.windows import read_log
 from pipelines.promotion import append_promotion, end_role, play
+from tests.support.heads import store_head
+from tests.support.processes import wait_until
 from tests.support.services import House, failed, steady_load
-from tests.support.serving import store_head, wait_until
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

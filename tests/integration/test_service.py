@@ -12,8 +12,9 @@ import pytest
 
 from bentos.inference_log.journal import segments
 from bentos.inference_log.shipper import CORRUPT
+from tests.support.heads import store_head
+from tests.support.processes import wait_until
 from tests.support.services import House, failed, steady_load
-from tests.support.serving import store_head, wait_until
 
 
 def test_the_packed_heads_answer_before_any_deployment_exists(client: httpx.Client) -> None:

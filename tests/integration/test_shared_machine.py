@@ -24,7 +24,7 @@ from machine.supervision import (
     supervisor_folder,
 )
 from tests.support.places import PORTS, own_place
-from tests.support.prefect_servers import interrupt, wait_for
+from tests.support.processes import interrupt, wait_for
 from tests.support.repositories import ROOT, fresh_clone
 
 HOLD = "from core.database import open_database\nfrom core.settings import load_settings\nwith open_database(load_settings()): input()"

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Engine
 from bentos.inference_log.journal import JournalCounts, encode_rows
 from bentos.inference_log.shipper import REFUSED, Shipper, insert_into
 from core.tables import inference
-from tests.support.serving import row
+from tests.support.inferences import row
 
 UNREADABLE = {
     "not JSON": b"nope",

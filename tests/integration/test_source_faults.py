@@ -20,7 +20,7 @@ from core.database import DatabaseUrls
 from core.errors import SourceUnreachable
 from core.settings import REPOSITORY
 from pipelines.source.extract import extract
-from tests.support.prefect_servers import wait_for
+from tests.support.processes import wait_for
 
 ROWS = "select n as id, md5(n::text) as phrase, timestamptz '2025-01-01Z' as occurred_at, 'A' as block from generate_series(1, 200000) n"
 EXTRACT = """

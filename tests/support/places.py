@@ -23,6 +23,10 @@ def free_ports(count: int) -> list[int]:
         return [opened.getsockname()[1] for opened in sockets]
 
 
+def free_port() -> int:
+    return free_ports(1)[0]
+
+
 def own_ports() -> dict[str, int]:
     """A free port for every program of Perennial: another loop may hold the default ones."""
     return dict(zip(PORTS, free_ports(len(PORTS)), strict=True))

@@ -29,7 +29,7 @@ from pipelines.provenance import surroundings
 from pipelines.registry import RegisteredVersion, Registry
 from pipelines.snapshots import logical_hash, query_hash
 from pipelines.workspace import Workspace, open_workspace, stage_environment
-from tests.support.serving import EMBEDDER_ID, make_head
+from tests.support.heads import EMBEDDER_ID, make_head
 
 SEED, NEARLY, OTHER = 7, 8, 9
 """As recorded; the same labels with probabilities 1e-7 apart; another label in a row."""

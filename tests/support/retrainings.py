@@ -22,7 +22,7 @@ from core.settings import Settings
 from machine.environment import child_settings, flow_environment
 from machine.local_http import answers
 from tests.support.places import clean_environment, own_place
-from tests.support.prefect_servers import Started, wait_for
+from tests.support.processes import Started, wait_for
 from tests.support.repositories import ROOT, fresh_clone
 from tests.support.training import save_word_embedder, write_snapshot
 

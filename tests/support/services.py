@@ -23,14 +23,10 @@ from core.database import connect, open_database
 from core.deployments import append_deployment
 from core.settings import REPOSITORY, Settings, load_settings
 from core.tables import inference
-from tests.support.serving import (
-    build_tiny_embedder,
-    champion,
-    free_port,
-    running,
-    store_head,
-    wait_until,
-)
+from tests.support.embedders import build_tiny_embedder
+from tests.support.heads import champion, store_head
+from tests.support.places import free_port
+from tests.support.processes import running, wait_until
 
 
 @dataclass

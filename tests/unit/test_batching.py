@@ -10,7 +10,8 @@ from bentos.answering import batching as misses
 from bentos.answering.answers import PhraseRequest
 from bentos.embedder.contract import Embedded
 from core.errors import EmbedderUnavailable, Overloaded
-from tests.support.serving import Bench, vector_of
+from tests.support.embedders import vector_of
+from tests.support.request_paths import Bench
 
 
 class HeldEmbedder:

@@ -9,7 +9,7 @@ import numpy as np
 
 from bentos.embedder.cache import EmbeddingCache
 from bentos.embedder.server import _send_vectors
-from tests.support.serving import vector_of
+from tests.support.embedders import vector_of
 
 
 def test_what_is_known_is_sent_before_the_rest_is_computed() -> None:

@@ -23,8 +23,8 @@ from bentos.inference_log.journal import (
     segments,
     split_rows,
 )
+from tests.support.inferences import inference, row
 from tests.support.journals import Table, opened, requests
-from tests.support.serving import inference, row
 
 
 @given(st.text(st.characters(codec="utf-8")), st.datetimes(), st.floats(0, 1))

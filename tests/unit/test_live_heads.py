@@ -15,15 +15,8 @@ from core.contracts import Deployment, ModelVersion, Rollout
 from core.errors import DatabaseUnreachable, HeadRefused
 from pipelines.model.embedder import use_id
 from pipelines.model.head_file import save_head
-from tests.support.serving import (
-    DIMENSIONS,
-    EMBEDDER_ID,
-    canary,
-    make_head,
-    shadow,
-    store_head,
-    vector_of,
-)
+from tests.support.embedders import vector_of
+from tests.support.heads import DIMENSIONS, EMBEDDER_ID, canary, make_head, shadow, store_head
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 from bentos.inference_log.journal import Journal, JournalCounts
 from bentos.service import Classifier
-from tests.support.serving import row
+from tests.support.inferences import row
 
 
 class Nothing:

@@ -10,7 +10,9 @@ import pytest
 
 from bentos.answering import shadow as module
 from bentos.answering.answers import PhraseRequest
-from tests.support.serving import Bench, canary, champion, make_head, shadow, store_head, vector_of
+from tests.support.embedders import vector_of
+from tests.support.heads import canary, champion, make_head, shadow, store_head
+from tests.support.request_paths import Bench
 
 
 @pytest.fixture

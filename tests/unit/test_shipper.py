@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 from bentos.inference_log import shipper as shipper_module
 from bentos.inference_log.journal import Journal, JournalCounts, encode_rows, segments
 from bentos.inference_log.shipper import CORRUPT, REFUSED, Shipper
+from tests.support.inferences import row
 from tests.support.journals import Table, opened, requests
-from tests.support.serving import row
 
 PHRASES = ("fine", "fine", "poison", "fine")
 

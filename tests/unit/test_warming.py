@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from bentos.answering.encoding import EncodedAnswer
 from bentos.answering.warming import PROBE_PHRASES, Warmer, refuse_senseless, save_phrases
 from core.errors import HeadRefused
-from tests.support.serving import Bench, champion, store_head
+from tests.support.heads import champion, store_head
+from tests.support.request_paths import Bench
 
 Result = TypeVar("Result")
 
