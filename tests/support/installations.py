@@ -21,17 +21,21 @@ NO_NETWORK = {
 
 @dataclass(frozen=True)
 class Place:
-    """A clone of this repository, and the environment in which its commands run."""
+    """A clone of this repository, and the environment in which its commands run.
+
+    `program` is the module of the command line in the clone's code.
+    """
 
     clone: Path
     environment: dict[str, str]
+    program: str = "cli.app"
 
     @property
     def home(self) -> Path:
         return Path(self.environment["PERENNIAL_HOME"])
 
     def perennial(self, *arguments: str, timeout: int = 600) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "cli.app", *arguments]
+        command = [sys.executable, "-m", self.program, *arguments]
         return self._call(command, timeout=timeout)
 
     def run(self, *command: str, timeout: int = 300) -> str:
@@ -59,12 +63,12 @@ class Place:
         )
 
 
-def new_place(folder: Path, **settings: str) -> Place:
+def new_place(folder: Path, *, revision: str = "HEAD", **settings: str) -> Place:
     """A fresh clone in `folder`, a home beside it, free ports; `settings` go into the environment.
 
     Every process of the place imports the clone's code, whatever this test session imports.
     """
-    clone = fresh_clone(folder / "clone")
+    clone = fresh_clone(folder / "clone", revision=revision)
     own = {"PERENNIAL_HOME": str(folder / "var"), "PYTHONPATH": str(clone)}
     environment = {**clean_environment(), **port_settings(), **NO_NETWORK, **own, **settings}
     return Place(clone, environment)

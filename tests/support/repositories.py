@@ -10,8 +10,8 @@ ROOT = Path(__file__).parents[2]
 PROGRAMS = {"perennial": "-m cli.app", "dvc": "-m dvc", "python": ""}
 
 
-def fresh_clone(clone: Path) -> Path:
-    """Clone HEAD as the branch `main`: no tag, no other branch, no remote, no DVC cache, no home.
+def fresh_clone(clone: Path, *, revision: str = "HEAD") -> Path:
+    """Clone one commit as the branch `main`: no tag, other branch, remote, DVC cache or home.
 
     A checkout in which the demo has run holds retrainings' tags and branches; none of them may
     reach a test.
@@ -19,9 +19,23 @@ def fresh_clone(clone: Path) -> Path:
     git = ["git", "-C", str(clone)]
     origin = ["clone", "--quiet", "--no-tags", "--single-branch", str(ROOT), str(clone)]
     subprocess.run(["git", *origin], check=True)
-    subprocess.run([*git, "checkout", "--quiet", "-B", "main"], check=True)
+    subprocess.run([*git, "checkout", "--quiet", "-B", "main", revision], check=True)
     subprocess.run([*git, "remote", "remove", "origin"], check=True)
     return clone
+
+
+def has_commit(revision: str) -> bool:
+    """Whether the history of this repository reaches a commit: that of a shallow clone may not."""
+    asked = ["git", "-C", str(ROOT), "merge-base", "--is-ancestor", revision, "HEAD"]
+    return subprocess.run(asked, capture_output=True).returncode == 0
+
+
+def take_over(clone: Path, *, origin: Path) -> None:
+    """Bring into a clone what the retrainings of another left: tags, branches and the DVC cache."""
+    refs = [f"refs/{kind}/*:refs/{kind}/*" for kind in ("tags", "heads/perennial")]
+    cache = ["cache", "dir", "--quiet", "--local", str(origin / ".dvc" / "cache")]
+    subprocess.run(["git", "-C", str(clone), "fetch", "--quiet", str(origin), *refs], check=True)
+    subprocess.run([sys.executable, "-m", "dvc", *cache], cwd=clone, check=True)
 
 
 def link_programs(clone: Path) -> Path:
