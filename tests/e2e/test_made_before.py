@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import httpx
@@ -79,6 +80,10 @@ def answer(place: Place) -> dict[str, Any]:
     return response.raise_for_status().json()
 
 
+def answered_by(place: Place, version: str) -> bool:
+    return answer(place)["version"] == version
+
+
 def served_bentos(place: Place) -> set[str]:
     """Versions of the bentos that the place's processes run."""
     lines = [
@@ -137,11 +142,8 @@ def test_an_earlier_version_is_reproduced_by_its_own_code(upgraded: Place) -> No
 def test_earlier_versions_take_over_from_each_other(upgraded: Place) -> None:
     for command, version in (("rollback", "1"), ("promote", "2")):
         assert asked(upgraded, "rollout", command, "block")["champion"] == version
-        wait_until(
-            lambda wanted=version: answer(upgraded)["version"] == wanted,
-            seconds=10,
-            what=f"version {version} answers",
-        )
+        answers = partial(answered_by, upgraded, version)
+        wait_until(answers, seconds=10, what=f"version {version} answers")
 
 
 def test_earlier_traffic_is_watched(upgraded: Place) -> None:

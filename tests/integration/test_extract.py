@@ -8,11 +8,13 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pyarrow as pa
 import pytest
 import stamina
+from sqlalchemy.engine import Engine
 
 from core.database import DatabaseUrls
 from core.errors import QueryRefused, SourceUnreachable
@@ -221,8 +223,10 @@ def test_sqlite_with_a_column_that_begins_with_nulls(sqlite_file: Path, tmp_path
     ]
 
 
-def test_the_snapshot_before_is_found_in_the_table(demo: str, engine, tmp_path: Path) -> None:
-    how = {
+def test_the_snapshot_before_is_found_in_the_table(
+    demo: str, engine: Engine, tmp_path: Path
+) -> None:
+    how: dict[str, Any] = {
         "dataset": "diagnoses",
         "query_file": DIAGNOSES,
         "label_columns": LABELS,
@@ -239,6 +243,7 @@ def test_the_snapshot_before_is_found_in_the_table(demo: str, engine, tmp_path: 
             summary=summarise(tmp_path / "diagnoses"),
         )
         later = datetime(2026, 2, 1, tzinfo=UTC)
-        assert previous_summary(connection, "diagnoses", before=later)["rows"] == snapshot.rows
+        before = previous_summary(connection, "diagnoses", before=later)
+        assert before is not None and before["rows"] == snapshot.rows
         assert previous_summary(connection, "diagnoses", before=EPOCH) is None
         assert previous_summary(connection, "others", before=later) is None

@@ -127,14 +127,13 @@ def test_sigterm_lets_requests_in_flight_finish_and_refuses_new_ones(
     [embedder] = house.workers("Embedder")
     [worker] = house.workers("Classifier")
     folders = {
-        Path(one.laddr).parent
-        for one in psutil.Process(house.service.pid).net_connections("unix")
-        if one.laddr
+        Path(one.laddr).parent for one in house.supervisor.net_connections("unix") if one.laddr
     }
     embedder.suspend()
     with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=house.url, timeout=30) as other:
         asked = pool.submit(ask, other, "asked before the end")
         wait_until(lambda: waiting(client) == 1, seconds=10, what="the request at the embedder")
+        assert house.service is not None
         house.service.send_signal(signal.SIGTERM)
         wait_until(lambda: refused(house), seconds=10, what="new connections refused")
         assert worker.is_running()

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +19,7 @@ LABEL_SETS = {"topic": set(LABELS)}
 
 
 @pytest.fixture
-def connection(engine: Engine) -> Connection:
+def connection(engine: Engine) -> Iterator[Connection]:
     """Ten answers of version 1 of `topic`, r-000000 to r-000009; version 2 scored them as a shadow."""
     rows = traffic(days=1, a_day=30, seed=1).head(10)
     with engine.connect() as connection:

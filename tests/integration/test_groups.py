@@ -169,14 +169,14 @@ def test_a_killed_process_of_one_group_costs_the_other_nothing_and_is_back(
 def test_the_machine_knows_both(pair: House, clients: list[httpx.Client]) -> None:
     [service] = [program for program in list_programs(pair.settings) if program.name == "service"]
     [second] = further_services(pair.settings)
-    assert is_ready(pair.settings, service, pair.service.pid) and is_ready(
-        pair.settings, second, pair.service.pid
+    assert is_ready(pair.settings, service, pair.supervisor.pid) and is_ready(
+        pair.settings, second, pair.supervisor.pid
     )
     listening = {
         one.laddr.port
         for process in (
-            psutil.Process(pair.service.pid),
-            *psutil.Process(pair.service.pid).children(recursive=True),
+            pair.supervisor,
+            *pair.supervisor.children(recursive=True),
         )
         for one in process.net_connections("tcp")
         if one.status == psutil.CONN_LISTEN
@@ -191,7 +191,7 @@ def test_both_end_together_and_leave_empty_journals(
         classify(clients[0], "organ", "last").json()["request_id"],
         classify(clients[1], "chapter", "last").json()["request_id"],
     }
-    family = psutil.Process(pair.service.pid).children(recursive=True)
+    family = pair.supervisor.children(recursive=True)
     pair.stop_service()
     assert last <= pair.logged_ids()
     assert [path.name for journal in pair.settings.journals for path in journal.iterdir()] == [

@@ -76,7 +76,7 @@ def _whole(told: bytes) -> bool:
 
 
 def test_no_port_but_the_services_is_open(house: House) -> None:
-    root = psutil.Process(house.service.pid)
+    root = house.supervisor
     open_ports = {
         one.laddr.port
         for process in (root, *root.children(recursive=True))
@@ -202,7 +202,7 @@ def test_a_pickle_is_opened_by_no_socket_of_the_whole_tree(house: House, tmp_pat
     """Inside, too: the embedder's socket and those of the supervisor, which only their owner can reach."""
     opened = tmp_path / "opened"
     pickle = b"cposix\nsystem\n(S'touch " + str(opened).encode() + b"'\ntR."
-    root = psutil.Process(house.service.pid)
+    root = house.supervisor
     family = (root, *root.children(recursive=True))
     sockets = {
         Path(one.laddr)
@@ -261,7 +261,7 @@ def test_a_wrong_key_opens_nothing_and_a_right_one_does(house: House, tmp_path: 
     )
     with running(command, cwd=REPOSITORY, log=tmp_path / "log", url=settings.service_url):
         for sent in wrong:
-            headers = {"authorization": sent.encode("latin-1")}
+            headers = {b"authorization": sent.encode("latin-1")}
             answer = httpx.post(
                 settings.service_url + PREDICT,
                 json={"phrase": "known"},

@@ -75,6 +75,7 @@ def assert_whole(place: Place) -> None:
         and {str(version) for version in aliases.values()} <= kept
     )
     experiment = client.get_experiment_by_name("organ")
+    assert experiment is not None
     assert not client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'")
     tags = subprocess.run(
         ["git", "tag"], cwd=place.settings.repository, capture_output=True, text=True, check=True

@@ -28,8 +28,11 @@ from tests.integration.test_registry import (  # noqa: F401
 def test_what_a_killed_retraining_left_is_finished_when_its_head_is_kept_and_else_forgotten(
     registry: Registry, mlflow: MlflowClient, classifier: str, tmp_path: Path
 ) -> None:
-    models, whole = tmp_path / "models", register(registry, classifier, tmp_path, "1")
-    run = mlflow.create_run(mlflow.get_experiment_by_name(classifier).experiment_id).info.run_id
+    models = tmp_path / "models"
+    whole = register(registry, classifier, tmp_path, "1")
+    experiment = mlflow.get_experiment_by_name(classifier)
+    assert experiment is not None
+    run = mlflow.create_run(experiment.experiment_id).info.run_id
     model, evaluation = trained(tmp_path / "training-3", "3")
     tags = {"head_digest": head_digest(model)}
     _, kept = (

@@ -21,10 +21,10 @@ from operations.lineage.reproduce import reproduce
 from pipelines.checks import RESULT
 from pipelines.model_store import problem_of
 from pipelines.registry import RegisteredVersion, Registry
+from tests.support.heads import EMBEDDER_ID
 from tests.support.places import own_place
 from tests.support.published_runs import (
     AS_OF,
-    EMBEDDER_ID,
     NEARLY,
     OTHER,
     ROWS,

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -57,7 +58,7 @@ def clones(place: Place) -> list[Path]:
     return list(Path(place.environment["TMPDIR"]).glob("perennial-*"))
 
 
-def told(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
+def told(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     """The one error object of a command with --json; nothing of a traceback before it."""
     assert "Traceback" not in done.stderr, done.stderr[-4000:]
     [line] = [line for line in done.stderr.splitlines() if line.startswith('{"error"')]
@@ -66,7 +67,7 @@ def told(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
 
 def test_of_two_retrainings_at_once_one_is_busy_and_a_decision_by_hand_stands(place: Place) -> None:
     """The second refuses, named; and the first does not overwrite what a person decides while it runs."""
-    before = place.champion()
+    before = str(place.champion())
     first = held(place, "tests.support.dying", "hold", "flows.retrain:register_candidate")
     second = place.run("cli.app", "--json", "retrain", "organ")
     assert (second.returncode, told(second)["code"]) == (1, "busy")

@@ -76,6 +76,7 @@ def test_an_interrupted_classify_says_so_in_one_line(place: Place, tmp_path: Pat
     os.mkfifo(tmp_path / "phrases")
     writer = os.open(tmp_path / "phrases", os.O_RDWR)
     process = place.start("cli.app", "classify", "organ", "--file", str(tmp_path / "phrases"))
+    assert process.stderr is not None
     assert process.stderr.readline().startswith("loading the champion")
     interrupt(process, seconds=60)
     os.close(writer)

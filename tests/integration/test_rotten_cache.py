@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -148,20 +149,22 @@ def test_dvc_keeps_its_state_inside_the_checkout_for_its_owner_alone(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What DVC is told by nobody lands in `outside`: as it would in /var/tmp, where all may write."""
-    outside, seen = tmp_path / "outside", []
+    outside = tmp_path / "outside"
+    states: list[tuple[int, bool]] = []
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(outside))
     reproduce = Workspace.reproduce
-    monkeypatch.setattr(
-        Workspace,
-        "reproduce",
-        lambda self, targets: (reproduce(self, targets), seen.append(state(self.folder))),
-    )
+
+    def reproduce_and_look(workspace: Workspace, targets: Sequence[str]) -> None:
+        reproduce(workspace, targets)
+        states.append(state(workspace.folder))
+
+    monkeypatch.setattr(Workspace, "reproduce", reproduce_and_look)
     retrain(repository, "first")
     retrain(repository, "second", start="first")
     tracked_rows(repository, "first", "data/rows.parquet", key="3")
     write_data(repository)
     track_data(repository, cache=cache_of(repository))
-    assert [*seen, state(repository)] == [(0o700, True)] * 3
+    assert [*states, state(repository)] == [(0o700, True)] * 3
     assert not outside.exists()
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
 from bentos.inference_log.journal import segments
@@ -67,20 +67,20 @@ def test_no_process_of_the_service_holds_tensorflow(house: House, client: httpx.
         is False
     )
     family = [
-        psutil.Process(house.service.pid),
-        *psutil.Process(house.service.pid).children(recursive=True),
+        house.supervisor,
+        *house.supervisor.children(recursive=True),
     ]
     mapped = {Path(part.path) for process in family for part in process.memory_maps()}
     assert any("ai_edge_litert" in path.parts for path in mapped), "the embedder is among them"
     assert not [path for path in mapped if "tensorflow" in path.parts]
 
 
+def answered_by(version: str, seen: list[tuple[int, dict]]) -> bool:
+    return bool(seen) and seen[-1][1].get("version") == version
+
+
 def test_the_supervisor_holds_no_library_of_the_service(house: House, client: httpx.Client) -> None:
-    mapped = {
-        part
-        for one in psutil.Process(house.service.pid).memory_maps()
-        for part in Path(one.path).parts
-    }
+    mapped = {part for one in house.supervisor.memory_maps() for part in Path(one.path).parts}
     assert "zmq" in mapped, "what it watches with"
     assert not mapped & {"numpy", "ai_edge_litert", "pydantic_core", "sqlalchemy"}
 
@@ -116,7 +116,7 @@ def test_a_promotion_and_a_rollback_arrive_within_five_seconds_and_no_request_fa
         for version in ("2", "1", "3"):
             house.promote(version)
             wait_until(
-                lambda version=version: bool(seen) and seen[-1][1].get("version") == version,
+                partial(answered_by, version, seen),
                 seconds=5,
                 what=f"version {version}",
             )

@@ -51,19 +51,21 @@ def environment(settings: Settings) -> dict[str, str]:
 
 def start(settings: Settings, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, *arguments]
-    pipes = {
-        "stdin": subprocess.PIPE,
-        "stdout": subprocess.PIPE,
-        "stderr": subprocess.PIPE,
-        "text": True,
-    }
     return subprocess.Popen(
-        command, cwd=ROOT, env=environment(settings), start_new_session=True, **pipes
+        command,
+        cwd=ROOT,
+        env=environment(settings),
+        start_new_session=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
 def test_down_leaves_postgresql_to_a_command_that_works_with_it(settings: Settings) -> None:
-    folder, said = settings.home / "postgres", []
+    folder = settings.home / "postgres"
+    said: list[str] = []
     other = start(settings, "-c", HOLD)
     wait_for(
         lambda: other.pid in holders(folder), seconds=120, what="another command holds the server"

@@ -2,6 +2,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,7 +66,7 @@ class Place:
             seed=7,
         )
 
-    def stored(self, table: sa.Table) -> list[dict[str, object]]:
+    def stored(self, table: sa.Table) -> list[dict[str, Any]]:
         with self.engine.connect() as connection:
             return [
                 dict(row)

@@ -57,7 +57,7 @@ def build_tiny_embedder(folder: Path) -> Path:
     """Write a LiteRT model and embedder.json: tokens through a fixed random table. Imports tensorflow, to convert."""
     import tensorflow as tf
 
-    class Tiny(tf.Module):
+    class Tiny(tf.Module):  # type: ignore[misc]  # tensorflow has no types
         def __init__(self) -> None:
             self.table = tf.constant(
                 np.random.default_rng(0).normal(size=(4096, DIMENSIONS)).astype(np.float32)

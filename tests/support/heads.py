@@ -26,7 +26,7 @@ def make_head(
     shape = (DIMENSIONS, len(labels))
     centroids = random.normal(size=shape[::-1])
     centroids /= np.linalg.norm(centroids, axis=1, keepdims=True)
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "weights": random.normal(size=shape).astype(np.float32),
         "bias": np.zeros(len(labels), np.float32),
         "centroids": centroids.astype(np.float16),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -72,9 +73,7 @@ def environment(python: str) -> dict[str, str]:
 def installs(pins: list[Pin], python: str) -> dict[str, str]:
     """Name to version of what a Python installs from a lock; two versions of one name are refused."""
     chosen = [
-        pin
-        for pin in pins
-        if not pin.marker or Requirement(f"x; {pin.marker}").marker.evaluate(environment(python))
+        pin for pin in pins if not pin.marker or Marker(pin.marker).evaluate(environment(python))
     ]
     assert len({pin.name for pin in chosen}) == len(chosen), "one version a package"
     return {pin.name: pin.version for pin in chosen}

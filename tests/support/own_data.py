@@ -14,7 +14,7 @@ import psycopg
 import sqlalchemy as sa
 
 BEGIN = datetime(2025, 3, 3, 8)
-TITLES = {
+TITLES: dict[str, tuple[str, ...]] = {
     "Pflege": ("Krankenschwester", "Altenpfleger", "Pflegehelferin", "Stationsleitung", "Hebamme"),
     "IT / Technik": (
         "Softwareentwickler",
@@ -33,7 +33,7 @@ TITLES = {
     ),
     "Lager & Verkehr": ("Lagerist", "Staplerfahrer", "Kraftfahrerin", "Disponent", "Kurier"),
 }
-LATER = {
+LATER: dict[str, tuple[str, ...]] = {
     "Gärtnerei": ("Gärtner", "Floristin", "Baumpflegerin", "Landschaftsgärtner", "Gewächshaushilfe")
 }
 BEFORE = ("", "Erfahrene ", "leitende ", "Aushilfe als ", "1. ", "  stellv.\u00a0", "DRINGEND: ")

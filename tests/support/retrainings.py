@@ -46,9 +46,14 @@ class Place:
     def start(self, *arguments: str, **changes: str) -> subprocess.Popen[str]:
         """`python -m ...` as a leader of its own process group, so that a test can end all of it."""
         command = [sys.executable, "-m", *arguments]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen(
-            command, cwd=ROOT, env={**self.environment, **changes}, start_new_session=True, **pipes
+            command,
+            cwd=ROOT,
+            env={**self.environment, **changes},
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
     def run(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:

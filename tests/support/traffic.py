@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -92,7 +93,7 @@ def traffic(
         )
         strange = random.random(count) < garbled
         confidence = np.where(strange, random.beta(3, 3, count), random.beta(20, 2, count))
-        region = np.where(random.random(count) < 0.1, None, "north")
+        region = [None if drawn < 0.1 else "north" for drawn in random.random(count)]
         cleaned = _phrases(np.where(strange, "odd", label), random)
         parts.append(
             {
@@ -149,7 +150,7 @@ def log(
 ) -> list[str]:
     """Write rows to the inference log; return their request ids, in order."""
     ids = [f"{prefix}-{number:06d}" for number in range(len(rows))]
-    common = {
+    common: dict[str, Any] = {
         "version": version,
         "classifier": classifier,
         "role": role,

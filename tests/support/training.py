@@ -68,7 +68,11 @@ def training_rows(labels: Sequence[str] = tuple(WORDS)) -> TrainingRows:
     chosen = np.array([zlib.crc32(phrase.encode()) % 10 == 0 for phrase in cleaned])
     counts = np.array([1.0 + zlib.crc32(phrase.encode()) % 7 for phrase in cleaned])
     return TrainingRows(
-        cleaned, np.array([label for _, label in pairs]), counts, vectors_of(cleaned), chosen
+        cleaned,
+        np.array([label for _, label in pairs]),
+        counts,
+        vectors_of(cleaned.tolist()),
+        chosen,
     )
 
 
@@ -119,7 +123,7 @@ def save_word_embedder(folder: Path) -> None:
     """A SavedModel string[n] -> float32[n,32]: hashed words through a fixed table. Imports tensorflow."""
     import tensorflow as tf
 
-    class Words(tf.Module):
+    class Words(tf.Module):  # type: ignore[misc]  # tensorflow has no types
         def __init__(self) -> None:
             super().__init__(name="words")
             self.table = tf.Variable(
