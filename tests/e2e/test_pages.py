@@ -1,4 +1,4 @@
-"""The pages people look at, in a real Chromium. Set PERENNIAL_UPDATE_IMAGES=1 to refresh docs/images."""
+"""The pages in a real Chromium. Set PERENNIAL_UPDATE_IMAGES=1 to refresh docs/images."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Every command block of README and docs, as it stands, where the small demo was played; and no secret stays behind.
+"""Every command block of README and docs runs as it stands, and leaves no secret behind.
 
-Runs after the other stories of the place: it retrains, rolls back and restarts. The commands know three planted secrets, one of them
-the password of a PostgreSQL of one's own.
+The blocks run where the small demo was played, after the other stories: they retrain, roll back
+and restart. The commands know three planted secrets, one of them the password of the user's own
+PostgreSQL.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ INTENTS = """
 
 @pytest.fixture(scope="module")
 def server(place: Place, played: dict) -> Iterator[Path]:
-    """The place's PostgreSQL with all its rows, moved out of its home: the socket folder of somebody's own server."""
+    """The place's PostgreSQL with all its rows, moved out of its home; return its socket folder."""
     assert place.perennial("down").returncode == 0
     home = Path(place.environment["PERENNIAL_HOME"])
     own = home.with_name("server")
@@ -59,7 +60,7 @@ def server(place: Place, played: dict) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def prepared(place: Place, server: Path) -> Place:
-    """The place with what the pages speak of: a `.venv`, the files of their examples, a user; secrets in its environment."""
+    """The place with what the pages assume: a `.venv`, example files, a user, planted secrets."""
     commit = place.run("git", "log", "--all", "--grep", "^One classifier$", "--format=%H").split()[
         -1
     ]
@@ -76,10 +77,8 @@ def prepared(place: Place, server: Path) -> Place:
 
 def planted(server: Path) -> dict[str, str]:
     """The server takes any password, so that a planted one changes nothing else."""
-    source, own = (
-        f"postgresql://postgres:{PASSWORD}@/demo?host={server}",
-        f"postgresql://postgres:{DATABASE_PASSWORD}@/perennial?host={server}",
-    )
+    source = f"postgresql://postgres:{PASSWORD}@/demo?host={server}"
+    own = f"postgresql://postgres:{DATABASE_PASSWORD}@/perennial?host={server}"
     who = {
         f"GIT_{role}_{field}": "user@localhost"
         for role in ("AUTHOR", "COMMITTER")
@@ -94,7 +93,8 @@ def planted(server: Path) -> dict[str, str]:
 
 
 def write_intents(clone: Path) -> None:
-    drawn, begin = random.Random(3), datetime.now(UTC) - timedelta(days=60)
+    drawn = random.Random(3)
+    begin = datetime.now(UTC) - timedelta(days=60)
     words = {
         "parcel": ("where is my parcel", "parcel lost"),
         "invoice": ("send the invoice", "invoice is wrong"),
@@ -140,10 +140,10 @@ def test_every_program_listens_on_loopback_only(prepared: Place) -> None:
     home = prepared.environment["PERENNIAL_HOME"]
     marked = [process for process in psutil.process_iter() if of_home(process, home)]
     listening = [
-        (process.name(), one.laddr.ip)
+        (process.name(), connection.laddr.ip)
         for process in marked
-        for one in process.net_connections("tcp")
-        if one.status == "LISTEN"
+        for connection in process.net_connections("tcp")
+        if connection.status == "LISTEN"
     ]
     assert len(listening) >= 4, "prefect, mlflow, evidently and the service"
     assert {address for _, address in listening} == {"127.0.0.1"}
@@ -169,7 +169,7 @@ def test_the_embedded_postgresql_has_a_socket_and_no_port(prepared: Place, serve
     ],
     ids=["source", "database"],
 )
-def test_what_cannot_be_reached_is_told_without_its_password(
+def test_an_unreachable_database_is_reported_without_its_password(
     prepared: Place, setting: str, password: str, code: str
 ) -> None:
     wrong = {
@@ -196,7 +196,7 @@ def test_the_search_for_secrets_sees_what_is_there(prepared: Place, server: Path
     "secret", [PASSWORD, DATABASE_PASSWORD, TOKEN], ids=["source", "database", "token"]
 )
 def test_no_secret_stays_behind(prepared: Place, server: Path, secret: str) -> None:
-    """In no file (logs, reports, bentos, journal, MLflow's and Prefect's own), row, command line or commit."""
+    """Search files (logs, reports, bentos, journal), rows, command lines and commits."""
     home = Path(prepared.environment["PERENNIAL_HOME"])
     assert files_with(secret, [home, prepared.clone]) == []
     assert rows_with(secret, server) == []

@@ -43,7 +43,8 @@ def make_repository(folder: Path, *, stages: str, ignored: str) -> Path:
 
 def rot(path: Path) -> None:
     """Another last byte, the same size and mode: DVC trusts a file by its mode."""
-    mode, content = path.stat().st_mode, path.read_bytes()
+    mode = path.stat().st_mode
+    content = path.read_bytes()
     path.chmod(0o644)
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     path.chmod(mode)

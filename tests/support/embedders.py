@@ -18,7 +18,10 @@ from tests.support.heads import DIMENSIONS, EMBEDDER_ID
 
 
 class FakeEmbedder:
-    """Vectors from the text alone; remembers what it embedded, like the embedder's cache. `down`: it does not answer."""
+    """Vectors from the text alone; remembers what it embedded, like the embedder's cache.
+
+    While `down` is set it does not answer.
+    """
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
@@ -54,7 +57,10 @@ def vector_of(text: str) -> np.ndarray:
 
 
 def build_tiny_embedder(folder: Path) -> Path:
-    """Write a LiteRT model and embedder.json: tokens through a fixed random table. Imports tensorflow, to convert."""
+    """Write a LiteRT model and embedder.json: tokens through a fixed random table.
+
+    Imports tensorflow, which converts the model.
+    """
     import tensorflow as tf
 
     class Tiny(tf.Module):  # type: ignore[misc]  # tensorflow has no types
@@ -83,11 +89,11 @@ def build_tiny_embedder(folder: Path) -> Path:
     with tempfile.TemporaryDirectory() as scratch:
         tf.saved_model.save(tiny, scratch, signatures={"from_ids": tiny.from_ids})
         convert_saved_model(Path(scratch), folder, tokenizer=use_resource("sp.model"))
-    said = {
+    manifest = {
         "embedder_id": EMBEDDER_ID,
         "handle": "tiny",
         "runtime": "litert",
         "dimensions": DIMENSIONS,
     }
-    (folder / "embedder.json").write_text(json.dumps(said))
+    (folder / "embedder.json").write_text(json.dumps(manifest))
     return folder

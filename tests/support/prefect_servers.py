@@ -50,13 +50,9 @@ def call_deployment(place: Settings, full_name: str, **parameters: Any) -> str:
     deployment = httpx.get(
         f"{place.prefect_url}/api/deployments/name/{full_name}", trust_env=False
     ).json()
-    url, state = (
-        f"{place.prefect_url}/api/deployments/{deployment['id']}/create_flow_run",
-        {"type": "SCHEDULED"},
-    )
-    return httpx.post(url, json={"parameters": parameters, "state": state}, trust_env=False).json()[
-        "id"
-    ]
+    url = f"{place.prefect_url}/api/deployments/{deployment['id']}/create_flow_run"
+    request = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+    return httpx.post(url, json=request, trust_env=False).json()["id"]
 
 
 def state_of(place: Settings, run: str) -> str:

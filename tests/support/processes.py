@@ -31,6 +31,7 @@ def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> f
 
 
 def wait_for(found: Callable[[], T], *, seconds: float, what: str) -> T:
+    """Return the first true value; fail loudly at the deadline."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if value := found():
@@ -78,9 +79,10 @@ def stop(process: subprocess.Popen, *, seconds: float = 20) -> None:
 
 
 def interrupt(process: subprocess.Popen[str], *, seconds: float = 120) -> str:
-    """Ctrl-C for the process alone; what it said until it ended: at last one line, and never a traceback.
+    """Send Ctrl-C to the process alone and return its standard error.
 
-    The code is 130, or the signal itself, which a shell shows as 130 too: CPython ends like that when the interrupt came inside
+    The last line says "interrupted", and there is no traceback. The code is 130, or the signal
+    itself, which a shell shows as 130 too: CPython ends like that when the interrupt comes inside
     an `exec`, as while a dataclass is made.
     """
     process.send_signal(signal.SIGINT)
@@ -97,7 +99,8 @@ class Started:
     """`python -m ...` in a session of its own, ended with the block."""
 
     def __init__(self, environment: dict[str, str], *arguments: str) -> None:
-        self.command, self.environment = [sys.executable, "-m", *arguments], environment
+        self.command = [sys.executable, "-m", *arguments]
+        self.environment = environment
 
     def __enter__(self) -> subprocess.Popen[bytes]:
         self.process = subprocess.Popen(

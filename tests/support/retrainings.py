@@ -1,4 +1,7 @@
-"""A place where real retrainings cost seconds: three labels, a SavedModel of hashed words, a Prefect server of its own."""
+"""A place where real retrainings cost seconds.
+
+Three labels, a SavedModel of hashed words, a Prefect server of its own.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ where locktype = 'advisory' and datname = current_database()
 
 @dataclass(frozen=True)
 class Place:
-    """A clone with one classifier, `organ`, its home, its databases, and the environment its processes run in."""
+    """A clone with one classifier, `organ`, its home, its databases and its environment."""
 
     settings: Settings
     urls: DatabaseUrls
@@ -44,7 +47,7 @@ class Place:
     environment: dict[str, str]
 
     def start(self, *arguments: str, **changes: str) -> subprocess.Popen[str]:
-        """`python -m ...` as a leader of its own process group, so that a test can end all of it."""
+        """Start `python -m ...` as a process group of its own, so that a test can end all of it."""
         command = [sys.executable, "-m", *arguments]
         return subprocess.Popen(
             command,
@@ -64,7 +67,7 @@ class Place:
     def retrain(
         self, when: str = "never", place: str = "", **changes: str
     ) -> subprocess.CompletedProcess[str]:
-        """A whole retraining as a process, or one that dies on the way (see tests/support/dying.py)."""
+        """Run a whole retraining, or one that dies on the way (see tests/support/dying.py)."""
         return self.run("tests.support.dying", when, *([place] if place else []), **changes)
 
     def rows(self, query: str, **values: Any) -> list[Any]:
@@ -85,7 +88,7 @@ def verdict(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def build_place(folder: Path, server: DatabaseUrls) -> Place:
-    """Clone this repository, give it one small classifier, and databases of its own on the server of the test session."""
+    """A fresh clone with one small classifier, and its own databases on the session's server."""
     clone = fresh_clone(folder / "clone")
     save_word_embedder(folder / "embedder")
     write_source(folder / "source.db")
@@ -156,7 +159,7 @@ def write_source(path: Path) -> None:
 
 @contextmanager
 def prefect_server(place: Place, **changes: str) -> Iterator[subprocess.Popen[bytes]]:
-    """One for all retrainings of a place: an ephemeral one a process would cost ten seconds each."""
+    """One server for all retrainings: an ephemeral one per process would cost ten seconds each."""
     environment = {
         **place.environment,
         **flow_environment(place.settings, place.urls, server=True),

@@ -1,4 +1,4 @@
-"""A service as real processes on a real PostgreSQL: what the tests of the service, its faults and its guests share."""
+"""A service as real processes on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -170,7 +170,8 @@ def built_house(home: Path) -> Iterator[House]:
 def steady_load(house: House, *, clients: int = 2) -> Iterator[list[tuple[int, dict]]]:
     """Requests without a pause: known and new phrases in turn. Yields what came back so far."""
     seen: list[tuple[int, dict]] = []
-    stop, numbers = threading.Event(), itertools.count()
+    stop = threading.Event()
+    numbers = itertools.count()
 
     def ask() -> None:
         with httpx.Client(base_url=house.url, timeout=10) as client:

@@ -1,4 +1,4 @@
-"""What the monitoring tests share: traffic of made-up words, an embedder of word vectors, a head, and rows of the log."""
+"""Traffic of made-up words, an embedder of word vectors, a head, and rows of the log."""
 
 from __future__ import annotations
 
@@ -73,9 +73,10 @@ def traffic(
     garbled: float = 0.0,
     start: datetime = START,
 ) -> pd.DataFrame:
-    """Rows of monitoring.scoring.ROW_COLUMNS and the phrase, in order of time; the mix of labels moves from day to day.
+    """Rows of monitoring.scoring.ROW_COLUMNS and the phrase, in order of time.
 
-    `moved` of the rows go to RARE labels instead; `garbled` of the phrases are made of words that no label has.
+    The mix of labels moves from day to day. The share `moved` of the rows goes to RARE labels; the
+    share `garbled` of the phrases is made of words that no label has.
     """
     random = np.random.default_rng(seed)
     usual = 1 / np.arange(1, len(LABELS) + 1)
@@ -160,11 +161,17 @@ def log(
     common |= {"cached": False, "latency_ms": 1.0, "routing_key": key, "flags": []}
     values = [
         {
-            **common, "request_id": request_id, "occurred_at": row.occurred_at, "phrase": row.cleaned.upper(), "cleaned": row.cleaned,
-            "label": row.label, "probability": row.confidence, "region": row.region,
+            **common,
+            "request_id": request_id,
+            "occurred_at": row.occurred_at,
+            "phrase": row.cleaned.upper(),
+            "cleaned": row.cleaned,
+            "label": row.label,
+            "probability": row.confidence,
+            "region": row.region,
         }
         for request_id, row in zip(ids, rows.itertuples(), strict=True)
-    ]  # fmt: skip
+    ]
     if values:
         connection.execute(inference.insert(), values)
     return ids

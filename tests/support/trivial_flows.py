@@ -1,4 +1,7 @@
-"""Two flows of a line each under the names of the real ones; `python -m tests.support.trivial_flows` serves them for params.yaml."""
+"""Two flows of one line each under the names of the real ones.
+
+`python -m tests.support.trivial_flows` serves them for the classifiers of params.yaml.
+"""
 
 from __future__ import annotations
 
