@@ -28,7 +28,10 @@ from pipelines.source.practice import EPOCH
 
 LABELS = ("block", "chapter", "encounter_phase")
 DIAGNOSES = REPOSITORY / "queries/diagnoses.sql"
-NOTES = "select n as id, 'note ' || n as phrase, timestamptz '2025-01-01Z' + n * interval '1 minute' as occurred_at, 'A' as block"
+NOTES = """
+select n as id, 'note ' || n as phrase,
+       timestamptz '2025-01-01Z' + n * interval '1 minute' as occurred_at, 'A' as block
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -97,9 +100,11 @@ def test_memory_stays_constant(source: str, tmp_path: Path) -> None:
 import resource, sys
 from pathlib import Path
 from pipelines.source.extract import extract
-query = "select n as id, repeat(md5(n::text), 16) as phrase, now() as occurred_at, 'A' as block from generate_series(1, :last) n"
+query = "select n as id, repeat(md5(n::text), 16) as phrase, now() as occurred_at, 'A' as block"
+query += " from generate_series(1, :last) n"
+url, target = sys.argv[1], Path(sys.argv[2])
 for last in (250_000, 750_000):
-    extract(query, url=sys.argv[1], target=Path(sys.argv[2]), parameters={"last": last}, label_columns=["block"])
+    extract(query, url=url, target=target, parameters={"last": last}, label_columns=["block"])
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
     arguments = [sys.executable, "-c", program, source, str(tmp_path / "rows.arrow")]
@@ -116,7 +121,8 @@ def lossy(source: str) -> Iterator[str]:
         connection.execute("create sequence run")
         yield (
             f"with this as materialized (select nextval('run') as run) {NOTES}, "
-            "case when run <= :losses then pg_terminate_backend(pg_backend_pid())::text end as region from this, generate_series(1, 5) n"
+            "case when run <= :losses then pg_terminate_backend(pg_backend_pid())::text end"
+            " as region from this, generate_series(1, 5) n"
         )
         connection.execute("drop sequence run")
 
@@ -138,7 +144,10 @@ def test_an_error_in_the_middle_of_the_stream_is_refused_and_leaves_what_was_the
 ) -> None:
     target = tmp_path / "rows.arrow"
     target.write_bytes(b"before")
-    failing = "select n as id, (1 / (100000 - n))::text as phrase, now() as occurred_at, 'A' as block from generate_series(1, 120000) n"
+    failing = """
+        select n as id, (1 / (100000 - n))::text as phrase, now() as occurred_at, 'A' as block
+        from generate_series(1, 120000) n
+    """
     with pytest.raises(QueryRefused, match="division by zero"):
         run(failing, source, target)
     assert target.read_bytes() == b"before" and [path.name for path in tmp_path.iterdir()] == [
@@ -178,13 +187,22 @@ def test_a_wrong_query_says_what_is_wrong(
 @pytest.mark.parametrize(
     "url",
     [
-        "postgresql://me:hush-hush@127.0.0.1:1/db", "postgresql+psycopg://me:hush-hush@127.0.0.1:1/db", "sqlite:////nowhere/at/all.db",
+        "postgresql://me:hush-hush@127.0.0.1:1/db",
+        "postgresql+psycopg://me:hush-hush@127.0.0.1:1/db",
+        "sqlite:////nowhere/at/all.db",
     ],
 )  # fmt: skip
 def test_an_unreachable_source_is_named_without_its_password(url: str, tmp_path: Path) -> None:
     with pytest.raises(SourceUnreachable) as caught:
         run(NOTES, url, tmp_path / "rows.arrow")
     assert "hush" not in str(caught.value) and caught.value.retryable
+
+
+def note(number: int) -> tuple[int, str, str, str | None, int]:
+    """A row of `note`, one per second; the last 10,000 of 80,000 have a place."""
+    moment = f"{number // 3600:02d}:{number // 60 % 60:02d}:{number % 60:02d}"
+    place = None if number < 70_000 else "south"
+    return number, f"note {number}", f"2025-01-01T{moment}", place, number % 7
 
 
 @pytest.fixture
@@ -194,13 +212,14 @@ def sqlite_file(tmp_path: Path) -> Path:
         connection.execute(
             "create table note (n integer, text text, at text, place text, kind text)"
         )
-        rows = [(n, f"note {n}", f"2025-01-01T{n // 3600:02d}:{n // 60 % 60:02d}:{n % 60:02d}", None if n < 70_000 else "south", n % 7)
-                for n in range(80_000)]  # fmt: skip
-        connection.executemany("insert into note values (?, ?, ?, ?, ?)", rows)
+        connection.executemany("insert into note values (?, ?, ?, ?, ?)", map(note, range(80_000)))
     return path
 
 
-SQLITE_NOTES = "select n as id, text as phrase, at as occurred_at, place as region, kind as block from note where text like :like"
+SQLITE_NOTES = """
+select n as id, text as phrase, at as occurred_at, place as region, kind as block
+from note where text like :like
+"""
 
 
 def test_sqlite_with_a_column_that_begins_with_nulls(sqlite_file: Path, tmp_path: Path) -> None:

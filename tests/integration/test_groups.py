@@ -1,4 +1,4 @@
-"""Two groups of classifiers, each with a bento, a process and a port of its own, over one embedder and one database."""
+"""Two groups of classifiers, each with its bento, process and port; one embedder and database."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ from tests.support.places import free_row
 from tests.support.processes import wait_until
 from tests.support.services import House
 
-ORGAN, CHAPTER = 1, 2
+ORGAN = 1
+CHAPTER = 2
 
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[House]:
-    """`organ` is in the first group, `chapter` in the second; a third group that is no more left a row behind."""
+    """`organ` is in group 1, `chapter` in group 2; a former group 3 has left a row behind."""
     with TemporaryDirectory(prefix="pair-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
         settings = load_settings(
@@ -47,7 +48,8 @@ def pair() -> Iterator[House]:
         build_tiny_embedder(settings.embedders / EMBEDDER_ID)
         leave_a_row(home / "journal-3")
         with open_database(settings) as urls:
-            sockets, engine = str(make_url(urls.perennial).query["host"]), connect(urls.perennial)
+            sockets = str(make_url(urls.perennial).query["host"])
+            engine = connect(urls.perennial)
             with engine.begin() as connection:
                 for name in ("organ", "chapter"):
                     append_deployment(connection, champion(store_head(home, name, "1")))
@@ -119,10 +121,8 @@ def test_one_embedder_computes_a_phrase_once_for_both(
     pair: House, clients: list[httpx.Client]
 ) -> None:
     assert (len(pair.workers("Embedder")), len(pair.workers("Classifier"))) == (1, 2)
-    first, second = (
-        classify(clients[0], "organ", "a femur for two"),
-        classify(clients[1], "chapter", "a femur for two"),
-    )
+    first = classify(clients[0], "organ", "a femur for two")
+    second = classify(clients[1], "chapter", "a femur for two")
     assert (first.json()["cached"], second.json()["cached"]) == (False, True)
 
 

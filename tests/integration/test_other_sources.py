@@ -1,4 +1,4 @@
-"""Databases without ADBC are streamed through SQLAlchemy: DuckDB stands for them, with its own dialect and driver."""
+"""Databases without ADBC are streamed through SQLAlchemy; DuckDB stands for all of them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ from pipelines.source.extract import Extraction, extract, read_batches
 
 ROWS = 50_000
 MADE = """
-    select n as id, 'Anfrage ' || n || ' 見積もり' as text, timestamp '2025-01-01' + n * interval 1 minute as moment,
+    select n as id, 'Anfrage ' || n || ' 見積もり' as text,
+           timestamp '2025-01-01' + n * interval 1 minute as moment,
            n % 3 = 0 as urgent, case when n > 40000 then 'süd' end as place
     from range({rows}) made(n)
 """
-QUERY = "select {id}, text as phrase, moment as occurred_at, urgent, place as region from note where text like :like"
+QUERY = """
+select {id}, text as phrase, moment as occurred_at, urgent, place as region
+from note where text like :like
+"""
 
 
 @pytest.fixture(scope="module")
@@ -93,14 +97,16 @@ def test_what_is_wrong_is_named(duck: Path, tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
-    """Ten times the rows, 200 MB of text more: the peak may grow by what DuckDB itself may take (64 MB), and little else."""
+    """Ten times the rows are 200 MB more text; the peak grows by little but DuckDB's 64 MB."""
     program = """
 import resource, sys
 from pathlib import Path
 from pipelines.source.extract import extract
-query = "select n as id, repeat(md5(n::text), 12) as phrase, timestamp '2025-01-01' + n * interval 1 second as occurred_at, 'A' as kind"
+query = "select n as id, repeat(md5(n::text), 12) as phrase, 'A' as kind"
+query += ", timestamp '2025-01-01' + n * interval 1 second as occurred_at"
 rows, = map(int, sys.argv[3:])
-extract(f"{query} from range({rows}) made(n)", url=sys.argv[1], target=Path(sys.argv[2]), label_columns=["kind"])
+query += f" from range({rows}) made(n)"
+extract(query, url=sys.argv[1], target=Path(sys.argv[2]), label_columns=["kind"])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
@@ -113,6 +119,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
             ).stdout.split()[-1]
         )
 
-    few, many = peak(60_000), peak(600_000)
+    few = peak(60_000)
+    many = peak(600_000)
     assert sum(map(len, read_batches(tmp_path / "rows.arrow"))) == 600_000
     assert many - few < 100, f"{few:.0f} MB, then {many:.0f} MB"

@@ -22,7 +22,8 @@ from flows.watch import tidy_log
 from monitoring.feedback import record_feedback
 from tests.support.processes import wait_until
 
-NOW, OLD = datetime(2026, 3, 15, 12, tzinfo=UTC), datetime(2025, 12, 5, tzinfo=UTC)
+NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
+OLD = datetime(2025, 12, 5, tzinfo=UTC)
 
 
 def log(connection: Connection, request_id: str, moment: datetime) -> None:
@@ -86,7 +87,12 @@ MONTHS = sa.text(
     "select inhrelid::regclass::text from pg_inherits where inhparent = 'inference'::regclass"
 )
 WAITING = sa.text(
-    "select exists (select from pg_locks join pg_database on database = pg_database.oid where datname = 'months' and not granted)"
+    """
+    select exists (
+        select from pg_locks join pg_database on database = pg_database.oid
+        where datname = 'months' and not granted
+    )
+    """
 )
 
 

@@ -1,4 +1,4 @@
-"""A machine that goes down in the middle of a retraining must not keep the next one from starting."""
+"""A machine that goes down during a retraining must not keep the next one from starting."""
 
 from __future__ import annotations
 

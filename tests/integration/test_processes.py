@@ -75,7 +75,8 @@ def test_all_is_ready_and_the_service_waits_for_its_first_bento(running: Setting
 
 
 def test_a_second_up_changes_nothing(running: Settings) -> None:
-    before, began = by_name(running), time.monotonic()
+    before = by_name(running)
+    began = time.monotonic()
     up(running)
     assert by_name(running) == before
     assert time.monotonic() - began < 30

@@ -92,10 +92,8 @@ def test_heads_compared_are_metrics_and_a_table_of_the_run(
         with registry.run(classifier, name=name, tags={}) as run:
             if compared := logged_metrics(tmp_path / name):
                 registry.log_comparison(run, tmp_path / name, metrics=compared)
-        logged, files = (
-            mlflow.get_run(run).data.metrics,
-            [file.path for file in mlflow.list_artifacts(run, "comparison")],
-        )
+        logged = mlflow.get_run(run).data.metrics
+        files = [file.path for file in mlflow.list_artifacts(run, "comparison")]
         asked = name == "asked"
         assert logged == (
             {"compare/logistic C 3.0/weighted_f1": 0.9, "compare/logistic C 3.0/bytes": 500}
@@ -365,11 +363,9 @@ def test_a_version_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 def test_a_stored_version_is_never_written_over(tmp_path: Path) -> None:
-    models, first, second = (
-        tmp_path / "models",
-        trained(tmp_path / "a", "1"),
-        trained(tmp_path / "b", "2"),
-    )
+    models = tmp_path / "models"
+    first = trained(tmp_path / "a", "1")
+    second = trained(tmp_path / "b", "2")
     stored = store_version(
         models, classifier="organ", version="1", model=first[0], evaluation=first[1]
     )
@@ -385,11 +381,9 @@ def test_a_stored_version_is_never_written_over(tmp_path: Path) -> None:
 
 
 def test_another_head_under_a_taken_number_is_refused(tmp_path: Path) -> None:
-    models, first, second = (
-        tmp_path / "models",
-        trained(tmp_path / "a", "1"),
-        trained(tmp_path / "b", "2"),
-    )
+    models = tmp_path / "models"
+    first = trained(tmp_path / "a", "1")
+    second = trained(tmp_path / "b", "2")
     store_version(models, classifier="organ", version="1", model=first[0], evaluation=first[1])
     with pytest.raises((PerennialError, OSError)):
         store_version(

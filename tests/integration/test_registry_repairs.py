@@ -56,12 +56,10 @@ def test_what_a_killed_retraining_left_is_finished_when_its_head_is_kept_and_els
 def test_another_head_under_the_number_of_an_unfinished_version_does_not_finish_it(
     registry: Registry, mlflow: MlflowClient, classifier: str, tmp_path: Path
 ) -> None:
-    """A model store that belongs to another MLflow: the retraining was refused, and the next must not take that head for its own."""
-    models, (old, evaluation), (new, _) = (
-        tmp_path / "models",
-        trained(tmp_path / "old", "1"),
-        trained(tmp_path / "new", "2"),
-    )
+    """The model store of another MLflow: a retraining must not take that head for its own."""
+    models = tmp_path / "models"
+    (old, evaluation) = trained(tmp_path / "old", "1")
+    (new, _) = trained(tmp_path / "new", "2")
     store_version(models, classifier=classifier, version="1", model=old, evaluation=evaluation)
     with registry.run(classifier, name="run", tags={}) as run:
         version = registry.register(

@@ -1,4 +1,4 @@
-"""What may happen to a retraining from outside: another one, a person's decision, an outage, a hang, Ctrl-C, a full disk."""
+"""A retraining meets another one, a person's decision, an outage, a hang, Ctrl-C, a full disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from tests.support.retrainings import LOCKS, Place, verdict
 
 pytestmark = pytest.mark.timeout(1200)
 STARTED = re.compile(
-    r'"state": "start", "event": "register candidate"|"event": "register candidate", "state": "start"'
+    r'"state": "start", "event": "register candidate"'
+    r'|"event": "register candidate", "state": "start"'
 )
 
 
@@ -66,7 +67,7 @@ def told(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 
 def test_of_two_retrainings_at_once_one_is_busy_and_a_decision_by_hand_stands(place: Place) -> None:
-    """The second refuses, named; and the first does not overwrite what a person decides while it runs."""
+    """The second one is refused; the first does not overwrite a decision made while it ran."""
     before = str(place.champion())
     first = held(place, "tests.support.dying", "hold", "flows.retrain:register_candidate")
     second = place.run("cli.app", "--json", "retrain", "organ")
@@ -144,7 +145,8 @@ def test_without_the_registry_the_retraining_tries_again_and_fails_with_one_mess
 def test_a_full_disk_while_extracting_is_named_and_leaves_the_champion(
     place: Place, tmp_path: Path
 ) -> None:
-    before, small = place.champion(), tmp_path / "small"
+    before = place.champion()
+    small = tmp_path / "small"
     with small_disk(small):
         process = held(
             place, "tests.support.dying", "hold", "flows.steps:write_snapshots", TMPDIR=str(small)

@@ -1,4 +1,4 @@
-"""A DVC cache whose files changed under their names: set aside and computed anew, or refused by name. And where DVC keeps its state."""
+"""Damaged files of a DVC cache are set aside and computed anew, or refused by name."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ import pathlib, numpy as np, pyarrow.parquet as pq
 if not pathlib.Path("vectors/v.npy").exists():
     pathlib.Path("vectors").mkdir(exist_ok=True)
     pathlib.Path("vectors/complete").write_text("yes")
-    np.save("vectors/v.npy", np.arange(pq.read_table("data/rows.parquet").num_rows, dtype=np.float32))
+    rows = pq.read_table("data/rows.parquet").num_rows
+    np.save("vectors/v.npy", np.arange(rows, dtype=np.float32))
 """
 TRAIN = """
 import pathlib, numpy as np
@@ -62,7 +63,7 @@ def write_data(folder: Path) -> None:
 def retrain(
     repository: Path, tag: str, *, start: str = "", publish: bool = True
 ) -> tuple[str, bool]:
-    """The sum that the model holds, and whether the outputs of the run called `start` were at hand."""
+    """The sum in the model, and whether the outputs of the run called `start` were at hand."""
     with open_workspace(repository) as workspace:
         for name in ("embed.py", "train.py"):
             shutil.copy(repository / name, workspace.folder / name)
@@ -148,7 +149,7 @@ def test_rows_of_a_revision_come_from_the_cache_unharmed_or_not_at_all(repositor
 def test_dvc_keeps_its_state_inside_the_checkout_for_its_owner_alone(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What DVC is told by nobody lands in `outside`: as it would in /var/tmp, where all may write."""
+    """A DVC call without our setting would write to `outside`, as it would to /var/tmp."""
     outside = tmp_path / "outside"
     states: list[tuple[int, bool]] = []
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(outside))

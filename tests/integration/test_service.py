@@ -1,4 +1,4 @@
-"""The built bento as real processes on a real PostgreSQL: answers, log, promotion, outage, replay."""
+"""The built bento as real processes on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -137,7 +137,8 @@ def test_a_corrupt_head_never_answers(house: House, client: httpx.Client) -> Non
     bad = store_head(house.settings.home, "organ", "4")
     (Path(bad.head_location) / "head.npz").write_bytes(b"rubbish")
     house.versions["4"] = bad
-    before, counted = client.get("/v1/classifiers").json(), refused(client)
+    before = client.get("/v1/classifiers").json()
+    counted = refused(client)
     house.promote("4")
     wait_until(lambda: refused(client) == counted + 1, seconds=60, what="the refusal counted")
     assert client.get("/v1/classifiers").json() == before
@@ -173,7 +174,8 @@ def test_a_minute_without_the_database_under_load_costs_nothing(house: House) ->
     with steady_load(house) as seen:
         wait_until(lambda: len(seen) > 50, seconds=60, what="answers before the outage")
         house.stop_database()
-        down, began = len(seen), time.monotonic()
+        down = len(seen)
+        began = time.monotonic()
         wait_until(lambda: time.monotonic() - began > 60, seconds=120, what="a minute")
         during = len(seen) - down
         house.start_database()
@@ -245,14 +247,15 @@ def test_a_damaged_line_is_named_and_kept_and_costs_no_other_row(house: House) -
 
 
 def damage(journal: Path, request_id: str) -> tuple[str, int, bytes]:
-    """Alter a byte of an answer's row, as a disk would: segment, offset of its line, and the line as it is now."""
+    """Alter a byte of an answer's row; return the segment, the line's offset and the line now."""
     [segment] = [one for one in segments(journal) if request_id.encode() in one.read_bytes()]
     with segment.open("r+b") as file:
         file.seek(segment.read_bytes().index(request_id.encode()))
         file.write(b"?")
         place = file.tell()
     data = segment.read_bytes()
-    begin, end = data.rfind(b"\n", 0, place) + 1, data.index(b"\n", place) + 1
+    begin = data.rfind(b"\n", 0, place) + 1
+    end = data.index(b"\n", place) + 1
     return segment.name, begin, data[begin:end]
 
 

@@ -27,7 +27,11 @@ from tests.support.places import PORTS, own_place
 from tests.support.processes import interrupt, wait_for
 from tests.support.repositories import ROOT, fresh_clone
 
-HOLD = "from core.database import open_database\nfrom core.settings import load_settings\nwith open_database(load_settings()): input()"
+HOLD = """
+from core.database import open_database
+from core.settings import load_settings
+with open_database(load_settings()): input()
+"""
 
 
 @pytest.fixture

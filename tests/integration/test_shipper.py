@@ -1,4 +1,4 @@
-"""The shipper on a real PostgreSQL: what the database refuses is found, kept for people, and holds nobody up."""
+"""The shipper on a real PostgreSQL: rows it refuses are found, kept for people, and block none."""
 
 from __future__ import annotations
 

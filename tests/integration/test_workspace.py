@@ -16,7 +16,9 @@ from tests.support.dvc_repositories import dvc, git, make_repository
 DVC_YAML = """
 stages:
   double:
-    cmd: python -c "import pathlib; n = int(pathlib.Path('data/n').read_text()); pathlib.Path('out').write_text(str(2 * n))"
+    cmd: >-
+      python -c "from pathlib import Path; n = int(Path('data/n').read_text());
+      Path('out').write_text(str(2 * n))"
     deps: [data]
     outs: [out]
   fail:
