@@ -46,7 +46,7 @@ def retried(state: State) -> bool:
 
 @pytest.mark.parametrize(
     "error",
-    map(named, (SourceUnreachable, DatabaseUnreachable, RegistryUnreachable, Busy)),
+    [*map(named, (SourceUnreachable, DatabaseUnreachable, RegistryUnreachable, Busy))],
     ids=lambda e: e.code,
 )
 def test_what_may_succeed_later_is_retried(error: Exception) -> None:
