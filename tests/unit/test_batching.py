@@ -18,7 +18,9 @@ class HeldEmbedder:
     """Gives its hits at once and holds everything else until it is released."""
 
     def __init__(self, *hits: str) -> None:
-        self.hits, self.calls, self.released = set(hits), [], asyncio.Event()
+        self.hits = set(hits)
+        self.calls: list[list[str]] = []
+        self.released = asyncio.Event()
         self.error: Exception | None = None
 
     async def embed(self, cleaned: Sequence[str]) -> AsyncGenerator[Embedded, None]:

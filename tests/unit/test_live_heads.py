@@ -206,6 +206,7 @@ def test_a_canary_that_is_promoted_is_not_loaded_again(tmp_path: Path) -> None:
     heads = heads_of(tmp_path, first)
     roll_out(heads, first, canary=canary(second, 0.2))
     loaded = heads.current["organ"].canary
+    assert loaded is not None
     follow(heads, second)
     now = heads.current["organ"]
     assert (now.champion.classifier is loaded.classifier, now.champion.role, now.canary) == (

@@ -59,6 +59,7 @@ def test_a_new_process_replays_what_an_earlier_one_left(tmp_path: Path) -> None:
     shipper.ship()
     journal.append([row(2), row(3)])
     os.close(journal._file)  # as the kernel does for a killed process
+    assert shipper._lock is not None
     shipper._lock.close()
     calls = table.calls
     _, later, counts = opened(tmp_path, table)
