@@ -20,7 +20,7 @@ LABEL_SETS = {"topic": set(LABELS)}
 
 @pytest.fixture
 def connection(engine: Engine) -> Iterator[Connection]:
-    """Ten answers of version 1 of `topic`, r-000000 to r-000009; version 2 scored them as a shadow."""
+    """Ten answers of version 1 of `topic`, r-000000 to r-000009; version 2 shadows them."""
     rows = traffic(days=1, a_day=30, seed=1).head(10)
     with engine.connect() as connection:
         log(connection, rows, classifier="topic", version="1")
