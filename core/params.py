@@ -43,7 +43,7 @@ class SourceParams(StrictBlock):
     label: Column
     """The column of the query with the right label."""
 
-    parameters: dict[str, str | int | float | bool] = {}
+    parameters: dict[str, str | int | float | bool] = Field(default_factory=dict)
     """Values for the `:names` of the query."""
 
     @model_validator(mode="after")
@@ -104,7 +104,7 @@ class ClassifierParams(StrictBlock):
 
     head: Head = HybridSvmHead()
 
-    compare: list[Head] = []
+    compare: list[Head] = Field(default_factory=list)
     """Heads that a retraining also trains and scores, for its report alone."""
 
     gate: GateParams = GateParams()

@@ -1,4 +1,4 @@
-"""Fixtures that every tier shares. PostgreSQL is a real one, embedded, one server a test session."""
+"""Fixtures that every tier shares. One embedded PostgreSQL serves the whole test session."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from hypothesis import HealthCheck, settings
 from sqlalchemy.engine import Engine
 
 from core.database import DatabaseUrls, connect, open_database
-from core.settings import Settings, load_settings
+from core.settings import Settings
 from core.tables import metadata
+from tests.support.places import own_place
 
 if TYPE_CHECKING:
-    from tests.support.serving import Bench
+    from tests.support.request_paths import Bench
 
-settings.register_profile(
-    "untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)  # machines are slow and noisy
+# Machines are slow and noisy: no example has a deadline.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
-signal.signal(
-    signal.SIGINT, signal.default_int_handler
-)  # a shell's background job ignores Ctrl-C, and so would the programs it starts
+
+# A background job of a shell ignores Ctrl-C, and so would the programs that tests start from it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def dvc_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What tests call of DVC themselves leaves nothing behind where all may write."""
+    """Keep the state of DVC calls made by tests out of folders that all users may write to."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path_factory.mktemp("dvc")))
         yield
@@ -37,7 +37,7 @@ def dvc_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def session_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return load_settings(home=tmp_path_factory.mktemp("home"), database_url=None)
+    return own_place(tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +64,7 @@ def tmp_home(tmp_path: Path) -> Path:
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     """The request path, answering by version 1 of `organ`."""
-    from tests.support.serving import Bench
+    from tests.support.request_paths import Bench
 
     bench = Bench(tmp_path)
     bench.promote("organ", "1")

@@ -15,7 +15,7 @@ from pipelines.checks import MENDS
 from pipelines.stages import suite
 from tests.architecture.test_map import ROOT, trees
 from tests.support.documented import ELSEWHERE, blocks, command
-from tests.support.serving import Bench
+from tests.support.request_paths import Bench
 
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 TOLD = set(re.findall(r"`([a-z_]+)`", PAGE))

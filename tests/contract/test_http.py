@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from bentos.http import endpoint
@@ -24,7 +26,8 @@ from bentos.http.schemas import (
 )
 from bentos.keys import Keys, new_key
 from pipelines.model.text import MAX_PHRASE_LENGTH
-from tests.support.serving import Bench, canary, champion, shadow, store_head
+from tests.support.heads import canary, champion, shadow, store_head
+from tests.support.request_paths import Bench
 
 
 @pytest.fixture
@@ -178,7 +181,7 @@ def test_with_keys_only_their_holders_are_answered(
 ) -> None:
     key, hashed = new_key()
     (tmp_path / "keys").write_text(hashed)
-    client.app.state.app_state.keys = Keys(tmp_path / "keys")
+    cast(Starlette, client.app).state.app_state.keys = Keys(tmp_path / "keys")
     for headers in (
         {},
         {"authorization": "Bearer wrong"},

@@ -1,4 +1,4 @@
-"""A user's own database at its largest: two labels with 100,000 rows each, and a thousand labels with 100 rows each.
+"""The largest sources: two labels with 100,000 rows each, a thousand labels with 100 rows each.
 
     python -m pytest -m slow -s tests/e2e/test_large_own_data.py
 
@@ -21,8 +21,8 @@ import pytest
 
 from core.database import create_database, open_database
 from core.settings import load_settings
-from tests.e2e.conftest import Place, new_place
 from tests.support import own_data
+from tests.support.installations import Place, new_place
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 PARAMS = """
@@ -53,48 +53,45 @@ def test_a_large_source_is_learnt_as_a_small_one_is(
         )
         first, second = (retrain(user, urls.sibling("office")) for _ in range(2))
     user.perennial("down")
-    print(
-        f"\n{labels} labels, {rows_a_label} rows each: {json.dumps(first)}\nagain, nothing new, against the champion: {json.dumps(second)}"
-    )
+    print(f"\n{labels} labels, {rows_a_label} rows each: {json.dumps(first)}")
+    print(f"again, nothing new, against the champion: {json.dumps(second)}")
     assert (first["kind"], second["kind"]) == ("promote", "promote")
     assert first["weighted_f1"] > 0.9
     assert max(first["peak_mb"], second["peak_mb"]) < PEAK_MB, "a notebook of 8 GB must do"
 
 
 def retrain(user: Place, source_url: str) -> dict[str, Any]:
-    """Run `perennial retrain`; verdict, wall and CPU seconds, those of its longest steps, the largest process's peak."""
+    """Run `perennial retrain`; return its verdict, seconds and peak memory.
+
+    The seconds are wall, CPU and those of the longest steps; the peak is the largest process's.
+    """
     environment = {
         **user.environment,
         "PERENNIAL_SOURCE_URL": source_url,
         "PERENNIAL_LOG_FORMAT": "json",
     }
-    command, began = [sys.executable, "-m", "cli.app", "--json", "retrain"], time.perf_counter()
-    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as log:
+    command = [sys.executable, "-m", "cli.app", "--json", "retrain"]
+    began = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
-            command, cwd=user.clone, env=environment, stdout=said, stderr=log
+            command, cwd=user.clone, env=environment, stdout=output, stderr=log
         )
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         wall = time.perf_counter() - began
-        said.seek(0), log.seek(0)
+        output.seek(0)
+        log.seek(0)
         lines = log.read().splitlines()
         assert process.returncode == 0, "\n".join(lines[-40:])
-        [verdict] = json.loads(said.read().splitlines()[-1])["verdicts"].values()
-    told = {
+        [verdict] = json.loads(output.read().splitlines()[-1])["verdicts"].values()
+    events = map(as_event, lines)
+    return {
         "kind": verdict["kind"],
         "weighted_f1": verdict["evidence"]["candidate_weighted_f1"],
         "wall": round(wall, 1),
-    }
-    told |= {
         "cpu": round(used.ru_utime + used.ru_stime, 1),
         "peak_mb": round(used.ru_maxrss / 1024),
-    }
-    return told | {
-        "steps": {
-            step["event"]: step["seconds"]
-            for step in map(as_event, lines)
-            if step.get("seconds", 0) >= 1
-        }
+        "steps": {step["event"]: step["seconds"] for step in events if step.get("seconds", 0) >= 1},
     }
 
 

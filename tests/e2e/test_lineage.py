@@ -1,4 +1,4 @@
-"""The circle with one key: an answer, its correction, the version that learnt from it; and both come out again."""
+"""One request id leads from an answer to its correction and to the version that learnt from it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,21 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from tests.e2e.conftest import Place
-from tests.support.serving import wait_until
+from tests.support.installations import Place
+from tests.support.processes import wait_until
 
 SECTIONS = {
     *("source", "snapshot", "code", "params", "embedder", "head", "checks"),
     *("verdicts", "deployments", "feedback", "mlflow", "surroundings"),
 }
+
+CORRECTED = """
+select request_id, f.label from feedback f join inference i using (request_id)
+where f.label <> i.label order by f.id limit 1
+"""
+CHAMPION = """
+select version, head_digest from deployment where role = 'champion' order by id desc limit 1
+"""
 
 
 def asked(place: Place, *arguments: str, code: int = 0) -> dict[str, Any]:
@@ -26,15 +34,14 @@ def asked(place: Place, *arguments: str, code: int = 0) -> dict[str, Any]:
 
 
 def rows(place: Place, query: str) -> list[Any]:
-    url = f"postgresql+psycopg://postgres@/perennial?host={place.environment['PERENNIAL_HOME']}/postgres"
+    url = f"postgresql+psycopg://postgres@/perennial?host={place.home}/postgres"
     with sa.create_engine(url).connect() as connection:
         return list(connection.execute(sa.text(query)))
 
 
 def corrected_request(place: Place) -> tuple[str, str]:
     """The id and the right label of an answer that the coding desk corrected."""
-    query = "select request_id, f.label from feedback f join inference i using (request_id) where f.label <> i.label order by f.id limit 1"
-    [(request_id, label)] = rows(place, query)
+    [(request_id, label)] = rows(place, CORRECTED)
     return request_id, label
 
 
@@ -47,7 +54,8 @@ def test_the_lineage_of_the_champion_is_complete_and_agrees_with_git_and_dvc(
     place: Place, champion: dict[str, Any]
 ) -> None:
     assert {name for name in SECTIONS if not champion[name]} == set()
-    code, snapshot = champion["code"], champion["snapshot"]
+    code = champion["code"]
+    snapshot = champion["snapshot"]
     assert place.run("git", "rev-parse", f"{code['tag']}^{{commit}}").strip() == code["commit"]
     assert (
         place.run("git", "show", f"{code['commit']}:{champion['source']['query']}")
@@ -69,7 +77,7 @@ def test_the_lineage_of_the_champion_agrees_with_the_tables(
 ) -> None:
     [(version, digest)] = rows(
         place,
-        "select version, head_digest from deployment where role = 'champion' order by id desc limit 1",
+        CHAMPION,
     )
     assert (champion["version"], champion["head"]["digest"]) == (version, digest)
     subjects = {row["subject"]: row["kind"] for row in champion["verdicts"]}
@@ -152,9 +160,9 @@ def test_a_tampered_head_is_refused_shown_and_healed_by_an_identical_reproductio
         == "restore it: `perennial reproduce block 1`"
     )
     assert asked(place, "lineage", "block", "1")["head"]["verified"] is False
-    told = asked(place, "reproduce", "block", "1")
-    assert told["verdict"]["kind"] == "identical", told["verdict"]
-    assert told["restored"] == [str(manifest.parent)]
+    reproduction = asked(place, "reproduce", "block", "1")
+    assert reproduction["verdict"]["kind"] == "identical", reproduction["verdict"]
+    assert reproduction["restored"] == [str(manifest.parent)]
     asked(place, "replay", request_id)
 
 

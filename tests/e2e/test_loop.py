@@ -11,8 +11,17 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-from tests.e2e.conftest import Place
-from tests.support.serving import wait_until
+from tests.support.installations import Place
+from tests.support.processes import wait_until
+
+SPOIL = (
+    "create table sound as select id, phrase from diagnosis where id % 10 = 0",
+    "update diagnosis set phrase = '  ' where id % 10 = 0",
+)
+RESTORE = (
+    "update diagnosis set phrase = sound.phrase from sound where sound.id = diagnosis.id",
+    "drop table sound",
+)
 
 
 def champion(place: Place) -> str:
@@ -102,20 +111,14 @@ def test_a_critical_check_stops_the_retraining_and_the_champion_stays(
 
 @contextmanager
 def spoilt_source(place: Place) -> Iterator[None]:
-    url = f"postgresql+psycopg://postgres@/demo?host={place.environment['PERENNIAL_HOME']}/postgres"
+    url = f"postgresql+psycopg://postgres@/demo?host={place.home}/postgres"
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.begin() as connection:
-        connection.execute(
-            sa.text("create table kept as select id, phrase from diagnosis where id % 10 = 0")
-        )
-        connection.execute(sa.text("update diagnosis set phrase = '  ' where id % 10 = 0"))
+        for statement in SPOIL:
+            connection.execute(sa.text(statement))
     try:
         yield
     finally:
         with engine.begin() as connection:
-            connection.execute(
-                sa.text(
-                    "update diagnosis set phrase = kept.phrase from kept where kept.id = diagnosis.id"
-                )
-            )
-            connection.execute(sa.text("drop table kept"))
+            for statement in RESTORE:
+                connection.execute(sa.text(statement))

@@ -1,4 +1,4 @@
-"""params-21.yaml: 21 classifiers are trained by one retraining from one embedding pass, and answer from one service over one embedder."""
+"""21 classifiers (params-21.yaml): one retraining, one embedding pass, one service."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ import yaml
 from core.settings import load_settings
 from flows.context import open_context
 from flows.snapshot import build_demo
-from tests.e2e.conftest import Place, new_place
-from tests.support.serving import is_ready, wait_until
+from tests.support.installations import Place, new_place
+from tests.support.processes import is_ready, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 SMALL: dict[str, Any] = {"min_rows_per_label": 5, "gate": {"min_weighted_f1": 0.01}}
-"""The small demo has 20,000 rows, some chapters a few dozen of them: every head is trained, none is turned away."""
+"""Some chapters of the small demo have a few dozen rows: every head is trained all the same."""
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,10 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture(scope="module")
 def trained(many: Place) -> list[dict[str, Any]]:
-    """The events of the retraining of all. What the gate turned away (a chapter nearly all of one block) is promoted by hand."""
+    """The events of one retraining of all of them.
+
+    The gate may turn away a chapter that is nearly all of one block; that one is promoted by hand.
+    """
     done = many.perennial("retrain", "--json", timeout=2400)
     assert done.returncode in (0, 3), done.stdout[-2000:] + done.stderr[-4000:]
     [told] = [

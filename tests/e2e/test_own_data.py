@@ -1,4 +1,4 @@
-"""A new user's own database, from a fresh clone: a block and a query are added, nothing else; everything follows."""
+"""A new user's own database: in a fresh clone, a block and a query are all that is added."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ import sqlalchemy as sa
 
 from core.database import connect, open_database
 from core.settings import load_settings
-from tests.e2e.conftest import Place, new_place
 from tests.support import own_data
-from tests.support.serving import wait_until
+from tests.support.installations import Place, new_place
+from tests.support.processes import wait_until
 
-FIRST, SECOND, LABELS = 3000, 600, 1000
+FIRST = 3000
+SECOND = 600
+LABELS = 1000
 CLASSIFIERS = ("fachbereich", "befristet")
 BLOCKS = """
   fachbereich:
@@ -131,7 +133,8 @@ def tags(user: Place) -> list[str]:
 
 
 @pytest.mark.parametrize(("classifier", "phrase", "label"), [
-    ("fachbereich", "KÖCHIN gesucht", "Küche"), ("befristet", "Koch befristet bis Jahresende", "1"),
+    ("fachbereich", "KÖCHIN gesucht", "Küche"),
+    ("befristet", "Koch befristet bis Jahresende", "1"),
 ])  # fmt: skip
 def test_classify_answers_in_the_users_language(
     user: Place, first: dict[str, Any], classifier: str, phrase: str, label: str
@@ -179,12 +182,11 @@ def test_new_rows_and_a_fix_are_learnt_and_answered_without_a_restart(
 ) -> None:
     unknown = "Meeresbiologin für Algenzucht"
     answer = ask(service, unknown)
-    assert answer["version"] == "1" and {
-        row["classifier"] for row in service.get("/v1/classifiers").json()["classifiers"]
-    } == set(CLASSIFIERS)
-    give_feedback(
-        user, engine, answer["request_id"], right="Büro" if answer["label"] != "Büro" else "Pflege"
-    )
+    listed = service.get("/v1/classifiers").json()["classifiers"]
+    assert answer["version"] == "1"
+    assert {row["classifier"] for row in listed} == set(CLASSIFIERS)
+    another = "Büro" if answer["label"] != "Büro" else "Pflege"
+    give_feedback(user, engine, answer["request_id"], right=another)
     later = own_data.applications(
         SECOND,
         titles=own_data.TITLES | own_data.LATER,

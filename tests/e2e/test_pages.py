@@ -1,4 +1,4 @@
-"""The pages people look at, in a real Chromium. Set PERENNIAL_UPDATE_IMAGES=1 to refresh docs/images."""
+"""The pages in a real Chromium. Set PERENNIAL_UPDATE_IMAGES=1 to refresh docs/images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import httpx
 import pytest
 from playwright.sync_api import BrowserContext, sync_playwright
 
-from tests.e2e.conftest import ROOT, Place
+from tests.support.installations import Place
+from tests.support.repositories import ROOT
 
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -1,7 +1,8 @@
-"""Every command block of README and docs, as it stands, where the small demo was played; and no secret stays behind.
+"""Every command block of README and docs runs as it stands, and leaves no secret behind.
 
-Runs after the other stories of the place: it retrains, rolls back and restarts. The commands know three planted secrets, one of them
-the password of a PostgreSQL of one's own.
+The blocks run where the small demo was played, after the other stories: they retrain, roll back
+and restart. The commands know three planted secrets, one of them the password of the user's own
+PostgreSQL.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import os
 import random
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,8 +19,8 @@ import psutil
 import pytest
 
 from core.embedded import hold_server, postmaster
-from tests.e2e.conftest import Place
 from tests.support.documented import Block, blocks
+from tests.support.installations import Place
 from tests.support.planted_secrets import (
     DATABASE_PASSWORD,
     DATABASES,
@@ -30,6 +30,7 @@ from tests.support.planted_secrets import (
     files_with,
     rows_with,
 )
+from tests.support.repositories import link_programs
 
 pytestmark = [
     pytest.mark.slow,
@@ -47,7 +48,7 @@ INTENTS = """
 
 @pytest.fixture(scope="module")
 def server(place: Place, played: dict) -> Iterator[Path]:
-    """The place's PostgreSQL with all its rows, moved out of its home: the socket folder of somebody's own server."""
+    """The place's PostgreSQL with all its rows, moved out of its home; return its socket folder."""
     assert place.perennial("down").returncode == 0
     home = Path(place.environment["PERENNIAL_HOME"])
     own = home.with_name("server")
@@ -59,17 +60,13 @@ def server(place: Place, played: dict) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def prepared(place: Place, server: Path) -> Place:
-    """The place with what the pages speak of: a `.venv`, the files of their examples, a user; secrets in its environment."""
+    """The place with what the pages assume: a `.venv`, example files, a user, planted secrets."""
     commit = place.run("git", "log", "--all", "--grep", "^One classifier$", "--format=%H").split()[
         -1
     ]
     place.run("git", "checkout", "--quiet", "--force", commit)
     place.run("dvc", "checkout", "--quiet", "--force", "--allow-missing")
-    programs = place.clone / ".venv" / "bin"
-    programs.mkdir(parents=True, exist_ok=True)
-    for name, arguments in (("perennial", "-m cli.app"), ("dvc", "-m dvc"), ("python", "")):
-        programs.joinpath(name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
-        programs.joinpath(name).chmod(0o755)
+    link_programs(place.clone)
     place.clone.joinpath("fixes.csv").write_text("request_id,label,author\n")
     write_intents(place.clone)
     prepared = Place(place.clone, {**place.environment, **planted(server)})
@@ -80,10 +77,8 @@ def prepared(place: Place, server: Path) -> Place:
 
 def planted(server: Path) -> dict[str, str]:
     """The server takes any password, so that a planted one changes nothing else."""
-    source, own = (
-        f"postgresql://postgres:{PASSWORD}@/demo?host={server}",
-        f"postgresql://postgres:{DATABASE_PASSWORD}@/perennial?host={server}",
-    )
+    source = f"postgresql://postgres:{PASSWORD}@/demo?host={server}"
+    own = f"postgresql://postgres:{DATABASE_PASSWORD}@/perennial?host={server}"
     who = {
         f"GIT_{role}_{field}": "user@localhost"
         for role in ("AUTHOR", "COMMITTER")
@@ -98,7 +93,8 @@ def planted(server: Path) -> dict[str, str]:
 
 
 def write_intents(clone: Path) -> None:
-    drawn, begin = random.Random(3), datetime.now(UTC) - timedelta(days=60)
+    drawn = random.Random(3)
+    begin = datetime.now(UTC) - timedelta(days=60)
     words = {
         "parcel": ("where is my parcel", "parcel lost"),
         "invoice": ("send the invoice", "invoice is wrong"),
@@ -144,10 +140,10 @@ def test_every_program_listens_on_loopback_only(prepared: Place) -> None:
     home = prepared.environment["PERENNIAL_HOME"]
     marked = [process for process in psutil.process_iter() if of_home(process, home)]
     listening = [
-        (process.name(), one.laddr.ip)
+        (process.name(), connection.laddr.ip)
         for process in marked
-        for one in process.net_connections("tcp")
-        if one.status == "LISTEN"
+        for connection in process.net_connections("tcp")
+        if connection.status == "LISTEN"
     ]
     assert len(listening) >= 4, "prefect, mlflow, evidently and the service"
     assert {address for _, address in listening} == {"127.0.0.1"}
@@ -173,7 +169,7 @@ def test_the_embedded_postgresql_has_a_socket_and_no_port(prepared: Place, serve
     ],
     ids=["source", "database"],
 )
-def test_what_cannot_be_reached_is_told_without_its_password(
+def test_an_unreachable_database_is_reported_without_its_password(
     prepared: Place, setting: str, password: str, code: str
 ) -> None:
     wrong = {
@@ -200,7 +196,7 @@ def test_the_search_for_secrets_sees_what_is_there(prepared: Place, server: Path
     "secret", [PASSWORD, DATABASE_PASSWORD, TOKEN], ids=["source", "database", "token"]
 )
 def test_no_secret_stays_behind(prepared: Place, server: Path, secret: str) -> None:
-    """In no file (logs, reports, bentos, journal, MLflow's and Prefect's own), row, command line or commit."""
+    """Search files (logs, reports, bentos, journal), rows, command lines and commits."""
     home = Path(prepared.environment["PERENNIAL_HOME"])
     assert files_with(secret, [home, prepared.clone]) == []
     assert rows_with(secret, server) == []

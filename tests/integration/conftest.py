@@ -1,4 +1,4 @@
-"""What the integration tests of several files share: a service with its database, and a place for retrainings."""
+"""A service with its database, and a place for retrainings: each is built once per session."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.services import House, built_house
 def place_with_champion(
     tmp_path_factory: pytest.TempPathFactory, database: DatabaseUrls
 ) -> Iterator[Place]:
-    """With a first champion, and a Prefect server for all that follows: two retrainings' time to build."""
+    """With a first champion and a Prefect server; it takes the time of two retrainings to build."""
     place = build_place(tmp_path_factory.mktemp("faults"), database)
     with prefect_server(place):
         assert verdict(place.retrain("first")) == "promote"
@@ -28,7 +28,10 @@ def place_with_champion(
 
 @pytest.fixture(scope="session")
 def _house() -> Iterator[House]:
-    """Not under pytest's folder: another session closes that to PostgreSQL's user, who could then not stop the server."""
+    """A folder outside pytest's own.
+
+    Another session closes pytest's folder to PostgreSQL's user, who then cannot stop the server.
+    """
     with (
         TemporaryDirectory(prefix="house-", ignore_cleanup_errors=True) as home,
         built_house(Path(home)) as house,

@@ -1,4 +1,4 @@
-"""Rows as bad as a database can hold: what is left out is counted, what can be learnt from is kept as it is."""
+"""Bad rows: what is left out is counted, and what can be learnt from is kept as it is."""
 
 from __future__ import annotations
 
@@ -46,7 +46,12 @@ LEARNT: dict[str, tuple[Any, str]] = {
     "the longest": ("y" * 2000, "y" * 2000),
 }
 QUERY = "select phrase, at as occurred_at, label from post"
-PARAMS = "classifiers:\n  post:\n    source: {query: queries/posts.sql, label: label}\n    min_rows_per_label: 5\n"
+PARAMS = """
+classifiers:
+  post:
+    source: {query: queries/posts.sql, label: label}
+    min_rows_per_label: 5
+"""
 
 
 def write_source(path: Path, strange: list[tuple[Any, Any]]) -> None:
@@ -78,9 +83,16 @@ def snap_and_check(
 ) -> dict[tuple[str, str], dict[str, Any]]:
     write_source(folder / "posts.db", strange)
     write_snapshot(
-        folder / "data/posts", dataset="posts", query_file=folder / "queries/posts.sql", label_columns=["label"], parameters={},
-        source_url=f"sqlite:///{folder}/posts.db", as_of=AS_OF, feedback=None, previous=None,
-    )  # fmt: skip
+        folder / "data/posts",
+        dataset="posts",
+        query_file=folder / "queries/posts.sql",
+        label_columns=["label"],
+        parameters={},
+        source_url=f"sqlite:///{folder}/posts.db",
+        as_of=AS_OF,
+        feedback=None,
+        previous=None,
+    )
     check.run()
     return {
         (one["name"], one["column"]): one
@@ -138,9 +150,7 @@ def test_strange_labels_are_labels_or_left_out_and_counted(folder: Path) -> None
 
 def test_many_rows_without_a_phrase_stop_the_training_and_say_how_many(folder: Path) -> None:
     snap_and_check(folder, [(None, "Rechnung")] * 20)
-    with pytest.raises(
-        DataCheckFailed,
-        match=r"usable on posts\.phrase \(observed 0\.01\d+, limit 0\.01, 20 rows\).*`where \.\.\. is not null`",
-    ):
+    failed = r"usable on posts\.phrase \(observed 0\.01\d+, limit 0\.01, 20 rows\)"
+    with pytest.raises(DataCheckFailed, match=rf"{failed}.*`where \.\.\. is not null`"):
         split.run("post")
     assert not Path("build/classifiers").exists()

@@ -29,8 +29,15 @@ def sound() -> Rows:
     """200 source rows and two feedback rows that know one label only."""
 
     def row(n: int) -> dict[str, Any]:
-        return {"id": str(n), "phrase": f"phrase {n}", "occurred_at": AS_OF - timedelta(hours=n + 1), "region": None,
-                "block": f"B{n % 4}", "chapter": f"C{n % 2}", "origin": "source"}  # fmt: skip
+        return {
+            "id": str(n),
+            "phrase": f"phrase {n}",
+            "occurred_at": AS_OF - timedelta(hours=n + 1),
+            "region": None,
+            "block": f"B{n % 4}",
+            "chapter": f"C{n % 2}",
+            "origin": "source",
+        }
 
     late = [row(n) | {"origin": "feedback", "chapter": None} for n in (200, 201)]
     return [*map(row, range(200)), *late]
@@ -47,39 +54,90 @@ def labelled(label: str, *places: int) -> Callable[[Rows], Rows]:
 
 
 SCRIPTS = ("看護師", "ممرضة مناوبة", "👩🏽\u200d⚕️ ward", "שלום\u200f", "12", "a\nb")
+
+
+def in_other_scripts(rows: Rows) -> Rows:
+    return [row | {"phrase": f"{SCRIPTS[n % 6]} {n}"} for n, row in enumerate(rows)]
+
+
+def with_old_sources(rows: Rows) -> Rows:
+    old = {"occurred_at": AS_OF - timedelta(days=20)}
+    return [row | old if row["origin"] == "source" else row for row in rows]
+
+
+def with_five_bells(rows: Rows) -> Rows:
+    return [row | {"phrase": row["phrase"] + "\x07"} for row in rows[:5]] + rows[5:]
+
+
 DEFECTS: dict[str, tuple[Callable[[Rows], Rows], set[tuple[str, str | None, str]]]] = {
     "sound": (lambda rows: rows, set()),
     "no_phrase": (setting({"phrase": None}, 3), {("not_null", "phrase", "warning")}),
-    "blank_phrase": (setting({"phrase": " \t\u200b\x00"}, 3), {
-        ("not_blank", "phrase", "warning"), ("garbage_characters", "phrase", "warning"),
-    }),
-    "endless_phrase": (setting({"phrase": "x " * 50_000}, 3), {
-        ("phrase_answerable", "phrase", "warning"), ("phrase_length", "phrase", "warning"),
-    }),
-    "many_without_phrase": (setting({"phrase": None}, 3, 4, 5), {("not_null", "phrase", "warning"), ("usable", "phrase", "critical")}),
+    "blank_phrase": (
+        setting({"phrase": " \t\u200b\x00"}, 3),
+        {
+            ("not_blank", "phrase", "warning"),
+            ("garbage_characters", "phrase", "warning"),
+        },
+    ),
+    "endless_phrase": (
+        setting({"phrase": "x " * 50_000}, 3),
+        {
+            ("phrase_answerable", "phrase", "warning"),
+            ("phrase_length", "phrase", "warning"),
+        },
+    ),
+    "many_without_phrase": (
+        setting({"phrase": None}, 3, 4, 5),
+        {("not_null", "phrase", "warning"), ("usable", "phrase", "critical")},
+    ),
     "no_label": (setting({"block": None}, 3), {("not_null", "block", "warning")}),
-    "blank_label": (setting({"chapter": " "}, *range(6)), {
-        ("not_blank", "chapter", "warning"), ("label_known", "chapter", "warning"), ("usable", "chapter", "critical"),
-    }),
-    "other_scripts": (lambda rows: [row | {"phrase": f"{SCRIPTS[n % 6]} {n}"} for n, row in enumerate(rows)], set()),
+    "blank_label": (
+        setting({"chapter": " "}, *range(6)),
+        {
+            ("not_blank", "chapter", "warning"),
+            ("label_known", "chapter", "warning"),
+            ("usable", "chapter", "critical"),
+        },
+    ),
+    "other_scripts": (in_other_scripts, set()),
     "new_label": (labelled("NEW", *range(8)), {("label_known", "block", "warning")}),
-    "many_new_labels": (labelled("NEW", *range(30)), {("label_known", "block", "warning"), ("unknown_label_share", "block", "critical")}),
-    "rare_label": (labelled("NEW", 1, 2), {("label_known", "block", "warning"), ("label_has_rows", "block", "warning")}),
-    "two_labels_a_phrase": (setting({"phrase": "Same  Thing"}, *range(140)), {
-        ("one_label_a_phrase", "block", "warning"), ("one_label_a_phrase", "chapter", "warning"),
-    }),
-    "stale": (lambda rows: [row | {"occurred_at": AS_OF - timedelta(days=20)} if row["origin"] == "source" else row for row in rows], {
-        ("fresh", "occurred_at", "warning"),
-    }),
+    "many_new_labels": (
+        labelled("NEW", *range(30)),
+        {("label_known", "block", "warning"), ("unknown_label_share", "block", "critical")},
+    ),
+    "rare_label": (
+        labelled("NEW", 1, 2),
+        {("label_known", "block", "warning"), ("label_has_rows", "block", "warning")},
+    ),
+    "two_labels_a_phrase": (
+        setting({"phrase": "Same  Thing"}, *range(140)),
+        {
+            ("one_label_a_phrase", "block", "warning"),
+            ("one_label_a_phrase", "chapter", "warning"),
+        },
+    ),
+    "stale": (
+        with_old_sources,
+        {
+            ("fresh", "occurred_at", "warning"),
+        },
+    ),
     "shrunken": (lambda rows: rows[:100], {("volume", None, "critical")}),
     "long_phrase": (setting({"phrase": "x" * 400}, 3), {("phrase_length", "phrase", "warning")}),
     "garbage": (setting({"phrase": "caf\ufffd"}, 3), {("garbage_characters", "phrase", "warning")}),
-    "much_garbage": (lambda rows: [row | {"phrase": row["phrase"] + "\x07"} if n < 5 else row for n, row in enumerate(rows)], {
-        ("garbage_characters", "phrase", "warning"), ("garbage_share", "phrase", "critical"),
-    }),
+    "much_garbage": (
+        with_five_bells,
+        {
+            ("garbage_characters", "phrase", "warning"),
+            ("garbage_share", "phrase", "critical"),
+        },
+    ),
     "equal_ids": (setting({"id": "7"}, 8, 9), {("ids_unique", "id", "critical")}),
-    "one_phrase": (setting({"phrase": "Again", "block": "B0", "chapter": "C0"}, *range(202)), {("duplicates_share", "phrase", "warning")}),
-}  # fmt: skip
+    "one_phrase": (
+        setting({"phrase": "Again", "block": "B0", "chapter": "C0"}, *range(202)),
+        {("duplicates_share", "phrase", "warning")},
+    ),
+}
 
 
 def write(folder: Path, rows: Rows, *, without: str | None = None, previous: bool = True) -> None:
@@ -210,7 +268,8 @@ def test_a_second_run_writes_the_same_bytes(
         check.run()
         return {path.name: path.read_bytes() for path in Path("build/check").iterdir()}
 
-    first, second = checked("first"), checked("second")
+    first = checked("first")
+    second = checked("second")
     assert first == second and json.loads(first["result.json"])["verdict"] == "warn"
 
 

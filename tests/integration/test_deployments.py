@@ -5,14 +5,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy.engine import Engine
 
-from core.contracts import Deployment, ModelVersion
+from core.contracts import Deployment, ModelVersion, Role
 from core.deployments import append_deployment, current_champions, history, previous_champion
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def entry(
-    version: str, *, classifier: str = "organ", role: str = "champion", since: datetime = NOW
+    version: str, *, classifier: str = "organ", role: Role = "champion", since: datetime = NOW
 ) -> Deployment:
     return Deployment(
         ModelVersion(classifier, version, f"/models/{version}", f"sha256:{version}", "tiny"),

@@ -15,8 +15,7 @@ import sqlalchemy as sa
 from core.database import DatabaseUrls, connect, open_database
 from core.embedded import holders, postmaster, stop_server
 from core.settings import Settings, load_settings
-
-ROOT = Path(__file__).parents[2]
+from tests.support.repositories import ROOT
 
 
 @pytest.fixture

@@ -142,7 +142,8 @@ def test_the_saved_model_is_small_and_also_takes_token_ids(
     import tensorflow as tf
     import tensorflow_hub as hub
 
-    saved, embed = built / "saved_model", embeds[TENSORFLOW]
+    saved = built / "saved_model"
+    embed = embeds[TENSORFLOW]
     assert sum(path.stat().st_size for path in saved.rglob("*") if path.is_file()) < 90_000_000
     signatures = hub.load(str(saved)).signatures
     by_string = signatures["serving_default"](phrases=tf.constant(["a"]))["embeddings"]
@@ -204,7 +205,8 @@ def test_any_saved_model_that_maps_strings_to_vectors_serves(words: Path, tmp_pa
 
 
 def test_other_files_behind_the_same_path_are_another_embedder(words: Path, tmp_path: Path) -> None:
-    handle, extra = str(words / "saved_model"), words / "saved_model" / "assets" / "extra"
+    handle = str(words / "saved_model")
+    extra = words / "saved_model" / "assets" / "extra"
     first = fetch_saved_model(handle, tmp_path / "first")
     extra.parent.mkdir(exist_ok=True)
     extra.write_text("x")

@@ -8,11 +8,13 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pyarrow as pa
 import pytest
 import stamina
+from sqlalchemy.engine import Engine
 
 from core.database import DatabaseUrls
 from core.errors import QueryRefused, SourceUnreachable
@@ -26,10 +28,10 @@ from pipelines.source.practice import EPOCH
 
 LABELS = ("block", "chapter", "encounter_phase")
 DIAGNOSES = REPOSITORY / "queries/diagnoses.sql"
-NOTES = (
-    "select n as id, 'note ' || n as phrase, 'A' as block, "
-    "timestamptz '2025-01-01Z' + n * interval '1 minute' as occurred_at"
-)
+NOTES = """
+select n as id, 'note ' || n as phrase,
+       timestamptz '2025-01-01Z' + n * interval '1 minute' as occurred_at, 'A' as block
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -98,10 +100,8 @@ def test_memory_stays_constant(source: str, tmp_path: Path) -> None:
 import resource, sys
 from pathlib import Path
 from pipelines.source.extract import extract
-query = (
-    "select n as id, repeat(md5(n::text), 16) as phrase, now() as occurred_at, 'A' as block "
-    "from generate_series(1, :last) n"
-)
+query = "select n as id, repeat(md5(n::text), 16) as phrase, now() as occurred_at, 'A' as block"
+query += " from generate_series(1, :last) n"
 url, target = sys.argv[1], Path(sys.argv[2])
 for last in (250_000, 750_000):
     extract(query, url=url, target=target, parameters={"last": last}, label_columns=["block"])
@@ -121,8 +121,8 @@ def lossy(source: str) -> Iterator[str]:
         connection.execute("create sequence run")
         yield (
             f"with this as materialized (select nextval('run') as run) {NOTES}, "
-            "case when run <= :losses then pg_terminate_backend(pg_backend_pid())::text end "
-            "as region from this, generate_series(1, 5) n"
+            "case when run <= :losses then pg_terminate_backend(pg_backend_pid())::text end"
+            " as region from this, generate_series(1, 5) n"
         )
         connection.execute("drop sequence run")
 
@@ -144,10 +144,10 @@ def test_an_error_in_the_middle_of_the_stream_is_refused_and_leaves_what_was_the
 ) -> None:
     target = tmp_path / "rows.arrow"
     target.write_bytes(b"before")
-    failing = (
-        "select n as id, (1 / (100000 - n))::text as phrase, now() as occurred_at, 'A' as block "
-        "from generate_series(1, 120000) n"
-    )
+    failing = """
+        select n as id, (1 / (100000 - n))::text as phrase, now() as occurred_at, 'A' as block
+        from generate_series(1, 120000) n
+    """
     with pytest.raises(QueryRefused, match="division by zero"):
         run(failing, source, target)
     assert target.read_bytes() == b"before" and [path.name for path in tmp_path.iterdir()] == [
@@ -198,6 +198,13 @@ def test_an_unreachable_source_is_named_without_its_password(url: str, tmp_path:
     assert "hush" not in str(caught.value) and caught.value.retryable
 
 
+def note(number: int) -> tuple[int, str, str, str | None, int]:
+    """A row of `note`, one per second; the last 10,000 of 80,000 have a place."""
+    moment = f"{number // 3600:02d}:{number // 60 % 60:02d}:{number % 60:02d}"
+    place = None if number < 70_000 else "south"
+    return number, f"note {number}", f"2025-01-01T{moment}", place, number % 7
+
+
 @pytest.fixture
 def sqlite_file(tmp_path: Path) -> Path:
     path = tmp_path / "source.db"
@@ -205,24 +212,14 @@ def sqlite_file(tmp_path: Path) -> Path:
         connection.execute(
             "create table note (n integer, text text, at text, place text, kind text)"
         )
-        rows = [
-            (
-                n,
-                f"note {n}",
-                f"2025-01-01T{n // 3600:02d}:{n // 60 % 60:02d}:{n % 60:02d}",
-                None if n < 70_000 else "south",
-                n % 7,
-            )
-            for n in range(80_000)
-        ]
-        connection.executemany("insert into note values (?, ?, ?, ?, ?)", rows)
+        connection.executemany("insert into note values (?, ?, ?, ?, ?)", map(note, range(80_000)))
     return path
 
 
-SQLITE_NOTES = (
-    "select n as id, text as phrase, at as occurred_at, place as region, kind as block "
-    "from note where text like :like"
-)
+SQLITE_NOTES = """
+select n as id, text as phrase, at as occurred_at, place as region, kind as block
+from note where text like :like
+"""
 
 
 def test_sqlite_with_a_column_that_begins_with_nulls(sqlite_file: Path, tmp_path: Path) -> None:
@@ -245,8 +242,10 @@ def test_sqlite_with_a_column_that_begins_with_nulls(sqlite_file: Path, tmp_path
     ]
 
 
-def test_the_snapshot_before_is_found_in_the_table(demo: str, engine, tmp_path: Path) -> None:
-    how = {
+def test_the_snapshot_before_is_found_in_the_table(
+    demo: str, engine: Engine, tmp_path: Path
+) -> None:
+    how: dict[str, Any] = {
         "dataset": "diagnoses",
         "query_file": DIAGNOSES,
         "label_columns": LABELS,
@@ -263,6 +262,7 @@ def test_the_snapshot_before_is_found_in_the_table(demo: str, engine, tmp_path: 
             summary=summarise(tmp_path / "diagnoses"),
         )
         later = datetime(2026, 2, 1, tzinfo=UTC)
-        assert previous_summary(connection, "diagnoses", before=later)["rows"] == snapshot.rows
+        before = previous_summary(connection, "diagnoses", before=later)
+        assert before is not None and before["rows"] == snapshot.rows
         assert previous_summary(connection, "diagnoses", before=EPOCH) is None
         assert previous_summary(connection, "others", before=later) is None

@@ -1,4 +1,4 @@
-"""Processes of the service are killed, stopped and asked to end. Times are printed (`-rP` shows them), not asserted tightly."""
+"""Processes of the service are killed, stopped and asked to end; `-rP` shows the times."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import psutil
 
+from tests.support.processes import wait_until
 from tests.support.services import House, failed, steady_load
-from tests.support.serving import wait_until
 
 PREDICT = "/v1/organ/predict"
 BACK_SECONDS = 120  # generous: on an idle machine it is a tenth of this
@@ -50,9 +50,9 @@ def test_a_killed_embedder_costs_new_phrases_a_503_at_once_and_known_ones_nothin
         seconds=BACK_SECONDS,
         what="the embedder back",
     )
-    print(
-        f"503 after {1000 * seconds:.0f} ms; new phrases answered again {time.monotonic() - killed:.1f} s after kill -9 of the embedder"
-    )
+    back = time.monotonic() - killed
+    print(f"503 after {1000 * seconds:.0f} ms")
+    print(f"new phrases are answered {back:.1f} s after kill -9 of the embedder")
     assert [one.pid for one in house.workers("Embedder")] != [embedder.pid]
 
 
@@ -85,16 +85,16 @@ def test_a_killed_classifier_worker_is_back_and_no_answer_is_lost(house: House) 
     [worker] = house.workers("Classifier")
     with steady_load(house) as seen:
         wait_until(lambda: len(seen) > 100, seconds=60, what="answers")
-        killed, count = time.monotonic(), len(seen)
+        killed = time.monotonic()
+        count = len(seen)
         worker.kill()
         wait_until(
             lambda: any(status == 200 for status, _ in seen[count + 10 :]),
             seconds=BACK_SECONDS,
             what="answers again",
         )
-        print(
-            f"answers again {time.monotonic() - killed:.1f} s after kill -9 of the classifier's worker"
-        )
+        back = time.monotonic() - killed
+        print(f"answers {back:.1f} s after kill -9 of the classifier's worker")
     answered = {answer["request_id"] for status, answer in seen if status == 200}
     wait_until(
         lambda: answered <= house.logged_ids() - before,
@@ -127,14 +127,13 @@ def test_sigterm_lets_requests_in_flight_finish_and_refuses_new_ones(
     [embedder] = house.workers("Embedder")
     [worker] = house.workers("Classifier")
     folders = {
-        Path(one.laddr).parent
-        for one in psutil.Process(house.service.pid).net_connections("unix")
-        if one.laddr
+        Path(one.laddr).parent for one in house.supervisor.net_connections("unix") if one.laddr
     }
     embedder.suspend()
     with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=house.url, timeout=30) as other:
         asked = pool.submit(ask, other, "asked before the end")
         wait_until(lambda: waiting(client) == 1, seconds=10, what="the request at the embedder")
+        assert house.service is not None
         house.service.send_signal(signal.SIGTERM)
         wait_until(lambda: refused(house), seconds=10, what="new connections refused")
         assert worker.is_running()

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,8 +19,8 @@ LABEL_SETS = {"topic": set(LABELS)}
 
 
 @pytest.fixture
-def connection(engine: Engine) -> Connection:
-    """Ten answers of version 1 of `topic`, r-000000 to r-000009; version 2 scored them as a shadow."""
+def connection(engine: Engine) -> Iterator[Connection]:
+    """Ten answers of version 1 of `topic`, r-000000 to r-000009; version 2 shadows them."""
     rows = traffic(days=1, a_day=30, seed=1).head(10)
     with engine.connect() as connection:
         log(connection, rows, classifier="topic", version="1")
@@ -70,7 +71,9 @@ def test_identical_feedback_is_kept_once(connection: Connection) -> None:
 
 @pytest.mark.parametrize(
     ("how", "error"),
-    [({"request_id": "r-unknown"}, UnknownRequest), ({"label": "no such label"}, InvalidFeedback), ({"label": " "}, InvalidFeedback),
+    [({"request_id": "r-unknown"}, UnknownRequest),
+     ({"label": "no such label"}, InvalidFeedback),
+     ({"label": " "}, InvalidFeedback),
      ({"author": ""}, InvalidFeedback)],
 )  # fmt: skip
 def test_bad_feedback_is_refused(
@@ -107,7 +110,9 @@ def test_feedback_becomes_training_rows_by_the_newest_label(connection: Connecti
     [row] = rows_of(connection)
     answer = traffic(days=1, a_day=30, seed=1).iloc[1]
     assert row == {
-        "id": "r-000001", "phrase": answer["cleaned"].upper(), "occurred_at": answer["occurred_at"].to_pydatetime(),
+        "id": "r-000001",
+        "phrase": answer["cleaned"].upper(),
+        "occurred_at": answer["occurred_at"].to_pydatetime(),
         "region": answer["region"], "block": "label04", "origin": "feedback",
     }  # fmt: skip
 
@@ -125,7 +130,8 @@ def test_other_label_columns_are_null(connection: Connection) -> None:
         connection, label_columns={"topic": "block", "other": "chapter"}, received_by=NOW
     )
     assert table.select(["id", "block", "chapter"]).to_pylist() == [
-        {"id": "o-000001", "block": None, "chapter": "label01"}, {"id": "r-000000", "block": "label02", "chapter": None},
+        {"id": "o-000001", "block": None, "chapter": "label01"},
+        {"id": "r-000000", "block": "label02", "chapter": None},
     ][:: 1 if table["id"][0].as_py() == "o-000001" else -1]  # fmt: skip
     assert table["occurred_at"].to_pylist() == sorted(table["occurred_at"].to_pylist())
 

@@ -1,4 +1,4 @@
-"""Two groups of classifiers, each with a bento, a process and a port of its own, over one embedder and one database."""
+"""Two groups of classifiers, each with its bento, process and port; one embedder and database."""
 
 from __future__ import annotations
 
@@ -22,23 +22,20 @@ from flows.context import LoopContext
 from flows.packaging import package_champions
 from machine.health import is_ready
 from machine.programs import further_services, list_programs
+from tests.support.embedders import build_tiny_embedder
+from tests.support.heads import EMBEDDER_ID, champion, store_head
+from tests.support.inferences import row
 from tests.support.places import free_row
+from tests.support.processes import wait_until
 from tests.support.services import House
-from tests.support.serving import (
-    EMBEDDER_ID,
-    build_tiny_embedder,
-    champion,
-    row,
-    store_head,
-    wait_until,
-)
 
-ORGAN, CHAPTER = 1, 2
+ORGAN = 1
+CHAPTER = 2
 
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[House]:
-    """`organ` is in the first group, `chapter` in the second; a third group that is no more left a row behind."""
+    """`organ` is in group 1, `chapter` in group 2; a former group 3 has left a row behind."""
     with TemporaryDirectory(prefix="pair-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
         settings = load_settings(
@@ -51,7 +48,8 @@ def pair() -> Iterator[House]:
         build_tiny_embedder(settings.embedders / EMBEDDER_ID)
         leave_a_row(home / "journal-3")
         with open_database(settings) as urls:
-            sockets, engine = str(make_url(urls.perennial).query["host"]), connect(urls.perennial)
+            sockets = str(make_url(urls.perennial).query["host"])
+            engine = connect(urls.perennial)
             with engine.begin() as connection:
                 for name in ("organ", "chapter"):
                     append_deployment(connection, champion(store_head(home, name, "1")))
@@ -123,10 +121,8 @@ def test_one_embedder_computes_a_phrase_once_for_both(
     pair: House, clients: list[httpx.Client]
 ) -> None:
     assert (len(pair.workers("Embedder")), len(pair.workers("Classifier"))) == (1, 2)
-    first, second = (
-        classify(clients[0], "organ", "a femur for two"),
-        classify(clients[1], "chapter", "a femur for two"),
-    )
+    first = classify(clients[0], "organ", "a femur for two")
+    second = classify(clients[1], "chapter", "a femur for two")
     assert (first.json()["cached"], second.json()["cached"]) == (False, True)
 
 
@@ -173,14 +169,14 @@ def test_a_killed_process_of_one_group_costs_the_other_nothing_and_is_back(
 def test_the_machine_knows_both(pair: House, clients: list[httpx.Client]) -> None:
     [service] = [program for program in list_programs(pair.settings) if program.name == "service"]
     [second] = further_services(pair.settings)
-    assert is_ready(pair.settings, service, pair.service.pid) and is_ready(
-        pair.settings, second, pair.service.pid
+    assert is_ready(pair.settings, service, pair.supervisor.pid) and is_ready(
+        pair.settings, second, pair.supervisor.pid
     )
     listening = {
         one.laddr.port
         for process in (
-            psutil.Process(pair.service.pid),
-            *psutil.Process(pair.service.pid).children(recursive=True),
+            pair.supervisor,
+            *pair.supervisor.children(recursive=True),
         )
         for one in process.net_connections("tcp")
         if one.status == psutil.CONN_LISTEN
@@ -195,7 +191,7 @@ def test_both_end_together_and_leave_empty_journals(
         classify(clients[0], "organ", "last").json()["request_id"],
         classify(clients[1], "chapter", "last").json()["request_id"],
     }
-    family = psutil.Process(pair.service.pid).children(recursive=True)
+    family = pair.supervisor.children(recursive=True)
     pair.stop_service()
     assert last <= pair.logged_ids()
     assert [path.name for journal in pair.settings.journals for path in journal.iterdir()] == [

@@ -1,4 +1,4 @@
-"""Guests who mean harm, or are merely broken, at the real service; after each of them it is well."""
+"""Clients that mean harm, or are merely broken, at the real service, which stays well."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ import pytest
 from bentos.keys import new_key
 from bentos.packaging.package import serve_command
 from core.settings import REPOSITORY
+from tests.support.places import free_port
 from tests.support.planted_secrets import command_lines, files_with
+from tests.support.processes import running, wait_until
 from tests.support.services import House
-from tests.support.serving import free_port, running, wait_until
 
 TESTS = Path(__file__).parents[1]
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
@@ -33,7 +34,7 @@ PREDICT = "/v1/organ/predict"
 
 @pytest.fixture(autouse=True)
 def well_afterwards(house: House, client: httpx.Client) -> Iterator[None]:
-    """The same two processes answer a known and a new phrase, and nothing of the guest is left in hand."""
+    """The same two processes answer a known and a new phrase; no request is left in hand."""
     workers = [one.pid for name in ("Embedder", "Classifier") for one in house.workers(name)]
     client.post(PREDICT, json={"phrase": "known"}).raise_for_status()
     yield
@@ -75,7 +76,7 @@ def _whole(told: bytes) -> bool:
 
 
 def test_no_port_but_the_services_is_open(house: House) -> None:
-    root = psutil.Process(house.service.pid)
+    root = house.supervisor
     open_ports = {
         one.laddr.port
         for process in (root, *root.children(recursive=True))
@@ -101,8 +102,13 @@ def _listening(process: psutil.Process) -> list:
 )
 def test_tricks_in_a_path_are_404(house: House, path: str) -> None:
     body = b'{"phrase": "a"}'
-    head = f"POST {path} HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    answer = said(house, head.encode() + body)
+    head = [
+        f"POST {path} HTTP/1.1",
+        "host: here",
+        "content-type: application/json",
+        f"content-length: {len(body)}",
+    ]
+    answer = said(house, "\r\n".join([*head, "", ""]).encode() + body)
     assert answer.startswith(b"HTTP/1.1 404 ") and b'"code":' in answer
 
 
@@ -198,10 +204,10 @@ def test_a_large_body_in_pieces_of_unknown_length_is_413(house: House) -> None:
 
 
 def test_a_pickle_is_opened_by_no_socket_of_the_whole_tree(house: House, tmp_path: Path) -> None:
-    """Inside, too: the embedder's socket and those of the supervisor, which only their owner can reach."""
+    """So do the embedder's socket and the supervisor's, which only their owner can reach."""
     opened = tmp_path / "opened"
     pickle = b"cposix\nsystem\n(S'touch " + str(opened).encode() + b"'\ntR."
-    root = psutil.Process(house.service.pid)
+    root = house.supervisor
     family = (root, *root.children(recursive=True))
     sockets = {
         Path(one.laddr)
@@ -220,14 +226,15 @@ def test_a_pickle_is_opened_by_no_socket_of_the_whole_tree(house: House, tmp_pat
 
 
 def throw(path: Path, route: str, body: bytes) -> None:
-    kinds = (
-        b"content-type: application/vnd.bentoml+pickle\r\npayload-container: DefaultContainer\r\n"
-    )
-    head = (
-        f"POST {route} HTTP/1.1\r\nhost: here\r\nconnection: close\r\ncontent-length: {len(body)}\r\n".encode()
-        + kinds
-        + b"\r\n"
-    )
+    lines = [
+        f"POST {route} HTTP/1.1",
+        "host: here",
+        "connection: close",
+        f"content-length: {len(body)}",
+        "content-type: application/vnd.bentoml+pickle",
+        "payload-container: DefaultContainer",
+    ]
+    head = "\r\n".join([*lines, "", ""]).encode()
     with socket.socket(socket.AF_UNIX) as connection, suppress(OSError):
         connection.settimeout(5)
         connection.connect(str(path))
@@ -237,7 +244,8 @@ def throw(path: Path, route: str, body: bytes) -> None:
 
 
 def test_a_wrong_key_opens_nothing_and_a_right_one_does(house: House, tmp_path: Path) -> None:
-    (key, hashed), (other, _) = new_key(), new_key()
+    (key, hashed) = new_key()
+    (other, _) = new_key()
     (tmp_path / "keys").write_text(f"{hashed} a friend\n")
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "bentoml").symlink_to(house.settings.home / "bentoml")
@@ -260,7 +268,7 @@ def test_a_wrong_key_opens_nothing_and_a_right_one_does(house: House, tmp_path: 
     )
     with running(command, cwd=REPOSITORY, log=tmp_path / "log", url=settings.service_url):
         for sent in wrong:
-            headers = {"authorization": sent.encode("latin-1")}
+            headers = {b"authorization": sent.encode("latin-1")}
             answer = httpx.post(
                 settings.service_url + PREDICT,
                 json={"phrase": "known"},
@@ -284,7 +292,10 @@ def test_a_wrong_key_opens_nothing_and_a_right_one_does(house: House, tmp_path: 
 
 
 def test_a_pickle_is_refused_wherever_it_is_sent(client: httpx.Client) -> None:
-    pickle = b"\x80\x04\x95\x1d\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x94\x8c\x06system\x94\x93\x94\x8c\x02id\x94\x85\x94R\x94."
+    pickle = (
+        b"\x80\x04\x95\x1d\x00\x00\x00\x00\x00\x00\x00"
+        b"\x8c\x05posix\x94\x8c\x06system\x94\x93\x94\x8c\x02id\x94\x85\x94R\x94."
+    )
     headers = {"content-type": "application/vnd.bentoml+pickle"}
     ours = (
         PREDICT,
@@ -331,9 +342,8 @@ def test_a_bomb_of_ten_thousand_distinct_phrases_leaves_known_ones_quick_and_mem
     assert set(statuses) <= {200, 429}
     assert {one.status_code for one in during} == {200}
     slowest = max(one.elapsed.total_seconds() for one in during)
-    print(
-        f"{dict(statuses)}; the slowest of 50 hits meanwhile: {1000 * slowest:.0f} ms; {memory(house) - before:+.0f} MB"
-    )
+    print(f"{dict(statuses)}; the slowest of 50 hits meanwhile: {1000 * slowest:.0f} ms")
+    print(f"{memory(house) - before:+.0f} MB")
     for level, maximum in (
         ("answers", house.settings.cache_answers),
         ("embeddings", house.settings.cache_phrases),
@@ -376,7 +386,8 @@ def test_a_thousand_odd_questions_for_the_classifiers_are_answered_or_refused(
     client: httpx.Client,
 ) -> None:
     """The document gives this route nothing to vary."""
-    drawn, met = random.Random(1), Counter[int]()
+    drawn = random.Random(1)
+    met = Counter[int]()
     for _ in range(1000):
         query, header = (quote(drawn.randbytes(drawn.randrange(60))) for _ in range(2))
         answer = client.request(

@@ -1,4 +1,4 @@
-"""`kill -9` of a retraining at every boundary: nothing half registered, and the next one succeeds."""
+"""`kill -9` of a retraining at every boundary: nothing is half registered; the next succeeds."""
 
 from __future__ import annotations
 
@@ -10,10 +10,21 @@ from mlflow import MlflowClient
 
 from tests.support.retrainings import Place, mlflow_uri, verdict
 
+OPEN_LOCKS = """
+select 1 from pg_locks where locktype = 'advisory'
+and database = (select oid from pg_database where datname = current_database())
+"""
+
 STEPS = (
-    "take_snapshot", "check_snapshot", "train_classifiers", "publish_lock", "compare_with_champion", "register_candidate",
-    "decide_and_promote", "package",
-)  # fmt: skip
+    "take_snapshot",
+    "check_snapshot",
+    "train_classifiers",
+    "publish_lock",
+    "compare_with_champion",
+    "register_candidate",
+    "decide_and_promote",
+    "package",
+)
 BOUNDARIES = [
     ("before", f"flows.retrain:{STEPS[0]}"),
     *(("after", f"flows.retrain:{step}") for step in STEPS),
@@ -56,12 +67,15 @@ def assert_nothing_half_answers(place: Place) -> None:
 
 
 def decided(place: Place, subject: str) -> set[str]:
-    query = "select evidence ->> 'version' as version from decision where subject = :subject and kind = 'promote'"
+    query = """
+        select evidence ->> 'version' as version from decision
+        where subject = :subject and kind = 'promote'
+    """
     return {row.version for row in place.rows(query, subject=subject)}
 
 
 def assert_whole(place: Place) -> None:
-    """After the next retraining nothing tells of the killed one but its branch, its tag and an ended MLflow run."""
+    """After the next retraining only a branch, a tag and an ended MLflow run are left of it."""
     client = MlflowClient(mlflow_uri(place), mlflow_uri(place))
     versions = {
         str(version.version): version for version in client.search_model_versions("name = 'organ'")
@@ -75,22 +89,21 @@ def assert_whole(place: Place) -> None:
         and {str(version) for version in aliases.values()} <= kept
     )
     experiment = client.get_experiment_by_name("organ")
+    assert experiment is not None
     assert not client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'")
     tags = subprocess.run(
         ["git", "tag"], cwd=place.settings.repository, capture_output=True, text=True, check=True
     ).stdout.split()
     assert {row.git_tag for row in place.rows("select git_tag from snapshot")} <= set(tags)
     assert list(Path(place.environment["TMPDIR"]).glob("perennial-*")) == []
-    assert not place.rows(
-        "select 1 from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())"
-    )
+    assert not place.rows(OPEN_LOCKS)
 
 
 @pytest.mark.timeout(900)
 def test_after_three_kills_in_a_row_the_next_retraining_succeeds(
     place_with_champion: Place,
 ) -> None:
-    """With a snapshot only, with a version that has no head yet, and with a champion that MLflow does not know of."""
+    """Killed with a snapshot only, a version without a head, a champion unknown to MLflow."""
     for when, where in IN_A_ROW:
         kill(place_with_champion, when, where)
     retrain_whole(place_with_champion)

@@ -15,8 +15,9 @@ from sqlalchemy.engine import Engine
 
 from bentos.inference_log.shipper import insert_into
 from operations.sizing.requests_log import read_requests
+from tests.support.inferences import row
+from tests.support.processes import wait_until
 from tests.support.services import House
-from tests.support.serving import row, wait_until
 
 
 def perennial(house: House, *arguments: str) -> subprocess.CompletedProcess[str]:

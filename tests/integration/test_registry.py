@@ -24,7 +24,7 @@ from pipelines.model_store import store_embedder, store_version, stored_version
 from pipelines.promotion import play, promote, repair_aliases, roll_back
 from pipelines.registry import Registry
 from pipelines.stages.compare import logged_metrics
-from tests.support.serving import EMBEDDER_ID, make_head
+from tests.support.heads import EMBEDDER_ID, make_head
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 VERDICT = Verdict("promote", ("macro F1 rose by 0.02",), {"macro_f1": 0.91, "tolerance": 0.005})
@@ -150,7 +150,7 @@ def test_a_run_keeps_scores_params_and_tags(
     registry: Registry, mlflow: MlflowClient, classifier: str, tmp_path: Path
 ) -> None:
     version = register(registry, classifier, tmp_path, "1").version
-    run = mlflow.get_run(mlflow.get_model_version(classifier, version).run_id)
+    run = mlflow.get_run(str(mlflow.get_model_version(classifier, version).run_id))
     assert (run.info.status, run.info.run_name) == ("FINISHED", "run 1")
     assert run.data.metrics == {"macro_f1": 0.9}
     assert run.data.params == {"kind": "logistic"}
@@ -163,7 +163,7 @@ def test_a_run_keeps_the_plots_the_head_and_the_gate_report_under_our_folder(
     run = mlflow.get_model_version(
         classifier, register(registry, classifier, tmp_path, "1").version
     ).run_id
-    kept = tmp_path / "mlartifacts" / classifier / run / "artifacts"
+    kept = tmp_path / "mlartifacts" / classifier / str(run) / "artifacts"
     files = {str(file.relative_to(kept)) for file in kept.rglob("*") if file.is_file()}
     assert files >= {
         "evaluation/reliability.png",
@@ -276,6 +276,7 @@ def test_a_rollback_to_the_canary_ends_the_canary(
     roll_back(engine, registry, classifier, why="it was not", now=NOW)
     with engine.connect() as connection:
         rollout = current_rollouts(connection)[classifier]
+    assert rollout.champion is not None
     assert (rollout.champion.model, rollout.canary) == (first, None)
 
 

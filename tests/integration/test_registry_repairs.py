@@ -31,7 +31,9 @@ def test_what_a_killed_retraining_left_is_finished_when_its_head_is_kept_and_els
 ) -> None:
     models = tmp_path / "models"
     whole = register(registry, classifier, tmp_path, "1")
-    run = mlflow.create_run(mlflow.get_experiment_by_name(classifier).experiment_id).info.run_id
+    experiment = mlflow.get_experiment_by_name(classifier)
+    assert experiment is not None
+    run = mlflow.create_run(experiment.experiment_id).info.run_id
     model, evaluation = trained(tmp_path / "training-3", "3")
     tags = {"head_digest": head_digest(model)}
     _, kept = (
@@ -55,10 +57,10 @@ def test_what_a_killed_retraining_left_is_finished_when_its_head_is_kept_and_els
 def test_another_head_under_the_number_of_an_unfinished_version_does_not_finish_it(
     registry: Registry, mlflow: MlflowClient, classifier: str, tmp_path: Path
 ) -> None:
-    """A model store of another MLflow: a refused retraining must not adopt its head."""
+    """The model store of another MLflow: a retraining must not take that head for its own."""
     models = tmp_path / "models"
-    old, evaluation = trained(tmp_path / "old", "1")
-    new, _ = trained(tmp_path / "new", "2")
+    (old, evaluation) = trained(tmp_path / "old", "1")
+    (new, _) = trained(tmp_path / "new", "2")
     store_version(models, classifier=classifier, version="1", model=old, evaluation=evaluation)
     with registry.run(classifier, name="run", tags={}) as run:
         version = registry.register(

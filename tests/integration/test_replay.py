@@ -17,13 +17,15 @@ from core.database import DatabaseUrls
 from core.deployments import append_deployment
 from core.errors import EmbedderUnusable, HeadRefused, UnknownRequest
 from core.params import Params
-from core.settings import load_settings
 from core.tables import inference as inference_table
 from flows.answering import open_version
 from flows.context import LoopContext
 from operations.lineage.page import replay_rows
 from operations.lineage.replay import logged_rows, replay
-from tests.support.serving import EMBEDDER_ID, build_tiny_embedder, champion, inference, store_head
+from tests.support.embedders import build_tiny_embedder
+from tests.support.heads import EMBEDDER_ID, champion, store_head
+from tests.support.inferences import inference
+from tests.support.places import own_place
 
 PARAMS = Params.model_validate(
     {"classifiers": {"organ": {"source": {"query": "queries/notes.sql", "label": "organ"}}}}
@@ -39,7 +41,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def loop(home: Path, database: DatabaseUrls, engine: Engine) -> LoopContext:
-    return LoopContext(load_settings(home=home, database_url=None), database, engine, PARAMS)
+    return LoopContext(own_place(home), database, engine, PARAMS)
 
 
 @pytest.fixture

@@ -15,16 +15,16 @@ from core.contracts import Deployment
 from core.database import DatabaseUrls, with_driver
 from core.deployments import append_deployment
 from core.errors import NotReproducible, UnknownVersion
-from core.settings import load_settings
 from operations.lineage.lineage import version_lineage
 from operations.lineage.page import reproduction_rows, version_rows
 from operations.lineage.reproduce import reproduce
 from pipelines.checks import RESULT
 from pipelines.model_store import problem_of
 from pipelines.registry import RegisteredVersion, Registry
+from tests.support.heads import EMBEDDER_ID
+from tests.support.places import own_place
 from tests.support.published_runs import (
     AS_OF,
-    EMBEDDER_ID,
     NEARLY,
     OTHER,
     ROWS,
@@ -42,9 +42,7 @@ def past(database: DatabaseUrls, tmp_path_factory: pytest.TempPathFactory) -> Pa
     folder = tmp_path_factory.mktemp("past")
     (folder / "repository").mkdir()
     make_repository(folder / "repository")
-    settings = load_settings(
-        repository=folder / "repository", home=folder / "home", database_url=None
-    )
+    settings = own_place(folder / "home", repository=folder / "repository")
     return Past(
         settings,
         database,

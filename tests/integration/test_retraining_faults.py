@@ -1,4 +1,4 @@
-"""What may happen to a retraining from outside: another one, a person's decision, an outage, a hang, Ctrl-C, a full disk."""
+"""A retraining meets another one, a person's decision, an outage, a hang, Ctrl-C, a full disk."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from pipelines.model.digests import recorded_digest, write_digest
-from tests.support.prefect_servers import interrupt, wait_for
+from tests.support.processes import interrupt, wait_for
 from tests.support.retrainings import LOCKS, Place, verdict
 
 pytestmark = pytest.mark.timeout(1200)
 STARTED = re.compile(
-    r'"state": "start", "event": "register candidate"|"event": "register candidate", "state": "start"'
+    r'"state": "start", "event": "register candidate"'
+    r'|"event": "register candidate", "state": "start"'
 )
 
 
@@ -57,7 +59,7 @@ def clones(place: Place) -> list[Path]:
     return list(Path(place.environment["TMPDIR"]).glob("perennial-*"))
 
 
-def told(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
+def told(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     """The one error object of a command with --json; nothing of a traceback before it."""
     assert "Traceback" not in done.stderr, done.stderr[-4000:]
     [line] = [line for line in done.stderr.splitlines() if line.startswith('{"error"')]
@@ -65,8 +67,8 @@ def told(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
 
 
 def test_of_two_retrainings_at_once_one_is_busy_and_a_decision_by_hand_stands(place: Place) -> None:
-    """The second refuses, named; and the first does not overwrite what a person decides while it runs."""
-    before = place.champion()
+    """The second one is refused; the first does not overwrite a decision made while it ran."""
+    before = str(place.champion())
     first = held(place, "tests.support.dying", "hold", "flows.retrain:register_candidate")
     second = place.run("cli.app", "--json", "retrain", "organ")
     assert (second.returncode, told(second)["code"]) == (1, "busy")
@@ -143,7 +145,8 @@ def test_without_the_registry_the_retraining_tries_again_and_fails_with_one_mess
 def test_a_full_disk_while_extracting_is_named_and_leaves_the_champion(
     place: Place, tmp_path: Path
 ) -> None:
-    before, small = place.champion(), tmp_path / "small"
+    before = place.champion()
+    small = tmp_path / "small"
     with small_disk(small):
         process = held(
             place, "tests.support.dying", "hold", "flows.steps:write_snapshots", TMPDIR=str(small)

@@ -1,4 +1,4 @@
-"""Faults that take minutes: ten calls for one retraining, a Prefect server that dies, a cache that rots, an interrupted answer."""
+"""Faults that take minutes: ten calls at once, a dying Prefect server, a rotting cache, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -16,20 +16,26 @@ from core.database import DatabaseUrls
 from machine.environment import flow_environment
 from machine.health import runner_polls
 from tests.support.dvc_repositories import is_sound, rot
-from tests.support.prefect_servers import ROOT, Started, flow_runs, interrupt, wait_for
+from tests.support.prefect_servers import flow_runs
+from tests.support.processes import Started, interrupt, wait_for
+from tests.support.repositories import ROOT
 from tests.support.retrainings import Place, build_place, prefect_server, verdict
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 QUICK_TURNS = {
     "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5"
 }  # 30 by default: nine runs wait for their turn
+DECISIONS = """
+select kind from decision where subject = 'retraining' and evidence ->> 'reason' = 'drift'
+"""
 EMIT = """
 import sys
 from datetime import UTC, datetime
 from core.contracts import Verdict
 from flows.events import emit_drift
 for number in range(10):
-    emit_drift("organ", Verdict("drift", (f"call {number}",), {}), now=datetime(2026, 1, 2, 0, 0, number, tzinfo=UTC))
+    now = datetime(2026, 1, 2, 0, 0, number, tzinfo=UTC)
+    emit_drift("organ", Verdict("drift", (f"call {number}",), {}), now=now)
 """
 
 
@@ -48,8 +54,12 @@ def place(folder: Path, database: DatabaseUrls) -> Iterator[Place]:
 
 
 def test_a_rotten_dvc_cache_is_named_and_computed_anew(place: Place) -> None:
-    """Every file of the cache is damaged, by its content alone; the champion has its own copy, and the next retraining trusts none."""
-    before, cache = place.champion(), place.settings.repository / ".dvc" / "cache" / "files"
+    """The content of every file of the cache is damaged.
+
+    The champion has its own copy, and the next retraining trusts none of the files.
+    """
+    before = place.champion()
+    cache = place.settings.repository / ".dvc" / "cache" / "files"
     damaged = [path for path in cache.rglob("*") if path.is_file() and path.stat().st_size]
     assert len(damaged) > 10
     for path in damaged:
@@ -74,6 +84,7 @@ def test_an_interrupted_classify_says_so_in_one_line(place: Place, tmp_path: Pat
     os.mkfifo(tmp_path / "phrases")
     writer = os.open(tmp_path / "phrases", os.O_RDWR)
     process = place.start("cli.app", "classify", "organ", "--file", str(tmp_path / "phrases"))
+    assert process.stderr is not None
     assert process.stderr.readline().startswith("loading the champion")
     interrupt(process, seconds=60)
     os.close(writer)
@@ -125,12 +136,7 @@ def test_ten_drift_events_in_a_minute_are_one_retraining(place: Place) -> None:
         )
         runs = wait_for(lambda: ten(answered(place)), seconds=1500, what="ten calls answered")
     assert {run["state_type"] for run in runs} == {"COMPLETED"}
-    kinds = [
-        row.kind
-        for row in place.rows(
-            "select kind from decision where subject = 'retraining' and evidence ->> 'reason' = 'drift'"
-        )
-    ]
+    kinds = [row.kind for row in place.rows(DECISIONS)]
     assert sorted(kinds) == ["retrain"] + ["wait"] * 9
     assert place.rows("select count(*) from decision where subject = 'gate'") == [(gates + 1,)]
 

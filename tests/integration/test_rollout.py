@@ -1,4 +1,4 @@
-"""Canary, shadow, refusals and versions by number, in the real service; who may play which role, in the real table."""
+"""Canary, shadow, refusals and versions by number in the real service; roles in the real table."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ from monitoring.feedback import answered
 from monitoring.performance import measure_performance
 from monitoring.windows import read_log
 from pipelines.promotion import append_promotion, end_role, play
+from tests.support.heads import store_head
+from tests.support.processes import wait_until
 from tests.support.services import House, failed, steady_load
-from tests.support.serving import store_head, wait_until
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -184,7 +185,7 @@ def test_a_canary_answers_its_share_always_the_same_phrases_while_a_shadow_score
 
 
 def assert_traffic_is_watched_once(house: House, ids: set[str], *, canary_rows: int) -> None:
-    """Windows hold what champion and canary answered, feedback belongs to the one row that answered."""
+    """Windows hold answers of champion and canary; feedback belongs to the row that answered."""
     with house.engine.connect() as connection:
         rows = read_log(connection, classifier="organ", version="1")
         told = answered(sa.select(inference.c.request_id).where(inference.c.request_id.in_(ids)))

@@ -1,8 +1,9 @@
-"""A DVC cache with rotten files: they are set aside and computed again, or refused by name."""
+"""Damaged files of a DVC cache are set aside and computed anew, or refused by name."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ def write_data(folder: Path) -> None:
 def retrain(
     repository: Path, tag: str, *, start: str = "", publish: bool = True
 ) -> tuple[str, bool]:
-    """Return the sum in the model, and whether the outputs of the run `start` were restored."""
+    """The sum in the model, and whether the outputs of the run called `start` were at hand."""
     with open_workspace(repository) as workspace:
         for name in ("embed.py", "train.py"):
             shutil.copy(repository / name, workspace.folder / name)
@@ -149,22 +150,23 @@ def test_rows_of_a_revision_come_from_the_cache_unharmed_or_not_at_all(repositor
 def test_dvc_keeps_its_state_inside_the_checkout_for_its_owner_alone(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without an environment of ours, DVC's state goes to `outside`, as it would to /var/tmp."""
+    """A DVC call without our setting would write to `outside`, as it would to /var/tmp."""
     outside = tmp_path / "outside"
-    seen = []
+    states: list[tuple[int, bool]] = []
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(outside))
     reproduce = Workspace.reproduce
-    monkeypatch.setattr(
-        Workspace,
-        "reproduce",
-        lambda self, targets: (reproduce(self, targets), seen.append(state(self.folder))),
-    )
+
+    def reproduce_and_look(workspace: Workspace, targets: Sequence[str]) -> None:
+        reproduce(workspace, targets)
+        states.append(state(workspace.folder))
+
+    monkeypatch.setattr(Workspace, "reproduce", reproduce_and_look)
     retrain(repository, "first")
     retrain(repository, "second", start="first")
     tracked_rows(repository, "first", "data/rows.parquet", key="3")
     write_data(repository)
     track_data(repository, cache=cache_of(repository))
-    assert [*seen, state(repository)] == [(0o700, True)] * 3
+    assert [*states, state(repository)] == [(0o700, True)] * 3
     assert not outside.exists()
 
 

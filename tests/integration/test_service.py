@@ -1,19 +1,20 @@
-"""The built bento as real processes on a real PostgreSQL: answers, log, promotion, outage, replay."""
+"""The built bento as real processes on a real PostgreSQL."""
 
 from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
 from bentos.inference_log.journal import segments
 from bentos.inference_log.shipper import CORRUPT
+from tests.support.heads import store_head
+from tests.support.processes import wait_until
 from tests.support.services import House, failed, steady_load
-from tests.support.serving import store_head, wait_until
 
 
 def test_the_packed_heads_answer_before_any_deployment_exists(client: httpx.Client) -> None:
@@ -66,20 +67,20 @@ def test_no_process_of_the_service_holds_tensorflow(house: House, client: httpx.
         is False
     )
     family = [
-        psutil.Process(house.service.pid),
-        *psutil.Process(house.service.pid).children(recursive=True),
+        house.supervisor,
+        *house.supervisor.children(recursive=True),
     ]
     mapped = {Path(part.path) for process in family for part in process.memory_maps()}
     assert any("ai_edge_litert" in path.parts for path in mapped), "the embedder is among them"
     assert not [path for path in mapped if "tensorflow" in path.parts]
 
 
+def answered_by(version: str, seen: list[tuple[int, dict]]) -> bool:
+    return bool(seen) and seen[-1][1].get("version") == version
+
+
 def test_the_supervisor_holds_no_library_of_the_service(house: House, client: httpx.Client) -> None:
-    mapped = {
-        part
-        for one in psutil.Process(house.service.pid).memory_maps()
-        for part in Path(one.path).parts
-    }
+    mapped = {part for one in house.supervisor.memory_maps() for part in Path(one.path).parts}
     assert "zmq" in mapped, "what it watches with"
     assert not mapped & {"numpy", "ai_edge_litert", "pydantic_core", "sqlalchemy"}
 
@@ -115,7 +116,7 @@ def test_a_promotion_and_a_rollback_arrive_within_five_seconds_and_no_request_fa
         for version in ("2", "1", "3"):
             house.promote(version)
             wait_until(
-                lambda version=version: bool(seen) and seen[-1][1].get("version") == version,
+                partial(answered_by, version, seen),
                 seconds=5,
                 what=f"version {version}",
             )
@@ -136,7 +137,8 @@ def test_a_corrupt_head_never_answers(house: House, client: httpx.Client) -> Non
     bad = store_head(house.settings.home, "organ", "4")
     (Path(bad.head_location) / "head.npz").write_bytes(b"rubbish")
     house.versions["4"] = bad
-    before, counted = client.get("/v1/classifiers").json(), refused(client)
+    before = client.get("/v1/classifiers").json()
+    counted = refused(client)
     house.promote("4")
     wait_until(lambda: refused(client) == counted + 1, seconds=60, what="the refusal counted")
     assert client.get("/v1/classifiers").json() == before
@@ -172,7 +174,8 @@ def test_a_minute_without_the_database_under_load_costs_nothing(house: House) ->
     with steady_load(house) as seen:
         wait_until(lambda: len(seen) > 50, seconds=60, what="answers before the outage")
         house.stop_database()
-        down, began = len(seen), time.monotonic()
+        down = len(seen)
+        began = time.monotonic()
         wait_until(lambda: time.monotonic() - began > 60, seconds=120, what="a minute")
         during = len(seen) - down
         house.start_database()
@@ -244,14 +247,15 @@ def test_a_damaged_line_is_named_and_kept_and_costs_no_other_row(house: House) -
 
 
 def damage(journal: Path, request_id: str) -> tuple[str, int, bytes]:
-    """Alter a byte of an answer's row, as a disk would: segment, offset of its line, and the line as it is now."""
+    """Alter a byte of an answer's row; return the segment, the line's offset and the line now."""
     [segment] = [one for one in segments(journal) if request_id.encode() in one.read_bytes()]
     with segment.open("r+b") as file:
         file.seek(segment.read_bytes().index(request_id.encode()))
         file.write(b"?")
         place = file.tell()
     data = segment.read_bytes()
-    begin, end = data.rfind(b"\n", 0, place) + 1, data.index(b"\n", place) + 1
+    begin = data.rfind(b"\n", 0, place) + 1
+    end = data.index(b"\n", place) + 1
     return segment.name, begin, data[begin:end]
 
 

@@ -24,9 +24,14 @@ from machine.supervision import (
     supervisor_folder,
 )
 from tests.support.places import PORTS, own_place
-from tests.support.prefect_servers import ROOT, interrupt, wait_for
+from tests.support.processes import interrupt, wait_for
+from tests.support.repositories import ROOT, fresh_clone
 
-HOLD = "from core.database import open_database\nfrom core.settings import load_settings\nwith open_database(load_settings()): input()"
+HOLD = """
+from core.database import open_database
+from core.settings import load_settings
+with open_database(load_settings()): input()
+"""
 
 
 @pytest.fixture
@@ -50,19 +55,21 @@ def environment(settings: Settings) -> dict[str, str]:
 
 def start(settings: Settings, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, *arguments]
-    pipes = {
-        "stdin": subprocess.PIPE,
-        "stdout": subprocess.PIPE,
-        "stderr": subprocess.PIPE,
-        "text": True,
-    }
     return subprocess.Popen(
-        command, cwd=ROOT, env=environment(settings), start_new_session=True, **pipes
+        command,
+        cwd=ROOT,
+        env=environment(settings),
+        start_new_session=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
 def test_down_leaves_postgresql_to_a_command_that_works_with_it(settings: Settings) -> None:
-    folder, said = settings.home / "postgres", []
+    folder = settings.home / "postgres"
+    said: list[str] = []
     other = start(settings, "-c", HOLD)
     wait_for(
         lambda: other.pid in holders(folder), seconds=120, what="another command holds the server"
@@ -139,6 +146,6 @@ def test_an_interrupted_demo_leaves_nothing_running(settings: Settings, clone: P
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The demo runs what is committed."""
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(tmp_path / "clone")], check=True)
-    monkeypatch.setenv("PERENNIAL_REPOSITORY", str(tmp_path / "clone"))
-    return tmp_path / "clone"
+    clone = fresh_clone(tmp_path / "clone")
+    monkeypatch.setenv("PERENNIAL_REPOSITORY", str(clone))
+    return clone

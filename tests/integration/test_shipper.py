@@ -1,4 +1,4 @@
-"""The shipper on a real PostgreSQL: what the database refuses is found, kept for people, and holds nobody up."""
+"""The shipper on a real PostgreSQL: rows it refuses are found, kept for people, and block none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy.engine import Engine
 from bentos.inference_log.journal import JournalCounts, encode_rows
 from bentos.inference_log.shipper import REFUSED, Shipper, insert_into
 from core.tables import inference
-from tests.support.serving import row
+from tests.support.inferences import row
 
 UNREADABLE = {
     "not JSON": b"nope",

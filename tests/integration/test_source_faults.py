@@ -1,4 +1,4 @@
-"""Extraction from PostgreSQL with a cut connection, a full disk, and an interrupt."""
+"""Extraction from a real PostgreSQL: a cut connection, a full disk, an interrupt."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from core.database import DatabaseUrls
 from core.errors import SourceUnreachable
 from core.settings import REPOSITORY
 from pipelines.source.extract import extract
-from tests.support.prefect_servers import wait_for
+from tests.support.processes import wait_for
 
-ROWS = (
-    "select n as id, md5(n::text) as phrase, timestamptz '2025-01-01Z' as occurred_at, "
-    "'A' as block from generate_series(1, 200000) n"
-)
+ROWS = """
+select n as id, md5(n::text) as phrase, timestamptz '2025-01-01Z' as occurred_at, 'A' as block
+from generate_series(1, 200000) n
+"""
 EXTRACT = """
 import resource, sys
 from pathlib import Path
@@ -43,7 +43,7 @@ ENOUGH = 2_000_000  # bytes of about 14 million
 
 
 class CuttingProxy:
-    """Passes TCP on to the server's socket file.
+    """Pass TCP on to the server's socket file.
 
     The first `cuts` connections that carry ENOUGH bytes of an answer end there.
     """
@@ -150,10 +150,10 @@ def test_an_interrupt_ends_a_query_that_would_take_an_hour(
     slow = f"select * from ({ROWS}) r where pg_sleep(3600) is not null /* slow source */"
     process = started(slow, database.perennial, tmp_path / "rows.arrow", 0)
     with psycopg.connect(database.perennial, autocommit=True) as look:
-        active = (
-            "select count(*) from pg_stat_activity where query like '%slow source%' "
-            "and pid <> pg_backend_pid() and state = 'active'"
-        )
+        active = """
+            select count(*) from pg_stat_activity
+            where query like '%slow source%' and pid <> pg_backend_pid() and state = 'active'
+        """
         wait_for(lambda: look.execute(active).fetchone() == (1,), seconds=60, what="the query runs")
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)

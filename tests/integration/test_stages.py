@@ -191,10 +191,8 @@ def test_heads_asked_for_are_compared_on_the_same_rows_twice_alike(
     repository: Path, embedder: Path
 ) -> None:
     folder = repository / "build" / "classifiers" / "organ"
-    comparison, metrics = (
-        folder / "comparison" / "scores.json",
-        folder / "evaluation" / "metrics.json",
-    )
+    comparison = folder / "comparison" / "scores.json"
+    metrics = folder / "evaluation" / "metrics.json"
     assert (
         json.loads(comparison.read_text())["heads"] == {}
         and not (folder / "comparison" / "table.md").read_bytes()
@@ -202,7 +200,8 @@ def test_heads_asked_for_are_compared_on_the_same_rows_twice_alike(
     listed = ["tfidf_svm", {"kind": "mlp", "epochs": 4, "hidden": 16}, "majority"]
     write_params(repository, embedder, {"organ": {**ORGAN, "compare": listed}})
     dvc(repository, "repro", "compare@organ")
-    before, heads = outputs(repository), json.loads(comparison.read_text())["heads"]
+    before = outputs(repository)
+    heads = json.loads(comparison.read_text())["heads"]
     assert list(heads) == [
         "hybrid_svm buckets=512",
         "majority",

@@ -20,7 +20,8 @@ from machine.environment import telemetry_off
             "False",
         ),
         (
-            "from bentoml._internal.utils.analytics import usage_stats as u; print(u.do_not_track())",
+            "from bentoml._internal.utils.analytics import usage_stats; "
+            "print(usage_stats.do_not_track())",
             "True",
         ),
     ],

@@ -1,4 +1,4 @@
-"""The phrases that warm a service without kept ones come from the log: read on a filled one, by its index, of recent months only."""
+"""A service without a cache file is warmed from recent months of the log, read by its index."""
 
 from __future__ import annotations
 
@@ -13,19 +13,26 @@ from bentos.answering import warming
 from bentos.answering.warming import read_frequent_from
 from core.partitions import tidy_inference
 
-ROWS, DAYS = 300_000, 90
+ROWS = 300_000
+DAYS = 90
 FILL = """
 insert into inference
-select now() - make_interval(secs => n * :step), 'r' || n, '1', 'c' || n % 3, case n % 50 when 0 then 'shadow' else 'champion' end,
-       'Phrase', :mark || floor(20000 * power(random(), 3)), 'heart', .9, '[["lung", 0.1]]'::jsonb, 'e', true, 1.0, null, null, '[]'::jsonb
+select now() - make_interval(secs => n * :step), 'r' || n, '1', 'c' || n % 3,
+       case n % 50 when 0 then 'shadow' else 'champion' end,
+       'Phrase', :mark || floor(20000 * power(random(), 3)), 'heart', .9,
+       '[["lung", 0.1]]'::jsonb, 'e', true, 1.0, null, null, '[]'::jsonb
 from generate_series(1, cast(:rows as bigint)) n
 """
 QUIET = """
 insert into inference
-select now() - make_interval(hours => 30 + n % 100), 'q' || n, '1', 'quiet', 'champion', 'Phrase', 'once ' || n % 50, 'heart', .9,
-       '[]'::jsonb, 'e', true, 1.0, null, case when n % 50 < 40 then 'key' else 'loadtest-' || n end, '[]'::jsonb
+select now() - make_interval(hours => 30 + n % 100), 'q' || n, '1', 'quiet', 'champion',
+       'Phrase', 'once ' || n % 50, 'heart', .9, '[]'::jsonb, 'e', true, 1.0, null,
+       case when n % 50 < 40 then 'key' else 'loadtest-' || n end, '[]'::jsonb
 from generate_series(1, 100) n
 """
+MONTHS = sa.text(
+    "select inhrelid::regclass::text from pg_inherits where inhparent = 'inference'::regclass"
+)
 
 
 @pytest.fixture
@@ -44,7 +51,8 @@ def filled(engine: Engine) -> Engine:
 
 def counted(engine: Engine, classifier: str, hours: int) -> dict[str, int]:
     rows = (
-        "select cleaned, count(*) from inference where classifier = :classifier and role <> 'shadow'"
+        "select cleaned, count(*) from inference"
+        " where classifier = :classifier and role <> 'shadow'"
         " and occurred_at > now() - make_interval(hours => :hours) group by cleaned"
     )
     with engine.connect() as connection:
@@ -81,13 +89,7 @@ def test_only_recent_months_are_read_and_by_the_index(filled: Engine) -> None:
                 sa.text("explain (analyze, costs off) " + warming._FREQUENT.text), asked
             )
         )
-        months = list(
-            connection.scalars(
-                sa.text(
-                    "select inhrelid::regclass::text from pg_inherits where inhparent = 'inference'::regclass"
-                )
-            )
-        )
+        months = list(connection.scalars(MONTHS))
     read = [month for month in months if f" on {month} " in plan]
     assert len(months) >= 5
     assert len(read) <= 4, (

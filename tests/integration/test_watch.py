@@ -2,6 +2,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,7 +66,7 @@ class Place:
             seed=7,
         )
 
-    def stored(self, table: sa.Table) -> list[dict[str, object]]:
+    def stored(self, table: sa.Table) -> list[dict[str, Any]]:
         with self.engine.connect() as connection:
             return [
                 dict(row)
@@ -102,9 +103,11 @@ def test_usual_traffic_is_steady_and_told_once(place: Place) -> None:
     verdict = place.watch()
     assert verdict.kind == "steady"
     reports = place.stored(drift_report)
-    assert [(row["window_number"], row["rows"], row["verdict"], row["alarms"]) for row in reports] == [
-        (1, WINDOW, "steady", []), (2, WINDOW, "steady", []),
-    ]  # fmt: skip
+    columns = ("window_number", "rows", "verdict", "alarms")
+    assert [tuple(row[name] for name in columns) for row in reports] == [
+        (1, WINDOW, "steady", []),
+        (2, WINDOW, "steady", []),
+    ]
     assert set(reports[0]["statistics"]) == {
         "label_shares",
         "embeddings",
@@ -183,14 +186,12 @@ def test_only_the_champions_answers_count(place: Place) -> None:
 
 @pytest.mark.usefixtures("no_evidently")
 def test_a_canary_that_takes_phrases_away_does_not_look_like_drift(place: Place) -> None:
-    """Half of the phrases, whichever label they have, are answered by version 2, which says something else of all of them."""
+    """Version 2 answers half of the phrases, whatever their label, and always differently."""
     head = make_answering_head()
     said = WindowScorer(head, embed_words, phrases=[], seed=1).completed
     unsaid = {"label": None, "confidence": np.nan}
-    reference, rows = (
-        said(traffic(days=60, a_day=60, seed=1).assign(**unsaid)),
-        said(live(2).assign(**unsaid)),
-    )
+    reference = said(traffic(days=60, a_day=60, seed=1).assign(**unsaid))
+    rows = said(live(2).assign(**unsaid))
     model = store_model(
         place.models, classifier="topic", version="1", reference=reference, head=head
     )
@@ -341,8 +342,9 @@ def test_steady_windows_become_normal(place: Place) -> None:
 def test_a_version_that_learnt_a_drift_is_not_held_against_the_world_before_it(
     place: Place,
 ) -> None:
-    """Version 2 was trained on sixty calm days and twenty moved ones; moved traffic is normal for it."""
-    calm, moved = live(1), live(2.5, seed=12, start=LIVE + timedelta(days=20), moved=0.4)
+    """Version 2 learnt from sixty calm and twenty moved days: moved traffic is normal for it."""
+    calm = live(1)
+    moved = live(2.5, seed=12, start=LIVE + timedelta(days=20), moved=0.4)
     place.answer(calm, prefix="a")
     place.answer(moved, prefix="b")
     assert place.watch().kind == "drift"
@@ -372,7 +374,7 @@ def test_answers_after_the_moment_are_not_judged(place: Place) -> None:
 
 @pytest.mark.usefixtures("no_evidently")
 def test_windows_go_on_when_the_log_is_tidied(place: Place) -> None:
-    """A month of 60 rows a day goes; the windows that lay in it are told, gone, and no longer normal."""
+    """A month of 60 rows per day goes; its windows are reported and leave the baseline."""
     rows = live(12)
     place.answer(rows.iloc[: 8 * WINDOW], prefix="a")
     place.watch()

@@ -19,8 +19,8 @@ DVC_YAML = """
 stages:
   double:
     cmd: >-
-      python -c "from pathlib import Path;
-      n = int(Path('data/n').read_text()); Path('out').write_text(str(2 * n))"
+      python -c "from pathlib import Path; n = int(Path('data/n').read_text());
+      Path('out').write_text(str(2 * n))"
     deps: [data]
     outs: [out]
   fail:

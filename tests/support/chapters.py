@@ -40,16 +40,13 @@ def split_terms() -> Split:
 
 
 def _terms() -> dict[str, str]:
-    found: dict[str, str] = {}
-    for code in icd.get_all_codes(with_dots=True):
-        chapter = (
-            CHAPTERS.get(icd.get_ancestors(code)[-1])
-            if icd.is_category_or_subcategory(code)
-            else None
-        )
-        if chapter and len(icd.get_description(code).split()) <= MAX_WORDS:
-            found.setdefault(clean_phrase(icd.get_description(code)), chapter)
-    return found
+    terms: dict[str, str] = {}
+    for code in filter(icd.is_category_or_subcategory, icd.get_all_codes(with_dots=True)):
+        chapter = CHAPTERS.get(icd.get_ancestors(code)[-1])
+        description = icd.get_description(code)
+        if chapter and len(description.split()) <= MAX_WORDS:
+            terms.setdefault(clean_phrase(description), chapter)
+    return terms
 
 
 def as_training_rows(pairs: list[tuple[str, str]], embed: Embed) -> TrainingRows:

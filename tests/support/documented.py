@@ -1,7 +1,7 @@
-"""The command blocks of README.md and docs/: which are run as they stand, and which by another test.
+"""The command blocks of README.md and docs/, and where each of them is run.
 
-A new block is run by tests/e2e/test_the_docs.py (`make test-slow`), in the place where the small demo was played. One that takes
-too long for that is named in ELSEWHERE with the place that runs its commands.
+tests/e2e/test_the_docs.py (`make test-slow`) runs a block in the place where the small demo was
+played. A block that takes too long for that is named in ELSEWHERE with what runs its commands.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-ELSEWHERE = {  # file and first command: every command of the block, and the file and text that show where it is run
+from tests.support.repositories import ROOT
+
+ELSEWHERE = {
     ("README.md", "make demo"): {
-        "make demo": ("tests/e2e/conftest.py", '"demo", "--scale"'),
+        "make demo": (".ci/run", "make demo"),
         "make test": (".ci/run", "make test"),
     },
 }
+"""File and first command of a block: for each command, the file that runs it and the text there."""
 SAYS_NO = re.compile(r"^(\S*/)?perennial (retrain|watch|reproduce)\b")
 """Commands that may end with 3: a verdict said no."""
 
@@ -38,7 +40,7 @@ class Block:
         return (self.file, self.first) in ELSEWHERE
 
     def script(self, replaced: dict[str, str]) -> str:
-        """The block for `bash -e`, with examples of addresses and files replaced by what is there."""
+        """The block for `bash -e`, with example addresses and files replaced by real ones."""
         text = "\n".join(
             f"{line.partition('  #')[0]} || [ $? -eq 3 ]" if SAYS_NO.match(line) else line
             for line in self.lines
@@ -54,7 +56,7 @@ def command(line: str) -> str:
 
 
 def blocks(root: Path = ROOT) -> list[Block]:
-    """Every `sh` block, README first, then the pages by name; blocks inside lists are unindented."""
+    """Every `sh` block, unindented; README first, then the pages by name."""
     return [
         block
         for path in [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
@@ -63,12 +65,12 @@ def blocks(root: Path = ROOT) -> list[Block]:
 
 
 def blocks_of(path: Path, root: Path) -> list[Block]:
-    text, found = path.read_text(encoding="utf-8"), []
+    text = path.read_text(encoding="utf-8")
+    blocks: list[Block] = []
     for match in re.finditer(
         r"^( *)```(?:sh|bash|shell|console)\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL
     ):
         lines = tuple(line.removeprefix(match[1]) for line in match[2].splitlines())
-        found.append(
-            Block(str(path.relative_to(root)), text[: match.start()].count("\n") + 1, lines)
-        )
-    return found
+        line = text[: match.start()].count("\n") + 1
+        blocks.append(Block(str(path.relative_to(root)), line, lines))
+    return blocks

@@ -1,8 +1,12 @@
-"""`python -m tests.support.dying WHEN PLACE`: retrain `organ`, and end by kill -9 before or after the function at PLACE (`module:name`).
+"""Retrain `organ` and end by kill -9 before or after a function.
 
-PLACE may name a method (`module:Class.name`). Without a PLACE nothing dies, and it is `perennial --json retrain organ`. "first"
-runs the day before: later runs take its embeddings over, and DVC the rest of one another's outputs. "hold" waits at PLACE until a
-file called `let-go` lies in the home, so that a test can do something meanwhile.
+    python -m tests.support.dying WHEN PLACE
+
+PLACE is `module:name` or `module:Class.name`. WHEN is one of:
+
+- "before", "after": die there. Without a PLACE nothing dies: `perennial --json retrain organ`.
+- "first": run the day before, so that later runs take over its embeddings.
+- "hold": wait at PLACE until the home holds a file `let-go`, while the test does something.
 """
 
 from __future__ import annotations
@@ -37,7 +41,7 @@ def wait() -> None:
 def surround(
     place: str, *, before: Callable[[], None] | None = None, after: Callable[[], None] | None = None
 ) -> None:
-    """Replace the function at `place` by one that does something more; the caller looks it up by name."""
+    """Wrap the function at `place`, which its callers look up by name."""
     module, _, path = place.partition(":")
     owner: Any = import_module(module)
     *outer, name = path.split(".")

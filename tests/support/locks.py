@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[2]
+from tests.support.repositories import ROOT
+
 EVERYTHING = ROOT / "requirements.lock"
 PROFILES = sorted((ROOT / "requirements").glob("*.lock"), key=lambda path: path.stem)
 PYTHONS = ("3.11", "3.12", "3.13")
@@ -69,19 +71,18 @@ def environment(python: str) -> dict[str, str]:
 
 
 def installs(pins: list[Pin], python: str) -> dict[str, str]:
-    """Name to version of what a Python installs from a lock; two versions of one name are refused."""
+    """Name to version of what a Python installs from a lock, which names each package once."""
     chosen = [
-        pin
-        for pin in pins
-        if not pin.marker or Requirement(f"x; {pin.marker}").marker.evaluate(environment(python))
+        pin for pin in pins if not pin.marker or Marker(pin.marker).evaluate(environment(python))
     ]
     assert len({pin.name for pin in chosen}) == len(chosen), "one version a package"
     return {pin.name: pin.version for pin in chosen}
 
 
 def unmet(extra: str, *, pinned: dict[str, str], python: str) -> list[str]:
-    """Requirements of an extra and of all that it needs which the pins do not meet, by the metadata of the installed packages."""
-    missing, seen = [], set()
+    """Requirements of an extra, direct or not, that the pins do not meet by installed metadata."""
+    missing: list[str] = []
+    seen: set[tuple[str, ...]] = set()
     waiting = list(declared(extra))
     while waiting:
         requirement = waiting.pop()
@@ -112,7 +113,10 @@ def declared(extra: str) -> Iterator[Requirement]:
 
 
 def needs(asked: Requirement, *, version: str | None, python: str) -> list[Requirement]:
-    """What the installed package asks for; nothing when another version is installed, as for another Python."""
+    """What the installed package requires; nothing when another version is installed.
+
+    The lock may pin another version for another Python.
+    """
     try:
         found = distribution(asked.name)
     except PackageNotFoundError:
@@ -127,7 +131,8 @@ def needs(asked: Requirement, *, version: str | None, python: str) -> list[Requi
 
 def holds(requirement: Requirement, extras: set[str], *, python: str) -> bool:
     """Whether the marker is true under a Python, for the package with these extras."""
-    marker, place = requirement.marker, environment(python)
+    marker = requirement.marker
+    place = environment(python)
     return marker is None or any(
         marker.evaluate({**place, "extra": extra}) for extra in extras | {""}
     )

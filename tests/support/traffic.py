@@ -1,4 +1,4 @@
-"""What the monitoring tests share: traffic of made-up words, an embedder of word vectors, a head, and rows of the log."""
+"""Traffic of made-up words, an embedder of word vectors, a head, and rows of the log."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -72,9 +73,10 @@ def traffic(
     garbled: float = 0.0,
     start: datetime = START,
 ) -> pd.DataFrame:
-    """Rows of monitoring.scoring.ROW_COLUMNS and the phrase, in order of time; the mix of labels moves from day to day.
+    """Rows of monitoring.scoring.ROW_COLUMNS and the phrase, in order of time.
 
-    `moved` of the rows go to RARE labels instead; `garbled` of the phrases are made of words that no label has.
+    The mix of labels moves from day to day. The share `moved` of the rows goes to RARE labels; the
+    share `garbled` of the phrases is made of words that no label has.
     """
     random = np.random.default_rng(seed)
     usual = 1 / np.arange(1, len(LABELS) + 1)
@@ -92,7 +94,7 @@ def traffic(
         )
         strange = random.random(count) < garbled
         confidence = np.where(strange, random.beta(3, 3, count), random.beta(20, 2, count))
-        region = np.where(random.random(count) < 0.1, None, "north")
+        region = [None if drawn < 0.1 else "north" for drawn in random.random(count)]
         cleaned = _phrases(np.where(strange, "odd", label), random)
         parts.append(
             {
@@ -149,7 +151,7 @@ def log(
 ) -> list[str]:
     """Write rows to the inference log; return their request ids, in order."""
     ids = [f"{prefix}-{number:06d}" for number in range(len(rows))]
-    common = {
+    common: dict[str, Any] = {
         "version": version,
         "classifier": classifier,
         "role": role,
@@ -159,11 +161,17 @@ def log(
     common |= {"cached": False, "latency_ms": 1.0, "routing_key": key, "flags": []}
     values = [
         {
-            **common, "request_id": request_id, "occurred_at": row.occurred_at, "phrase": row.cleaned.upper(), "cleaned": row.cleaned,
-            "label": row.label, "probability": row.confidence, "region": row.region,
+            **common,
+            "request_id": request_id,
+            "occurred_at": row.occurred_at,
+            "phrase": row.cleaned.upper(),
+            "cleaned": row.cleaned,
+            "label": row.label,
+            "probability": row.confidence,
+            "region": row.region,
         }
         for request_id, row in zip(ids, rows.itertuples(), strict=True)
-    ]  # fmt: skip
+    ]
     if values:
         connection.execute(inference.insert(), values)
     return ids

@@ -1,4 +1,4 @@
-"""What the tests of model and stages share: small training rows, a small snapshot, a SavedModel made of plain ops."""
+"""Small training rows, a small snapshot, and a SavedModel made of plain ops."""
 
 from __future__ import annotations
 
@@ -68,14 +68,21 @@ def training_rows(labels: Sequence[str] = tuple(WORDS)) -> TrainingRows:
     chosen = np.array([zlib.crc32(phrase.encode()) % 10 == 0 for phrase in cleaned])
     counts = np.array([1.0 + zlib.crc32(phrase.encode()) % 7 for phrase in cleaned])
     return TrainingRows(
-        cleaned, np.array([label for _, label in pairs]), counts, vectors_of(cleaned), chosen
+        cleaned,
+        np.array([label for _, label in pairs]),
+        counts,
+        vectors_of(cleaned.tolist()),
+        chosen,
     )
 
 
 def write_snapshot(
     folder: Path, *, rows: int = 1500, days: int = 400, dataset: str = "notes"
 ) -> Path:
-    """data/<dataset>/ with label columns `organ` (3) and `course` (2), Zipf-like, the newest row at LAST_DAY."""
+    """Write data/<dataset>/ with the label columns `organ` (3) and `course` (2).
+
+    Phrases are drawn Zipf-like; the newest row is of LAST_DAY.
+    """
     random = np.random.default_rng(3)
     pairs = [(phrase, label) for label in WORDS for phrase in phrases_of(label)]
     random.shuffle(pairs)
@@ -116,10 +123,13 @@ def write_snapshot(
 
 
 def save_word_embedder(folder: Path) -> None:
-    """A SavedModel string[n] -> float32[n,32]: hashed words through a fixed table. Imports tensorflow."""
+    """Write a SavedModel string[n] -> float32[n,32]: hashed words through a fixed table.
+
+    Imports tensorflow.
+    """
     import tensorflow as tf
 
-    class Words(tf.Module):
+    class Words(tf.Module):  # type: ignore[misc]  # tensorflow has no types
         def __init__(self) -> None:
             super().__init__(name="words")
             self.table = tf.Variable(

@@ -1,18 +1,19 @@
-"""Two flows of a line each under the names of the real ones; `python -m tests.support.trivial_flows` serves them for params.yaml."""
+"""Two flows of one line each under the names of the real ones.
+
+`python -m tests.support.trivial_flows` serves them for the classifiers of params.yaml.
+"""
 
 from __future__ import annotations
 
 import time
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
 
 from core.params import load_params
 from flows.deployments import list_deployments, serve_deployments
-
-ROOT = Path(__file__).parents[2]
+from tests.support.repositories import ROOT
 
 
 @flow(name="retrain")

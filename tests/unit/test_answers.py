@@ -12,7 +12,9 @@ from bentos.answering.answers import PhraseRequest
 from bentos.answering.batching import THREAD_FROM
 from bentos.heads.routing import meets_canary
 from core.errors import EmbedderUnavailable, InvalidPhrase, UnknownClassifier
-from tests.support.serving import Bench, canary, champion, make_head, store_head, vector_of
+from tests.support.embedders import vector_of
+from tests.support.heads import canary, champion, make_head, store_head
+from tests.support.request_paths import Bench
 
 
 def test_an_answer_is_the_head_applied_to_the_cleaned_phrase(bench: Bench) -> None:

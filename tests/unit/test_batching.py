@@ -10,7 +10,8 @@ from bentos.answering import batching as misses
 from bentos.answering.answers import PhraseRequest
 from bentos.embedder.contract import Embedded
 from core.errors import EmbedderUnavailable, Overloaded
-from tests.support.serving import Bench, vector_of
+from tests.support.embedders import vector_of
+from tests.support.request_paths import Bench
 
 
 class HeldEmbedder:
@@ -18,7 +19,7 @@ class HeldEmbedder:
 
     def __init__(self, *hits: str) -> None:
         self.hits = set(hits)
-        self.calls = []
+        self.calls: list[list[str]] = []
         self.released = asyncio.Event()
         self.error: Exception | None = None
 

@@ -8,7 +8,7 @@ import pytest
 from bentos.answering.warming import read_phrases, save_phrases
 from bentos.embedder.cache import EmbeddingCache
 from bentos.embedder.cache_file import EMBEDDINGS, EmbeddingCacheFile
-from tests.support.serving import vector_of
+from tests.support.embedders import vector_of
 
 TEXTS = ["a", "b", "broken heart", "lücke"]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bentos.embedder.cache import EmbeddingCache
 from bentos.lru import LruCache
-from tests.support.serving import vector_of
+from tests.support.embedders import vector_of
 
 
 def embed(cleaned: Sequence[str]) -> np.ndarray:

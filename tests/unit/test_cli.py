@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 from cli import app as cli
 from cli import lineage, rollout
 from cli.output import output
-from core.contracts import Deployment, ModelVersion, Prediction, Rollout, Verdict
+from core.contracts import Deployment, ModelVersion, Prediction, Role, Rollout, Verdict
 from core.errors import Busy, UncommittedChanges
 from flows import answering
 from machine import processes
@@ -196,7 +196,11 @@ def test_status_shows_what_stands_beside_the_champion(monkeypatch: pytest.Monkey
 
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-BLOCK = (("champion", "3", 1.0), ("canary", "4", 0.1), ("shadow", "5", 1.0))
+BLOCK: tuple[tuple[Role, str, float], ...] = (
+    ("champion", "3", 1.0),
+    ("canary", "4", 0.1),
+    ("shadow", "5", 1.0),
+)
 
 
 @pytest.mark.parametrize("command", [("rollback", "block"), ("promote", "block", "--version", "2")])

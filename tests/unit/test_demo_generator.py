@@ -162,7 +162,9 @@ def test_drift_moves_a_share_of_the_traffic_to_rare_labels(
     clean: list[Arrival], drifted: list[Arrival]
 ) -> None:
     catalogue = load_catalogue()
-    rare = {catalogue.blocks[number] for number in np.flatnonzero(load_drift("default").rare_mix)}
+    rare = {
+        catalogue.blocks[int(number)] for number in np.flatnonzero(load_drift("default").rare_mix)
+    }
     share = [
         np.mean([arrival.labels["block"] in rare for arrival in arrivals])
         for arrivals in (clean, drifted)

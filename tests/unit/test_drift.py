@@ -1,6 +1,7 @@
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,7 +38,7 @@ def normal() -> tuple[WindowScorer, pd.DataFrame, Pool, Calibration]:
 
 
 def alarms_of(
-    windows: int, *, seed: int, calibration: Calibration | None = None, **how: float
+    windows: int, *, seed: int, calibration: Calibration | None = None, **how: Any
 ) -> list[tuple[str, ...]]:
     """Alarms of consecutive windows of fresh days."""
     scorer, _, _, usual = normal()
@@ -62,7 +63,7 @@ def test_usual_traffic_is_calm() -> None:
         ({"garbled": 0.6}, "novelty_mean"),
     ],
 )
-def test_moved_traffic_alarms_in_every_window(how: dict[str, float], statistic: str) -> None:
+def test_moved_traffic_alarms_in_every_window(how: dict[str, Any], statistic: str) -> None:
     assert all(statistic in alarms for alarms in alarms_of(4, seed=200, **how))
 
 

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from bentos.embedder.cache import EmbeddingCache
 from bentos.embedder.server import _send_vectors
-from tests.support.serving import vector_of
+from tests.support.embedders import vector_of
 
 
 def test_what_is_known_is_sent_before_the_rest_is_computed() -> None:
@@ -19,12 +19,12 @@ def test_what_is_known_is_sent_before_the_rest_is_computed() -> None:
         assert "new" not in cleaned or release.wait(60)
         return np.stack([vector_of(text) for text in cleaned])
 
-    async def run() -> list[dict[str, Any]]:
+    async def run() -> list[MutableMapping[str, Any]]:
         cache = EmbeddingCache(slow, embedder_id="tiny", maximum=10)
         sent = []
         half = asyncio.Event()
 
-        async def send(message: dict[str, Any]) -> None:
+        async def send(message: MutableMapping[str, Any]) -> None:
             sent.append(message)
             if message.get("more_body"):
                 half.set()

@@ -17,7 +17,8 @@ def recent(*rows: tuple[str, float, str, bool, bool]) -> pa.Table:
     return pa.table(
         {
             "occurred_at": pa.array(
-                [LAST_DAY - timedelta(days=row["age"]) for row in named], pa.timestamp("us", "UTC")
+                [LAST_DAY - timedelta(days=float(str(row["age"]))) for row in named],
+                pa.timestamp("us", "UTC"),
             ),
             "region": pa.array([None] * len(named), pa.string()),
             **{

@@ -16,7 +16,7 @@ from core.errors import SettingsError, UnknownClassifier
 from core.groups import group_of, parse_groups, refuse_unknown
 from core.settings import load_settings
 from machine.programs import further_services, list_programs
-from tests.support.serving import EMBEDDER_ID, champion, store_head
+from tests.support.heads import EMBEDDER_ID, champion, store_head
 
 names = st.from_regex(r"[a-z][a-z0-9_]{0,6}", fullmatch=True)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,7 +101,7 @@ def flip_byte(folder: Path) -> None:
     (folder / "head.npz").write_bytes(bytes(packed))
 
 
-SPOILERS: dict[str, Callable[[Path], None]] = {
+SPOILERS: dict[str, Callable[[Path], object]] = {
     "one bit": flip_byte,
     "cut short": lambda folder: (folder / "head.npz").write_bytes(
         (folder / "head.npz").read_bytes()[:100]
@@ -229,10 +230,8 @@ def test_what_is_no_number_is_refused(
 def test_a_temperature_that_is_no_positive_number_is_refused(
     kind: str, temperature: object, heads: dict[str, Head], tmp_path: Path
 ) -> None:
-    save_head(
-        replace(heads[kind], settings={**heads[kind].settings, "temperature": temperature}),
-        tmp_path,
-    )  # type: ignore[dict-item]
+    settings: dict[str, Any] = {**heads[kind].settings, "temperature": temperature}
+    save_head(replace(heads[kind], settings=settings), tmp_path)
     with pytest.raises(HeadRefused, match="temperature of"):
         load_head(tmp_path)
 
@@ -281,9 +280,8 @@ def test_a_pickle_in_the_arrays_is_refused_and_does_not_run(
 
     (tmp_path / "victim").mkdir()
     save_head(heads["logistic"], tmp_path)
-    np.savez(
-        tmp_path / "head.npz", **heads["logistic"].arrays, evil=np.array([Evil()], dtype=object)
-    )
+    evil: dict[str, Any] = {"evil": np.array([Evil()], dtype=object)}
+    np.savez(tmp_path / "head.npz", **{**heads["logistic"].arrays, **evil})
     edit(tmp_path, lambda manifest: None, sign=True)
     with pytest.raises(HeadRefused):
         load_head(tmp_path)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -171,11 +172,11 @@ def test_pruning_keeps_the_largest_weights(keep: float) -> None:
     assert pruned["ngram_starts"].tolist() == sorted(pruned["ngram_starts"].tolist())
 
 
-def test_a_head_of_220_labels_is_at_most_8_MB(tmp_path: object) -> None:
+def test_a_head_of_220_labels_is_at_most_8_MB(tmp_path: Path) -> None:
     random = np.random.default_rng(3)
     labels = tuple(f"label{number}" for number in range(220))
     pruned = prune_ngrams(random.normal(size=(2 * 2**14, 220)).astype(np.float32), keep=0.05)
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "weights": random.normal(size=(512, 220)).astype(np.float32),
         "bias": np.zeros(220, np.float32),
         "idf": np.ones(2**15, np.float32),
@@ -191,8 +192,8 @@ def test_a_head_of_220_labels_is_at_most_8_MB(tmp_path: object) -> None:
             {"buckets": 2**14, "ngram_weight": 0.7, "temperature": 1},
         ),
         tmp_path,
-    )  # type: ignore[arg-type]
-    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 8_000_000  # type: ignore[attr-defined]
+    )
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 8_000_000
 
 
 def test_a_known_phrase_is_less_novel_than_a_strange_one() -> None:

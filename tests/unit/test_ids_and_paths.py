@@ -17,7 +17,8 @@ from flows.answering import open_version
 from pipelines.__main__ import main
 from pipelines.model_store import stored_version
 from tests.architecture.test_map import ROOT, trees
-from tests.support.serving import Bench, store_head
+from tests.support.heads import store_head
+from tests.support.request_paths import Bench
 
 TRICKS = [
     "..",
@@ -125,7 +126,7 @@ def hook(event, arguments):
     if event == "pickle.find_class":
         calls.append(arguments)
 sys.addaudithook(hook)
-from tests.support.serving import Bench
+from tests.support.request_paths import Bench
 from tests.unit.test_heads import fit
 from pipelines.model.head_file import load_head, save_head
 for kind in ("logistic", "hybrid_svm", "majority"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 from dataclasses import asdict
@@ -23,8 +24,8 @@ from bentos.inference_log.journal import (
     segments,
     split_rows,
 )
+from tests.support.inferences import inference, row
 from tests.support.journals import Table, opened, requests
-from tests.support.serving import inference, row
 
 
 @given(st.text(st.characters(codec="utf-8")), st.datetimes(), st.floats(0, 1))
@@ -66,9 +67,9 @@ def test_a_full_disk_costs_the_row_and_not_the_answer(
     table = Table()
     journal, shipper, counts = opened(tmp_path, table)
     write = os.write
-    monkeypatch.setattr(journal_module.os, "write", lambda file, data: write(file, data[:25]))
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:25]))
     journal.append([row(1)])
-    monkeypatch.setattr(journal_module.os, "write", write)
+    monkeypatch.setattr(os, "write", write)
     journal.append([row(2)])
     shipper.ship()
     assert (table.rows.keys(), counts) == (
@@ -85,7 +86,7 @@ def test_of_a_group_that_does_not_fit_the_disk_the_lines_that_do_are_kept(
     journal, shipper, counts = opened(tmp_path, table)
     rows = [row(number) for number in range(LINE_ROWS + 3)]
     fits = len(encode_rows(rows[:LINE_ROWS])) + 25
-    monkeypatch.setattr(journal_module.os, "write", lambda file, data: write(file, data[:fits]))
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:fits]))
     journal.append(rows)
     journal.close()
     shipper.ship()
@@ -99,14 +100,14 @@ def test_rows_whose_sync_failed_are_counted_as_what_becomes_of_them(
     table = Table()
     sync = os.fdatasync
     journal, shipper, counts = opened(tmp_path, table, sync=True)
-    monkeypatch.setattr(journal_module.os, "fdatasync", failing)
+    monkeypatch.setattr(os, "fdatasync", failing)
     journal.append([row(1), row(2)])
     shipper.ship()
     assert (table.rows.keys(), counts) == (
         requests(range(1, 3)),
         JournalCounts(written=2, shipped=2),
     )
-    monkeypatch.setattr(journal_module.os, "fdatasync", sync)
+    monkeypatch.setattr(os, "fdatasync", sync)
     journal.append([row(3)])
     assert len(segments(tmp_path)) == 2, (
         "a file whose sync failed takes no more rows: its next sync would report success"
@@ -121,7 +122,7 @@ def test_a_segment_that_cannot_be_made_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_files = len(os.listdir("/proc/self/fd"))
-    monkeypatch.setattr(journal_module.fcntl, "flock", failing)
+    monkeypatch.setattr(fcntl, "flock", failing)
     with pytest.raises(OSError, match="broken"):
         open_segment(tmp_path)
     assert (list(tmp_path.iterdir()), len(os.listdir("/proc/self/fd"))) == ([], open_files)
@@ -136,9 +137,14 @@ def test_a_folder_that_cannot_be_written_is_noticed_at_start(tmp_path: Path) -> 
 def test_what_waits_at_the_same_time_shares_a_sync(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced = []
+    synced: list[int] = []
     real = os.fdatasync
-    monkeypatch.setattr(os, "fdatasync", lambda file: (synced.append(file), real(file)))
+
+    def sync(file: int) -> None:
+        synced.append(file)
+        real(file)
+
+    monkeypatch.setattr(os, "fdatasync", sync)
     journal, _, counts = opened(tmp_path, Table(), sync=True)
 
     async def together(rows: range) -> None:
@@ -153,9 +159,14 @@ def test_what_waits_at_the_same_time_shares_a_sync(
 def test_requests_that_arrive_while_a_group_gathers_share_its_sync(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced = []
+    synced: list[int] = []
     real = os.fdatasync
-    monkeypatch.setattr(os, "fdatasync", lambda file: (synced.append(file), real(file)))
+
+    def sync(file: int) -> None:
+        synced.append(file)
+        real(file)
+
+    monkeypatch.setattr(os, "fdatasync", sync)
     monkeypatch.setattr(journal_module, "COMPANY_SECONDS", 60)
     journal, _, counts = opened(tmp_path, Table(), sync=True)
 
@@ -197,6 +208,7 @@ def test_nobody_waits_for_a_commit_that_was_cancelled_and_its_rows_are_not_lost(
         logged = asyncio.ensure_future(journal.log([row(1)]))
         await asyncio.sleep(0)
         await asyncio.sleep(0)  # it gathers now
+        assert journal._committing is not None
         journal._committing.cancel()
         await asyncio.wait_for(logged, 60)
         await journal.log([row(2)])

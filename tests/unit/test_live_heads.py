@@ -15,15 +15,8 @@ from core.contracts import Deployment, ModelVersion, Rollout
 from core.errors import DatabaseUnreachable, HeadRefused
 from pipelines.model.embedder_building import use_id
 from pipelines.model.head_file import save_head
-from tests.support.serving import (
-    DIMENSIONS,
-    EMBEDDER_ID,
-    canary,
-    make_head,
-    shadow,
-    store_head,
-    vector_of,
-)
+from tests.support.embedders import vector_of
+from tests.support.heads import DIMENSIONS, EMBEDDER_ID, canary, make_head, shadow, store_head
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -214,6 +207,7 @@ def test_a_canary_that_is_promoted_is_not_loaded_again(tmp_path: Path) -> None:
     heads = heads_of(tmp_path, first)
     roll_out(heads, first, canary=canary(second, 0.2))
     loaded = heads.current["organ"].canary
+    assert loaded is not None
     follow(heads, second)
     now = heads.current["organ"]
     assert (now.champion.classifier is loaded.classifier, now.champion.role, now.canary) == (

@@ -34,6 +34,7 @@ def test_the_newest_the_latest_and_those_that_are_served_stay(tmp_path: Path) ->
         "perennial:served",
     ]
     with subprocess.Popen(serving, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
         process.stdout.readline()
         assert prune_bentos(tmp_path, kept=2) == [
             "perennial:z-old",

@@ -25,7 +25,7 @@ from pipelines.reproduction import (
     locked_outputs,
     read_repeated,
 )
-from tests.support.serving import make_head
+from tests.support.heads import make_head
 
 LOCK = """
 schema: '2.0'

@@ -12,7 +12,8 @@ from bentos.heads.loading import HEAD_FILES, LiveModel
 from bentos.heads.retained import Retained
 from core.errors import HeadRefused, UnknownClassifier, UnknownVersion
 from pipelines.model.head_file import save_head
-from tests.support.serving import Bench, make_head, store_head
+from tests.support.heads import make_head, store_head
+from tests.support.request_paths import Bench
 
 
 @pytest.fixture

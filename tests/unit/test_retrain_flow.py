@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import structlog
-from prefect.states import Completed, Crashed, Failed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Crashed, Failed
 from sqlalchemy.exc import ProgrammingError
 
 from core.contracts import ModelVersion, Verdict
@@ -46,7 +47,7 @@ def retried(state: State) -> bool:
 
 @pytest.mark.parametrize(
     "error",
-    map(named, (SourceUnreachable, DatabaseUnreachable, RegistryUnreachable, Busy)),
+    [*map(named, (SourceUnreachable, DatabaseUnreachable, RegistryUnreachable, Busy))],
     ids=lambda e: e.code,
 )
 def test_what_may_succeed_later_is_retried(error: Exception) -> None:
@@ -222,7 +223,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], list[dict
 def test_a_failure_is_one_line_that_names_flow_and_error(
     lines: Callable[[], list[dict[str, Any]]],
 ) -> None:
-    state = Failed(
+    state: State[Any] = Failed(
         message="Flow run encountered an exception: SourceUnreachable: postgresql://u:sEcr3t@h/d"
     )
     log_failure(SimpleNamespace(name="retrain"), SimpleNamespace(name="red-fox", id="0195"), state)

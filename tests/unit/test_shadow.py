@@ -10,7 +10,10 @@ import pytest
 
 from bentos.answering import shadow as module
 from bentos.answering.answers import PhraseRequest
-from tests.support.serving import Bench, canary, champion, make_head, shadow, store_head, vector_of
+from bentos.heads.loading import LiveModel
+from tests.support.embedders import vector_of
+from tests.support.heads import canary, champion, make_head, shadow, store_head
+from tests.support.request_paths import Bench
 
 
 @pytest.fixture
@@ -124,22 +127,21 @@ def test_a_canarys_answers_are_shadowed_too_but_never_by_itself(bench: Bench) ->
     ]
 
 
-def test_a_head_that_fails_costs_its_own_phrases_only(bench: Bench) -> None:
+def test_a_head_that_fails_costs_its_own_phrases_only(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     live = bench.heads.current["organ"]
+    assert live.champion is not None and live.shadow is not None
 
     def fails(*_: object, **__: object) -> None:
         raise ValueError("no")
 
-    async def both() -> list:
-        misses = bench.answers.batcher
-        return await asyncio.gather(
-            misses.answer([(live.champion, "a")]),
-            misses.answer([(live.shadow, "a")]),
-            return_exceptions=True,
-        )
+    async def both(*models: LiveModel) -> list:
+        answers = (bench.answers.batcher.answer([(model, "a")]) for model in models)
+        return list(await asyncio.gather(*answers, return_exceptions=True))
 
-    live.shadow.classifier.predict_cleaned = fails
-    good, bad = asyncio.run(both())
+    monkeypatch.setattr(live.shadow.classifier, "predict_cleaned", fails)
+    good, bad = asyncio.run(both(live.champion, live.shadow))
     assert (len(good), type(bad), len(bench.answers.batcher)) == (1, ValueError, 0)
 
 

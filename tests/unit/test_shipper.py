@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 from bentos.inference_log import shipper as shipper_module
 from bentos.inference_log.journal import Journal, JournalCounts, encode_rows, segments
 from bentos.inference_log.shipper import CORRUPT, REFUSED, Shipper
+from tests.support.inferences import row
 from tests.support.journals import Table, opened, requests
-from tests.support.serving import row
 
 PHRASES = ("fine", "fine", "poison", "fine")
 
@@ -59,6 +59,7 @@ def test_a_new_process_replays_what_an_earlier_one_left(tmp_path: Path) -> None:
     shipper.ship()
     journal.append([row(2), row(3)])
     os.close(journal._file)  # as the kernel does for a killed process
+    assert shipper._lock is not None
     shipper._lock.close()
     calls = table.calls
     _, later, counts = opened(tmp_path, table)

@@ -40,7 +40,7 @@ def test_the_clock_begins_anew_with_every_answer() -> None:
     for now in range(100):
         if now % 8 == 0:
             connection.cycle = Cycle()
-        else:
+        elif connection.cycle is not None:
             connection.cycle.response_complete = True
         assert slow_clients.close_expired([connection], now=now) == 0
 

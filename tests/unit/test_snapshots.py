@@ -8,6 +8,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -101,7 +102,7 @@ def test_null_and_the_empty_text_differ() -> None:
 
 
 def test_query_hash_depends_on_text_parameters_and_labels() -> None:
-    options = {"parameters": {"a": 1}, "label_columns": ["x", "y"]}
+    options: dict[str, Any] = {"parameters": {"a": 1}, "label_columns": ["x", "y"]}
     first = query_hash("select 1", **options)
     assert first == query_hash("select 1", parameters={"a": 1}, label_columns=["y", "x"])
     others = [

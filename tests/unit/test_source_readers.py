@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import Connection, make_url
 
 from pipelines.source.readers import SqlAlchemyReader
 
@@ -31,4 +33,6 @@ def test_an_interrupted_query_is_an_interrupt_and_nothing_else_is(
     message: str, raised: type[BaseException]
 ) -> None:
     with pytest.raises(raised):
-        SqlAlchemyReader(Raising(message), make_url("duckdb:///rows.duckdb")).columns("select 1")
+        SqlAlchemyReader(
+            cast(Connection, Raising(message)), make_url("duckdb:///rows.duckdb")
+        ).columns("select 1")

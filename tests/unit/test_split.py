@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from datetime import timedelta
 
 import numpy as np
@@ -32,7 +33,7 @@ from tests.support.training import LAST_DAY
 Row = tuple[str, str | None, float]  # phrase, label, age in days
 
 
-def table(rows: list[Row]) -> pa.Table:
+def table(rows: Sequence[Row]) -> pa.Table:
     return pa.table(
         {
             "id": [f"{number:04d}" for number in range(len(rows))],
@@ -47,11 +48,11 @@ def table(rows: list[Row]) -> pa.Table:
     )
 
 
-def rows_of(rows: list[Row]) -> LabelledRows:
+def rows_of(rows: Sequence[Row]) -> LabelledRows:
     return labelled_rows(table(rows), label="label")
 
 
-def many(count: int = 400, days: float = 200) -> list[Row]:
+def many(count: int = 400, days: float = 200) -> Sequence[Row]:
     generator = random.Random(4)
     return [
         (f"phrase {generator.randrange(60)}", generator.choice("xy"), generator.uniform(0, days))

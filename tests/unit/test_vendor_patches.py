@@ -1,4 +1,4 @@
-"""Each patch names what it patches, and fails here when the patched part of the installed package changes."""
+"""Each patch names what it patches; a changed part of the installed package fails here."""
 
 from __future__ import annotations
 

@@ -2,20 +2,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 import sqlalchemy as sa
 
 from bentos.answering.encoding import EncodedAnswer
 from bentos.answering.warming import PROBE_PHRASES, Warmer, refuse_meaningless, save_phrases
+from bentos.heads.loading import LiveModel
 from core.errors import HeadRefused
-from tests.support.serving import Bench, champion, store_head
+from tests.support.heads import champion, store_head
+from tests.support.request_paths import Bench
 
 Result = TypeVar("Result")
 
 
-def warmer_of(bench: Bench, *, phrases: int = 50, seconds: float = 30, **options: object) -> Warmer:
+def warmer_of(bench: Bench, *, phrases: int = 50, seconds: float = 30, **options: Any) -> Warmer:
     return Warmer(
         bench.answers, folder=bench.home / "caches", phrases=phrases, seconds=seconds, **options
     )
@@ -56,7 +58,7 @@ def test_a_new_version_is_warm_before_it_takes_traffic(bench: Bench) -> None:
     model = store_head(bench.home, "organ", "2")
     warm_before: list[set] = []
 
-    def prepare(live: object) -> None:
+    def prepare(live: LiveModel) -> None:
         assert bench.heads.current["organ"].champion.model.version == "1"
         warmer.warm(live)
         warm_before.append(first_level(bench))
