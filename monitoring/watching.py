@@ -43,14 +43,8 @@ def watch_classifier(
 
     The kinds are "drift", "warning", "steady", and "insufficient" when nothing could be judged.
     Each window gets a row in `drift_report`, an Evidently report and a plot under `reports`; the
-    verdict gets a row in `decision`. A second call without new answers changes nothing and returns
-    "insufficient": no window is reported twice.
-
-    Parameters
-    ----------
-    models : model store; `<classifier>/<version>/` of the champion holds the head and
-        reference.parquet
-    seed : draws the past windows; equal rows and seed give an equal verdict
+    verdict gets a row in `decision`. No window is reported twice. Equal rows and `seed`, which
+    draws the past windows, give an equal verdict.
     """
     with engine.connect() as connection:
         champion = current_champions(connection).get(classifier)

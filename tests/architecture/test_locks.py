@@ -41,7 +41,7 @@ def test_a_profile_has_the_pins_of_the_one_lock(profile: Path) -> None:
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("lock", [EVERYTHING, *PROFILES], ids=lambda path: path.stem)
 def test_a_lock_resolves(lock: Path, python: str) -> None:
-    """Every requirement, transitively, has a pin that meets it; also in `make lock`'s absence and without network."""
+    """Every requirement, transitively, has a pin that meets it; checked without network."""
     assert unmet(EXTRAS[lock.stem], pinned=installs(read_lock(lock), python), python=python) == []
 
 

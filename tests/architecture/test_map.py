@@ -1,4 +1,4 @@
-"""The house keeps its plan: the map is complete, files and functions stay short, nothing unsafe is imported."""
+"""The map is complete, files and functions stay short, nothing unsafe is imported."""
 
 from __future__ import annotations
 
@@ -101,3 +101,33 @@ def test_the_lock_is_hash_pinned() -> None:
         for number in pins
         if "==" not in lines[number] or "--hash=sha256:" not in lines[number + 1]
     ] == []
+
+
+def test_a_line_holds_one_thought() -> None:
+    """No unrelated values in one assignment (swaps and steps may), no conditional in another."""
+    packed = [
+        f"{path}:{node.lineno}"
+        for path, tree in trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign | ast.IfExp)
+        and (_packs_values(node) or _nests_conditionals(node))
+    ]
+    assert packed == []
+
+
+def _packs_values(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Tuple):
+        return False
+    target = node.targets[0]
+    if not isinstance(target, ast.Tuple):
+        return False
+    assigned = {ast.unparse(name) for name in target.elts}
+    used = {ast.unparse(part) for value in node.value.elts for part in ast.walk(value)}
+    return not assigned & used
+
+
+def _nests_conditionals(node: ast.AST) -> bool:
+    if not isinstance(node, ast.IfExp):
+        return False
+    parts = (node.test, node.body, node.orelse)
+    return any(isinstance(inner, ast.IfExp) for part in parts for inner in ast.walk(part))

@@ -1,4 +1,4 @@
-"""docs/operations.md tells of every alarm and refusal; no command block of the docs is left to nobody."""
+"""docs/operations.md has every alarm and refusal; a test runs every command block of the docs."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_a_block_that_is_run_elsewhere_names_where() -> None:
 
 
 def test_no_command_hides_in_a_block_of_another_language() -> None:
-    """It would be run by nobody and noticed by nobody; test_documented_benchmarks.py sees the calls of benchmarks wherever they are."""
+    """No test would run it. Calls of benchmarks are in test_documented_benchmarks.py."""
     commands = re.compile(
         r"^ *(\$ )?(\.venv/bin/|perennial |make |dvc |curl |git |python -m (?!benchmarks\.))",
         re.MULTILINE,
