@@ -18,5 +18,5 @@ def _size(name: str) -> int:
         files = distribution(name).files or []
     except PackageNotFoundError:
         return 0  # excluded here by an environment marker
-    paths = [file.locate() for file in files]
-    return sum(path.stat().st_size for path in paths if path.is_file())  # type: ignore[attr-defined]
+    paths = [Path(str(file.locate())) for file in files]
+    return sum(path.stat().st_size for path in paths if path.is_file())

@@ -173,5 +173,10 @@ class Classifier:
         )
 
 
-Embedder.add_asgi_middleware(BypassMiddleware, app=embedding, paths=("/raw/",))  # type: ignore[attr-defined]  # BentoML types it as the plain class
-Classifier.add_asgi_middleware(BypassMiddleware, app=classifying, paths=OURS)  # type: ignore[attr-defined]  # see above
+# BentoML's decorator returns a service, and types it as the class.
+Embedder.add_asgi_middleware(  # type: ignore[attr-defined]
+    BypassMiddleware, app=embedding, paths=("/raw/",)
+)
+Classifier.add_asgi_middleware(  # type: ignore[attr-defined]
+    BypassMiddleware, app=classifying, paths=OURS
+)

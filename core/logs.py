@@ -19,7 +19,9 @@ _NAMED_SECRET = re.compile(
         (?:\\*["']|%2[27])?                                # the name may stand in quotes
         [ \t]*(?:[=:]+>?|%3[AD])[ \t]*                      # %3D: a URL within a URL
         (?:(?:bearer|basic|token)[ ]+)?(?:b(?=["']))?)
-    (?:(?P<quote>\\*["'])(?:(?P=quote){2}|(?!(?P=quote))(?:\\{4}|\\{3}["']|\\.|.))*+(?:(?P=quote)[^\s&,;:"'(){}\[\]\\]*)?
+    (?:(?P<quote>\\*["'])
+        (?:(?P=quote){2}|(?!(?P=quote))(?:\\{4}|\\{3}["']|\\.|.))*+
+        (?:(?P=quote)[^\s&,;:"'(){}\[\]\\]*)?
         |(?=\S)(?:\{(?:\}\}|[^}\n])*+\}?)?(?:\\.|[^\s&]|&(?![\w.%-]+=))*)""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )

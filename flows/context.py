@@ -47,6 +47,15 @@ class LoopContext:
         url = self.settings.source_url
         return url.get_secret_value() if url else self.urls.sibling("demo")
 
+    def known_classifiers(self, classifiers: Sequence[str]) -> list[str]:
+        """Return the named classifiers, or all of params.yaml when none is named.
+
+        Raises `UnknownClassifier`.
+        """
+        for name in classifiers:
+            self.params.classifier(name)
+        return list(classifiers) or list(self.params.classifiers)
+
     def champions(self) -> dict[str, ModelVersion]:
         """Return classifier -> the version that answers."""
         with self.engine.connect() as connection:

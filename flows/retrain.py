@@ -183,8 +183,6 @@ def run_retrain(
 ) -> dict[str, Verdict]:
     """Run the flow for the named classifiers, or for all of params.yaml when none is named."""
     with open_context(settings) as context:
-        names = list(classifiers) or list(context.params.classifiers)
-        for name in names:
-            context.params.classifier(name)
+        names = context.known_classifiers(classifiers)
         require_committed(settings.repository)
         return retrain(names, reason=reason, now=now)

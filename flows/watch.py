@@ -116,9 +116,7 @@ def run_watch(
 ) -> dict[str, Verdict]:
     """Run the flow for the named classifiers, or for all of params.yaml when none is named."""
     with open_context(settings) as context:
-        names = list(classifiers) or list(context.params.classifiers)
-        for name in names:
-            context.params.classifier(name)
+        names = context.known_classifiers(classifiers)
         return watch(names, act=act, now=now)
 
 

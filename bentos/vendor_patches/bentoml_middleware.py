@@ -35,4 +35,5 @@ class BypassMiddleware:
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         bypass = scope["type"] == "http" and scope["path"].startswith(self._paths)
-        await (self._app if bypass else self._stack)(scope, receive, send)  # type: ignore[misc]  # set before the first request
+        app = self._app if bypass else self._stack
+        await app(scope, receive, send)  # type: ignore[misc]  # set before the first request

@@ -55,6 +55,9 @@ def read_weights(path: Path) -> dict[str, AnyArray]:
     return weights
 
 
+PHRASES = tf.TensorSpec([None], tf.string, name="phrases")
+
+
 class Use(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
     """The frozen encoder.
 
@@ -70,11 +73,11 @@ class Use(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
             for name, value in sorted(weights.items())
         }
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="phrases")])  # type: ignore[untyped-decorator]
+    @tf.function(input_signature=[PHRASES])  # type: ignore[untyped-decorator]
     def __call__(self, phrases: Any) -> Any:
         return self._encode(self._tokenize(phrases))
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="phrases")])  # type: ignore[untyped-decorator]
+    @tf.function(input_signature=[PHRASES])  # type: ignore[untyped-decorator]
     def from_strings(self, phrases: Any) -> Any:
         return {"embeddings": self._encode(self._tokenize(phrases))}
 

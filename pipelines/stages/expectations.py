@@ -56,7 +56,8 @@ class ColumnPairValuesAgree(ColumnPairMapMetricProvider):
     )
     condition_value_keys = ()
 
-    @column_pair_condition_partial(engine=PandasExecutionEngine)  # type: ignore[untyped-decorator]  # GX types only the decorator above
+    # Great Expectations has types for the decorator above only.
+    @column_pair_condition_partial(engine=PandasExecutionEngine)  # type: ignore[untyped-decorator]
     def _pandas(cls, column_A: pd.Series, column_B: pd.Series, **_: Any) -> pd.Series:
         pairs = pd.DataFrame({"a": column_A, "b": column_B})
         counts = pairs.groupby(["a", "b"], sort=True).size().reset_index(name="rows")

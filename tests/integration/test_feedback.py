@@ -2,6 +2,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -38,10 +39,10 @@ def record(
     label: str = "label03",
     *,
     at: datetime = NOW,
-    **how: object,
+    **options: Any,
 ) -> bool:
-    told = {"author": "ada", "labels": LABEL_SETS} | how
-    return record_feedback(connection, request_id=request_id, label=label, received_at=at, **told)  # type: ignore[arg-type]
+    values = {"author": "ada", "labels": LABEL_SETS, **options}
+    return record_feedback(connection, request_id=request_id, label=label, received_at=at, **values)
 
 
 def stored(connection: Connection) -> list[tuple[str, str]]:

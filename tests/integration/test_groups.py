@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -80,7 +81,7 @@ def clients(pair: House) -> Iterator[list[httpx.Client]]:
         httpx.Client(base_url=urls[1], timeout=30) as second,
     ):
         for one in (first, second):
-            wait_until(lambda: answers_ready(one), seconds=120, what="both groups ready")  # noqa: B023
+            wait_until(partial(answers_ready, one), seconds=120, what="both groups ready")
         yield [first, second]
 
 

@@ -35,7 +35,7 @@ def test_what_the_tasks_log_on_their_way_out_is_in_the_journal_before_it_closes(
         service = SimpleNamespace(
             warmer=Nothing(), remote=Nothing(), tasks=[task], journal=journal, background=[]
         )
-        await Classifier.inner.stop(service)  # type: ignore[attr-defined]  # bentoml wraps the class
+        await Classifier.inner.stop(service)  # type: ignore[attr-defined]  # BentoML's wrapper
         return task.done()
 
     assert asyncio.run(run())

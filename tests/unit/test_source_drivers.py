@@ -13,7 +13,8 @@ from pipelines.source.drivers import parse_source_url
     [
         (
             "mysql://me:hush-hush@host/db",
-            r"a driver for mysql; came no Python module MySQLdb; call .*'pymysql'`, and write mysql\+pymysql://",
+            r"a driver for mysql; came no Python module MySQLdb; call .*'pymysql'`, "
+            r"and write mysql\+pymysql://",
         ),
         (
             "mysql+pymysql://me:hush-hush@host/db",

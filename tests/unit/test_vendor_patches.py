@@ -160,7 +160,8 @@ def test_uvicorns_connections_are_tracked_until_they_are_lost(
         [connection] = connections
         assert connection.cycle is None
         assert connection.transport is transport  # type: ignore[comparison-overlap]
-        protocol.data_received(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n")  # type: ignore[attr-defined]
+        request = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n"
+        protocol.data_received(request)  # type: ignore[attr-defined]
         assert connection.cycle is not None
         assert not connection.cycle.response_complete
         while not connection.cycle.response_complete:
