@@ -21,6 +21,7 @@ from core.errors import (
     UnknownClassifier,
     UnknownRequest,
     UnknownVersion,
+    UserError,
 )
 from pipelines.model.text import MAX_PHRASE_LENGTH
 
@@ -129,7 +130,7 @@ class ErrorResponse(Struct, omit_defaults=True):
     field: str | None = None
 
 
-class RequestRefused(PerennialError):
+class RequestRefused(UserError):
     """A request that cannot be understood, or exceeds a limit."""
 
     def __init__(self, status: int, code: str, message: str, *, field: str | None = None) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.errors import PerennialError
+from core.errors import MachineError
 from core.settings import Settings
 from operations.demo import traffic
 from pipelines.source.practice import Scale
@@ -18,7 +18,7 @@ WATCHED = "block"
 """The classifier whose drift the demo shows."""
 
 
-class DemoFailed(PerennialError):
+class DemoFailed(MachineError):
     """A step of the demo did not have the outcome that the loop promises."""
 
     code = "demo_failed"
