@@ -21,8 +21,11 @@ def path() -> Iterator[str]:
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while await reader.read(1000):
-        writer.write(ANSWER)
+    try:
+        while await reader.read(1000):
+            writer.write(ANSWER)
+    finally:
+        writer.close()
 
 
 async def until(condition: object) -> None:
@@ -55,8 +58,6 @@ def test_life_death_and_life_again_are_noticed(path: str) -> None:
             assert deaths == ["dead"]
             await asyncio.wait_for(heartbeat.wait(), 60)
             await heartbeat.stop()
-            for writer in writers:
-                writer.close()
         return deaths, heartbeat.last_stats
 
     assert asyncio.run(run()) == (["dead"], b"{}")
@@ -67,12 +68,13 @@ def test_a_socket_that_takes_connections_and_never_answers_is_no_life(path: str)
         requested = asyncio.Event()
 
         async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.read(1000)
-            requested.set()
-            await (
-                reader.read()
-            )  # until the other end goes: from Python 3.12 a server's end waits for its connections
-            writer.close()
+            try:
+                await reader.read(1000)
+                requested.set()
+                # From Python 3.12 on, closing a server waits for its connections.
+                await reader.read()
+            finally:
+                writer.close()
 
         heartbeat = Heartbeat(Address(path), seconds=30, on_death=lambda: None)
         async with await asyncio.start_unix_server(silent, path):
@@ -90,9 +92,11 @@ def test_silence_after_life_is_death(path: str) -> None:
         answers = iter([ANSWER])
 
         async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            while await reader.read(1000):
-                writer.write(next(answers, b""))
-            writer.close()
+            try:
+                while await reader.read(1000):
+                    writer.write(next(answers, b""))
+            finally:
+                writer.close()
 
         heartbeat = Heartbeat(Address(path), seconds=0.05, on_death=lambda: deaths.append("dead"))
         async with await asyncio.start_unix_server(once, path):
