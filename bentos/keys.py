@@ -1,7 +1,8 @@
 """API keys. The file holds hashes only; a key is shown once, when it is made, and never logged.
 
 SHA-256 without salt or stretching is right here, and only here: a key is 256 random bits, which
-nobody can guess or list; slow hashes protect what people choose. It costs a microsecond a request.
+nobody can guess or list; slow hashes protect what people choose. It takes a microsecond per
+request.
 """
 
 from __future__ import annotations

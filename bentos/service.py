@@ -16,7 +16,7 @@ from bentos.embedder.cache_file import EmbeddingCacheFile
 from bentos.embedder.client import RemoteEmbedder, embedder_address
 from bentos.embedder.server import embedding_app
 from bentos.heads.live_heads import LiveHeads
-from bentos.http.app import OURS, ClassifierApp
+from bentos.http.app import BYPASSED_PATHS, ClassifierApp
 from bentos.http.endpoint import AppState
 from bentos.http.slow_clients import close_slow_clients
 from bentos.inference_log.journal import JournalCounts
@@ -178,5 +178,5 @@ Embedder.add_asgi_middleware(  # type: ignore[attr-defined]
     BypassMiddleware, app=embedding, paths=("/raw/",)
 )
 Classifier.add_asgi_middleware(  # type: ignore[attr-defined]
-    BypassMiddleware, app=classifying, paths=OURS
+    BypassMiddleware, app=classifying, paths=BYPASSED_PATHS
 )

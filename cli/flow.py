@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli.output import SAID_NO, Json, Output, output
+from cli.output import NEGATIVE_VERDICT, Json, Output, output
 
 if TYPE_CHECKING:
     from core.contracts import Verdict
@@ -132,4 +132,4 @@ def _show(out: Output, verdicts: Mapping[str, Verdict], *, good: set[str]) -> No
     rows = [(name, verdict.kind, "; ".join(verdict.reasons)) for name, verdict in verdicts.items()]
     out.table({"verdicts": verdicts}, columns=("classifier", "verdict", "reasons"), rows=rows)
     if any(verdict.kind not in good for verdict in verdicts.values()):
-        raise typer.Exit(SAID_NO)
+        raise typer.Exit(NEGATIVE_VERDICT)

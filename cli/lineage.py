@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cli.context import command_context
-from cli.output import FAILED, SAID_NO, Json, output
+from cli.output import FAILED, NEGATIVE_VERDICT, Json, output
 
 Classifier = Annotated[str, typer.Argument(help="A trained classifier.")]
 Version = Annotated[str, typer.Argument(help="A version of the classifier, promoted or not.")]
@@ -72,7 +72,7 @@ def reproduce(classifier: Classifier, version: Version, json: Json = False) -> N
         result = train_again(context, classifier, version)
     out.facts(asdict(result), reproduction_rows(result))
     if result.verdict.kind == "different":
-        raise typer.Exit(SAID_NO)
+        raise typer.Exit(NEGATIVE_VERDICT)
 
 
 def replay(request_id: Request, json: Json = False) -> None:
@@ -97,7 +97,7 @@ def replay(request_id: Request, json: Json = False) -> None:
 
     kinds = {row.verdict.kind for row in rows}
     if "different" in kinds:
-        raise typer.Exit(SAID_NO)
+        raise typer.Exit(NEGATIVE_VERDICT)
     if "failed" in kinds:
         raise typer.Exit(FAILED)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cli.output import FAILED, SAID_NO, Json, Output, output
+from cli.output import FAILED, NEGATIVE_VERDICT, Json, Output, output
 
 if TYPE_CHECKING:
     from core.contracts import Deployment, Rollout
@@ -60,7 +60,7 @@ def status(json: Json = False) -> None:
     programs = look(settings)
     _show(out, programs, rollouts_of(settings))
     if any(program.state not in ("ready", "waiting") for program in programs):
-        raise typer.Exit(SAID_NO)
+        raise typer.Exit(NEGATIVE_VERDICT)
 
 
 def serve(json: Json = False) -> None:

@@ -22,7 +22,7 @@ from core.errors import PerennialError, UsageError
 
 FAILED = 1
 MISUSE = 2
-SAID_NO = 3
+NEGATIVE_VERDICT = 3
 INTERRUPTED = 130
 PAGE = 120  # columns when standard output is a file or a pipe
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.output import SAID_NO, Json, output
+from cli.output import NEGATIVE_VERDICT, Json, output
 
 if TYPE_CHECKING:
     from core.settings import Settings
@@ -128,7 +128,7 @@ def loadtest(
         report = report_load(plan, run_load(plan))
     _show_load(report, {"url": plan.url, "zipf_s": exponent, "new": new})
     if report.whole.errors or (max_p99 is not None and _exceeds(report.whole.p99, max_p99)):
-        raise typer.Exit(SAID_NO)
+        raise typer.Exit(NEGATIVE_VERDICT)
 
 
 def advise(

@@ -45,8 +45,8 @@ class Verdict:
     Attributes
     ----------
     kind : str
-        One word: "promote", "reject", "steady", "warning", "drift", "insufficient", "retrain",
-        "wait", "pass", "fail", ...; docs/operations.md lists all of them.
+        One word, such as "promote", "reject", "retrain", "wait", "steady" or "drift";
+        docs/operations.md lists all of them.
     reasons : tuple of str
         Sentences for people.
     evidence : mapping

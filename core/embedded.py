@@ -82,7 +82,7 @@ def _open(folder: Path) -> Any:
         deadline = time.monotonic() + START_SECONDS
         while True:
             with server_class._lock:
-                _forget_the_dead(folder)
+                _remove_dead_holders(folder)
             try:
                 return _start(folder, deadline)
             except (subprocess.SubprocessError, AssertionError, OSError) as error:
@@ -105,14 +105,14 @@ def _start(folder: Path, deadline: float) -> Any:
 def _close(server: Any) -> None:
     with _ONE_THREAD:
         with server._lock:
-            _forget_the_dead(server.pgdata)
+            _remove_dead_holders(server.pgdata)
         server.__exit__(None, None, None)
         if server._count <= 0:
             # the next opening must look at the server anew
             server._instances.pop(server.pgdata, None)
 
 
-def _forget_the_dead(folder: Path) -> None:
+def _remove_dead_holders(folder: Path) -> None:
     """Remove dead processes from the package's lists, which contain ids only.
 
     A killed holder would keep the server running, and a reused id would pass for the server.

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from core.contracts import Verdict
 
-COOLED = "drift"  # the reason that waits for the cool-down
+DRIFT = "drift"  # the reason that waits for the cool-down
 
 
 def decide_retraining(
@@ -21,7 +21,7 @@ def decide_retraining(
     kind = reason.partition(":")[0].strip()
     last = last_retraining_at and last_retraining_at.isoformat()
     evidence = {"reason": reason, "last_retraining_at": last, "cool_down_days": cool_down_days}
-    if kind != COOLED:
+    if kind != DRIFT:
         why = f"only drift waits for the cool-down; the reason is: {reason}"
         return Verdict("retrain", (why,), evidence)
     if last_retraining_at is None:

@@ -33,7 +33,7 @@ from core.errors import HeadRefused
 from core.logs import get_logger
 
 ANY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
-OURS = ("/v1/", "/metrics")  # paths that BentoML's own routes never see
+BYPASSED_PATHS = ("/v1/", "/metrics")  # paths that BentoML's own routes never see
 
 _PREDICT = msgspec.json.Decoder(PredictRequest)
 _PREDICT_BATCH = msgspec.json.Decoder(PredictBatchRequest)

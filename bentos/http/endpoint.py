@@ -27,7 +27,7 @@ MAX_CONCURRENT = 256
 BODY_SECONDS = 3.0
 JSON = (b"content-type", b"application/json")
 RETRY_AFTER = (b"retry-after", b"1")
-EXTRA = {429: RETRY_AFTER, 503: RETRY_AFTER, 401: (b"www-authenticate", b"Bearer")}
+STATUS_HEADERS = {429: RETRY_AFTER, 503: RETRY_AFTER, 401: (b"www-authenticate", b"Bearer")}
 
 Header = tuple[bytes, bytes]
 
@@ -94,7 +94,7 @@ class Endpoint:
             body = await self._handler(state, call)
         except Exception as error:
             status, body = error_response(error)
-            extra = EXTRA.get(status)
+            extra = STATUS_HEADERS.get(status)
         finally:
             state.running -= 1
         state.responses.responses[self.name, status] += 1

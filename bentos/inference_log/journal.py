@@ -34,7 +34,7 @@ from core.logs import get_logger
 SEGMENT_BYTES = 8 * 2**20
 WEIGH_SECONDS = 1.0
 QUICK_SECONDS = 1e-3  # a sync that takes less is not worth a change of threads
-COMPANY_SECONDS = 1e-3  # the longest that a group waits for more requests
+GATHER_SECONDS = 1e-3  # the longest that a group waits for more requests
 LINE_ROWS = 64  # the most that a damaged line costs
 ROW_MARK = b'"request_id":'  # once in every row and nowhere else: quotes inside a value are escaped
 SUFFIX = ".jsonl"
@@ -156,7 +156,7 @@ class Journal:
         share a sync (docs/decisions/0012).
         """
         known = 0
-        until = time.perf_counter() + COMPANY_SECONDS
+        until = time.perf_counter() + GATHER_SECONDS
         while len(self._waiters) > known and time.perf_counter() < until:
             known = len(self._waiters)
             await asyncio.sleep(0)  # reads the sockets

@@ -167,7 +167,7 @@ def test_requests_that_arrive_while_a_group_gathers_share_its_sync(
         real(file)
 
     monkeypatch.setattr(os, "fdatasync", sync)
-    monkeypatch.setattr(journal_module, "COMPANY_SECONDS", 60)
+    monkeypatch.setattr(journal_module, "GATHER_SECONDS", 60)
     journal, _, counts = opened(tmp_path, Table(), sync=True)
 
     async def one_a_turn() -> None:
