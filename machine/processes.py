@@ -58,7 +58,7 @@ def ensure_service(settings: Settings) -> bool:
     return bool(supervisor.startProcess("service", False))
 
 
-def restart_service(settings: Settings, *, report: Report = print) -> bool:
+def restart_service(settings: Settings, *, report: Report) -> bool:
     """Restart the service with the newest bento; return False when `perennial up` does not run.
 
     Raises `ProcessFailed`.

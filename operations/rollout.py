@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from core.contracts import Deployment, ModelVersion, Role
 from core.deployments import current_rollouts, history
+from core.logs import get_logger
 from flows.context import LoopContext
 from flows.packaging import package_champions
 from machine.processes import restart_service
@@ -100,4 +101,5 @@ def _follow_embedder(
         return
     version = f"{now:%Y%m%dt%H%M%S}-{model.classifier}".replace("_", "-")
     package_champions(context, model.embedder_id, version=version)
-    restart_service(context.settings)
+    # Standard output belongs to the command's answer.
+    restart_service(context.settings, report=get_logger().info)

@@ -71,7 +71,7 @@ def test_all_is_ready_and_the_service_waits_for_its_first_bento(running: Setting
         "runner": "ready",
         "service": "waiting",
     }
-    assert restart_service(running) is False
+    assert restart_service(running, report=print) is False
 
 
 def test_a_second_up_changes_nothing(running: Settings) -> None:
@@ -184,16 +184,16 @@ def test_restarting_the_service_takes_the_newest_bento(
     )
     for module in (processes, program_status):
         monkeypatch.setattr(module, "list_programs", lambda settings: (service,))
-    assert restart_service(settings) is False
+    assert restart_service(settings, report=print) is False
     start_supervisor(settings, [service], {})
-    assert restart_service(settings) is False, "there is no bento yet"
+    assert restart_service(settings, report=print) is False, "there is no bento yet"
     store = settings.home / "bentoml" / "bentos" / "perennial"
     store.mkdir(parents=True)
     store.joinpath("latest").write_text("one")
     try:
-        assert restart_service(settings) is True
+        assert restart_service(settings, report=print) is True
         first = by_name(settings)["service"]
-        assert restart_service(settings) is True
+        assert restart_service(settings, report=print) is True
         second = by_name(settings)["service"]
     finally:
         end_supervisor(settings)

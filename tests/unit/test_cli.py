@@ -223,7 +223,7 @@ def test_a_champion_of_another_embedder_gets_a_service_of_its_own(
         "promote": lambda *_, **__: None,
         "stored_version": lambda *_, **__: earlier,
         "package_champions": lambda _, embedder, **__: built.append(embedder),
-        "restart_service": lambda settings: True,
+        "restart_service": lambda settings, *, report: True,
     }.items():
         monkeypatch.setattr(by_hand, name, replacement)
     assert run("rollout", *command).exit_code == 0
