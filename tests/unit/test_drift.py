@@ -181,3 +181,11 @@ def numbered(*, days: int, a_day: int) -> Pool:
 
 def days_of(*, days: int, a_day: int) -> tuple[np.ndarray, np.ndarray]:
     return np.repeat(np.arange(days), a_day), np.ones(days * a_day)
+
+
+def test_phrases_that_no_window_brought_before_have_a_novelty() -> None:
+    known = traffic(days=2, seed=1)
+    fresh = traffic(days=2, seed=2, garbled=1.0)
+    first = make_scorer(known["cleaned"])
+    second = make_scorer([*known["cleaned"], *fresh["cleaned"]])
+    assert first.novelty(fresh) == pytest.approx(second.novelty(fresh))
