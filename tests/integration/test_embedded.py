@@ -98,7 +98,7 @@ def test_databases_are_made_beside_your_own(database: DatabaseUrls, tmp_home: Pa
 
 
 def test_opening_does_not_warn_about_the_runtime_folder() -> None:
-    code = "from pathlib import Path; from core.embedded import _wheel; _wheel()"
+    code = "from pathlib import Path; from core.embedded import _server_class; _server_class()"
     environment = {key: value for key, value in os.environ.items() if key != "XDG_RUNTIME_DIR"}
     told = subprocess.run(
         [sys.executable, "-W", "always", "-c", code],
