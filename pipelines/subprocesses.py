@@ -48,6 +48,8 @@ def run_program(
         raise
     finally:
         timer.cancel()
+        if process.stdout:
+            process.stdout.close()
     if late.is_set():
         raise StageFailed(
             f"`{_words(command)}` to end within {seconds:.0f} s",
