@@ -111,6 +111,7 @@ class Champion:
         return log_rows(
             pd.DataFrame(
                 {
+                    "request_id": [f"{number:08d}" for number in range(len(cleaned))],
                     "occurred_at": [row.occurred_at for row in arrivals],
                     "region": [row.region for row in arrivals],
                     "cleaned": cleaned,
