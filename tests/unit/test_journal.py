@@ -134,17 +134,21 @@ def test_a_folder_that_cannot_be_written_is_noticed_at_start(tmp_path: Path) -> 
         Journal(tmp_path / "journal", counts=JournalCounts())
 
 
-def test_what_waits_at_the_same_time_shares_a_sync(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced: list[int] = []
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The file of every sync from here on."""
+    files: list[int] = []
     real = os.fdatasync
 
     def sync(file: int) -> None:
-        synced.append(file)
+        files.append(file)
         real(file)
 
     monkeypatch.setattr(os, "fdatasync", sync)
+    return files
+
+
+def test_what_waits_at_the_same_time_shares_a_sync(tmp_path: Path, synced: list[int]) -> None:
     journal, _, counts = opened(tmp_path, Table(), sync=True)
 
     async def together(rows: range) -> None:
@@ -157,16 +161,8 @@ def test_what_waits_at_the_same_time_shares_a_sync(
 
 
 def test_requests_that_arrive_while_a_group_gathers_share_its_sync(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synced: list[int]
 ) -> None:
-    synced: list[int] = []
-    real = os.fdatasync
-
-    def sync(file: int) -> None:
-        synced.append(file)
-        real(file)
-
-    monkeypatch.setattr(os, "fdatasync", sync)
     monkeypatch.setattr(journal_module, "GATHER_SECONDS", 60)
     journal, _, counts = opened(tmp_path, Table(), sync=True)
 
