@@ -1,4 +1,4 @@
-"""A classifier's evidence about single phrases, applied to a head's probabilities: arrays and a digest.
+"""A classifier's evidence about single phrases, mixed with a head's probabilities.
 
 A linear head cannot hold one phrase against its near neighbours. The memory can: for a phrase
 that had labels of its own, `probability = head_share * head + weights`.
@@ -43,7 +43,7 @@ class Memory:
     head_shares : float32 (n,) in (0, 1], what is left to the head
     starts : int64 (n + 1,), where each phrase's entries of `codes` and `weights` begin
     codes, weights : uint16 and float32 (k,); of one phrase, weights and head share sum to 1
-    enabled : False where the memory lost against the head alone: it then only knows which phrases are new
+    enabled : False where the memory lost against the head alone: it then only tells new phrases
     """
 
     classifier: str
@@ -156,7 +156,7 @@ def save_memory(memory: Memory, folder: Path) -> str:
 
 
 def load_memory(folder: Path, *, digest: str) -> Memory:
-    """Read a memory of this digest; raise `HeadRefused` when the files are not those that were written."""
+    """Read a memory of this digest; raise `HeadRefused` for files that are not those written."""
     try:
         manifest = json.loads((folder / "memory.json").read_text(encoding="utf-8"))
         packed = (folder / "memory.npz").read_bytes()

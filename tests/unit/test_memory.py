@@ -1,4 +1,4 @@
-"""What a phrase's own labels say: rules that change, labels that are wrong, phrases of two labels."""
+"""What a phrase's own labels say: changed rules, wrong labels, phrases of two labels."""
 
 from __future__ import annotations
 
