@@ -84,10 +84,8 @@ class AppliedMemory:
 
     @classmethod
     def beside(cls, memory: Memory, head_labels: Sequence[str]) -> AppliedMemory:
-        labels = (
-            *head_labels,
-            *(label for label in memory.labels if label not in set(head_labels)),
-        )
+        own = set(head_labels)
+        labels = (*head_labels, *(label for label in memory.labels if label not in own))
         column_of = {label: column for column, label in enumerate(labels)}
         columns = np.array([column_of[label] for label in memory.labels], np.int64)
         return cls(memory, labels, columns)
