@@ -11,17 +11,27 @@ from sqlalchemy.engine import Connection
 from core.tables import feedback
 from monitoring.feedback import CORRECTED, answered
 
-COLUMNS = ("id", "request_id", "cleaned", "label", "received_at", "author", "kind")
+COLUMNS = (
+    "id",
+    "request_id",
+    "cleaned",
+    "label",
+    "received_at",
+    "author",
+    "kind",
+    "head_label",
+)
 
 
 def received_labels(
-    connection: Connection, *, classifier: str, received_by: datetime, after: int = 0
+    connection: Connection, *, classifier: str, received_by: datetime
 ) -> pd.DataFrame:
-    """Return COLUMNS of the feedback behind the id `after` received by a moment.
+    """Return COLUMNS of all feedback received by a moment, in order of (received_at, id).
 
-    In order of (received_at, id); labels are trimmed. Unlike the rows of a snapshot, earlier
-    labels of a request that was corrected again are in it: authors who contradict each other
-    are evidence too. Feedback on an answer that the log no longer holds is left out.
+    `head_label` is what the head alone answered then; labels are trimmed. Unlike the rows of a
+    snapshot, earlier labels of a request that was corrected again are in it: authors who
+    contradict each other are evidence too. Feedback on an answer that the log no longer holds is
+    left out.
     """
     answer = answered(CORRECTED)
     columns = [
@@ -32,15 +42,12 @@ def received_labels(
         feedback.c.received_at,
         feedback.c.author,
         feedback.c.kind,
+        sa.func.coalesce(answer.c.head_label, answer.c.label).label("head_label"),
     ]
     query = (
         sa.select(*columns)
         .join(answer, answer.c.request_id == feedback.c.request_id)
-        .where(
-            feedback.c.classifier == classifier,
-            feedback.c.received_at <= received_by,
-            feedback.c.id > after,
-        )
+        .where(feedback.c.classifier == classifier, feedback.c.received_at <= received_by)
         .order_by(feedback.c.received_at, feedback.c.id)
     )
     rows = [tuple(row) for row in connection.execute(query)]
