@@ -18,6 +18,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
     not_,
     or_,
     text,
@@ -60,6 +61,15 @@ inference = Table(
     Column("region", Text),
     Column("routing_key", Text),
     _json("flags"),
+    Column(
+        "sequence",
+        BigInteger,
+        nullable=False,
+        server_default=text("nextval('inference_sequence'::regclass)"),
+    ),
+    Column("revision", Integer),
+    Column("head_label", Text),
+    Index("inference_by_sequence", "classifier", "sequence"),
     Index("inference_by_version", "classifier", "version", "occurred_at"),
     Index("inference_by_request", "request_id"),
     postgresql_partition_by="RANGE (occurred_at)",
@@ -82,6 +92,8 @@ feedback = Table(
     _text("classifier"),
     _text("label"),
     _text("author"),
+    Column("kind", Text, nullable=False, server_default=text("'unknown'")),
+    Column("probability", Double),
     Index("feedback_by_classifier", "classifier", "received_at"),
     Index("feedback_by_request", "request_id"),
 )
@@ -98,6 +110,26 @@ snapshot = Table(
     _text("git_tag"),
     _json("summary"),
     Index("snapshot_by_dataset", "dataset", "as_of"),
+)
+
+memory_revision = Table(
+    "memory_revision",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _text("classifier"),
+    Column("revision", Integer, nullable=False),
+    _moment("made_at"),
+    _moment("as_of"),
+    _text("digest"),
+    _text("location"),
+    _text("snapshot"),
+    Column("first_feedback", BigInteger),
+    Column("last_feedback", BigInteger),
+    Column("phrases", Integer, nullable=False),
+    Column("labels", Integer, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    _text("why"),
+    UniqueConstraint("classifier", "revision", name="memory_revision_number"),
 )
 
 deployment = Table(

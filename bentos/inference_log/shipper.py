@@ -21,6 +21,7 @@ from bentos.inference_log.journal import (
 )
 from core.files import replacing
 from core.logs import first_line, get_logger
+from core.tables import inference
 
 BATCH_BYTES = 2**20
 REFUSED = "refused-rows.txt"
@@ -30,9 +31,10 @@ NAMED_OFFSETS = 20  # per log line
 
 Insert = Callable[[Sequence[bytes]], None]
 
+_COLUMNS = ", ".join(column.name for column in inference.columns if column.name != "sequence")
 _INSERT = sa.text(
-    "insert into inference select * from jsonb_populate_recordset("
-    "null::inference, cast(convert_from(:rows, 'UTF8') as jsonb))"
+    f"insert into inference ({_COLUMNS}) select {_COLUMNS} from"
+    " jsonb_populate_recordset(null::inference, cast(convert_from(:rows, 'UTF8') as jsonb))"
     " on conflict do nothing"
 )
 

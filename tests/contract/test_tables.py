@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy.engine import Engine
 
-from core.database import DatabaseUrls, migrate
-from core.tables import metadata
+from core.database import MIGRATIONS, DatabaseUrls, connect, migrate, open_database, with_driver
+from core.settings import load_settings
+from core.tables import inference, metadata
+
+
+def downgrade(url: str, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["url"] = with_driver(url, "psycopg")
+    command.downgrade(config, revision)
 
 
 def _is_ours(name: str | None, kind: str, _: object) -> bool:
@@ -28,4 +41,40 @@ def test_migrations_make_what_the_code_names(engine: Engine) -> None:
 def test_a_second_migration_does_nothing(database: DatabaseUrls, engine: Engine) -> None:
     migrate(database.perennial)
     with engine.connect() as connection:
-        assert MigrationContext.configure(connection).get_current_revision() == "0003"
+        assert MigrationContext.configure(connection).get_current_revision() == "0004"
+
+
+def test_rows_of_before_are_numbered_by_their_clock_and_new_ones_by_arrival(
+    tmp_path: Path,
+) -> None:
+    with open_database(load_settings(home=tmp_path / "home", database_url=None)) as urls:
+        downgrade(urls.perennial, "0003")
+        with connect(urls.perennial).begin() as connection:
+            for minute in (2, 1):
+                connection.execute(_OLD_INSERT, {"request": f"before-{minute}", "minute": minute})
+        migrate(urls.perennial)
+        with connect(urls.perennial).begin() as connection:
+            connection.execute(_WHOLE_ROW, {"request": "by an old bento"})
+            connection.execute(_OLD_INSERT, {"request": "now", "minute": 0})
+            order = sa.select(inference.c.request_id).order_by(inference.c.sequence)
+            assert list(connection.scalars(order)) == [
+                "before-1",
+                "before-2",
+                "by an old bento",
+                "now",
+            ]
+
+
+_OLD_INSERT = sa.text("""
+    insert into inference (occurred_at, request_id, version, classifier, role, phrase, cleaned,
+        label, probability, alternatives, embedder_id, cached, latency_ms, flags)
+    values (timestamptz '2026-01-01' + :minute * interval '1 minute', :request, '1', 'organ',
+        'champion', 'p', 'p', 'heart', 0.9, '[]', 'e', false, 1, '[]')
+""")
+_WHOLE_ROW = sa.text("""
+    insert into inference select * from jsonb_populate_recordset(null::inference, jsonb_build_array(
+        jsonb_build_object('occurred_at', timestamptz '2025-01-01', 'request_id', cast(:request as text),
+            'version', '1', 'classifier', 'organ', 'role', 'champion', 'phrase', 'p', 'cleaned', 'p',
+            'label', 'heart', 'probability', 0.9, 'alternatives', '[]'::jsonb, 'embedder_id', 'e',
+            'cached', false, 'latency_ms', 1, 'flags', '[]'::jsonb)))
+""")

@@ -1,0 +1,54 @@
+"""Every label that people and systems sent of a classifier's answers, in order of receipt."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pandas as pd
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from core.tables import feedback
+from monitoring.feedback import CORRECTED, answered
+
+COLUMNS = (
+    "id",
+    "request_id",
+    "cleaned",
+    "label",
+    "received_at",
+    "author",
+    "kind",
+    "head_label",
+)
+
+
+def received_labels(
+    connection: Connection, *, classifier: str, received_by: datetime
+) -> pd.DataFrame:
+    """Return COLUMNS of all feedback received by a moment, in order of (received_at, id).
+
+    `head_label` is what the head alone answered then; labels are trimmed. Unlike the rows of a
+    snapshot, earlier labels of a request that was corrected again are in it: authors who
+    contradict each other are evidence too. Feedback on an answer that the log no longer holds is
+    left out.
+    """
+    answer = answered(CORRECTED)
+    columns = [
+        feedback.c.id,
+        feedback.c.request_id,
+        answer.c.cleaned,
+        sa.func.btrim(feedback.c.label).label("label"),
+        feedback.c.received_at,
+        feedback.c.author,
+        feedback.c.kind,
+        sa.func.coalesce(answer.c.head_label, answer.c.label).label("head_label"),
+    ]
+    query = (
+        sa.select(*columns)
+        .join(answer, answer.c.request_id == feedback.c.request_id)
+        .where(feedback.c.classifier == classifier, feedback.c.received_at <= received_by)
+        .order_by(feedback.c.received_at, feedback.c.id)
+    )
+    rows = [tuple(row) for row in connection.execute(query)]
+    return pd.DataFrame.from_records(rows, columns=list(COLUMNS))

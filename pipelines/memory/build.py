@@ -1,0 +1,80 @@
+"""From the labels that people and the source gave to a memory: pure, one moment `as_of`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from pipelines.memory.evidence import weigh_labels
+from pipelines.model.memory import Memory, phrase_hash
+
+LABEL_COLUMNS = ("cleaned", "label", "received_at", "author")
+"""One row per label. `author` is "" for rows of the source: these count one by one."""
+
+
+def build_memory(
+    labels: pd.DataFrame, *, classifier: str, revision: int, as_of: pd.Timestamp
+) -> Memory:
+    """Weigh every phrase's labels up to `as_of`.
+
+    Parameters
+    ----------
+    labels : LABEL_COLUMNS; `received_at` is when the label was received (of a source row: when it
+        occurred). Later ones than `as_of` wait. Of equal moments the order of the rows decides.
+    """
+    counted = count_acts(labels[labels["received_at"] <= as_of])
+    names, codes = np.unique(counted["label"].to_numpy(dtype=str), return_inverse=True)
+    phrases, phrase_of = np.unique(counted["cleaned"].to_numpy(dtype=str), return_inverse=True)
+    order = np.argsort(phrase_of, kind="stable")
+    bounds = np.searchsorted(phrase_of[order], np.arange(len(phrases) + 1))
+    rows = [
+        _weigh(codes[order[start:end]])
+        for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
+    ]
+    return _pack(phrases, rows, names=names, classifier=classifier, revision=revision)
+
+
+def count_acts(labels: pd.DataFrame) -> pd.DataFrame:
+    """Order by receipt; one act of one author on a phrase counts once a day, its last label.
+
+    A fix of many answers at once is one act, and a script that repeats itself is no crowd.
+    """
+    ordered = labels.sort_values("received_at", kind="stable", ignore_index=True)
+    day = pd.to_datetime(ordered["received_at"], utc=True).dt.floor("D")
+    people = ordered["author"] != ""
+    repeated = ordered.assign(day=day).duplicated(["cleaned", "author", "day"], keep="last")
+    return ordered[~(people & repeated)].reset_index(drop=True)
+
+
+_Row = tuple[float, "np.ndarray[tuple[int], np.dtype[np.int64]]", np.ndarray]
+
+
+def _weigh(codes: np.ndarray) -> _Row:
+    own, numbers = np.unique(codes, return_inverse=True)
+    evidence = weigh_labels(numbers.tolist(), labels=len(own))
+    return evidence.head_share, own, evidence.weights
+
+
+def _pack(
+    phrases: np.ndarray, rows: Sequence[_Row], *, names: np.ndarray, classifier: str, revision: int
+) -> Memory:
+    hashes = np.array([phrase_hash(phrase) for phrase in phrases.tolist()], np.uint64)
+    order = np.argsort(hashes, kind="stable")
+    ordered = [rows[place] for place in order.tolist()]
+    sizes = [len(own) for _, own, _ in ordered]
+    return Memory(
+        classifier=classifier,
+        revision=revision,
+        labels=tuple(names.tolist()),
+        hashes=hashes[order],
+        head_shares=np.array([share for share, _, _ in ordered], np.float32),
+        starts=np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype(np.int64),
+        codes=_joined([own for _, own, _ in ordered], np.uint16),
+        weights=_joined([weights for _, _, weights in ordered], np.float32),
+    )
+
+
+def _joined(parts: Sequence[np.ndarray], kind: type) -> np.ndarray:
+    return np.concatenate([np.empty(0, kind), *parts]).astype(kind)
