@@ -18,6 +18,7 @@ from benchmarks.year.observer import Observer
 from benchmarks.year.people import People, PersonLabel
 from benchmarks.year.policies import Policy
 from benchmarks.year.production import Production
+from benchmarks.year.rules import LabelKind
 from benchmarks.year.source import Source, request_ids
 from benchmarks.year.vectors import Vectors
 from benchmarks.year.world import World
@@ -29,6 +30,16 @@ TICKS = 4
 _TICK_SECONDS = 86_400 // TICKS
 
 
+@dataclass(frozen=True)
+class Setting:
+    """What a simulation is about; with the seed it determines the year."""
+
+    scale: Scale = "default"
+    days: int = 365
+    label: LabelKind = "block"
+    calm: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class Year:
     """A seed's world with all that arrives in it, shared by the policies that live through it."""
@@ -38,11 +49,17 @@ class Year:
     source: Source
 
     @classmethod
-    def draw(cls, *, scale: Scale, seed: int, days: int, calm: bool = False) -> Year:
+    def draw(cls, setting: Setting, *, seed: int) -> Year:
         """Draw the year of a seed; equal arguments give equal years."""
-        calendar = draw_calendar(seed=seed, days=days, calm=calm)
-        world = World(scale=scale, seed=seed, days=days, calendar=calendar)
-        arrivals = [world.day(day) for day in range(days)]
+        calendar = draw_calendar(seed=seed, days=setting.days, calm=setting.calm)
+        world = World(
+            scale=setting.scale,
+            seed=seed,
+            days=setting.days,
+            calendar=calendar,
+            kind=setting.label,
+        )
+        arrivals = [world.day(day) for day in range(setting.days)]
         return cls(world, arrivals, Source(world, arrivals))
 
     def observer(self) -> Observer:

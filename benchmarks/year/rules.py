@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 import numpy as np
 
 from benchmarks.year.events import RELABELLING, Event
 from pipelines.source.practice import Practice
+
+LabelKind = Literal["block", "chapter"]
 
 TWO_LABELS = 0.03
 """Share of the traffic whose phrases truly have two labels."""
@@ -50,11 +53,12 @@ class Rulebook:
 
 
 @cache
-def block_numbers(practice: Practice) -> tuple[list[str], np.ndarray]:
-    """The names of all blocks, and the number of the block of each code."""
-    names = sorted({code.block for code in practice.catalogue.codes})
+def label_numbers(practice: Practice, kind: LabelKind) -> tuple[tuple[str, ...], np.ndarray]:
+    """The names of all labels of a kind, and the number of the label of each code."""
+    of_code = [code.block if kind == "block" else code.chapter for code in practice.catalogue.codes]
+    names = tuple(sorted(set(of_code)))
     number = {name: place for place, name in enumerate(names)}
-    return names, np.array([number[code.block] for code in practice.catalogue.codes])
+    return names, np.array([number[name] for name in of_code])
 
 
 @dataclass(eq=False)
@@ -78,14 +82,19 @@ class _Draft:
 
 
 def write_rulebook(
-    practice: Practice, terms: np.ndarray, *, calendar: Iterable[Event], seed: int
+    practice: Practice,
+    terms: np.ndarray,
+    *,
+    kind: LabelKind,
+    calendar: Iterable[Event],
+    seed: int,
 ) -> Rulebook:
     """Draw the labels of a year; `terms` are rows of the past, which say how common each is."""
-    names, block_of_code = block_numbers(practice)
-    label = block_of_code[practice.catalogue.code]
+    names, label_of_code = label_numbers(practice, kind)
+    label = label_of_code[practice.catalogue.code]
     frequency = np.bincount(terms, minlength=len(label)) / len(terms)
     random = np.random.default_rng((seed, 13))
-    draft = _Draft(practice, names, label, frequency, np.zeros(len(label), bool), random)
+    draft = _Draft(practice, list(names), label, frequency, np.zeros(len(label), bool), random)
     other, share = _two_labels(draft)
     draft.taken |= other >= 0
     changes: list[tuple[int, Event, np.ndarray]] = []

@@ -15,7 +15,8 @@ from benchmarks.year.memory import GivenLabel
 from benchmarks.year.world import HISTORY_DAYS, World
 from pipelines.source.practice import EPOCH
 
-KEY = "block"
+KEY = "label"
+"""The label column, and the name of the simulated classifier."""
 LATE_DAYS = 30
 SCHEMA = pa.schema(
     [

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.year.arrivals import Arrivals
 from benchmarks.year.events import REPLACING, Event
-from benchmarks.year.rules import Rulebook, block_numbers, write_rulebook
+from benchmarks.year.rules import LabelKind, Rulebook, label_numbers, write_rulebook
 from pipelines.model.text import clean_phrase
 from pipelines.source.arrivals import Day, draw_day, write_phrases
 from pipelines.source.drift import load_drift
@@ -44,8 +44,15 @@ class World:
     """Equal arguments give equal worlds. Labels are numbers into `labels`."""
 
     def __init__(
-        self, *, scale: Scale, seed: int, days: int, calendar: tuple[Event, ...] = ()
+        self,
+        *,
+        scale: Scale,
+        seed: int,
+        days: int,
+        calendar: tuple[Event, ...] = (),
+        kind: LabelKind = "block",
     ) -> None:
+        self.kind = kind
         self.scale = scale
         self.seed = seed
         self.days = days
@@ -57,7 +64,9 @@ class World:
     def rulebook(self) -> Rulebook:
         """Which terms have which labels, before and after each event."""
         past = np.concatenate([drawn.term for drawn in past_days(self.scale)])
-        return write_rulebook(self.practice, past, calendar=self.calendar, seed=self.seed)
+        return write_rulebook(
+            self.practice, past, kind=self.kind, calendar=self.calendar, seed=self.seed
+        )
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -84,7 +93,7 @@ class World:
         base = _base_of(drawn, random, state=(HISTORY_SEED, _BASE, DAYS + day), events=0)
         arrivals = self._apply(base, day)
         wrong = drawn.recorded != drawn.right
-        arrivals.truth[wrong] = block_numbers(self.practice)[1][drawn.recorded[wrong]]
+        arrivals.truth[wrong] = label_numbers(self.practice, self.kind)[1][drawn.recorded[wrong]]
         return arrivals
 
     def _base(self, seed: int, day: int) -> Base:
