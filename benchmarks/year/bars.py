@@ -51,9 +51,7 @@ def _calm_loss(figures: Mapping[str, Any]) -> float | None:
 
 def _days(own: Mapping[str, Any]) -> float | None:
     """An event that was not won back counts with all days that were seen of it."""
-    days = [
-        event["after_labels"] for event in own["events"] if event["after_labels"] is not None
-    ]
+    days = [event["after_labels"] for event in own["events"] if event["after_labels"] is not None]
     return statistics.median(days) if days else None
 
 

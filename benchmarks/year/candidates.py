@@ -42,9 +42,7 @@ def make_candidate(
     stored: pa.Table, *, block: ClassifierParams, vectors: Vectors, seed: int
 ) -> Candidate:
     """Split and fit as a retraining does; raises `TrainingImpossible`."""
-    history = split.within_history(
-        split.labelled_rows(stored, label=KEY), days=block.history_days
-    )
+    history = split.within_history(split.labelled_rows(stored, label=KEY), days=block.history_days)
     rows, left_out = split.leave_out_rare(history, min_rows=block.min_rows_per_label)
     parts = split.split_rows(rows, test_days=block.test_days, seed=seed)
     split.refuse_impossible(rows, parts, left_out)
@@ -61,9 +59,7 @@ def fit_on_all(
     stored: pa.Table, *, block: ClassifierParams, vectors: Vectors, seed: int, min_rows: int
 ) -> Head:
     """A head that has learnt every row."""
-    history = split.within_history(
-        split.labelled_rows(stored, label=KEY), days=block.history_days
-    )
+    history = split.within_history(split.labelled_rows(stored, label=KEY), days=block.history_days)
     rows, _ = split.leave_out_rare(history, min_rows=min_rows)
     train = split.training_table(rows, seed=seed)
     return fit(train, block=block, vectors=vectors, seed=seed)

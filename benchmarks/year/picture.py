@@ -50,6 +50,10 @@ def _calendar(notes: Notes) -> list[tuple[str, int, int]]:
     run = next(run for runs in notes.values() for run in runs.values())
     lasting = ("season", "broken", "silence")
     return [
-        (event["kind"], event["first"], event["last"] if event["kind"] in lasting else event["first"] + 3)
+        (
+            event["kind"],
+            event["first"],
+            event["last"] if event["kind"] in lasting else event["first"] + 3,
+        )
         for event in run["calendar"]
     ]

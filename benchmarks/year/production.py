@@ -175,13 +175,9 @@ class Production:
         folder = self.folder / "models" / KEY / answering.version
         digest = save_head(answering.head, folder)
         pq.write_table(candidate.reference, folder / "reference.parquet")
-        model = ModelVersion(
-            KEY, answering.version, str(folder), digest, self.vectors.embedder_id
-        )
+        model = ModelVersion(KEY, answering.version, str(folder), digest, self.vectors.embedder_id)
         with self.engine.begin() as connection:
-            append_deployment(
-                connection, Deployment(model, "champion", 1.0, self.now, reason)
-            )
+            append_deployment(connection, Deployment(model, "champion", 1.0, self.now, reason))
         self.judged = Answering(candidate.head, self.vectors, version=answering.version)
         self.answering = answering
 

@@ -1,4 +1,4 @@
-"""Which label each term has on which day: ordinary ones, those of an event, and the second of two."""
+"""Which label each term has on which day: ordinary ones, those of an event, the second of two."""
 
 from __future__ import annotations
 
@@ -100,7 +100,9 @@ def write_rulebook(
     changes: list[tuple[int, Event, np.ndarray]] = []
     for number, event in enumerate(calendar):
         if event.kind in RELABELLING:
-            new = _new_rule(draft, event.size) if event.kind == "rule" else _split(draft, event.size)
+            new = (
+                _new_rule(draft, event.size) if event.kind == "rule" else _split(draft, event.size)
+            )
             draft.taken |= new >= 0
             changes.append((number, event, new))
     season = _season(practice, terms)

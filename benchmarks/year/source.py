@@ -82,9 +82,9 @@ class Source:
     @cached_property
     def table(self) -> pa.Table:
         """All rows, as a snapshot holds them."""
-        moments = np.datetime64(EPOCH.replace(tzinfo=None), "us") + (
-            self.occurred * 1e6
-        ).astype("timedelta64[us]")
+        moments = np.datetime64(EPOCH.replace(tzinfo=None), "us") + (self.occurred * 1e6).astype(
+            "timedelta64[us]"
+        )
         columns = [
             pa.array(self.ids, pa.string()),
             pa.array(self._column("phrase"), pa.string()),
