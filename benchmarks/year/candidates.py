@@ -1,4 +1,4 @@
-"""From the rows of a snapshot to a head, its answers, and the gate's verdict: the stages without files."""
+"""From the rows of a snapshot to a head, its answers and the gate's verdict, without files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pipelines.stages.evaluate import reference_table
 
 @dataclass(frozen=True)
 class Candidate:
-    """A fitted head with the rows that judge it (`recent`, answered) and the most frequent label."""
+    """A fitted head, the answered `recent` rows that judge it, and the most frequent label."""
 
     head: Head
     recent: pa.Table

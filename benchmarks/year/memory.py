@@ -16,7 +16,7 @@ from pipelines.memory.evidence import weigh_labels
 
 @dataclass(frozen=True, slots=True)
 class GivenLabel:
-    """One label of a phrase. `author` is "" for rows of the source, which count one by one."""
+    """One label of a phrase; `author` is "" for rows of the source, which count one by one."""
 
     row: str
     cleaned: str

@@ -1,4 +1,4 @@
-"""What the oracle notes of a run: the worth of each day's answers, and what became of each label."""
+"""What the oracle notes of a run: the worth of each day's answers, and the fate of each label."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ class Observer:
     _rule_labels: dict[str, list[tuple[datetime, bool]]] = field(default_factory=dict)
     _rule_asked: set[tuple[str, int]] = field(default_factory=set)
     _fits_seen: int = 0
+    _truth: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         lists = ("f1", "calm_f1", "two_labels_lost", "fits")
@@ -132,8 +133,6 @@ class Observer:
     def _best_label(self, cleaned: str) -> str | None:
         """What the oracle would answer; `learn_truth` keeps it up to date."""
         return self._truth.get(cleaned)
-
-    _truth: dict[str, str] = field(default_factory=dict)
 
     def learn_truth(self, arrivals: Arrivals) -> None:
         """Note the right label of each phrase, and which phrases a new rule concerns."""

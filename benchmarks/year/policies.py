@@ -74,7 +74,7 @@ class DriftPolicy(Policy):
 
 @dataclass(frozen=True)
 class DefaultPolicy(WeeklyPolicy):
-    """The new default: every row is learnt before it answers, and a memory renewed as labels come."""
+    """The new default: the served head has learnt every row; the memory is renewed hourly."""
 
     name: str = "default"
     memory: bool = True
@@ -108,9 +108,9 @@ class BoundPolicy(Policy):
     def _learn(production: Production) -> None:
         assert production.memory is not None
         rows = production.source.rows_known(production.now, delayed=False)
-        known = production._remembered_rows
+        known = production.remembered_rows
         production.memory.add(production.source.given(rows[known:]))
-        production._remembered_rows = len(rows)
+        production.remembered_rows = len(rows)
         changed = production.memory.renew()
         production.learnt_source_at = production.now
         production.learnt_labels_at = production.now

@@ -64,7 +64,9 @@ class Production:
     watched: list[tuple[datetime, Verdict]] = field(default_factory=list)
     learnt_source_at: datetime | None = None
     learnt_labels_at: datetime | None = None
-    _remembered_rows: int = 0
+    judged: Answering | None = None
+    """The champion's judged head: what later candidates are compared with."""
+    remembered_rows: int = 0
     _waiting: bool = False
     _last_fit_at: datetime | None = None
 
@@ -128,7 +130,7 @@ class Production:
         return verdict
 
     def retrain(self, reason: str) -> Verdict:
-        """Fit a candidate on what is known, hold it against the champion, and act on the verdict."""
+        """Fit a candidate on what is known, compare it with the champion, and act on the verdict."""
         due = decide_retraining(
             reason,
             last_retraining_at=self._last_fit_at,
@@ -154,9 +156,6 @@ class Production:
         if verdict.kind == "promote" or self.answering is None:
             self._promote(candidate, answering, reason)
         return verdict
-
-    judged: Answering | None = None
-    """The champion's judged head, where another head is served."""
 
     def _answering(self, candidate: Candidate, stored: pa.Table, version: str) -> Answering:
         head = candidate.head
@@ -197,8 +196,8 @@ class Production:
         if self.memory is None:
             return
         rows = self.source.rows_known(self.now)
-        self.memory.add(self.source.given(rows[self._remembered_rows :]))
-        self._remembered_rows = len(rows)
+        self.memory.add(self.source.given(rows[self.remembered_rows :]))
+        self.remembered_rows = len(rows)
         self._renew_memory()
 
     def _renew_memory(self) -> None:

@@ -92,7 +92,7 @@ def _drift(figures: Mapping[str, Any]) -> str:
 
 
 def _events(figures: Mapping[str, Any], by: str) -> str:
-    """Mean extra error of an event's own traffic over the bound, and median days to win back 80 %."""
+    """Mean extra error of the events' own traffic, and median days to win back 80 %."""
     values = sorted({event[by] for own in figures.values() for event in own["events"]}, key=str)
     rows = [
         (policy, *(_event_cell([e for e in own["events"] if e[by] == value]) for value in values))

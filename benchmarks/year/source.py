@@ -56,12 +56,12 @@ class Source:
 
     @cached_property
     def label(self) -> np.ndarray:
-        return self._labels[self._column("truth")]
+        return np.asarray(self._labels[self._column("truth")])
 
     @cached_property
     def occurred(self) -> np.ndarray:
         """Seconds since day 0: float64 (n,)."""
-        return self.day * 86_400.0 + self._column("second")
+        return np.asarray(self.day * 86_400.0 + self._column("second"))
 
     @cached_property
     def arrives(self) -> np.ndarray:

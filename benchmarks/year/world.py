@@ -77,7 +77,7 @@ class World:
         return self._apply(self._base(self.seed, day), day)
 
     def judging(self, day: int) -> Arrivals:
-        """Other rows of the same traffic, as many on every day: what the day's answers are worth."""
+        """Other rows of the same traffic, as many every day: what the day's answers are worth."""
         return self._apply(self._judging_base, day)
 
     def history(self) -> list[Arrivals]:
