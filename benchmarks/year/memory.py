@@ -43,7 +43,7 @@ class RunningMemory:
         self._waiting: set[str] = set()
 
     def add(self, labels: Iterable[GivenLabel]) -> None:
-        """Take labels for the next revision; what a person said of a row stands against the source."""
+        """Take labels for the next revision; a person's label of a row replaces the source's."""
         for given in labels:
             of_phrase = self._labels.setdefault(given.cleaned, {})
             known = of_phrase.get(given.row)

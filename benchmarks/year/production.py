@@ -130,7 +130,7 @@ class Production:
         return verdict
 
     def retrain(self, reason: str) -> Verdict:
-        """Fit a candidate on what is known, compare it with the champion, and act on the verdict."""
+        """Fit a candidate, compare it with the champion, and act on the verdict."""
         due = decide_retraining(
             reason,
             last_retraining_at=self._last_fit_at,

@@ -117,11 +117,16 @@ class World:
     def _apply(self, base: Base, day: int) -> Arrivals:
         term, phrase = base.term.copy(), base.phrase.copy()
         event = np.full(len(term), -1)
+        start = 0.0  # strangers take shares that do not overlap; a broken client breaks any row
         for number, planned in enumerate(self.calendar):
-            if planned.kind in REPLACING and planned.active(day):
-                chosen = base.chance[:, number] < planned.size
-                if planned.kind != "broken":
-                    chosen &= event < 0
+            if planned.kind not in REPLACING:
+                continue
+            column = number if planned.kind == "broken" else 0
+            first = 0.0 if planned.kind == "broken" else start
+            start += 0.0 if planned.kind == "broken" else planned.size
+            if planned.active(day):
+                chance = base.chance[:, column]
+                chosen = (chance >= first) & (chance < first + planned.size)
                 self._replace(planned, number, base, chosen, term, phrase)
                 event[chosen] = number
         label, changed_by = self.rulebook.labels_on(day, term)
