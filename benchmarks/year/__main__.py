@@ -19,7 +19,8 @@ from benchmarks.year.policies import POLICIES
 from benchmarks.year.report import tables_of
 from benchmarks.year.runs import RUNS, Plan, run_all
 from benchmarks.year.vectors import stored_vectors
-from core.params import ClassifierParams, LogisticHead, load_params
+from core.head_params import LogisticHead
+from core.params import ClassifierParams, load_params
 from core.settings import REPOSITORY
 
 JUDGING_SEEDS = (101, 102, 103, 104, 105)

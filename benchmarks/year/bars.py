@@ -9,7 +9,8 @@ from typing import Any
 from benchmarks.harness import Bar
 from benchmarks.year.figures import Notes
 
-DEFAULT, TODAY = "default", "weekly"
+DEFAULT = "default"
+TODAY = "weekly"
 
 
 def make_bars(figures: Mapping[str, Any], notes: Notes) -> list[Bar]:

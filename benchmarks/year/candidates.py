@@ -18,6 +18,7 @@ from pipelines.model.head_file import Head
 from pipelines.model.heads import TrainingRows, fit_head
 from pipelines.stages import split
 from pipelines.stages.evaluate import reference_table
+from pipelines.stages.labelled_rows import labelled_rows, leave_out_rare, within_history
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ def make_candidate(
     stored: pa.Table, *, block: ClassifierParams, vectors: Vectors, seed: int
 ) -> Candidate:
     """Split and fit as a retraining does; raises `TrainingImpossible`."""
-    history = split.within_history(split.labelled_rows(stored, label=KEY), days=block.history_days)
-    rows, left_out = split.leave_out_rare(history, min_rows=block.min_rows_per_label)
+    history = within_history(labelled_rows(stored, label=KEY), days=block.history_days)
+    rows, left_out = leave_out_rare(history, min_rows=block.min_rows_per_label)
     parts = split.split_rows(rows, test_days=block.test_days, seed=seed)
     split.refuse_impossible(rows, parts, left_out)
     train = split.training_table(rows.only(~parts.test), seed=seed)
@@ -59,8 +60,8 @@ def fit_on_all(
     stored: pa.Table, *, block: ClassifierParams, vectors: Vectors, seed: int, min_rows: int
 ) -> Head:
     """A head that has learnt every row."""
-    history = split.within_history(split.labelled_rows(stored, label=KEY), days=block.history_days)
-    rows, _ = split.leave_out_rare(history, min_rows=min_rows)
+    history = within_history(labelled_rows(stored, label=KEY), days=block.history_days)
+    rows, _ = leave_out_rare(history, min_rows=min_rows)
     train = split.training_table(rows, seed=seed)
     return fit(train, block=block, vectors=vectors, seed=seed)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy.engine import make_url
 
-from benchmarks.harness import tell
+from benchmarks.harness import progress
 from benchmarks.year.loop import Place, Setting, Year, play
 from benchmarks.year.policies import POLICIES
 from benchmarks.year.vectors import Vectors
@@ -82,12 +82,12 @@ def _file(place: Path, policy: str, seed: int) -> Path:
 def _play_seed(
     plan: Plan, seed: int, policies: Sequence[str], vectors: Vectors, place: Path
 ) -> None:
-    tell(f"seed {seed}: the year is drawn")
+    progress(f"seed {seed}: the year is drawn")
     year = Year.draw(plan.setting, seed=seed)
     place.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="year-") as folder:
         for name in policies:
-            tell(f"seed {seed}: {name}")
+            progress(f"seed {seed}: {name}")
             with open_place(Path(folder), f"{name}_{seed}", vectors, plan.block) as room:
                 notes = play(year, POLICIES[name], room)
             write_json(_file(place, name, seed), _described(notes, year))

@@ -68,7 +68,8 @@ class Source:
         """When the source gets the label, in seconds since day 0."""
         arrives = self.occurred + LATE_DAYS * 86_400.0
         for silence in self._silences:
-            start, end = silence.first * 86_400.0, silence.last * 86_400.0
+            start = silence.first * 86_400.0
+            end = silence.last * 86_400.0
             arrives = np.where((arrives >= start) & (arrives < end), end, arrives)
         return arrives
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.model.embedder import Embed, load_embedder, read_embedder
+from pipelines.stages import vectors as stored
 from pipelines.stages.embed import embed_steadily
 from pipelines.stages.files import EMBEDDER
-from pipelines.stages.vectors import _store, _stored
 
 
 class Vectors:
@@ -20,7 +20,9 @@ class Vectors:
         self.embedder_id = embedder_id
         self._embed = embed
         self._folder = folder
-        phrases, vectors = _stored(folder, embedder_id) if folder else ([], np.empty((0, 0)))
+        phrases, vectors = (
+            stored.stored_vectors(folder, embedder_id) if folder else ([], np.empty((0, 0)))
+        )
         self._place = {phrase: place for place, phrase in enumerate(phrases)}
         self._vectors = np.array(vectors, np.float32)
         self._stored = len(phrases)
@@ -40,7 +42,7 @@ class Vectors:
         """Write the vectors when there are new ones; the order of the phrases is that of coming."""
         if self._folder is not None and len(self._place) > self._stored:
             self._folder.mkdir(parents=True, exist_ok=True)
-            _store(self._folder, list(self._place), self._vectors, self.embedder_id)
+            stored.store_vectors(self._folder, list(self._place), self._vectors, self.embedder_id)
             self._stored = len(self._place)
 
 

@@ -22,7 +22,8 @@ HISTORY_DAYS = 1095
 JUDGING_ROWS = {"small": 4_000, "default": 12_000, "large": 12_000}
 """Rows of the oracle's traffic that each day is judged on."""
 _JUDGING_SEED = 1_000_003
-_BASE, _EVENTS = 11, 12
+_BASE = 11
+_EVENTS = 12
 _CUT = 9
 _REGION_NAMES = np.array(REGIONS, dtype=object)
 
@@ -115,7 +116,8 @@ class World:
         return Base(**columns, random_state=(self.seed + _JUDGING_SEED, _BASE, 0))
 
     def _apply(self, base: Base, day: int) -> Arrivals:
-        term, phrase = base.term.copy(), base.phrase.copy()
+        term = base.term.copy()
+        phrase = base.phrase.copy()
         event = np.full(len(term), -1)
         start = 0.0  # strangers take shares that do not overlap; a broken client breaks any row
         for number, planned in enumerate(self.calendar):
@@ -131,7 +133,8 @@ class World:
                 event[chosen] = number
         label, changed_by = self.rulebook.labels_on(day, term)
         event = np.where(event < 0, changed_by, event)
-        other, share = self.rulebook.other[term], self.rulebook.share[term]
+        other = self.rulebook.other[term]
+        share = self.rulebook.share[term]
         truth = np.where((other < 0) | (base.coin < share), label, other)
         cleaned = np.array([self._clean(one) for one in phrase], dtype=object)
         region = _REGION_NAMES[[CLERKS[desk].region for desk in base.clerk.tolist()]]

@@ -15,7 +15,8 @@ from benchmarks.year.policies import POLICIES
 from benchmarks.year.report import tables_of
 from benchmarks.year.runs import open_place
 from benchmarks.year.vectors import Vectors
-from core.params import LogisticHead, load_params
+from core.head_params import LogisticHead
+from core.params import load_params
 from core.settings import REPOSITORY
 from pipelines.model.embedder import Embed
 
