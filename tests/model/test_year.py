@@ -20,6 +20,7 @@ from core.params import load_params
 from core.settings import REPOSITORY
 from pipelines.model.embedder import Embed
 
+pytestmark = pytest.mark.filterwarnings("default")  # Evidently's own dependencies warn
 QUARTER = Setting(scale="small", days=91, label="chapter")
 
 
