@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,7 @@ def play(year: Year, policy: Policy, place: Place) -> dict[str, Any]:
         for moment, verdict in run.production.watched
         if verdict.kind != "insufficient"
     ]
+    notes["calendar"] = [asdict(event) for event in year.world.calendar]
     notes |= {"cpu_seconds": round(timing.cpu, 1), "wall_seconds": round(timing.wall, 1)}
     return notes
 

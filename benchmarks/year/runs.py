@@ -90,12 +90,8 @@ def _play_seed(
             progress(f"seed {seed}: {name}")
             with open_place(Path(folder), f"{name}_{seed}", vectors, plan.block) as room:
                 notes = play(year, POLICIES[name], room)
-            write_json(_file(place, name, seed), _described(notes, year))
+            write_json(_file(place, name, seed), notes)
             vectors.save()
-
-
-def _described(notes: dict[str, Any], year: Year) -> dict[str, Any]:
-    return {**notes, "calendar": [asdict(event) for event in year.world.calendar]}
 
 
 @contextmanager
