@@ -44,6 +44,7 @@ class Observer:
     notes: dict[str, Any] = field(default_factory=dict)
     _judging: dict[tuple[bool, ...], Arrivals] = field(default_factory=dict)
     _corrections: list[Probe] = field(default_factory=list)
+    _corrections_fresh: list[Probe] = field(default_factory=list)
     _corrections_next: list[Probe] = field(default_factory=list)
     _mistakes: list[Probe] = field(default_factory=list)
     _rule_labels: dict[str, list[tuple[datetime, bool]]] = field(default_factory=dict)
@@ -56,7 +57,7 @@ class Observer:
         self.notes |= {name: [] for name in lists}
         self.notes["events"] = {str(number): {} for number in range(len(self.world.calendar))}
         self.notes["labels"] = Counter()
-        names = ["corrections_day", "corrections_next", "mistakes"]
+        names = ["corrections_day", "corrections_fresh", "corrections_next", "mistakes"]
         names += [f"rule_{count}" for count in _NEW_RULE_COUNTS]
         self.notes["probes"] = {name: [0, 0] for name in names}
         self._number = {label: place for place, label in enumerate(self.world.labels)}
@@ -103,6 +104,9 @@ class Observer:
         self._corrections = self._asked(
             self._corrections, production, probes["corrections_day"], until=day_ago
         )
+        self._corrections_fresh = self._asked(
+            self._corrections_fresh, production, probes["corrections_fresh"], until=day_ago
+        )
         learnt = production.learnt_labels_at or EPOCH
         self._corrections_next = self._asked(
             self._corrections_next, production, probes["corrections_next"], until=learnt
@@ -128,7 +132,14 @@ class Observer:
         if comes_again and self._best_label(label.cleaned) == label.label:
             probe = Probe(label.cleaned, label.label, label.received_at, False)
             self._corrections.append(probe)
+            if not self._past_contradicts(label):
+                self._corrections_fresh.append(probe)
             self._corrections_next.append(probe)
+
+    def _past_contradicts(self, label: PersonLabel) -> bool:
+        """A phrase that had another label for years: one correction must not turn it alone."""
+        past = self.past.get(label.cleaned)
+        return past is not None and past.most_common(1)[0][0] != label.label
 
     def _best_label(self, cleaned: str) -> str | None:
         """What the oracle would answer; `learn_truth` keeps it up to date."""

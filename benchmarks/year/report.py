@@ -52,6 +52,7 @@ def _overview(figures: Mapping[str, Any]) -> str:
 def _learnt(figures: Mapping[str, Any]) -> str:
     names = {
         "corrections_day": "corrections right after a day",
+        "corrections_fresh": "of phrases without another past",
         "corrections_next": "after the next revision or retraining",
         "rule_3": "new rule after 3 labels",
         "rule_5": "after 5",

