@@ -1,0 +1,54 @@
+"""Answers of the simulated service as rows of `inference`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy.engine import Engine
+
+from benchmarks.year.answering import Answer
+from benchmarks.year.arrivals import Arrivals
+from benchmarks.year.source import KEY
+from core.tables import inference
+from pipelines.source.practice import EPOCH
+
+
+def write_log(
+    engine: Engine,
+    arrivals: Arrivals,
+    *,
+    ids: Sequence[str],
+    answers: Sequence[Answer],
+    day: int,
+    version: str,
+    embedder_id: str,
+) -> None:
+    """Insert one row for each answer of the champion."""
+    midnight = EPOCH + timedelta(days=day)
+    common = {
+        "version": version,
+        "classifier": KEY,
+        "role": "champion",
+        "alternatives": [],
+        "embedder_id": embedder_id,
+        "cached": False,
+        "latency_ms": 1.0,
+        "flags": [],
+    }
+    rows = [
+        {
+            **common,
+            "occurred_at": midnight + timedelta(seconds=float(arrivals.second[place])),
+            "request_id": ids[place],
+            "phrase": arrivals.phrase[place],
+            "cleaned": arrivals.cleaned[place],
+            "label": label,
+            "probability": probability,
+            "region": arrivals.region[place],
+        }
+        for place, (label, probability) in enumerate(answers)
+    ]
+    if rows:
+        with engine.begin() as connection:
+            connection.execute(inference.insert(), rows)

@@ -1,0 +1,173 @@
+"""One run: a policy lives through the year of a world."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy.engine import Engine
+from threadpoolctl import threadpool_limits
+
+from benchmarks.harness import timed
+from benchmarks.year.arrivals import Arrivals
+from benchmarks.year.events import draw_calendar
+from benchmarks.year.observer import Observer
+from benchmarks.year.people import People, PersonLabel
+from benchmarks.year.policies import Policy
+from benchmarks.year.production import Production
+from benchmarks.year.rules import LabelKind
+from benchmarks.year.source import Source, request_ids
+from benchmarks.year.vectors import Vectors
+from benchmarks.year.world import World
+from core.params import ClassifierParams
+from pipelines.source.practice import EPOCH, Scale
+
+TICKS = 4
+"""Stretches of a day: labels come and revisions are made at the end of each."""
+_TICK_SECONDS = 86_400 // TICKS
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a simulation is about; with the seed it determines the year."""
+
+    scale: Scale = "default"
+    days: int = 365
+    label: LabelKind = "block"
+    calm: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Year:
+    """A seed's world with all that arrives in it, shared by the policies that live through it."""
+
+    world: World
+    arrivals: list[Arrivals]
+    source: Source
+
+    @classmethod
+    def draw(cls, setting: Setting, *, seed: int) -> Year:
+        """Draw the year of a seed; equal arguments give equal years."""
+        calendar = draw_calendar(seed=seed, days=setting.days, calm=setting.calm)
+        world = World(
+            scale=setting.scale,
+            seed=seed,
+            days=setting.days,
+            calendar=calendar,
+            kind=setting.label,
+        )
+        arrivals = [world.day(day) for day in range(setting.days)]
+        return cls(world, arrivals, Source(world, arrivals))
+
+    def observer(self) -> Observer:
+        last_seen: dict[str, int] = {}
+        for day, arrivals in enumerate(self.arrivals):
+            last_seen.update(dict.fromkeys(arrivals.cleaned.tolist(), day))
+        return Observer(self.world, self.source.past_counts(), last_seen)
+
+    def people(self) -> People:
+        a_week = 7 * sum(map(len, self.arrivals)) / len(self.arrivals)
+        return People(
+            seed=self.world.seed,
+            labels=self.world.labels,
+            calendar=self.world.calendar,
+            answers_a_week=a_week,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where a run happens."""
+
+    engine: Engine
+    folder: Path
+    vectors: Vectors
+    block: ClassifierParams
+
+
+def play(year: Year, policy: Policy, place: Place) -> dict[str, Any]:
+    """Let the policy live through the year; return the oracle's notes."""
+    run = _Run(year, policy, place)
+    with threadpool_limits(limits=1), timed() as timing:  # tenfold: threads wait for each other
+        policy.begin(run.production)
+        for day in range(len(year.arrivals)):
+            run.live(day)
+    notes = run.observer.notes
+    notes["watched"] = [
+        [(moment - EPOCH).days, verdict.kind]
+        for moment, verdict in run.production.watched
+        if verdict.kind != "insufficient"
+    ]
+    notes["calendar"] = [asdict(event) for event in year.world.calendar]
+    notes |= {"cpu_seconds": round(timing.cpu, 1), "wall_seconds": round(timing.wall, 1)}
+    return notes
+
+
+class _Run:
+    """The clock of one run."""
+
+    def __init__(self, year: Year, policy: Policy, place: Place) -> None:
+        self.year = year
+        self.policy = policy
+        self.people = year.people()
+        self.observer = year.observer()
+        self.production = Production(
+            place.engine, place.folder, year.source, place.vectors, place.block, now=EPOCH
+        )
+        self._coming: list[PersonLabel] = []
+        arrives = year.source.arrives
+        self._source_order = np.argsort(arrives, kind="stable")
+        self._source_place = int((arrives <= 0).sum())
+
+    def live(self, day: int) -> None:
+        """Play one day, and judge it at its end."""
+        arrivals = self.year.arrivals[day]
+        ids = np.array(request_ids(day, len(arrivals)), dtype=object)
+        tick_of = (arrivals.second // _TICK_SECONDS).astype(int)
+        self.observer.learn_truth(arrivals)
+        for tick in range(TICKS):
+            chosen = tick_of == tick
+            self._answer(day, arrivals.only(chosen), ids[chosen].tolist())
+            self.production.now = EPOCH + timedelta(days=day, seconds=(tick + 1) * _TICK_SECONDS)
+            self._receive()
+            self.policy.hourly(self.production)
+            if tick == 0:
+                self.policy.daily(self.production)
+            self.observer.ask(self.production)
+        self.observer.judge_day(day, self.production)
+
+    def _answer(self, day: int, arrivals: Arrivals, ids: Sequence[str]) -> None:
+        answers = self.production.answer(arrivals.cleaned.tolist())
+        if self.policy.sees_truth:
+            return
+        self.production.log(arrivals, ids, answers, day)
+        labels = [label for label, _ in answers]
+        self._coming += self.people.look(day, arrivals, ids, labels)
+
+    def _receive(self) -> None:
+        now = self.production.now
+        due = sorted(
+            (given for given in self._coming if given.received_at <= now),
+            key=lambda given: given.received_at,
+        )
+        self._coming = [given for given in self._coming if given.received_at > now]
+        if due:
+            assert self.production.answering is not None
+            self.observer.note_labels(due, self.production.answering)
+            self.production.receive(due)
+        self._note_source()
+
+    def _note_source(self) -> None:
+        source = self.year.source
+        until = (self.production.now - EPOCH).total_seconds()
+        while self._source_place < len(self._source_order):
+            row = self._source_order[self._source_place]
+            if source.arrives[row] > until:
+                return
+            moment = EPOCH + timedelta(seconds=float(source.arrives[row]))
+            self.observer.note_source(source.cleaned[row], source.label[row], moment)
+            self._source_place += 1

@@ -1,0 +1,215 @@
+"""The loop as production runs it, under a simulated clock: log, labels, watch, fit, gate, champion.
+
+Real functions on a real PostgreSQL, without Prefect, DVC and BentoML in between. A policy sees
+this object and nothing of the oracle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from sqlalchemy.engine import Engine
+
+from benchmarks.year.answering import Answer, Answering
+from benchmarks.year.arrivals import Arrivals
+from benchmarks.year.candidates import Candidate, fit_on_all, judge_candidate, make_candidate
+from benchmarks.year.log import write_log
+from benchmarks.year.memory import GivenLabel, RunningMemory
+from benchmarks.year.people import PersonLabel
+from benchmarks.year.source import KEY, SCHEMA, Source
+from benchmarks.year.vectors import Vectors
+from core.contracts import Deployment, ModelVersion, Verdict
+from core.decisions import record_decision
+from core.deployments import append_deployment
+from core.params import ClassifierParams
+from monitoring.feedback import feedback_rows, record_feedback
+from monitoring.retraining import decide_retraining
+from monitoring.watching import watch_classifier
+from pipelines.model.head_file import save_head
+
+SEED = 7
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What became of a retraining; `before` and `candidate` are what would answer."""
+
+    at: datetime
+    reason: str
+    kind: str
+    before: Answering | None
+    candidate: Answering
+
+
+@dataclass
+class Production:
+    """One classifier's loop. `now` is set by the clock; `fits` and `watched` tell what happened."""
+
+    engine: Engine
+    folder: Path
+    source: Source
+    vectors: Vectors
+    block: ClassifierParams
+    now: datetime
+    serves_all_rows: bool = False
+    memory: RunningMemory | None = None
+    answering: Answering | None = None
+    fits: list[Fit] = field(default_factory=list)
+    watched: list[tuple[datetime, Verdict]] = field(default_factory=list)
+    learnt_source_at: datetime | None = None
+    learnt_labels_at: datetime | None = None
+    judged: Answering | None = None
+    """The champion's judged head: what later candidates are compared with."""
+    remembered_rows: int = 0
+    _waiting: bool = False
+    _last_fit_at: datetime | None = None
+
+    def answer(self, cleaned: Sequence[str]) -> list[Answer]:
+        assert self.answering is not None, "the first version is fitted before the year begins"
+        return self.answering.answer(cleaned)
+
+    def log(
+        self, arrivals: Arrivals, ids: Sequence[str], answers: Sequence[Answer], day: int
+    ) -> None:
+        """Keep the answers of a stretch of one day."""
+        assert self.answering is not None
+        write_log(
+            self.engine,
+            arrivals,
+            ids=ids,
+            answers=answers,
+            day=day,
+            version=self.answering.version,
+            embedder_id=self.vectors.embedder_id,
+        )
+
+    def receive(self, labels: Sequence[PersonLabel]) -> None:
+        """Record feedback; the memory has it from the next revision on."""
+        with self.engine.begin() as connection:
+            for given in labels:
+                record_feedback(
+                    connection,
+                    request_id=given.request_id,
+                    label=given.label,
+                    author=given.author,
+                    received_at=given.received_at,
+                )
+        if self.memory is not None:
+            self.memory.add(
+                GivenLabel(
+                    given.request_id, given.cleaned, given.label, given.received_at, given.author
+                )
+                for given in labels
+            )
+        self._waiting = self._waiting or bool(labels)
+
+    def remember(self) -> None:
+        """Renew the memory when labels came."""
+        if self.memory is not None and self._waiting:
+            self._renew_memory()
+
+    def watch(self) -> Verdict:
+        """Judge the pending windows."""
+        verdict = watch_classifier(
+            self.engine,
+            classifier=KEY,
+            block=self.block,
+            models=self.folder / "models",
+            reports=self.folder / "reports",
+            embed=self.vectors,
+            now=self.now,
+            seed=SEED,
+        )
+        self.watched.append((self.now, verdict))
+        return verdict
+
+    def retrain(self, reason: str) -> Verdict:
+        """Fit a candidate, compare it with the champion, and act on the verdict."""
+        due = decide_retraining(
+            reason,
+            last_retraining_at=self._last_fit_at,
+            now=self.now,
+            cool_down_days=self.block.drift.cool_down_days,
+        )
+        self._record(due, "retraining")
+        if due.kind != "retrain":
+            return due
+        stored = self._snapshot()
+        candidate = make_candidate(stored, block=self.block, vectors=self.vectors, seed=SEED)
+        return self._decide(candidate, stored, reason)
+
+    def _decide(self, candidate: Candidate, stored: pa.Table, reason: str) -> Verdict:
+        champion = self.judged if self.judged is not None else self.answering
+        verdict = judge_candidate(candidate, champion, block=self.block, seed=SEED)
+        self._record(verdict, "gate")
+        self._last_fit_at = self.now
+        version = str(len(self.fits) + 1)
+        self._learn_source()
+        answering = self._answering(candidate, stored, version)
+        self.fits.append(Fit(self.now, reason, verdict.kind, self.answering, answering))
+        if verdict.kind == "promote" or self.answering is None:
+            self._promote(candidate, answering, reason)
+        return verdict
+
+    def _answering(self, candidate: Candidate, stored: pa.Table, version: str) -> Answering:
+        head = candidate.head
+        if self.serves_all_rows:
+            head = fit_on_all(
+                stored,
+                block=self.block,
+                vectors=self.vectors,
+                seed=SEED,
+                min_rows=self.block.min_rows_per_label,
+            )
+        evidence = self.memory.evidence if self.memory is not None else None
+        return Answering(head, self.vectors, version=version, memory=evidence)
+
+    def _promote(self, candidate: Candidate, answering: Answering, reason: str) -> None:
+        folder = self.folder / "models" / KEY / answering.version
+        digest = save_head(answering.head, folder)
+        pq.write_table(candidate.reference, folder / "reference.parquet")
+        model = ModelVersion(KEY, answering.version, str(folder), digest, self.vectors.embedder_id)
+        with self.engine.begin() as connection:
+            append_deployment(connection, Deployment(model, "champion", 1.0, self.now, reason))
+        self.judged = Answering(candidate.head, self.vectors, version=answering.version)
+        self.answering = answering
+
+    def _snapshot(self) -> pa.Table:
+        """Source rows without those that feedback replaces, then the feedback."""
+        known = self.source.table.take(self.source.rows_known(self.now))
+        with self.engine.connect() as connection:
+            late = feedback_rows(connection, label_columns={KEY: KEY}, received_by=self.now)
+        feedback = late.select(SCHEMA.names).cast(SCHEMA)
+        replaced = pc.is_in(known["id"], value_set=feedback["id"].combine_chunks())
+        self.learnt_source_at = self.now
+        self.learnt_labels_at = self.now
+        return pa.concat_tables([known.filter(pc.invert(replaced)), feedback])
+
+    def _learn_source(self) -> None:
+        """Give the memory the rows of the snapshot, and renew it."""
+        if self.memory is None:
+            return
+        rows = self.source.rows_known(self.now)
+        self.memory.add(self.source.given(rows[self.remembered_rows :]))
+        self.remembered_rows = len(rows)
+        self._renew_memory()
+
+    def _renew_memory(self) -> None:
+        assert self.memory is not None
+        changed = self.memory.renew()
+        self.learnt_labels_at = self.now
+        self._waiting = False
+        if self.answering is not None:
+            self.answering.forget(changed)
+
+    def _record(self, verdict: Verdict, subject: str) -> None:
+        with self.engine.begin() as connection:
+            record_decision(
+                connection, verdict, classifier=KEY, subject=subject, decided_at=self.now
+            )

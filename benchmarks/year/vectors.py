@@ -1,0 +1,52 @@
+"""The embedding of every phrase, computed once per machine and kept below build/year/."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.model.embedder import Embed, load_embedder, read_embedder
+from pipelines.stages import vectors as stored
+from pipelines.stages.embed import embed_steadily
+from pipelines.stages.files import EMBEDDER
+
+
+class Vectors:
+    """An `Embed` that calls the model once for each phrase, and remembers."""
+
+    def __init__(self, embed: Embed, *, embedder_id: str, folder: Path | None = None) -> None:
+        self.embedder_id = embedder_id
+        self._embed = embed
+        self._folder = folder
+        phrases, vectors = (
+            stored.stored_vectors(folder, embedder_id) if folder else ([], np.empty((0, 0)))
+        )
+        self._place = {phrase: place for place, phrase in enumerate(phrases)}
+        self._vectors = np.array(vectors, np.float32)
+        self._stored = len(phrases)
+
+    def __call__(self, cleaned: Sequence[str]) -> np.ndarray:
+        """float32 (n, d)."""
+        new = [phrase for phrase in dict.fromkeys(cleaned) if phrase not in self._place]
+        if new:
+            added = embed_steadily(new, embed=self._embed)
+            for place, phrase in enumerate(new, len(self._place)):
+                self._place[phrase] = place
+            joined = [self._vectors, added] if len(self._vectors) else [added]
+            self._vectors = np.concatenate(joined)
+        return self._vectors[[self._place[phrase] for phrase in cleaned]]
+
+    def save(self) -> None:
+        """Write the vectors when there are new ones; the order of the phrases is that of coming."""
+        if self._folder is not None and len(self._place) > self._stored:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            stored.store_vectors(self._folder, list(self._place), self._vectors, self.embedder_id)
+            self._stored = len(self._place)
+
+
+def stored_vectors(folder: Path) -> Vectors:
+    """The vectors below `folder`, and the embedder of build/embedder for every other phrase."""
+    identity = str(read_embedder(EMBEDDER)["embedder_id"])
+    return Vectors(load_embedder(EMBEDDER), embedder_id=identity, folder=folder)

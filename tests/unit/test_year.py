@@ -1,0 +1,153 @@
+"""The simulated year: its oracle, its people, and a memory that is renewed in place."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import cast
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import f1_score
+
+from benchmarks.year.arrivals import Arrivals, expected_weighted_f1
+from benchmarks.year.events import SIZES, draw_calendar
+from benchmarks.year.figures import summarise
+from benchmarks.year.memory import GivenLabel, RunningMemory
+from benchmarks.year.people import LABELS_A_WEEK, People
+from benchmarks.year.world import World
+from pipelines.memory.build import build_memory
+from pipelines.source.practice import EPOCH
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def arrivals_of(labels: list[int], *, other: int = -1, share: float = 1.0) -> Arrivals:
+    rows = len(labels)
+    names = np.array([f"phrase {number}" for number in range(rows)], dtype=object)
+    return Arrivals(
+        second=np.linspace(0, 86_000, rows),
+        region=np.array(["north"] * rows, dtype=object),
+        phrase=names,
+        cleaned=names,
+        label=np.array(labels),
+        other=np.full(rows, other),
+        share=np.full(rows, share),
+        truth=np.array(labels),
+        event=np.full(rows, -1),
+    )
+
+
+def test_weighted_f1_is_that_of_scikit_learn() -> None:
+    random = np.random.default_rng(1)
+    truth, answers = random.integers(5, size=(2, 300))
+    expected = f1_score(truth, answers, average="weighted")
+    assert expected_weighted_f1(arrivals_of(truth.tolist()), answers) == pytest.approx(expected)
+
+
+def test_an_answer_without_a_known_label_is_wrong() -> None:
+    assert expected_weighted_f1(arrivals_of([0, 1]), np.array([-1, -1])) == 0
+
+
+def test_a_phrase_of_two_labels_is_right_by_share() -> None:
+    arrivals = arrivals_of([0, 0], other=1, share=0.7)
+    assert arrivals.chance_right(np.array([0, 1])).tolist() == pytest.approx([0.7, 0.3])
+
+
+def test_four_seeds_give_every_event_every_size() -> None:
+    calendars = [draw_calendar(seed=seed, days=365) for seed in range(4)]
+    sized = [place for place, event in enumerate(calendars[0]) if event.kind != "silence"]
+    for place in sized:
+        assert {calendar[place].size for calendar in calendars} == set(SIZES)
+
+
+def test_a_world_is_a_function_of_its_seed() -> None:
+    calendar = draw_calendar(seed=3, days=60)
+    first, second = (World(scale="small", seed=3, days=60, calendar=calendar) for _ in range(2))
+    for day in (0, 20, 40):
+        assert first.day(day).cleaned.tolist() == second.day(day).cleaned.tolist()
+        assert first.day(day).truth.tolist() == second.day(day).truth.tolist()
+
+
+def test_events_take_their_share_of_the_traffic() -> None:
+    calendar = draw_calendar(seed=2, days=365)
+    world = World(scale="small", seed=2, days=365, calendar=calendar)
+    for number, event in enumerate(calendar):
+        if event.kind in ("names", "topic", "broken"):
+            rows = world.judging(event.first)
+            assert (rows.event == number).mean() == pytest.approx(event.size, rel=0.25)
+
+
+def test_a_silent_month_has_no_label() -> None:
+    calendar = draw_calendar(seed=1, days=365)
+    silence = next(event for event in calendar if event.kind == "silence")
+    people = People(seed=1, labels=["a", "b"], calendar=calendar, answers_a_week=700)
+    rows = arrivals_of([0] * 100)
+    ids = [str(number) for number in range(100)]
+    given = [
+        label
+        for day in range(silence.first - 14, silence.last)
+        for label in people.look(day, rows, ids, ["b"] * 100)
+    ]
+    days = [(label.received_at - EPOCH).days for label in given]
+    assert days
+    assert not any(silence.active(day) for day in days)
+
+
+def test_people_keep_to_their_budget() -> None:
+    people = People(seed=1, labels=["a", "b"], calendar=(), answers_a_week=700)
+    rows = arrivals_of([0] * 100)
+    ids = [str(number) for number in range(100)]
+    given = [label for day in range(70) for label in people.look(day, rows, ids, ["b"] * 100)]
+    corrections = [label for label in given if label.kind == "correction"]
+    assert len(corrections) == 10 * LABELS_A_WEEK / 2
+    assert len(given) == pytest.approx(10 * LABELS_A_WEEK, rel=0.15)
+
+
+def test_a_memory_renewed_in_place_equals_one_built_anew() -> None:
+    random = np.random.default_rng(4)
+    labels = [
+        GivenLabel(
+            row=str(number),
+            cleaned=f"phrase {random.integers(8)}",
+            label=f"label {random.integers(3)}",
+            received_at=START + timedelta(hours=float(random.integers(2_000))),
+            author="coder" if random.random() < 0.3 else "",
+        )
+        for number in range(200)
+    ]
+    running = RunningMemory()
+    for start in range(0, len(labels), 50):
+        running.add(labels[start : start + 50])
+        running.renew()
+    columns = [(one.cleaned, one.label, one.received_at, one.author) for one in labels]
+    frame = pd.DataFrame(columns, columns=["cleaned", "label", "received_at", "author"])
+    as_of = cast(pd.Timestamp, pd.Timestamp(START + timedelta(days=365)))
+    built = build_memory(frame, classifier="label", revision=1, as_of=as_of)
+    for cleaned, evidence in running.evidence.items():
+        place = built.place(cleaned)
+        assert place is not None
+        share, weights = built.evidence(place)
+        assert evidence.head_share == pytest.approx(share, rel=1e-5)
+        own = dict(zip(evidence.labels, evidence.weights.tolist(), strict=True))
+        assert own == pytest.approx(weights, rel=1e-5)
+
+
+def test_an_event_is_won_back_when_four_fifths_of_its_loss_are() -> None:
+    event = {"kind": "rule", "first": 1, "last": 90, "size": 0.1}
+    empty = SimpleNamespace(f1=[0.9], probes={}, fits=[], watched=[])
+    run = {
+        **vars(empty),
+        "calm_f1": [0.9],
+        "two_labels_lost": [0.0],
+        "labels": {},
+        "cpu_seconds": 1.0,
+        "wall_seconds": 1.0,
+        "calendar": [event],
+        "events": {"0": {str(day): 1.0 if day < 43 else 0.15 for day in range(1, 90)}},
+    }
+    bound = {**run, "events": {"0": {"1": 1.0, "2": 0.0}}}
+    figures = summarise({"weekly": {1: run}, "bound": {1: bound}})
+    won_back = figures["weekly"]["events"][0]
+    assert (won_back["days"], won_back["after_labels"]) == (42, 12)
