@@ -93,7 +93,8 @@ class WindowScorer:
 
     def novelty(self, rows: pd.DataFrame) -> np.ndarray:
         """Return (n,) how far each phrase lies from every label: 1 minus the largest cosine."""
-        return np.asarray(self._novelty[self._positions(rows["cleaned"])])
+        positions = self._positions(rows["cleaned"])  # first: it may make room for new phrases
+        return np.asarray(self._novelty[positions])
 
     def _positions(self, cleaned: pd.Series) -> np.ndarray:
         new = sorted(set(cleaned) - self._position.keys())
