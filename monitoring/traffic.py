@@ -31,7 +31,7 @@ BISECTIONS = 12  # the day of a busy window ends within a four-thousandth of the
 
 @dataclass(frozen=True)
 class Traffic:
-    """The traffic of one classifier. Rows that `version` did not answer lack label and probability."""
+    """The traffic of one classifier. Rows that `version` did not answer lack label and score."""
 
     connection: Connection
     classifier: str
