@@ -22,3 +22,9 @@ class AdvisoryLock(IntEnum):
 
     PARTITIONS = 5065
     """Adding and dropping the monthly partitions of `inference`."""
+
+    ARRIVALS = 5066
+    """Every insert into `inference` holds it shared (migration 0005); a watch reads behind it."""
+
+    REPORTS = 5067
+    """Storing drift reports; seeds the hash of the classifier's name."""

@@ -79,7 +79,10 @@ class DriftParams(StrictBlock):
     """How the traffic of a classifier is watched."""
 
     window_rows: int = Field(2000, ge=100, le=10_000_000)
-    """Answers per window."""
+    """Most answers per window. A window spans at least a day; of a busy day so many are read."""
+
+    window_days: float = Field(7.0, ge=1, le=LONGEST_DAYS)
+    """Most days per window, unless fewer than 100 answers came."""
 
     cool_down_days: float = Field(1.0, ge=0, le=LONGEST_DAYS)
     """Least days between two retrainings for drift."""

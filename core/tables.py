@@ -178,5 +178,15 @@ drift_report = Table(
     _json("alarms"),
     _text("verdict"),
     _text("report"),
+    Column("first_sequence", BigInteger),
+    Column("last_sequence", BigInteger),
+    Column("answers", BigInteger),
     Index("drift_report_window", "classifier", "version", "window_number", unique=True),
+    Index(
+        "drift_report_arrival",
+        "classifier",
+        "window_number",
+        unique=True,
+        postgresql_where=text("first_sequence is not null"),
+    ),
 )

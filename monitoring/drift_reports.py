@@ -1,4 +1,4 @@
-"""The `drift_report` table: one row per window of a champion, written once."""
+"""The `drift_report` table: one row per judged window of a classifier, written once."""
 
 from __future__ import annotations
 
@@ -10,16 +10,23 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection
 
+from core.locks import AdvisoryLock
 from core.tables import drift_report
+from monitoring.windows import Window
+
+REPORTS_READ = 60
+"""The newest ones: enough for the steady windows of a baseline and for the plot."""
 
 
 @dataclass(frozen=True)
 class DriftReport:
-    """The result of one window.
+    """The result of one window, as `version` judged it.
 
     `statistics` maps each name to {"value", "z"}; it is empty when the window could not be judged.
+    Windows of earlier releases were numbered per version and have no `first_sequence`.
     """
 
+    version: str
     window_number: int
     window_start: datetime
     window_end: datetime
@@ -29,44 +36,76 @@ class DriftReport:
     alarms: tuple[str, ...]
     verdict: str
     report: str
+    first_sequence: int | None = None
+    last_sequence: int | None = None
+    answers: int | None = None
 
     @property
-    def last(self) -> tuple[datetime, str | None]:
-        """The key of the window's last row. Earlier releases stored the moment only."""
-        return self.window_end, self.last_request
+    def window(self) -> Window | None:
+        """The window by arrival, when its report knows it."""
+        if self.first_sequence is None or self.last_sequence is None:
+            return None
+        return Window(
+            self.window_number, self.first_sequence, self.last_sequence, self.answers, self.rows
+        )
 
 
-def read_reports(connection: Connection, *, classifier: str, version: str) -> list[DriftReport]:
-    """Return the reports of one version by window number."""
+@dataclass(frozen=True)
+class Progress:
+    """Where the next window begins: behind `sequence`, with a number above `number`."""
+
+    sequence: int = 0
+    number: int = 0
+
+
+def read_reports(connection: Connection, *, classifier: str) -> list[DriftReport]:
+    """Return the newest REPORTS_READ reports of a classifier, oldest first."""
     table = drift_report.c
     columns = [table[name] for name in DriftReport.__dataclass_fields__]
     query = (
         sa.select(*columns)
-        .where(table.classifier == classifier, table.version == version)
-        .order_by(table.window_number)
+        .where(table.classifier == classifier)
+        .order_by(table.id.desc())
+        .limit(REPORTS_READ)
     )
-    return [
-        DriftReport(**{**row, "alarms": tuple(row["alarms"])})
-        for row in connection.execute(query).mappings()
-    ]
+    rows = connection.execute(query).mappings().all()
+    return [DriftReport(**{**row, "alarms": tuple(row["alarms"])}) for row in reversed(rows)]
 
 
-def drift_began(connection: Connection, *, classifier: str, before: str) -> datetime | None:
-    """Return the start of the newest drift under another version than `before`.
+def read_progress(connection: Connection, *, classifier: str) -> Progress:
+    """Return where the windows of a classifier end, those of earlier releases included."""
+    table = drift_report.c
+    newest = sa.select(sa.func.max(table.last_sequence), sa.func.max(table.window_number)).where(
+        table.classifier == classifier
+    )
+    sequence, number = connection.execute(newest).one()
+    return Progress(sequence or 0, number or 0)
+
+
+def hold_reports(connection: Connection, classifier: str) -> None:
+    """Until the transaction ends, no other watch stores reports of the classifier."""
+    lock = sa.text("select pg_advisory_xact_lock(hashtextextended(:name, :seed))")
+    connection.execute(lock, {"name": classifier, "seed": int(AdvisoryLock.REPORTS)})
+
+
+def drift_began(reports: Sequence[DriftReport], *, before: str) -> datetime | None:
+    """Return the start of the newest drift that another version than `before` called. Pure.
 
     A drift starts with the first window of its uninterrupted run of alarms.
     """
-    table = drift_report.c
-    drifts = sa.select(table.version).where(
-        table.classifier == classifier, table.version != before, table.verdict == "drift"
-    )
-    version = connection.scalar(drifts.order_by(table.id.desc()).limit(1))
-    if version is None:
-        return None
-    reports = read_reports(connection, classifier=classifier, version=version)
-    last_drift = max(index for index, report in enumerate(reports) if report.verdict == "drift")
-    steady = [index for index in range(last_drift) if not reports[index].alarms]
-    return reports[max(steady, default=-1) + 1].window_start
+    drifts = [
+        index
+        for index, report in enumerate(reports)
+        if report.verdict == "drift" and report.version != before
+    ]
+    return reports[first_alarm(reports, drifts[-1])].window_start if drifts else None
+
+
+def first_alarm(reports: Sequence[DriftReport], index: int) -> int:
+    """Return the index of the first report in the run of alarms that `index` ends. Pure."""
+    while index and reports[index - 1].alarms:
+        index -= 1
+    return index
 
 
 def store_reports(
@@ -74,14 +113,10 @@ def store_reports(
     reports: Sequence[DriftReport],
     *,
     classifier: str,
-    version: str,
     reported_at: datetime,
 ) -> int:
-    """Insert the reports that are not there yet; return their number.
-
-    Another watch may have inserted them at the same time.
-    """
-    common = {"classifier": classifier, "version": version, "reported_at": reported_at}
+    """Insert the reports that are not there yet; return their number."""
+    common = {"classifier": classifier, "reported_at": reported_at}
     stored = 0
     for report in reports:
         values = {**vars(report), "alarms": list(report.alarms), **common}

@@ -9,12 +9,13 @@ from typing import Any
 
 from sqlalchemy.engine import Engine
 
+from core.arrivals import newest_arrival
 from core.contracts import Verdict
 from core.decisions import record_decision
 from core.deployments import current_champions
 from core.errors import HeadRefused
 from core.params import ClassifierParams
-from monitoring.drift_reports import DriftReport, store_reports
+from monitoring.drift_reports import DriftReport, hold_reports, read_progress, store_reports
 from monitoring.evidence import moved_labels, novel_phrases
 from monitoring.judging import JudgedWindow, judge_windows
 from monitoring.pending import PendingWindows, read_pending
@@ -46,6 +47,7 @@ def watch_classifier(
     verdict gets a row in `decision`. No window is reported twice. Equal rows and `seed`, which
     draws the past windows, give an equal verdict.
     """
+    until = newest_arrival(engine)
     with engine.connect() as connection:
         champion = current_champions(connection).get(classifier)
         if champion is None:
@@ -55,8 +57,8 @@ def watch_classifier(
             connection,
             champion.model,
             read_reference(folder / "reference.parquet"),
-            window_rows=block.drift.window_rows,
-            until=now,
+            drift=block.drift,
+            until=until,
         )
     if not pending.windows:
         return _nothing_pending(pending)
@@ -86,7 +88,7 @@ def _report(
 
 
 def _nothing_pending(pending: PendingWindows) -> Verdict:
-    reason = f"no complete window of {pending.size} answers since window {len(pending.reports)}"
+    reason = f"no complete window of {pending.size} answers since window {pending.number}"
     evidence = {"version": pending.version, "window_rows": pending.size}
     return Verdict("insufficient", (reason,), evidence)
 
@@ -153,29 +155,35 @@ def _store(
     *,
     now: datetime,
 ) -> Verdict:
-    reports = [_as_report(window, file) for window, file in zip(judged, files, strict=True)]
+    reports = [
+        _as_report(window, file, version=pending.version)
+        for window, file in zip(judged, files, strict=True)
+    ]
     classifier = pending.classifier
     with engine.begin() as connection:
-        stored = store_reports(
-            connection, reports, classifier=classifier, version=pending.version, reported_at=now
-        )
-        if not stored:
+        hold_reports(connection, classifier)
+        if read_progress(connection, classifier=classifier).number != pending.number:
             reason = "another watch reported these windows at the same time"
             return Verdict("insufficient", (reason,))
+        store_reports(connection, reports, classifier=classifier, reported_at=now)
         record_decision(connection, verdict, classifier=classifier, subject="drift", decided_at=now)
     return verdict
 
 
-def _as_report(judged: JudgedWindow, file: Path) -> DriftReport:
+def _as_report(judged: JudgedWindow, file: Path, *, version: str) -> DriftReport:
     values = judged.score.values if judged.score else {}
     return DriftReport(
+        version=version,
         window_number=judged.window.number,
         window_start=judged.start,
         window_end=judged.end,
         last_request=str(judged.rows["request_id"].iloc[-1]),
-        rows=len(judged.rows),
+        rows=judged.read,
         statistics={name: {"value": values[name], "z": z} for name, z in judged.z.items()},
         alarms=judged.alarms,
         verdict=judged.verdict.kind,
         report=str(file),
+        first_sequence=judged.window.first,
+        last_sequence=judged.window.last,
+        answers=judged.window.answers,
     )

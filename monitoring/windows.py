@@ -1,47 +1,54 @@
-"""Cuts the traffic of a champion into windows of a fixed number of rows.
+"""Cuts the traffic of a classifier into windows: by order of arrival, whoever was champion. Pure.
 
-The windows are in order and without overlap, and none spans a change of champion.
+Windows are in order and without overlap, and they go on across promotions. `occurred_at` says only
+how many days a window spans.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from core.params import DriftParams
-from core.tables import asked_by_clients, inference
 
 POOL_WINDOWS = 6  # a pool of less history makes smaller windows (docs/drift-rule.md)
 LEAST_ROWS = 100
-ANSWER_COLUMNS = ("label", "probability")
-LOG_COLUMNS = ("occurred_at", "request_id", "region", "phrase", "cleaned", *ANSWER_COLUMNS)
+LEAST_DAYS = 1.0
+EDGE = 25
+"""Rows whose median tells the time at an end of a window: a few wrong clocks do not move it."""
+DAY = np.timedelta64(1, "D") / np.timedelta64(1, "ns")
 
-Span = tuple[datetime, datetime]
-Key = tuple[datetime, str | None]
-"""Identifies a row of traffic: its moment and request id. Without the id, the moment's last row."""
+
+@dataclass(frozen=True)
+class Limits:
+    """How large a window gets: `rows` and at least a day, or `days` and at least LEAST_ROWS."""
+
+    rows: int
+    days: float
 
 
 @dataclass(frozen=True)
 class Window:
-    """A window of the log.
+    """A stretch of the log, from one sequence number to another.
 
-    `number` counts from 1; `first` is its first row, from 0, among the traffic not reported yet.
+    `number` counts a classifier's windows from 1. `answers` is the number of client rows in it;
+    None: not counted, more than CLOSE_READ of them. `rows` of them are read, evenly spread.
     """
 
     number: int
     first: int
+    last: int
+    answers: int | None
     rows: int
+
+    @property
+    def sampled(self) -> bool:
+        return self.answers is None or self.answers > self.rows
 
 
 def effective_window(reference: Path, drift: DriftParams) -> int:
@@ -65,204 +72,53 @@ def window_size(rows: float, *, window_rows: int) -> int:
     return max(min(window_rows, int(rows) // POOL_WINDOWS), LEAST_ROWS)
 
 
-def read_windows(
-    connection: Connection,
-    *,
-    classifier: str,
-    version: str,
-    size: int,
-    reported: int = 0,
-    after: Key | None = None,
-    until: datetime | None = None,
-) -> list[Window]:
-    """Return every complete window of the version's log up to `until` that was not reported yet.
+def round_rows(rows: int) -> int:
+    """Round down to two digits: windows of nearly equal size share their past windows."""
+    step = int(10 ** max(len(str(rows)) - 2, 0))
+    return rows // step * step
 
-    They begin after the row `after`, the last one of the newest reported window, whatever the log
-    still holds of the reported windows. Old months may have been dropped, and rows from before
-    `after` that arrive late shift no window.
+
+def end_of_window(occurred_at: np.ndarray, limits: Limits) -> int | None:
+    """Return how many of these rows the first window takes; None when it is not complete yet.
+
+    `occurred_at` is datetime64 (n,), in order of arrival. Further rows never change the result.
     """
-    rows = tenures(connection, classifier=classifier, version=version, after=after, until=until)
-    return cut_windows(rows, reported=reported, size=size)
+    spans = days_spanned(occurred_at)
+    rows = np.arange(1, len(spans) + 1)
+    full = (rows >= limits.rows) & (spans >= LEAST_DAYS)
+    late = (rows >= LEAST_ROWS) & (spans >= limits.days)
+    ends = np.flatnonzero(full | late)
+    return int(ends[0]) + 1 if len(ends) else None
 
 
-def cut_windows(tenures: Sequence[int], *, size: int, reported: int = 0) -> list[Window]:
-    """Cut runs of rows into windows. Pure.
+def days_spanned(occurred_at: np.ndarray) -> np.ndarray:
+    """Return float (n,): the days that the first 1, 2, ... n rows span, -inf below EDGE rows.
 
-    Parameters
-    ----------
-    tenures : rows of traffic while the version was champion, one number per uninterrupted tenure
-    reported : number of the newest window reported so far
-    size : rows of a window
-
-    A window never spans two tenures: the remaining rows of a tenure are dropped.
+    The time at each end is the median of EDGE rows. So a minority of rows from elsewhere, years
+    ago or ahead, does not stretch a window. The span is scaled up for the two half edges.
     """
-    starts = itertools.accumulate(tenures, initial=0)
-    firsts = [
-        start + position * size
-        for start, rows in zip(starts, tenures, strict=False)
-        for position in range(rows // size)
-    ]
-    return [Window(number, first, size) for number, first in enumerate(firsts, reported + 1)]
-
-
-def tenures(
-    connection: Connection,
-    *,
-    classifier: str,
-    version: str,
-    after: Key | None = None,
-    until: datetime | None = None,
-) -> list[int]:
-    """Return the number of rows after `after` in each tenure of the version."""
-    spans = _spans(connection, classifier, version, after, until)
-    counts = (
-        sa.select(sa.func.count()).select_from(
-            _traffic(classifier, version, [span], after).subquery()
-        )
-        for span in spans
-    )
-    return [connection.scalar(count) or 0 for count in counts]
-
-
-def read_log(
-    connection: Connection,
-    *,
-    classifier: str,
-    version: str,
-    after: Key | None = None,
-    rows: int | None = None,
-) -> pd.DataFrame:
-    """Return the traffic while a version was champion, after the row `after`, as LOG_COLUMNS.
-
-    Ordered by (occurred_at, request_id). Rows that a canary answered are included with null label
-    and probability: the champion did not answer them
-    (docs/decisions/0010-canary-and-windows.md).
-    """
-    spans = _spans(connection, classifier, version, after, None)
-    ordered = _traffic(classifier, version, spans, after).order_by(
-        inference.c.occurred_at, inference.c.request_id
-    )
-    return _frame(connection, ordered.limit(rows))
-
-
-def read_window(
-    connection: Connection, *, classifier: str, version: str, start: datetime, last: Key, rows: int
-) -> pd.DataFrame:
-    """Return what the log still holds of a reported window, in order, as LOG_COLUMNS.
-
-    These are the newest `rows` rows from `start` to the row `last`.
-    """
-    newest_first = (inference.c.occurred_at.desc(), inference.c.request_id.desc())
-    up_to_last = _traffic(classifier, version, [(start, last[0])]).where(sa.not_(_is_after(last)))
-    newest = _frame(connection, up_to_last.order_by(*newest_first).limit(rows))
-    return newest.iloc[::-1].reset_index(drop=True)
-
-
-def _frame(connection: Connection, query: sa.Select[Any]) -> pd.DataFrame:
-    rows = [tuple(row) for row in connection.execute(query)]
-    return pd.DataFrame.from_records(rows, columns=list(LOG_COLUMNS))
-
-
-def _is_after(key: Key | None) -> sa.ColumnElement[bool]:
-    """Select the rows of `inference` after the key, in order of (occurred_at, request_id)."""
-    if key is None:
-        return sa.true()
-    moment, request_id = key
-    occurred_at = inference.c.occurred_at
-    if request_id is None:
-        return occurred_at > moment
-    later = sa.or_(occurred_at > moment, inference.c.request_id > request_id)
-    return sa.and_(occurred_at >= moment, later)  # PostgreSQL uses the index for the first part
-
-
-def _traffic(
-    classifier: str, version: str, spans: Sequence[Span], after: Key | None = None
-) -> sa.Select[Any]:
-    """Select the clients' requests in the spans: answered by the champion, or by a canary."""
-    by_champion = sa.and_(inference.c.role == "champion", inference.c.version == version)
-    by_canary = inference.c.role == "canary"
-    columns = [
-        sa.case((by_champion, inference.c[name])) if name in ANSWER_COLUMNS else inference.c[name]
-        for name in LOG_COLUMNS
-    ]
-    within = sa.or_(sa.false(), *(inference.c.occurred_at.between(*span) for span in spans))
-    return sa.select(*columns).where(
-        inference.c.classifier == classifier,
-        asked_by_clients(),
-        sa.or_(by_champion, by_canary),
-        within,
-        _is_after(after),
-    )
-
-
-def _spans(
-    connection: Connection, classifier: str, version: str, after: Key | None, until: datetime | None
-) -> list[Span]:
-    """Return the first and last moment of each tenure after `after`.
-
-    A tenure that began before `after` starts at that moment. Tenures are derived from the log
-    itself, so that they need no clock: a tenure ends where another champion answered at least
-    LEAST_ROWS in a row. Shorter runs come from workers that switched versions moments apart.
-    """
-    in_time = sa.true() if until is None else inference.c.occurred_at <= until
-    answers = _champion_rows(classifier).where(
-        inference.c.version == version, in_time, _is_after(after)
-    )
-    moment = answers.subquery().c.occurred_at
-    first = connection.scalar(sa.select(sa.func.min(moment)))
-    if first is None:
-        return []
-
-    since = _is_after(after) if after else inference.c.occurred_at >= first
-    ends = _interruptions(connection, classifier, version, since)
-    spans = []
-    for start, end in pairwise([None, *ends, None]):
-        span = _extent(connection, moment, start, end)
-        if span is None:
-            continue
-        if start is None and after is not None:
-            span = (after[0], span[1])
-        spans.append(span)
+    days = occurred_at.astype("datetime64[ns]").astype("int64").astype(float) / DAY
+    if len(days) <= EDGE:
+        return np.full(len(days), -np.inf)
+    ends = pd.Series(days).rolling(EDGE).median().to_numpy()
+    rows = np.arange(1, len(days) + 1)
+    spans = np.full(len(days), -np.inf)
+    spans[EDGE:] = (ends - ends[EDGE - 1])[EDGE:] * (rows / np.maximum(rows - EDGE, 1))[EDGE:]
     return spans
 
 
-def _extent(
-    connection: Connection,
-    moment: sa.ColumnElement[datetime],
-    start: datetime | None,
-    end: datetime | None,
-) -> Span | None:
-    """Return the first and last moment in [start, end), None when there is no row."""
-    not_before = sa.true() if start is None else moment >= start
-    before_end = sa.true() if end is None else moment < end
-    extent = sa.select(sa.func.min(moment), sa.func.max(moment)).where(not_before, before_end)
-    first, last = connection.execute(extent).one()
-    return None if first is None else (first, last)
+def on_time(occurred_at: np.ndarray) -> np.ndarray:
+    """Return bool (n,): whether each row is dated within a day of the rows that came with it.
+
+    Those are the EDGE rows around it in order of arrival; their median tells the time.
+    """
+    days = pd.Series(occurred_at.astype("datetime64[ns]").astype("int64").astype(float) / DAY)
+    around = days.rolling(EDGE, center=True, min_periods=1).median()
+    return np.asarray((days - around).abs() <= LEAST_DAYS)
 
 
-def _champion_rows(classifier: str) -> sa.Select[Any]:
-    columns = (inference.c.occurred_at, inference.c.request_id)
-    return sa.select(*columns).where(
-        inference.c.classifier == classifier, inference.c.role == "champion", asked_by_clients()
-    )
-
-
-def _interruptions(
-    connection: Connection, classifier: str, version: str, since: sa.ColumnElement[bool]
-) -> list[datetime]:
-    """Return the starts of the runs of at least LEAST_ROWS answers by other champions, in order."""
-    # Gaps and islands: within an uninterrupted run of a version the two row numbers keep their
-    # distance.
-    order = (inference.c.occurred_at, inference.c.request_id)
-    overall = sa.func.row_number().over(order_by=order)
-    within_version = sa.func.row_number().over(partition_by=inference.c.version, order_by=order)
-    island = overall - within_version
-    rows = (
-        _champion_rows(classifier)
-        .where(since)
-        .add_columns(inference.c.version, island.label("island"))
-        .subquery()
-    )
-    start = sa.func.min(rows.c.occurred_at)
-    runs = sa.select(start).where(rows.c.version != version).group_by(rows.c.version, rows.c.island)
-    return list(connection.scalars(runs.having(sa.func.count() >= LEAST_ROWS).order_by(start)))
+def evenly(rows: int, *, of: int) -> np.ndarray:
+    """Return int (rows,): positions spread evenly over `of` rows; all when there are fewer."""
+    if rows >= of:
+        return np.arange(of)
+    return np.arange(rows) * of // rows

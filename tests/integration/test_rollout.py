@@ -22,7 +22,7 @@ from core.errors import HeadRefused, UnknownVersion
 from core.tables import decision, inference
 from monitoring.feedback import answered
 from monitoring.performance import measure_performance
-from monitoring.windows import read_log
+from monitoring.traffic import Traffic
 from pipelines.promotion import append_promotion, end_role, play
 from tests.support.heads import store_head
 from tests.support.processes import wait_until
@@ -187,12 +187,12 @@ def test_a_canary_answers_its_share_always_the_same_phrases_while_a_shadow_score
 def assert_traffic_is_watched_once(house: House, ids: set[str], *, canary_rows: int) -> None:
     """Windows hold answers of champion and canary; feedback belongs to the row that answered."""
     with house.engine.connect() as connection:
-        rows = read_log(connection, classifier="organ", version="1")
+        rows = Traffic(connection, "organ", "1").read()
         told = answered(sa.select(inference.c.request_id).where(inference.c.request_id.in_(ids)))
         owners = Counter(connection.scalars(sa.select(told.c.role)))
-        shadowed = set(read_log(connection, classifier="organ", version="3")["request_id"]) & ids
+        by_shadow = Traffic(connection, "organ", "3").read()["label"].notna().sum()
     mine = rows[rows["request_id"].isin(ids)]
-    assert (len(mine), mine["label"].isna().sum(), shadowed) == (len(ids), canary_rows, set())
+    assert (len(mine), mine["label"].isna().sum(), by_shadow) == (len(ids), canary_rows, 0)
     assert owners == {"champion": len(ids) - canary_rows, "canary": canary_rows}
 
 
@@ -221,7 +221,7 @@ def test_any_retained_version_answers_when_asked(plain: House, client: httpx.Cli
     assert (told["version"], told["role"]) == ("2", "asked")
     wait_until(lambda: told["request_id"] in plain.logged_ids(), seconds=60, what="its row")
     with plain.engine.connect() as connection:
-        watched = set(read_log(connection, classifier="organ", version="2")["request_id"])
+        watched = set(Traffic(connection, "organ", "2").read()["request_id"])
         assert told["request_id"] not in watched, "in no window"
         counted = measure_performance(connection, classifier="organ", version="2").answers
         mine = [row.role for row in plain.logged() if row.version == "2"]

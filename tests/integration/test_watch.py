@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,16 +12,20 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from bentos.heads.routing import meets_canary
+from core.arrivals import newest_arrival
 from core.contracts import LOADTEST_KEY, Verdict
+from core.decisions import record_decision
 from core.errors import HeadRefused
 from core.params import ClassifierParams
 from core.partitions import tidy_inference
-from core.tables import decision, drift_report
+from core.tables import decision, drift_report, inference
+from monitoring.drift_reports import read_reports
+from monitoring.feedback import record_feedback
 from monitoring.performance import measure_performance
 from monitoring.scoring import WindowScorer
+from monitoring.traffic import Traffic
 from monitoring.watching import watch_classifier
-from monitoring.windows import read_log, read_windows, tenures
-from pipelines.model.head_file import save_head
+from pipelines.model.head_file import Head, save_head
 from tests.support.traffic import (
     START,
     embed_words,
@@ -35,7 +40,10 @@ NOW = datetime(2027, 6, 1, tzinfo=UTC)
 WINDOW = 500
 LIVE = START + timedelta(days=60)
 BLOCK = ClassifierParams.model_validate(
-    {"source": {"query": "queries/topics.sql", "label": "topic"}, "drift": {"window_rows": WINDOW}}
+    {
+        "source": {"query": "queries/topics.sql", "label": "topic"},
+        "drift": {"window_rows": WINDOW, "window_days": 30},
+    }
 )
 
 
@@ -45,8 +53,12 @@ class Place:
     models: Path
     reports: Path
 
-    def deploy(self, version: str, reference: pd.DataFrame | None) -> None:
-        model = store_model(self.models, classifier="topic", version=version, reference=reference)
+    def deploy(
+        self, version: str, reference: pd.DataFrame | None, head: Head | None = None
+    ) -> None:
+        model = store_model(
+            self.models, classifier="topic", version=version, reference=reference, head=head
+        )
         with self.engine.begin() as connection:
             promote(connection, model)
 
@@ -96,6 +108,15 @@ def live(windows: float, *, seed: int = 11, start: datetime = LIVE, **how: float
         days=int(windows * WINDOW / 60 * 1.2) + 3, a_day=60, seed=seed, start=start, **how
     )
     return rows.head(int(windows * WINDOW))
+
+
+ANSWERING = make_answering_head()
+
+
+def answered(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows as ANSWERING answers them: what another version said is computed again by it."""
+    scorer = WindowScorer(ANSWERING, embed_words, phrases=[], seed=1)
+    return scorer.completed(rows.assign(label=None, confidence=np.nan))
 
 
 def test_usual_traffic_is_steady_and_told_once(place: Place) -> None:
@@ -150,29 +171,85 @@ def test_moved_traffic_is_a_warning_and_then_drift(place: Place) -> None:
 
 
 @pytest.mark.usefixtures("no_evidently")
-def test_windows_never_cross_champions(place: Place) -> None:
-    """Version 1 answers one and a half windows, version 2 half of one, then version 1 again."""
-    rows = live(4)
+def test_windows_go_on_across_promotions(place: Place) -> None:
+    """Neither a promotion nor a rollback loses a row; the head that answers judges."""
+    reference, rows = answered(traffic(days=60, a_day=60, seed=1)), answered(live(3))
+    place.deploy("1", reference, ANSWERING)
     place.answer(rows.iloc[:750], prefix="a")
+    assert place.watch().kind == "steady"
     place.answer(rows.iloc[750:1000], version="2", prefix="b")
-    place.answer(rows.iloc[1000:1600], prefix="c")
-    with place.engine.connect() as connection:
-        windows = read_windows(connection, classifier="topic", version="1", size=WINDOW)
-    assert [(window.first, window.rows) for window in windows] == [(0, 500), (750, 500)]
+    place.deploy("2", reference, ANSWERING)
+    assert place.watch().kind == "steady"
+    place.answer(rows.iloc[1000:1200], version="2", prefix="c")
+    place.deploy("1", reference, ANSWERING)
+    place.answer(rows.iloc[1200:], prefix="d")
     place.watch()
-    spans = [(row["window_start"], row["window_end"]) for row in place.stored(drift_report)]
-    assert spans == [(at(rows, 0), at(rows, 499)), (at(rows, 1000), at(rows, 1499))]
+    assert [
+        (row["version"], row["window_number"], row["window_start"], row["window_end"], row["rows"])
+        for row in place.stored(drift_report)
+    ] == [
+        ("1", 1, at(rows, 0), at(rows, 499), 500),
+        ("2", 2, at(rows, 500), at(rows, 999), 500),
+        ("1", 3, at(rows, 1000), at(rows, 1499), 500),
+    ]
 
 
-def test_workers_that_change_over_moments_apart_are_one_change(place: Place) -> None:
-    rows = live(2).assign(version="1")
-    place.answer(rows.iloc[:100], version="0", prefix="z")
-    mixed = rows.iloc[100:160]
-    place.answer(mixed.iloc[::2], version="0", prefix="y")
-    place.answer(pd.concat([mixed.iloc[1::2], rows.iloc[160:700]]), prefix="a")
-    with place.engine.connect() as connection:
-        windows = read_windows(connection, classifier="topic", version="1", size=WINDOW)
-    assert [(window.first, window.rows) for window in windows] == [(0, 500)]
+@pytest.mark.usefixtures("no_evidently")
+def test_the_window_before_is_judged_again_by_the_head_that_answers(place: Place) -> None:
+    """Version 1 is alarmed by one window, version 2 has learnt such traffic; then it is left."""
+    usual, moved = answered(traffic(days=60, a_day=60, seed=1)), answered(live(3, moved=0.5))
+    place.deploy("1", usual, ANSWERING)
+    place.answer(moved.iloc[:WINDOW], prefix="a")
+    assert place.watch().kind == "warning"
+    place.deploy("2", answered(traffic(days=60, a_day=60, seed=1, moved=0.5)), ANSWERING)
+    place.answer(moved.iloc[WINDOW : 2 * WINDOW], version="2", prefix="b")
+    assert place.watch().kind == "steady"
+    place.deploy("1", usual, ANSWERING)
+    place.answer(moved.iloc[2 * WINDOW :], version="1", prefix="c")
+    assert place.watch().kind == "drift", "version 1 is alarmed by the window before, too"
+
+
+@pytest.mark.usefixtures("no_evidently")
+def test_an_alarm_of_an_earlier_tenure_is_not_the_window_before(place: Place) -> None:
+    usual = answered(traffic(days=60, a_day=60, seed=1))
+    moved = answered(live(1, moved=0.5))
+    calm = answered(live(2, seed=13, start=LIVE + timedelta(days=30)))
+    place.deploy("1", usual, ANSWERING)
+    place.answer(moved, prefix="a")
+    assert place.watch().kind == "warning"
+    place.deploy("2", usual, ANSWERING)
+    place.answer(calm.head(WINDOW), version="2", prefix="b")
+    assert place.watch().kind == "steady"
+    place.deploy("1", usual, ANSWERING)
+    again = live(1, seed=14, start=LIVE + timedelta(days=50), moved=0.5)
+    place.answer(answered(again), prefix="c")
+    assert place.watch().kind == "warning"
+
+
+@pytest.mark.usefixtures("no_evidently")
+def test_answers_whose_label_the_champion_learnt_are_left_out(place: Place) -> None:
+    rows = live(2)
+    place.answer(rows.head(WINDOW), prefix="a")
+    learnt_at = NOW - timedelta(days=2)
+    with place.engine.begin() as connection:
+        verdict = Verdict("promote", (), {"version": "1"})
+        record_decision(
+            connection, verdict, classifier="topic", subject="gate", decided_at=learnt_at
+        )
+        for number in range(130):
+            at_once = learnt_at if number < 120 else NOW
+            record_feedback(
+                connection,
+                request_id=f"a-{number:06d}",
+                label="label01",
+                author="desk",
+                received_at=at_once,
+            )
+    place.watch()
+    [report] = place.stored(drift_report)
+    assert (report["rows"], report["answers"], report["verdict"]) == (500, 500, "steady")
+    [decided] = [row for row in place.stored(decision) if row["subject"] == "drift"]
+    assert decided["evidence"]["windows"][0]["rows"] == 380
 
 
 def test_only_the_champions_answers_count(place: Place) -> None:
@@ -203,22 +280,17 @@ def test_a_canary_that_takes_phrases_away_does_not_look_like_drift(place: Place)
     )
     with place.engine.begin() as connection:
         promote(connection, model)
-        log(connection, rows[~taken], classifier="topic", version="1", prefix="a")
-        log(
-            connection,
-            rows[taken].assign(label="label19", confidence=0.9),
-            classifier="topic",
-            version="2",
-            role="canary",
-            prefix="b",
-        )
-        log(
-            connection,
-            rows.head(1).assign(occurred_at=rows["occurred_at"].max()),
-            classifier="topic",
-            version="1",
-            prefix="c",
-        )
+        for start in range(0, len(rows), 25):  # by arrival, answers of both alternate
+            part, canary = rows.iloc[start : start + 25], taken[start : start + 25]
+            log(connection, part[~canary], classifier="topic", version="1", prefix=f"a{start}")
+            log(
+                connection,
+                part[canary].assign(label="label19", confidence=0.9),
+                classifier="topic",
+                version="2",
+                role="canary",
+                prefix=f"b{start}",
+            )
     verdict = place.watch()
     assert (verdict.kind, [window["rows"] for window in verdict.evidence["windows"]]) == (
         "steady",
@@ -227,36 +299,27 @@ def test_a_canary_that_takes_phrases_away_does_not_look_like_drift(place: Place)
 
 
 @pytest.mark.usefixtures("no_evidently")
-def test_a_canarys_answers_count_for_the_champion_beside_which_it_stood(place: Place) -> None:
+def test_traffic_is_what_clients_asked_whoever_answered(place: Place) -> None:
     rows = live(2)
     place.answer(rows.iloc[:300:2], prefix="a")
     with place.engine.begin() as connection:
-        log(
-            connection,
-            rows.iloc[1:300:2],
-            classifier="topic",
-            version="9",
-            role="canary",
-            prefix="b",
-        )
-        log(
-            connection,
-            rows.iloc[600:700],
-            classifier="topic",
-            version="9",
-            role="canary",
-            prefix="d",
-        )
+        for role, part, prefix in (
+            ("canary", rows.iloc[1:300:2], "b"),
+            ("shadow", rows.iloc[1:300:2], "s"),
+            ("asked", rows.iloc[:20], "t"),
+        ):
+            log(connection, part, classifier="topic", version="9", role=role, prefix=prefix)
     place.answer(rows.iloc[300:600], version="2", prefix="c")
     with place.engine.connect() as connection:
-        found = {
-            version: tenures(connection, classifier="topic", version=version) for version in "129"
+        traffic_of = {
+            version: Traffic(connection, "topic", version).read() for version in ("1", "2", "9")
         }
-        told = read_log(connection, classifier="topic", version="1")
-    assert found == {"1": [299], "2": [300], "9": []}, (
-        "a tenure ends with its champion's last answer"
-    )
-    assert told["label"].isna().sum() == told["probability"].isna().sum() == 149
+    assert {len(read) for read in traffic_of.values()} == {600}
+    assert {version: read["label"].notna().sum() for version, read in traffic_of.items()} == {
+        "1": 150,
+        "2": 300,
+        "9": 150,
+    }
 
 
 def test_a_load_test_is_no_traffic(place: Place) -> None:
@@ -279,7 +342,7 @@ def test_a_load_test_is_no_traffic(place: Place) -> None:
             prefix="k",
             key="a client",
         )
-        assert tenures(connection, classifier="topic", version="1") == [5]
+        assert len(Traffic(connection, "topic", "1").read()) == 5
         assert measure_performance(connection, classifier="topic", version="1").answers == 5
     assert place.watch().kind == "insufficient"
 
@@ -342,17 +405,16 @@ def test_steady_windows_become_normal(place: Place) -> None:
 def test_a_version_that_learnt_a_drift_is_not_held_against_the_world_before_it(
     place: Place,
 ) -> None:
-    """Version 2 learnt from sixty calm and twenty moved days: moved traffic is normal for it."""
-    calm = live(1)
-    moved = live(2.5, seed=12, start=LIVE + timedelta(days=20), moved=0.4)
+    """Version 2 has learnt sixty calm days and twenty moved ones: moved traffic is normal."""
+    usual, calm = answered(traffic(days=60, a_day=60, seed=1)), answered(live(1))
+    moved = answered(live(2.5, seed=12, start=LIVE + timedelta(days=20), moved=0.4))
+    place.deploy("1", usual, ANSWERING)
     place.answer(calm, prefix="a")
     place.answer(moved, prefix="b")
     assert place.watch().kind == "drift"
-    place.deploy(
-        "2", pd.concat([traffic(days=60, a_day=60, seed=1), calm, moved], ignore_index=True)
-    )
+    place.deploy("2", pd.concat([usual, calm, moved], ignore_index=True), ANSWERING)
     after = live(3, seed=13, start=moved["occurred_at"].iloc[-1] + timedelta(days=1), moved=0.4)
-    place.answer(after.head(900), version="2", prefix="c")
+    place.answer(answered(after.head(900)), version="2", prefix="c")
     verdict = place.watch()
     assert (verdict.evidence["version"], verdict.evidence["normal_rows"]) == ("2", len(moved))
     assert verdict.kind in ("steady", "warning")
@@ -360,16 +422,8 @@ def test_a_version_that_learnt_a_drift_is_not_held_against_the_world_before_it(
 
 
 def at(rows: pd.DataFrame, number: int) -> datetime:
-    return rows["occurred_at"].iloc[number].to_pydatetime()
-
-
-@pytest.mark.usefixtures("no_evidently")
-def test_answers_after_the_moment_are_not_judged(place: Place) -> None:
-    rows = live(3)
-    place.answer(rows)
-    moment = rows["occurred_at"].iloc[2 * WINDOW - 1].to_pydatetime()
-    place.watch(now=moment)
-    assert [row["window_number"] for row in place.stored(drift_report)] == [1, 2]
+    moment: datetime = rows["occurred_at"].iloc[number].to_pydatetime()
+    return moment
 
 
 @pytest.mark.usefixtures("no_evidently")
@@ -380,7 +434,7 @@ def test_windows_go_on_when_the_log_is_tidied(place: Place) -> None:
     place.watch()
     tidy_inference(place.engine, now=at(rows, 8 * WINDOW), kept_months=1)
     with place.engine.connect() as connection:
-        held = sum(tenures(connection, classifier="topic", version="1"))
+        held = len(Traffic(connection, "topic", "1").read())
     place.answer(rows.iloc[8 * WINDOW :], prefix="b")
     assert place.watch().kind != "insufficient"
     spans = [
@@ -395,68 +449,119 @@ def test_windows_go_on_when_the_log_is_tidied(place: Place) -> None:
 
 
 @pytest.mark.usefixtures("no_evidently")
-def test_rows_that_come_late_shift_no_window(place: Place) -> None:
+def test_rows_that_come_late_are_in_the_window_of_their_arrival(place: Place) -> None:
+    """A backfill of last year, too."""
     rows = live(2)
     place.answer(rows.iloc[50:550], prefix="a")
     place.watch()
-    place.answer(rows.iloc[:50], prefix="late")
-    place.answer(rows.iloc[550:].assign(region="new"), prefix="b")
-    assert place.watch().kind == "insufficient", "450 new rows are no window"
-    more = live(1, seed=5, start=LIVE + timedelta(days=40)).head(50)
-    place.answer(more, prefix="c")
+    late = pd.concat([rows.iloc[:50], live(0.2, start=LIVE - timedelta(days=365))])
+    place.answer(late, prefix="late")
+    place.answer(rows.iloc[550:900], prefix="b")
     place.watch()
-    spans = [(row["window_start"], row["window_end"]) for row in place.stored(drift_report)]
-    assert spans == [(at(rows, 50), at(rows, 549)), (at(rows, 550), at(more, 49))]
+    spans = [(row["first_sequence"], row["last_sequence"]) for row in place.stored(drift_report)]
+    assert [last - first + 1 for first, last in spans] == [500, 500]
+    assert spans[1][0] == spans[0][1] + 1
 
 
 @pytest.mark.usefixtures("no_evidently")
-def test_a_window_may_end_amid_rows_of_one_moment(place: Place) -> None:
-    """A batch shares its moment: what a window leaves of it begins the next."""
-    rows = live(2)
-    moment = rows["occurred_at"].iloc[400]
-    rows.loc[400:699, "occurred_at"] = moment
-    place.answer(rows.iloc[:700], prefix="r")
+def test_two_equal_sites_nine_hours_apart_are_watched_alike(place: Place) -> None:
+    """Both log at the same pace; the clock of one is behind."""
+    rows = live(3)
+    behind = np.arange(len(rows)) % 2 == 1
+    shifted = rows["occurred_at"].where(~behind, rows["occurred_at"] - timedelta(hours=9))
+    place.answer(rows.assign(occurred_at=shifted, region=np.where(behind, "west", "east")))
     place.watch()
-    place.answer(rows.iloc[700:], prefix="t")
-    place.watch()
-    assert [(row["window_end"], row["last_request"]) for row in place.stored(drift_report)] == [
-        (moment.to_pydatetime(), "r-000499"), (at(rows, 999), "t-000299"),
-    ]  # fmt: skip
-
-
-@pytest.mark.usefixtures("no_evidently")
-def test_a_report_that_knows_no_last_row_ends_with_its_moment(place: Place) -> None:
-    """As reports of earlier releases do."""
-    rows = live(2)
-    place.answer(rows.head(WINDOW), prefix="a")
-    place.watch()
-    with place.engine.begin() as connection:
-        connection.execute(sa.update(drift_report).values(last_request=None))
-    place.answer(rows.tail(WINDOW), prefix="b")
-    evidence = place.watch().evidence
-    assert [row["window_start"] for row in place.stored(drift_report)] == [
-        at(rows, 0),
-        at(rows, WINDOW),
-    ]
-    assert evidence["windows"][0]["number"] == 2
-
-
-def test_a_canarys_answers_right_behind_a_window_belong_to_the_next(place: Place) -> None:
-    rows = live(1)
-    place.answer(rows.iloc[:100], prefix="a")
-    with place.engine.begin() as connection:
-        log(
-            connection,
-            rows.iloc[100:150],
-            classifier="topic",
-            version="9",
-            role="canary",
-            prefix="b",
-        )
-    place.answer(rows.iloc[150:300], prefix="c")
-    place.answer(rows.iloc[300:400], version="2", prefix="d")
-    place.answer(rows.iloc[400:], prefix="e")
-    after = (at(rows, 99), "a-000099")
     with place.engine.connect() as connection:
-        assert tenures(connection, classifier="topic", version="1", after=after) == [200, 100]
-        assert len(read_log(connection, classifier="topic", version="1", after=after)) == 300
+        sites = [
+            Traffic(connection, "topic", "1").read_window(report.window)["region"].value_counts()
+            for report in read_reports(connection, classifier="topic")
+            if report.window
+        ]
+    assert [dict(site) for site in sites] == [{"east": 250, "west": 250}] * 3
+
+
+@pytest.mark.usefixtures("no_evidently")
+def test_a_report_of_an_earlier_release_is_where_the_next_window_begins(place: Place) -> None:
+    rows = live(3)
+    place.answer(rows, prefix="a")
+    with place.engine.begin() as connection:
+        first = connection.scalar(sa.select(sa.func.min(inference.c.sequence))) or 0
+        connection.execute(
+            drift_report.insert(),
+            [
+                {
+                    "reported_at": NOW, "classifier": "topic", "version": version,
+                    "window_number": number, "window_start": at(rows, 0),
+                    "window_end": at(rows, 499),
+                    "rows": 500, "statistics": {}, "alarms": [], "verdict": "steady", "report": "r",
+                    "last_sequence": first + last,
+                }
+                for version, number, last in (("0", 1, 199), ("0", 2, 299), ("1", 1, 499))
+            ],
+        )  # fmt: skip
+    place.watch()
+    new = place.stored(drift_report)[3:]
+    assert [(row["window_number"], row["window_start"]) for row in new] == [
+        (3, at(rows, 500)),
+        (4, at(rows, 1000)),
+    ]
+
+
+@pytest.mark.usefixtures("no_evidently")
+def test_of_a_busy_day_a_fixed_sample_is_read(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """3,000 answers a day, and no more keys than 1,000 are read."""
+    monkeypatch.setattr("monitoring.traffic.CLOSE_READ", 1000)
+    place.answer(traffic(days=3, a_day=3000, seed=5, start=LIVE))
+    place.watch()
+    reports = place.stored(drift_report)
+    spans = [row["last_sequence"] - row["first_sequence"] for row in reports]
+    assert spans == pytest.approx([3000, 3000], rel=0.1)
+    assert [(row["rows"], row["answers"]) for row in reports] == [(500, None)] * 2
+    with place.engine.connect() as connection:
+        reader = Traffic(connection, "topic", "1")
+        [first, second] = [
+            reader.read_window(report.window)["request_id"].tolist()
+            for _ in range(2)
+            for report in read_reports(connection, classifier="topic")[:1]
+            if report.window
+        ]
+    assert first == second
+    assert len(set(first)) == 500
+
+
+@pytest.mark.usefixtures("no_evidently")
+def test_after_an_outage_of_the_watch_it_goes_on_in_bounded_steps(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitoring.traffic.WINDOWS_AT_ONCE", 2)
+    place.answer(live(5))
+    counts = []
+    for _ in range(4):
+        place.watch()
+        counts.append(len(place.stored(drift_report)))
+    assert counts == [2, 4, 5, 5]
+
+
+def test_a_row_that_commits_later_with_a_lower_number_is_not_skipped(place: Place) -> None:
+    """The watch waits for the insert that is under way; later ones wait for the watch."""
+    rows = live(1)
+    with ThreadPoolExecutor(1) as pool:
+        with place.engine.begin() as connection:
+            log(connection, rows.head(10), classifier="topic", version="1", prefix="slow")
+            newest = pool.submit(newest_arrival, place.engine)
+            with pytest.raises(TimeoutError):
+                newest.result(timeout=0.3)
+        with place.engine.connect() as connection:
+            numbers = sa.select(sa.func.max(inference.c.sequence))
+            assert newest.result(timeout=30) == connection.scalar(numbers)
+
+
+@pytest.mark.usefixtures("no_evidently")
+def test_two_watches_at_once_report_every_window_once(place: Place) -> None:
+    place.answer(live(3))
+    with ThreadPoolExecutor(2) as pool:
+        verdicts = list(pool.map(lambda _: place.watch().kind, range(2)))
+    assert "steady" in verdicts
+    assert [row["window_number"] for row in place.stored(drift_report)] == [1, 2, 3]
