@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks.drift import share
+from benchmarks.drift_outcomes import share
 from benchmarks.gate_rival import decide_by_bootstrap
 from benchmarks.gate_world import (
     World,
@@ -26,7 +26,7 @@ from benchmarks.gate_world import (
     keep_of_label,
     redraw,
 )
-from benchmarks.harness import Bar, Result, options, present, table, tell
+from benchmarks.harness import Bar, Result, options, present, progress, table
 from core.params import GateParams
 from pipelines.gate.bounds import bound_gain
 from pipelines.gate.decide import decide
@@ -163,16 +163,16 @@ def overall_gain(rows: GateRows) -> np.ndarray:
 
 def measure(*, seed: int, candidates: int, redraws: int) -> Result:
     """Play every scenario and every coverage."""
-    tell("fitting two heads a week apart")
+    progress("fitting two heads a week apart")
     world = demo_world(seed=seed)
     seen = {}
     for name, draw in draw_scenarios(world).items():
-        tell(name)
+        progress(name)
         seen[name] = judge_scenario(world, draw, candidates=candidates, seed=seed, name=name)
     covered = {}
     for won, asked in COVERED:
         discordant = asked or world.discordant
-        tell(f"coverage: {discordant} discordant phrases, {won:.0%} won")
+        progress(f"coverage: {discordant} discordant phrases, {won:.0%} won")
         covered[discordant, won] = measure_coverage(
             world, won=won, discordant=discordant, redraws=redraws, seed=seed
         )
@@ -183,7 +183,8 @@ def measure(*, seed: int, candidates: int, redraws: int) -> Result:
         tables(seen, covered),
         f"{len(world.rows.truth):,} test rows, {world.phrases:,} phrases, "
         f"{world.discordant} of them discordant between two real heads a week apart "
-        f"(verdict: {real.kind}); {candidates} candidates per scenario (the rule before: every {RIVAL_EVERY}th), {redraws} redraws",
+        f"(verdict: {real.kind}); "
+        f"{candidates} candidates per scenario (the rule before: every {RIVAL_EVERY}th), {redraws} redraws",
     )
 
 

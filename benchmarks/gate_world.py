@@ -14,11 +14,17 @@ import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
 from benchmarks import drift_world
-from core.params import Head as HeadParams
+from core.head_params import Head as HeadParams
 from pipelines.gate.rows import GateRows
 from pipelines.gate.traffic import post_stratify
 from pipelines.model.heads import fit_head
 from pipelines.stages import split
+from pipelines.stages.labelled_rows import (
+    LabelledRows,
+    labelled_rows,
+    leave_out_rare,
+    within_history,
+)
 
 KEY = drift_world.KEY
 WEEK = np.timedelta64(7, "D")
@@ -97,18 +103,18 @@ def demo_world(*, seed: int) -> World:
     return World(test_rows, starts, np.arange(len(phrases)))
 
 
-def _source_rows() -> split.LabelledRows:
+def _source_rows() -> LabelledRows:
     """The rows that the split stage takes, without feedback."""
     spec = drift_world._spec()
     stored = drift_world._stored_rows()
     stored = stored.filter(pc.equal(stored["origin"], "source"))
-    labelled = split.labelled_rows(stored, label=KEY)
-    history = split.within_history(labelled, days=spec["history_days"])
-    return split.leave_out_rare(history, min_rows=spec["min_rows_per_label"])[0]
+    labelled = labelled_rows(stored, label=KEY)
+    history = within_history(labelled, days=spec["history_days"])
+    return leave_out_rare(history, min_rows=spec["min_rows_per_label"])[0]
 
 
 def _answers(
-    rows: split.LabelledRows, phrases: np.ndarray, vectors: drift_world.Vectors, *, seed: int
+    rows: LabelledRows, phrases: np.ndarray, vectors: drift_world.Vectors, *, seed: int
 ) -> np.ndarray:
     """str (phrases,): what a head fitted on these rows says."""
     train = split.training_table(rows, seed=drift_world._spec()["seed"])

@@ -107,7 +107,7 @@ def retrain(classifiers: Classifiers = None, reason: Reason = "manual", json: Js
 def watch(classifiers: Classifiers = None, act: Act = False, json: Json = False) -> None:
     """Look for drift in the answered phrases. Exit code 3 when a classifier drifts.
 
-    With --act, exit code 3 when a classifier drifts and its retraining is neither "promote" nor "keep".
+    With --act, exit code 3 when a classifier drifts and its retraining says no.
     """
     from core.settings import load_settings
     from machine.environment import open_flow_database

@@ -62,7 +62,10 @@ def newest_not_rejected(context: LoopContext, classifier: str) -> str:
 def promote_by_hand(
     context: LoopContext, classifier: str, *, version: str | None, why: str
 ) -> ModelVersion:
-    """Make a retained version the champion, by default the newest not rejected. Raises `UnknownVersion`."""
+    """Make a retained version the champion, by default the newest that was not rejected.
+
+    Raises `UnknownVersion`.
+    """
     version = version or newest_not_rejected(context, classifier)
     model = stored_version(context.settings.models, classifier=classifier, version=version)
     before = context.champions().get(classifier)

@@ -123,6 +123,7 @@ def test_the_ways_of_being_better() -> None:
 
 def test_small_losses_do_not_add_up() -> None:
     better = made(wins=30)
+    assert better.champion is not None
     proved = np.where(better.phrases % 50 == 0, better.truth, better.candidate)
     fallen = np.where(better.phrases % 50 == 0, "d", better.candidate)
     champion = np.where(better.phrases % 50 == 0, "d", better.champion)
@@ -191,9 +192,11 @@ def test_weighted_f1_is_scikit_learns(pairs: list[tuple[str, str]]) -> None:
 def test_the_phrases_shares_sum_to_the_gain() -> None:
     rows = made(wins=30, losses=10)
     assert rows.champion is not None
-    codes = encode(rows.truth, rows.candidate, rows.champion)
+    truth, candidate, champion = encode(rows.truth, rows.candidate, rows.champion)
     gain = weighted_f1(rows.truth, rows.candidate) - weighted_f1(rows.truth, rows.champion)
-    assert f1_differences(*codes, rows.weights).sum() == pytest.approx(gain, rel=0.02)
+    assert f1_differences(truth, candidate, champion, rows.weights).sum() == pytest.approx(
+        gain, rel=0.02
+    )
 
 
 def test_a_bound_lies_below_its_estimate_and_leaves_room_for_phrases_not_drawn() -> None:
