@@ -34,9 +34,14 @@ from pipelines.gate.hypotheses import compare_answers, overall_differences
 from pipelines.gate.rows import GateRows
 
 POLICY = GateParams()
-EQUAL, BROKEN = "equal", "one label broken"
-WORSE, CORRECTED = "two points worse", "two points worse, 300 corrections"
-POINTS, LABEL_PHRASES, FALL, CORRECTIONS = 0.02, 30, 0.40, 300
+EQUAL = "equal"
+BROKEN = "one label broken"
+WORSE = "two points worse"
+CORRECTED = "two points worse, 300 corrections"
+POINTS = 0.02
+LABEL_PHRASES = 30
+FALL = 0.40
+CORRECTIONS = 300
 BUSY = 60
 """Discordant phrases of a candidate with another kind of head: the error rates must not rest on
 few differences.
@@ -184,7 +189,8 @@ def measure(*, seed: int, candidates: int, redraws: int) -> Result:
         f"{len(world.rows.truth):,} test rows, {world.phrases:,} phrases, "
         f"{world.discordant} of them discordant between two real heads a week apart "
         f"(verdict: {real.kind}); "
-        f"{candidates} candidates per scenario (the rule before: every {RIVAL_EVERY}th), {redraws} redraws",
+        f"{candidates} candidates per scenario (the rule before: every {RIVAL_EVERY}th), "
+        f"{redraws} redraws",
     )
 
 
@@ -254,7 +260,8 @@ def main() -> None:
     parser.add_argument("--redraws", type=int, default=2000, help="per coverage")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.candidates, arguments.redraws = 20, 50
+        arguments.candidates = 20
+        arguments.redraws = 50
     result = measure(
         seed=arguments.seed, candidates=arguments.candidates, redraws=arguments.redraws
     )

@@ -11,7 +11,8 @@ from core.params import GateParams
 from pipelines.gate.rows import GateRows
 from pipelines.gate.scores import encode
 
-ROUNDS, ROUNDS_AT_ONCE = 1000, 250
+ROUNDS = 1000
+ROUNDS_AT_ONCE = 250
 MIN_ROWS_FOR_RECALL = 100
 
 

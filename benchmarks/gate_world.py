@@ -32,8 +32,10 @@ DRIFT_SHARE = 1 / 3
 """The newest third of the test rows counts as since the drift, so that this route can err too."""
 HEAD_ROWS = 20
 """From so many rows on, a phrase is frequent."""
-FREQUENT, RARE = "frequent phrases", "rare phrases"
-FRESH, KNOWN = "new phrases", "known phrases"
+FREQUENT = "frequent phrases"
+RARE = "rare phrases"
+FRESH = "new phrases"
+KNOWN = "known phrases"
 
 
 @dataclass(frozen=True)
@@ -244,5 +246,6 @@ def _other_labels(
     ones more often.
     """
     offers = random.choice(truth, size=(int(phrases.max()) + 1, 2))
-    first, second = offers[phrases, 0], offers[phrases, 1]
+    first = offers[phrases, 0]
+    second = offers[phrases, 1]
     return np.where(first != truth, first, np.where(second != truth, second, "none of these"))

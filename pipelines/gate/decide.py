@@ -29,7 +29,8 @@ GAIN_LEVEL = 0.05
 """For each of the two routes that chance can open: a gain overall, and a gain since the drift.
 Together at most 10 %.
 """
-KNOWN_SHARE, KNOWN_PHRASES = 0.5, 2
+KNOWN_SHARE = 0.5
+KNOWN_PHRASES = 2
 """A label is learnt when half of its test rows are right, on two phrases at least."""
 
 

@@ -32,7 +32,8 @@ def made(*, wins: int = 0, losses: int = 0, rows_each: int = 2, seed: int = 1) -
     draw = np.random.default_rng(seed)
     labels = draw.choice(["a", "b", "c"], p=[0.6, 0.3, 0.1], size=PHRASES)
     order = draw.permutation(PHRASES)
-    candidate, champion = labels.copy(), labels.copy()
+    candidate = labels.copy()
+    champion = labels.copy()
     champion[order[:wins]] = "d"
     candidate[order[wins : wins + losses]] = "d"
     repeated = [np.repeat(column, rows_each) for column in (labels, candidate, champion)]
