@@ -87,7 +87,10 @@ def snapshot(
 
 
 def retrain(classifiers: Classifiers = None, reason: Reason = "manual", json: Json = False) -> None:
-    """Snapshot, check, train, compare and decide. Exit code 3 when any verdict is not "promote"."""
+    """Snapshot, check, train, compare and decide. Exit code 3 when a verdict says no.
+
+    "promote" and "keep" do not: an equal candidate leaves the champion in place.
+    """
     from core.settings import load_settings
     from machine.environment import open_flow_database
 
@@ -98,13 +101,13 @@ def retrain(classifiers: Classifiers = None, reason: Reason = "manual", json: Js
         from flows.retrain import run_retrain
 
         verdicts = run_retrain(settings, classifiers or [], reason=reason)
-    _show(out, verdicts, good={"promote"})
+    _show(out, verdicts, good={"promote", "keep"})
 
 
 def watch(classifiers: Classifiers = None, act: Act = False, json: Json = False) -> None:
     """Look for drift in the answered phrases. Exit code 3 when a classifier drifts.
 
-    With --act, exit code 3 when a classifier drifts and its retraining is not promoted.
+    With --act, exit code 3 when a classifier drifts and its retraining says no.
     """
     from core.settings import load_settings
     from machine.environment import open_flow_database
@@ -116,7 +119,7 @@ def watch(classifiers: Classifiers = None, act: Act = False, json: Json = False)
         from flows.watch import run_watch
 
         verdicts = run_watch(settings, classifiers or [], act=act)
-    _show(out, verdicts, good={"steady", "warning", "insufficient", "promote"})
+    _show(out, verdicts, good={"steady", "warning", "insufficient", "promote", "keep"})
 
 
 def _require_known(settings: Settings, classifiers: list[str] | None) -> None:

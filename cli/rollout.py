@@ -21,7 +21,7 @@ OFF = "off"
 
 Classifier = Annotated[str, typer.Argument(help="A classifier of params.yaml.")]
 Version = Annotated[
-    str | None, typer.Option(help="A version in the model store. By default, the newest.")
+    str | None, typer.Option(help="By default, the newest version that the gate did not reject.")
 ]
 ShadowVersion = Annotated[
     str, typer.Argument(help="A version in the model store, or `off` to end the shadow.")

@@ -58,3 +58,13 @@ def recorded_decision(
     )
     row = connection.execute(query).one_or_none()
     return Verdict(row.kind, tuple(row.reasons), row.evidence) if row else None
+
+
+def rejected_versions(connection: Connection, classifier: str) -> set[str]:
+    """Return the versions that the gate rejected."""
+    query = sa.select(decision.c.evidence["version"].astext).where(
+        decision.c.classifier == classifier,
+        decision.c.subject == "gate",
+        decision.c.kind == "reject",
+    )
+    return {version for version in connection.scalars(query) if version}

@@ -72,7 +72,13 @@ class GateParams(StrictBlock):
     """Largest loss of weighted F1 against the champion, at the lower 95 % bound."""
 
     max_label_recall_drop: Share = 0.10
-    """Largest loss of recall of a single label with at least 100 test rows."""
+    """Largest loss of recall or precision of a single label, once it is proved."""
+
+    max_champion_days: float = Field(90.0, gt=0, le=LONGEST_DAYS)
+    """After so many days, a candidate that is not worse replaces the champion."""
+
+    max_flips: Share = 1.0
+    """Largest share of the recent answers that may change without a person; 1 never waits."""
 
 
 class DriftParams(StrictBlock):

@@ -12,6 +12,14 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from core.contracts import ModelVersion, Verdict
 
+VERDICTS = {
+    "promote": "The candidate answers from now on.",
+    "keep": "The candidate is neither worse nor better. The champion stays.",
+    "reject": "The candidate harms. The champion stays.",
+    "undecided": "The test rows prove neither harm nor its absence. The champion stays.",
+    "hold": "The candidate waits for a person: `perennial rollout promote`. The champion stays.",
+    "wait": "The champion changed during the run. It stays.",
+}
 PLOTS = ("reliability.png", "confusions.png", "f1_by_support.png")
 
 
@@ -44,6 +52,8 @@ def show_verdict(
     plots = "\n\n".join(_inline(folder / name) for name in PLOTS if (folder / name).exists())
     link = f"[{classifier} {version}]({mlflow_url}/#/models/{classifier}/versions/{version})"
     page = f"""# {classifier} version {version}: {verdict.kind}
+
+{VERDICTS.get(verdict.kind, "")}
 
 {_bullets(verdict.reasons)}
 

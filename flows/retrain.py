@@ -18,7 +18,7 @@ from core.decisions import record_decision
 from core.errors import PerennialError
 from core.groups import refuse_unknown
 from core.settings import Settings, load_settings
-from flows import packaging, promoting, registering, steps
+from flows import comparing, packaging, promoting, registering, steps
 from flows.artifacts import show_checks, show_verdict
 from flows.context import LoopContext, hold_classifiers, open_context
 from flows.hooks import log_failure, quiet_named_errors, timed_task
@@ -66,7 +66,7 @@ take_snapshot = _step(steps.take_snapshot, retried=True)
 check_snapshot = _step(steps.check_snapshot)
 train_classifiers = _step(steps.train_classifiers)
 publish_lock = _step(steps.publish_lock, retried=True)
-compare_with_champion = _step(steps.compare_with_champion, retried=True)
+compare_with_champion = _step(comparing.compare_with_champion, retried=True)
 register_candidate = _step(registering.register_candidate, retried=True)
 decide_and_promote = _step(promoting.decide_and_promote, retried=True)
 package = _step(packaging.package, retried=True)
@@ -83,7 +83,7 @@ def retrain(
 ) -> dict[str, Verdict]:
     """Retrain the classifiers on one snapshot.
 
-    Returns classifier -> Verdict ("promote", "reject" or "wait").
+    Returns classifier -> Verdict: "promote", "keep", "reject", "undecided", "hold" or "wait".
     """
     quiet_named_errors()
     moment = now or datetime.now(UTC)
@@ -157,7 +157,7 @@ def _judge_candidate(
     run: Run,
 ) -> Verdict:
     with structlog.contextvars.bound_contextvars(classifier=classifier):
-        verdict = compare_with_champion(context, workspace, classifier)
+        verdict = compare_with_champion(context, workspace, classifier, run)
         candidate = register_candidate(context, workspace, classifier, verdict, published, run)
         verdict = decide_and_promote(context, candidate, verdict, run)
 

@@ -9,16 +9,13 @@ from typing import Any
 
 import yaml
 
-from core.contracts import Snapshot, Verdict
+from core.contracts import Snapshot
 from core.logs import get_logger
 from core.snapshots import previous_tag
 from flows.context import DEMO_MARK, LoopContext
-from flows.promoting import COMPARED
-from flows.run import PublishedRun, Run, embedder_id
+from flows.run import PublishedRun, Run
 from flows.snapshot import record_snapshots, write_snapshots
-from pipelines.comparison import decide_promotion
 from pipelines.model_store import store_embedder
-from pipelines.scored_rows import scored_rows
 from pipelines.workspace import Workspace
 
 REUSED = ("data", "build/embedder", "build/embeddings")
@@ -86,25 +83,3 @@ def publish_lock(
     return PublishedRun(
         tag=tag, commit=commit, data_md5=data["outs"][0]["md5"], snapshots=",".join(hashes)
     )
-
-
-def compare_with_champion(context: LoopContext, workspace: Workspace, classifier: str) -> Verdict:
-    """Score candidate and champion on the candidate's test rows and apply the gate.
-
-    The evidence names the version that the candidate was compared with, "" for none.
-    """
-    champion = context.champions().get(classifier)
-    compared = {COMPARED: champion.version if champion else ""}
-    if champion and champion.embedder_id != embedder_id(workspace):
-        reason = (
-            "the champion uses another embedder, so both cannot be scored on the same vectors; "
-            "promote the candidate by hand if the change is intended"
-        )
-        return Verdict("reject", (reason,), {"champion_embedder": champion.embedder_id, **compared})
-
-    verdict = decide_promotion(
-        scored_rows(workspace, classifier, champion),
-        gate=context.params.classifier(classifier).gate,
-        seed=context.params.seed,
-    )
-    return Verdict(verdict.kind, verdict.reasons, {**verdict.evidence, **compared})

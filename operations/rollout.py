@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from core.contracts import Deployment, ModelVersion, Role
+from core.decisions import rejected_versions
 from core.deployments import current_rollouts, history
 from core.logs import get_logger
 from flows.context import LoopContext
@@ -49,14 +50,23 @@ def retained_versions(context: LoopContext, classifier: str) -> list[str]:
     return sorted((folder.name for folder in folders), key=int)
 
 
+def newest_not_rejected(context: LoopContext, classifier: str) -> str:
+    """Return the newest retained version that the gate did not reject, "" without one."""
+    with context.engine.connect() as connection:
+        rejected = rejected_versions(connection, classifier)
+    retained = retained_versions(context, classifier)
+    allowed = [version for version in retained if version not in rejected]
+    return allowed[-1] if allowed else ""
+
+
 def promote_by_hand(
     context: LoopContext, classifier: str, *, version: str | None, why: str
 ) -> ModelVersion:
-    """Make a retained version the champion, by default the newest. Raises `UnknownVersion`."""
-    if not version:
-        retained = retained_versions(context, classifier)
-        version = retained[-1] if retained else ""
+    """Make a retained version the champion, by default the newest that was not rejected.
 
+    Raises `UnknownVersion`.
+    """
+    version = version or newest_not_rejected(context, classifier)
     model = stored_version(context.settings.models, classifier=classifier, version=version)
     before = context.champions().get(classifier)
     now = datetime.now(UTC)

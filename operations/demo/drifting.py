@@ -71,7 +71,7 @@ def retrain_and_serve(run: DemoRun, context: LoopContext, drifted: DriftedTraffi
     with run.step(title) as step:
         verdict = waiting.until_retrained(context, WATCHED, since=drifted.end)
         step.outcome = f"{verdict.kind}: {'; '.join(verdict.reasons)}"
-        if verdict.kind == "reject" and run.scale == "small":
+        if verdict.kind in ("reject", "undecided") and run.scale == "small":
             step.outcome += _promote_by_hand(run, context, verdict)
         else:
             step.require(verdict.kind == "promote", "the retrained version promoted")

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from core.errors import ProcessFailed
-from pipelines.comparison import weighted_f1
+from pipelines.gate.scores import weighted_f1
 from pipelines.source.traffic import Arrival
 
 BATCH = 256

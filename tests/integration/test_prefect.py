@@ -82,7 +82,7 @@ import flows.retrain as room
 from core.contracts import ModelVersion, Verdict
 from core.settings import load_settings
 workspace = SimpleNamespace(folder=Path(tempfile.mkdtemp()))
-def compare(context, workspace, name):
+def compare(context, workspace, name, run):
     table = workspace.folder / "build/classifiers" / name / "comparison/table.md"
     table.parent.mkdir(parents=True)
     table.write_text("")

@@ -1,0 +1,111 @@
+"""The step of a retraining that compares candidate and champion."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from core.contracts import ModelVersion, Verdict
+from core.deployments import current_champions
+from core.errors import HeadRefused, UnknownVersion
+from core.tables import decision
+from flows.context import LoopContext
+from flows.promoting import COMPARED
+from flows.run import Run, embedder_id
+from monitoring.unselected import unselected_requests
+from pipelines.gate.decide import decide
+from pipelines.gate.flips import hold_large_changes
+from pipelines.gate.reading import Surroundings, read_flips, read_gate_rows
+from pipelines.model_store import stored_version
+from pipelines.workspace import Workspace
+
+CHANCE_ROUTES = {"overall", "since_drift"}
+"""The ways of being better that are gains proved on rows."""
+SECONDS_PER_DAY = 86_400.0
+
+
+def compare_with_champion(
+    context: LoopContext, workspace: Workspace, classifier: str, run: Run
+) -> Verdict:
+    """Score candidate and champion on the candidate's test rows and apply the gate.
+
+    The evidence names the version that the candidate was compared with, "" for none.
+    """
+    champion = context.champions().get(classifier)
+    compared = {COMPARED: champion.version if champion else ""}
+    if champion and champion.embedder_id != embedder_id(workspace):
+        reason = (
+            "the champion uses another embedder, so both cannot be scored on the same vectors; "
+            "promote the candidate by hand if the change is intended"
+        )
+        return Verdict("reject", (reason,), {"champion_embedder": champion.embedder_id, **compared})
+
+    block = context.params.classifier(classifier)
+    around = _surroundings(context, champion, classifier, run)
+    rows = read_gate_rows(workspace, classifier, block.source.dataset, around)
+    verdict = decide(rows, block.gate, seed=context.params.seed)
+    if champion is not None:
+        flips = read_flips(workspace, classifier, champion)
+        verdict = hold_large_changes(verdict, flips, block.gate)
+    return Verdict(verdict.kind, verdict.reasons, {**verdict.evidence, **compared})
+
+
+def _surroundings(
+    context: LoopContext, champion: ModelVersion | None, classifier: str, run: Run
+) -> Surroundings:
+    if champion is None:
+        return Surroundings(None)
+    with context.engine.connect() as connection:
+        deployed = current_champions(connection)[classifier]
+        unselected = unselected_requests(connection, classifier)
+        proved = last_proved_version(connection, classifier)
+    age = (run.now - deployed.since).total_seconds() / SECONDS_PER_DAY
+    return Surroundings(
+        champion=champion,
+        unselected=unselected,
+        drift_began=drift_start(run),
+        champion_days=max(age, 0.0),
+        proved=_retained(context, champion, proved),
+    )
+
+
+def _retained(context: LoopContext, champion: ModelVersion, version: str) -> ModelVersion | None:
+    """The version, where it is another than the champion, still there, and of the same embedder."""
+    if version in ("", champion.version):
+        return None
+    models = context.settings.models
+    try:
+        proved = stored_version(models, classifier=champion.classifier, version=version)
+    except (UnknownVersion, HeadRefused):
+        return None
+    return proved if proved.embedder_id == champion.embedder_id else None
+
+
+def last_proved_version(connection: Connection, classifier: str) -> str:
+    """Return the newest version promoted for a proved gain, "" without one; decisions of older
+    releases name no ways of being better.
+    """
+    query = sa.select(decision.c.evidence).where(
+        decision.c.classifier == classifier,
+        decision.c.subject == "gate",
+        decision.c.kind == "promote",
+    )
+    for evidence in connection.scalars(query.order_by(decision.c.id.desc())):
+        if CHANCE_ROUTES & set(evidence.get("better", CHANCE_ROUTES)):
+            return str(evidence.get("version", ""))
+    return ""
+
+
+def drift_start(run: Run) -> datetime | None:
+    """Return when the drift began that called for the run: the start of the last uninterrupted
+    row of alarms it names.
+    """
+    began = None
+    for window in run.evidence.get("windows", ()):
+        if not window["alarms"]:
+            began = None
+        elif began is None:
+            began = datetime.fromisoformat(window["start"])
+    return began.astimezone(UTC) if began else None

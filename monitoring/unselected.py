@@ -1,0 +1,56 @@
+"""Which feedback may judge a candidate: labels that were not given because an answer was wrong."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from core.contracts import ANSWERING
+from core.tables import feedback, inference
+
+AGREEING_SHARE = 0.5
+"""An author of unknown kind whose labels agree with so many of the answers labels what comes,
+not what is wrong.
+"""
+
+
+def unselected_requests(connection: Connection, classifier: str) -> frozenset[str]:
+    """Return the request ids whose feedback is a sample, or comes from an author who labels
+    right answers as well.
+    """
+    query = (
+        sa.select(
+            feedback.c.request_id,
+            feedback.c.kind,
+            feedback.c.author,
+            (feedback.c.label == inference.c.label).label("agrees"),
+        )
+        .join(inference, inference.c.request_id == feedback.c.request_id)
+        .where(feedback.c.classifier == classifier, inference.c.classifier == classifier)
+        .where(inference.c.role.in_(ANSWERING))
+    )
+    return choose_unselected(
+        (row.request_id, row.kind, row.author, row.agrees) for row in connection.execute(query)
+    )
+
+
+def choose_unselected(rows: Iterable[tuple[str, str, str, bool]]) -> frozenset[str]:
+    """Choose among (request id, kind, author, agrees with the answer)."""
+    chosen: set[str] = set()
+    selected: set[str] = set()
+    unknown: dict[str, list[tuple[str, bool]]] = defaultdict(list)
+    for request_id, kind, author, agrees in rows:
+        if kind == "sample":
+            chosen.add(request_id)
+        elif kind == "unknown":
+            unknown[author].append((request_id, agrees))
+        else:
+            selected.add(request_id)
+    for labels in unknown.values():
+        agreeing = sum(agrees for _, agrees in labels)
+        if agreeing >= AGREEING_SHARE * len(labels):
+            chosen.update(request_id for request_id, _ in labels)
+    return frozenset(chosen - selected)

@@ -1,0 +1,213 @@
+"""The gate's decision: test rows and thresholds to a Verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from core.contracts import Verdict
+from core.params import GateParams
+from pipelines.gate import words
+from pipelines.gate.bounds import Gain, bound_gain, effective_phrases
+from pipelines.gate.hypotheses import (
+    Comparison,
+    Finding,
+    accuracy_differences,
+    compare_answers,
+    find_harm,
+    hypotheses,
+    overall_differences,
+    phrases_of_labels,
+)
+from pipelines.gate.rows import GateRows
+from pipelines.gate.scores import weighted_f1
+from pipelines.gate.sign_flips import gain_p_value
+
+GAIN_LEVEL = 0.05
+"""For each of the two routes that chance can open: a gain overall, and a gain since the drift.
+Together at most 10 %.
+"""
+KNOWN_SHARE = 0.5
+KNOWN_PHRASES = 2
+"""A label is learnt when half of its test rows are right, on two phrases at least."""
+
+
+def decide(rows: GateRows, policy: GateParams, *, seed: int) -> Verdict:
+    """Return Verdict "promote", "keep", "reject" or "undecided" with every reason.
+
+    - reject: below the minimum or the floor; or harm is proved overall, on a slice, or on a label,
+      and is larger than the margin. At most 5 % of equal candidates, by all these tests together.
+    - undecided: neither harm nor "not worse" is proved.
+    - promote: not worse within `max_weighted_f1_drop`, and better: overall, since the drift, on
+      labels that the champion lacks, or because the champion is too old. Chance opens the first
+      two to at most 10 % of equal candidates, together.
+    - keep: not worse, not better.
+
+    Sources of the rates: `find_harm`, `gain_p_value`, `bound_gain`. Measured by `benchmarks.gate`.
+    """
+    judged = rows.only(rows.judges)
+    facts = _corrections(rows)
+    if not len(judged.truth):
+        return Verdict("undecided", (words.no_rows(),), {"rows": 0, **facts})
+    evidence = {**_absolute(judged), **facts, "uncovered_share": round(rows.uncovered, 4)}
+    failures = _absolute_failures(evidence, policy)
+    if judged.champion is None:
+        first = failures or [words.first_version(evidence)]
+        return Verdict("reject" if failures else "promote", tuple(first), evidence)
+    return _against_champion(judged, judged.champion, evidence, failures, policy, seed=seed)
+
+
+def _against_champion(
+    rows: GateRows,
+    champion: np.ndarray,
+    evidence: dict[str, Any],
+    failures: list[str],
+    policy: GateParams,
+    *,
+    seed: int,
+) -> Verdict:
+    answers = compare_answers(rows, champion)
+    findings = find_harm(hypotheses(rows, answers, policy), seed=seed)
+    gain = bound_gain(overall_differences(answers), answers.shares)
+    gain_p = gain_p_value(overall_differences(answers), seed=seed)
+    not_worse = gain.lower >= -policy.max_weighted_f1_drop or gain_p <= GAIN_LEVEL
+    harms = [found for found in findings if found.harm_is_proved]
+    harms = [found for found in harms if found.kind != "overall" or not not_worse]
+    evidence |= _relative(rows, champion, answers, gain, gain_p)
+    evidence |= _found(findings, harms) | _visible(answers)
+    evidence |= _since_drift(rows, answers, seed=seed)
+    if failures or harms:
+        reasons = failures + [words.harm(found) for found in harms]
+        return Verdict("reject", tuple(reasons), evidence)
+    if not not_worse:
+        return Verdict("undecided", (words.undecided(evidence, policy),), evidence)
+    better = _better(rows, evidence, policy)
+    evidence["better"] = list(better)
+    if not better:
+        return Verdict("keep", (words.keep(evidence),), evidence)
+    if (lost := _lost_since_proved(rows, policy)) is not None:
+        evidence["lost_since_proved"] = round(lost, 5)
+        return Verdict("undecided", (words.adds_up(lost, policy),), evidence)
+    reasons = list(better.values())
+    if "drift_rows" in evidence and "since_drift" not in better:
+        reasons.append(words.drift_gain(evidence))
+    return Verdict("promote", tuple(reasons), evidence)
+
+
+def _absolute(rows: GateRows) -> dict[str, Any]:
+    floor = np.full(len(rows.truth), rows.floor, dtype=object).astype(str)
+    return {
+        "rows": len(rows.truth),
+        "phrases": len(np.unique(rows.phrases)),
+        "labels": len(np.unique(rows.truth)),
+        "candidate_weighted_f1": round(weighted_f1(rows.truth, rows.candidate, rows.weights), 5),
+        "floor_weighted_f1": round(weighted_f1(rows.truth, floor, rows.weights), 5),
+    }
+
+
+def _absolute_failures(evidence: Mapping[str, Any], policy: GateParams) -> list[str]:
+    score = evidence["candidate_weighted_f1"]
+    floor = evidence["floor_weighted_f1"]
+    failures = []
+    if score < policy.min_weighted_f1:
+        failures.append(words.below_minimum(score, policy.min_weighted_f1))
+    if score <= floor:
+        failures.append(words.below_floor(score, floor))
+    return failures
+
+
+def _corrections(rows: GateRows) -> dict[str, int]:
+    """Rows that decide nothing: how many there are, and how many the candidate has right."""
+    corrected = rows.only(~rows.judges)
+    right = int((corrected.candidate == corrected.truth).sum())
+    return {"corrections": len(corrected.truth), "corrections_right": right}
+
+
+def _relative(
+    rows: GateRows, champion: np.ndarray, answers: Comparison, gain: Gain, gain_p: float
+) -> dict[str, Any]:
+    changed = rows.candidate != champion
+    return {
+        "champion_weighted_f1": round(weighted_f1(rows.truth, champion, rows.weights), 5),
+        "gain": round(gain.estimate, 5),
+        "gain_lower_bound": round(gain.lower, 5),
+        "gain_p": round(gain_p, 5),
+        "effective_phrases": round(effective_phrases(answers.shares), 1),
+        "discordant_phrases": len(np.unique(rows.phrases[changed])),
+    }
+
+
+def _found(findings: list[Finding], harms: list[Finding]) -> dict[str, Any]:
+    recalls = [found for found in findings if found.kind == "recall"]
+    worst = min(recalls, key=lambda found: found.gain, default=None)
+    slices = {found.name: round(found.gain, 5) for found in findings if found.kind == "slice"}
+    return {
+        "harm_p": round(min(found.adjusted for found in findings), 5),
+        "harms": [f"{found.kind} of {found.name}" for found in harms],
+        "worst_recall_drop": round(-worst.gain, 5) if worst else 0.0,
+        "worst_recall_label": worst.name if worst else None,
+        "gain_by_slice": slices,
+    }
+
+
+def _visible(answers: Comparison) -> dict[str, Any]:
+    counts = phrases_of_labels(answers)
+    present = counts > 0
+    names = [str(name) for name in answers.labels[present]]
+    return {"visible_harm": words.visible_harm(dict(zip(names, counts[present], strict=True)))}
+
+
+def _since_drift(rows: GateRows, answers: Comparison, *, seed: int) -> dict[str, Any]:
+    """The gain in accuracy on the rows since the drift; nothing without such rows."""
+    if not rows.since_drift.any():
+        return {}
+    differences = accuracy_differences(answers, rows.since_drift)
+    return {
+        "drift_rows": int(rows.since_drift.sum()),
+        "drift_gain": round(float(differences.sum()), 5),
+        "drift_gain_p": round(gain_p_value(differences, seed=seed), 5),
+    }
+
+
+def _better(rows: GateRows, evidence: Mapping[str, Any], policy: GateParams) -> dict[str, str]:
+    """Route -> sentence, for every way in which the candidate is better."""
+    routes = {}
+    if evidence["gain_p"] <= GAIN_LEVEL:
+        routes["overall"] = words.gain(evidence)
+    if evidence.get("drift_gain_p", 1.0) <= GAIN_LEVEL:
+        routes["since_drift"] = words.drift_gain(evidence)
+    learnt = _learnt_labels(rows)
+    if learnt:
+        routes["new_labels"] = words.learnt(learnt)
+    if rows.champion_days > policy.max_champion_days:
+        routes["age"] = words.too_old(rows.champion_days, policy.max_champion_days)
+    return routes
+
+
+def _learnt_labels(rows: GateRows) -> list[str]:
+    """Labels that the champion cannot answer and the candidate knows. Chance cannot make the
+    champion right there.
+    """
+    if not rows.champion_labels:
+        return []
+    learnt = []
+    for label in np.unique(rows.truth):
+        own = rows.truth == label
+        right = own & (rows.candidate == label)
+        enough = len(np.unique(rows.phrases[right])) >= KNOWN_PHRASES
+        if label not in rows.champion_labels and enough and right.sum() >= KNOWN_SHARE * own.sum():
+            learnt.append(str(label))
+    return learnt
+
+
+def _lost_since_proved(rows: GateRows, policy: GateParams) -> float | None:
+    """How much may have been lost since the last version with a proved gain; None when that is
+    within the margin.
+    """
+    if rows.proved is None:
+        return None
+    answers = compare_answers(rows, rows.proved)
+    gain = bound_gain(overall_differences(answers), answers.shares)
+    return None if gain.lower >= -policy.max_weighted_f1_drop else -gain.lower

@@ -1,0 +1,165 @@
+"""Reads what the gate judges from a retraining's workspace: test rows, answers of both versions,
+recent traffic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from core.contracts import ModelVersion
+from pipelines.gate.flips import Flips, count_flips
+from pipelines.gate.rows import GateRows
+from pipelines.gate.traffic import post_stratify
+from pipelines.model.classifier import best_labels
+from pipelines.model.head_file import Head, load_checked, load_head
+from pipelines.stages.vectors import read_vectors
+from pipelines.workspace import Workspace
+
+FREQUENT_ROWS = 20
+"""From so many recent rows on, a phrase is frequent."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the gate knows beside the files.
+
+    `unselected` are the ids of feedback rows that were not chosen because an answer was wrong;
+    `drift_began` is None without a drift; `champion_days` is the champion's age; `proved` is the
+    last version with a proved gain, None where that is the champion.
+    """
+
+    champion: ModelVersion | None
+    unselected: Collection[str] = ()
+    drift_began: datetime | None = None
+    champion_days: float = 0.0
+    proved: ModelVersion | None = None
+
+
+def read_gate_rows(
+    workspace: Workspace, classifier: str, dataset: str, around: Surroundings
+) -> GateRows:
+    """Return the candidate's test rows with everything that the gate asks of them."""
+    folder = workspace.folder / "build" / "classifiers" / classifier
+    recent = pq.read_table(folder / "split" / "recent.parquet")
+    tested = np.array(recent["part"].to_pylist()) == "test"
+    rows = recent.filter(pa.array(tested))
+    answers = pq.read_table(folder / "evaluation" / "predictions.parquet")
+    fresh = ~recent["seen_before"].to_numpy(zero_copy_only=False)
+    codes = _codes(recent)
+    strata = post_stratify(codes, fresh, tested)
+    frequency = np.bincount(codes)[codes][tested]
+    head = _head_of(around.champion)
+    return GateRows(
+        truth=_strings(answers, "label"),
+        phrases=codes[tested],
+        candidate=_strings(answers, "predicted"),
+        champion=None if head is None else answer_rows(workspace, head, rows),
+        floor=majority_label(folder),
+        weights=strata.weights[tested],
+        judges=_judging(workspace, dataset, rows, around),
+        since_drift=_since(rows, around.drift_began),
+        slices=_slices(rows, fresh[tested], frequency),
+        champion_labels=frozenset() if head is None else frozenset(head.labels),
+        champion_days=around.champion_days,
+        proved=_proved_answers(workspace, rows, around.proved),
+        uncovered=strata.uncovered,
+    )
+
+
+def read_flips(workspace: Workspace, classifier: str, champion: ModelVersion) -> Flips:
+    """Compare the answers of champion and candidate to all recent phrases, by their frequency."""
+    folder = workspace.folder / "build" / "classifiers" / classifier
+    recent = pq.read_table(folder / "split" / "recent.parquet", columns=["cleaned"])
+    counted = recent.group_by("cleaned").aggregate([("cleaned", "count")])
+    phrases = counted["cleaned"].to_pylist()
+    vectors = read_vectors(phrases, workspace.folder / "build" / "embeddings")
+    before = load_checked(Path(champion.head_location), digest=champion.head_digest)
+    after = load_head(folder / "model")
+    return count_flips(
+        best_labels(before, phrases, vectors),
+        best_labels(after, phrases, vectors),
+        counted["cleaned_count"].to_numpy(),
+    )
+
+
+def answer_rows(workspace: Workspace, head: Head, rows: pa.Table) -> np.ndarray:
+    """str (n,): the head's labels on the embeddings that the candidate was trained on; each
+    phrase is answered once.
+    """
+    cleaned = rows["cleaned"].combine_chunks().dictionary_encode()
+    phrases = cleaned.dictionary.to_pylist()
+    vectors = read_vectors(phrases, workspace.folder / "build" / "embeddings")
+    labels = np.array(best_labels(head, phrases, vectors), dtype=str)
+    return np.asarray(labels[cleaned.indices.to_numpy()])
+
+
+def majority_label(folder: Path) -> str:
+    """The most frequent label of the training rows: the floor that any version must beat."""
+    train = pq.read_table(folder / "split" / "train.parquet", columns=["label", "rows"])
+    totals = train.group_by("label").aggregate([("rows", "sum")])
+    most = pc.index(totals["rows_sum"], pc.max(totals["rows_sum"])).as_py()
+    return str(totals["label"][most].as_py())
+
+
+def _head_of(version: ModelVersion | None) -> Head | None:
+    if version is None:
+        return None
+    return load_checked(Path(version.head_location), digest=version.head_digest)
+
+
+def _proved_answers(
+    workspace: Workspace, rows: pa.Table, proved: ModelVersion | None
+) -> np.ndarray | None:
+    head = _head_of(proved)
+    return None if head is None else answer_rows(workspace, head, rows)
+
+
+def _judging(
+    workspace: Workspace, dataset: str, rows: pa.Table, around: Surroundings
+) -> np.ndarray:
+    """bool (n,): rows of the source and unselected feedback; before the first champion, every
+    row.
+    """
+    if around.champion is None:
+        return np.ones(len(rows), dtype=bool)
+    stored = pq.read_table(
+        workspace.folder / "data" / dataset / "rows.parquet", columns=["id", "origin"]
+    )
+    late = set(stored.filter(pc.equal(stored["origin"], "feedback"))["id"].to_pylist())
+    selected = late - set(around.unselected)
+    return np.array([name not in selected for name in rows["id"].to_pylist()], dtype=bool)
+
+
+def _since(rows: pa.Table, began: datetime | None) -> np.ndarray:
+    if began is None:
+        return np.zeros(len(rows), dtype=bool)
+    moment = pa.scalar(began, rows["occurred_at"].type)
+    return np.asarray(pc.greater_equal(rows["occurred_at"], moment).to_numpy())
+
+
+def _slices(rows: pa.Table, fresh: np.ndarray, frequency: np.ndarray) -> dict[str, np.ndarray]:
+    regions = np.array([region or "" for region in rows["region"].to_pylist()], dtype=str)
+    by_region = {f"region {name}": regions == name for name in np.unique(regions) if name}
+    return by_region | {
+        "new phrases": fresh,
+        "known phrases": ~fresh,
+        "frequent phrases": frequency >= FREQUENT_ROWS,
+        "rare phrases": frequency < FREQUENT_ROWS,
+    }
+
+
+def _codes(rows: pa.Table) -> np.ndarray:
+    encoded = rows["cleaned"].combine_chunks().dictionary_encode()
+    return np.asarray(encoded.indices.to_numpy())
+
+
+def _strings(rows: pa.Table, column: str) -> np.ndarray:
+    return np.array(rows[column].to_pylist(), dtype=str)

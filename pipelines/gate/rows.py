@@ -1,0 +1,102 @@
+"""What the gate sees: the test rows as several versions answered them, and what is known of each
+row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class GateRows:
+    """The test rows. Every array has one entry per row, in any order.
+
+    Parameters
+    ----------
+    truth, candidate : str (n,)
+        The final label; the answer of the candidate's judged head.
+    phrases : int (n,)
+        Codes of the cleaned phrases: the clusters of every statistic.
+    champion : str (n,) or None
+        The champion's answers; None before the first promotion.
+    floor : str
+        The most frequent label of the training rows.
+    weights : float (n,), above 0
+        How many rows of the recent traffic the row stands for; mean 1.
+    judges : bool (n,)
+        False for corrections of rows that the source lacks: they were chosen because an answer was
+        wrong.
+    since_drift : bool (n,)
+        Rows that came since the drift began that called for this retraining; all False without one.
+    slices : mapping of name to bool (n,)
+        Parts of the traffic that may not be harmed: regions, new and known phrases, frequent and
+        rare ones.
+    champion_labels : set of str
+        What the champion can answer; empty means unknown.
+    champion_days : float
+        Age of the champion's fit.
+    proved : str (n,) or None
+        Answers of the last version promoted for a proved gain, where it is another than the
+        champion.
+    uncovered : float in [0, 1]
+        Share of the recent traffic that no test phrase can stand for.
+    """
+
+    truth: np.ndarray
+    phrases: np.ndarray
+    candidate: np.ndarray
+    champion: np.ndarray | None
+    floor: str
+    weights: np.ndarray
+    judges: np.ndarray
+    since_drift: np.ndarray
+    slices: dict[str, np.ndarray] = field(default_factory=dict)
+    champion_labels: frozenset[str] = frozenset()
+    champion_days: float = 0.0
+    proved: np.ndarray | None = None
+    uncovered: float = 0.0
+
+    def only(self, chosen: np.ndarray) -> GateRows:
+        """The rows of a mask."""
+        return replace(
+            self,
+            truth=self.truth[chosen],
+            phrases=self.phrases[chosen],
+            candidate=self.candidate[chosen],
+            champion=_only(self.champion, chosen),
+            weights=self.weights[chosen],
+            judges=self.judges[chosen],
+            since_drift=self.since_drift[chosen],
+            slices={name: mask[chosen] for name, mask in self.slices.items()},
+            proved=_only(self.proved, chosen),
+        )
+
+
+def _only(values: np.ndarray | None, chosen: np.ndarray) -> np.ndarray | None:
+    return None if values is None else values[chosen]
+
+
+def gate_rows(
+    truth: Sequence[str] | np.ndarray,
+    phrases: Sequence[str] | np.ndarray,
+    candidate: Sequence[str] | np.ndarray,
+    champion: Sequence[str] | np.ndarray | None,
+    *,
+    floor: str,
+) -> GateRows:
+    """Rows about which nothing else is known: weight 1, all of them judge, no drift, no slices."""
+    count = len(truth)
+    _, codes = np.unique(np.asarray(phrases, dtype=str), return_inverse=True)
+    return GateRows(
+        truth=np.asarray(truth, dtype=str),
+        phrases=codes,
+        candidate=np.asarray(candidate, dtype=str),
+        champion=None if champion is None else np.asarray(champion, dtype=str),
+        floor=floor,
+        weights=np.ones(count),
+        judges=np.ones(count, dtype=bool),
+        since_drift=np.zeros(count, dtype=bool),
+    )

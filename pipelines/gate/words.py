@@ -1,0 +1,164 @@
+"""The gate's sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from core.params import GateParams
+from pipelines.gate.hypotheses import POOLED, PROOF_PHRASES, visible_fall
+
+if TYPE_CHECKING:
+    from pipelines.gate.hypotheses import Finding
+
+NAMED = 3
+SHOWN_FALLS = 5
+POINTS = 100
+
+
+def no_rows() -> str:
+    """Say that all test rows are corrections."""
+    return (
+        "no test row can judge: "
+        "the test rows are corrections of answers that the source does not hold"
+    )
+
+
+def below_minimum(score: float, minimum: float) -> str:
+    """Say that the minimum is missed."""
+    return f"weighted F1 {score:.4f} is below the minimum {minimum:.4f}"
+
+
+def below_floor(score: float, floor: float) -> str:
+    """Say that the floor is not beaten."""
+    return (
+        f"weighted F1 {score:.4f} does not beat "
+        f"always answering the most frequent label ({floor:.4f})"
+    )
+
+
+def first_version(evidence: Mapping[str, Any]) -> str:
+    """Say what a version without a champion has shown."""
+    score = evidence["candidate_weighted_f1"]
+    floor = evidence["floor_weighted_f1"]
+    return (
+        f"first version: weighted F1 {score:.4f} beats the floor {floor:.4f} and the minimum; "
+        "without a champion, losses cannot be judged"
+    )
+
+
+def harm(found: Finding) -> str:
+    """A proved harm, with its size and the chance of a false alarm."""
+    fall = POINTS * -found.gain
+    allowed = POINTS * found.allowed
+    measure = {
+        "overall": "weighted F1",
+        "slice": f"accuracy on {found.name}",
+        "recall": f"recall of {found.name}",
+        "precision": f"precision of {found.name}",
+    }[found.kind]
+    return (
+        f"{measure} drops by {fall:.2f} points (allowed {allowed:.2f}); "
+        f"chance would show such harm with probability {found.adjusted:.3f}"
+    )
+
+
+def undecided(evidence: Mapping[str, Any], policy: GateParams) -> str:
+    """Say what is not proved, and what is missing."""
+    loss = POINTS * -evidence["gain_lower_bound"]
+    return (
+        f"neither harm nor its absence is proved: weighted F1 may drop by {loss:.2f} points "
+        f"(allowed {POINTS * policy.max_weighted_f1_drop:.2f}); "
+        f"{evidence['rows']} test rows weigh as "
+        f"{evidence['effective_phrases']:.0f} phrases; {missing_rows(evidence, policy)}"
+    )
+
+
+def missing_rows(evidence: Mapping[str, Any], policy: GateParams) -> str:
+    """How many rows would decide, if they were like those at hand: a bound narrows with the root
+    of the rows.
+    """
+    room = evidence["gain"] + policy.max_weighted_f1_drop
+    slack = evidence["gain"] - evidence["gain_lower_bound"]
+    if room > 0:
+        factor = (slack / room) ** 2
+    else:
+        factor = PROOF_PHRASES / max(evidence["discordant_phrases"], 1)
+    missing = max(round(evidence["rows"] * (factor - 1)), 1)
+    return f"about {missing:,} more test rows would decide"
+
+
+def keep(evidence: Mapping[str, Any]) -> str:
+    """Say how little differs."""
+    return (
+        f"not worse and not better: weighted F1 {evidence['candidate_weighted_f1']:.4f} "
+        f"against the champion's {evidence['champion_weighted_f1']:.4f}; "
+        f"{evidence['discordant_phrases']} of {evidence['phrases']} test phrases "
+        "are answered differently"
+    )
+
+
+def gain(evidence: Mapping[str, Any]) -> str:
+    """State the gain overall."""
+    return (
+        f"weighted F1 {evidence['candidate_weighted_f1']:.4f} against the champion's "
+        f"{evidence['champion_weighted_f1']:.4f}; "
+        f"gain at least {evidence['gain_lower_bound']:+.4f} (95 %), "
+        f"by chance with probability {evidence['gain_p']:.3f}"
+    )
+
+
+def drift_gain(evidence: Mapping[str, Any]) -> str:
+    """State the gain on the rows since the drift."""
+    return (
+        f"accuracy on the {evidence['drift_rows']:,} test rows since the drift changes by "
+        f"{POINTS * evidence['drift_gain']:+.1f} points, "
+        f"by chance with probability {evidence['drift_gain_p']:.3f}"
+    )
+
+
+def learnt(labels: Sequence[str]) -> str:
+    """Name the new labels."""
+    return f"it answers {_listed(labels)}, which the champion cannot"
+
+
+def too_old(days: float, limit: float) -> str:
+    """State the champion's age."""
+    return (
+        f"the champion has answered for {days:.0f} days (at most {limit:.0f}), "
+        "and the candidate is not worse"
+    )
+
+
+def adds_up(lost: float, policy: GateParams) -> str:
+    """State the loss since the last proved gain."""
+    return (
+        f"against the last version with a proved gain, weighted F1 may have dropped "
+        f"by {POINTS * lost:.2f} points "
+        f"(allowed {POINTS * policy.max_weighted_f1_drop:.2f}): small losses would add up"
+    )
+
+
+def visible_harm(phrases: Mapping[str, int]) -> str:
+    """What the gate would have seen, and what it could not. `phrases`: label -> number of its
+    test phrases.
+    """
+    falls = {label: visible_fall(int(count)) for label, count in phrases.items()}
+    seen = {label: fall for label, fall in falls.items() if fall is not None}
+    pooled = sum(count < PROOF_PHRASES for count in phrases.values())
+    parts = []
+    for fall in sorted(set(seen.values()))[:SHOWN_FALLS]:
+        labels = [label for label, least in seen.items() if least == fall]
+        parts.append(f"{POINTS * fall:.0f} points in {_listed(labels)}")
+    falls_seen = "; ".join(parts) or "none"
+    between = len(phrases) - len(seen) - pooled
+    return (
+        f"falls of recall that would be proved 9 times in 10: {falls_seen}. "
+        "Smaller falls would not. "
+        f"{between} labels have too few test phrases for that, {pooled} are judged as {POOLED}"
+    )
+
+
+def _listed(labels: Sequence[str]) -> str:
+    more = len(labels) - NAMED
+    return ", ".join(labels[:NAMED]) + (f" and {more} more" if more > 0 else "")

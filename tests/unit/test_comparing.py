@@ -1,0 +1,47 @@
+"""What a retraining asks the gate: the start of the drift, and which version may be promoted."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+
+from flows.comparing import drift_start
+from flows.run import Run
+from operations import rollout
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def window(day: int, *alarms: str) -> dict[str, object]:
+    return {"start": f"2026-02-{day:02}T00:00:00+00:00", "alarms": list(alarms)}
+
+
+@pytest.mark.parametrize(
+    ("windows", "day"),
+    [
+        ([window(1), window(5, "mix"), window(9, "mix")], 5),
+        ([window(1, "mix"), window(5), window(9, "mix")], 9),
+        ([window(1, "mix"), window(5)], None),
+        ([], None),
+    ],
+)
+def test_a_drift_begins_with_its_first_uninterrupted_alarm(
+    windows: list[dict[str, object]], day: int | None
+) -> None:
+    began = drift_start(Run("run", NOW, "drift", {"windows": windows}))
+    assert began == (datetime(2026, 2, day, tzinfo=UTC) if day else None)
+
+
+@pytest.mark.parametrize(
+    ("rejected", "chosen"), [(set(), "3"), ({"3"}, "2"), ({"1", "2", "3"}, "")]
+)
+def test_promote_without_a_version_takes_no_rejected_one(
+    monkeypatch: pytest.MonkeyPatch, rejected: set[str], chosen: str
+) -> None:
+    monkeypatch.setattr(rollout, "retained_versions", lambda *_: ["1", "2", "3"])
+    monkeypatch.setattr(rollout, "rejected_versions", lambda *_: rejected)
+    loop = SimpleNamespace(engine=SimpleNamespace(connect=lambda: nullcontext()))
+    assert rollout.newest_not_rejected(loop, "block") == chosen  # type: ignore[arg-type]

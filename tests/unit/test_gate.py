@@ -1,0 +1,248 @@
+"""The gate's verdicts, and the laws that they keep."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import f1_score
+
+from core.contracts import Verdict
+from core.params import GateParams
+from monitoring.unselected import choose_unselected
+from pipelines.gate.bounds import bound_gain
+from pipelines.gate.decide import decide
+from pipelines.gate.flips import count_flips, hold_large_changes
+from pipelines.gate.hypotheses import visible_fall
+from pipelines.gate.rows import GateRows, gate_rows
+from pipelines.gate.scores import encode, f1_differences, weighted_f1
+from pipelines.gate.sign_flips import flip_signs, gain_p_value, harm_p_values
+from pipelines.gate.traffic import post_stratify
+
+POLICY = GateParams()
+ORDER = ("reject", "undecided", "keep", "promote")
+PHRASES = 1500
+
+
+def made(*, wins: int = 0, losses: int = 0, rows_each: int = 2, seed: int = 1) -> GateRows:
+    """Rows of 1,500 phrases: some are right in one version only."""
+    draw = np.random.default_rng(seed)
+    labels = draw.choice(["a", "b", "c"], p=[0.6, 0.3, 0.1], size=PHRASES)
+    order = draw.permutation(PHRASES)
+    candidate = labels.copy()
+    champion = labels.copy()
+    champion[order[:wins]] = "d"
+    candidate[order[wins : wins + losses]] = "d"
+    repeated = [np.repeat(column, rows_each) for column in (labels, candidate, champion)]
+    phrases = np.repeat(np.arange(PHRASES), rows_each)
+    return gate_rows(repeated[0], phrases, repeated[1], repeated[2], floor="a")
+
+
+def corrected(rows: GateRows, *, count: int) -> GateRows:
+    """As `rows`, and corrections that the candidate has right and the champion wrong."""
+    assert rows.champion is not None
+    none = np.zeros(count, dtype=bool)
+    return replace(
+        rows,
+        truth=np.append(rows.truth, np.full(count, "a")),
+        phrases=np.append(rows.phrases, PHRASES + np.arange(count)),
+        candidate=np.append(rows.candidate, np.full(count, "a")),
+        champion=np.append(rows.champion, np.full(count, "b")),
+        weights=np.append(rows.weights, np.ones(count)),
+        judges=np.append(rows.judges, none),
+        since_drift=np.append(rows.since_drift, none),
+    )
+
+
+def kind(rows: GateRows, policy: GateParams = POLICY) -> str:
+    return decide(rows, policy, seed=1).kind
+
+
+def test_a_first_version_needs_the_floor_and_the_minimum_alone() -> None:
+    rows = replace(made(), champion=None)
+    verdict = decide(rows, POLICY, seed=1)
+    assert verdict.kind == "promote"
+    assert "losses cannot be judged" in verdict.reasons[0]
+    assert kind(rows, GateParams(min_weighted_f1=1.0)) == "promote"
+    assert kind(replace(rows, candidate=np.full(len(rows.truth), "a"))) == "reject"
+
+
+@pytest.mark.parametrize(
+    ("wins", "losses", "expected"),
+    [(0, 0, "keep"), (2, 2, "keep"), (30, 2, "promote"), (2, 60, "reject"), (20, 26, "undecided")],
+)
+def test_each_verdict(wins: int, losses: int, expected: str) -> None:
+    assert kind(made(wins=wins, losses=losses)) == expected
+
+
+def test_undecided_says_what_is_missing() -> None:
+    reason = decide(made(wins=20, losses=26), POLICY, seed=1).reasons[0]
+    assert "more test rows would decide" in reason and "phrases" in reason
+
+
+def test_one_broken_label_is_seen_beside_a_gain_elsewhere() -> None:
+    rows = made(wins=60)
+    rare = np.flatnonzero(rows.truth == "c")
+    broken = np.isin(rows.phrases, np.unique(rows.phrases[rare])[:60])
+    verdict = decide(replace(rows, candidate=np.where(broken, "d", rows.candidate)), POLICY, seed=1)
+    assert verdict.kind == "reject"
+    assert "recall of c" in verdict.evidence["harms"]
+
+
+def test_a_slice_that_is_harmed_rejects() -> None:
+    rows = made(wins=100, losses=30)
+    assert rows.champion is not None
+    lost = rows.phrases[(rows.candidate != rows.truth)]
+    region = np.isin(rows.phrases, np.append(np.unique(lost), np.arange(50)))
+    verdict = decide(replace(rows, slices={"region south": region}), POLICY, seed=1)
+    assert verdict.kind == "reject"
+
+
+def test_corrections_decide_nothing() -> None:
+    worse = made(wins=2, losses=60)
+    verdict = decide(corrected(worse, count=600), POLICY, seed=1)
+    assert verdict.kind == "reject"
+    assert (verdict.evidence["corrections"], verdict.evidence["corrections_right"]) == (600, 600)
+    assert kind(corrected(made(wins=2, losses=2), count=600)) == "keep"
+
+
+def test_the_ways_of_being_better() -> None:
+    rows = made(wins=2, losses=2)
+    assert rows.champion is not None
+    old = replace(rows, champion_days=91.0)
+    assert decide(old, POLICY, seed=1).evidence["better"] == ["age"]
+    new = replace(
+        rows,
+        champion_labels=frozenset("ab"),
+        champion=np.where(rows.truth == "c", "a", rows.champion),
+    )
+    assert "new_labels" in decide(new, POLICY, seed=1).evidence["better"]
+
+
+def test_small_losses_do_not_add_up() -> None:
+    better = made(wins=30)
+    assert better.champion is not None
+    proved = np.where(better.phrases % 50 == 0, better.truth, better.candidate)
+    fallen = np.where(better.phrases % 50 == 0, "d", better.candidate)
+    champion = np.where(better.phrases % 50 == 0, "d", better.champion)
+    rows = replace(better, candidate=fallen, champion=champion)
+    assert kind(rows) == "promote"
+    assert kind(replace(rows, proved=proved)) == "undecided"
+
+
+@pytest.mark.parametrize("count", [0, 1, 50])
+def test_few_rows_are_never_a_proof(count: int) -> None:
+    rows = made(wins=5)
+    first = np.arange(len(rows.truth)) < count
+    assert kind(replace(rows, floor="d").only(first)) == "undecided"
+    one_phrase = replace(rows, phrases=np.zeros(len(rows.truth), dtype=int))
+    assert kind(one_phrase) in ("undecided", "keep")
+
+
+def test_only_corrections_are_undecided() -> None:
+    rows = made()
+    assert kind(replace(rows, judges=np.zeros(len(rows.truth), dtype=bool))) == "undecided"
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 20), st.integers(0, 40), st.integers(0, 2**32 - 1))
+def test_the_order_of_rows_decides_nothing(wins: int, losses: int, seed: int) -> None:
+    rows = made(wins=wins, losses=losses)
+    order = np.random.default_rng(seed).permutation(len(rows.truth))
+    verdict = decide(rows, POLICY, seed=1)
+    assert decide(rows.only(order), POLICY, seed=1).kind == verdict.kind
+    assert decide(rows, POLICY, seed=1) == verdict
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 12), st.integers(1, 12))
+def test_a_candidate_that_is_right_more_often_is_never_judged_worse(wins: int, losses: int) -> None:
+    ranks = [
+        ORDER.index(kind(made(wins=more, losses=fewer)))
+        for more, fewer in ((wins, losses), (wins, losses - 1), (wins + 1, losses - 1))
+    ]
+    assert ranks == sorted(ranks)
+
+
+@given(st.lists(st.floats(0.01, 1), min_size=1, max_size=8), st.integers(0, 7))
+def test_one_loss_less_never_proves_more_harm(sizes: list[float], lost: int) -> None:
+    signs = np.where(np.arange(len(sizes)) <= lost, -1.0, 1.0)
+    differences = signs * np.array(sizes)
+    before = harm_p_values(differences[:, None], flip_signs(len(sizes), seed=1))[0][0]
+    rest = differences[1:]
+    after = harm_p_values(rest[:, None], flip_signs(len(rest), seed=1))[0][0] if len(rest) else 1.0
+    assert after >= before - 1e-9
+
+
+def test_the_p_value_of_few_phrases_is_exact() -> None:
+    assert gain_p_value(np.array([1.0, 2.0, 3.0, 0.0]), seed=1) == 1 / 8
+    assert gain_p_value(np.zeros(4), seed=1) == 1.0
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abcd")), min_size=1))
+def test_weighted_f1_is_scikit_learns(pairs: list[tuple[str, str]]) -> None:
+    truth, predicted = zip(*pairs, strict=True)
+    assert weighted_f1(truth, predicted) == pytest.approx(
+        f1_score(truth, predicted, average="weighted", zero_division=0)
+    )
+
+
+def test_the_phrases_shares_sum_to_the_gain() -> None:
+    rows = made(wins=30, losses=10)
+    assert rows.champion is not None
+    truth, candidate, champion = encode(rows.truth, rows.candidate, rows.champion)
+    gain = weighted_f1(rows.truth, rows.candidate) - weighted_f1(rows.truth, rows.champion)
+    assert f1_differences(truth, candidate, champion, rows.weights).sum() == pytest.approx(
+        gain, rel=0.02
+    )
+
+
+def test_a_bound_lies_below_its_estimate_and_leaves_room_for_phrases_not_drawn() -> None:
+    shares = np.full(1000, 0.001)
+    nothing = bound_gain(np.zeros(1000), shares)
+    assert nothing.estimate == 0.0
+    assert -0.004 < nothing.lower < -0.001
+
+
+def test_a_fall_is_visible_where_enough_phrases_can_speak() -> None:
+    assert visible_fall(5) is None
+    assert visible_fall(30) == 0.3
+    assert visible_fall(1000) == 0.1
+
+
+def test_strata_give_each_kind_of_phrase_its_share_of_the_traffic() -> None:
+    phrases = np.repeat(np.arange(120), np.where(np.arange(120) < 40, 8, 1))
+    fresh = np.zeros(len(phrases), dtype=bool)
+    test = np.isin(phrases, np.r_[0:10, 40:90])
+    strata = post_stratify(phrases, fresh, test)
+    frequent = phrases < 40
+    assert strata.uncovered == 0.0
+    assert strata.weights[test].mean() == pytest.approx(1.0)
+    share = strata.weights[frequent].sum() / strata.weights.sum()
+    assert share == pytest.approx(frequent.mean())
+    assert post_stratify(phrases, fresh, np.zeros(len(phrases), dtype=bool)).uncovered == 1.0
+
+
+def test_flips_are_counted_by_frequency_and_hold_a_promotion() -> None:
+    flips = count_flips(["a", "b", "c"], ["a", "c", "d"], np.array([6, 3, 1]))
+    assert flips.share == 0.4
+    assert flips.most_frequent[0] == ("b", "c", 0.3)
+    strict = GateParams(max_flips=0.3)
+    promote = Verdict("promote", ("better",))
+    assert hold_large_changes(promote, flips, strict).kind == "hold"
+    assert hold_large_changes(promote, flips, POLICY).kind == "promote"
+    assert hold_large_changes(Verdict("keep"), flips, strict).kind == "keep"
+
+
+def test_feedback_judges_when_it_was_not_chosen_for_being_wrong() -> None:
+    rows = [
+        ("1", "sample", "ann", False),
+        ("2", "correction", "ann", False),
+        ("3", "unknown", "coding desk", True),
+        ("4", "unknown", "coding desk", False),
+        ("5", "unknown", "bob", False),
+    ]
+    assert choose_unselected(rows) == {"1", "3", "4"}
