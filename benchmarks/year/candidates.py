@@ -13,7 +13,8 @@ from benchmarks.year.source import KEY
 from benchmarks.year.vectors import Vectors
 from core.contracts import Verdict
 from core.params import ClassifierParams
-from pipelines.comparison import ScoredRows, decide_promotion
+from pipelines.gate.decide import decide
+from pipelines.gate.rows import gate_rows
 from pipelines.model.head_file import Head
 from pipelines.model.heads import TrainingRows, fit_head
 from pipelines.stages import split
@@ -86,8 +87,8 @@ def judge_candidate(
     tested = candidate.tested.to_pydict()
     cleaned = tested["cleaned"]
     against = None if champion is None else [label for label, _ in champion.answer(cleaned)]
-    rows = ScoredRows(tested["label"], cleaned, tested["predicted"], against, candidate.floor)
-    return decide_promotion(rows, gate=block.gate, seed=seed)
+    rows = gate_rows(tested["label"], cleaned, tested["predicted"], against, floor=candidate.floor)
+    return decide(rows, block.gate, seed=seed)
 
 
 def _answered(recent: pa.Table, answering: Answering) -> pa.Table:

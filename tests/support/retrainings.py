@@ -29,6 +29,8 @@ from tests.support.processes import Started, wait_for
 from tests.support.repositories import ROOT, fresh_clone
 from tests.support.training import save_word_embedder, write_snapshot
 
+ALWAYS_PROMOTED = {"max_weighted_f1_drop": 1.0, "max_champion_days": 0.000001}
+"""Gate: every champion is too old, so that each retraining ends in a promotion."""
 QUERY = "select id, phrase, occurred_at, organ from note"
 
 LOCKS = """
@@ -92,7 +94,7 @@ def build_place(folder: Path, server: DatabaseUrls) -> Place:
     clone = fresh_clone(folder / "clone")
     save_word_embedder(folder / "embedder")
     write_source(folder / "source.db")
-    write_block(clone, embedder=folder / "embedder")
+    write_block(clone, embedder=folder / "embedder", gate=ALWAYS_PROMOTED)
     names = {
         name: f"{name}_{folder.name}".replace("-", "_")
         for name in ("perennial", "prefect", "mlflow")
