@@ -40,19 +40,23 @@ def measure(key: str, *, quick: bool, seed: int) -> Result:
     from pipelines.model.mlp_head import import_keras
     from pipelines.stages.compare import COLUMNS, cells, score_head
     from pipelines.stages.evaluation import tested_rows
+    from pipelines.stages.files import classifier_folder, read_rows
+    from pipelines.stages.memories import training_memory
     from pipelines.stages.train import training_rows
 
     rows = training_rows(key)
     if quick:
         rows = _every_tenth(rows)
     tested = tested_rows(key)
+    labels = read_rows(classifier_folder(key) / "split" / "labels.parquet")
+    memory = training_memory(labels, classifier=key)
     scores_by_kind = {}
     import_keras()  # the import is not part of a fit
     for kind in KINDS:
         progress(kind)
         with timed() as timing:
             head = _fit(kind, rows, seed=seed)
-        scores = score_head(key, head, tested)
+        scores = score_head(key, head, tested, memory)
         scores_by_kind[kind] = {**scores, "fit_cpu_seconds": round(timing.cpu, 1)}
 
     lines = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
@@ -19,6 +20,7 @@ from pipelines.gate.decide import decide
 from pipelines.gate.flips import hold_large_changes
 from pipelines.gate.reading import Surroundings, read_flips, read_gate_rows
 from pipelines.model_store import stored_version
+from pipelines.stages.served import served_problem
 from pipelines.workspace import Workspace
 
 CHANCE_ROUTES = {"overall", "since_drift"}
@@ -41,6 +43,11 @@ def compare_with_champion(
             "promote the candidate by hand if the change is intended"
         )
         return Verdict("reject", (reason,), {"champion_embedder": champion.embedder_id, **compared})
+
+    built = workspace.folder / "build" / "classifiers" / classifier
+    served = json.loads((built / "evaluation" / "evaluation.json").read_text())["served"]
+    if problem := served_problem(served):
+        return Verdict("reject", (problem,), {"served": served, **compared})
 
     block = context.params.classifier(classifier)
     around = _surroundings(context, champion, classifier, run)

@@ -10,7 +10,7 @@ from core.database import require_reachable
 from core.errors import DatabaseUnreachable, RegistryUnreachable
 from flows.context import LoopContext
 from flows.run import PublishedRun, Run, embedder_id
-from pipelines.model.head_file import head_digest
+from pipelines.model.head_file import head_digest, judged_folder
 from pipelines.model_store import store_version, stored_version
 from pipelines.provenance import surroundings
 from pipelines.recovery import finish_or_forget
@@ -101,5 +101,6 @@ def _version_tags(
         "reason": run.reason,
         "run": run.id,
         "head_digest": head_digest(model),
+        "judged_digest": head_digest(judged_folder(model)),
         "surroundings": json.dumps(surroundings()),
     }

@@ -12,8 +12,13 @@ from pathlib import Path
 from core.contracts import ModelVersion
 from core.errors import HeadRefused, UnknownVersion
 from core.files import appearing_whole
-from pipelines.model.digests import recorded_digest, write_digest
-from pipelines.model.head_file import head_digest, load_head
+from pipelines.model.digests import (
+    recorded_digest,
+    recorded_judged_digest,
+    write_digest,
+    write_judged_digest,
+)
+from pipelines.model.head_file import JUDGED, Head, head_digest, load_checked, load_head
 
 STORED_WITH_HEAD = ("reference.parquet", "evaluation.json")
 """Files of the evaluation that are stored beside the head."""
@@ -38,6 +43,8 @@ def store_version(
         for name in STORED_WITH_HEAD:
             shutil.copy(evaluation / name, part / name)
         _claim_number(folder, head_digest(part))
+        if (part / JUDGED).is_dir():
+            write_judged_digest(folder, head_digest(part / JUDGED))
     return stored_version(models, classifier=classifier, version=version)
 
 
@@ -95,6 +102,19 @@ def stored_version(models: Path, *, classifier: str, version: str) -> ModelVersi
     return ModelVersion(classifier, version, str(folder.resolve()), recorded, head.embedder_id)
 
 
+def judged_head(version: ModelVersion) -> Head:
+    """Return the head that test rows may judge: it has not seen them.
+
+    A version of an earlier release has one head alone, which had not seen them either. Raises
+    `HeadRefused` when the files are not those that were registered.
+    """
+    folder = Path(version.head_location)
+    digest = recorded_judged_digest(folder)
+    if digest:
+        return load_checked(folder / JUDGED, digest=digest)
+    return load_checked(folder, digest=version.head_digest)
+
+
 def _may_be_folders(classifier: str, version: str) -> bool:
     """Return True for names that cannot lead out of the store."""
     return classifier.isidentifier() and version.isascii() and version.isdigit()
@@ -114,7 +134,20 @@ def problem_of(folder: Path, *, digest: str) -> str:
         present = head_digest(folder)
     except HeadRefused as error:
         return error.came
-    return "" if present == digest else f"another head, of digest {present}"
+    if present != digest:
+        return f"another head, of digest {present}"
+    return _judged_problem(folder)
+
+
+def _judged_problem(folder: Path) -> str:
+    recorded = recorded_judged_digest(folder)
+    if not recorded:
+        return ""
+    try:
+        present = head_digest(folder / JUDGED)
+    except HeadRefused as error:
+        return f"the judged head: {error.came}"
+    return "" if present == recorded else f"another judged head, of digest {present}"
 
 
 def restore_version(

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from core.contracts import Prediction, Verdict
-from pipelines.model.head_file import head_digest
+from pipelines.model.head_file import JUDGED, head_digest
 
 TOLERANCE = 1e-5
 """Largest difference of a probability or a metric that counts as equal.
@@ -32,7 +32,7 @@ class Training:
     Attributes
     ----------
     digest : str
-        Digest of the head.
+        Digest of the served head.
     files : mapping
         Name in the evaluation folder -> SHA-256.
     outputs : mapping
@@ -41,6 +41,8 @@ class Training:
         Dotted name in evaluation.json -> value.
     rows : pa.Table
         predictions.parquet, in the order of the file.
+    judged_digest : str
+        Digest of the judged head; "" where one head was both.
     """
 
     digest: str
@@ -48,10 +50,13 @@ class Training:
     outputs: Mapping[str, str]
     metrics: Mapping[str, float]
     rows: pa.Table
+    judged_digest: str = ""
 
 
-def read_training(*, digest: str, evaluation: Path, lock: str, classifier: str) -> Training:
-    """Read a training from the digest of its head, its evaluation folder and its dvc.lock."""
+def read_training(
+    *, digest: str, judged_digest: str, evaluation: Path, lock: str, classifier: str
+) -> Training:
+    """Read a training from the digests of its heads, its evaluation folder and its dvc.lock."""
     files = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(evaluation.iterdir())
@@ -63,6 +68,7 @@ def read_training(*, digest: str, evaluation: Path, lock: str, classifier: str) 
         outputs=locked_outputs(lock, classifier),
         metrics=dict(_numbers(scores)),
         rows=pq.read_table(evaluation / "predictions.parquet"),
+        judged_digest=judged_digest,
     )
 
 
@@ -70,8 +76,10 @@ def read_repeated(folder: Path, classifier: str) -> Training:
     """Read the training of a workspace in which the stages have just run."""
     built = folder / "build" / "classifiers" / classifier
     lock = (folder / "dvc.lock").read_text(encoding="utf-8")
+    judged = (built / "model" / JUDGED).is_dir()
     return read_training(
         digest=head_digest(built / "model"),
+        judged_digest=head_digest(built / "model" / JUDGED) if judged else "",
         evaluation=built / "evaluation",
         lock=lock,
         classifier=classifier,
@@ -97,12 +105,17 @@ def compare_trainings(recorded: Training, repeated: Training) -> Verdict:
     evidence: dict[str, Any] = {
         "tolerance": TOLERANCE,
         "head_digest": {"recorded": recorded.digest, "repeated": repeated.digest},
+        "judged_digest": {"recorded": recorded.judged_digest, "repeated": repeated.judged_digest},
         "files_that_differ": _differing(recorded.files, repeated.files),
         "outputs_that_differ": _differing(recorded.outputs, repeated.outputs),
         "metrics_that_differ": _moved_metrics(recorded.metrics, repeated.metrics),
         "rows": _compare_rows(recorded.rows, repeated.rows),
     }
-    if recorded.digest == repeated.digest and not evidence["files_that_differ"]:
+    same_heads = (recorded.digest, recorded.judged_digest) == (
+        repeated.digest,
+        repeated.judged_digest,
+    )
+    if same_heads and not evidence["files_that_differ"]:
         return Verdict(
             "identical",
             (f"the head and {len(recorded.files)} evaluation files are equal, byte for byte",),

@@ -18,7 +18,7 @@ from core.errors import NotReproducible
 from core.logs import get_logger, timed
 from flows.context import LoopContext
 from pipelines.git_repository import commit_of, file_at
-from pipelines.model.digests import write_digest
+from pipelines.model.digests import write_digest, write_judged_digest
 from pipelines.model_store import problem_of, restore_version, store_embedder
 from pipelines.provenance import changes, surroundings
 from pipelines.registry import RegisteredVersion
@@ -124,6 +124,7 @@ def read_record(
         evaluation = context.registry.artifacts(registered.run_id, "evaluation", folder)
         return read_training(
             digest=registered.tags["head_digest"],
+            judged_digest=registered.tags.get("judged_digest", ""),
             evaluation=evaluation,
             lock=lock or "",
             classifier=registered.classifier,
@@ -181,6 +182,8 @@ def restore_stores(
     folder = _stored_folder(context, registered)
     restored = []
     write_digest(folder, recorded.digest)
+    if recorded.judged_digest:
+        write_judged_digest(folder, recorded.judged_digest)
     if problem_of(folder, digest=recorded.digest):
         built = workspace.folder / "build" / "classifiers" / registered.classifier
         restore_version(

@@ -44,47 +44,72 @@ def weigh_labels(codes: Sequence[int], *, labels: int) -> Evidence:
     """Weigh the labels of one phrase, oldest first; `codes` are numbers in [0, labels)."""
     if labels == 1:
         return _agreeing(len(codes))
-    log_run = np.zeros(1)
-    counts = np.zeros((1, labels))
-    lengths = np.zeros(1)
-    for code in codes:
-        foretold = (counts[:, code] + CONCENTRATION * UNSEEN) / (lengths + CONCENTRATION)
-        going_on = log_run + np.log1p(-HAZARD) + np.log(foretold)
-        beginning = np.logaddexp.reduce(log_run) + np.log(HAZARD) + np.log(UNSEEN)
-        counts[:, code] += 1
-        counts = np.vstack([counts, np.eye(1, labels, code)])
-        log_run = np.append(going_on, beginning)
-        lengths = np.append(lengths + 1, 1)
-        log_run, counts, lengths = _likeliest(log_run, counts, lengths)
-    return _mixed(log_run, counts, lengths)
+    return _mixed(_extended(_no_run(labels), codes))
+
+
+def weigh_without(codes: Sequence[int], *, labels: int, places: Sequence[int]) -> list[Evidence]:
+    """Weigh all labels of one phrase but the one at each of `places`, which ascend."""
+    if labels == 1:
+        return [_agreeing(len(codes) - 1)] * len(places)
+    runs = _no_run(labels)
+    done = 0
+    weighed: list[Evidence] = []
+    for place in places:
+        # Whichever of equal neighbours is left out, the same labels remain.
+        if weighed and set(codes[done : place + 1]) == {codes[place]}:
+            weighed.append(weighed[-1])
+            continue
+        runs = _extended(runs, codes[done:place])
+        weighed.append(_mixed(_extended(runs, codes[place + 1 :])))
+        done = place
+    return weighed
 
 
 @lru_cache(maxsize=4096)
 def _agreeing(count: int) -> Evidence:
     """Most phrases never had another label: their evidence depends on the count alone."""
-    log_run = np.zeros(1)
-    counts = np.zeros((1, 1))
-    for _ in range(min(count, 2000)):
-        foretold = (counts[:, 0] + CONCENTRATION * UNSEEN) / (counts[:, 0] + CONCENTRATION)
-        beginning = np.logaddexp.reduce(log_run) + np.log(HAZARD) + np.log(UNSEEN)
-        log_run = np.append(log_run + np.log1p(-HAZARD) + np.log(foretold), beginning)
-        counts = np.vstack([counts + 1, np.ones((1, 1))])
-        log_run, counts, _ = _likeliest(log_run, counts, counts[:, 0])
-    return _mixed(log_run, counts, counts[:, 0])
+    return _mixed(_extended(_no_run(1), [0] * min(count, 2000)))
 
 
 Floats = NDArray[np.float64]
 
 
-def _likeliest(log_run: Floats, counts: Floats, lengths: Floats) -> tuple[Floats, Floats, Floats]:
-    if len(log_run) > MAX_RUNS:
-        kept = np.argpartition(-log_run, MAX_RUNS)[:MAX_RUNS]
-        log_run, counts, lengths = log_run[kept], counts[kept], lengths[kept]
-    return log_run - log_run.max(), counts, lengths
+@dataclass(frozen=True, eq=False)
+class _Runs:
+    """The lengths that the present run may have, (runs,), and what each has counted."""
+
+    log_chance: Floats
+    lengths: Floats
+    counts: Floats  # (runs, labels)
 
 
-def _mixed(log_run: Floats, counts: Floats, lengths: Floats) -> Evidence:
-    chance = np.exp(log_run)
+def _no_run(labels: int) -> _Runs:
+    return _Runs(np.zeros(1), np.zeros(1), np.zeros((1, labels)))
+
+
+def _extended(runs: _Runs, codes: Sequence[int]) -> _Runs:
+    log_chance = runs.log_chance
+    lengths = runs.lengths
+    counts = runs.counts
+    for code in codes:
+        foretold = (counts[:, code] + CONCENTRATION * UNSEEN) / (lengths + CONCENTRATION)
+        going_on = log_chance + np.log1p(-HAZARD) + np.log(foretold)
+        beginning = np.logaddexp.reduce(log_chance) + np.log(HAZARD) + np.log(UNSEEN)
+        counts = np.vstack([counts, np.zeros((1, counts.shape[1]))])
+        counts[:, code] += 1
+        log_chance = np.append(going_on, beginning)
+        lengths = np.append(lengths + 1, 1)
+        if len(lengths) > MAX_RUNS:
+            kept = np.argpartition(-log_chance, MAX_RUNS)[:MAX_RUNS]
+            log_chance = log_chance[kept]
+            lengths = lengths[kept]
+            counts = counts[kept]
+        log_chance = log_chance - log_chance.max()
+    return _Runs(log_chance, lengths, counts)
+
+
+def _mixed(runs: _Runs) -> Evidence:
+    chance = np.exp(runs.log_chance)
     chance /= chance.sum()
-    per_label = chance / (lengths + HEAD_LABELS)
-    return Evidence(float(HEAD_LABELS * per_label.sum()), per_label @ counts)
+    per_label = chance / (runs.lengths + HEAD_LABELS)
+    return Evidence(float(HEAD_LABELS * per_label.sum()), per_label @ runs.counts)

@@ -36,3 +36,25 @@ def recorded_digest(folder: Path) -> str:
 
 def _record(folder: Path) -> Path:
     return folder.parents[1] / DIGESTS / folder.parent.name / folder.name
+
+
+def write_judged_digest(folder: Path, digest: str) -> None:
+    """Record the digest of the judged head of the version in `folder`."""
+    record = _judged_record(folder)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(digest)
+
+
+def recorded_judged_digest(folder: Path) -> str:
+    """Return the digest recorded for the version's judged head.
+
+    "" for a version of an earlier release, whose only head had not seen the test rows.
+    """
+    try:
+        return _judged_record(folder).read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def _judged_record(folder: Path) -> Path:
+    return _record(folder).with_name(f"{folder.name}.judged")

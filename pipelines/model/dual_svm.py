@@ -38,7 +38,7 @@ class DualSvm:
     dense : float32 (n, d); a last column of ones makes the bias
     ngrams : float32 csr (n, m)
     codes : int (n,), the label of each row in [0, labels)
-    costs : (n,), C times the weight of each row
+    costs : (n,), C times the weight of each row; 0 for rows that are not chosen yet
     """
 
     def __init__(
@@ -54,8 +54,7 @@ class DualSvm:
         self.dense = dense
         self.ngrams = ngrams
         self.codes = codes
-        # The squared hinge adds 1 / (2 C) to the diagonal of the dual (Hsieh et al., section 2).
-        self.slack = (0.5 / costs).astype(np.float32)
+        self.slack = _slack(costs)
         # Signed: positive for a row's own label, negative for the others.
         self.alphas = np.zeros((len(codes), labels), np.float32)
         self.weights = np.zeros((dense.shape[1], labels), np.float32)
@@ -82,6 +81,17 @@ class DualSvm:
                 ngram_mean += self.ngram_weights / averaged
         return mean, ngram_mean
 
+    def change_costs(self, costs: Float64) -> None:
+        """Weigh the rows anew, (n,); what was learnt stays as the start of the next `train`."""
+        self.slack = _slack(costs)
+
+    def forget(self, rows: Bool) -> None:
+        """Take what `rows`, bool (n,), have taught out of the weights."""
+        alphas = self.alphas[rows]
+        self.weights -= self.dense[rows].T @ alphas
+        self.ngram_weights -= self.ngrams[rows].T @ alphas
+        self.alphas[rows] = 0
+
     def _blocks(self, rows: Int64) -> Iterator[_Block]:
         shuffled = self.random.permutation(rows)
         for start in range(0, len(shuffled), BLOCK_ROWS):
@@ -104,6 +114,12 @@ class DualSvm:
         self.alphas[block.rows] += change
         self.weights += block.dense.T @ change
         self.ngram_weights += block.ngrams.T @ change
+
+
+def _slack(costs: Float64) -> Float32:
+    """The squared hinge adds 1 / (2 C) to the diagonal of the dual (Hsieh et al., section 2)."""
+    slack: Float32 = (0.5 / np.where(costs > 0, costs, 1)).astype(np.float32)
+    return slack
 
 
 def _step_through(

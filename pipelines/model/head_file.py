@@ -19,6 +19,8 @@ from pipelines.model.arrays import AnyArray, Float32
 from pipelines.model.scoring import Arrays, Scorer, make_scorer, misfit, softmax
 
 FORMAT = "perennial-head-1"
+JUDGED = "judged"
+"""Folder inside a head's folder: the head of the same fit that has not seen the test rows."""
 _MANIFEST_TYPES: Mapping[str, type] = {
     "kind": str,
     "embedder_id": str,
@@ -188,6 +190,15 @@ def _refused(folder: Path, problem: str) -> HeadRefused:
         came=problem,
         do="train again, or restore it with `dvc checkout`",
     )
+
+
+def judged_folder(folder: Path) -> Path:
+    """Return where the head lies that test rows may judge.
+
+    Versions of earlier releases have one head alone, which had not seen the test rows.
+    """
+    judged = folder / JUDGED
+    return judged if judged.is_dir() else folder
 
 
 def load_checked(folder: Path, *, digest: str) -> Head:

@@ -1,8 +1,13 @@
-"""Fits any kind of head: training rows in, a head out."""
+"""Fits any kind of head: rows in, a judged and a served head out.
+
+The judged head has not seen the test rows; evaluation and comparisons use it. Then the same fit
+goes on with all rows, and that head answers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
@@ -12,23 +17,43 @@ from pipelines.model.arrays import AnyArray, Int64
 from pipelines.model.head_file import Head
 from pipelines.model.linear_heads import fit_hybrid_svm, fit_logistic, fit_tfidf_svm
 from pipelines.model.mlp_head import fit_mlp
-from pipelines.model.scoring import Arrays, Settings
+from pipelines.model.scoring import Arrays, Fits, Settings
 from pipelines.model.training import TrainingRows
 
-__all__ = ["TrainingRows", "fit_head"]
+__all__ = ["Heads", "TrainingRows", "fit_head", "fit_heads"]
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The two heads of one fit. The labels of `served` contain those of `judged`."""
+
+    judged: Head
+    served: Head
+
+
+def fit_heads(params: blocks.Head, *, training: TrainingRows, embedder_id: str, seed: int) -> Heads:
+    """Fit the kind that `params` names; deterministic by seed.
+
+    The labels of a head are those of its rows, sorted by code point.
+    """
+    fit = _FITS[params.kind](params, training, seed)
+    judged = _head(params.kind, next(fit), training.without_test(), embedder_id)
+    if training.test_weights is None:
+        return Heads(judged, judged)
+    return Heads(judged, _head(params.kind, next(fit), training.with_test(), embedder_id))
 
 
 def fit_head(params: blocks.Head, *, training: TrainingRows, embedder_id: str, seed: int) -> Head:
-    """Fit the head that `params.kind` names; deterministic by seed.
+    """Fit the judged head alone."""
+    fit = _FITS[params.kind](params, training, seed)
+    return _head(params.kind, next(fit), training.without_test(), embedder_id)
 
-    Its labels are those of the rows, sorted by code point.
-    """
-    label_set, codes = np.unique(training.labels, return_inverse=True)
-    arrays, settings = _FITS[params.kind](params, training, codes, seed)
-    arrays = {**arrays, "centroids": _centroids(training, codes)}
-    return Head(
-        params.kind, tuple(str(label) for label in label_set), embedder_id, arrays, settings
-    )
+
+def _head(kind: str, fitted: tuple[Arrays, Settings], rows: TrainingRows, embedder_id: str) -> Head:
+    arrays, settings = fitted
+    label_set, codes = np.unique(rows.labels, return_inverse=True)
+    arrays = {**arrays, "centroids": _centroids(rows, codes)}
+    return Head(kind, tuple(str(label) for label in label_set), embedder_id, arrays, settings)
 
 
 def _centroids(training: TrainingRows, codes: Int64) -> AnyArray:
@@ -40,14 +65,14 @@ def _centroids(training: TrainingRows, codes: Int64) -> AnyArray:
     return centroids
 
 
-def _fit_majority(
-    params: blocks.MajorityHead, rows: TrainingRows, codes: Int64, seed: int
-) -> tuple[Arrays, Settings]:
-    shares = np.bincount(codes, weights=rows.weights) / rows.weights.sum()
-    return {"log_prior": np.log(shares).astype(np.float32)}, {}
+def _fit_majority(params: blocks.MajorityHead, training: TrainingRows, seed: int) -> Fits:
+    for rows in (training.without_test(), training.with_test()):
+        _, codes = np.unique(rows.labels, return_inverse=True)
+        shares = np.bincount(codes, weights=rows.weights) / rows.weights.sum()
+        yield {"log_prior": np.log(shares).astype(np.float32)}, {}
 
 
-_FITS: dict[str, Callable[..., tuple[Arrays, Settings]]] = {
+_FITS: dict[str, Callable[..., Fits]] = {
     "majority": _fit_majority,
     "logistic": fit_logistic,
     "hybrid_svm": fit_hybrid_svm,

@@ -12,7 +12,7 @@ import numpy as np
 from core import head_params as blocks
 from pipelines.model.arrays import AnyArray, Bool, Int64
 from pipelines.model.calibration import calibrate
-from pipelines.model.scoring import Arrays, Settings
+from pipelines.model.scoring import Fits
 from pipelines.model.silence import quiet
 from pipelines.model.training import TrainingRows, fitting_rows, fitting_weights
 
@@ -28,23 +28,31 @@ _ENVIRONMENT = {
 }
 
 
-def fit_mlp(
-    params: blocks.MlpHead, rows: TrainingRows, codes: Int64, seed: int
-) -> tuple[Arrays, Settings]:
-    """Fit without the validation slice, calibrate on it, then continue with all rows."""
+def fit_mlp(params: blocks.MlpHead, rows: TrainingRows, seed: int) -> Fits:
+    """Fit without the validation slice, calibrate on it, continue with the training rows (the
+    judged head), then with all (the served one)."""
     keras = import_keras()
     keras.utils.set_random_seed(seed)
-    network = _network(keras, params, dimensions=rows.vectors.shape[1], labels=int(codes.max()) + 1)
+    part = rows.without_test()
+    label_set, codes = np.unique(rows.labels, return_inverse=True)
+    known = np.isin(label_set, part.labels)
+    part_codes = np.searchsorted(label_set[known], part.labels)
+    network = _network(keras, params, dimensions=rows.vectors.shape[1], labels=len(label_set))
     settings = {"temperature": 1.0}
 
-    first = fitting_rows(rows, codes)
-    _train(keras, network, rows, codes, first, epochs=params.epochs, rate=LEARNING_RATE)
-    settings["temperature"] = calibrate("mlp", _arrays(network), settings, rows, codes)
+    def train(rows: TrainingRows, chosen: Bool, epochs: int, rate: float) -> None:
+        targets = np.searchsorted(label_set, rows.labels)
+        _train(keras, network, rows, targets, chosen, epochs=epochs, rate=rate)
 
-    everything = np.ones(len(codes), bool)
     last_epochs = max(1, round(LAST_SHARE * params.epochs))
-    _train(keras, network, rows, codes, everything, epochs=last_epochs, rate=LAST_LEARNING_RATE)
-    return _arrays(network), settings
+    train(part, fitting_rows(part, part_codes), params.epochs, LEARNING_RATE)
+    arrays = _arrays(network, known)
+    settings["temperature"] = calibrate("mlp", arrays, settings, part, part_codes)
+    train(part, np.ones(len(part.labels), bool), last_epochs, LAST_LEARNING_RATE)
+    yield _arrays(network, known), settings
+
+    train(rows.with_test(), np.ones(len(codes), bool), last_epochs, LAST_LEARNING_RATE)
+    yield _arrays(network, np.ones_like(known)), settings
 
 
 def _network(keras: Any, params: blocks.MlpHead, *, dimensions: int, labels: int) -> Any:
@@ -86,12 +94,16 @@ def _train(
     )
 
 
-def _arrays(network: Any) -> dict[str, AnyArray]:
-    names = ("hidden_weights", "hidden_bias", "weights", "bias")
-    return {
-        name: np.array(array, np.float32)
-        for name, array in zip(names, network.get_weights(), strict=True)
+def _arrays(network: Any, known: Bool) -> dict[str, AnyArray]:
+    """Return the arrays of the head file for the labels that are `known`, bool (labels,)."""
+    hidden_weights, hidden_bias, weights, bias = network.get_weights()
+    arrays = {
+        "hidden_weights": hidden_weights,
+        "hidden_bias": hidden_bias,
+        "weights": weights[:, known],
+        "bias": bias[known],
     }
+    return {name: np.array(array, np.float32) for name, array in arrays.items()}
 
 
 def import_keras() -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,8 @@ Arrays = Mapping[str, AnyArray]
 Settings = Mapping[str, float]
 Shape = tuple[str, ...]
 """Sizes by name: labels, dimensions, hidden, columns, kept, starts."""
+Fits = Iterator[tuple[Arrays, Settings]]
+"""The judged head, then the served one; see `pipelines/model/heads.py`."""
 Scorer = Callable[[Sequence[str], Float32], Float32]
 """Cleaned phrases and their vectors, (n, d) -> logits, float32 (n, labels)."""
 

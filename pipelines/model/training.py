@@ -1,8 +1,8 @@
-"""The rows that a head is fitted on, and the weight of each."""
+"""The rows that heads are fitted on, and the weight of each."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,9 +17,10 @@ class TrainingRows:
     ----------
     cleaned : str (n,)
     labels : str (n,)
-    weights : float64 (n,), the number of snapshot rows behind each pair
+    weights : float64 (n,), the number of training rows behind each pair
     vectors : float32 (n, d)
     validation : bool (n,), true in the validation slice
+    test_weights : float64 (n,), the number of test rows behind each pair; None: no test rows
     """
 
     cleaned: Strings
@@ -27,6 +28,29 @@ class TrainingRows:
     weights: Float64
     vectors: Float32
     validation: Bool
+    test_weights: Float64 | None = None
+
+    def trained(self) -> Bool:
+        """Mark the pairs with a training row: bool (n,)."""
+        marked: Bool = self.weights > 0
+        return marked
+
+    def without_test(self) -> TrainingRows:
+        """Return the pairs with a training row: what the judged head may know."""
+        chosen = self.trained()
+        return TrainingRows(
+            cleaned=self.cleaned[chosen],
+            labels=self.labels[chosen],
+            weights=self.weights[chosen],
+            vectors=self.vectors[chosen],
+            validation=self.validation[chosen],
+        )
+
+    def with_test(self) -> TrainingRows:
+        """Return all pairs, weighted by all rows: what the served head knows."""
+        if self.test_weights is None:
+            return self
+        return replace(self, weights=self.weights + self.test_weights, test_weights=None)
 
 
 def fitting_weights(rows: TrainingRows) -> Float64:
@@ -59,13 +83,3 @@ def fitting_rows(rows: TrainingRows, codes: Int64) -> Bool:
     present = np.bincount(codes[~rows.validation], minlength=int(codes.max()) + 1) > 0
     fitting: Bool = ~rows.validation | ~present[codes]
     return fitting
-
-
-def unseen_share(rows: TrainingRows) -> float:
-    """Estimate the share of coming rows whose phrase is new, in [0, 1].
-
-    This is Good and Turing's estimate: the share of rows whose phrase came once.
-    """
-    _, phrases = np.unique(rows.cleaned, return_inverse=True)
-    totals = np.bincount(phrases, weights=rows.weights)
-    return float((totals == 1).sum() / totals.sum())

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from core.files import replacing, write_json
 from core.logs import get_logger, timed
-from pipelines.stages.files import SPEC, classifier_folder, read_json
+from pipelines.stages.files import SPEC, classifier_folder, read_json, read_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from pipelines.model.head_file import Head
+    from pipelines.model.memory import Memory
 
 COLUMNS = {
     "weighted_f1": "weighted F1",
@@ -66,33 +67,36 @@ def score_heads(
     from core.head_params import Head as HeadParams
     from pipelines.model.heads import fit_head
     from pipelines.stages.evaluation import tested_rows
+    from pipelines.stages.memories import training_memory
     from pipelines.stages.train import training_rows
 
     rows = training_rows(key)
     tested = tested_rows(key)
+    labels = read_rows(classifier_folder(key) / "split" / "labels.parquet")
+    memory = training_memory(labels, classifier=key)
     scores = {}
     for name, block in heads.items():
         params: HeadParams = TypeAdapter(HeadParams).validate_python(block)
         with timed("head", classifier=key, head=name):
             head = fit_head(params, training=rows, embedder_id="compared", seed=seed)
-            scores[name] = score_head(key, head, tested)
+            scores[name] = score_head(key, head, tested, memory)
         get_logger().info("head compared", classifier=key, head=name, **scores[name])
     return scores
 
 
-def score_head(key: str, head: Head, tested: pa.Table) -> dict[str, float]:
-    """Return metrics and bytes of a head, as loaded from its file."""
+def score_head(key: str, head: Head, tested: pa.Table, memory: Memory) -> dict[str, float]:
+    """Return metrics and bytes of a head, as loaded from its file, beside the memory."""
     from pipelines.model.head_file import load_head, save_head
     from pipelines.stages.evaluation import answer_rows, evaluate, flat_metrics
 
     with TemporaryDirectory() as folder:
         save_head(head, Path(folder))
-        answered = answer_rows(load_head(Path(folder)), tested)
+        answered = answer_rows(load_head(Path(folder)), tested, memory=memory)
         return {**flat_metrics(evaluate(key, answered)), "bytes": _size(Path(folder))}
 
 
 def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.iterdir())
+    return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
 
 
 def comparison_page(heads: Mapping[str, Mapping[str, float]], *, chosen: str) -> str:

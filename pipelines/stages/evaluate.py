@@ -1,4 +1,7 @@
-"""Stage `evaluate`: scores a head on its test rows; writes plots and drift's reference rows."""
+"""Stage `evaluate`: scores the judged head, beside a memory of its training rows.
+
+Writes plots and drift's reference rows.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from core.files import write_json
-from pipelines.model.arrays import AnyArray
-from pipelines.model.head_file import load_head
+from pipelines.model.arrays import AnyArray, Bool
+from pipelines.model.head_file import Head, judged_folder, load_head
 from pipelines.stages.evaluation import answer_rows, answers_of, evaluate, flat_metrics
 from pipelines.stages.files import classifier_folder, read_json, read_rows, write_rows
+from pipelines.stages.memories import answers_without_own, training_memory
 from pipelines.stages.plots import draw_plots
+from pipelines.stages.served import compare_heads
 
 FRESH_DAYS = 3
 """How long a phrase counts as new after its first row.
@@ -33,22 +38,27 @@ _REFERENCE_COLUMNS = ["occurred_at", "region", "cleaned", "predicted", "probabil
 
 
 def run(key: str) -> None:
-    """Evaluate the head of one classifier.
+    """Evaluate the heads of one classifier.
 
-    Reads the split, the head and build/embeddings; writes build/classifiers/<key>/evaluation/.
+    Reads the split, both heads and build/embeddings; writes build/classifiers/<key>/evaluation/.
     """
     folder = classifier_folder(key)
-    head = load_head(folder / "model")
-    recent = answer_rows(head, read_rows(folder / "split" / "recent.parquet"))
+    served = load_head(folder / "model")
+    judged = load_head(judged_folder(folder / "model"))
+    labels = read_rows(folder / "split" / "labels.parquet")
+    memory = training_memory(labels, classifier=key)
+    recent = answer_rows(judged, read_rows(folder / "split" / "recent.parquet"), memory=memory)
     tested = recent.filter(pc.equal(recent["part"], "test"))
-    evaluation = evaluate(key, tested)
+    pairs = read_rows(folder / "split" / "train.parquet")
+    evaluation = {**evaluate(key, tested), "served": compare_heads(judged, served, pairs)}
 
     out = folder / "evaluation"
     test_share = read_json(folder / "split" / "report.json")["test_share"]
     write_json(out / "evaluation.json", evaluation)
     write_json(out / "metrics.json", flat_metrics(evaluation))
     write_rows(out / "predictions.parquet", tested.select(_PREDICTION_COLUMNS))
-    write_rows(out / "reference.parquet", reference_table(recent, test_share=test_share))
+    reference = reference_table(answer_known(served, recent, labels), test_share=test_share)
+    write_rows(out / "reference.parquet", reference)
     draw_plots(out, answers_of(tested), evaluation)
 
 
@@ -60,14 +70,40 @@ def reference_table(recent: pa.Table, *, test_share: float) -> pa.Table:
     held out. Fresh phrases are represented by the held-out rows alone: each counts 1 / test_share,
     which stands in for the fresh rows that were trained on. Rows of left-out labels count 1.
     """
-    seen_before = recent["seen_before"].to_numpy(zero_copy_only=False)
     seen = recent["seen"].to_numpy(zero_copy_only=False)
     part = np.array(recent["part"].to_pylist())
-    old = known_for(recent) >= np.timedelta64(FRESH_DAYS, "D")
-    known = seen_before | (part == "left out") | old
+    known = known_rows(recent)
     weight = np.where(known, 1.0, np.where((part == "test") & ~seen, 1 / test_share, 0.0))
     weighed = recent.select(_REFERENCE_COLUMNS).append_column("weight", pa.array(weight))
     return weighed.filter(pa.array(weight > 0))
+
+
+def known_rows(recent: pa.Table) -> Bool:
+    """Mark the rows that count 1: the phrase known for FRESH_DAYS, or the label left out."""
+    seen_before = recent["seen_before"].to_numpy(zero_copy_only=False)
+    left_out = np.array(recent["part"].to_pylist()) == "left out"
+    old = known_for(recent) >= np.timedelta64(FRESH_DAYS, "D")
+    known: Bool = seen_before | left_out | old
+    return known
+
+
+def answer_known(served: Head, recent: pa.Table, labels: pa.Table) -> pa.Table:
+    """Replace the answers of known phrases by those that clients get.
+
+    These are the served head's, beside a memory that lacks the row itself: the judged head has
+    not seen the held-out phrases, which production knows. `labels` is split/labels.parquet.
+    """
+    known = np.flatnonzero(known_rows(recent))
+    if not len(known):
+        return recent
+    predicted = np.array(recent["predicted"].to_pylist(), dtype=object)
+    probability = recent["probability"].to_numpy().copy()
+    rows = recent.take(pa.array(known))
+    predicted[known], probability[known] = answers_without_own(served, rows, labels)
+    for name, values in (("predicted", predicted), ("probability", probability)):
+        column = pa.array(values, recent.schema.field(name).type)
+        recent = recent.set_column(recent.column_names.index(name), name, column)
+    return recent
 
 
 def known_for(recent: pa.Table) -> AnyArray:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from pipelines.model.arrays import Float64, Strings
 from pipelines.model.head_file import Head
+from pipelines.model.memory import AppliedMemory, Memory
 from pipelines.stages.files import classifier_folder, read_rows
 from pipelines.stages.scores import ScoredAnswers, confused_pairs, prefixed, score, score_labels
 from pipelines.stages.vectors import read_vectors
@@ -41,28 +42,33 @@ def tested_rows(key: str) -> pa.Table:
     return recent.filter(pc.equal(recent["part"], "test"))
 
 
-def answer_rows(head: Head, rows: pa.Table) -> pa.Table:
+def answer_rows(head: Head, rows: pa.Table, *, memory: Memory | None = None) -> pa.Table:
     """Return `rows` with the columns `predicted` and `probability`.
 
-    Each distinct phrase is answered once.
+    Each distinct phrase is answered once, by the head, and by the memory where there is one.
     """
     cleaned = rows["cleaned"].combine_chunks().dictionary_encode()
-    labels, shares = _best_answers(head, cleaned.dictionary.to_pylist())
+    labels, shares = best_answers(head, cleaned.dictionary.to_pylist(), memory=memory)
     codes = cleaned.indices.to_numpy()
     predicted = pa.array(labels[codes], pa.string())
     probability = pa.array(shares[codes], pa.float64())
     return rows.append_column("predicted", predicted).append_column("probability", probability)
 
 
-def _best_answers(head: Head, phrases: list[str]) -> tuple[Strings, Float64]:
+def best_answers(
+    head: Head, phrases: list[str], *, memory: Memory | None = None
+) -> tuple[Strings, Float64]:
     """Return the most probable label and its probability for each phrase: (n,) each."""
     vectors = read_vectors(phrases)
-    names = np.array(head.labels, dtype=object)
+    applied = AppliedMemory.beside(memory, head.labels) if memory else None
+    names = np.array(applied.labels if applied else head.labels, dtype=object)
     labels = np.empty(len(phrases), dtype=object)
     shares = np.empty(len(phrases))
     for start in range(0, len(phrases), CHUNK_PHRASES):
         part = slice(start, start + CHUNK_PHRASES)
         probabilities = head.probabilities(phrases[part], vectors[part])
+        if applied:
+            probabilities = applied.apply(phrases[part], probabilities)
         labels[part] = names[probabilities.argmax(axis=1)]
         shares[part] = probabilities.max(axis=1)
     return labels, shares

@@ -76,13 +76,14 @@ def run(key: str) -> None:
     refuse_impossible(rows, masks, left_out)
 
     folder = classifier_folder(key) / "split"
-    trained = training_table(rows.only(~masks.test), seed=spec["seed"])
+    pairs = training_table(rows, test=masks.test, seed=spec["seed"])
     recent = with_left_out(recent_table(rows, masks), history, left_out=left_out)
     counts = {
         **report(stored.num_rows, rows, masks, left_out),
         **left_behind(stored.num_rows, usable, history),
     }
-    write_rows(folder / "train.parquet", trained)
+    write_rows(folder / "train.parquet", pairs)
+    write_rows(folder / "labels.parquet", labels_table(rows, test=masks.test))
     write_rows(folder / "recent.parquet", recent)
     write_json(folder / "report.json", counts)
     _log_counts(counts)
@@ -158,23 +159,46 @@ def refuse_impossible(rows: LabelledRows, masks: SplitMasks, left_out: Mapping[s
         )
 
 
-def training_table(rows: LabelledRows, *, seed: int) -> pa.Table:
-    """Return the distinct (cleaned, label), sorted, with `rows` and `validation`.
+def training_table(rows: LabelledRows, *, seed: int, test: Bool | None = None) -> pa.Table:
+    """Return the distinct (cleaned, label), sorted, with `rows`, `test_rows` and `validation`.
 
-    `rows` counts the rows of the pair; `validation` says that its phrase is in the slice.
+    `rows` and `test_rows` count the pair's rows outside and inside the test part, `test` bool
+    (n,), None for no test part; `validation` says that its phrase is in the slice.
     """
     labels, label_codes = np.unique(rows.labels, return_inverse=True)
-    pairs, counts = np.unique(
-        rows.phrase_codes.astype(np.int64) * len(labels) + label_codes, return_counts=True
+    pairs, pair_of_row, counts = np.unique(
+        rows.phrase_codes.astype(np.int64) * len(labels) + label_codes,
+        return_inverse=True,
+        return_counts=True,
     )
+    test_pairs = pair_of_row[test] if test is not None else pair_of_row[:0]
+    test_counts = np.bincount(test_pairs, minlength=len(pairs))
     cleaned = rows.phrases[pairs // len(labels)]
     validation = chosen_phrases(cleaned, share=VALIDATION_SHARE, salt=f"validation-{seed}")
     return pa.table(
         {
             "cleaned": pa.array(cleaned, pa.string()),
             "label": pa.array(labels[pairs % len(labels)], pa.string()),
-            "rows": pa.array(counts, pa.int64()),
+            "rows": pa.array(counts - test_counts, pa.int64()),
+            "test_rows": pa.array(test_counts, pa.int64()),
             "validation": pa.array(validation),
+        }
+    )
+
+
+def labels_table(rows: LabelledRows, *, test: Bool) -> pa.Table:
+    """Return the label of every row in order of time: the evidence that a memory weighs.
+
+    `from_source` is false for rows from feedback, `test` true for test rows.
+    """
+    return pa.table(
+        {
+            "id": pa.array(rows.ids, pa.string()),
+            "cleaned": pa.array(rows.phrases[rows.phrase_codes], pa.string()),
+            "label": pa.array(rows.labels, pa.string()),
+            "occurred_at": pa.array(rows.occurred_at, pa.timestamp("us", "UTC")),
+            "from_source": pa.array(rows.from_source),
+            "test": pa.array(test),
         }
     )
 

@@ -1,4 +1,4 @@
-"""Stage `train`: fits a head on the training rows and their embeddings; writes the head file."""
+"""Stage `train`: fits a judged and a served head on the rows and their embeddings."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from core.head_params import Head as HeadParams
-from pipelines.model.head_file import save_head
-from pipelines.model.heads import TrainingRows, fit_head
+from pipelines.model.head_file import JUDGED, save_head
+from pipelines.model.heads import TrainingRows, fit_heads
 from pipelines.stages.files import EMBEDDINGS, SPEC, classifier_folder, read_json, read_rows
 from pipelines.stages.vectors import read_vectors
 
@@ -18,18 +18,21 @@ def run(key: str) -> None:
     """Train the head of one classifier.
 
     Reads build/spec/<key>/head.json, the split and build/embeddings; writes
-    build/classifiers/<key>/model/.
+    the served head to build/classifiers/<key>/model/, and the judged one, which has not seen the
+    test rows, to its folder judged/.
     """
     spec: dict[str, Any] = read_json(SPEC / key / "head.json")
     seed = spec.pop("seed")
     params: HeadParams = TypeAdapter(HeadParams).validate_python(spec)
     embedder_id = read_json(EMBEDDINGS / "embedder.json")["embedder_id"]
-    head = fit_head(params, training=training_rows(key), embedder_id=embedder_id, seed=seed)
-    save_head(head, classifier_folder(key) / "model")
+    heads = fit_heads(params, training=training_rows(key), embedder_id=embedder_id, seed=seed)
+    folder = classifier_folder(key) / "model"
+    save_head(heads.served, folder)
+    save_head(heads.judged, folder / JUDGED)
 
 
 def training_rows(key: str) -> TrainingRows:
-    """Return the training part of the split with its embeddings."""
+    """Return the distinct (cleaned, label) of the split with their embeddings."""
     table = read_rows(classifier_folder(key) / "split" / "train.parquet")
     cleaned = table["cleaned"].to_pylist()
     return TrainingRows(
@@ -38,4 +41,5 @@ def training_rows(key: str) -> TrainingRows:
         weights=table["rows"].to_numpy().astype(np.float64),
         vectors=read_vectors(cleaned),
         validation=table["validation"].to_numpy(zero_copy_only=False),
+        test_weights=table["test_rows"].to_numpy().astype(np.float64),
     )

@@ -141,8 +141,15 @@ def test_outputs_are_what_the_other_rooms_read(repository: Path) -> None:
         "cleaned",
         "label",
         "rows",
+        "test_rows",
         "validation",
     ]
+    labels = ["id", "cleaned", "label", "occurred_at", "from_source", "test"]
+    assert pq.read_schema(folder / "split" / "labels.parquet").names == labels
+    assert {path.name for path in (folder / "model" / "judged").iterdir()} == {
+        "head.json",
+        "head.npz",
+    }
     recent = ["id", "cleaned", "label", "occurred_at", "region", "part", "seen", "seen_before"]
     assert pq.read_schema(folder / "split" / "recent.parquet").names == recent
     predictions = pq.read_table(folder / "evaluation" / "predictions.parquet")

@@ -11,10 +11,10 @@ from core.head_params import Head as HeadParams
 from pipelines.model.calibration import fit_temperature
 from pipelines.model.classifier import PhraseClassifier, best_labels, novelty, rank_labels
 from pipelines.model.head_file import Head, save_head
-from pipelines.model.heads import fit_head
+from pipelines.model.heads import fit_head, fit_heads
 from pipelines.model.linear_heads import prune_ngrams
 from pipelines.model.scoring import softmax
-from pipelines.model.training import TrainingRows, fitting_rows, main_labels, unseen_share
+from pipelines.model.training import TrainingRows, fitting_rows, main_labels
 from tests.support.training import phrases_of, training_rows, vectors_of
 
 LEARNING = ("logistic", "hybrid_svm", "tfidf_svm")
@@ -22,10 +22,12 @@ LEARNING = ("logistic", "hybrid_svm", "tfidf_svm")
 SMALL = {"hybrid_svm": {"buckets": 512}, "tfidf_svm": {"buckets": 512}}
 
 
+def small_params(kind: str, **changes: object) -> HeadParams:
+    return TypeAdapter(HeadParams).validate_python({"kind": kind, **SMALL.get(kind, {}), **changes})
+
+
 def fit(kind: str, training: TrainingRows | None = None, **changes: object) -> Head:
-    params = TypeAdapter(HeadParams).validate_python(
-        {"kind": kind, **SMALL.get(kind, {}), **changes}
-    )
+    params = small_params(kind, **changes)
     return fit_head(params, training=training or training_rows(), embedder_id="words-1", seed=7)
 
 
@@ -147,10 +149,48 @@ def test_rows_of_a_label_without_any_other_row_are_fitted() -> None:
     assert fitting_rows(rows, np.array([0, 0, 1])).tolist() == [False, True, True]
 
 
-def test_unseen_share_counts_the_rows_of_phrases_that_came_once() -> None:
-    assert unseen_share(
-        few_rows(["a", "b", "b", "c"], ["x", "x", "y", "x"], [1, 1, 1, 7])
-    ) == pytest.approx(1 / 10)
+def with_test_rows(rows: TrainingRows, chosen: np.ndarray) -> TrainingRows:
+    """The same rows, of which `chosen` are test rows."""
+    return replace(
+        rows,
+        weights=np.where(chosen, 0, rows.weights),
+        test_weights=np.where(chosen, rows.weights, 0),
+    )
+
+
+@pytest.mark.parametrize("kind", [*LEARNING, "majority"])
+def test_the_judged_head_has_not_seen_the_test_rows(kind: str, tmp_path: Path) -> None:
+    rows = training_rows()
+    test = np.arange(len(rows.labels)) % 4 == 0
+    params = small_params(kind)
+    without = fit(kind, with_test_rows(rows, test).without_test())
+    heads = fit_heads(params, training=with_test_rows(rows, test), embedder_id="words-1", seed=7)
+    assert save_head(heads.judged, tmp_path / "1") == save_head(without, tmp_path / "2")
+    assert save_head(heads.served, tmp_path / "3") != save_head(heads.judged, tmp_path / "4")
+
+
+@pytest.mark.parametrize("kind", LEARNING)
+def test_the_served_head_answers_with_a_label_that_only_test_rows_have(kind: str) -> None:
+    rows = training_rows()
+    heads = fit_heads(
+        small_params(kind),
+        training=with_test_rows(rows, rows.labels == "bone"),
+        embedder_id="words-1",
+        seed=7,
+    )
+    assert heads.judged.labels == ("heart", "lung")
+    assert heads.served.labels == ("bone", "heart", "lung")
+    assert best_labels(heads.served, ["spinal joint"], vectors_of(["spinal joint"])) == ["bone"]
+
+
+def test_a_label_that_test_rows_outnumber_is_forgotten() -> None:
+    rows = replace(
+        few_rows(["a", "a", "b", "c"], ["x", "y", "x", "y"], [2, 0, 5, 5]),
+        test_weights=np.array([0.0, 9.0, 0.0, 0.0]),
+    )
+    heads = fit_heads(small_params("hybrid_svm"), training=rows, embedder_id="words-1", seed=7)
+    assert best_labels(heads.judged, ["a"], rows.vectors[:1]) == ["x"]
+    assert best_labels(heads.served, ["a"], rows.vectors[:1]) == ["y"]
 
 
 def test_temperature_undoes_a_known_overconfidence() -> None:

@@ -20,6 +20,7 @@ from pipelines.stages.labelled_rows import (
 from pipelines.stages.split import (
     SplitMasks,
     chosen_phrases,
+    labels_table,
     left_behind,
     recent_table,
     refuse_impossible,
@@ -195,6 +196,22 @@ def test_training_rows_are_distinct_with_counts_and_a_validation_slice_of_phrase
         for phrase, chosen in zip(trained["cleaned"], trained["validation"], strict=True)
     )
     assert 0.05 < np.mean(trained["validation"]) < 0.16
+
+
+def test_pairs_count_their_training_and_their_test_rows_apart() -> None:
+    rows = rows_of([("b", "x", 5), ("b", "x", 4), ("b", "y", 3), ("a", "x", 2)])
+    test = np.array([phrase == "b" and label == "y" for phrase, label in pairs_of(rows)])
+    test[[phrase == "b" for phrase, _ in pairs_of(rows)].index(True)] = True
+    table = training_table(rows, seed=7, test=test).to_pydict()
+    counted = zip(table["cleaned"], table["label"], table["rows"], table["test_rows"], strict=True)
+    assert list(counted) == [("a", "x", 1, 0), ("b", "x", 1, 1), ("b", "y", 0, 1)]
+    labels = labels_table(rows, test=test).to_pydict()
+    assert labels["id"] == list(rows.ids) and labels["test"] == test.tolist()
+    assert list(zip(labels["cleaned"], labels["label"], strict=True)) == pairs_of(rows)
+
+
+def pairs_of(rows: LabelledRows) -> list[tuple[str, str]]:
+    return list(zip(rows.phrases[rows.phrase_codes], rows.labels, strict=True))
 
 
 def test_rows_of_left_out_labels_are_recent_rows_too() -> None:
