@@ -1,4 +1,4 @@
-"""The names of a snapshot's files, and of the facts that its stages read."""
+"""The names of a snapshot's files, of the facts that its stages read, and of an origin."""
 
 from __future__ import annotations
 
@@ -10,3 +10,6 @@ AFTER = "rows_after_as_of"
 """Fact: source rows left out because their time is after the snapshot's. Absent when 0."""
 ZONELESS = "times_without_zone"
 """Fact: rows whose time had no zone and was taken as UTC. Absent when 0."""
+
+BOTH = "both"
+"""Origin of a feedback row whose id the source holds as well; others: "source", "feedback"."""

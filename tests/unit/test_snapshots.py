@@ -250,7 +250,7 @@ def test_feedback_is_added_and_replaces_the_source_row_of_its_id(
     assert (by_id["3"]["block"], by_id["3"]["chapter"], by_id["3"]["origin"]) == (
         "B9",
         None,
-        "feedback",
+        "both",
     )
     assert by_id["r1"]["origin"] == "feedback" and by_id["4"]["origin"] == "source"
 
