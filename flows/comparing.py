@@ -15,11 +15,12 @@ from core.tables import decision
 from flows.context import LoopContext
 from flows.promoting import COMPARED
 from flows.run import Run, embedder_id
+from monitoring.learnt import trained_as_of
 from monitoring.unselected import unselected_requests
 from pipelines.gate.decide import decide
 from pipelines.gate.flips import hold_large_changes
 from pipelines.gate.reading import Surroundings, read_flips, read_gate_rows
-from pipelines.model_store import stored_version
+from pipelines.model_store import has_judged_head, stored_version
 from pipelines.stages.served import served_problem
 from pipelines.workspace import Workspace
 
@@ -54,9 +55,17 @@ def compare_with_champion(
     rows = read_gate_rows(workspace, classifier, block.source.dataset, around)
     verdict = decide(rows, block.gate, seed=context.params.seed)
     if champion is not None:
+        compared["champion_head"] = champion_head(champion)
         flips = read_flips(workspace, classifier, champion)
         verdict = hold_large_changes(verdict, flips, block.gate)
     return Verdict(verdict.kind, verdict.reasons, {**verdict.evidence, **compared})
+
+
+def champion_head(champion: ModelVersion) -> str:
+    """Say which of the champion's heads was compared with the candidate's judged head."""
+    if has_judged_head(champion):
+        return "judged: it has not seen the test rows"
+    return "its only head: the version was made before versions had a judged one"
 
 
 def _surroundings(
@@ -68,7 +77,8 @@ def _surroundings(
         deployed = current_champions(connection)[classifier]
         unselected = unselected_requests(connection, classifier)
         proved = last_proved_version(connection, classifier)
-    age = (run.now - deployed.since).total_seconds() / SECONDS_PER_DAY
+        fitted_at = trained_as_of(connection, classifier=classifier, version=champion.version)
+    age = (run.now - (fitted_at or deployed.since)).total_seconds() / SECONDS_PER_DAY
     return Surroundings(
         champion=champion,
         unselected=unselected,

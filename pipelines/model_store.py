@@ -115,6 +115,11 @@ def judged_head(version: ModelVersion) -> Head:
     return load_checked(folder, digest=version.head_digest)
 
 
+def has_judged_head(version: ModelVersion) -> bool:
+    """Return False for a version of an earlier release."""
+    return recorded_judged_digest(Path(version.head_location)) != ""
+
+
 def _may_be_folders(classifier: str, version: str) -> bool:
     """Return True for names that cannot lead out of the store."""
     return classifier.isidentifier() and version.isascii() and version.isdigit()

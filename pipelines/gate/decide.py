@@ -43,7 +43,7 @@ def decide(rows: GateRows, policy: GateParams, *, seed: int) -> Verdict:
     - promote: not worse within `max_weighted_f1_drop`, and better: overall, since the drift, on
       labels that the champion lacks, or because the champion is too old. Chance opens the first
       two to at most 10 % of equal candidates, together.
-    - keep: not worse, not better.
+    - keep: not worse, not better. The champion's own head is never worse, however few the rows.
 
     Sources of the rates: `find_harm`, `gain_p_value`, `bound_gain`. Measured by `benchmarks.gate`.
     """
@@ -72,7 +72,8 @@ def _against_champion(
     findings = find_harm(hypotheses(rows, answers, policy), seed=seed)
     gain = bound_gain(overall_differences(answers), answers.shares)
     gain_p = gain_p_value(overall_differences(answers), seed=seed)
-    not_worse = gain.lower >= -policy.max_weighted_f1_drop or gain_p <= GAIN_LEVEL
+    bounded = gain.lower >= -policy.max_weighted_f1_drop
+    not_worse = rows.same_head or bounded or gain_p <= GAIN_LEVEL
     harms = [found for found in findings if found.harm_is_proved]
     harms = [found for found in harms if found.kind != "overall" or not not_worse]
     evidence |= _relative(rows, champion, answers, gain, gain_p)

@@ -15,12 +15,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from core.contracts import ModelVersion
+from pipelines.gate.answers import (
+    Respondent,
+    judging_respondent,
+    majority_label,
+    serving_respondent,
+)
 from pipelines.gate.flips import Flips, count_flips
 from pipelines.gate.rows import GateRows
 from pipelines.gate.traffic import post_stratify
-from pipelines.model.classifier import best_labels
-from pipelines.model.head_file import Head, load_checked, load_head
-from pipelines.stages.vectors import read_vectors
+from pipelines.model.head_file import head_digest, load_checked, load_head
+from pipelines.model_store import judged_head
 from pipelines.workspace import Workspace
 
 FREQUENT_ROWS = 20
@@ -56,12 +61,14 @@ def read_gate_rows(
     codes = _codes(recent)
     strata = post_stratify(codes, fresh, tested)
     frequency = np.bincount(codes)[codes][tested]
-    head = _head_of(around.champion)
+    champion = around.champion
+    head = None if champion is None else judged_head(champion)
+    respondent = judging_respondent(workspace, classifier)
     return GateRows(
         truth=_strings(answers, "label"),
         phrases=codes[tested],
         candidate=_strings(answers, "predicted"),
-        champion=None if head is None else answer_rows(workspace, head, rows),
+        champion=None if head is None else respondent.answer_rows(head, rows),
         floor=majority_label(folder),
         weights=strata.weights[tested],
         judges=_judging(workspace, dataset, rows, around),
@@ -69,57 +76,35 @@ def read_gate_rows(
         slices=_slices(rows, fresh[tested], frequency),
         champion_labels=frozenset() if head is None else frozenset(head.labels),
         champion_days=around.champion_days,
-        proved=_proved_answers(workspace, rows, around.proved),
+        proved=_proved_answers(respondent, rows, around.proved),
         uncovered=strata.uncovered,
+        same_head=champion is not None and champion.head_digest == head_digest(folder / "model"),
     )
 
 
 def read_flips(workspace: Workspace, classifier: str, champion: ModelVersion) -> Flips:
-    """Compare the answers of champion and candidate to all recent phrases, by their frequency."""
+    """Compare the answers of champion and candidate to all recent phrases, by their frequency.
+
+    Served head against served head, each beside the memory of every row.
+    """
     folder = workspace.folder / "build" / "classifiers" / classifier
     recent = pq.read_table(folder / "split" / "recent.parquet", columns=["cleaned"])
     counted = recent.group_by("cleaned").aggregate([("cleaned", "count")])
     phrases = counted["cleaned"].to_pylist()
-    vectors = read_vectors(phrases, workspace.folder / "build" / "embeddings")
+    respondent = serving_respondent(workspace, classifier)
     before = load_checked(Path(champion.head_location), digest=champion.head_digest)
     after = load_head(folder / "model")
     return count_flips(
-        best_labels(before, phrases, vectors),
-        best_labels(after, phrases, vectors),
+        respondent.answer(before, phrases),
+        respondent.answer(after, phrases),
         counted["cleaned_count"].to_numpy(),
     )
 
 
-def answer_rows(workspace: Workspace, head: Head, rows: pa.Table) -> np.ndarray:
-    """str (n,): the head's labels on the embeddings that the candidate was trained on; each
-    phrase is answered once.
-    """
-    cleaned = rows["cleaned"].combine_chunks().dictionary_encode()
-    phrases = cleaned.dictionary.to_pylist()
-    vectors = read_vectors(phrases, workspace.folder / "build" / "embeddings")
-    labels = np.array(best_labels(head, phrases, vectors), dtype=str)
-    return np.asarray(labels[cleaned.indices.to_numpy()])
-
-
-def majority_label(folder: Path) -> str:
-    """The most frequent label of the training rows: the floor that any version must beat."""
-    train = pq.read_table(folder / "split" / "train.parquet", columns=["label", "rows"])
-    totals = train.group_by("label").aggregate([("rows", "sum")])
-    most = pc.index(totals["rows_sum"], pc.max(totals["rows_sum"])).as_py()
-    return str(totals["label"][most].as_py())
-
-
-def _head_of(version: ModelVersion | None) -> Head | None:
-    if version is None:
-        return None
-    return load_checked(Path(version.head_location), digest=version.head_digest)
-
-
 def _proved_answers(
-    workspace: Workspace, rows: pa.Table, proved: ModelVersion | None
+    respondent: Respondent, rows: pa.Table, proved: ModelVersion | None
 ) -> np.ndarray | None:
-    head = _head_of(proved)
-    return None if head is None else answer_rows(workspace, head, rows)
+    return None if proved is None else respondent.answer_rows(judged_head(proved), rows)
 
 
 def _judging(

@@ -37,12 +37,14 @@ class GateRows:
     champion_labels : set of str
         What the champion can answer; empty means unknown.
     champion_days : float
-        Age of the champion's fit.
+        Time since the champion was fitted: a rollback makes no head younger.
     proved : str (n,) or None
         Answers of the last version promoted for a proved gain, where it is another than the
         champion.
     uncovered : float in [0, 1]
         Share of the recent traffic that no test phrase can stand for.
+    same_head : bool
+        The candidate's served head is the champion's, byte for byte.
     """
 
     truth: np.ndarray
@@ -58,6 +60,7 @@ class GateRows:
     champion_days: float = 0.0
     proved: np.ndarray | None = None
     uncovered: float = 0.0
+    same_head: bool = False
 
     def only(self, chosen: np.ndarray) -> GateRows:
         """The rows of a mask."""

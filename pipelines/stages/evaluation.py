@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 from pipelines.model.arrays import Float64, Strings
 from pipelines.model.head_file import Head
 from pipelines.model.memory import AppliedMemory, Memory
-from pipelines.stages.files import classifier_folder, read_rows
+from pipelines.stages.files import EMBEDDINGS, classifier_folder, read_rows
 from pipelines.stages.scores import ScoredAnswers, confused_pairs, prefixed, score, score_labels
 from pipelines.stages.vectors import read_vectors
 
@@ -56,10 +57,14 @@ def answer_rows(head: Head, rows: pa.Table, *, memory: Memory | None = None) -> 
 
 
 def best_answers(
-    head: Head, phrases: list[str], *, memory: Memory | None = None
+    head: Head,
+    phrases: list[str],
+    *,
+    memory: Memory | None = None,
+    embeddings: Path = EMBEDDINGS,
 ) -> tuple[Strings, Float64]:
     """Return the most probable label and its probability for each phrase: (n,) each."""
-    vectors = read_vectors(phrases)
+    vectors = read_vectors(phrases, embeddings)
     applied = AppliedMemory.beside(memory, head.labels) if memory else None
     names = np.array(applied.labels if applied else head.labels, dtype=object)
     labels = np.empty(len(phrases), dtype=object)

@@ -25,9 +25,13 @@ def training_memory(labels: pa.Table, *, classifier: str) -> Memory:
     ----------
     labels : split/labels.parquet, in order of time
     """
-    trained = labels.filter(pc.invert(labels["test"]))
-    rows = trained.select(["cleaned", "label"]).to_pandas()
-    rows = rows.assign(received_at=trained["occurred_at"].to_pandas(), author="")
+    return labels_memory(labels.filter(pc.invert(labels["test"])), classifier=classifier)
+
+
+def labels_memory(labels: pa.Table, *, classifier: str) -> Memory:
+    """Return the memory that all the rows make, each counted once."""
+    rows = labels.select(["cleaned", "label"]).to_pandas()
+    rows = rows.assign(received_at=labels["occurred_at"].to_pandas(), author="")
     return build_memory(rows, classifier=classifier, revision=0, as_of=rows["received_at"].max())
 
 

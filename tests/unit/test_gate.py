@@ -142,6 +142,13 @@ def test_few_rows_are_never_a_proof(count: int) -> None:
     assert kind(one_phrase) in ("undecided", "keep")
 
 
+def test_the_champions_own_head_is_kept_however_few_the_rows() -> None:
+    few = made().only(np.arange(PHRASES * 2) < 4)
+    assert kind(few) == "undecided"
+    assert kind(replace(few, same_head=True)) == "keep"
+    assert kind(replace(few, same_head=True, champion_days=91.0)) == "promote"
+
+
 def test_only_corrections_are_undecided() -> None:
     rows = made()
     assert kind(replace(rows, judges=np.zeros(len(rows.truth), dtype=bool))) == "undecided"
