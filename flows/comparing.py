@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from core.contracts import ModelVersion, Verdict
 from core.deployments import current_champions
-from core.errors import HeadRefused, UnknownVersion
+from core.errors import HeadRefused, ParamsError, UnknownVersion
 from core.tables import decision
 from flows.context import LoopContext
 from flows.promoting import COMPARED
@@ -20,7 +20,9 @@ from monitoring.unselected import unselected_requests
 from pipelines.gate.decide import decide
 from pipelines.gate.flips import hold_large_changes
 from pipelines.gate.reading import Surroundings, read_flips, read_gate_rows
+from pipelines.gate.recipe import Recipe, changed_recipe
 from pipelines.model_store import has_judged_head, stored_version
+from pipelines.provenance import params_at
 from pipelines.stages.served import served_problem
 from pipelines.workspace import Workspace
 
@@ -55,14 +57,16 @@ def compare_with_champion(
     rows = read_gate_rows(workspace, classifier, block.source.dataset, around)
     verdict = decide(rows, block.gate, seed=context.params.seed)
     if champion is not None:
-        compared["champion_head"] = champion_head(champion)
+        compared["champion_head"] = champion_head(champion, around.refit)
         flips = read_flips(workspace, classifier, champion)
         verdict = hold_large_changes(verdict, flips, block.gate)
     return Verdict(verdict.kind, verdict.reasons, {**verdict.evidence, **compared})
 
 
-def champion_head(champion: ModelVersion) -> str:
+def champion_head(champion: ModelVersion, refit: Recipe | None) -> str:
     """Say which of the champion's heads was compared with the candidate's judged head."""
+    if refit is not None:
+        return "its recipe, fitted again on this split: the seed or test_days have changed"
     if has_judged_head(champion):
         return "judged: it has not seen the test rows"
     return "its only head: the version was made before versions had a judged one"
@@ -78,14 +82,29 @@ def _surroundings(
         unselected = unselected_requests(connection, classifier)
         proved = last_proved_version(connection, classifier)
         fitted_at = trained_as_of(connection, classifier=classifier, version=champion.version)
+    refit = _changed_recipe(context, champion)
     age = (run.now - (fitted_at or deployed.since)).total_seconds() / SECONDS_PER_DAY
     return Surroundings(
         champion=champion,
         unselected=unselected,
         drift_began=drift_start(run),
         champion_days=max(age, 0.0),
-        proved=_retained(context, champion, proved),
+        proved=None if refit else _retained(context, champion, proved),
+        refit=refit,
     )
+
+
+def _changed_recipe(context: LoopContext, champion: ModelVersion) -> Recipe | None:
+    """Return the champion's recipe when the seed or `test_days` have changed since its training.
+
+    A champion whose commit or params can no longer be read is compared as it is.
+    """
+    try:
+        tags = context.registry.version(champion.classifier, champion.version).tags
+        before = params_at(context.settings.repository, tags.get("git_tag", ""))
+    except (UnknownVersion, ParamsError):
+        return None
+    return changed_recipe(before, context.params, champion.classifier) if before else None
 
 
 def _retained(context: LoopContext, champion: ModelVersion, version: str) -> ModelVersion | None:

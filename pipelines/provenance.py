@@ -7,6 +7,10 @@ import re
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from core.params import Params, load_params
+from pipelines.git_repository import file_at
 
 LIBRARIES = (
     "numpy",
@@ -30,6 +34,20 @@ def surroundings() -> dict[str, str]:
         "processor": _processor(),
         **{name: _installed(name) for name in LIBRARIES},
     }
+
+
+def params_at(repository: Path, revision: str) -> Params | None:
+    """Return params.yaml as of a commit; None when there is no such commit or file.
+
+    Raises `ParamsError` for keys that are no longer known.
+    """
+    text = file_at(repository, revision, "params.yaml")
+    if text is None:
+        return None
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "params.yaml"
+        path.write_text(text, encoding="utf-8")
+        return load_params(path)
 
 
 def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -22,9 +22,10 @@ from pipelines.gate.answers import (
     serving_respondent,
 )
 from pipelines.gate.flips import Flips, count_flips
+from pipelines.gate.recipe import Recipe, fit_recipe
 from pipelines.gate.rows import GateRows
 from pipelines.gate.traffic import post_stratify
-from pipelines.model.head_file import head_digest, load_checked, load_head
+from pipelines.model.head_file import Head, head_digest, load_checked, load_head
 from pipelines.model_store import judged_head
 from pipelines.workspace import Workspace
 
@@ -38,7 +39,8 @@ class Surroundings:
 
     `unselected` are the ids of feedback rows that were not chosen because an answer was wrong;
     `drift_began` is None without a drift; `champion_days` is the champion's age; `proved` is the
-    last version with a proved gain, None where that is the champion.
+    last version with a proved gain, None where that is the champion; `refit` is the champion's
+    recipe where its own heads may have learnt the test rows.
     """
 
     champion: ModelVersion | None
@@ -46,6 +48,7 @@ class Surroundings:
     drift_began: datetime | None = None
     champion_days: float = 0.0
     proved: ModelVersion | None = None
+    refit: Recipe | None = None
 
 
 def read_gate_rows(
@@ -62,7 +65,7 @@ def read_gate_rows(
     strata = post_stratify(codes, fresh, tested)
     frequency = np.bincount(codes)[codes][tested]
     champion = around.champion
-    head = None if champion is None else judged_head(champion)
+    head = _comparable_head(workspace, classifier, around)
     respondent = judging_respondent(workspace, classifier)
     return GateRows(
         truth=_strings(answers, "label"),
@@ -80,6 +83,16 @@ def read_gate_rows(
         uncovered=strata.uncovered,
         same_head=champion is not None and champion.head_digest == head_digest(folder / "model"),
     )
+
+
+def _comparable_head(workspace: Workspace, classifier: str, around: Surroundings) -> Head | None:
+    """Return the champion's head that has not seen the test rows."""
+    champion = around.champion
+    if champion is None:
+        return None
+    if around.refit is None:
+        return judged_head(champion)
+    return fit_recipe(workspace, classifier, around.refit, champion.embedder_id)
 
 
 def read_flips(workspace: Workspace, classifier: str, champion: ModelVersion) -> Flips:

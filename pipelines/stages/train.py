@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,15 +32,18 @@ def run(key: str) -> None:
     save_head(heads.judged, folder / JUDGED)
 
 
-def training_rows(key: str) -> TrainingRows:
-    """Return the distinct (cleaned, label) of the split with their embeddings."""
-    table = read_rows(classifier_folder(key) / "split" / "train.parquet")
+def training_rows(key: str, *, root: Path = Path()) -> TrainingRows:
+    """Return the distinct (cleaned, label) of the split with their embeddings.
+
+    `root` is the checkout in which the stages ran.
+    """
+    table = read_rows(root / classifier_folder(key) / "split" / "train.parquet")
     cleaned = table["cleaned"].to_pylist()
     return TrainingRows(
         cleaned=np.array(cleaned, dtype=object),
         labels=np.array(table["label"].to_pylist(), dtype=str),
         weights=table["rows"].to_numpy().astype(np.float64),
-        vectors=read_vectors(cleaned),
+        vectors=read_vectors(cleaned, root / EMBEDDINGS),
         validation=table["validation"].to_numpy(zero_copy_only=False),
         test_weights=table["test_rows"].to_numpy().astype(np.float64),
     )

@@ -8,9 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from core.params import Params
 from flows.comparing import drift_start
 from flows.run import Run
 from operations import rollout
+from pipelines.gate.recipe import changed_recipe
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -45,3 +47,30 @@ def test_promote_without_a_version_takes_no_rejected_one(
     monkeypatch.setattr(rollout, "rejected_versions", lambda *_: rejected)
     loop = SimpleNamespace(engine=SimpleNamespace(connect=lambda: nullcontext()))
     assert rollout.newest_not_rejected(loop, "block") == chosen  # type: ignore[arg-type]
+
+
+def params_of(*, seed: int = 7, test_days: int = 90, kind: str = "logistic") -> Params:
+    block = {
+        "source": {"query": "queries/notes.sql", "label": "organ"},
+        "head": {"kind": kind},
+        "test_days": test_days,
+    }
+    return Params.model_validate({"seed": seed, "classifiers": {"organ": block}})
+
+
+@pytest.mark.parametrize(
+    ("now", "refitted"),
+    [
+        (params_of(), False),
+        (params_of(kind="majority"), False),
+        (params_of(seed=8), True),
+        (params_of(test_days=60), True),
+    ],
+)
+def test_the_champions_recipe_is_fitted_again_where_other_phrases_test(
+    now: Params, refitted: bool
+) -> None:
+    recipe = changed_recipe(params_of(), now, "organ")
+    assert (recipe is not None) == refitted
+    if recipe:
+        assert (recipe.head.kind, recipe.seed) == ("logistic", 7)
