@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cached_property
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 
 from core.contracts import ModelVersion
 from core.database import DatabaseUrls, connect, open_database, with_driver
@@ -88,8 +88,41 @@ def open_context(settings: Settings) -> Iterator[LoopContext]:
             engine.dispose()
 
 
+@dataclass(frozen=True)
+class HeldClassifiers:
+    """The locks of one run, and the connection that they belong to."""
+
+    connection: Connection
+    classifiers: Sequence[str]
+
+    def require(self) -> None:
+        """Raise `Busy` when the locks were lost with their connection.
+
+        Another run may then have begun, so this one must neither register nor promote.
+        """
+        try:
+            held = self.connection.scalar(
+                _HELD, {"number": AdvisoryLock.RUN.value, "names": list(self.classifiers)}
+            )
+        except sa.exc.SQLAlchemyError:
+            held = 0
+        if held != len(set(self.classifiers)):
+            raise Busy(
+                f"the locks of {', '.join(self.classifiers)} to be held until the end",
+                came="the connection that held them was lost; another run may have begun",
+                do="see `perennial status`, then retrain",
+            )
+
+
+_HELD = sa.text("""
+    select count(*) from pg_locks, unnest(cast(:names as text[])) as name
+    where locktype = 'advisory' and granted and pid = pg_backend_pid()
+      and (classid::bigint << 32) | objid::bigint = hashtextextended(name, :number)
+""")
+
+
 @contextmanager
-def hold_classifiers(engine: Engine, classifiers: Sequence[str]) -> Iterator[None]:
+def hold_classifiers(engine: Engine, classifiers: Sequence[str]) -> Iterator[HeldClassifiers]:
     """Allow one run per classifier: lock each, or raise `Busy` naming one that is taken.
 
     The locks belong to a database connection, so a killed run leaves none behind.
@@ -104,7 +137,7 @@ def hold_classifiers(engine: Engine, classifiers: Sequence[str]) -> Iterator[Non
                         came="one in progress",
                         do="wait for it to end; see `perennial status`",
                     )
-            yield
+            yield HeldClassifiers(connection, classifiers)
         finally:
-            with suppress(sa.exc.DBAPIError):  # the connection was lost, and the locks with it
+            with suppress(sa.exc.SQLAlchemyError):  # the connection was lost, and the locks with it
                 connection.execute(sa.text("select pg_advisory_unlock_all()"))

@@ -20,7 +20,7 @@ from core.groups import refuse_unknown
 from core.settings import Settings, load_settings
 from flows import comparing, packaging, promoting, registering, steps
 from flows.artifacts import show_checks, show_verdict
-from flows.context import LoopContext, hold_classifiers, open_context
+from flows.context import HeldClassifiers, LoopContext, hold_classifiers, open_context
 from flows.hooks import log_failure, quiet_named_errors, timed_task
 from flows.run import PublishedRun, Run
 from machine.environment import TAG
@@ -93,13 +93,16 @@ def retrain(
         structlog.contextvars.bound_contextvars(run=run.id, classifiers=classifiers),
     ):
         _require_known(context, classifiers)
-        with hold_classifiers(context.engine, classifiers), tags(TAG, *classifiers, reason):
+        with (
+            hold_classifiers(context.engine, classifiers) as held,
+            tags(TAG, *classifiers, reason),
+        ):
             verdicts = {
                 name: _decide_due(context, name, run) for name in dict.fromkeys(classifiers)
             }
             due = [name for name, verdict in verdicts.items() if verdict.kind == "retrain"]
             if due:
-                verdicts |= _retrain_due(context, due, run)
+                verdicts |= _retrain_due(context, due, run, held=held)
     return verdicts
 
 
@@ -129,7 +132,9 @@ def _decide_due(context: LoopContext, classifier: str, run: Run) -> Verdict:
     return verdict
 
 
-def _retrain_due(context: LoopContext, classifiers: Sequence[str], run: Run) -> dict[str, Verdict]:
+def _retrain_due(
+    context: LoopContext, classifiers: Sequence[str], run: Run, *, held: HeldClassifiers
+) -> dict[str, Verdict]:
     settings = context.settings
     require_committed(settings.repository)
     with open_workspace(settings.repository, seconds=settings.stage_seconds) as workspace:
@@ -141,7 +146,8 @@ def _retrain_due(context: LoopContext, classifiers: Sequence[str], run: Run) -> 
         train_classifiers(context, workspace, classifiers)
         published = publish_lock(context, workspace, classifiers, snapshots, run)
         verdicts = {
-            name: _judge_candidate(context, workspace, name, published, run) for name in classifiers
+            name: _judge_candidate(context, workspace, name, published, run, held=held)
+            for name in classifiers
         }
         promoted = any(verdict.kind == "promote" for verdict in verdicts.values())
         if promoted or newest_bento(settings) is None:
@@ -155,10 +161,14 @@ def _judge_candidate(
     classifier: str,
     published: PublishedRun,
     run: Run,
+    *,
+    held: HeldClassifiers,
 ) -> Verdict:
     with structlog.contextvars.bound_contextvars(classifier=classifier):
         verdict = compare_with_champion(context, workspace, classifier, run)
+        held.require()
         candidate = register_candidate(context, workspace, classifier, verdict, published, run)
+        held.require()
         verdict = decide_and_promote(context, candidate, verdict, run)
 
         built = workspace.folder / "build" / "classifiers" / classifier

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from core.errors import TrainingImpossible
 from pipelines.memory.evidence import weigh_labels
+from pipelines.model.arrays import MAX_LABELS
 from pipelines.model.memory import Memory, phrase_hash
 
 LABEL_COLUMNS = ("cleaned", "label", "received_at", "author")
@@ -33,6 +35,12 @@ def build_memory(
         _weigh(codes[order[start:end]])
         for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
     ]
+    if len(names) > MAX_LABELS:
+        raise TrainingImpossible(
+            f"at most {MAX_LABELS:,} labels in the memory of {classifier}",
+            came=f"{len(names):,}",
+            do="choose a coarser column as source.label",
+        )
     return _pack(phrases, rows, names=names, classifier=classifier, revision=revision)
 
 

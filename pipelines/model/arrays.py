@@ -16,3 +16,6 @@ Strings = NDArray[Any]
 """Of Python strings (object) or of numpy's fixed width (U)."""
 AnyArray = NDArray[Any]
 """An array whose dtype is data: as a head file stores it."""
+
+MAX_LABELS = 65_535
+"""Heads and memories number their labels in 16 bits."""

@@ -16,6 +16,7 @@ from pipelines.model.head_file import Head, judged_folder, load_head
 from pipelines.stages.evaluation import answer_rows, answers_of, evaluate, flat_metrics
 from pipelines.stages.files import classifier_folder, read_json, read_rows, write_rows
 from pipelines.stages.memories import answers_without_own, training_memory
+from pipelines.stages.near_duplicates import score_near
 from pipelines.stages.plots import draw_plots
 from pipelines.stages.served import compare_heads
 from pipelines.stages.vectors import read_vectors
@@ -52,7 +53,11 @@ def run(key: str) -> None:
     recent = answer_rows(judged, read_rows(folder / "split" / "recent.parquet"), memory=memory)
     tested = recent.filter(pc.equal(recent["part"], "test"))
     pairs = read_rows(folder / "split" / "train.parquet")
-    evaluation = {**evaluate(key, tested), "served": compare_heads(judged, served, pairs)}
+    evaluation = {
+        **evaluate(key, tested),
+        **score_near(tested, pairs),
+        "served": compare_heads(judged, served, pairs),
+    }
 
     out = folder / "evaluation"
     test_share = read_json(folder / "split" / "report.json")["test_share"]

@@ -108,6 +108,13 @@ def answers_of(rows: pa.Table) -> ScoredAnswers:
     )
 
 
+PARTS = ("unseen", "unseen_near", "unseen_far")
+"""Test rows of phrases never trained on; of these, near duplicates of training phrases, others."""
+
+
 def flat_metrics(evaluation: Mapping[str, Any]) -> dict[str, float]:
-    """Return the metrics of all test rows, and those of unseen phrases under `unseen_` names."""
-    return {**evaluation["metrics"], **prefixed("unseen_", evaluation["unseen_metrics"])}
+    """Return the metrics of all test rows, and those of PARTS with their name in front."""
+    flat = dict(evaluation["metrics"])
+    for part in PARTS:
+        flat |= prefixed(f"{part}_", evaluation.get(f"{part}_metrics", {}))
+    return flat

@@ -14,7 +14,7 @@ from core.errors import TrainingImpossible
 from core.files import write_json
 from core.logs import get_logger
 from pipelines.checks import require_checked
-from pipelines.model.arrays import Bool, Strings
+from pipelines.model.arrays import MAX_LABELS, Bool, Strings
 from pipelines.stages.files import (
     CHECK,
     DATA,
@@ -150,6 +150,13 @@ def refuse_impossible(rows: LabelledRows, masks: SplitMasks, left_out: Mapping[s
             "at least two labels among the training rows",
             came=f"only {', '.join(trained) or 'none'}",
             do="widen history_days, lower min_rows_per_label, or correct source.label",
+        )
+    labels = len(set(rows.labels))
+    if labels > MAX_LABELS:
+        raise TrainingImpossible(
+            f"at most {MAX_LABELS:,} labels",
+            came=f"{labels:,}",
+            do="raise min_rows_per_label, or choose a coarser column as source.label",
         )
     if not masks.test.any():
         raise TrainingImpossible(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 import yaml
 from sqlalchemy.engine import Engine
 
@@ -119,6 +120,16 @@ def test_two_runs_of_one_classifier_exclude_each_other(engine: Engine) -> None:
             pass
     with hold_classifiers(engine, ["block"]):
         pass
+
+
+def test_a_run_that_lost_its_locks_may_not_go_on(engine: Engine) -> None:
+    with hold_classifiers(engine, ["block", "chapter"]) as held:
+        held.require()
+        pid = held.connection.scalar(sa.text("select pg_backend_pid()"))
+        with engine.begin() as connection:
+            connection.execute(sa.text("select pg_terminate_backend(:pid)"), {"pid": pid})
+        with pytest.raises(Busy, match="lost"):
+            held.require()
 
 
 def test_a_run_publishes_the_params_of_its_own_classifiers_only(repository: Path) -> None:

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from pipelines.stages.evaluate import FRESH_DAYS, reference_table
-from pipelines.stages.evaluation import evaluate
+from pipelines.stages.evaluation import evaluate, flat_metrics
+from pipelines.stages.files import EMBEDDINGS
+from pipelines.stages.near_duplicates import score_near
+from pipelines.stages.vectors import store_vectors
 from tests.support.training import LAST_DAY
 
 COLUMNS = ("cleaned", "age", "part", "seen", "seen_before")
@@ -81,3 +86,23 @@ def test_an_evaluation_names_labels_and_unseen_rows() -> None:
     )
     assert (evaluation["recall_by_label"], evaluation["support_by_label"]) == ({"x": 0.5}, {"x": 2})
     assert evaluation["confused"] == [{"label": "x", "predicted": "y", "rows": 1}]
+
+
+def test_unseen_phrases_near_training_phrases_are_scored_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    vectors = np.array([[1, 0], [0.99, 0.1], [0, 1]], np.float32)
+    store_vectors(EMBEDDINGS, ["known", "known too", "other"], vectors, "words")
+    rows = recent(
+        ("known", 1, "test", True, True),
+        ("known too", 2, "test", False, False),
+        ("other", 3, "test", False, False),
+    )
+    pairs = pa.table({"cleaned": ["known", "other"], "rows": [3, 0]})
+    scores = score_near(rows, pairs)
+    assert (scores["unseen_near_metrics"]["rows"], scores["unseen_far_metrics"]["rows"]) == (1, 1)
+    flat = flat_metrics({"metrics": {}, **scores})
+    assert (flat["unseen_near_accuracy"], flat["unseen_far_accuracy"]) == (1.0, 1.0)
+    seen = rows.filter(rows["seen"])
+    assert score_near(seen, pairs) == {"unseen_near_metrics": {}, "unseen_far_metrics": {}}

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import TrainingImpossible
+from pipelines.model.arrays import MAX_LABELS
 from pipelines.stages.labelled_rows import (
     LabelledRows,
     labelled_rows,
@@ -292,3 +293,22 @@ def test_a_fix_of_today_does_not_empty_the_test_days_of_an_old_source() -> None:
         len(within_history(with_fix, days=150).ids)
         == len(within_history(without, days=150).ids) + 1
     )
+
+
+def test_more_labels_than_16_bits_can_number_are_refused_by_name() -> None:
+    count = MAX_LABELS + 1
+    codes = np.arange(count)
+    rows = LabelledRows(
+        ids=codes.astype(object),
+        labels=codes.astype(object),
+        regions=np.full(count, None, dtype=object),
+        occurred_at=np.full(count, np.datetime64("2026-01-01")),
+        from_source=np.ones(count, bool),
+        phrase_codes=codes,
+        phrases=codes.astype(str).astype(object),
+    )
+    test = codes % 2 == 0
+    masks = SplitMasks(recent=~test | test, test=np.zeros(count, bool), seen=test, seen_before=test)
+    with pytest.raises(TrainingImpossible, match="at most 65,535 labels") as refusal:
+        refuse_impossible(rows, masks, {})
+    assert refusal.value.came == "65,536"
