@@ -6,9 +6,10 @@ Run it with `bentoml serve ...:Classifier`. The product has no option for this.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
-from bentos import service
+from bentos import service, wiring
 from bentos.answering import answers
 from bentos.inference_log.journal import Journal
 
@@ -25,6 +26,12 @@ def no_row(*_: Any, **__: Any) -> bytes:
     return b""
 
 
-setattr(service, "Journal", NoJournal)  # noqa: B010  both names are imports of these modules
-setattr(answers, "journal_row", no_row)  # noqa: B010
+def replace_in(module: ModuleType, name: str, value: object) -> None:
+    """Put `value` in the place of a name that the module has; raise `AttributeError` otherwise."""
+    getattr(module, name)
+    setattr(module, name, value)
+
+
+replace_in(wiring, "Journal", NoJournal)
+replace_in(answers, "journal_row", no_row)
 Classifier = service.Classifier

@@ -27,11 +27,15 @@ class Answering:
     ) -> None:
         self.head = head
         self.version = version
-        self._embed = embed
+        self.embed = embed
         self._memory = memory
         self._column = {label: place for place, label in enumerate(head.labels)}
         self._answers: dict[str, Answer] = {}
         self._rows: dict[str, np.ndarray] = {}
+
+    def beside(self, memory: Mapping[str, PhraseEvidence] | None) -> Answering:
+        """The same head beside another memory."""
+        return Answering(self.head, self.embed, version=self.version, memory=memory)
 
     def answer(self, cleaned: Sequence[str]) -> list[Answer]:
         """In the order of the phrases."""
@@ -48,7 +52,7 @@ class Answering:
     def _answer_new(self, phrases: Sequence[str]) -> None:
         missing = [phrase for phrase in phrases if phrase not in self._rows]
         if missing:
-            rows = self.head.probabilities(missing, self._embed(missing))
+            rows = self.head.probabilities(missing, self.embed(missing))
             self._rows.update(zip(missing, rows, strict=True))
         for phrase in phrases:
             self._answers[phrase] = self._best(phrase)

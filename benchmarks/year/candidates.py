@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.year.answering import Answering
+from benchmarks.year.memory import GivenLabel, PhraseEvidence, RunningMemory
 from benchmarks.year.source import KEY
 from benchmarks.year.vectors import Vectors
 from core.contracts import Verdict
@@ -16,18 +18,24 @@ from core.params import ClassifierParams
 from pipelines.gate.decide import decide
 from pipelines.gate.rows import gate_rows
 from pipelines.model.head_file import Head
-from pipelines.model.heads import TrainingRows, fit_head
+from pipelines.model.heads import Heads, TrainingRows, fit_heads
 from pipelines.stages import split
-from pipelines.stages.evaluate import reference_table
+from pipelines.stages.evaluate import answer_known, reference_table
 from pipelines.stages.labelled_rows import labelled_rows, leave_out_rare, within_history
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A fitted head, the answered `recent` rows that judge it, and the most frequent label."""
+    """Both heads of a fit, the `recent` rows that judge it, and the most frequent label.
 
-    head: Head
+    `recent` is answered by the judged head and `memory`, that of the training rows; without one,
+    by the head alone. `labels` is what the stage `split` writes as labels.parquet.
+    """
+
+    heads: Heads
     recent: pa.Table
+    labels: pa.Table
+    memory: Mapping[str, PhraseEvidence] | None
     floor: str
     training_rows: int
 
@@ -35,26 +43,44 @@ class Candidate:
     def tested(self) -> pa.Table:
         return self.recent.filter(pc.equal(self.recent["part"], "test"))
 
-    @property
-    def reference(self) -> pa.Table:
-        return reference_table(self.recent, test_share=split.TEST_SHARE)
+    def reference(self, answering: Answering) -> pa.Table:
+        """Drift's reference rows, where `answering` is what clients hear."""
+        recent = self.recent
+        if self.memory is not None:
+            recent = answer_known(answering.head, recent, self.labels, embed=answering.embed)
+        return reference_table(recent, test_share=split.TEST_SHARE)
 
 
 def make_candidate(
-    stored: pa.Table, *, block: ClassifierParams, vectors: Vectors, seed: int
+    stored: pa.Table, *, block: ClassifierParams, vectors: Vectors, seed: int, remembers: bool
 ) -> Candidate:
     """Split and fit as a retraining does; raises `TrainingImpossible`."""
     history = within_history(labelled_rows(stored, label=KEY), days=block.history_days)
     rows, left_out = leave_out_rare(history, min_rows=block.min_rows_per_label)
     parts = split.split_rows(rows, test_days=block.test_days, seed=seed)
     split.refuse_impossible(rows, parts, left_out)
-    train = split.training_table(rows.only(~parts.test), seed=seed)
+    train = split.training_table(rows, test=parts.test, seed=seed)
+    labels = split.labels_table(rows, test=parts.test)
     recent = split.with_left_out(split.recent_table(rows, parts), history, left_out=left_out)
-    head = fit(train, block=block, vectors=vectors, seed=seed)
+    heads = fit(train, block=block, vectors=vectors, seed=seed)
+    memory = training_evidence(labels) if remembers else None
     totals = train.group_by("label").aggregate([("rows", "sum")])
     floor = totals["label"][pc.index(totals["rows_sum"], pc.max(totals["rows_sum"])).as_py()]
-    answered = _answered(recent, Answering(head, vectors, version="candidate"))
-    return Candidate(head, answered, floor.as_py(), train.num_rows)
+    judged = Answering(heads.judged, vectors, version="candidate", memory=memory)
+    return Candidate(
+        heads, _answered(recent, judged), labels, memory, floor.as_py(), train.num_rows
+    )
+
+
+def training_evidence(labels: pa.Table) -> dict[str, PhraseEvidence]:
+    """What the rows outside the test part say of each phrase."""
+    memory = RunningMemory()
+    trained = labels.filter(pc.invert(labels["test"])).to_pylist()
+    memory.add(
+        GivenLabel(row["id"], row["cleaned"], row["label"], row["occurred_at"]) for row in trained
+    )
+    memory.renew()
+    return memory.evidence
 
 
 def fit_on_all(
@@ -64,10 +90,10 @@ def fit_on_all(
     history = within_history(labelled_rows(stored, label=KEY), days=block.history_days)
     rows, _ = leave_out_rare(history, min_rows=min_rows)
     train = split.training_table(rows, seed=seed)
-    return fit(train, block=block, vectors=vectors, seed=seed)
+    return fit(train, block=block, vectors=vectors, seed=seed).judged
 
 
-def fit(train: pa.Table, *, block: ClassifierParams, vectors: Vectors, seed: int) -> Head:
+def fit(train: pa.Table, *, block: ClassifierParams, vectors: Vectors, seed: int) -> Heads:
     """As the stage `train` does, from the table of `training_table`."""
     cleaned = train["cleaned"].to_pylist()
     training = TrainingRows(
@@ -76,8 +102,9 @@ def fit(train: pa.Table, *, block: ClassifierParams, vectors: Vectors, seed: int
         weights=train["rows"].to_numpy().astype(np.float64),
         vectors=vectors(cleaned),
         validation=train["validation"].to_numpy(zero_copy_only=False),
+        test_weights=train["test_rows"].to_numpy().astype(np.float64),
     )
-    return fit_head(block.head, training=training, embedder_id=vectors.embedder_id, seed=seed)
+    return fit_heads(block.head, training=training, embedder_id=vectors.embedder_id, seed=seed)
 
 
 def judge_candidate(
@@ -86,7 +113,10 @@ def judge_candidate(
     """Hold the candidate's test rows against the champion's answers, as the gate does."""
     tested = candidate.tested.to_pydict()
     cleaned = tested["cleaned"]
-    against = None if champion is None else [label for label, _ in champion.answer(cleaned)]
+    against = None
+    if champion is not None:
+        beside = champion.beside(candidate.memory)
+        against = [label for label, _ in beside.answer(cleaned)]
     rows = gate_rows(tested["label"], cleaned, tested["predicted"], against, floor=candidate.floor)
     return decide(rows, block.gate, seed=seed)
 

@@ -27,17 +27,19 @@ class Policy:
     ----------
     memory : a memory of phrases stands beside the head
     serves_all_rows : the head that answers has learnt the test rows and the feedback, too
-    watches : drift is watched daily
+    promotes_equals : a candidate that is not better is promoted, as in earlier releases
     """
 
     name: str = "never"
     memory: bool = False
     serves_all_rows: bool = False
     sees_truth: bool = False
+    promotes_equals: bool = False
 
     def begin(self, production: Production) -> None:
         """Fit the first version, before day 0."""
         production.serves_all_rows = self.serves_all_rows
+        production.promotes_equals = self.promotes_equals
         production.memory = RunningMemory() if self.memory else None
         production.retrain("first")
 
@@ -50,9 +52,10 @@ class Policy:
 
 @dataclass(frozen=True)
 class WeeklyPolicy(Policy):
-    """As released today: every Monday, and for drift when the watch calls it."""
+    """As the release before: every Monday, and for drift when the watch calls it."""
 
     name: str = "weekly"
+    promotes_equals: bool = True
 
     def daily(self, production: Production) -> None:
         if production.watch().kind == "drift":
@@ -79,6 +82,7 @@ class DefaultPolicy(WeeklyPolicy):
     name: str = "default"
     memory: bool = True
     serves_all_rows: bool = True
+    promotes_equals: bool = False
 
     def hourly(self, production: Production) -> None:
         production.remember()

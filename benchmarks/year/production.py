@@ -18,7 +18,7 @@ from sqlalchemy.engine import Engine
 
 from benchmarks.year.answering import Answer, Answering
 from benchmarks.year.arrivals import Arrivals
-from benchmarks.year.candidates import Candidate, fit_on_all, judge_candidate, make_candidate
+from benchmarks.year.candidates import Candidate, judge_candidate, make_candidate
 from benchmarks.year.log import write_log
 from benchmarks.year.memory import GivenLabel, RunningMemory
 from benchmarks.year.people import PersonLabel
@@ -58,6 +58,7 @@ class Production:
     block: ClassifierParams
     now: datetime
     serves_all_rows: bool = False
+    promotes_equals: bool = False
     memory: RunningMemory | None = None
     answering: Answering | None = None
     fits: list[Fit] = field(default_factory=list)
@@ -141,43 +142,42 @@ class Production:
         if due.kind != "retrain":
             return due
         stored = self._snapshot()
-        candidate = make_candidate(stored, block=self.block, vectors=self.vectors, seed=SEED)
-        return self._decide(candidate, stored, reason)
+        candidate = make_candidate(
+            stored,
+            block=self.block,
+            vectors=self.vectors,
+            seed=SEED,
+            remembers=self.memory is not None,
+        )
+        return self._decide(candidate, reason)
 
-    def _decide(self, candidate: Candidate, stored: pa.Table, reason: str) -> Verdict:
+    def _decide(self, candidate: Candidate, reason: str) -> Verdict:
         champion = self.judged if self.judged is not None else self.answering
         verdict = judge_candidate(candidate, champion, block=self.block, seed=SEED)
         self._record(verdict, "gate")
         self._last_fit_at = self.now
         version = str(len(self.fits) + 1)
         self._learn_source()
-        answering = self._answering(candidate, stored, version)
+        answering = self._answering(candidate, version)
         self.fits.append(Fit(self.now, reason, verdict.kind, self.answering, answering))
-        if verdict.kind == "promote" or self.answering is None:
+        promoted = {"promote", "keep", "undecided"} if self.promotes_equals else {"promote"}
+        if verdict.kind in promoted or self.answering is None:
             self._promote(candidate, answering, reason)
         return verdict
 
-    def _answering(self, candidate: Candidate, stored: pa.Table, version: str) -> Answering:
-        head = candidate.head
-        if self.serves_all_rows:
-            head = fit_on_all(
-                stored,
-                block=self.block,
-                vectors=self.vectors,
-                seed=SEED,
-                min_rows=self.block.min_rows_per_label,
-            )
+    def _answering(self, candidate: Candidate, version: str) -> Answering:
+        head = candidate.heads.served if self.serves_all_rows else candidate.heads.judged
         evidence = self.memory.evidence if self.memory is not None else None
         return Answering(head, self.vectors, version=version, memory=evidence)
 
     def _promote(self, candidate: Candidate, answering: Answering, reason: str) -> None:
         folder = self.folder / "models" / KEY / answering.version
         digest = save_head(answering.head, folder)
-        pq.write_table(candidate.reference, folder / "reference.parquet")
+        pq.write_table(candidate.reference(answering), folder / "reference.parquet")
         model = ModelVersion(KEY, answering.version, str(folder), digest, self.vectors.embedder_id)
         with self.engine.begin() as connection:
             append_deployment(connection, Deployment(model, "champion", 1.0, self.now, reason))
-        self.judged = Answering(candidate.head, self.vectors, version=answering.version)
+        self.judged = Answering(candidate.heads.judged, self.vectors, version=answering.version)
         self.answering = answering
 
     def _snapshot(self) -> pa.Table:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from core.files import write_json
 from pipelines.model.arrays import AnyArray, Bool
+from pipelines.model.embedder import Embed
 from pipelines.model.head_file import Head, judged_folder, load_head
 from pipelines.stages.evaluation import answer_rows, answers_of, evaluate, flat_metrics
 from pipelines.stages.files import classifier_folder, read_json, read_rows, write_rows
@@ -18,6 +19,7 @@ from pipelines.stages.memories import answers_without_own, training_memory
 from pipelines.stages.near_duplicates import score_near
 from pipelines.stages.plots import draw_plots
 from pipelines.stages.served import compare_heads
+from pipelines.stages.vectors import read_vectors
 
 FRESH_DAYS = 3
 """How long a phrase counts as new after its first row.
@@ -92,7 +94,9 @@ def known_rows(recent: pa.Table) -> Bool:
     return known
 
 
-def answer_known(served: Head, recent: pa.Table, labels: pa.Table) -> pa.Table:
+def answer_known(
+    served: Head, recent: pa.Table, labels: pa.Table, *, embed: Embed = read_vectors
+) -> pa.Table:
     """Replace the answers of known phrases by those that clients get.
 
     These are the served head's, beside a memory that lacks the row itself: the judged head has
@@ -104,7 +108,7 @@ def answer_known(served: Head, recent: pa.Table, labels: pa.Table) -> pa.Table:
     predicted = np.array(recent["predicted"].to_pylist(), dtype=object)
     probability = recent["probability"].to_numpy().copy()
     rows = recent.take(pa.array(known))
-    predicted[known], probability[known] = answers_without_own(served, rows, labels)
+    predicted[known], probability[known] = answers_without_own(served, rows, labels, embed=embed)
     for name, values in (("predicted", predicted), ("probability", probability)):
         column = pa.array(values, recent.schema.field(name).type)
         recent = recent.set_column(recent.column_names.index(name), name, column)

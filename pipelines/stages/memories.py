@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from pipelines.memory.build import build_memory
 from pipelines.memory.evidence import Evidence, weigh_without
 from pipelines.model.arrays import Float64, Int64, Strings
+from pipelines.model.embedder import Embed
 from pipelines.model.head_file import Head
 from pipelines.model.memory import Memory
 from pipelines.stages.evaluation import CHUNK_PHRASES
@@ -81,14 +82,16 @@ def _of_phrase(codes: Int64, wanted: Int64, names: Strings) -> list[OwnLeftOut |
     return [OwnLeftOut(evidence, names[own]) for evidence in weighed]
 
 
-def answers_without_own(head: Head, rows: pa.Table, labels: pa.Table) -> tuple[Strings, Float64]:
+def answers_without_own(
+    head: Head, rows: pa.Table, labels: pa.Table, *, embed: Embed = read_vectors
+) -> tuple[Strings, Float64]:
     """Return label and probability, (n,) each, of rows of known phrases: head and memory.
 
     The memory lacks the row itself. `labels` is split/labels.parquet.
     """
     cleaned = rows["cleaned"].combine_chunks().dictionary_encode()
     phrases = cleaned.dictionary.to_pylist()
-    vectors = read_vectors(phrases)
+    vectors = embed(phrases)
     known = leave_own_out(labels, rows["id"].to_pylist())
     names = np.array(head.labels, dtype=object)
     column_of = {label: column for column, label in enumerate(head.labels)}
