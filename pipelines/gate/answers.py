@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,22 +13,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.model.head_file import Head
+from pipelines.model.head_file import Head, judged_folder, load_head
 from pipelines.model.memory import Memory
 from pipelines.stages.evaluation import best_answers
-from pipelines.stages.memories import labels_memory, training_memory
+from pipelines.stages.memories import answers_without_own, labels_memory, training_memory
+from pipelines.stages.vectors import read_vectors
 from pipelines.workspace import Workspace
 
 
 @dataclass(frozen=True)
 class Respondent:
-    """Answers phrases with any head and one memory.
+    """Answers phrases with any head and one memory, or none.
 
     The embeddings are those that the candidate was trained on.
     """
 
     embeddings: Path
-    memory: Memory
+    memory: Memory | None
 
     def answer(self, head: Head, phrases: Sequence[str]) -> np.ndarray:
         """str (n,): the head's labels of distinct phrases."""
@@ -40,6 +43,36 @@ class Respondent:
         cleaned = rows["cleaned"].combine_chunks().dictionary_encode()
         labels = self.answer(head, cleaned.dictionary.to_pylist())
         return np.asarray(labels[cleaned.indices.to_numpy()])
+
+
+def answer_before_and_after(
+    workspace: Workspace,
+    classifier: str,
+    champion: Head,
+    rows: pa.Table,
+    began: datetime,
+) -> tuple[np.ndarray, np.ndarray]:
+    """str (n,) twice: what clients got when a drift began, and what they will get, for test rows.
+
+    Before: the champion beside the memory of all labels until then. After: the candidate's judged
+    head beside the memory of every row but the one that is asked. The traffic repeats its phrases,
+    and most of what a retraining learns of a drift it learns by phrase: rows that were left out
+    with their phrase cannot show it.
+    """
+    labels = read_labels(workspace, classifier)
+    embeddings = workspace.folder / "build" / "embeddings"
+    embed = partial(read_vectors, folder=embeddings)
+    earlier = labels.filter(
+        pc.less(labels["occurred_at"], pa.scalar(began, labels["occurred_at"].type))
+    )
+    model = workspace.folder / "build" / "classifiers" / classifier / "model"
+    after, _ = answers_without_own(
+        load_head(judged_folder(model)), rows, labels, embed=embed
+    )
+    if not len(earlier):
+        return Respondent(embeddings, None).answer_rows(champion, rows), after.astype(str)
+    memory = labels_memory(earlier, classifier=classifier)
+    return Respondent(embeddings, memory).answer_rows(champion, rows), after.astype(str)
 
 
 def judging_respondent(workspace: Workspace, classifier: str) -> Respondent:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def decide(rows: GateRows, policy: GateParams, *, seed: int) -> Verdict:
     - reject: below the minimum or the floor; or harm is proved overall, on a slice, or on a label,
       and is larger than the margin. At most 5 % of equal candidates, by all these tests together.
     - undecided: neither harm nor "not worse" is proved.
-    - promote: not worse within `max_weighted_f1_drop`, and better: overall, since the drift, on
+    - promote: not worse (`_not_worse`), and better: overall, since the drift, on
       labels that the champion lacks, or because the champion is too old. Chance opens the first
       two to at most 10 % of equal candidates, together.
     - keep: not worse, not better. The champion's own head is never worse, however few the rows.
@@ -72,13 +73,13 @@ def _against_champion(
     findings = find_harm(hypotheses(rows, answers, policy), seed=seed)
     gain = bound_gain(overall_differences(answers), answers.shares)
     gain_p = gain_p_value(overall_differences(answers), seed=seed)
-    bounded = gain.lower >= -policy.max_weighted_f1_drop
-    not_worse = rows.same_head or bounded or gain_p <= GAIN_LEVEL
+    since = _since_drift(rows, answers, seed=seed)
+    not_worse = rows.same_head or _not_worse(gain, gain_p, since, policy)
     harms = [found for found in findings if found.harm_is_proved]
     harms = [found for found in harms if found.kind != "overall" or not not_worse]
     evidence |= _relative(rows, champion, answers, gain, gain_p)
     evidence |= _found(findings, harms) | _visible(answers)
-    evidence |= _since_drift(rows, answers, seed=seed)
+    evidence |= since
     if failures or harms:
         reasons = failures + [words.harm(found) for found in harms]
         return Verdict("reject", tuple(reasons), evidence)
@@ -95,6 +96,18 @@ def _against_champion(
     if "drift_rows" in evidence and "since_drift" not in better:
         reasons.append(words.drift_gain(evidence))
     return Verdict("promote", tuple(reasons), evidence)
+
+
+def _not_worse(gain: Gain, gain_p: float, since: Mapping[str, Any], policy: GateParams) -> bool:
+    """Return True within the margin, or with a proved gain.
+
+    After a drift that the candidate has provably learnt, the estimate must be within the margin,
+    not its bound: keeping the champion would not be neutral.
+    """
+    if gain.lower >= -policy.max_weighted_f1_drop or gain_p <= GAIN_LEVEL:
+        return True
+    learnt = since.get("drift_gain_p", 1.0) <= GAIN_LEVEL
+    return learnt and gain.estimate >= -policy.max_weighted_f1_drop
 
 
 def _absolute(rows: GateRows) -> dict[str, Any]:
@@ -161,15 +174,35 @@ def _visible(answers: Comparison) -> dict[str, Any]:
 
 
 def _since_drift(rows: GateRows, answers: Comparison, *, seed: int) -> dict[str, Any]:
-    """The gain in accuracy on the rows since the drift; nothing without such rows."""
+    """The gain in accuracy on the rows since the drift; nothing without such rows.
+
+    `drift_gain` compares what clients get before and after, each with its memory; `drift_fit_gain`
+    both heads beside the same memory.
+    """
     if not rows.since_drift.any():
         return {}
-    differences = accuracy_differences(answers, rows.since_drift)
+    chosen = rows.since_drift
+    fits = accuracy_differences(answers, chosen)
+    differences = fits
+    facts: dict[str, Any] = {"drift_rows": int(chosen.sum())}
+    if rows.before is not None and rows.after is not None:
+        served = compare_answers(replace(rows, candidate=rows.after), rows.before)
+        differences = accuracy_differences(served, chosen)
+        truth = rows.truth[chosen]
+        facts |= {
+            "drift_accuracy_before": _share(rows.before[chosen] == truth),
+            "drift_accuracy_after": _share(rows.after[chosen] == truth),
+        }
     return {
-        "drift_rows": int(rows.since_drift.sum()),
+        **facts,
+        "drift_fit_gain": round(float(fits.sum()), 5),
         "drift_gain": round(float(differences.sum()), 5),
         "drift_gain_p": round(gain_p_value(differences, seed=seed), 5),
     }
+
+
+def _share(marks: np.ndarray) -> float:
+    return round(float(marks.mean()), 5)
 
 
 def _better(rows: GateRows, evidence: Mapping[str, Any], policy: GateParams) -> dict[str, str]:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from core.contracts import ModelVersion
 from pipelines.gate.answers import (
     Respondent,
+    answer_before_and_after,
     judging_respondent,
     majority_label,
     serving_respondent,
@@ -67,6 +68,7 @@ def read_gate_rows(
     champion = around.champion
     head = _comparable_head(workspace, classifier, around)
     respondent = judging_respondent(workspace, classifier)
+    before, after = _since_drift_began(workspace, classifier, head, rows, around)
     return GateRows(
         truth=_strings(answers, "label"),
         phrases=codes[tested],
@@ -76,6 +78,8 @@ def read_gate_rows(
         weights=strata.weights[tested],
         judges=_judging(workspace, dataset, rows, around),
         since_drift=_since(rows, around.drift_began),
+        before=before,
+        after=after,
         slices=_slices(rows, fresh[tested], frequency),
         champion_labels=frozenset() if head is None else frozenset(head.labels),
         champion_days=around.champion_days,
@@ -83,6 +87,14 @@ def read_gate_rows(
         uncovered=strata.uncovered,
         same_head=champion is not None and champion.head_digest == head_digest(folder / "model"),
     )
+
+
+def _since_drift_began(
+    workspace: Workspace, classifier: str, head: Head | None, rows: pa.Table, around: Surroundings
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    if head is None or around.drift_began is None:
+        return None, None
+    return answer_before_and_after(workspace, classifier, head, rows, around.drift_began)
 
 
 def _comparable_head(workspace: Workspace, classifier: str, around: Surroundings) -> Head | None:

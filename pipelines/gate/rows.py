@@ -31,6 +31,9 @@ class GateRows:
         wrong.
     since_drift : bool (n,)
         Rows that came since the drift began that called for this retraining; all False without one.
+    before, after : str (n,) or None
+        Of rows since the drift: what the champion answered when it began, and what the candidate
+        will answer, each with the memory that clients get with it. None without a drift.
     slices : mapping of name to bool (n,)
         Parts of the traffic that may not be harmed: regions, new and known phrases, frequent and
         rare ones.
@@ -55,6 +58,8 @@ class GateRows:
     weights: np.ndarray
     judges: np.ndarray
     since_drift: np.ndarray
+    before: np.ndarray | None = None
+    after: np.ndarray | None = None
     slices: dict[str, np.ndarray] = field(default_factory=dict)
     champion_labels: frozenset[str] = frozenset()
     champion_days: float = 0.0
@@ -73,6 +78,8 @@ class GateRows:
             weights=self.weights[chosen],
             judges=self.judges[chosen],
             since_drift=self.since_drift[chosen],
+            before=_only(self.before, chosen),
+            after=_only(self.after, chosen),
             slices={name: mask[chosen] for name, mask in self.slices.items()},
             proved=_only(self.proved, chosen),
         )

@@ -85,16 +85,18 @@ def _of_phrase(codes: Int64, wanted: Int64, names: Strings) -> list[OwnLeftOut |
 def answers_without_own(
     head: Head, rows: pa.Table, labels: pa.Table, *, embed: Embed = read_vectors
 ) -> tuple[Strings, Float64]:
-    """Return label and probability, (n,) each, of rows of known phrases: head and memory.
+    """Return label and probability, (n,) each, of rows: head and memory.
 
-    The memory lacks the row itself. `labels` is split/labels.parquet.
+    The memory lacks the row itself; it can answer labels that the head lacks. `labels` is
+    split/labels.parquet.
     """
     cleaned = rows["cleaned"].combine_chunks().dictionary_encode()
     phrases = cleaned.dictionary.to_pylist()
     vectors = embed(phrases)
     known = leave_own_out(labels, rows["id"].to_pylist())
-    names = np.array(head.labels, dtype=object)
-    column_of = {label: column for column, label in enumerate(head.labels)}
+    lacking = sorted(set(labels["label"].to_pylist()) - set(head.labels))
+    names = np.array([*head.labels, *lacking], dtype=object)
+    column_of = {label: column for column, label in enumerate(names.tolist())}
 
     codes = cleaned.indices.to_numpy()
     order = np.argsort(codes, kind="stable")
@@ -103,6 +105,7 @@ def answers_without_own(
     for start in range(0, len(phrases), CHUNK_PHRASES):
         part = slice(start, start + CHUNK_PHRASES)
         shares = head.probabilities(phrases[part], vectors[part]).astype(float)
+        shares = np.pad(shares, ((0, 0), (0, len(lacking))))
         bounds = np.searchsorted(codes[order], [start, start + len(shares)])
         for row in order[bounds[0] : bounds[1]].tolist():
             mixed = _mix(shares[codes[row] - start], column_of, known[row])

@@ -122,6 +122,22 @@ def test_the_ways_of_being_better() -> None:
     assert "new_labels" in decide(new, POLICY, seed=1).evidence["better"]
 
 
+def test_a_drift_that_was_learnt_promotes_where_few_rows_bound_nothing() -> None:
+    """What clients get by the retraining counts, memory included; losses must still be small."""
+    few = np.arange(PHRASES * 2) < 600
+    moved = np.arange(600) < 100
+    rows = replace(made(wins=1, losses=1).only(few), since_drift=moved)
+    before = np.where(moved, "d", rows.truth)
+    learnt = replace(rows, before=before, after=rows.truth)
+    assert kind(rows) == "undecided"
+    verdict = decide(learnt, POLICY, seed=1)
+    assert verdict.kind == "promote"
+    assert (verdict.evidence["drift_accuracy_before"], verdict.evidence["drift_gain"]) == (0.0, 1.0)
+    assert kind(replace(learnt, before=rows.truth)) == "undecided"
+    worse = replace(learnt, candidate=np.where(np.arange(600) >= 580, "d", rows.truth))
+    assert kind(worse) in ("undecided", "reject")
+
+
 def test_small_losses_do_not_add_up() -> None:
     better = made(wins=30)
     assert better.champion is not None
