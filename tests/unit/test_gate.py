@@ -269,3 +269,34 @@ def test_feedback_judges_when_it_was_not_chosen_for_being_wrong() -> None:
         ("5", "unknown", "bob", False),
     ]
     assert choose_unselected(rows) == {"1", "3", "4"}
+
+
+@pytest.mark.parametrize("candidate", ["a", "b"])
+def test_test_rows_of_one_phrase_prove_nothing(candidate: str) -> None:
+    rows = gate_rows(["a"] * 500, ["p"] * 500, [candidate] * 500, ["a"] * 500, floor="b")
+    expected = "undecided" if candidate == "a" else "reject"
+    verdict = decide(rows, POLICY, seed=1)
+    assert verdict.kind == expected
+    assert verdict.evidence["effective_phrases"] == 1.0
+
+
+def test_a_label_renamed_in_the_source_is_a_label_that_the_champion_lacks() -> None:
+    """It answers the old name, which no row has any more."""
+    rows = made()
+    assert rows.champion is not None
+    truth = np.where(rows.truth == "b", "b, renamed", rows.truth)
+    renamed = replace(
+        rows,
+        truth=truth,
+        candidate=truth,
+        champion_labels=frozenset({"a", "b", "c"}),
+    )
+    verdict = decide(renamed, POLICY, seed=1)
+    assert (verdict.kind, verdict.evidence["harms"]) == ("promote", [])
+    assert "new_labels" in verdict.evidence["better"]
+
+
+def test_a_source_that_stopped_leaves_no_rows_since_the_drift() -> None:
+    verdict = decide(made(wins=2, losses=2), POLICY, seed=1)
+    assert "drift_rows" not in verdict.evidence
+    assert verdict.kind in ("keep", "undecided")
