@@ -88,6 +88,7 @@ def _surroundings(
         champion=champion,
         unselected=unselected,
         drift_began=drift_start(run),
+        fitted_at=fitted_at or deployed.since,
         champion_days=max(age, 0.0),
         proved=None if refit else _retained(context, champion, proved),
         refit=refit,

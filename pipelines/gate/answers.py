@@ -66,9 +66,7 @@ def answer_before_and_after(
         pc.less(labels["occurred_at"], pa.scalar(began, labels["occurred_at"].type))
     )
     model = workspace.folder / "build" / "classifiers" / classifier / "model"
-    after, _ = answers_without_own(
-        load_head(judged_folder(model)), rows, labels, embed=embed
-    )
+    after, _ = answers_without_own(load_head(judged_folder(model)), rows, labels, embed=embed)
     if not len(earlier):
         return Respondent(embeddings, None).answer_rows(champion, rows), after.astype(str)
     memory = labels_memory(earlier, classifier=classifier)

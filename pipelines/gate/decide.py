@@ -215,6 +215,8 @@ def _better(rows: GateRows, evidence: Mapping[str, Any], policy: GateParams) -> 
     learnt = _learnt_labels(rows)
     if learnt:
         routes["new_labels"] = words.learnt(learnt)
+    if rules := _learnt_rules(rows):
+        routes["new_rules"] = words.learnt_rules(rules)
     if rows.champion_days > policy.max_champion_days:
         routes["age"] = words.too_old(rows.champion_days, policy.max_champion_days)
     return routes
@@ -234,6 +236,21 @@ def _learnt_labels(rows: GateRows) -> list[str]:
         if label not in rows.champion_labels and enough and right.sum() >= KNOWN_SHARE * own.sum():
             learnt.append(str(label))
     return learnt
+
+
+def _learnt_rules(rows: GateRows) -> int:
+    """Return how many phrases follow a rule that the candidate knows and the champion cannot.
+
+    0 unless half of these rows are right, on `KNOWN_PHRASES` phrases at least, and the champion is
+    wrong on them.
+    """
+    if rows.new_rules is None or rows.champion is None:
+        return 0
+    right = rows.new_rules & (rows.candidate == rows.truth)
+    learnt = right & (rows.champion != rows.truth)
+    phrases = len(np.unique(rows.phrases[learnt]))
+    enough = phrases >= KNOWN_PHRASES and right.sum() >= KNOWN_SHARE * rows.new_rules.sum()
+    return phrases if enough else 0
 
 
 def _lost_since_proved(rows: GateRows, policy: GateParams) -> float | None:

@@ -20,11 +20,13 @@ from pipelines.gate.answers import (
     answer_before_and_after,
     judging_respondent,
     majority_label,
+    read_labels,
     serving_respondent,
 )
 from pipelines.gate.flips import Flips, count_flips
 from pipelines.gate.recipe import Recipe, fit_recipe
 from pipelines.gate.rows import GateRows
+from pipelines.gate.rules import new_rule_rows
 from pipelines.gate.traffic import post_stratify
 from pipelines.model.head_file import Head, head_digest, load_checked, load_head
 from pipelines.model_store import judged_head
@@ -39,7 +41,8 @@ class Surroundings:
     """What the gate knows beside the files.
 
     `unselected` are the ids of feedback rows that were not chosen because an answer was wrong;
-    `drift_began` is None without a drift; `champion_days` is the champion's age; `proved` is the
+    `drift_began` is None without a drift; `fitted_at` is when the champion was fitted, and
+    `champion_days` its age; `proved` is the
     last version with a proved gain, None where that is the champion; `refit` is the champion's
     recipe where its own heads may have learnt the test rows.
     """
@@ -47,6 +50,7 @@ class Surroundings:
     champion: ModelVersion | None
     unselected: Collection[str] = ()
     drift_began: datetime | None = None
+    fitted_at: datetime | None = None
     champion_days: float = 0.0
     proved: ModelVersion | None = None
     refit: Recipe | None = None
@@ -81,12 +85,21 @@ def read_gate_rows(
         before=before,
         after=after,
         slices=_slices(rows, fresh[tested], frequency),
+        new_rules=_new_rules(workspace, classifier, rows, around.fitted_at),
         champion_labels=frozenset() if head is None else frozenset(head.labels),
         champion_days=around.champion_days,
         proved=_proved_answers(respondent, rows, around.proved),
         uncovered=strata.uncovered,
         same_head=champion is not None and champion.head_digest == head_digest(folder / "model"),
     )
+
+
+def _new_rules(
+    workspace: Workspace, classifier: str, rows: pa.Table, fitted_at: datetime | None
+) -> np.ndarray | None:
+    if fitted_at is None:
+        return None
+    return new_rule_rows(read_labels(workspace, classifier), rows, fitted_at)
 
 
 def _since_drift_began(

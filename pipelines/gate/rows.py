@@ -37,6 +37,8 @@ class GateRows:
     slices : mapping of name to bool (n,)
         Parts of the traffic that may not be harmed: regions, new and known phrases, frequent and
         rare ones.
+    new_rules : bool (n,) or None
+        Rows of known phrases that have another label since the champion was fitted.
     champion_labels : set of str
         What the champion can answer; empty means unknown.
     champion_days : float
@@ -61,6 +63,7 @@ class GateRows:
     before: np.ndarray | None = None
     after: np.ndarray | None = None
     slices: dict[str, np.ndarray] = field(default_factory=dict)
+    new_rules: np.ndarray | None = None
     champion_labels: frozenset[str] = frozenset()
     champion_days: float = 0.0
     proved: np.ndarray | None = None
@@ -80,6 +83,7 @@ class GateRows:
             since_drift=self.since_drift[chosen],
             before=_only(self.before, chosen),
             after=_only(self.after, chosen),
+            new_rules=_only(self.new_rules, chosen),
             slices={name: mask[chosen] for name, mask in self.slices.items()},
             proved=_only(self.proved, chosen),
         )

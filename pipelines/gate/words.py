@@ -129,6 +129,11 @@ def learnt(labels: Sequence[str]) -> str:
     return f"it answers {_listed(labels)}, which the champion cannot"
 
 
+def learnt_rules(phrases: int) -> str:
+    """State how many changed rules are known."""
+    return f"it knows the new rule of {phrases} phrases, whose labels changed after the champion"
+
+
 def too_old(days: float, limit: float) -> str:
     """State the champion's age."""
     return (

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +20,7 @@ from pipelines.gate.decide import decide
 from pipelines.gate.flips import count_flips, hold_large_changes
 from pipelines.gate.hypotheses import visible_fall
 from pipelines.gate.rows import GateRows, gate_rows
+from pipelines.gate.rules import new_rule_rows
 from pipelines.gate.scores import encode, f1_differences, weighted_f1
 from pipelines.gate.sign_flips import flip_signs, gain_p_value, harm_p_values
 from pipelines.gate.traffic import post_stratify
@@ -294,6 +297,44 @@ def test_a_label_renamed_in_the_source_is_a_label_that_the_champion_lacks() -> N
     verdict = decide(renamed, POLICY, seed=1)
     assert (verdict.kind, verdict.evidence["harms"]) == ("promote", [])
     assert "new_labels" in verdict.evidence["better"]
+
+
+def labels_of(*rows: tuple[str, str, int]) -> pa.Table:
+    """Rows (phrase, label, day)."""
+    days = [datetime(2026, 1, day, tzinfo=UTC) for _, _, day in rows]
+    return pa.table(
+        {
+            "cleaned": [phrase for phrase, _, _ in rows],
+            "label": [label for _, label, _ in rows],
+            "occurred_at": pa.array(days, pa.timestamp("us", "UTC")),
+        }
+    )
+
+
+def test_a_rule_is_new_when_a_known_phrase_agrees_on_another_label() -> None:
+    labels = labels_of(
+        *[("moved", "a", day) for day in (1, 2, 3)],
+        *[("moved", "b", day) for day in (11, 12, 13)],
+        ("moved", "c", 4),
+        *[("noise", "a", day) for day in (1, 2, 3, 11, 13)],
+        ("noise", "b", 12),
+        *[("new", "b", day) for day in (11, 12, 13)],
+    )
+    marked = new_rule_rows(labels, labels, datetime(2026, 1, 10, tzinfo=UTC))
+    assert marked.sum() == 0  # three of four rows before the fit agree: not yet a rule
+    labels = pa.concat_tables([labels, labels_of(("moved", "a", 5))])
+    marked = new_rule_rows(labels, labels, datetime(2026, 1, 10, tzinfo=UTC))
+    assert labels.filter(pa.array(marked))["cleaned"].to_pylist() == ["moved"] * 3
+
+
+def test_a_rule_that_the_champion_cannot_know_is_better() -> None:
+    rows = made(wins=3)
+    assert rows.champion is not None
+    new_rules = rows.champion != rows.truth
+    verdict = decide(replace(rows, new_rules=new_rules), POLICY, seed=1)
+    assert "new_rules" in verdict.evidence["better"]
+    unlearnt = replace(rows, new_rules=new_rules, candidate=rows.champion)
+    assert decide(unlearnt, POLICY, seed=1).kind == "keep"
 
 
 def test_a_source_that_stopped_leaves_no_rows_since_the_drift() -> None:
