@@ -124,7 +124,6 @@ def with_corrections(rows: GateRows, random: np.random.Generator) -> GateRows:
         champion=np.concatenate([rows.champion, np.full(CORRECTIONS, "other")]),
         weights=np.concatenate([rows.weights, np.ones(CORRECTIONS)]),
         judges=np.concatenate([rows.judges, none]),
-        since_drift=np.concatenate([rows.since_drift, none]),
         slices={name: np.concatenate([mask, none]) for name, mask in rows.slices.items()},
     )
 

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from benchmarks import drift_world
 from core.head_params import Head as HeadParams
+from pipelines.gate.drifted import DriftRows
 from pipelines.gate.rows import GateRows
 from pipelines.gate.traffic import post_stratify
 from pipelines.model.heads import fit_head
@@ -43,12 +44,14 @@ class World:
     """The test rows as two real heads a week apart answered them, and the rows of each phrase:
     `starts[code]` int (rows,).
 
-    `drawn` int (phrases,) is the phrase's number in the world that it was drawn from.
+    `drawn` int (phrases,) is the phrase's number in the world that it was drawn from; `newest`
+    bool (rows,) marks the rows that count as those since a drift.
     """
 
     rows: GateRows
     starts: list[np.ndarray]
     drawn: np.ndarray
+    newest: np.ndarray
 
     @property
     def phrases(self) -> int:
@@ -97,12 +100,11 @@ def demo_world(*, seed: int) -> World:
         floor="",
         weights=strata.weights[tested],
         judges=np.ones(len(codes), dtype=bool),
-        since_drift=_newest(test.occurred_at),
         slices=_slices(test.regions.astype(str), codes, fresh[tested]),
         uncovered=strata.uncovered,
     )
     starts = [np.flatnonzero(codes == code) for code in range(len(phrases))]
-    return World(test_rows, starts, np.arange(len(phrases)))
+    return World(test_rows, starts, np.arange(len(phrases)), _newest(test.occurred_at))
 
 
 def _source_rows() -> LabelledRows:
@@ -220,11 +222,13 @@ def redraw(world: World, random: np.random.Generator, kept: np.ndarray | None = 
     drawn = random.choice(among, len(among), replace=True)
     places = [world.starts[phrase] for phrase in drawn]
     sizes = np.array([len(place) for place in places])
-    rows = world.rows.only(np.concatenate(places))
+    chosen = np.concatenate(places)
+    rows = world.rows.only(chosen)
     weights = rows.weights / rows.weights.mean()
     clusters = np.repeat(np.arange(len(drawn)), sizes)
     starts = np.split(np.arange(sizes.sum()), np.cumsum(sizes)[:-1])
-    return World(replace(rows, phrases=clusters, weights=weights), starts, drawn)
+    redrawn = replace(rows, phrases=clusters, weights=weights)
+    return World(redrawn, starts, drawn, world.newest[chosen])
 
 
 def answer(world: World, change: Change, random: np.random.Generator) -> GateRows:
@@ -236,7 +240,15 @@ def answer(world: World, change: Change, random: np.random.Generator) -> GateRow
     assert rows.champion is not None
     champion = np.where(wins, wrong, np.where(losses, rows.truth, rows.champion))
     candidate = np.where(wins, rows.truth, np.where(losses, wrong, rows.champion))
-    return replace(rows, champion=champion, candidate=candidate)
+    newest = world.newest
+    drift = DriftRows(
+        truth=rows.truth[newest],
+        phrases=rows.phrases[newest],
+        before=champion[newest],
+        after=candidate[newest],
+        repeated=np.ones(int(newest.sum()), bool),
+    )
+    return replace(rows, champion=champion, candidate=candidate, drift=drift)
 
 
 def _other_labels(

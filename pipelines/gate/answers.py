@@ -52,7 +52,7 @@ def answer_before_and_after(
     rows: pa.Table,
     began: datetime,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """str (n,) twice: what clients got when a drift began, and what they will get, for test rows.
+    """str (n,) twice: what clients got when a drift began, and what they will get.
 
     Before: the champion beside the memory of all labels until then. After: the candidate's judged
     head beside the memory of every row but the one that is asked. The traffic repeats its phrases,

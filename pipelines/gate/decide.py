@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,10 @@ from core.contracts import Verdict
 from core.params import GateParams
 from pipelines.gate import words
 from pipelines.gate.bounds import Gain, bound_gain, effective_phrases
+from pipelines.gate.drifted import drift_gain, measure_drift
 from pipelines.gate.hypotheses import (
     Comparison,
     Finding,
-    accuracy_differences,
     compare_answers,
     find_harm,
     hypotheses,
@@ -73,7 +72,7 @@ def _against_champion(
     findings = find_harm(hypotheses(rows, answers, policy), seed=seed)
     gain = bound_gain(overall_differences(answers), answers.shares)
     gain_p = gain_p_value(overall_differences(answers), seed=seed)
-    since = _since_drift(rows, answers, seed=seed)
+    since = measure_drift(rows.drift, seed=seed)
     not_worse = rows.same_head or _not_worse(gain, gain_p, since, policy)
     harms = [found for found in findings if found.harm_is_proved]
     harms = [found for found in harms if found.kind != "overall" or not not_worse]
@@ -94,7 +93,7 @@ def _against_champion(
         return Verdict("undecided", (words.adds_up(lost, policy),), evidence)
     reasons = list(better.values())
     if "drift_rows" in evidence and "since_drift" not in better:
-        reasons.append(words.drift_gain(evidence))
+        reasons.append(drift_gain(evidence))
     return Verdict("promote", tuple(reasons), evidence)
 
 
@@ -173,45 +172,13 @@ def _visible(answers: Comparison) -> dict[str, Any]:
     return {"visible_harm": words.visible_harm(dict(zip(names, counts[present], strict=True)))}
 
 
-def _since_drift(rows: GateRows, answers: Comparison, *, seed: int) -> dict[str, Any]:
-    """The gain in accuracy on the rows since the drift; nothing without such rows.
-
-    `drift_gain` compares what clients get before and after, each with its memory; `drift_fit_gain`
-    both heads beside the same memory.
-    """
-    if not rows.since_drift.any():
-        return {}
-    chosen = rows.since_drift
-    fits = accuracy_differences(answers, chosen)
-    differences = fits
-    facts: dict[str, Any] = {"drift_rows": int(chosen.sum())}
-    if rows.before is not None and rows.after is not None:
-        served = compare_answers(replace(rows, candidate=rows.after), rows.before)
-        differences = accuracy_differences(served, chosen)
-        truth = rows.truth[chosen]
-        facts |= {
-            "drift_accuracy_before": _share(rows.before[chosen] == truth),
-            "drift_accuracy_after": _share(rows.after[chosen] == truth),
-        }
-    return {
-        **facts,
-        "drift_fit_gain": round(float(fits.sum()), 5),
-        "drift_gain": round(float(differences.sum()), 5),
-        "drift_gain_p": round(gain_p_value(differences, seed=seed), 5),
-    }
-
-
-def _share(marks: np.ndarray) -> float:
-    return round(float(marks.mean()), 5)
-
-
 def _better(rows: GateRows, evidence: Mapping[str, Any], policy: GateParams) -> dict[str, str]:
     """Route -> sentence, for every way in which the candidate is better."""
     routes = {}
     if evidence["gain_p"] <= GAIN_LEVEL:
         routes["overall"] = words.gain(evidence)
     if evidence.get("drift_gain_p", 1.0) <= GAIN_LEVEL:
-        routes["since_drift"] = words.drift_gain(evidence)
+        routes["since_drift"] = drift_gain(evidence)
     learnt = _learnt_labels(rows)
     if learnt:
         routes["new_labels"] = words.learnt(learnt)

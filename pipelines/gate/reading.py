@@ -23,6 +23,7 @@ from pipelines.gate.answers import (
     read_labels,
     serving_respondent,
 )
+from pipelines.gate.drifted import DriftRows
 from pipelines.gate.flips import Flips, count_flips
 from pipelines.gate.recipe import Recipe, fit_recipe
 from pipelines.gate.rows import GateRows
@@ -72,7 +73,6 @@ def read_gate_rows(
     champion = around.champion
     head = _comparable_head(workspace, classifier, around)
     respondent = judging_respondent(workspace, classifier)
-    before, after = _since_drift_began(workspace, classifier, head, rows, around)
     return GateRows(
         truth=_strings(answers, "label"),
         phrases=codes[tested],
@@ -81,9 +81,7 @@ def read_gate_rows(
         floor=majority_label(folder),
         weights=strata.weights[tested],
         judges=_judging(workspace, dataset, rows, around),
-        since_drift=_since(rows, around.drift_began),
-        before=before,
-        after=after,
+        drift=_drift_rows(workspace, classifier, dataset, head, recent, around),
         slices=_slices(rows, fresh[tested], frequency),
         new_rules=_new_rules(workspace, classifier, rows, around.fitted_at),
         champion_labels=frozenset() if head is None else frozenset(head.labels),
@@ -102,12 +100,23 @@ def _new_rules(
     return new_rule_rows(read_labels(workspace, classifier), rows, fitted_at)
 
 
-def _since_drift_began(
-    workspace: Workspace, classifier: str, head: Head | None, rows: pa.Table, around: Surroundings
-) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _drift_rows(
+    workspace: Workspace,
+    classifier: str,
+    dataset: str,
+    head: Head | None,
+    recent: pa.Table,
+    around: Surroundings,
+) -> DriftRows | None:
     if head is None or around.drift_began is None:
-        return None, None
-    return answer_before_and_after(workspace, classifier, head, rows, around.drift_began)
+        return None
+    rows = recent.filter(pa.array(_since(recent, around.drift_began)))
+    rows = rows.filter(pa.array(_judging(workspace, dataset, rows, around)))
+    before, after = answer_before_and_after(workspace, classifier, head, rows, around.drift_began)
+    codes = _codes(rows)
+    tested = np.array(rows["part"].to_pylist()) == "test"
+    counted = np.bincount(codes)[codes] > 1
+    return DriftRows(_strings(rows, "label"), codes, before, after, tested | counted)
 
 
 def _comparable_head(workspace: Workspace, classifier: str, around: Surroundings) -> Head | None:
@@ -161,9 +170,7 @@ def _judging(
     return np.array([name not in selected for name in rows["id"].to_pylist()], dtype=bool)
 
 
-def _since(rows: pa.Table, began: datetime | None) -> np.ndarray:
-    if began is None:
-        return np.zeros(len(rows), dtype=bool)
+def _since(rows: pa.Table, began: datetime) -> np.ndarray:
     moment = pa.scalar(began, rows["occurred_at"].type)
     return np.asarray(pc.greater_equal(rows["occurred_at"], moment).to_numpy())
 

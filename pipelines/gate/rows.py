@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from pipelines.gate.drifted import DriftRows
+
 
 @dataclass(frozen=True)
 class GateRows:
@@ -29,11 +31,8 @@ class GateRows:
     judges : bool (n,)
         False for corrections of rows that the source lacks: they were chosen because an answer was
         wrong.
-    since_drift : bool (n,)
-        Rows that came since the drift began that called for this retraining; all False without one.
-    before, after : str (n,) or None
-        Of rows since the drift: what the champion answered when it began, and what the candidate
-        will answer, each with the memory that clients get with it. None without a drift.
+    drift : DriftRows or None
+        The rows since the drift that called for this retraining, of all parts of the split.
     slices : mapping of name to bool (n,)
         Parts of the traffic that may not be harmed: regions, new and known phrases, frequent and
         rare ones.
@@ -59,9 +58,7 @@ class GateRows:
     floor: str
     weights: np.ndarray
     judges: np.ndarray
-    since_drift: np.ndarray
-    before: np.ndarray | None = None
-    after: np.ndarray | None = None
+    drift: DriftRows | None = None
     slices: dict[str, np.ndarray] = field(default_factory=dict)
     new_rules: np.ndarray | None = None
     champion_labels: frozenset[str] = frozenset()
@@ -80,9 +77,6 @@ class GateRows:
             champion=_only(self.champion, chosen),
             weights=self.weights[chosen],
             judges=self.judges[chosen],
-            since_drift=self.since_drift[chosen],
-            before=_only(self.before, chosen),
-            after=_only(self.after, chosen),
             new_rules=_only(self.new_rules, chosen),
             slices={name: mask[chosen] for name, mask in self.slices.items()},
             proved=_only(self.proved, chosen),
@@ -112,5 +106,4 @@ def gate_rows(
         floor=floor,
         weights=np.ones(count),
         judges=np.ones(count, dtype=bool),
-        since_drift=np.zeros(count, dtype=bool),
     )

@@ -108,22 +108,6 @@ def gain(evidence: Mapping[str, Any]) -> str:
     )
 
 
-def drift_gain(evidence: Mapping[str, Any]) -> str:
-    """State the gain on the rows since the drift."""
-    return (
-        f"accuracy on the {evidence['drift_rows']:,} test rows since the drift changes by "
-        f"{POINTS * evidence['drift_gain']:+.1f} points{_from_to(evidence)}, "
-        f"by chance with probability {evidence['drift_gain_p']:.3f}"
-    )
-
-
-def _from_to(evidence: Mapping[str, Any]) -> str:
-    if "drift_accuracy_before" not in evidence:
-        return ""
-    before = evidence["drift_accuracy_before"]
-    return f" ({before:.3f} as clients got it, {evidence['drift_accuracy_after']:.3f} from now on)"
-
-
 def learnt(labels: Sequence[str]) -> str:
     """Name the new labels."""
     return f"it answers {_listed(labels)}, which the champion cannot"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -17,6 +18,7 @@ from core.params import GateParams
 from monitoring.unselected import choose_unselected
 from pipelines.gate.bounds import bound_gain
 from pipelines.gate.decide import decide
+from pipelines.gate.drifted import DriftRows
 from pipelines.gate.flips import count_flips, hold_large_changes
 from pipelines.gate.hypotheses import visible_fall
 from pipelines.gate.rows import GateRows, gate_rows
@@ -56,7 +58,6 @@ def corrected(rows: GateRows, *, count: int) -> GateRows:
         champion=np.append(rows.champion, np.full(count, "b")),
         weights=np.append(rows.weights, np.ones(count)),
         judges=np.append(rows.judges, none),
-        since_drift=np.append(rows.since_drift, none),
     )
 
 
@@ -125,20 +126,35 @@ def test_the_ways_of_being_better() -> None:
     assert "new_labels" in decide(new, POLICY, seed=1).evidence["better"]
 
 
+def drifted(*, before: Sequence[str], after: Sequence[str], repeated: bool = True) -> DriftRows:
+    """One row per phrase, with the right label "a"."""
+    count = len(before)
+    return DriftRows(
+        truth=np.full(count, "a"),
+        phrases=np.arange(count),
+        before=np.array([*before]),
+        after=np.array([*after]),
+        repeated=np.full(count, repeated),
+    )
+
+
 def test_a_drift_that_was_learnt_promotes_where_few_rows_bound_nothing() -> None:
     """What clients get by the retraining counts, memory included; losses must still be small."""
-    few = np.arange(PHRASES * 2) < 600
-    moved = np.arange(600) < 100
-    rows = replace(made(wins=1, losses=1).only(few), since_drift=moved)
-    before = np.where(moved, "d", rows.truth)
-    learnt = replace(rows, before=before, after=rows.truth)
-    assert kind(rows) == "undecided"
+    few = made().only(np.arange(PHRASES * 2) < 600)
+    learnt = replace(few, drift=drifted(before="dddddddd", after="aaaaaaad"))
+    assert kind(few) == "undecided"
     verdict = decide(learnt, POLICY, seed=1)
     assert verdict.kind == "promote"
-    assert (verdict.evidence["drift_accuracy_before"], verdict.evidence["drift_gain"]) == (0.0, 1.0)
-    assert kind(replace(learnt, before=rows.truth)) == "undecided"
-    worse = replace(learnt, candidate=np.where(np.arange(600) >= 580, "d", rows.truth))
-    assert kind(worse) in ("undecided", "reject")
+    assert (verdict.evidence["drift_accuracy_before"], verdict.evidence["drift_gain"]) == (
+        0.0,
+        0.875,
+    )
+    nothing = drifted(before="aaaaaaaa", after="aaaaaaaa")
+    assert kind(replace(few, drift=nothing)) == "undecided"
+    by_heart = drifted(before="dddddddd", after="aaaaaaaa", repeated=False)
+    assert kind(replace(few, drift=by_heart)) == "undecided"
+    worse = np.where(np.arange(600) >= 570, "d", few.truth)
+    assert kind(replace(learnt, candidate=worse)) in ("undecided", "reject")
 
 
 def test_small_losses_do_not_add_up() -> None:
