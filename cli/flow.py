@@ -1,4 +1,4 @@
-"""`perennial demo`, `snapshot`, `retrain` and `watch`: run the flows by hand."""
+"""`perennial demo`, `snapshot`, `retrain`, `watch` and `remember`: run the flows by hand."""
 
 from __future__ import annotations
 
@@ -41,13 +41,14 @@ Scale = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Add `demo`, `snapshot`, `retrain` and `watch`."""
+    """Add `demo`, `snapshot`, `retrain`, `watch` and `remember`."""
     app.command(epilog="Example: perennial demo --scale small")(demo)
     app.command(epilog="Example: perennial snapshot block --as-of 2026-03-01")(snapshot)
     app.command(epilog="Example: perennial retrain chapter block --reason 'new coding rule'")(
         retrain
     )
     app.command(epilog="Example: perennial watch block --act")(watch)
+    app.command(epilog="Example: perennial remember block")(remember)
 
 
 def demo(scale: Scale = "default", json: Json = False) -> None:
@@ -120,6 +121,21 @@ def watch(classifiers: Classifiers = None, act: Act = False, json: Json = False)
 
         verdicts = run_watch(settings, classifiers or [], act=act)
     _show(out, verdicts, good={"steady", "warning", "insufficient", "promote", "keep"})
+
+
+def remember(classifiers: Classifiers = None, json: Json = False) -> None:
+    """Take the labels that people sent into the memory now, instead of within the hour."""
+    from core.settings import load_settings
+    from machine.environment import open_flow_database
+
+    settings = load_settings()
+    out = output()
+    _require_known(settings, classifiers)
+    with open_flow_database(settings):
+        from flows.remember import run_remember
+
+        verdicts = run_remember(settings, classifiers or [])
+    _show(out, verdicts, good={"renewed", "current", "waiting"})
 
 
 def _require_known(settings: Settings, classifiers: list[str] | None) -> None:

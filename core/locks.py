@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
 
 class AdvisoryLock(IntEnum):
     """Who waits for whom. Numbers stay: programs of two versions must wait for each other."""
@@ -28,3 +31,12 @@ class AdvisoryLock(IntEnum):
 
     REPORTS = 5067
     """Storing drift reports; seeds the hash of the classifier's name."""
+
+    MEMORY = 5068
+    """Making a revision of a memory; seeds the hash of the classifier's name."""
+
+
+def hold_until_commit(connection: Connection, lock: AdvisoryLock, classifier: str) -> None:
+    """Wait for the lock of a classifier; the end of the transaction releases it."""
+    take = sa.text("select pg_advisory_xact_lock(hashtextextended(:name, :seed))")
+    connection.execute(take, {"name": classifier, "seed": lock.value})

@@ -17,7 +17,7 @@ from core.tables import memory_revision
 class MemoryRevision:
     """One state of a classifier's memory; all roles answer with the newest.
 
-    `as_of` is the latest receipt that it may know, `snapshot` the logical hash of the source rows
+    `as_of` is the latest receipt that it may know, `snapshot` the digest of the source's labels
     behind it, `first_feedback` to `last_feedback` the ids of the feedback (None: no feedback).
     `phrases` and `labels` count what it was made from.
     """
@@ -50,7 +50,8 @@ def newest_revisions(connection: Connection) -> dict[str, MemoryRevision]:
         .distinct(table.classifier)
         .order_by(table.classifier, table.revision.desc())
     )
-    return {row["classifier"]: _entry(row) for row in connection.execute(newest).mappings()}
+    rows = [dict(row) for row in connection.execute(newest).mappings()]
+    return {row["classifier"]: _entry(row) for row in rows}
 
 
 def find_revision(connection: Connection, classifier: str, revision: int) -> MemoryRevision | None:
@@ -60,7 +61,7 @@ def find_revision(connection: Connection, classifier: str, revision: int) -> Mem
         table.classifier == classifier, table.revision == revision
     )
     row = connection.execute(chosen).mappings().one_or_none()
-    return _entry(row) if row else None
+    return _entry(dict(row)) if row else None
 
 
 def _entry(row: Mapping[str, Any]) -> MemoryRevision:

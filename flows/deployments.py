@@ -19,14 +19,24 @@ if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
     from prefect.events import DeploymentEventTrigger
 
+REMEMBER_CRON = "23 * * * *"
+"""Hourly, beside the full hours at which other flows begin."""
 RUNS_AT_ONCE = 2  # of all deployments; a retraining uses a core and about 1.5 GB of memory
 
 
 def list_deployments(
-    params: Params, *, retrain: Flow[..., Any], watch: Flow[..., Any], schedules: bool = True
+    params: Params,
+    *,
+    retrain: Flow[..., Any],
+    watch: Flow[..., Any],
+    remember: Flow[..., Any],
+    schedules: bool = True,
 ) -> list[RunnerDeployment]:
-    """Return two deployments per classifier. Without `schedules` they run on events and by hand."""
-    return [
+    """Return two deployments per classifier, and one of `remember` for all.
+
+    Without `schedules` they run on events and by hand.
+    """
+    per_classifier = [
         deployment
         for name, block in params.classifiers.items()
         for deployment in (
@@ -34,6 +44,7 @@ def list_deployments(
             _watch_deployment(watch, name, block, schedules=schedules),
         )
     ]
+    return [*per_classifier, _remember_deployment(remember, schedules=schedules)]
 
 
 def serve_deployments(deployments: Iterable[RunnerDeployment]) -> None:
@@ -81,6 +92,20 @@ def _watch_deployment(
         triggers=[],
         parameters={"classifiers": [name]},
         description=f"Look for drift in the answers of {name}",
+    )
+
+
+def _remember_deployment(flow: Flow[..., Any], *, schedules: bool) -> RunnerDeployment:
+    """Return the hourly deployment of `remember`; it takes seconds, and none without new labels."""
+    return _deployment(
+        flow,
+        "all",
+        cron=REMEMBER_CRON,
+        active=schedules,
+        collision="CANCEL_NEW",
+        triggers=[],
+        parameters={},
+        description="Renew the memories of the classifiers that labels came for",
     )
 
 
@@ -178,11 +203,18 @@ def main(settings: Settings) -> None:
     configure_logs(settings.log_format)
     params = load_params(settings.repository / "params.yaml")
     with open_flow_database(settings):
+        from flows.remember import remember
         from flows.retrain import retrain
         from flows.watch import watch
 
         serve_deployments(
-            list_deployments(params, retrain=retrain, watch=watch, schedules=settings.schedules)
+            list_deployments(
+                params,
+                retrain=retrain,
+                watch=watch,
+                remember=remember,
+                schedules=settings.schedules,
+            )
         )
 
 

@@ -2,67 +2,159 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 
-from core.locks import AdvisoryLock, hold_named
+from core.contracts import Verdict
+from core.deployments import current_champions
+from core.locks import AdvisoryLock, hold_until_commit
 from core.logs import get_logger
 from core.memory_revisions import MemoryRevision, append_revision, newest_revisions
 from flows.context import LoopContext
-from monitoring.received_labels import received_labels
+from flows.run import Run
+from monitoring.learnt import trained_as_of
+from monitoring.received_labels import labels_since, newest_received, received_labels
 from pipelines.memory.build import build_memory
+from pipelines.memory.changes import changed_phrases
 from pipelines.memory.evidence_rows import join_labels
 from pipelines.memory.judge import Foretold, foretell
-from pipelines.memory.store import read_source_labels, revision_folder, store_memory
+from pipelines.memory.store import (
+    read_source_labels,
+    revision_folder,
+    store_memory,
+    store_source_labels,
+)
+from pipelines.model.memory import Memory, load_memory
+from pipelines.workspace import Workspace
+
+
+def remember_retraining(
+    context: LoopContext, workspace: Workspace, classifier: str, run: Run
+) -> MemoryRevision | None:
+    """Renew the memory from a retraining's snapshot, whatever the gate said of its head.
+
+    None for a classifier that no version answers.
+    """
+    built = workspace.folder / "build" / "classifiers" / classifier
+    labels = pq.read_table(built / "split" / "labels.parquet")
+    snapshot = store_source_labels(context.settings.models, classifier, labels)
+    if classifier not in context.champions():
+        return None
+    return renew_memory(context, classifier, snapshot=snapshot, now=run.now, why=run.reason)
+
+
+def remember_labels(context: LoopContext, classifier: str, *, now: datetime) -> Verdict:
+    """Renew the memory when labels came since its newest revision.
+
+    Returns the Verdict "renewed", "current" or "waiting" (for the next retraining, where no
+    revision was ever made).
+    """
+    with context.engine.connect() as connection:
+        newest = newest_revisions(connection).get(classifier)
+        due = newest is not None and labels_since(
+            connection, classifier=classifier, revision=newest, now=now
+        )
+    if newest is None:
+        return Verdict("waiting", ("no revision yet: the next retraining makes the first",))
+    if not due:
+        return Verdict("current", (f"no label since revision {newest.revision}",))
+    made = renew_memory(context, classifier, snapshot=newest.snapshot, now=now, why="labels")
+    changes = changed_phrases(
+        load_memory(Path(newest.location), digest=newest.digest),
+        load_memory(Path(made.location), digest=made.digest),
+        newest_received(context.engine, classifier, since=newest.as_of, until=now),
+    )
+    reason = f"revision {made.revision} of {made.labels} labels: {made.why}"
+    return Verdict("renewed", (reason,), {**asdict(made), "changed": changes})
+
+
+@dataclass(frozen=True, eq=False)
+class Renewal:
+    """A memory that is not recorded yet, and what it was made from."""
+
+    memory: Memory
+    labels: pd.DataFrame
+    received: pd.DataFrame
+    foretold: Foretold
 
 
 def renew_memory(
-    context: LoopContext, classifier: str, *, snapshot: str, fitted_as_of: datetime, now: datetime, why: str
+    context: LoopContext, classifier: str, *, snapshot: str, now: datetime, why: str
 ) -> MemoryRevision:
     """Make and record the next revision: the source's labels of `snapshot`, and all feedback.
 
-    The memory is judged on the labels received since `fitted_as_of`, the moment up to which the
-    champion's head has seen labels, and switched off when the head alone foretells them better.
-    Raises `UnknownVersion` when the source's labels are not stored.
+    Feedback received after `now` waits. The memory is judged on the labels received since the
+    champion's fit, and switched off when the head alone foretells them better. Raises
+    `UnknownVersion` when the source's labels are not stored.
     """
     models = context.settings.models
     source = read_source_labels(models, classifier, snapshot=snapshot)
     with context.engine.begin() as connection:
-        hold_named(connection, AdvisoryLock.MEMORY, classifier)
+        hold_until_commit(connection, AdvisoryLock.MEMORY, classifier)
         before = newest_revisions(connection).get(classifier)
-        number = before.revision + 1 if before else 1
-        received = received_labels(connection, classifier=classifier, received_by=now)
-        labels = join_labels(source, received)
-        foretold = foretell(labels, since=pd.Timestamp(fitted_as_of))
-        memory = replace(
-            build_memory(labels, classifier=classifier, revision=number, as_of=pd.Timestamp(now)),
-            enabled=not foretold.loses,
+        champion = current_champions(connection).get(classifier)
+        fitted_at = champion and trained_as_of(
+            connection, classifier=classifier, version=champion.model.version
+        )
+        made = make_memory(
+            source,
+            received_labels(connection, classifier=classifier, received_by=now),
+            classifier=classifier,
+            revision=before.revision + 1 if before else 1,
+            as_of=now,
+            judged_since=fitted_at or now,
         )
         revision = MemoryRevision(
-            classifier=classifier,
-            revision=number,
             made_at=now,
             as_of=now,
-            digest=store_memory(models, memory),
-            location=str(
-                revision_folder(models, classifier, number).relative_to(context.settings.home)
-            ),
+            digest=store_memory(models, made.memory),
+            location=str(revision_folder(models, classifier, made.memory.revision).resolve()),
             snapshot=snapshot,
-            first_feedback=int(received["id"].min()) if len(received) else None,
-            last_feedback=int(received["id"].max()) if len(received) else None,
-            phrases=len(memory.hashes),
-            labels=len(labels),
-            enabled=memory.enabled,
-            why=f"{why}; {_told(foretold)}",
+            why=f"{why}; {_judgement(made.foretold)}",
+            **_counts(made),
         )
         append_revision(connection, revision)
-    get_logger().info("memory", classifier=classifier, revision=number, enabled=memory.enabled)
+    get_logger().info("memory", **asdict(revision))
     return revision
 
 
-def _told(foretold: Foretold) -> str:
+def make_memory(
+    source: pd.DataFrame,
+    received: pd.DataFrame,
+    *,
+    classifier: str,
+    revision: int,
+    as_of: datetime,
+    judged_since: datetime,
+) -> Renewal:
+    """Weigh the labels of both places, and judge the memory that they make. Pure."""
+    labels = join_labels(source, received)
+    foretold = foretell(labels, since=pd.Timestamp(judged_since))
+    memory = build_memory(
+        labels, classifier=classifier, revision=revision, as_of=pd.Timestamp(as_of)
+    )
+    return Renewal(replace(memory, enabled=not foretold.loses), labels, received, foretold)
+
+
+def _counts(made: Renewal) -> dict[str, Any]:
+    ids = made.received["id"]
+    return {
+        "classifier": made.memory.classifier,
+        "revision": made.memory.revision,
+        "first_feedback": int(ids.min()) if len(ids) else None,
+        "last_feedback": int(ids.max()) if len(ids) else None,
+        "phrases": len(made.memory.hashes),
+        "labels": len(made.labels),
+        "enabled": made.memory.enabled,
+    }
+
+
+def _judgement(foretold: Foretold) -> str:
     if not foretold.labels:
         return "no label since the last fit to judge it by"
     return (

@@ -18,7 +18,7 @@ from core.decisions import record_decision
 from core.errors import PerennialError
 from core.groups import refuse_unknown
 from core.settings import Settings, load_settings
-from flows import comparing, packaging, promoting, registering, steps
+from flows import comparing, memory, packaging, promoting, registering, steps
 from flows.artifacts import show_checks, show_verdict
 from flows.context import HeldClassifiers, LoopContext, hold_classifiers, open_context
 from flows.hooks import log_failure, quiet_named_errors, timed_task
@@ -70,6 +70,7 @@ compare_with_champion = _step(comparing.compare_with_champion, retried=True)
 register_candidate = _step(registering.register_candidate, retried=True)
 decide_and_promote = _step(promoting.decide_and_promote, retried=True)
 package = _step(packaging.package, retried=True)
+remember_retraining = _step(memory.remember_retraining, retried=True)
 _show_checks = _step(show_checks)
 _show_verdict = _step(show_verdict)
 
@@ -170,6 +171,7 @@ def _judge_candidate(
         candidate = register_candidate(context, workspace, classifier, verdict, published, run)
         held.require()
         verdict = decide_and_promote(context, candidate, verdict, run)
+        remember_retraining(context, workspace, classifier, run)
 
         built = workspace.folder / "build" / "classifiers" / classifier
         _show_verdict(

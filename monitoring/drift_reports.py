@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection
 
-from core.locks import AdvisoryLock
+from core.locks import AdvisoryLock, hold_until_commit
 from core.tables import drift_report
 from monitoring.windows import Window
 
@@ -84,8 +84,7 @@ def read_progress(connection: Connection, *, classifier: str) -> Progress:
 
 def hold_reports(connection: Connection, classifier: str) -> None:
     """Until the transaction ends, no other watch stores reports of the classifier."""
-    lock = sa.text("select pg_advisory_xact_lock(hashtextextended(:name, :seed))")
-    connection.execute(lock, {"name": classifier, "seed": int(AdvisoryLock.REPORTS)})
+    hold_until_commit(connection, AdvisoryLock.REPORTS, classifier)
 
 
 def drift_began(reports: Sequence[DriftReport], *, before: str) -> datetime | None:

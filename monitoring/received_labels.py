@@ -6,8 +6,9 @@ from datetime import datetime
 
 import pandas as pd
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 
+from core.memory_revisions import MemoryRevision
 from core.tables import feedback
 from monitoring.feedback import CORRECTED, answered
 
@@ -52,3 +53,31 @@ def received_labels(
     )
     rows = [tuple(row) for row in connection.execute(query)]
     return pd.DataFrame.from_records(rows, columns=list(COLUMNS))
+
+
+def labels_since(
+    connection: Connection, *, classifier: str, revision: MemoryRevision, now: datetime
+) -> bool:
+    """Return True when feedback came that the revision does not know and that is due by `now`.
+
+    Feedback dated in the future of its arrival waits until then.
+    """
+    unknown = sa.or_(
+        feedback.c.received_at > revision.as_of,
+        feedback.c.id > (revision.last_feedback or 0),
+    )
+    query = sa.select(
+        sa.exists().where(
+            feedback.c.classifier == classifier, feedback.c.received_at <= now, unknown
+        )
+    )
+    return bool(connection.scalar(query))
+
+
+def newest_received(
+    engine: Engine, classifier: str, *, since: datetime, until: datetime
+) -> pd.DataFrame:
+    """Return `received_labels` later than `since`."""
+    with engine.connect() as connection:
+        rows = received_labels(connection, classifier=classifier, received_by=until)
+    return rows[rows["received_at"] > since]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -38,25 +39,29 @@ def store_memory(models: Path, memory: Memory) -> str:
         return save_memory(memory, part)
 
 
-def source_labels_table(labels: pd.DataFrame) -> pa.Table:
-    """Ordered by (occurred_at, id), so that equal rows give equal bytes."""
-    return pa.Table.from_pandas(labels, schema=_SCHEMA, preserve_index=False).sort_by(
-        [("occurred_at", "ascending"), ("id", "ascending")]
-    )
+def store_source_labels(models: Path, classifier: str, labels: pa.Table) -> str:
+    """Keep the source's labels of a retraining; return the digest that names them.
 
-
-def store_source_labels(models: Path, classifier: str, *, snapshot: str, file: Path) -> None:
-    """Keep the source's labels as of a snapshot: renewals between retrainings start from them."""
-    folder = models / classifier / "memory" / "source" / snapshot
+    Renewals between retrainings start from them. `labels` is what the stage `split` writes as
+    labels.parquet; rows from feedback are left out, because a revision reads feedback from its
+    table.
+    """
+    own = labels.filter(labels["from_source"]).select(_SCHEMA.names).cast(_SCHEMA)
+    buffer = pa.BufferOutputStream()
+    pq.write_table(own, buffer, compression="zstd")
+    content = buffer.getvalue().to_pybytes()
+    digest = hashlib.sha256(content).hexdigest()
+    folder = _source_folder(models, classifier, digest)
     if not folder.exists():
         with appearing_whole(folder) as part:
             part.mkdir()
-            shutil.copy(file, part / SOURCE_LABELS)
+            (part / SOURCE_LABELS).write_bytes(content)
+    return digest
 
 
 def read_source_labels(models: Path, classifier: str, *, snapshot: str) -> pd.DataFrame:
     """Return id, cleaned, label, occurred_at. Raises `UnknownVersion` when they are not kept."""
-    file = models / classifier / "memory" / "source" / snapshot / SOURCE_LABELS
+    file = _source_folder(models, classifier, snapshot) / SOURCE_LABELS
     if not file.is_file():
         raise UnknownVersion(
             f"the source's labels of {classifier} as of its snapshot",
@@ -64,3 +69,7 @@ def read_source_labels(models: Path, classifier: str, *, snapshot: str) -> pd.Da
             do=f"call `perennial retrain {classifier}`",
         )
     return pq.read_table(file).to_pandas()
+
+
+def _source_folder(models: Path, classifier: str, snapshot: str) -> Path:
+    return models / classifier / "memory" / "source" / snapshot

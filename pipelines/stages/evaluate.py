@@ -5,13 +5,14 @@ Writes plots and drift's reference rows.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from core.files import write_json
 from pipelines.model.arrays import AnyArray, Bool
-from pipelines.model.embedder import Embed
 from pipelines.model.head_file import Head, judged_folder, load_head
 from pipelines.stages.evaluation import answer_rows, answers_of, evaluate, flat_metrics
 from pipelines.stages.files import classifier_folder, read_json, read_rows, write_rows
@@ -20,6 +21,9 @@ from pipelines.stages.near_duplicates import score_near
 from pipelines.stages.plots import draw_plots
 from pipelines.stages.served import compare_heads
 from pipelines.stages.vectors import read_vectors
+
+if TYPE_CHECKING:
+    from pipelines.model.embedder import Embed
 
 FRESH_DAYS = 3
 """How long a phrase counts as new after its first row.

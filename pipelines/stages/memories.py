@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -12,11 +13,13 @@ import pyarrow.compute as pc
 from pipelines.memory.build import build_memory
 from pipelines.memory.evidence import Evidence, weigh_without
 from pipelines.model.arrays import Float64, Int64, Strings
-from pipelines.model.embedder import Embed
 from pipelines.model.head_file import Head
 from pipelines.model.memory import Memory
 from pipelines.stages.evaluation import CHUNK_PHRASES
 from pipelines.stages.vectors import read_vectors
+
+if TYPE_CHECKING:
+    from pipelines.model.embedder import Embed
 
 
 def training_memory(labels: pa.Table, *, classifier: str) -> Memory:

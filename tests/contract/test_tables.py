@@ -72,9 +72,10 @@ _OLD_INSERT = sa.text("""
         'champion', 'p', 'p', 'heart', 0.9, '[]', 'e', false, 1, '[]')
 """)
 _WHOLE_ROW = sa.text("""
-    insert into inference select * from jsonb_populate_recordset(null::inference, jsonb_build_array(
-        jsonb_build_object('occurred_at', timestamptz '2025-01-01', 'request_id', cast(:request as text),
-            'version', '1', 'classifier', 'organ', 'role', 'champion', 'phrase', 'p', 'cleaned', 'p',
-            'label', 'heart', 'probability', 0.9, 'alternatives', '[]'::jsonb, 'embedder_id', 'e',
-            'cached', false, 'latency_ms', 1, 'flags', '[]'::jsonb)))
+    insert into inference
+    select * from jsonb_populate_recordset(null::inference, jsonb_build_array(jsonb_build_object(
+        'occurred_at', timestamptz '2025-01-01', 'request_id', cast(:request as text),
+        'version', '1', 'classifier', 'organ', 'role', 'champion', 'phrase', 'p', 'cleaned', 'p',
+        'label', 'heart', 'probability', 0.9, 'alternatives', '[]'::jsonb, 'embedder_id', 'e',
+        'cached', false, 'latency_ms', 1, 'flags', '[]'::jsonb)))
 """)

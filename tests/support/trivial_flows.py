@@ -33,6 +33,11 @@ def watch(classifiers: list[str], act: bool = False, now: datetime | None = None
     return f"{classifiers} {act} {now}"
 
 
+@flow(name="remember")
+def remember(classifiers: list[str] | None = None, now: datetime | None = None) -> str:
+    return f"{classifiers} {now}"
+
+
 if __name__ == "__main__":
     from tests.support import (
         trivial_flows,  # by its module path, which the runner imports; not as __main__
@@ -41,6 +46,10 @@ if __name__ == "__main__":
     params = load_params(ROOT / "params.yaml")
     serve_deployments(
         list_deployments(
-            params, retrain=trivial_flows.retrain, watch=trivial_flows.watch, schedules=False
+            params,
+            retrain=trivial_flows.retrain,
+            watch=trivial_flows.watch,
+            remember=trivial_flows.remember,
+            schedules=False,
         )
     )

@@ -1,0 +1,86 @@
+"""Remembering: labels that people send reach the memory within the hour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from core.contracts import Verdict
+from core.errors import PerennialError
+from core.settings import Settings, load_settings
+from flows.artifacts import artifact_key
+from flows.context import LoopContext, open_context
+from flows.hooks import log_failure, quiet_named_errors, timed_task
+from flows.memory import remember_labels
+
+COLUMNS = ("cleaned", "before", "after", "labels", "share")
+
+
+def show_changes(classifier: str, verdict: Verdict) -> None:
+    """Show the phrases whose label changed, with both labels and the evidence."""
+    create_markdown_artifact(
+        changes_page(classifier, verdict),
+        key=artifact_key("memory", classifier),
+        description=f"{classifier}: {'; '.join(verdict.reasons)}",
+    )
+
+
+def changes_page(classifier: str, verdict: Verdict) -> str:
+    """Return the page as Markdown."""
+    changes: list[dict[str, Any]] = verdict.evidence["changed"]
+    lines = [f"# Memory of {classifier}", "", *verdict.reasons, ""]
+    if changes:
+        lines += [
+            "| phrase | label before | label now | labels received | share of the new label |",
+            "|---|---|---|---|---|",
+            *(f"| {' | '.join(str(change[name]) for name in COLUMNS)} |" for change in changes),
+        ]
+    else:
+        lines.append("No answer changed.")
+    return "\n".join(lines) + "\n"
+
+
+_remember_labels = task(name="remember labels", cache_policy=NO_CACHE)(timed_task(remember_labels))
+_show_changes = task(name="show changes", cache_policy=NO_CACHE)(timed_task(show_changes))
+
+
+@flow(name="remember", on_failure=[log_failure], on_crashed=[log_failure])
+def remember(
+    classifiers: list[str] | None = None, now: datetime | None = None
+) -> dict[str, Verdict]:
+    """Renew the memories of the classifiers that labels came for; by default, of all.
+
+    Returns classifier -> Verdict: "renewed", "current" or "waiting". An error of one classifier
+    does not stop the others; the first error is raised at the end.
+    """
+    quiet_named_errors()
+    moment = now or datetime.now(UTC)
+    verdicts: dict[str, Verdict] = {}
+    failures: list[PerennialError] = []
+    with open_context(load_settings()) as context:
+        for name in context.known_classifiers(classifiers or []):
+            try:
+                verdicts[name] = _remember(context, name, moment)
+            except PerennialError as error:
+                failures.append(error)
+    if failures:
+        raise failures[0]
+    return verdicts
+
+
+def _remember(context: LoopContext, classifier: str, now: datetime) -> Verdict:
+    verdict = _remember_labels(context, classifier, now=now)
+    if verdict.kind == "renewed":
+        _show_changes(classifier, verdict, return_state=True)  # a page may fail
+    return verdict
+
+
+def run_remember(settings: Settings, classifiers: Sequence[str]) -> dict[str, Verdict]:
+    """Run the flow for the named classifiers, or for all of params.yaml when none is named."""
+    with open_context(settings) as context:
+        return remember(context.known_classifiers(classifiers))

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from sqlalchemy.engine import Engine
+
+from core.contracts import Verdict
+from core.database import DatabaseUrls
+from core.memory_revisions import newest_revisions
+from core.params import load_params
+from core.settings import REPOSITORY
+from flows.context import LoopContext
+from flows.memory import make_memory, remember_labels, renew_memory
+from monitoring.feedback import record_feedback
+from monitoring.received_labels import received_labels
+from pipelines.memory.store import read_source_labels, store_source_labels
+from pipelines.model.memory import Memory, load_memory, save_memory
+from tests.support.places import own_place
+from tests.support.traffic import log, promote, store_model, traffic
+
+NOW = datetime(2026, 2, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def context(engine: Engine, database: DatabaseUrls, tmp_path: Path) -> LoopContext:
+    """Ten answers "label00" of `topic`, all to the phrase "worn cog"; the champion is version 1."""
+    rows = traffic(days=1, a_day=30, seed=1).head(10)
+    rows = rows.assign(phrase="Worn cog", cleaned="worn cog", label="label00")
+    with engine.begin() as connection:
+        log(connection, rows, classifier="topic", version="1")
+        model = store_model(tmp_path / "models", classifier="topic", version="1", reference=None)
+        promote(connection, model, since=NOW - 9 * HOUR)
+    params = load_params(REPOSITORY / "params.yaml")
+    return LoopContext(own_place(tmp_path), database, engine, params)
+
+
+def correct(
+    context: LoopContext, number: int, label: str, *, author: str = "ada", at: datetime = NOW
+) -> None:
+    with context.engine.begin() as connection:
+        record_feedback(
+            connection,
+            request_id=f"r-{number:06d}",
+            label=label,
+            author=author,
+            received_at=at,
+        )
+
+
+def keep_source(context: LoopContext, *labels: str) -> str:
+    """Rows of the source for the phrase, one a day before the answers."""
+    moments = [NOW - timedelta(days=40 - number) for number in range(len(labels))]
+    count = len(labels)
+    table = pa.table(
+        {
+            "id": pa.array([f"s-{number}" for number in range(count)], pa.string()),
+            "cleaned": pa.array(["worn cog"] * count, pa.string()),
+            "label": pa.array(labels, pa.string()),
+            "occurred_at": pa.array(moments, pa.timestamp("us", "UTC")),
+            "from_source": pa.array([True] * count, pa.bool_()),
+            "test": pa.array([False] * count, pa.bool_()),
+        }
+    )
+    return store_source_labels(context.settings.models, "topic", table)
+
+
+def memory_of(context: LoopContext) -> Memory:
+    with context.engine.connect() as connection:
+        newest = newest_revisions(connection)["topic"]
+    return load_memory(Path(newest.location), digest=newest.digest)
+
+
+def best(memory: Memory) -> str:
+    place = memory.place("worn cog")
+    assert place is not None
+    _, weights = memory.evidence(place)
+    return max(weights, key=lambda label: weights[label])
+
+
+def remember(context: LoopContext, now: datetime = NOW) -> Verdict:
+    return remember_labels(context, "topic", now=now)
+
+
+def begin(context: LoopContext, *labels: str) -> None:
+    snapshot = keep_source(context, *labels)
+    renew_memory(context, "topic", snapshot=snapshot, now=NOW - HOUR, why="first")
+
+
+def test_before_the_first_retraining_nothing_is_remembered(context: LoopContext) -> None:
+    assert remember(context).kind == "waiting"
+
+
+def test_without_feedback_a_revision_stays(context: LoopContext) -> None:
+    begin(context, "label00")
+    assert remember(context).kind == "current"
+
+
+def test_a_correction_is_in_the_next_revision(context: LoopContext) -> None:
+    begin(context)
+    correct(context, 1, "label07")
+    verdict = remember(context)
+    assert (verdict.kind, verdict.evidence["revision"]) == ("renewed", 2)
+    [change] = verdict.evidence["changed"]
+    assert (change["cleaned"], change["before"], change["after"]) == (
+        "worn cog",
+        "label00",
+        "label07",
+    )
+    assert best(memory_of(context)) == "label07"
+    assert remember(context, NOW + HOUR).kind == "current"
+
+
+def test_feedback_dated_in_the_future_waits_until_then(context: LoopContext) -> None:
+    begin(context, "label00")
+    correct(context, 1, "label07", at=NOW + timedelta(days=365))
+    assert remember(context).kind == "current"
+    correct(context, 2, "label00")
+    assert remember(context).kind == "renewed"
+    assert memory_of(context).labels == ("label00",)
+    assert remember(context, NOW + timedelta(days=366)).kind == "renewed"
+    assert memory_of(context).labels == ("label00", "label07")
+
+
+def test_one_person_counts_once_a_day(context: LoopContext) -> None:
+    begin(context, *["label00"] * 30)
+    for number in range(10):
+        correct(context, number, "label07", at=NOW - timedelta(seconds=10 - number))
+    remember(context)
+    assert best(memory_of(context)) == "label00"
+    correct(context, 1, "label07", author="bob")
+    correct(context, 2, "label07", author="cy")
+    remember(context, NOW + HOUR)
+    assert best(memory_of(context)) == "label07"
+
+
+def test_authors_who_contradict_each_other_leave_it_open(context: LoopContext) -> None:
+    begin(context)
+    for number, label in enumerate(["label01", "label02"] * 4):
+        correct(context, number, label, author=f"author {number}", at=NOW + number * HOUR)
+    remember(context, NOW + 10 * HOUR)
+    place = memory_of(context).place("worn cog")
+    assert place is not None
+    _, weights = memory_of(context).evidence(place)
+    assert max(weights.values()) < 0.65
+
+
+def test_a_revision_can_be_made_again_from_its_record(context: LoopContext, tmp_path: Path) -> None:
+    begin(context, "label00", "label03")
+    correct(context, 1, "label07")
+    remember(context)
+    with context.engine.connect() as connection:
+        recorded = newest_revisions(connection)["topic"]
+        received = received_labels(connection, classifier="topic", received_by=recorded.as_of)
+    source = read_source_labels(context.settings.models, "topic", snapshot=recorded.snapshot)
+    again = make_memory(
+        source,
+        received,
+        classifier="topic",
+        revision=recorded.revision,
+        as_of=recorded.as_of,
+        judged_since=recorded.as_of,
+    )
+    assert save_memory(again.memory, tmp_path / "again") == recorded.digest
+    assert pd.Timestamp(recorded.as_of) == pd.Timestamp(NOW)
