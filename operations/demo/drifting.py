@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
-from core.contracts import Verdict
 from flows.context import LoopContext
 from monitoring.feedback import import_feedback
 from operations.demo import traffic, waiting
 from operations.demo.run import WATCHED, DemoRun
 from operations.demo.watching import watch_step, window_size
-from pipelines.model_store import stored_version
-from pipelines.promotion import promote
 from pipelines.source.traffic import Arrival, Traffic
 
 EXAM_ROWS = 1000
@@ -71,35 +68,16 @@ def retrain_and_serve(run: DemoRun, context: LoopContext, drifted: DriftedTraffi
     with run.step(title) as step:
         verdict = waiting.until_retrained(context, WATCHED, since=drifted.end)
         step.outcome = f"{verdict.kind}: {'; '.join(verdict.reasons)}"
-        if verdict.kind in ("reject", "undecided") and run.scale == "small":
-            step.outcome += _promote_by_hand(run, context, verdict)
-        else:
-            step.require(verdict.kind == "promote", "the retrained version promoted")
+        step.require(verdict.kind == "promote", "the retrained version promoted")
+        step.require("drift_gain" in verdict.evidence, "the gain on the rows since the drift")
+        run.figures["drift_accuracy_as_served"] = verdict.evidence["drift_accuracy_before"]
+        run.figures["drift_accuracy_from_now_on"] = verdict.evidence["drift_accuracy_after"]
 
     with run.step("The running service follows the new champion without a restart") as step:
         seconds = waiting.until_served(run.settings.url_of(WATCHED), WATCHED, context)
         champion = context.champions()[WATCHED].version
         step.outcome = f"version {version} -> {champion}, served {seconds:.1f} s later"
         run.figures["seconds_until_served"] = round(seconds, 2)
-
-
-def _promote_by_hand(run: DemoRun, context: LoopContext, verdict: Verdict) -> str:
-    """Promote the candidate of the small demo.
-
-    A tenth of the rows is too few to prove that nothing got worse. A person who knows of the drift
-    may still promote.
-    """
-    version = verdict.evidence["version"]
-    rows = verdict.evidence["rows"]
-    model = stored_version(run.settings.models, classifier=WATCHED, version=version)
-    promote(
-        context.engine,
-        context.registry,
-        model,
-        why=f"by hand: {rows} test rows cannot prove it",
-        now=datetime.now(UTC),
-    )
-    return f". {rows} test rows are too few to prove it, so version {version} is promoted by hand"
 
 
 def play_again(run: DemoRun, drifted: DriftedTraffic) -> None:
