@@ -70,6 +70,11 @@ class LruCache(Generic[Key, Value]):
         self.counts.misses += len(values) - hits
         return values
 
+    def drop(self, chosen: Callable[[Key], bool]) -> None:
+        """Remove the entries whose key is chosen."""
+        for key in [key for key in self._values if chosen(key)]:
+            self.weight -= self._size(key, self._values.pop(key))
+
     def put(self, key: Key, value: Value) -> None:
         if key in self._values:
             self.weight -= self._size(key, self._values.pop(key))

@@ -16,6 +16,7 @@ from bentos.embedder.cache_file import EmbeddingCacheFile
 from bentos.embedder.client import RemoteEmbedder, embedder_address
 from bentos.embedder.server import embedding_app
 from bentos.heads.live_heads import LiveHeads
+from bentos.heads.memories import MemoryFollower, NewMemory
 from bentos.http.app import BYPASSED_PATHS, ClassifierApp
 from bentos.http.endpoint import AppState
 from bentos.http.slow_clients import close_slow_clients
@@ -118,13 +119,19 @@ class Classifier:
             journal=self.journal,
             cache=answer_cache(settings.cache_answers),
         )
+        self.answers = answers
         self.shadow = answers.shadow
+        self.memories = MemoryFollower(
+            settings.home, self._take_memory, serves=served_group(settings).serves
+        )
         self.warmer = make_warmer(settings, answers, engine)
         self.heads.prepare = self.warmer.warm
         self.background = [
             Background(keys.refresh, seconds=settings.poll_seconds, name="api keys"),
             Background(self.warmer.save, seconds=SAVE_SECONDS, name="phrases kept"),
-            *follow_database(settings, engine, heads=self.heads, counts=counts),
+            *follow_database(
+                settings, engine, heads=self.heads, memories=self.memories, counts=counts
+            ),
         ]
         retained = make_retained(settings, self.heads)
         classifying.state.app_state = AppState(
@@ -133,6 +140,7 @@ class Classifier:
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]  # BentoML has no type for it
     async def ready(self) -> None:
+        self.loop = asyncio.get_running_loop()
         self.remote.heartbeat.start()
         self.warmer.use(asyncio.get_running_loop())
         self.tasks = [
@@ -146,6 +154,10 @@ class Classifier:
         # A restarted worker answers nobody before it knows whether its embedder lives.
         with suppress(TimeoutError):
             await asyncio.wait_for(self.remote.heartbeat.wait(), EMBEDDER_WAIT_SECONDS)
+
+    def _take_memory(self, new: NewMemory) -> None:
+        """Hand a revision from the thread of the poll to the event loop."""
+        self.loop.call_soon_threadsafe(self.answers.swap_memory, new)
 
     async def _warm(self) -> None:
         await self.remote.heartbeat.wait()

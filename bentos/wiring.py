@@ -14,6 +14,7 @@ from bentos.answering.answers import AnswerService
 from bentos.answering.warming import Warmer, read_frequent_from
 from bentos.background import Background
 from bentos.heads.live_heads import LiveHeads
+from bentos.heads.memories import MemoryFollower
 from bentos.heads.refusals import record_refusals
 from bentos.heads.retained import Retained
 from bentos.inference_log.journal import Journal, JournalCounts
@@ -23,6 +24,7 @@ from core.deployments import current_rollouts
 from core.errors import SettingsError
 from core.groups import Group
 from core.logs import configure_logs, get_logger
+from core.memory_revisions import newest_revisions
 from core.settings import Settings, load_settings
 
 # Beside the code in a bento; absent in the repository.
@@ -112,9 +114,14 @@ def make_warmer(settings: Settings, answers: AnswerService, engine: Engine | Non
 
 
 def follow_database(
-    settings: Settings, engine: Engine | None, *, heads: LiveHeads, counts: JournalCounts
+    settings: Settings,
+    engine: Engine | None,
+    *,
+    heads: LiveHeads,
+    memories: MemoryFollower,
+    counts: JournalCounts,
 ) -> list[Background]:
-    """Return the poll of `deployment` and the shippers; nothing without a database.
+    """Return the poll of versions and memories, and the shippers; nothing without a database.
 
     The first group also ships the journals of groups that no longer exist.
     """
@@ -128,6 +135,8 @@ def follow_database(
     def follow() -> None:
         with engine.connect() as connection:
             rollouts = current_rollouts(connection)
+            revisions = newest_revisions(connection)
+        memories.refresh(revisions)
         heads.refresh(lambda: rollouts)
         heads.report_refusals(lambda refusals: record_refusals(engine, refusals))
 

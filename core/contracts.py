@@ -30,12 +30,16 @@ def is_plain_name(name: str) -> bool:
 class Prediction:
     """An answer: the most probable label and its calibrated probability in [0, 1].
 
-    `alternatives` are the next labels with their probabilities, best first.
+    `alternatives` are the next labels with their probabilities, best first. `known` is true for a
+    phrase that the memory knows, and `head_label` what the head alone would have answered where the
+    memory changed that.
     """
 
     label: str
     probability: float
     alternatives: tuple[tuple[str, float], ...] = ()
+    known: bool = False
+    head_label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,3 +135,5 @@ class Inference:
     region: str | None = None
     routing_key: str | None = None
     flags: tuple[str, ...] = ()
+    revision: int | None = None
+    head_label: str | None = None

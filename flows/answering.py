@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from core.database import DatabaseUrls
+    from core.memory_revisions import MemoryRevision
     from pipelines.model.classifier import PhraseClassifier
     from pipelines.model.embedder import Embed
 
@@ -82,20 +83,24 @@ def open_champion(settings: Settings, classifier: str) -> tuple[str, PhraseClass
     from core.params import load_params
 
     load_params(settings.repository / "params.yaml").classifier(classifier)
-    model = _champion(settings, classifier)
-    return model.version, open_version(settings, model)
+    model, revision = _champion(settings, classifier)
+    return model.version, open_version(settings, model, revision)
 
 
-def open_version(settings: Settings, model: ModelVersion) -> PhraseClassifier:
-    """Return a retained version, ready to answer, with its embedder.
+def open_version(
+    settings: Settings, model: ModelVersion, revision: MemoryRevision | None = None
+) -> PhraseClassifier:
+    """Return a retained version, ready to answer, with its embedder and a memory beside it.
 
     Raises `HeadRefused`, or `EmbedderUnusable` when the embedder is not in this home.
     """
+    from pipelines.memory.store import recorded_memory
     from pipelines.model.classifier import PhraseClassifier
     from pipelines.model.head_file import load_checked
 
     head = load_checked(Path(model.head_location), digest=model.head_digest)
-    return PhraseClassifier(head, open_embedder(settings, model))
+    memory = recorded_memory(revision) if revision else None
+    return PhraseClassifier(head, open_embedder(settings, model), memory=memory)
 
 
 def open_embedder(settings: Settings, model: ModelVersion) -> Embed:
@@ -112,14 +117,16 @@ def open_embedder(settings: Settings, model: ModelVersion) -> Embed:
     return load_embedder(folder)
 
 
-def _champion(settings: Settings, classifier: str) -> ModelVersion:
+def _champion(settings: Settings, classifier: str) -> tuple[ModelVersion, MemoryRevision | None]:
     from core.database import connect, open_database
     from core.deployments import current_champions
+    from core.memory_revisions import newest_revisions
 
     with open_database(settings) as urls:
         engine = connect(urls.perennial)
         with engine.connect() as connection:
             entry = current_champions(connection).get(classifier)
+            revision = newest_revisions(connection).get(classifier)
         engine.dispose()
     if entry is None:
         raise UnknownVersion(
@@ -127,4 +134,4 @@ def _champion(settings: Settings, classifier: str) -> ModelVersion:
             came="none yet",
             do=f"run `perennial retrain {classifier}`",
         )
-    return entry.model
+    return entry.model, revision

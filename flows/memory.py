@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -25,11 +24,12 @@ from pipelines.memory.evidence_rows import join_labels
 from pipelines.memory.judge import Foretold, foretell
 from pipelines.memory.store import (
     read_source_labels,
+    recorded_memory,
     revision_folder,
     store_memory,
     store_source_labels,
 )
-from pipelines.model.memory import Memory, load_memory
+from pipelines.model.memory import Memory
 from pipelines.workspace import Workspace
 
 
@@ -65,8 +65,8 @@ def remember_labels(context: LoopContext, classifier: str, *, now: datetime) -> 
         return Verdict("current", (f"no label since revision {newest.revision}",))
     made = renew_memory(context, classifier, snapshot=newest.snapshot, now=now, why="labels")
     changes = changed_phrases(
-        load_memory(Path(newest.location), digest=newest.digest),
-        load_memory(Path(made.location), digest=made.digest),
+        recorded_memory(newest),
+        recorded_memory(made),
         newest_received(context.engine, classifier, since=newest.as_of, until=now),
     )
     reason = f"revision {made.revision} of {made.labels} labels: {made.why}"

@@ -13,6 +13,7 @@ from monitoring.statistics import WindowSample, draw_projection, fourier_feature
 from pipelines.model.classifier import PhraseClassifier, novelty
 from pipelines.model.embedder import Embed
 from pipelines.model.head_file import Head
+from pipelines.model.memory import Memory
 
 ROW_COLUMNS = ("occurred_at", "region", "cleaned", "label", "confidence", "weight")
 
@@ -41,10 +42,20 @@ class WindowScorer:
     Parameters
     ----------
     phrases : phrases of the pool; the median distance between them sets the width of the features
+    memory : what stands beside the head when it answers for rows of another version
     """
 
-    def __init__(self, head: Head, embed: Embed, *, phrases: Sequence[str], seed: int) -> None:
+    def __init__(
+        self,
+        head: Head,
+        embed: Embed,
+        *,
+        phrases: Sequence[str],
+        seed: int,
+        memory: Memory | None = None,
+    ) -> None:
         self.head = head
+        self._classifier = PhraseClassifier(head, embed, memory=memory)
         self._embed = embed
         self._codes = {label: code for code, label in enumerate(head.labels)}
         self._position: dict[str, int] = {}  # phrase -> its row in _features and _novelty
@@ -71,14 +82,12 @@ class WindowScorer:
         )
 
     def completed(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Fill in the head's own answer where a canary answered (label and confidence are null)."""
+        """Fill in what the head and its memory answer where another version did (null labels)."""
         missing = rows["label"].isna()
         if not missing.any():
             return rows
         distinct = sorted(set(rows.loc[missing, "cleaned"]))
-        predictions = PhraseClassifier(self.head, self._embed).predict_cleaned(
-            distinct, self._embed(distinct), top=1
-        )
+        predictions = self._classifier.predict(distinct, top=1)
         answers = rows["cleaned"].map(dict(zip(distinct, predictions, strict=True)))
         label = rows["label"].copy()
         confidence = rows["confidence"].astype(float)

@@ -14,6 +14,7 @@ from core.contracts import Verdict
 from core.decisions import record_decision
 from core.deployments import current_champions
 from core.errors import HeadRefused
+from core.memory_revisions import newest_revisions
 from core.params import ClassifierParams
 from monitoring.drift_reports import DriftReport, hold_reports, read_progress, store_reports
 from monitoring.evidence import moved_labels, novel_phrases
@@ -21,6 +22,7 @@ from monitoring.judging import JudgedWindow, judge_windows
 from monitoring.pending import PendingWindows, read_pending
 from monitoring.scoring import WindowScorer, read_reference
 from monitoring.window_files import describe_window, write_window_files
+from pipelines.memory.store import recorded_memory
 from pipelines.model.embedder import Embed
 from pipelines.model.head_file import Head, load_head
 from pipelines.model_store import problem_of
@@ -53,6 +55,7 @@ def watch_classifier(
         if champion is None:
             return Verdict("insufficient", ("no version answers yet",))
         folder = models / classifier / champion.model.version
+        revision = newest_revisions(connection).get(classifier)
         pending = read_pending(
             connection,
             champion.model,
@@ -64,7 +67,13 @@ def watch_classifier(
         return _nothing_pending(pending)
 
     head = _registered_head(folder, digest=champion.model.head_digest)
-    scorer = WindowScorer(head, embed, phrases=pending.reference["cleaned"], seed=seed)
+    scorer = WindowScorer(
+        head,
+        embed,
+        phrases=pending.reference["cleaned"],
+        seed=seed,
+        memory=recorded_memory(revision) if revision else None,
+    )
     pending = pending.completed(scorer)
     judged = list(judge_windows(pending, scorer, pending.baseline(scorer, seed=seed)))
     return _report(engine, pending, judged, scorer, reports=reports, now=now)

@@ -18,10 +18,12 @@ from bentos.answering.shadow import Shadow, Shadowed
 from bentos.embedder.contract import Embedder
 from bentos.heads.live_heads import LiveRollout
 from bentos.heads.loading import LiveModel
+from bentos.heads.memories import LiveMemories, NewMemory
 from bentos.heads.routing import meets_canary, route
 from bentos.inference_log.journal import Journal
 from bentos.lru import LruCache
 from core.errors import InvalidPhrase
+from pipelines.model.memory import phrase_hash
 from pipelines.model.text import clean_phrase
 
 ANSWER_BYTES = 500  # of a cache entry beyond its texts: key, value, their objects
@@ -85,11 +87,13 @@ class AnswerService:
     ) -> None:
         self.counts = AnswerCounts()
         self.cache = cache
-        self.batcher = RequestBatcher(embedder, keep=cache.put)
+        self.memories = LiveMemories()
+        self.batcher = RequestBatcher(embedder, memories=self.memories, keep=cache.put)
         self.shadow = Shadow(
             embedder,
             journal=journal,
             cache=answer_cache(cache.maximum),
+            memories=self.memories,
             busy=lambda: len(self.batcher),
         )
         self._live = live
@@ -135,6 +139,13 @@ class AnswerService:
             response_body(phrase.encoded, phrase.request_id, phrase.live.role, phrase.hit)
             for phrase in answered
         ]
+
+    def swap_memory(self, new: NewMemory) -> None:
+        """Answer with a new revision; phrases whose evidence it changes leave both caches."""
+        name = new.memory.classifier
+        self.memories.swap(new.memory)
+        for cache in (self.cache, self.shadow.cache):
+            cache.drop(lambda key: key[0] == name and phrase_hash(key[2]) in new.changed)
 
     async def warm(self, live: LiveModel, cleaned: Sequence[str]) -> list[EncodedAnswer]:
         """Fill the first cache level before traffic; return the new answers. Raises as `answer`."""

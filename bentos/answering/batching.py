@@ -8,15 +8,18 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from bentos.answering.encoding import EncodedAnswer, encode_answer
 from bentos.embedder.contract import Embedded, Embedder
 from bentos.heads.loading import LiveModel
+from bentos.heads.memories import LiveMemories
 from bentos.lru import BATCH_PHRASES
 from core.contracts import Prediction
 from core.errors import EmbedderUnavailable, Overloaded
+from pipelines.model.memory import AppliedMemory
 
 MAX_WAITING = 8192  # phrases; the embedder computes them in about 2 s, the longest anybody waits
 THREAD_FROM = 16  # phrases; scoring as many would hold the event loop for milliseconds
@@ -44,9 +47,14 @@ class RequestBatcher:
     """
 
     def __init__(
-        self, embedder: Embedder, *, keep: Callable[[CacheKey, EncodedAnswer], None]
+        self,
+        embedder: Embedder,
+        *,
+        memories: LiveMemories,
+        keep: Callable[[CacheKey, EncodedAnswer], None],
     ) -> None:
         self._embedder = embedder
+        self._memories = memories
         self._keep = keep
         self._promised: dict[CacheKey, asyncio.Future[CachedAnswer]] = {}
         self._gathered: list[_Miss] = []
@@ -113,17 +121,20 @@ class RequestBatcher:
             places_by_version[model.classifier, model.identity].append(place)
         for places in places_by_version.values():
             same_version = [misses[place] for place in places]
+            memory = self._memories.beside(same_version[0].live)
             try:
-                predictions = await self._predict(same_version, part.vectors[places])
+                predictions = await self._predict(same_version, part.vectors[places], memory)
             except Exception as error:
                 # A head that fails costs its own phrases, not those beside them.
                 self._break(same_version, error)
                 continue
             for miss, prediction in zip(same_version, predictions, strict=True):
-                self._settle(miss, prediction, hit=part.hit)
+                self._settle(miss, prediction, memory, hit=part.hit)
 
-    async def _predict(self, misses: Sequence[_Miss], vectors: np.ndarray) -> Sequence[Prediction]:
-        predict = misses[0].live.classifier.predict_cleaned
+    async def _predict(
+        self, misses: Sequence[_Miss], vectors: np.ndarray, memory: AppliedMemory | None
+    ) -> Sequence[Prediction]:
+        predict = partial(misses[0].live.classifier.predict_cleaned, memory=memory)
         texts = [miss.text for miss in misses]
         if len(texts) < THREAD_FROM:
             return predict(texts, vectors)
@@ -131,10 +142,15 @@ class RequestBatcher:
             self._scorer, predict, texts, vectors
         )
 
-    def _settle(self, miss: _Miss, prediction: Prediction, *, hit: bool) -> None:
+    def _settle(
+        self, miss: _Miss, prediction: Prediction, memory: AppliedMemory | None, *, hit: bool
+    ) -> None:
         key = miss.key
-        answer = encode_answer(miss.live.model, miss.text, prediction)
-        self._keep(key, answer)
+        revision = memory.memory.revision if memory is not None else None
+        answer = encode_answer(miss.live.model, miss.text, prediction, revision=revision)
+        # A revision that came while this was computed has evicted what it changes.
+        if self._memories.beside(miss.live) is memory:
+            self._keep(key, answer)
         self._promised.pop(key).set_result((answer, hit))
 
     def _break(self, misses: Sequence[_Miss], error: Exception) -> None:

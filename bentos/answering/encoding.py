@@ -41,6 +41,8 @@ class _ResponseEnd(msgspec.Struct):
     probability: float
     alternatives: list[Alternative]
     version: str
+    revision: int | None
+    known: bool
 
 
 class _RowShared(msgspec.Struct):
@@ -59,20 +61,29 @@ class _RowEnd(msgspec.Struct):
     probability: float
     alternatives: Sequence[tuple[str, float]]
     embedder_id: str
+    revision: int | None
+    head_label: str | None
     flags: tuple[str, ...] = ()
 
 
 _encode = msgspec.json.Encoder().encode
 
 
-def encode_answer(model: ModelVersion, cleaned: str, prediction: Prediction) -> EncodedAnswer:
-    """Encode an answer; costs a few microseconds, once per phrase and version."""
+def encode_answer(
+    model: ModelVersion, cleaned: str, prediction: Prediction, *, revision: int | None
+) -> EncodedAnswer:
+    """Encode an answer; costs a few microseconds, once per phrase, version and revision.
+
+    `revision` is that of the memory beside the head, None without one.
+    """
     response = _ResponseEnd(
         model.classifier,
         prediction.label,
         prediction.probability,
         [Alternative(*alternative) for alternative in prediction.alternatives],
         model.version,
+        revision,
+        prediction.known,
     )
     row = _RowEnd(
         model.version,
@@ -82,6 +93,8 @@ def encode_answer(model: ModelVersion, cleaned: str, prediction: Prediction) -> 
         prediction.probability,
         prediction.alternatives,
         model.embedder_id,
+        revision,
+        prediction.head_label,
     )
     return EncodedAnswer(_encode(response)[1:], _encode(row)[1:])
 

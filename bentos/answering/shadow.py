@@ -13,6 +13,7 @@ from bentos.answering.batching import CachedAnswer, CacheKey, RequestBatcher
 from bentos.answering.encoding import EncodedAnswer, journal_row, row_shared
 from bentos.embedder.contract import Embedder
 from bentos.heads.loading import LiveModel
+from bentos.heads.memories import LiveMemories
 from bentos.inference_log.journal import Journal
 from bentos.lru import BATCH_PHRASES, LruCache
 from core.logs import get_logger
@@ -56,11 +57,12 @@ class Shadow:
         *,
         journal: Journal,
         cache: LruCache[CacheKey, EncodedAnswer],
+        memories: LiveMemories,
         busy: Callable[[], int] = lambda: 0,
     ) -> None:
         self.counts = ShadowCounts()
         self.cache = cache
-        self._batcher = RequestBatcher(embedder, keep=cache.put)
+        self._batcher = RequestBatcher(embedder, memories=memories, keep=cache.put)
         self._journal = journal
         self._busy = busy
         self._queue: deque[Shadowed] = deque()

@@ -65,6 +65,12 @@ class _StateCollector(Collector):
         yield from _requests(self._state)
         yield from _caches(self._state)
         yield from _heads(self._state.heads, self._state.retained)
+        yield _gauge(
+            "perennial_memory_revision",
+            "Newest revision of the memory",
+            ("classifier",),
+            {(name,): number for name, number in self._state.answers.memories.revisions.items()},
+        )
         yield from _shadow(self._state.answers.shadow)
         yield from _journal(self._state.journal)
 

@@ -76,7 +76,10 @@ class Alternative(Struct):
 
 
 class PredictionResponse(Struct):
-    """One answered phrase. `cached`: no embedding had to be computed for it."""
+    """One answered phrase. `cached`: no embedding had to be computed for it.
+
+    `revision` is that of the memory beside the head, null without one; `known` phrases had labels.
+    """
 
     request_id: str
     classifier: str
@@ -84,6 +87,8 @@ class PredictionResponse(Struct):
     probability: Probability
     alternatives: list[Alternative]
     version: str
+    revision: int | None
+    known: bool
     role: str
     cached: bool
 

@@ -16,6 +16,7 @@ from bentos.inference_log.journal import decode_line, segments, split_rows
 from core.contracts import ANSWERING, Inference, ModelVersion, Prediction, Verdict
 from core.deployments import history
 from core.errors import HeadRefused, PerennialError, UnknownRequest
+from core.memory_revisions import MemoryRevision, find_revision
 from core.settings import Settings
 from core.tables import inference
 from flows.answering import open_version
@@ -39,6 +40,7 @@ class Replayed:
     verdict: Verdict
     logged: Prediction
     replayed: Prediction | None
+    revision: int | None = None
 
 
 def replay(context: LoopContext, request_id: str) -> list[Replayed]:
@@ -97,6 +99,24 @@ def version_that_answered(context: LoopContext, row: Inference) -> ModelVersion:
     return model
 
 
+def revision_that_answered(context: LoopContext, row: Inference) -> MemoryRevision | None:
+    """The revision of the memory that the row names; None for an answer without one.
+
+    Raises `HeadRefused` when the table does not have it.
+    """
+    if row.revision is None:
+        return None
+    with context.engine.connect() as connection:
+        revision = find_revision(connection, row.classifier, row.revision)
+    if revision is None:
+        raise HeadRefused(
+            f"revision {row.revision} of the memory of {row.classifier}",
+            came="no such row in memory_revision",
+            do="restore the database from a backup",
+        )
+    return revision
+
+
 def _deployed_version(context: LoopContext, row: Inference) -> ModelVersion:
     """The version as it was last deployed, or from the model store when it never was."""
     with context.engine.connect() as connection:
@@ -117,14 +137,25 @@ def _replay_row(context: LoopContext, row: Inference) -> Replayed:
         if row.role in ANSWERING:
             raise
         verdict = Verdict("failed", (str(error),))
-    return Replayed(row.role, row.version, row.occurred_at, row.phrase, verdict, logged, replayed)
+    return Replayed(
+        row.role,
+        row.version,
+        row.occurred_at,
+        row.phrase,
+        verdict,
+        logged,
+        replayed,
+        revision=row.revision,
+    )
 
 
 def _compute(
     context: LoopContext, row: Inference, logged: Prediction
 ) -> tuple[Verdict, Prediction]:
-    classifier = open_version(context.settings, version_that_answered(context, row))
-    [answer] = classifier.predict([row.phrase], top=len(classifier.head.labels))
+    model = version_that_answered(context, row)
+    classifier = open_version(context.settings, model, revision_that_answered(context, row))
+    labels = classifier.memory.labels if classifier.memory else classifier.head.labels
+    [answer] = classifier.predict([row.phrase], top=len(labels))
     shown = Prediction(
         answer.label, answer.probability, answer.alternatives[: len(logged.alternatives)]
     )

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from core.errors import UnknownVersion
 from core.files import appearing_whole
-from pipelines.model.memory import Memory, save_memory
+from core.memory_revisions import MemoryRevision
+from pipelines.model.memory import Memory, load_memory, save_memory
 
 SOURCE_LABELS = "source-labels.parquet"
 _SCHEMA = pa.schema(
@@ -57,6 +58,11 @@ def store_source_labels(models: Path, classifier: str, labels: pa.Table) -> str:
             part.mkdir()
             (part / SOURCE_LABELS).write_bytes(content)
     return digest
+
+
+def recorded_memory(revision: MemoryRevision) -> Memory:
+    """Load a revision; raise `HeadRefused` when its files are not those recorded."""
+    return load_memory(Path(revision.location), digest=revision.digest)
 
 
 def read_source_labels(models: Path, classifier: str, *, snapshot: str) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,26 +11,47 @@ from core.contracts import Prediction
 from pipelines.model.arrays import Float32
 from pipelines.model.embedder import Embed
 from pipelines.model.head_file import Head
+from pipelines.model.memory import AppliedMemory, Memory
 from pipelines.model.text import clean_phrase
 
 
 class PhraseClassifier:
-    """Predicts labels. All text passes `clean_phrase`; all prediction passes through here."""
+    """Predicts labels. All text passes `clean_phrase`; all prediction passes through here.
 
-    def __init__(self, head: Head, embed: Embed) -> None:
+    With a `memory`, the labels that a phrase itself had stand beside the head.
+    """
+
+    def __init__(self, head: Head, embed: Embed, *, memory: Memory | None = None) -> None:
         self.head = head
         self.embed = embed
+        self.memory = None if memory is None else AppliedMemory.beside(memory, head.labels)
 
     def predict(self, phrases: Sequence[str], *, top: int = 5) -> list[Prediction]:
         """Return one prediction per phrase, in order, with up to `top - 1` alternatives."""
         cleaned = [clean_phrase(phrase) for phrase in phrases]
-        return self.predict_cleaned(cleaned, self.embed(cleaned), top=top)
+        return self.predict_cleaned(cleaned, self.embed(cleaned), top=top, memory=self.memory)
 
     def predict_cleaned(
-        self, cleaned: Sequence[str], vectors: Float32, *, top: int = 5
+        self,
+        cleaned: Sequence[str],
+        vectors: Float32,
+        *,
+        top: int = 5,
+        memory: AppliedMemory | None = None,
     ) -> list[Prediction]:
-        """Do what `predict` does, for phrases already cleaned and embedded, `vectors` (n, d)."""
-        return rank_labels(self.head.labels, self.head.probabilities(cleaned, vectors), top=top)
+        """Do what `predict` does, for phrases already cleaned and embedded, `vectors` (n, d).
+
+        The memory is the one given here.
+        """
+        probabilities = self.head.probabilities(cleaned, vectors)
+        if memory is None:
+            return rank_labels(self.head.labels, probabilities, top=top)
+        mixed = rank_labels(memory.labels, memory.apply(cleaned, probabilities), top=top)
+        heads_own = probabilities.argmax(axis=1).tolist()
+        return [
+            _remembered(prediction, self.head.labels[own]) if memory.knows(text) else prediction
+            for text, prediction, own in zip(cleaned, mixed, heads_own, strict=True)
+        ]
 
 
 def best_labels(head: Head, cleaned: Sequence[str], vectors: Float32) -> list[str]:
@@ -47,6 +69,11 @@ def rank_labels(labels: Sequence[str], probabilities: Float32, *, top: int) -> l
     return [
         _prediction(labels, row, shares) for row, shares in zip(places.tolist(), best, strict=True)
     ]
+
+
+def _remembered(prediction: Prediction, head_label: str) -> Prediction:
+    changed = head_label if head_label != prediction.label else None
+    return replace(prediction, known=True, head_label=changed)
 
 
 def _prediction(labels: Sequence[str], places: list[int], shares: list[float]) -> Prediction:

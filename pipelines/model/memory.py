@@ -90,6 +90,10 @@ class AppliedMemory:
         columns = np.array([column_of[label] for label in memory.labels], np.int64)
         return cls(memory, labels, columns)
 
+    def knows(self, cleaned: str) -> bool:
+        """Return True when the phrase had a label."""
+        return self.memory.place(cleaned) is not None
+
     def apply(
         self, cleaned: Sequence[str], probabilities: NDArray[np.float32]
     ) -> NDArray[np.float32]:

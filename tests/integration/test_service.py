@@ -6,12 +6,17 @@ import json
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
+import pandas as pd
 import pytest
 
 from bentos.inference_log.journal import segments
 from bentos.inference_log.shipper import CORRUPT
+from core.memory_revisions import MemoryRevision, append_revision
+from pipelines.memory.build import build_memory
+from pipelines.model.memory import save_memory
 from tests.support.heads import store_head
 from tests.support.processes import wait_until
 from tests.support.services import House, failed, steady_load
@@ -265,3 +270,47 @@ def test_sigterm_ships_what_waits_and_leaves_an_empty_journal(house: House) -> N
     house.stop_service()
     assert last["request_id"] in house.logged_ids()
     assert sorted(path.name for path in house.settings.journal.iterdir()) == ["shipper.lock"]
+
+
+def test_a_revision_of_the_memory_answers_within_the_poll(
+    house: House, client: httpx.Client
+) -> None:
+    phrase = "a phrase that people labelled"
+    before = client.post("/v1/organ/predict", json={"phrase": phrase}).json()
+    other = "lung" if before["label"] == "heart" else "heart"
+    moment = pd.Timestamp("2026-01-01", tz="UTC")
+    labels = pd.DataFrame(
+        [(phrase, other, moment, author) for author in "abc"],
+        columns=["cleaned", "label", "received_at", "author"],
+    )
+    memory = build_memory(labels, classifier="organ", revision=1, as_of=moment)
+    folder = house.settings.home / "memory-1"
+    revision = MemoryRevision(
+        classifier="organ",
+        revision=1,
+        made_at=moment.to_pydatetime(),
+        as_of=moment.to_pydatetime(),
+        digest=save_memory(memory, folder),
+        location=str(folder),
+        snapshot="test",
+        first_feedback=None,
+        last_feedback=None,
+        phrases=1,
+        labels=3,
+        enabled=True,
+        why="test",
+    )
+    with house.engine.begin() as connection:
+        append_revision(connection, revision)
+
+    def answer() -> dict[str, Any]:
+        answered: dict[str, Any] = client.post("/v1/organ/predict", json={"phrase": phrase}).json()
+        return answered
+
+    wait_until(lambda: answer()["label"] == other, seconds=20, what="the revision answers")
+    after = answer()
+    assert (before["revision"], after["revision"], after["known"]) == (None, 1, True)
+    house.settled_ids()
+    [row] = [row for row in house.logged() if row.request_id == after["request_id"]]
+    assert (row.revision, row.head_label) == (1, before["label"])
+    assert 'perennial_memory_revision{classifier="organ"} 1.0' in client.get("/metrics").text
