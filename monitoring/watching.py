@@ -45,9 +45,8 @@ def watch_classifier(
     """Judge the pending windows and return the gravest of their verdicts.
 
     The kinds are "drift", "warning", "steady", and "insufficient" without anything to judge. Each
-    window gets a row in `drift_report`, an Evidently report and a plot under `reports`; the verdict
-    gets a row in `decision`. No window is reported twice. Equal rows and `seed`, which draws the
-    past windows, give an equal verdict.
+    window gets a row in `drift_report`, a report and a plot; the verdict gets a row in `decision`.
+    No window is reported twice. Equal rows and an equal `seed` give an equal verdict.
     """
     until = newest_arrival(engine)
     with engine.connect() as connection:
