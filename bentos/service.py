@@ -102,10 +102,9 @@ class Classifier:
         counts = JournalCounts()
         keys = Keys(settings.api_keys_file)
         engine = open_engine(settings)
+        serves = served_group(settings).serves
 
-        self.heads = LiveHeads(
-            embedder_id, home=settings.home, serves=served_group(settings).serves
-        )
+        self.heads = LiveHeads(embedder_id, home=settings.home, serves=serves)
         self.heads.start_cold(PACKED)
         self.remote = RemoteEmbedder(
             embedder_address(os.environ),
@@ -113,25 +112,19 @@ class Classifier:
             seconds=settings.answer_seconds,
         )
         self.journal = open_journal(settings, counts)
-        answers = AnswerService(
+        self.answers = answers = AnswerService(
             live=lambda: self.heads.current,
             embedder=self.remote,
             journal=self.journal,
             cache=answer_cache(settings.cache_answers),
         )
-        self.answers = answers
-        self.shadow = answers.shadow
-        self.memories = MemoryFollower(
-            settings.home, self._take_memory, serves=served_group(settings).serves
-        )
+        memories = MemoryFollower(settings.home, self._take_memory, serves=serves)
         self.warmer = make_warmer(settings, answers, engine)
         self.heads.prepare = self.warmer.warm
         self.background = [
             Background(keys.refresh, seconds=settings.poll_seconds, name="api keys"),
             Background(self.warmer.save, seconds=SAVE_SECONDS, name="phrases kept"),
-            *follow_database(
-                settings, engine, heads=self.heads, memories=self.memories, counts=counts
-            ),
+            *follow_database(settings, engine, heads=self.heads, memories=memories, counts=counts),
         ]
         retained = make_retained(settings, self.heads)
         classifying.state.app_state = AppState(
@@ -145,7 +138,7 @@ class Classifier:
         self.warmer.use(asyncio.get_running_loop())
         self.tasks = [
             asyncio.create_task(self._warm()),
-            asyncio.create_task(self.shadow.run()),
+            asyncio.create_task(self.answers.shadow.run()),
             asyncio.create_task(close_slow_clients()),
         ]
         for thread in self.background:

@@ -24,6 +24,7 @@ from flows.events import drift_payload, emit_drift
 from flows.hooks import log_failure, quiet_named_errors, timed_task
 from flows.retrain import is_retryable, retrain
 from flows.watch_page import newest_reports, render_page
+from monitoring.unanswered import unanswered_drift, with_unanswered
 from monitoring.watching import watch_classifier
 
 NO_CHAMPION = Verdict("insufficient", ("no version answers yet",))
@@ -32,17 +33,29 @@ NO_CHAMPION = Verdict("insufficient", ("no version answers yet",))
 def watch_one(
     context: LoopContext, classifier: str, embed: Callable[[Sequence[str]], Any], now: datetime
 ) -> Verdict:
-    """Judge the new windows of the classifier; return the gravest verdict."""
-    return watch_classifier(
+    """Judge the new windows of the classifier; return the gravest verdict.
+
+    A drift that no retraining has answered is called again.
+    """
+    block = context.params.classifier(classifier)
+    verdict = watch_classifier(
         context.engine,
         classifier=classifier,
-        block=context.params.classifier(classifier),
+        block=block,
         models=context.settings.models,
         reports=context.settings.reports,
         embed=embed,
         now=now,
         seed=context.params.seed,
     )
+    with context.engine.connect() as connection:
+        unanswered = unanswered_drift(
+            connection,
+            classifier=classifier,
+            now=now,
+            cool_down_days=block.drift.cool_down_days,
+        )
+    return with_unanswered(verdict, unanswered)
 
 
 def show_watch(context: LoopContext, classifier: str, verdict: Verdict) -> None:
@@ -169,7 +182,7 @@ def respond(
     show: Callable[[str, Verdict], object],
     retrain: Callable[[str, Verdict], Verdict],
 ) -> Verdict:
-    """Show the verdict, and respond to drift at once: its window will not be judged again.
+    """Show the verdict, and respond to drift at once.
 
     Drift is announced, or with `act` the classifier is retrained here; then the verdict is that of
     the retraining.

@@ -44,10 +44,10 @@ def watch_classifier(
 ) -> Verdict:
     """Judge the pending windows and return the gravest of their verdicts.
 
-    The kinds are "drift", "warning", "steady", and "insufficient" when nothing could be judged.
-    Each window gets a row in `drift_report`, an Evidently report and a plot under `reports`; the
-    verdict gets a row in `decision`. No window is reported twice. Equal rows and `seed`, which
-    draws the past windows, give an equal verdict.
+    The kinds are "drift", "warning", "steady", and "insufficient" without anything to judge. Each
+    window gets a row in `drift_report`, an Evidently report and a plot under `reports`; the verdict
+    gets a row in `decision`. No window is reported twice. Equal rows and `seed`, which draws the
+    past windows, give an equal verdict.
     """
     until = newest_arrival(engine)
     with engine.connect() as connection:
@@ -67,13 +67,9 @@ def watch_classifier(
         return _nothing_pending(pending)
 
     head = _registered_head(folder, digest=champion.model.head_digest)
-    scorer = WindowScorer(
-        head,
-        embed,
-        phrases=pending.reference["cleaned"],
-        seed=seed,
-        memory=recorded_memory(revision) if revision else None,
-    )
+    memory = recorded_memory(revision) if revision else None
+    phrases = pending.reference["cleaned"]
+    scorer = WindowScorer(head, embed, phrases=phrases, seed=seed, memory=memory)
     pending = pending.completed(scorer)
     judged = list(judge_windows(pending, scorer, pending.baseline(scorer, seed=seed)))
     return _report(engine, pending, judged, scorer, reports=reports, now=now)

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy.engine import Engine
+
+from core.contracts import Verdict
+from core.decisions import record_decision
+from core.errors import FlowServerUnreachable
+from flows.events import emit_drift
+from monitoring.unanswered import unanswered_drift, with_unanswered
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+DRIFT = Verdict("drift", ("labels moved",), {"windows": [{"number": 4}]})
+
+
+def decide(
+    engine: Engine, verdict: Verdict, subject: str, *, at: datetime, classifier: str = "organ"
+) -> None:
+    with engine.begin() as connection:
+        record_decision(connection, verdict, classifier=classifier, subject=subject, decided_at=at)
+
+
+def unanswered(engine: Engine, *, now: datetime = NOW) -> Verdict | None:
+    with engine.connect() as connection:
+        return unanswered_drift(connection, classifier="organ", now=now, cool_down_days=7)
+
+
+def test_without_a_drift_nothing_is_called_again(engine: Engine) -> None:
+    decide(engine, Verdict("steady"), "drift", at=NOW - DAY)
+    decide(engine, DRIFT, "drift", at=NOW - DAY, classifier="other")
+    assert unanswered(engine) is None
+
+
+def test_a_drift_whose_event_was_lost_is_called_again(engine: Engine) -> None:
+    decide(engine, DRIFT, "drift", at=NOW - DAY)
+    decide(engine, Verdict("steady"), "drift", at=NOW - DAY / 2)
+    again = unanswered(engine)
+    assert again is not None and (again.kind, again.evidence) == ("drift", DRIFT.evidence)
+    assert again.reasons == (
+        "the drift called at 2026-02-28 00:00 has no answer yet",
+        "labels moved",
+    )
+
+
+@pytest.mark.parametrize("kind", ["promote", "keep", "reject", "undecided", "hold"])
+def test_any_verdict_of_a_gate_since_then_answers_it(engine: Engine, kind: str) -> None:
+    decide(engine, DRIFT, "drift", at=NOW - DAY)
+    decide(engine, Verdict(kind), "gate", at=NOW - DAY)
+    assert unanswered(engine) is None
+
+
+def test_a_gate_of_before_is_no_answer_and_the_cool_down_falls_due_by_itself(
+    engine: Engine,
+) -> None:
+    decide(engine, Verdict("promote"), "gate", at=NOW - 3 * DAY)
+    decide(engine, DRIFT, "drift", at=NOW - DAY)
+    decide(engine, Verdict("wait"), "retraining", at=NOW - DAY)
+    assert unanswered(engine) is None
+    assert unanswered(engine, now=NOW + 4 * DAY) is not None
+
+
+def test_a_drift_of_this_watch_is_not_called_twice() -> None:
+    assert with_unanswered(DRIFT, DRIFT) is DRIFT
+    steady = Verdict("steady", ("window 5: as usual",))
+    assert with_unanswered(steady, None) is steady
+    called = with_unanswered(steady, DRIFT)
+    assert called.kind == "drift" and called.reasons[-1] == "window 5: as usual"
+
+
+def test_an_event_that_prefect_does_not_take_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with (
+        temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}),
+        pytest.raises(FlowServerUnreachable, match="the drift of organ"),
+    ):
+        emit_drift("organ", DRIFT, now=NOW)
