@@ -59,11 +59,15 @@ def record_feedback(
     author: str,
     received_at: datetime,
     labels: Labels | None = None,
+    kind: str = "unknown",
+    probability: float | None = None,
 ) -> bool:
     """Store one right label; return False when the identical row exists. The caller commits.
 
     Parameters
     ----------
+    kind : one of `feedback_file.KINDS`
+    probability : how likely the answer was to be sampled, for the kind "sample" alone
     labels : mapping of classifier to its labels, optional
         A label outside them is refused. Classifiers without an entry are not checked.
 
@@ -71,7 +75,7 @@ def record_feedback(
     ------
     UnknownRequest, InvalidFeedback
     """
-    row = FeedbackRow(0, request_id, label, author, received_at)
+    row = FeedbackRow(0, request_id, label, author, received_at, kind=kind, probability=probability)
     accepted, repeated, problems = _separate(connection, [row], labels)
     if problems:
         raise problems[0][1]
@@ -88,7 +92,8 @@ def import_feedback(
 ) -> FeedbackCounts:
     """Store the valid rows of a CSV or JSON-lines file; refuse the others. The caller commits.
 
-    The columns are request_id, label, author and, if known, received_at. Rows without it get
+    The columns are request_id, label, author and, if known, received_at, kind and, for samples,
+    probability. Rows without received_at get
     `received_at` (default: now), and count as repeated when the same author has sent the same label
     before. Raises `InvalidFeedback` when the file as a whole cannot be read.
     """
@@ -255,7 +260,15 @@ def _known(connection: Connection, request_ids: list[str]) -> tuple[set[Identity
 
 
 def _insert(connection: Connection, rows: list[FeedbackRow]) -> None:
-    columns = ("received_at", "request_id", "classifier", "label", "author")
+    columns = (
+        "received_at",
+        "request_id",
+        "classifier",
+        "label",
+        "author",
+        "kind",
+        "probability",
+    )
     values = [{column: getattr(row, column) for column in columns} for row in rows]
     if values:
         connection.execute(feedback.insert(), values)

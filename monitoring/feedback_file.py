@@ -13,6 +13,8 @@ from typing import Any, TextIO
 from core.errors import InvalidFeedback
 
 NEEDED = ("request_id", "label", "author")
+KINDS = ("correction", "confirmation", "sample", "double_review", "unknown")
+"""Why somebody looked: the answer seemed wrong, or right, was drawn at random, or is seen again."""
 JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
 
 
@@ -20,7 +22,8 @@ JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
 class FeedbackRow:
     """A right label that arrived later.
 
-    `row` is its line in the file; `received_at` is timezone-aware, or None when unknown.
+    `row` is its line in the file; `received_at` is timezone-aware, or None when unknown. `kind` is
+    one of KINDS. `probability`, in (0, 1], is how likely a sampled answer was to be sampled.
     """
 
     row: int
@@ -29,6 +32,8 @@ class FeedbackRow:
     author: str
     received_at: datetime | None = None
     classifier: str = ""
+    kind: str = "unknown"
+    probability: float | None = None
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -115,13 +120,38 @@ def _row(number: int, fields: Mapping[str, Any]) -> FeedbackRow | Refusal:
         moment = _moment(fields.get("received_at"))
     except (TypeError, ValueError, OverflowError):
         return Refusal(number, "received_at: wanted ISO 8601, such as 2026-01-31T08:00:00Z")
+    kind = fields.get("kind") or "unknown"
+    if kind not in KINDS:
+        return Refusal(number, f"kind: wanted one of {', '.join(KINDS)}")
+    try:
+        probability = _probability(fields.get("probability"), kind)
+    except (TypeError, ValueError) as error:
+        return Refusal(number, f"probability: {error}")
     return FeedbackRow(
         number,
         fields["request_id"].strip(),
         fields["label"].strip(),
         fields["author"].strip(),
         moment,
+        kind=kind,
+        probability=probability,
     )
+
+
+def _probability(value: object, kind: str) -> float | None:
+    """Read the probability of a sample; other kinds have none. Raises `ValueError`."""
+    if value is None or value == "":
+        if kind == "sample":
+            raise ValueError("wanted how likely the answer was to be sampled, in (0, 1]")
+        return None
+    if kind != "sample":
+        raise ValueError(f"wanted none for the kind {kind}: only samples have one")
+    if not isinstance(value, str | int | float):
+        raise ValueError("wanted a number in (0, 1]")
+    probability = float(value)
+    if not 0 < probability <= 1:
+        raise ValueError(f"wanted a number in (0, 1]; came {value}")
+    return probability
 
 
 def _unusable(value: object) -> str | None:

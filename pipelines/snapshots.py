@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 from core.contracts import Snapshot
 from core.errors import QueryRefused
 from core.files import replacing, write_json
-from pipelines.snapshot_files import AFTER, BOTH, FACTS, PREVIOUS, ROWS, ZONELESS
+from pipelines.snapshot_files import AFTER, FACTS, PREVIOUS, ROWS, ZONELESS
+from pipelines.snapshot_merge import aligned, received_batches, source_batches
 from pipelines.source.columns import MOMENT, canonical_schema
 from pipelines.source.extract import extract, read_batches
 
@@ -205,15 +206,16 @@ def _merge(
 ) -> tuple[int, str]:
     """Write the source rows, then the feedback rows by (occurred_at, id).
 
-    A feedback row replaces the source row with its id; its origin is then BOTH. Returns the
-    number of rows and their logical hash.
+    A feedback row replaces the source row with its id, whose other labels it keeps; its origin is
+    then BOTH. Returns the number of rows and their logical hash.
     """
     schema = canonical_schema(query.label_columns).append(pa.field("origin", pa.string()))
-    received = _aligned(feedback, schema)
-    replaced: list[pa.Array] = []
-    batches = _source_batches(source, schema, received.column("id"), replaced, as_of=as_of)
+    received = aligned(feedback, schema)
+    replaced: list[pa.RecordBatch] = []
+    batches = source_batches(source, schema, received.column("id"), replaced, as_of=as_of)
+    merged = received_batches(received, replaced, query.label_columns)
     with replacing(target) as part:
-        _write_rows(part, schema, chain(batches, _received_batches(received, replaced)))
+        _write_rows(part, schema, chain(batches, merged))
         return _digest(schema.names, pq.ParquetFile(part).iter_batches())
 
 
@@ -235,51 +237,6 @@ def _groups(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa
             pending = table.slice(ROW_GROUP_ROWS).to_batches()
     if pending:
         yield pa.Table.from_batches(pending, schema).combine_chunks()
-
-
-def _source_batches(
-    source: Path,
-    schema: pa.Schema,
-    received_ids: pa.ChunkedArray,
-    replaced: list[pa.Array],
-    *,
-    as_of: datetime,
-) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of the source up to `as_of`, without those that feedback replaces.
-
-    The ids of these are appended to `replaced`.
-    """
-    ids = received_ids.combine_chunks()
-    moment = pa.scalar(as_of, MOMENT)
-    for batch in read_batches(source):
-        is_known = pc.less_equal(batch.column("occurred_at"), moment)
-        is_replaced = pc.is_in(batch.column("id"), value_set=ids)
-        replaced.append(batch.column("id").filter(pc.and_(is_known, is_replaced)))
-        rows = batch.filter(pc.and_(is_known, pc.invert(is_replaced)))
-        origin = pa.array(["source"] * len(rows), pa.string())
-        yield pa.record_batch([*rows.columns, origin], schema=schema)
-
-
-def _received_batches(received: pa.Table, replaced: list[pa.Array]) -> Iterator[pa.RecordBatch]:
-    """Yield the feedback rows; `replaced` is complete once the source has been read."""
-    ids = pa.chunked_array(replaced, pa.string()).combine_chunks()
-    held = pc.is_in(received.column("id"), value_set=ids)
-    origin = pc.if_else(held, BOTH, received.column("origin"))
-    yield from received.drop_columns("origin").append_column("origin", origin).to_batches()
-
-
-def _aligned(feedback: pa.Table | None, schema: pa.Schema) -> pa.Table:
-    if feedback is None:
-        return schema.empty_table()
-    columns = [
-        feedback.column(field.name).cast(field.type)
-        if field.name in feedback.column_names
-        else pa.nulls(len(feedback), field.type)
-        for field in schema
-    ]
-    return pa.table(columns, schema=schema).sort_by(
-        [("occurred_at", "ascending"), ("id", "ascending")]
-    )
 
 
 def _label_counts(rows: Path, column: str) -> dict[str, int]:

@@ -49,10 +49,12 @@ class LabelledRows:
 
 
 def labelled_rows(table: pa.Table, *, label: str) -> LabelledRows:
-    """Return the rows with a value in the column `label` and a phrase to learn from.
+    """Return the rows with a value in the column `label`, trimmed, and a phrase to learn from.
 
     A row from feedback may carry the label of another classifier only.
     """
+    trimmed = pc.utf8_trim_whitespace(table[label])
+    table = table.set_column(table.column_names.index(label), label, trimmed)
     table = table.filter(_has_label(table[label])).sort_by(ORDER)
     distinct = pc.unique(table["phrase"]).to_pylist()
     cleaned_of = {phrase: clean_learnable(phrase) for phrase in distinct}
@@ -71,7 +73,7 @@ def labelled_rows(table: pa.Table, *, label: str) -> LabelledRows:
 
 
 def _has_label(labels: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(labels), ""), False)
+    return pc.fill_null(pc.not_equal(labels, ""), False)
 
 
 def _column(table: pa.Table, name: str) -> Strings:

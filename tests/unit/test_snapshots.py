@@ -240,7 +240,7 @@ def test_rows_of_the_future_behind_a_full_group_leave_no_empty_one(
     assert pq.ParquetFile(tmp_path / "data" / "rows.parquet").num_row_groups == 1
 
 
-def test_feedback_is_added_and_replaces_the_source_row_of_its_id(
+def test_feedback_replaces_the_source_row_of_its_id_and_keeps_its_other_labels(
     tmp_path: Path, source: Path, query_file: Path
 ) -> None:
     late = feedback({}, {"id": "3", "occurred_at": datetime(2025, 12, 31, tzinfo=UTC)})
@@ -249,7 +249,7 @@ def test_feedback_is_added_and_replaces_the_source_row_of_its_id(
     assert snapshot.rows == len(by_id) == 11
     assert (by_id["3"]["block"], by_id["3"]["chapter"], by_id["3"]["origin"]) == (
         "B9",
-        None,
+        "C",
         "both",
     )
     assert by_id["r1"]["origin"] == "feedback" and by_id["4"]["origin"] == "source"
