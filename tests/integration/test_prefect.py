@@ -65,7 +65,7 @@ with connect(settings.database_url.get_secret_value()).begin() as connection:
     record_decision(connection, Verdict("promote", ()), decided_at=noon, **gate)
 room.open_embedder = lambda settings, model: None
 room.watch_classifier = lambda engine, **_: Verdict("drift", ("labels moved twice",), {"z": 5.5})
-def promote_all(context, due, run):
+def promote_all(context, due, run, *, held):
     return {name: Verdict("promote", (run.reason,), run.evidence) for name in due}
 retraining._retrain_due = promote_all
 for now in (datetime(2026, 4, 1, tzinfo=UTC), datetime(2027, 4, 1, tzinfo=UTC)):
@@ -97,7 +97,7 @@ room.decide_and_promote = lambda context, candidate, verdict, run: verdict
 room.open_workspace = lambda *_, **__: nullcontext(workspace)
 room.check_snapshot = lambda *_: {"checks": [], "verdict": "passed", "page": "nowhere"}
 skipped = ("require_committed", "require_checked", "take_snapshot", "train_classifiers")
-for step in (*skipped, "publish_lock", "package"):
+for step in (*skipped, "publish_lock", "remember_retraining", "package"):
     setattr(room, step, lambda *_: None)
 pages.create_markdown_artifact = pages.create_table_artifact = fail
 print("told", *(verdict.kind for verdict in room.retrain(["chapter", "block"]).values()))
@@ -160,11 +160,14 @@ def planned_runs(place: Settings) -> list[dict[str, Any]]:
 
 
 @pytest.mark.usefixtures("runner")
-def test_every_classifier_has_a_deployment_of_both_flows(environment: dict[str, str]) -> None:
+def test_every_classifier_has_a_deployment_of_both_flows_and_memory_one_for_all(
+    environment: dict[str, str],
+) -> None:
     listed = prefect(environment, "deployment", "ls")
     for name in load_params(ROOT / "params.yaml").classifiers:
         assert f"retrain/{name}" in listed
         assert f"watch/{name}" in listed
+    assert "remember/all" in listed
 
 
 @pytest.mark.usefixtures("runner")
