@@ -9,10 +9,14 @@ from typing import Annotated
 import typer
 
 from cli.context import command_context
-from cli.output import FAILED, NEGATIVE_VERDICT, Json, output
+from cli.output import FAILED, NEGATIVE_VERDICT, Json, Output, output
 
 Classifier = Annotated[str, typer.Argument(help="A trained classifier.")]
-Version = Annotated[str, typer.Argument(help="A version of the classifier, promoted or not.")]
+Version = Annotated[
+    str | None,
+    typer.Argument(metavar="[VERSION]", help="A version of the classifier, promoted or not."),
+]
+Revision = Annotated[int | None, typer.Option(min=1, help="A revision of the classifier's memory.")]
 Request = Annotated[str, typer.Argument(metavar="REQUEST_ID", help="The request_id of an answer.")]
 Subject = Annotated[
     str,
@@ -59,12 +63,20 @@ def lineage(subject: Subject, version: AnyVersion = None, json: Json = False) ->
     out.facts(facts, rows)
 
 
-def reproduce(classifier: Classifier, version: Version, json: Json = False) -> None:
+def reproduce(
+    classifier: Classifier, version: Version = None, revision: Revision = None, json: Json = False
+) -> None:
     """Train a version again from its snapshot, in a clean clone.
 
-    The result is identical, equivalent or different. Exit code 3 when it is different.
+    The result is identical, equivalent or different. Exit code 3 when it is different. With
+    --revision, makes a revision of the memory again instead.
     """
+    if (version is None) == (revision is None):
+        raise typer.BadParameter("give a version or --revision", param_hint="VERSION")
     out = output()
+    if version is None:
+        _reproduce_revision(out, classifier, revision or 0)
+        return
     with command_context() as context:
         from operations.lineage.page import reproduction_rows
         from operations.lineage.reproduce import reproduce as train_again
@@ -72,6 +84,17 @@ def reproduce(classifier: Classifier, version: Version, json: Json = False) -> N
         result = train_again(context, classifier, version)
     out.facts(asdict(result), reproduction_rows(result))
     if result.verdict.kind == "different":
+        raise typer.Exit(NEGATIVE_VERDICT)
+
+
+def _reproduce_revision(out: Output, classifier: str, revision: int) -> None:
+    with command_context() as context:
+        from operations.lineage.reproduce_memory import reproduce_revision
+
+        verdict = reproduce_revision(context, classifier, revision)
+    facts = {"classifier": classifier, "revision": revision, "verdict": verdict}
+    out.facts(facts, [(f"memory of {classifier}, revision {revision}", verdict.kind)])
+    if verdict.kind == "different":
         raise typer.Exit(NEGATIVE_VERDICT)
 
 

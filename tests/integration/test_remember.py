@@ -3,22 +3,23 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
 import pytest
 from sqlalchemy.engine import Engine
 
 from core.contracts import Verdict
 from core.database import DatabaseUrls
+from core.errors import UnknownVersion
 from core.memory_revisions import newest_revisions
 from core.params import load_params
 from core.settings import REPOSITORY
+from core.tables import feedback
 from flows.context import LoopContext
-from flows.memory import make_memory, remember_labels, renew_memory
+from flows.memory import remember_labels, renew_memory
 from monitoring.feedback import record_feedback
-from monitoring.received_labels import received_labels
-from pipelines.memory.store import read_source_labels, store_source_labels
-from pipelines.model.memory import Memory, load_memory, save_memory
+from operations.lineage.reproduce_memory import reproduce_revision
+from pipelines.memory.store import store_source_labels
+from pipelines.model.memory import Memory, load_memory
 from tests.support.places import own_place
 from tests.support.traffic import log, promote, store_model, traffic
 
@@ -149,21 +150,16 @@ def test_authors_who_contradict_each_other_leave_it_open(context: LoopContext) -
     assert max(weights.values()) < 0.65
 
 
-def test_a_revision_can_be_made_again_from_its_record(context: LoopContext, tmp_path: Path) -> None:
+def test_a_revision_can_be_made_again_from_its_record(context: LoopContext) -> None:
     begin(context, "label00", "label03")
     correct(context, 1, "label07")
     remember(context)
-    with context.engine.connect() as connection:
-        recorded = newest_revisions(connection)["topic"]
-        received = received_labels(connection, classifier="topic", received_by=recorded.as_of)
-    source = read_source_labels(context.settings.models, "topic", snapshot=recorded.snapshot)
-    again = make_memory(
-        source,
-        received,
-        classifier="topic",
-        revision=recorded.revision,
-        as_of=recorded.as_of,
-        judged_since=recorded.as_of,
-    )
-    assert save_memory(again.memory, tmp_path / "again") == recorded.digest
-    assert pd.Timestamp(recorded.as_of) == pd.Timestamp(NOW)
+    correct(context, 2, "label08", at=NOW - timedelta(minutes=1))  # came later, and is not in it
+    for revision in (1, 2):
+        assert reproduce_revision(context, "topic", revision).kind == "identical"
+    with context.engine.begin() as connection:
+        connection.execute(feedback.update().values(label="label09"))
+    changed = reproduce_revision(context, "topic", 2)
+    assert changed.kind == "different" and "labels give digest" in changed.reasons[0]
+    with pytest.raises(UnknownVersion, match="a revision of the memory of topic"):
+        reproduce_revision(context, "topic", 3)
