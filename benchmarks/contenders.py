@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -131,6 +132,8 @@ class Workshop:
             "BENCH_HEAD": str(HEAD),
             "BENCH_LRU": str(contender.remembered),
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            # MLflow starts `uvicorn` by name.
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         }
 
     def _command(self, contender: Contender, port: int) -> list[str]:
