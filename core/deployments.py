@@ -13,6 +13,22 @@ from core.tables import deployment
 
 PLAYED = ("champion", "canary", "shadow")
 
+# One look into an index per classifier and role: `distinct on` would read every row ever appended,
+# at each poll of each service.
+_NEWEST_OF_EACH_ROLE = sa.text("""
+    with recursive newest as (
+        (select * from deployment order by classifier desc, role desc, id desc limit 1)
+        union all
+        select following.* from newest cross join lateral (
+            select * from deployment
+            where (deployment.classifier, deployment.role) < (newest.classifier, newest.role)
+            order by deployment.classifier desc, deployment.role desc, deployment.id desc
+            limit 1
+        ) as following
+    )
+    select * from newest order by classifier, role
+""").columns(*deployment.c)
+
 
 def hold_rollout(connection: Connection, classifier: str) -> None:
     """Hold the rollout lock of the classifier until the transaction ends."""
@@ -54,10 +70,8 @@ def current_rollouts(connection: Connection) -> dict[str, Rollout]:
 
     The newest row of a role counts; a share of 0 ends the role.
     """
-    by_role = (deployment.c.classifier, deployment.c.role)
-    newest = sa.select(deployment).distinct(*by_role).order_by(*by_role, deployment.c.id.desc())
     playing: dict[str, dict[str, Deployment]] = {}
-    for row in connection.execute(newest):
+    for row in connection.execute(_NEWEST_OF_EACH_ROLE):
         if row.share > 0 and row.role in PLAYED:
             playing.setdefault(row.classifier, {})[row.role] = _entry(row)
     return {classifier: Rollout(**roles) for classifier, roles in playing.items()}

@@ -12,6 +12,21 @@ from sqlalchemy.engine import Connection
 
 from core.tables import memory_revision
 
+# One look into an index per classifier, as services poll the table (see `core.deployments`).
+_NEWEST_OF_EACH_CLASSIFIER = sa.text("""
+    with recursive newest as (
+        (select * from memory_revision order by classifier desc, revision desc limit 1)
+        union all
+        select following.* from newest cross join lateral (
+            select * from memory_revision
+            where memory_revision.classifier < newest.classifier
+            order by memory_revision.classifier desc, memory_revision.revision desc
+            limit 1
+        ) as following
+    )
+    select * from newest order by classifier
+""").columns(*memory_revision.c)
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryRevision:
@@ -44,14 +59,8 @@ def append_revision(connection: Connection, revision: MemoryRevision) -> None:
 
 def newest_revisions(connection: Connection) -> dict[str, MemoryRevision]:
     """Return the newest revision of every classifier that has one."""
-    table = memory_revision.c
-    newest = (
-        sa.select(memory_revision)
-        .distinct(table.classifier)
-        .order_by(table.classifier, table.revision.desc())
-    )
-    rows = [dict(row) for row in connection.execute(newest).mappings()]
-    return {row["classifier"]: _entry(row) for row in rows}
+    rows = connection.execute(_NEWEST_OF_EACH_CLASSIFIER).mappings().all()
+    return {row["classifier"]: _entry(dict(row)) for row in rows}
 
 
 def find_revision(connection: Connection, classifier: str, revision: int) -> MemoryRevision | None:

@@ -146,6 +146,7 @@ deployment = Table(
     _moment("since"),
     _text("why"),
     Index("deployment_by_classifier", "classifier", "id"),
+    Index("deployment_by_role", "classifier", "role", "id"),
 )
 
 decision = Table(
