@@ -67,7 +67,7 @@ def remember_labels(context: LoopContext, classifier: str, *, now: datetime) -> 
     changes = changed_phrases(
         recorded_memory(newest),
         recorded_memory(made),
-        newest_received(context.engine, classifier, since=newest.as_of, until=now),
+        newest_received(context.engine, classifier, revision=newest, now=now),
     )
     reason = f"revision {made.revision} of {made.labels} labels: {made.why}"
     return Verdict("renewed", (reason,), {**asdict(made), "changed": changes})

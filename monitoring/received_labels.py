@@ -75,9 +75,11 @@ def labels_since(
 
 
 def newest_received(
-    engine: Engine, classifier: str, *, since: datetime, until: datetime
+    engine: Engine, classifier: str, *, revision: MemoryRevision, now: datetime
 ) -> pd.DataFrame:
-    """Return `received_labels` later than `since`."""
+    """Return the `received_labels` due by `now` that the revision does not know."""
     with engine.connect() as connection:
-        rows = received_labels(connection, classifier=classifier, received_by=until)
-    return rows[rows["received_at"] > since]
+        rows = received_labels(connection, classifier=classifier, received_by=now)
+    # An imported file may date its labels before the revision; their ids are newer all the same.
+    unknown = (rows["received_at"] > revision.as_of) | (rows["id"] > (revision.last_feedback or 0))
+    return rows[unknown]

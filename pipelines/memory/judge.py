@@ -1,4 +1,4 @@
-"""Does the memory earn its place? Every label is foretold by what was known before it."""
+"""Does the memory earn its place? Labels are foretold by what was known before each."""
 
 from __future__ import annotations
 
@@ -8,10 +8,18 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from pipelines.memory.evidence import weigh_labels
+from pipelines.memory.build import count_acts
+from pipelines.memory.evidence import Evidence, weigh_labels
 
 LEVEL = 0.05
 """Chance that a memory no worse than the head alone is switched off (one-sided sign test)."""
+MOST_PER_PHRASE = 20
+"""Newest labels of one phrase that are foretold: a test by signs takes labels as independent.
+
+A phrase that is labelled ten thousand times decides no more than one labelled 20 times.
+"""
+HEAD_PROBABILITY = 0.999
+"""Assumed of the head's own label, which favours the head. At 1, one label would tie with it."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +43,19 @@ class Foretold:
 
 
 def foretell(labels: pd.DataFrame, *, since: pd.Timestamp) -> Foretold:
-    """Foretell every label that people sent after `since` from the phrase's earlier ones.
+    """Foretell the labels that people sent after `since` from the phrase's earlier ones.
+
+    Of each phrase, the newest MOST_PER_PHRASE are foretold.
 
     Parameters
     ----------
     labels : cleaned, label, received_at, author, and `head_label` where the label came for an
         answer ("" or missing for rows of the source, which are only known, never foretold)
 
-    The head's probability of its own label counts as 1, which favours the head.
+    Acts are counted as the memory counts them: a label that one author repeats on the same day is
+    foretold once. The head's probability of its own label counts as HEAD_PROBABILITY.
     """
-    ordered = labels.sort_values("received_at", kind="stable")
+    ordered = count_acts(labels)
     asked = ordered["head_label"].fillna("").ne("") & (ordered["received_at"] > since)
     phrases = set(ordered.loc[asked, "cleaned"])
     outcomes: list[tuple[bool, bool]] = []
@@ -66,11 +77,16 @@ def _outcomes(rows: pd.DataFrame, asked: list[bool]) -> list[tuple[bool, bool]]:
     names = sorted({*truth, *heads} - {""})
     code_of = {name: code for code, name in enumerate(names)}
     codes = [code_of[label] for label in truth]
+
     outcomes = []
-    for place, wanted in enumerate(asked):
-        if wanted:
-            evidence = weigh_labels(codes[:place], labels=max(len(names), 2))
-            shares = evidence.weights.copy()
-            shares[code_of[heads[place]]] += evidence.head_share
-            outcomes.append((int(np.argmax(shares)) == codes[place], heads[place] == truth[place]))
+    for place in np.flatnonzero(asked)[-MOST_PER_PHRASE:].tolist():
+        evidence = weigh_labels(codes[:place], labels=max(len(names), 2))
+        answer = _answer(evidence, code_of[heads[place]])
+        outcomes.append((answer == codes[place], heads[place] == truth[place]))
     return outcomes
+
+
+def _answer(evidence: Evidence, head: int) -> int:
+    shares = evidence.weights.copy()
+    shares[head] += evidence.head_share * HEAD_PROBABILITY
+    return int(np.argmax(shares))

@@ -127,6 +127,15 @@ def test_feedback_dated_in_the_future_waits_until_then(context: LoopContext) -> 
     assert memory_of(context).labels == ("label00", "label07")
 
 
+def test_labels_dated_a_year_back_are_learnt_and_shown(context: LoopContext) -> None:
+    begin(context)
+    correct(context, 1, "label07", at=NOW - timedelta(days=365))
+    verdict = remember(context)
+    assert verdict.kind == "renewed"
+    assert [change["after"] for change in verdict.evidence["changed"]] == ["label07"]
+    assert remember(context, NOW + HOUR).kind == "current"
+
+
 def test_one_person_counts_once_a_day(context: LoopContext) -> None:
     begin(context, *["label00"] * 30)
     for number in range(10):
