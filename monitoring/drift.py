@@ -94,19 +94,14 @@ def shortage(pool: Pool, *, size: int) -> str | None:
     return None
 
 
-def calibrate(
-    pool: Pool, *, size: int, labels: int, seed: int, past_windows: int = PAST_WINDOWS
-) -> Calibration:
-    """Measure past windows of `size` rows. Equal arguments give equal results.
+def calibrate(pool: Pool, *, size: int, labels: int, seed: int) -> Calibration:
+    """Measure PAST_WINDOWS past windows of `size` rows. Equal arguments give equal results.
 
-    Parameters
-    ----------
-    labels : number of label codes
-    past_windows : fewer than PAST_WINDOWS make a test quicker
+    `labels` is the number of label codes.
     """
     random = np.random.default_rng(seed)
     days, group = np.unique(pool.day, return_inverse=True)
-    reference_days = np.zeros((past_windows, len(days)), bool)
+    reference_days = np.zeros((PAST_WINDOWS, len(days)), bool)
     windows: list[Summary] = []
     for in_reference in reference_days:
         in_reference[:] = deal_days(len(days), random=random)

@@ -15,16 +15,16 @@ KEPT = 3  # of each name, the newest
 _TAG = re.compile(rf"{NAME}(-\d+)?:(?P<version>[\w.-]+)")
 
 
-def prune_bentos(bento_store: Path, *, kept: int = KEPT) -> list[str]:
+def prune_bentos(bento_store: Path) -> list[str]:
     """Remove old bentos; return their tags. `bento_store` is a BENTOML_HOME.
 
-    Of each name, the newest `kept` bentos, the latest one and those that a process of this machine
+    Of each name, the newest KEPT bentos, the latest one and those that a process of this machine
     serves stay. Nothing else depends on a bento: versions are in the model store.
     """
     served = _served_versions()
     removed = []
     for name in sorted((bento_store / "bentos").glob(f"{NAME}*")):
-        for bento in _oldest_first(name)[:-kept]:
+        for bento in _oldest_first(name)[:-KEPT]:
             if bento.name not in {*served, _latest(name)}:
                 shutil.rmtree(bento)
                 removed.append(f"{name.name}:{bento.name}")

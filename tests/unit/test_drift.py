@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from monitoring import drift
 from monitoring.drift import (
     Calibration,
     Pool,
@@ -24,6 +25,12 @@ from tests.support.traffic import make_scorer, traffic
 SIZE = 600
 
 
+@pytest.fixture(autouse=True)
+def fewer_past_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as these tests can tell from PAST_WINDOWS, and quicker."""
+    monkeypatch.setattr(drift, "PAST_WINDOWS", 60)
+
+
 @cache
 def normal() -> tuple[WindowScorer, pd.DataFrame, Pool, Calibration]:
     rows = traffic(days=90, a_day=60, seed=1)
@@ -33,7 +40,7 @@ def normal() -> tuple[WindowScorer, pd.DataFrame, Pool, Calibration]:
         scorer,
         rows,
         pool,
-        calibrate(pool, size=SIZE, labels=scorer.labels, seed=7, past_windows=60),
+        calibrate(pool, size=SIZE, labels=scorer.labels, seed=7),
     )
 
 
@@ -78,7 +85,7 @@ def test_held_out_phrases_stand_for_the_new_ones_by_weight() -> None:
     sampled = rows[~new | (np.random.default_rng(5).random(len(rows)) < 0.3)]
     weighted = sampled.assign(weight=np.where(sampled["cleaned"].str.contains("odd"), 1 / 0.3, 1.0))
     calm, blind = (
-        calibrate(scorer.pool(pool), size=SIZE, labels=scorer.labels, seed=7, past_windows=60)
+        calibrate(scorer.pool(pool), size=SIZE, labels=scorer.labels, seed=7)
         for pool in (weighted, sampled)
     )
     assert sum(map(bool, alarms_of(10, seed=300, garbled=0.15, calibration=calm))) <= 1
@@ -87,9 +94,7 @@ def test_held_out_phrases_stand_for_the_new_ones_by_weight() -> None:
 
 def test_equal_pools_and_seeds_give_equal_calibrations() -> None:
     scorer, _, pool, _ = normal()
-    first, second = (
-        calibrate(pool, size=SIZE, labels=scorer.labels, seed=3, past_windows=20) for _ in range(2)
-    )
+    first, second = (calibrate(pool, size=SIZE, labels=scorer.labels, seed=3) for _ in range(2))
     assert (first.mean == second.mean).all()
     assert (first.scale == second.scale).all()
 
@@ -131,7 +136,7 @@ def test_a_head_that_was_never_unsure_is_not_alarmed_by_one_unsure_answer() -> N
     sure = Pool(
         replace(pool.sample, confidence=np.full(len(pool.day), 0.99)), pool.day, pool.weight
     )
-    calibration = calibrate(sure, size=SIZE, labels=scorer.labels, seed=1, past_windows=60)
+    calibration = calibrate(sure, size=SIZE, labels=scorer.labels, seed=1)
     window = sure.sample.take(
         draw_window(sure.day, sure.weight, size=SIZE, random=np.random.default_rng(9))
     )

@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from bentos.packaging import pruning
 from bentos.packaging.pruning import prune_bentos
 
 
@@ -22,7 +25,10 @@ def left(store: Path, name: str) -> set[str]:
     return {entry.name for entry in (store / "bentos" / name).iterdir() if entry.is_dir()}
 
 
-def test_the_newest_the_latest_and_those_that_are_served_stay(tmp_path: Path) -> None:
+def test_the_newest_the_latest_and_those_that_are_served_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "KEPT", 2)
     stored(tmp_path, "perennial", "z-old", "served", "named", "b", "c", "a-new", latest="named")
     stored(tmp_path, "perennial-2", "z-old", "served", "c", "d", "e", latest="e")
     stored(tmp_path, "somebody-elses", "1", "2", "3", "4", latest="4")
@@ -36,17 +42,17 @@ def test_the_newest_the_latest_and_those_that_are_served_stay(tmp_path: Path) ->
     with subprocess.Popen(serving, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        assert prune_bentos(tmp_path, kept=2) == [
+        assert prune_bentos(tmp_path) == [
             "perennial:z-old",
             "perennial:b",
             "perennial-2:z-old",
             "perennial-2:c",
         ]
-        assert prune_bentos(tmp_path, kept=2) == []
+        assert prune_bentos(tmp_path) == []
     assert left(tmp_path, "perennial") == {"served", "named", "c", "a-new"}
     assert left(tmp_path, "perennial-2") == {"served", "d", "e"}
     assert left(tmp_path, "somebody-elses") == {"1", "2", "3", "4"}
-    assert prune_bentos(tmp_path, kept=2) == ["perennial:served", "perennial-2:served"]
+    assert prune_bentos(tmp_path) == ["perennial:served", "perennial-2:served"]
 
 
 def test_before_the_first_bento_there_is_nothing_to_remove(tmp_path: Path) -> None:
