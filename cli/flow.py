@@ -108,6 +108,8 @@ def retrain(classifiers: Classifiers = None, reason: Reason = "manual", json: Js
 def watch(classifiers: Classifiers = None, act: Act = False, json: Json = False) -> None:
     """Look for drift in the answered phrases. Exit code 3 when a classifier drifts.
 
+    Also when labels are missing to learn a drift, or a client sends damaged phrases.
+
     With --act, exit code 3 when a classifier drifts and its retraining says no.
     """
     from core.settings import load_settings

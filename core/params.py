@@ -93,6 +93,9 @@ class DriftParams(StrictBlock):
     cool_down_days: float = Field(1.0, ge=0, le=LONGEST_DAYS)
     """Least days between two retrainings for drift."""
 
+    min_labelled_share: Share = 0.3
+    """Share of the drifted answers whose phrase has a label, before drift retrains."""
+
     schedule: Cron = "0 * * * *"
     """When windows are judged, as five fields of cron in UTC."""
 

@@ -15,6 +15,7 @@ from core.logs import first_line
 DRIFT = "drift.detected"
 # Characters of JSON: Prefect copies the payload into the parameters of the run.
 LARGEST_EVIDENCE = 20_000
+PHRASES = frozenset({"novel_phrases", "moved_phrases", "label_requests"})
 
 
 def resource_id(classifier: str) -> str:
@@ -28,7 +29,7 @@ def drift_payload(verdict: Verdict, *, now: datetime) -> dict[str, Any]:
     The numbers are left out when they exceed LARGEST_EVIDENCE.
     """
     # Phrases of clients stay in the project's own database.
-    numbers = {key: value for key, value in verdict.evidence.items() if key != "novel_phrases"}
+    numbers = {key: value for key, value in verdict.evidence.items() if key not in PHRASES}
     evidence = json.loads(json.dumps(numbers, default=str))
     small = evidence if len(json.dumps(evidence)) <= LARGEST_EVIDENCE else {}
     return {"now": now.isoformat(), "evidence": {"reasons": list(verdict.reasons), **small}}

@@ -101,10 +101,11 @@ def watch(
 ) -> dict[str, Verdict]:
     """Look for drift.
 
-    Returns classifier -> Verdict ("steady", "warning", "drift" or "insufficient"). Drift sends the
-    event that starts the automations. With `act` the flow runs the retraining itself, for a place
-    without a Prefect server, and returns the verdict of the retraining. An error of one classifier
-    does not stop the others; the first error is raised at the end.
+    Returns classifier -> Verdict ("steady", "warning", "broken_client", "needs_labels", "drift" or
+    "insufficient"). Drift sends the event that starts the automations. With `act` the flow runs the
+    retraining itself, for a place without a Prefect server, and returns the verdict of the
+    retraining. An error of one classifier does not stop the others; the first error is raised at
+    the end.
     """
     quiet_named_errors()
     moment = now or datetime.now(UTC)

@@ -31,9 +31,9 @@ def newest_reports(engine: Engine, classifier: str) -> list[Mapping[str, Any]]:
 def render_page(
     classifier: str, verdict: Verdict, reports: Sequence[Mapping[str, Any]], *, evidently_url: str
 ) -> str:
-    """Return Markdown: verdict, reasons, one line per window, the newest plot, links."""
+    """Return Markdown: verdict, reasons, labels asked for, windows, the newest plot, links."""
     reasons = "\n".join(f"- {reason}" for reason in verdict.reasons)
-    parts = [f"# {classifier}: {verdict.kind}", reasons]
+    parts = [f"# {classifier}: {verdict.kind}", reasons, _label_requests(verdict)]
     if reports:
         newest = Path(reports[0]["report"])
         parts += [
@@ -42,6 +42,24 @@ def render_page(
             f"Evidently report: `{newest}`, or in [Evidently's UI]({evidently_url})",
         ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _label_requests(verdict: Verdict) -> str:
+    """Return the phrases whose labels would help most; they come from clients and are escaped."""
+    requests = verdict.evidence.get("label_requests", ())
+    if not requests:
+        return ""
+    head = ["phrase", "answered", "more answers than usual"]
+    cells = [
+        [_as_code(row["phrase"]), _as_code(row["label"]), str(row["rows"])] for row in requests
+    ]
+    lines = "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *cells))
+    return f"## Labels that would help most\n\n{lines}"
+
+
+def _as_code(text: str) -> str:
+    """Return text as inline code in a table cell: nothing in it is Markdown."""
+    return f"`{text.replace('`', chr(39)).replace('|', '/')}`"
 
 
 def _table(reports: Sequence[Mapping[str, Any]]) -> str:

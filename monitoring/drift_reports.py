@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -87,15 +87,18 @@ def hold_reports(connection: Connection, classifier: str) -> None:
     hold_until_commit(connection, AdvisoryLock.REPORTS, classifier)
 
 
-def drift_began(reports: Sequence[DriftReport], *, before: str) -> datetime | None:
+def drift_began(
+    reports: Sequence[DriftReport], *, before: str, due: Collection[int] = ()
+) -> datetime | None:
     """Return the start of the newest drift that another version than `before` called. Pure.
 
-    A drift starts with the first window of its uninterrupted run of alarms.
+    A drift starts with the first window of its uninterrupted run of alarms. `due` are the windows
+    that asked for labels and got them.
     """
     drifts = [
         index
         for index, report in enumerate(reports)
-        if report.verdict == "drift" and report.version != before
+        if report.version != before and (report.verdict == "drift" or report.window_number in due)
     ]
     return reports[first_alarm(reports, drifts[-1])].window_start if drifts else None
 

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import pandas as pd
 
 from core.contracts import Verdict
 from monitoring.baseline import Baseline
+from monitoring.calling import (
+    CALLS,
+    Called,
+    broken_client,
+    decide_call,
+    last_call,
+    without_repetition,
+)
+from monitoring.clocks import name_wrong_clocks
+from monitoring.damaged import Damage, find_damage
 from monitoring.drift import Score, judge, score, shortage
+from monitoring.moved import Labelled, moved_phrases
 from monitoring.pending import PendingWindows, unlearnt
 from monitoring.scoring import WindowScorer
 from monitoring.windows import LEAST_ROWS, Window, evenly, on_time, round_rows
@@ -21,7 +32,8 @@ class JudgedWindow:
     """One judged window and the rows it was compared with.
 
     `score` is None when there were too few rows to compare with. `read` counts the rows of the
-    window; `rows` lacks those whose right label the champion has learnt.
+    window; `rows` lacks those whose right label the champion has learnt. `moved` holds the phrases
+    of a drift (see `moved_phrases`), and `notes` names clients that send something wrong.
     """
 
     window: Window
@@ -30,6 +42,8 @@ class JudgedWindow:
     baseline: pd.DataFrame
     score: Score | None
     verdict: Verdict
+    moved: pd.DataFrame = field(default_factory=pd.DataFrame)
+    notes: tuple[str, ...] = ()
 
     @property
     def alarms(self) -> tuple[str, ...]:
@@ -57,17 +71,76 @@ class JudgedWindow:
         return timely if len(timely) else moments
 
 
-def judge_windows(
-    pending: PendingWindows, scorer: WindowScorer, baseline: Baseline
-) -> Iterator[JudgedWindow]:
-    """Judge the windows in order. A window without an alarm joins the baseline of the next one."""
-    alarms = _alarms_before(pending, scorer, baseline)
-    for window, rows in zip(pending.windows, pending.rows, strict=True):
-        judged = _judge_window(window, rows, scorer, baseline, before=alarms)
-        alarms = judged.alarms
-        if not alarms:
-            baseline.join(judged.rows)
-        yield judged
+@dataclass(frozen=True)
+class Judge:
+    """Judges the windows of one champion. `least_share` of the moved answers must have labels."""
+
+    scorer: WindowScorer
+    baseline: Baseline
+    labelled: Labelled
+    least_share: float
+
+    def judge_all(self, pending: PendingWindows) -> Iterator[JudgedWindow]:
+        """Judge the windows in order. One without an alarm joins the baseline of the next one."""
+        alarms = _alarms_before(pending, self.scorer, self.baseline)
+        called = last_call(pending.reports, version=pending.version)
+        for window, rows in zip(pending.windows, pending.rows, strict=True):
+            judged = self._judge(window, rows, before=alarms, called=called)
+            alarms = judged.alarms
+            called = _call_after(judged, called)
+            if not alarms:
+                self.baseline.join(judged.rows)
+            yield judged
+
+    def _judge(
+        self, window: Window, rows: pd.DataFrame, *, before: Sequence[str], called: Called | None
+    ) -> JudgedWindow:
+        fresh = unlearnt(rows)
+        if len(fresh) < LEAST_ROWS:
+            reason = f"the champion has learnt {len(rows) - len(fresh)} of the {len(rows)} answers"
+            verdict = Verdict("insufficient", (reason,))
+            return JudgedWindow(window, len(rows), rows, self.baseline.rows, None, verdict)
+        damage = find_damage(fresh, self.baseline.rows)
+        notes = tuple(filter(None, (damage.sentence, name_wrong_clocks(fresh))))
+        scored = _score_rows(fresh, self.scorer, self.baseline)
+        if scored is None:
+            lack = shortage(self.baseline.pool, size=round_rows(len(fresh))) or ""
+            verdict = Verdict("insufficient", (lack,))
+        else:
+            verdict = judge(scored.alarms, before=before)
+        judged = JudgedWindow(
+            window, len(rows), fresh, self.baseline.rows, scored, verdict, notes=notes
+        )
+        return self._called(judged, damage, called) if verdict.kind == "drift" else judged
+
+    def _called(self, judged: JudgedWindow, damage: Damage, called: Called | None) -> JudgedWindow:
+        """Decide what is done about a window that drifted."""
+        whole = judged.rows[~damage.rows] if damage.named else judged.rows
+        moved = moved_phrases(whole, judged.baseline)
+        reasons = judged.verdict.reasons
+        if damage.named and self._as_usual(whole):
+            verdict = broken_client(reasons)
+        else:
+            verdict = decide_call(
+                moved, labelled=self.labelled, least_share=self.least_share, reasons=reasons
+            )
+        verdict = without_repetition(verdict, called, alarms=judged.alarms, z=judged.z)
+        return replace(judged, verdict=verdict, moved=moved)
+
+    def _as_usual(self, rows: pd.DataFrame) -> bool:
+        if len(rows) < LEAST_ROWS:
+            return True  # nothing but damage
+        scored = _score_rows(rows, self.scorer, self.baseline)
+        return scored is not None and not scored.alarms
+
+
+def _call_after(judged: JudgedWindow, called: Called | None) -> Called | None:
+    """Return the call that the window belongs to: its own, the one before, or none when calm."""
+    if not judged.alarms:
+        return None
+    if judged.verdict.kind in CALLS:
+        return Called(judged.verdict.kind, judged.window.number, judged.z)
+    return called
 
 
 def _alarms_before(
@@ -87,28 +160,6 @@ def _alarms_before(
         return ()
     scored = _score_rows(pending.before, scorer, baseline)
     return scored.alarms if scored else ()
-
-
-def _judge_window(
-    window: Window,
-    rows: pd.DataFrame,
-    scorer: WindowScorer,
-    baseline: Baseline,
-    *,
-    before: Sequence[str],
-) -> JudgedWindow:
-    fresh = unlearnt(rows)
-    if len(fresh) < LEAST_ROWS:
-        reason = f"the champion has learnt {len(rows) - len(fresh)} of the {len(rows)} answers"
-        verdict = Verdict("insufficient", (reason,))
-        return JudgedWindow(window, len(rows), rows, baseline.rows, None, verdict)
-    scored = _score_rows(fresh, scorer, baseline)
-    if scored is None:
-        lack = shortage(baseline.pool, size=round_rows(len(fresh))) or ""
-        verdict = Verdict("insufficient", (lack,))
-    else:
-        verdict = judge(scored.alarms, before=before)
-    return JudgedWindow(window, len(rows), fresh, baseline.rows, scored, verdict)
 
 
 def _score_rows(rows: pd.DataFrame, scorer: WindowScorer, baseline: Baseline) -> Score | None:

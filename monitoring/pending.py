@@ -12,7 +12,9 @@ from sqlalchemy.engine import Connection
 from core.contracts import ModelVersion
 from core.params import DriftParams
 from monitoring.baseline import JOIN_AT_MOST, Baseline, since_drift
+from monitoring.damaged import is_mojibake
 from monitoring.drift_reports import DriftReport, drift_began, read_progress, read_reports
+from monitoring.label_requests import due_windows
 from monitoring.learnt import learnt_requests, trained_as_of
 from monitoring.scoring import WindowScorer, log_rows
 from monitoring.traffic import Traffic
@@ -30,7 +32,7 @@ class PendingWindows:
     number : the newest number of a reported window
     reports : the newest windows reported before
     rows : one frame per window of `windows`; its column `learnt` is True for the answers whose
-        right label the champion has learnt since
+        right label the champion has learnt since, and `mojibake` for phrases in a wrong encoding
     steady : past windows that join the baseline
     before : the newest reported window, when the champion has to judge it again
     """
@@ -75,7 +77,8 @@ def read_pending(
     classifier = champion.classifier
     version = champion.version
     reports = read_reports(connection, classifier=classifier)
-    began = drift_began(reports, before=version)
+    due = due_windows(connection, classifier)
+    began = drift_began(reports, before=version, due=due)
     reference = since_drift(reference, began)
     size = window_size(reference["weight"].sum(), window_rows=drift.window_rows)
 
@@ -148,7 +151,10 @@ class _Reader:
             as_of=self.as_of,
             request_ids=log["request_id"].tolist(),
         )
-        return log_rows(log).assign(learnt=log["request_id"].isin(learnt))
+        return log_rows(log).assign(
+            learnt=log["request_id"].isin(learnt),
+            mojibake=log["phrase"].map(is_mojibake).astype(bool),
+        )
 
 
 def unlearnt(rows: pd.DataFrame) -> pd.DataFrame:

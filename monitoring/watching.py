@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy.engine import Engine
 
 from core.arrivals import newest_arrival
-from core.contracts import Verdict
+from core.contracts import ModelVersion, Verdict
 from core.decisions import record_decision
 from core.deployments import current_champions
 from core.errors import HeadRefused
-from core.memory_revisions import newest_revisions
+from core.memory_revisions import MemoryRevision, newest_revisions
 from core.params import ClassifierParams
-from monitoring.drift_reports import DriftReport, hold_reports, read_progress, store_reports
-from monitoring.evidence import moved_labels, novel_phrases
-from monitoring.judging import JudgedWindow, judge_windows
+from monitoring.concluding import as_report, conclude
+from monitoring.drift_reports import hold_reports, read_progress, store_reports
+from monitoring.judging import Judge, JudgedWindow
+from monitoring.label_requests import follow_request, with_request
+from monitoring.labelled import LabelledPhrases, phrases_with_feedback
+from monitoring.moved import Labelled
 from monitoring.pending import PendingWindows, read_pending
 from monitoring.scoring import WindowScorer, read_reference
-from monitoring.window_files import describe_window, write_window_files
+from monitoring.window_files import write_window_files
 from pipelines.memory.store import recorded_memory
 from pipelines.model.embedder import Embed
 from pipelines.model.head_file import Head, load_head
+from pipelines.model.memory import Memory
 from pipelines.model_store import problem_of
-
-SEVERITY = ("insufficient", "steady", "warning", "drift")
-REASONS_SHOWN = 10
 
 
 def watch_classifier(
@@ -44,15 +46,62 @@ def watch_classifier(
 ) -> Verdict:
     """Judge the pending windows and return the gravest of their verdicts.
 
-    The kinds are "drift", "warning", "steady", and "insufficient" without anything to judge. Each
-    window gets a row in `drift_report`, a report and a plot; the verdict gets a row in `decision`.
-    No window is reported twice. Equal rows and an equal `seed` give an equal verdict.
+    The kinds are those of `concluding.SEVERITY`: "insufficient" without anything to judge, "drift"
+    also where labels came that an earlier watch asked for. Each window gets a row in
+    `drift_report`, a report and a plot; the verdict gets a row in `decision`. No window is reported
+    twice. Equal rows and an equal `seed` give an equal verdict.
     """
+    watched = _read(engine, classifier, block, models=models)
+    if watched is None:
+        return Verdict("insufficient", ("no version answers yet",))
+    pending = watched.pending
+    if pending.windows:
+        head = _registered_head(watched.folder, digest=watched.model.head_digest)
+        phrases = pending.reference["cleaned"]
+        scorer = WindowScorer(head, embed, phrases=phrases, seed=seed, memory=watched.memory)
+        verdict = _judge(engine, watched, scorer, reports=reports, now=now, seed=seed)
+    else:
+        verdict = _nothing_pending(pending)
+    request = follow_request(
+        engine,
+        classifier,
+        labelled=watched.labelled,
+        least_share=watched.least_share,
+        now=now,
+    )
+    return with_request(verdict, request)
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """What is read before anything is judged. The memory is loaded when it is asked for."""
+
+    model: ModelVersion
+    folder: Path
+    pending: PendingWindows
+    revision: MemoryRevision | None
+    phrases_with_feedback: set[str]
+    least_share: float
+
+    @cached_property
+    def memory(self) -> Memory | None:
+        return recorded_memory(self.revision) if self.revision else None
+
+    @cached_property
+    def labelled(self) -> Labelled:
+        """The phrases that the source or people have labelled; reference rows have labels."""
+        others = {*self.pending.reference["cleaned"], *self.phrases_with_feedback}
+        return LabelledPhrases(lambda: self.memory, others)
+
+
+def _read(
+    engine: Engine, classifier: str, block: ClassifierParams, *, models: Path
+) -> _Watched | None:
     until = newest_arrival(engine)
     with engine.connect() as connection:
         champion = current_champions(connection).get(classifier)
         if champion is None:
-            return Verdict("insufficient", ("no version answers yet",))
+            return None
         folder = models / classifier / champion.model.version
         revision = newest_revisions(connection).get(classifier)
         pending = read_pending(
@@ -62,32 +111,32 @@ def watch_classifier(
             drift=block.drift,
             until=until,
         )
-    if not pending.windows:
-        return _nothing_pending(pending)
-
-    head = _registered_head(folder, digest=champion.model.head_digest)
-    memory = recorded_memory(revision) if revision else None
-    phrases = pending.reference["cleaned"]
-    scorer = WindowScorer(head, embed, phrases=phrases, seed=seed, memory=memory)
-    pending = pending.completed(scorer)
-    judged = list(judge_windows(pending, scorer, pending.baseline(scorer, seed=seed)))
-    return _report(engine, pending, judged, scorer, reports=reports, now=now)
+        newest_known = revision.last_feedback if revision else None
+        with_feedback = phrases_with_feedback(connection, classifier, after=newest_known or 0)
+    return _Watched(
+        champion.model, folder, pending, revision, with_feedback, block.drift.min_labelled_share
+    )
 
 
-def _report(
+def _judge(
     engine: Engine,
-    pending: PendingWindows,
-    judged: Sequence[JudgedWindow],
+    watched: _Watched,
     scorer: WindowScorer,
     *,
     reports: Path,
     now: datetime,
+    seed: int,
 ) -> Verdict:
-    """Write the files of every window, store rows and decision, and return the verdict."""
+    """Judge all windows, write their files, store rows and decision, and return the verdict."""
+    pending = watched.pending.completed(scorer)
+    judge = Judge(
+        scorer, pending.baseline(scorer, seed=seed), watched.labelled, watched.least_share
+    )
+    judged = list(judge.judge_all(pending))
     files = [
         write_window_files(window, pending, judged, scorer, reports=reports) for window in judged
     ]
-    verdict = _conclude(pending, judged, files, scorer)
+    verdict = conclude(pending, judged, files, scorer, labelled=watched.labelled)
     return _store(engine, verdict, pending, judged, files, now=now)
 
 
@@ -108,48 +157,6 @@ def _registered_head(folder: Path, *, digest: str) -> Head:
     return load_head(folder)
 
 
-def _conclude(
-    pending: PendingWindows,
-    judged: Sequence[JudgedWindow],
-    files: Sequence[Path],
-    scorer: WindowScorer,
-) -> Verdict:
-    """Return the gravest verdict; its evidence details the newest window of that kind."""
-    kind = max((window.verdict.kind for window in judged), key=SEVERITY.index)
-    index = max(index for index, window in enumerate(judged) if window.verdict.kind == kind)
-    worst = judged[index]
-    file = files[index]
-    evidence = {
-        "version": pending.version,
-        "window_rows": worst.window.rows,
-        "normal_rows": len(worst.baseline),
-        "z": worst.z,
-        "alarms": list(worst.alarms),
-        "windows": [_as_evidence(window) for window in judged],
-        "moved_labels": moved_labels(worst.rows, worst.baseline),
-        "novel_phrases": novel_phrases(worst.rows, scorer.novelty(worst.rows)),
-        "report": {
-            "html": str(file),
-            "json": str(file.with_suffix(".json")),
-            "plot": str(file.with_suffix(".png")),
-        },
-    }
-    reasons = tuple(describe_window(window) for window in judged[-REASONS_SHOWN:])
-    return Verdict(kind, reasons, evidence)
-
-
-def _as_evidence(judged: JudgedWindow) -> dict[str, Any]:
-    return {
-        "number": judged.window.number,
-        "start": judged.start.isoformat(),
-        "end": judged.end.isoformat(),
-        "rows": len(judged.rows),
-        "verdict": judged.verdict.kind,
-        "alarms": list(judged.alarms),
-        "z": judged.z,
-    }
-
-
 def _store(
     engine: Engine,
     verdict: Verdict,
@@ -160,7 +167,7 @@ def _store(
     now: datetime,
 ) -> Verdict:
     reports = [
-        _as_report(window, file, version=pending.version)
+        as_report(window, file, version=pending.version)
         for window, file in zip(judged, files, strict=True)
     ]
     classifier = pending.classifier
@@ -172,22 +179,3 @@ def _store(
         store_reports(connection, reports, classifier=classifier, reported_at=now)
         record_decision(connection, verdict, classifier=classifier, subject="drift", decided_at=now)
     return verdict
-
-
-def _as_report(judged: JudgedWindow, file: Path, *, version: str) -> DriftReport:
-    values = judged.score.values if judged.score else {}
-    return DriftReport(
-        version=version,
-        window_number=judged.window.number,
-        window_start=judged.start,
-        window_end=judged.end,
-        last_request=str(judged.rows["request_id"].iloc[-1]),
-        rows=judged.read,
-        statistics={name: {"value": values[name], "z": z} for name, z in judged.z.items()},
-        alarms=judged.alarms,
-        verdict=judged.verdict.kind,
-        report=str(file),
-        first_sequence=judged.window.first,
-        last_sequence=judged.window.last,
-        answers=judged.window.answers,
-    )

@@ -51,12 +51,13 @@ def write_window_files(
 
 
 def describe_window(judged: JudgedWindow) -> str:
-    """Return one sentence: which window, its verdict, and the z of every alarm."""
+    """Return one sentence: which window, its verdict, the z of every alarm, and its notes."""
     reasons = "; ".join(judged.verdict.reasons)
     alarms = ", ".join(f"{name} z {judged.z[name]:.1f}" for name in judged.alarms)
     span = f"{judged.start:%Y-%m-%d %H:%M} to {judged.end:%Y-%m-%d %H:%M}"
     sentence = f"window {judged.window.number} ({span}, {len(judged.rows)} answers): {reasons}"
-    return f"{sentence} ({alarms})" if alarms else sentence
+    sentence = f"{sentence} ({alarms})" if alarms else sentence
+    return "; ".join((sentence, *judged.notes))
 
 
 def _describe_baseline(baseline: pd.DataFrame, scorer: WindowScorer) -> pd.DataFrame | None:

@@ -107,14 +107,19 @@ def days_spanned(occurred_at: np.ndarray) -> np.ndarray:
     return spans
 
 
-def on_time(occurred_at: np.ndarray) -> np.ndarray:
-    """Return bool (n,): whether each row is dated within a day of the rows that came with it.
+def days_off(occurred_at: np.ndarray) -> np.ndarray:
+    """Return float (n,): how many days each row is dated after the rows that came with it.
 
     Those are the EDGE rows around it in order of arrival; their median tells the time.
     """
     days = pd.Series(occurred_at.astype("datetime64[ns]").astype("int64").astype(float) / DAY)
     around = days.rolling(EDGE, center=True, min_periods=1).median()
-    return np.asarray((days - around).abs() <= LEAST_DAYS)
+    return np.asarray(days - around)
+
+
+def on_time(occurred_at: np.ndarray) -> np.ndarray:
+    """Return bool (n,): whether each row is dated within a day of the rows that came with it."""
+    return np.asarray(np.abs(days_off(occurred_at)) <= LEAST_DAYS)
 
 
 def evenly(rows: int, *, of: int) -> np.ndarray:

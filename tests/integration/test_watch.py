@@ -42,7 +42,7 @@ LIVE = START + timedelta(days=60)
 BLOCK = ClassifierParams.model_validate(
     {
         "source": {"query": "queries/topics.sql", "label": "topic"},
-        "drift": {"window_rows": WINDOW, "window_days": 30},
+        "drift": {"window_rows": WINDOW, "window_days": 30, "min_labelled_share": 0},
     }
 )
 
@@ -382,7 +382,8 @@ def test_an_alarmed_window_never_becomes_normal(place: Place) -> None:
     moved = live(9, moved=0.5).tail(WINDOW)
     place.answer(moved.assign(occurred_at=moved["occurred_at"] + timedelta(days=300)), prefix="b")
     verdict = place.watch()
-    assert verdict.kind == "drift"
+    assert (verdict.kind, bool(verdict.evidence["alarms"])) == ("warning", True)
+    assert "drift was called at window 2, and its cause has not grown" in verdict.reasons[0]
     assert verdict.evidence["normal_rows"] == len(
         pd.read_parquet(place.models / "topic/1/reference.parquet")
     )

@@ -62,3 +62,17 @@ def test_the_event_carries_the_moment_and_small_evidence_only() -> None:
     }
     assert large["evidence"] == {"reasons": ["why"]}
     assert len(json.dumps(large)) < LARGEST_EVIDENCE
+
+
+def test_the_page_names_the_phrases_that_need_labels() -> None:
+    requests = [{"phrase": "a|`b`", "label": "eye", "rows": 12}]
+    verdict = Verdict("needs_labels", ("no labels",), {"label_requests": requests})
+    page = render_page("block", verdict, [], evidently_url="http://x:1")
+    assert "## Labels that would help most" in page
+    assert "| `a/'b'` | `eye` | 12 |" in page
+
+
+def test_phrases_of_clients_stay_out_of_the_event() -> None:
+    evidence = {name: ["a phrase"] for name in ("novel_phrases", "moved_phrases", "label_requests")}
+    payload = drift_payload(Verdict("drift", (), {**evidence, "z": 4}), now=NOW)
+    assert payload["evidence"] == {"reasons": [], "z": 4}

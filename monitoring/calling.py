@@ -1,0 +1,77 @@
+"""What is done about a drift: retrain, ask for labels, or name a broken client. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from core.contracts import Verdict
+from monitoring.drift import ALARM
+from monitoring.drift_reports import DriftReport
+from monitoring.moved import Labelled, labelled_share
+
+CALLS = ("drift", "needs_labels", "broken_client")
+GROWTH = 1.5
+"""The same cause calls again when the z of one of its statistics has grown so many times."""
+
+
+@dataclass(frozen=True)
+class Called:
+    """The newest call of an uninterrupted run of alarms: its kind, its window, and its z."""
+
+    kind: str
+    window: int
+    z: Mapping[str, float]
+
+
+def last_call(reports: Sequence[DriftReport], *, version: str) -> Called | None:
+    """Return the call that the newest windows still belong to; None after a calm window.
+
+    A drift that another version called is not the same cause: the champion was fitted since.
+    """
+    for report in reversed(reports):
+        if not report.alarms:
+            return None
+        if report.verdict in CALLS:
+            answered = report.verdict == "drift" and report.version != version
+            z = {name: entry["z"] for name, entry in report.statistics.items()}
+            return None if answered else Called(report.verdict, report.window_number, z)
+    return None
+
+
+def decide_call(
+    moved: pd.DataFrame, *, labelled: Labelled, least_share: float, reasons: tuple[str, ...]
+) -> Verdict:
+    """Return "drift", or "needs_labels" where too few of the moved answers have labels.
+
+    A retraining learns from labels alone: without them it makes the same head again.
+    """
+    share = labelled_share(moved, labelled)
+    evidence = {"labelled_share": round(share, 4)}
+    if share >= least_share:
+        return Verdict("drift", reasons, evidence)
+    lack = (
+        f"{100 * share:.0f} % of the moved answers have labels, and a retraining needs "
+        f"{100 * least_share:.0f} %"
+    )
+    return Verdict("needs_labels", (*reasons, lack), evidence)
+
+
+def broken_client(reasons: tuple[str, ...]) -> Verdict:
+    """Return the verdict on a window that is as usual without its damaged phrases."""
+    why = "without the damaged phrases the window is as usual: mend the client"
+    return Verdict("broken_client", (*reasons, why))
+
+
+def without_repetition(
+    verdict: Verdict, called: Called | None, *, alarms: Sequence[str], z: Mapping[str, float]
+) -> Verdict:
+    """Return a "warning" where the same cause was called before and has not grown."""
+    if called is None or called.kind != verdict.kind:
+        return verdict
+    if any(z[name] > GROWTH * max(called.z.get(name, ALARM), ALARM) for name in alarms):
+        return verdict
+    again = f"{verdict.kind} was called at window {called.window}, and its cause has not grown"
+    return Verdict("warning", (*verdict.reasons, again), verdict.evidence)

@@ -1,0 +1,96 @@
+"""What a watch concludes from the windows it judged: one verdict, and a row per window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from core.contracts import Verdict
+from monitoring.drift_reports import DriftReport
+from monitoring.evidence import moved_labels, novel_phrases
+from monitoring.judging import JudgedWindow
+from monitoring.moved import Labelled, label_requests
+from monitoring.pending import PendingWindows
+from monitoring.scoring import WindowScorer
+from monitoring.window_files import describe_window
+
+SEVERITY = ("insufficient", "steady", "warning", "broken_client", "needs_labels", "drift")
+REASONS_SHOWN = 10
+
+
+def conclude(
+    pending: PendingWindows,
+    judged: Sequence[JudgedWindow],
+    files: Sequence[Path],
+    scorer: WindowScorer,
+    *,
+    labelled: Labelled,
+) -> Verdict:
+    """Return the gravest verdict; its evidence details the newest window of that kind."""
+    kind = max((window.verdict.kind for window in judged), key=SEVERITY.index)
+    index = max(index for index, window in enumerate(judged) if window.verdict.kind == kind)
+    worst = judged[index]
+    file = files[index]
+    evidence = {
+        "version": pending.version,
+        "window_rows": worst.window.rows,
+        "normal_rows": len(worst.baseline),
+        "z": worst.z,
+        "alarms": list(worst.alarms),
+        "windows": [_as_evidence(window) for window in judged],
+        "moved_labels": moved_labels(worst.rows, worst.baseline),
+        "novel_phrases": novel_phrases(worst.rows, scorer.novelty(worst.rows)),
+        **_needed_labels(worst, labelled),
+        "report": {
+            "html": str(file),
+            "json": str(file.with_suffix(".json")),
+            "plot": str(file.with_suffix(".png")),
+        },
+    }
+    reasons = tuple(describe_window(window) for window in judged[-REASONS_SHOWN:])
+    return Verdict(kind, reasons, evidence)
+
+
+def _needed_labels(worst: JudgedWindow, labelled: Labelled) -> dict[str, Any]:
+    """Return which phrases moved, and which of them need labels; nothing of a calm window."""
+    if worst.verdict.kind != "needs_labels":
+        return dict(worst.verdict.evidence)
+    return {
+        **worst.verdict.evidence,
+        "label_requests": label_requests(worst.moved, labelled),
+        "moved_phrases": worst.moved.round({"rows": 1}).to_dict("records"),
+    }
+
+
+def _as_evidence(judged: JudgedWindow) -> dict[str, Any]:
+    return {
+        "number": judged.window.number,
+        "start": judged.start.isoformat(),
+        "end": judged.end.isoformat(),
+        "rows": len(judged.rows),
+        "verdict": judged.verdict.kind,
+        "alarms": list(judged.alarms),
+        "z": judged.z,
+        "notes": list(judged.notes),
+    }
+
+
+def as_report(judged: JudgedWindow, file: Path, *, version: str) -> DriftReport:
+    """Return the row of `drift_report` of one window."""
+    values = judged.score.values if judged.score else {}
+    return DriftReport(
+        version=version,
+        window_number=judged.window.number,
+        window_start=judged.start,
+        window_end=judged.end,
+        last_request=str(judged.rows["request_id"].iloc[-1]),
+        rows=judged.read,
+        statistics={name: {"value": values[name], "z": z} for name, z in judged.z.items()},
+        alarms=judged.alarms,
+        verdict=judged.verdict.kind,
+        report=str(file),
+        first_sequence=judged.window.first,
+        last_sequence=judged.window.last,
+        answers=judged.window.answers,
+    )

@@ -1,0 +1,43 @@
+"""Which phrases somebody has labelled: the source, or people by their feedback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from core.tables import feedback
+from monitoring.feedback import answered
+from pipelines.model.memory import Memory
+
+
+@dataclass(frozen=True)
+class LabelledPhrases:
+    """The phrases that a memory knows, and those of `others`, such as newer feedback.
+
+    `memory` is called for a phrase that the others lack: loading one takes a while.
+    """
+
+    memory: Callable[[], Memory | None]
+    others: Collection[str]
+
+    def __call__(self, cleaned: Sequence[str]) -> np.ndarray:
+        return np.array([self._labelled(phrase) for phrase in cleaned], dtype=bool)
+
+    def _labelled(self, phrase: str) -> bool:
+        if phrase in self.others:
+            return True
+        memory = self.memory()
+        return memory is not None and memory.place(phrase) is not None
+
+
+def phrases_with_feedback(connection: Connection, classifier: str, *, after: int) -> set[str]:
+    """Return the cleaned phrases of the feedback with an id above `after`."""
+    newer = sa.select(feedback.c.request_id).where(
+        feedback.c.classifier == classifier, feedback.c.id > after
+    )
+    answer = answered(newer)
+    return set(connection.scalars(sa.select(answer.c.cleaned)))

@@ -1,0 +1,110 @@
+"""A drift retrains where labels came; the same cause calls again only when it grows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core.contracts import Verdict
+from monitoring.calling import Called, decide_call, last_call, without_repetition
+from monitoring.drift_reports import DriftReport
+from monitoring.label_requests import with_request
+from monitoring.moved import PHRASES_KEPT, label_requests, labelled_share, moved_phrases
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def frame(counts: dict[str, int]) -> pd.DataFrame:
+    cleaned = [phrase for phrase, rows in counts.items() for _ in range(rows)]
+    return pd.DataFrame({"cleaned": cleaned, "label": "l", "weight": 1.0})
+
+
+def labelled(phrases: Sequence[str]) -> np.ndarray:
+    return np.array([phrase.startswith("known") for phrase in phrases], dtype=bool)
+
+
+MOVED = moved_phrases(
+    frame({"usual": 100, "known": 30, "new": 60, "newer": 10}), frame({"usual": 500, "known": 5})
+)
+
+
+def test_moved_phrases_are_those_beyond_the_past() -> None:
+    assert MOVED["phrase"].tolist() == ["new", "known", "newer"]
+    assert MOVED["rows"].tolist() == pytest.approx([60, 30 - 1.98 - 2 * 1.98**0.5, 10], abs=0.01)
+
+
+def test_so_many_phrases_stand_for_a_drift() -> None:
+    many = moved_phrases(frame({f"p{number}": 1 for number in range(999)}), frame({}))
+    assert len(many) == PHRASES_KEPT
+
+
+def test_the_labelled_share_counts_rows() -> None:
+    assert labelled_share(MOVED, labelled) == pytest.approx(25.2 / 95.2, abs=0.01)
+    assert labelled_share(MOVED.iloc[:0], labelled) == 1.0
+
+
+def test_requests_name_the_phrases_with_the_most_rows() -> None:
+    assert label_requests(MOVED, labelled) == [
+        {"phrase": "new", "label": "l", "rows": 60},
+        {"phrase": "newer", "label": "l", "rows": 10},
+    ]
+    assert label_requests(MOVED.iloc[:0], labelled) == []
+
+
+@pytest.mark.parametrize(("least_share", "kind"), [(0.2, "drift"), (0.3, "needs_labels")])
+def test_without_labels_a_drift_asks_for_them(least_share: float, kind: str) -> None:
+    verdict = decide_call(MOVED, labelled=labelled, least_share=least_share, reasons=("far",))
+    assert verdict.kind == kind
+    assert verdict.evidence["labelled_share"] == pytest.approx(0.264, abs=0.01)
+
+
+def report(number: int, verdict: str, *, version: str = "1", z: float = 5.0) -> DriftReport:
+    alarms = () if verdict == "steady" else ("novelty_mean",)
+    statistics = {"novelty_mean": {"value": 0.1, "z": z}}
+    return DriftReport(version, number, NOW, NOW, None, 500, statistics, alarms, verdict, "file")
+
+
+def test_a_call_holds_until_a_calm_window() -> None:
+    asked = report(1, "needs_labels")
+    assert last_call([asked, report(2, "warning")], version="1") == Called(
+        "needs_labels", 1, {"novelty_mean": 5.0}
+    )
+    assert last_call([asked, report(2, "steady"), report(3, "warning")], version="1") is None
+    assert last_call([], version="1") is None
+
+
+def test_a_request_for_labels_holds_across_promotions_and_a_drift_does_not() -> None:
+    assert last_call([report(1, "needs_labels")], version="2") is not None
+    assert last_call([report(1, "drift")], version="2") is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "z", "expected"),
+    [
+        ("needs_labels", 7.0, "warning"),
+        ("needs_labels", 8.0, "needs_labels"),
+        ("drift", 5.0, "drift"),
+    ],
+)
+def test_the_same_cause_calls_again_only_when_it_grows(kind: str, z: float, expected: str) -> None:
+    called = Called("needs_labels", 4, {"novelty_mean": 5.0})
+    again = without_repetition(
+        Verdict(kind, ("far",)), called, alarms=("novelty_mean",), z={"novelty_mean": z}
+    )
+    assert again.kind == expected
+
+
+def test_the_watch_says_what_became_of_a_request() -> None:
+    steady = Verdict("steady", ("as usual",))
+    waiting = Verdict("needs_labels", ("asked",), {"label_requests": [1]})
+    due = Verdict("drift", ("came",))
+    assert with_request(steady, None) is steady
+    assert with_request(due, waiting) is due
+    assert with_request(steady, waiting) == Verdict(
+        "steady", ("asked", "as usual"), {"label_requests": [1]}
+    )
+    assert with_request(steady, due) == Verdict("drift", ("came", "as usual"))

@@ -1,0 +1,95 @@
+"""Damaged phrases and wrong clocks are named; habits and single mistakes are not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from monitoring.clocks import name_wrong_clocks
+from monitoring.damaged import cut_phrases, find_damage, is_mojibake
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+KNOWN = ["acute bronchitis", "fracture of femur", "pneumonia", "viral pneumonia"]
+
+
+@pytest.mark.parametrize("phrase", ["Fièvre élevée", "Spaß", "«été»", "niño", "fractúra", "発熱"])
+def test_right_text_is_not_mojibake(phrase: str) -> None:
+    assert not is_mojibake(phrase)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
+@pytest.mark.parametrize("phrase", ["fièvre", "niño", "Übelkeit", "“quoted”", "Грипп"])
+def test_utf8_read_in_one_byte_is_mojibake(phrase: str, encoding: str) -> None:
+    assert is_mojibake(phrase.encode().decode(encoding, errors="replace"))
+
+
+def test_a_phrase_is_cut_when_it_ends_inside_a_word_of_a_longer_one() -> None:
+    phrases = ["pneum", "acute bronch", "acute", "fracture of", "viral pneumonia", "fem", "xyz"]
+    assert cut_phrases(phrases, KNOWN) == {"pneum", "acute bronch"}
+
+
+def past(cuts: int = 0) -> pd.DataFrame:
+    cleaned = [KNOWN[number % 4] for number in range(2000)]
+    cleaned[:cuts] = [("acute bronchiti", "fracture of fe")[n % 2] for n in range(cuts)]
+    return pd.DataFrame({"cleaned": cleaned, "weight": 1.0})
+
+
+def window(damaged: int, *, mojibake: bool = False, region: str = "west") -> pd.DataFrame:
+    rows = 1000
+    cleaned = [KNOWN[number % 4] for number in range(rows - damaged)] + ["pneumoni"] * damaged
+    return pd.DataFrame(
+        {
+            "cleaned": cleaned,
+            "mojibake": [False] * (rows - damaged) + [mojibake] * damaged,
+            "region": ["east"] * (rows - damaged) + [region] * damaged,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("mojibake", "kind"), [(True, "30 in a wrong encoding"), (False, "30 cut short")]
+)
+def test_a_broken_client_is_named_with_its_region(mojibake: bool, kind: str) -> None:
+    damage = find_damage(window(30, mojibake=mojibake), past())
+    assert damage.rows.sum() == 30
+    assert f"{kind}, of 1000, 30 of them from region west, such as 'pneumoni'" in damage.sentence
+
+
+def test_a_few_damaged_phrases_are_not_named() -> None:
+    assert not find_damage(window(9), past()).named
+    assert not find_damage(window(0), past()).named
+
+
+def test_desks_that_always_cut_are_the_past() -> None:
+    """Every cut phrase of the past came once, as those of the window did."""
+    long = [f"diagnosis number{n:04d}x" for n in range(1000)]
+    cut = [phrase[:-1] for phrase in long]
+    baseline = pd.DataFrame({"cleaned": [*long, *cut[:200]], "weight": 1.0})
+    fresh = pd.DataFrame({"cleaned": [*long[:800], *cut[800:]], "mojibake": False, "region": None})
+    assert not find_damage(fresh, baseline).named
+    assert find_damage(fresh, baseline[:1000]).named
+
+
+def rows(off: int, *, days: float) -> pd.DataFrame:
+    at = [NOW + timedelta(minutes=number) for number in range(500)]
+    places = np.linspace(0, 499, off).astype(int)
+    for place in places:
+        at[place] += timedelta(days=days)
+    region = np.where(np.isin(np.arange(500), places), "west", "east")
+    return pd.DataFrame({"occurred_at": pd.to_datetime(at), "region": region})
+
+
+def test_a_clock_that_is_off_by_more_than_a_day_is_named() -> None:
+    assert name_wrong_clocks(rows(40, days=-365)) == (
+        "the clock of a client is off: 40 of 500 answers are dated 365.0 days behind (median), "
+        "40 of them from region west"
+    )
+    assert "2.0 days ahead" in name_wrong_clocks(rows(40, days=2))
+
+
+@pytest.mark.parametrize(("off", "days"), [(0, 0), (9, -365), (200, 0.5)])
+def test_single_mistakes_and_time_zones_are_not_named(off: int, days: float) -> None:
+    assert name_wrong_clocks(rows(off, days=days)) == ""
