@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks import drift_champions as champions
 from benchmarks import drift_world as world
 from benchmarks.drift_outcomes import Outcomes
 from benchmarks.drift_tables import REPORT_ROWS, bars_of, figures_of, tables_of
@@ -53,7 +54,7 @@ class Trials:
         for trial in self.plain[number % len(self.plain)]:
             trial.run(arrivals, seed=future)
 
-        taught = [row for row in arrivals if row.labels["chapter"] not in world.UNSEEN]
+        taught = [row for row in arrivals if row.labels["chapter"] not in champions.UNSEEN]
         self.untaught.run(taught, seed=future)
         if self.joined is not None and number % JOINED_EVERY == 0:
             self.joined.run(arrivals, seed=future)
@@ -64,8 +65,8 @@ class Trials:
 
 def measure(*, seed: int, repetitions: int, quick: bool) -> Result:
     """Play every scenario before every champion; `seed` draws the traffic, not the champions."""
-    vectors = world.snapshot_vectors()
-    stored = world.stored_champion(vectors)
+    vectors = champions.snapshot_vectors()
+    stored = champions.stored_champion(vectors)
     replacements = world.draw_replacements(seed=seed * 1_000_003, rows=15_000 if quick else 80_000)
     outcomes: dict[int, dict[str, Outcomes]] = {size: {} for size in SIZES}
     trials = _trials(stored, vectors, replacements, outcomes, seed=seed, quick=quick)
@@ -76,7 +77,7 @@ def measure(*, seed: int, repetitions: int, quick: bool) -> Result:
         played = number + 1
 
     report = time_report(stored)
-    labels = f"{len(stored.head.labels)} labels; {replacements.rare_labels} rare ones"
+    labels = f"{len(stored.heads.served.labels)} labels; {replacements.rare_labels} rare ones"
     references = f"{len(trials.plain)} references of about {len(stored.reference)} rows"
     repeated = f"{played} repetitions of up to {WINDOWS} windows"
     return Result(
@@ -88,8 +89,8 @@ def measure(*, seed: int, repetitions: int, quick: bool) -> Result:
 
 
 def _trials(
-    stored: world.Champion,
-    vectors: world.Vectors,
+    stored: champions.Champion,
+    vectors: champions.Vectors,
     replacements: world.Replacements,
     outcomes: dict[int, dict[str, Outcomes]],
     *,
@@ -97,7 +98,7 @@ def _trials(
     quick: bool,
 ) -> Trials:
     others = [
-        world.with_other_history(stored, seed=seed * 1_000 + number)
+        champions.with_other_history(stored, seed=seed * 1_000 + number)
         for number in range(1, 1 if quick else HISTORIES)
     ]
     plain = [
@@ -127,14 +128,14 @@ def _until_interrupted(repetitions: int) -> Iterator[int]:
         signal.signal(signal.SIGINT, before)
 
 
-def time_report(champion: world.Champion) -> dict[str, float]:
+def time_report(champion: champions.Champion) -> dict[str, float]:
     """Time one Evidently report on REPORT_ROWS answers, with its page and its workspace."""
     progress(f"a report on {REPORT_ROWS} answers")
     answers = champion.reference.sample(REPORT_ROWS, replace=True, random_state=1).reset_index(
         drop=True
     )
     headline = Headline(
-        world.KEY, "1", 1, datetime(2026, 2, 1, tzinfo=UTC), "steady", ("a benchmark",)
+        champions.KEY, "1", 1, datetime(2026, 2, 1, tzinfo=UTC), "steady", ("a benchmark",)
     )
     with tempfile.TemporaryDirectory() as folder, timed() as timing:
         current, reference = (

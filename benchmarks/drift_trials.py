@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks import drift_champions as champions
 from benchmarks import drift_world as world
 from benchmarks.drift_outcomes import Alarms, Outcomes, verdicts_of
 from benchmarks.drift_rival import Evidently
@@ -41,7 +42,7 @@ DRIFTED = {RARE, HALF, FIFTH, UNSEEN}
 class Trial:
     """A champion with a calibration for one window size, its scenarios, and their outcomes."""
 
-    champion: world.Champion
+    champion: champions.Champion
     calibration: Calibration
     size: int
     scenarios: dict[str, world.Change]
@@ -78,7 +79,7 @@ class Trial:
 
 
 def plain_trial(
-    champion: world.Champion,
+    champion: champions.Champion,
     size: int,
     replacements: world.Replacements,
     outcomes: dict[str, Outcomes],
@@ -107,15 +108,15 @@ def scenarios(replacements: world.Replacements) -> dict[str, world.Change]:
 
 
 def untaught_trial(
-    vectors: world.Vectors,
+    vectors: champions.Vectors,
     replacements: world.Replacements,
     outcomes: dict[str, Outcomes],
     *,
     quick: bool,
 ) -> Trial:
     """A champion that was never taught some chapters, and phrases of those chapters."""
-    progress("training without " + ", ".join(world.UNSEEN))
-    champion = world.untaught_champion(vectors, head={"kind": "majority"} if quick else None)
+    progress("training without " + ", ".join(champions.UNSEEN))
+    champion = champions.untaught_champion(vectors)
     changes = {UNTAUGHT: world.unchanged, UNSEEN: world.unseen_topic(replacements, share=0.1)}
     rival = None if quick else Evidently(champion.reference)
     calibration = champion.baseline().calibration(LARGE_WINDOW)
@@ -123,7 +124,7 @@ def untaught_trial(
 
 
 def joined_trial(
-    champion: world.Champion,
+    champion: champions.Champion,
     replacements: world.Replacements,
     outcomes: dict[str, Outcomes],
     *,
@@ -148,12 +149,12 @@ def joined_trial(
 
 
 def busy_trials(
-    champion: world.Champion, outcomes: dict[str, Outcomes], *, seed: int
+    champion: champions.Champion, outcomes: dict[str, Outcomes], *, seed: int
 ) -> Sequence[Trial]:
     """So much traffic that a window is a part of a day; the references are of such days, too."""
     progress(f"past windows of {BUSY_WINDOW}, a third of a day")
-    champions = [
-        world.with_other_history(champion, seed=seed * 1_000 + number, scale="large")
+    busy = [
+        champions.with_other_history(champion, seed=seed * 1_000 + number, scale="large")
         for number in range(BUSY_HISTORIES)
     ]
     return [
@@ -164,5 +165,5 @@ def busy_trials(
             {BUSY: world.unchanged},
             outcomes,
         )
-        for other in champions
+        for other in busy
     ]

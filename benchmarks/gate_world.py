@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
-from benchmarks import drift_world
+from benchmarks import drift_champions
 from core.head_params import Head as HeadParams
 from pipelines.gate.drifted import DriftRows
 from pipelines.gate.rows import GateRows
@@ -27,7 +27,7 @@ from pipelines.stages.labelled_rows import (
     within_history,
 )
 
-KEY = drift_world.KEY
+KEY = drift_champions.KEY
 WEEK = np.timedelta64(7, "D")
 DRIFT_SHARE = 1 / 3
 """The newest third of the test rows counts as since the drift, so that this route can err too."""
@@ -80,7 +80,7 @@ def demo_world(*, seed: int) -> World:
     without the last week of them.
     """
     rows = _source_rows()
-    spec = drift_world._spec()
+    spec = drift_champions._spec()
     parts = split.split_rows(rows, test_days=spec["test_days"], seed=spec["seed"])
     tested = parts.test[parts.recent]
     recent = rows.only(parts.recent)
@@ -89,7 +89,7 @@ def demo_world(*, seed: int) -> World:
     test = rows.only(parts.test)
     earlier = rows.occurred_at < rows.occurred_at.max() - WEEK
     phrases, codes = np.unique(test.phrases[test.phrase_codes], return_inverse=True)
-    vectors = drift_world.snapshot_vectors()
+    vectors = drift_champions.snapshot_vectors()
     champion = _answers(rows.only(~parts.test & earlier), phrases, vectors, seed=seed)[codes]
     candidate = _answers(rows.only(~parts.test), phrases, vectors, seed=seed)[codes]
     test_rows = GateRows(
@@ -109,8 +109,8 @@ def demo_world(*, seed: int) -> World:
 
 def _source_rows() -> LabelledRows:
     """The rows that the split stage takes, without feedback."""
-    spec = drift_world._spec()
-    stored = drift_world._stored_rows()
+    spec = drift_champions._spec()
+    stored = drift_champions._stored_rows()
     stored = stored.filter(pc.equal(stored["origin"], "source"))
     labelled = labelled_rows(stored, label=KEY)
     history = within_history(labelled, days=spec["history_days"])
@@ -118,12 +118,12 @@ def _source_rows() -> LabelledRows:
 
 
 def _answers(
-    rows: LabelledRows, phrases: np.ndarray, vectors: drift_world.Vectors, *, seed: int
+    rows: LabelledRows, phrases: np.ndarray, vectors: drift_champions.Vectors, *, seed: int
 ) -> np.ndarray:
     """str (phrases,): what a head fitted on these rows says."""
-    train = split.training_table(rows, seed=drift_world._spec()["seed"])
-    params = TypeAdapter(HeadParams).validate_python(drift_world._head_spec())
-    training = drift_world._training_rows(train, vectors)
+    train = split.training_table(rows, seed=drift_champions._spec()["seed"])
+    params = TypeAdapter(HeadParams).validate_python(drift_champions._head_spec())
+    training = drift_champions._training_rows(train, vectors)
     head = fit_head(params, training=training, embedder_id="use", seed=seed)
     best = head.probabilities(list(phrases), vectors(list(phrases))).argmax(axis=1)
     return np.asarray(np.array(head.labels, dtype=str)[best])
