@@ -21,6 +21,7 @@ from benchmarks.drift_tables import REPORT_ROWS, bars_of, figures_of, tables_of
 from benchmarks.drift_trials import (
     BUSY_HISTORIES,
     BUSY_WINDOW,
+    CALM_WINDOWS,
     LARGE_WINDOW,
     SIZES,
     WINDOWS,
@@ -28,6 +29,7 @@ from benchmarks.drift_trials import (
     busy_trials,
     joined_trial,
     plain_trial,
+    powers_of,
     untaught_trial,
 )
 from benchmarks.harness import Result, options, present, progress, timed
@@ -50,7 +52,7 @@ class Trials:
     def play(self, number: int, *, seed: int) -> None:
         """Play one repetition; champions take turns."""
         future = seed * 1_000_000 + number
-        arrivals = world.play(seed=future, rows=WINDOWS * max(SIZES))
+        arrivals = world.play(seed=future, rows=CALM_WINDOWS * max(SIZES))
         for trial in self.plain[number % len(self.plain)]:
             trial.run(arrivals, seed=future)
 
@@ -82,8 +84,8 @@ def measure(*, seed: int, repetitions: int, quick: bool) -> Result:
     repeated = f"{played} repetitions of up to {WINDOWS} windows"
     return Result(
         figures=figures_of(outcomes) | {"report_seconds": report},
-        bars=bars_of(outcomes[LARGE_WINDOW], report),
-        tables=tables_of(outcomes, report),
+        bars=bars_of(outcomes, report),
+        tables=tables_of(outcomes, report, powers_of(stored)),
         input=f"{labels}; {repeated}; {references}; real embeddings",
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from monitoring.budget import DAYS_PER_YEAR
 from monitoring.drift import judge
 
 Alarms = tuple[str, ...]
@@ -22,6 +23,9 @@ class Outcomes:
 
     drifted: bool
     alarms: list[list[Alarms]] = field(default_factory=list)
+    budgeted: dict[int, list[bool]] = field(default_factory=dict)
+    """Number of classifiers that share the budget -> for each pair of windows, whether it calls."""
+    window_days: list[float] = field(default_factory=list)
     evidently: list[dict[str, bool]] = field(default_factory=list)
 
     @property
@@ -39,6 +43,19 @@ class Outcomes:
         """Windows called drift, of those with a window before them."""
         verdicts = [kind == "drift" for windows in self.alarms for kind in verdicts_of(windows)[1:]]
         return sum(verdicts), len(verdicts)
+
+    def called_with(self, classifiers: int) -> Count:
+        """Pairs of windows called drift at the level of a budget that so many classifiers share."""
+        calls = self.budgeted.get(classifiers, [])
+        return sum(calls), len(calls)
+
+    def calls_per_year(self, classifiers: int) -> float | None:
+        """Calls per year over all of them, at the pace of these windows; None without pairs."""
+        calls, pairs = self.called_with(classifiers)
+        if not pairs:
+            return None
+        windows = DAYS_PER_YEAR / (sum(self.window_days) / len(self.window_days))
+        return round(classifiers * windows * calls / pairs, 2)
 
     def by(self, window: int) -> Count:
         """Repetitions in which drift was called by this window."""

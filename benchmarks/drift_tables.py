@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.drift_outcomes import Outcomes, percent, share
-from benchmarks.drift_trials import CALM, HALF, RARE, UNSEEN, WINDOWS
+from benchmarks.drift_trials import (
+    CALM,
+    CLASSIFIERS,
+    FALSE_ALARMS,
+    HALF,
+    LARGE_WINDOW,
+    RARE,
+    SIZES,
+    UNSEEN,
+    WINDOWS,
+)
 from benchmarks.harness import Bar, table
+from monitoring.power import Power
 from monitoring.statistics import STATISTICS
 
 REPORT_ROWS = 100_000
 Row = tuple[int, str, Outcomes]  # window size, scenario, outcomes
 
 
-def bars_of(outcomes: Mapping[str, Outcomes], report: Mapping[str, float]) -> list[Bar]:
+def bars_of(
+    by_size: Mapping[int, Mapping[str, Outcomes]], report: Mapping[str, float]
+) -> list[Bar]:
     """The bars, for windows of 2,000; a detection is drift called by the second window."""
+    outcomes = by_size[LARGE_WINDOW]
+    false_calls = [
+        Bar(
+            f"drift called without drift per year, {classifiers} classifiers, windows of {size}",
+            by_size[size][CALM].calls_per_year(classifiers),
+            FALSE_ALARMS,
+        )
+        for size in SIZES
+        for classifiers in CLASSIFIERS
+    ]
     return [
+        *false_calls,
         Bar("single false alarms, % of windows", percent(outcomes[CALM].single), 5.0),
         Bar("drift called without drift, % of windows", percent(outcomes[CALM].called), 1.0),
         Bar(f"detection, {RARE}, %", percent(outcomes[RARE].by(2)), 95.0, at_least=True),
@@ -39,6 +63,7 @@ def _figures(row: Outcomes) -> dict[str, Any]:
     return {
         "single": row.single,
         "called": row.called,
+        **{f"called_with_{number}": row.called_with(number) for number in CLASSIFIERS},
         **{f"by_window_{number}": row.by(number) for number in range(2, WINDOWS + 1)},
         "statistics": {statistic: row.of(statistic) for statistic in STATISTICS},
         "evidently": row.of_evidently(),
@@ -46,13 +71,17 @@ def _figures(row: Outcomes) -> dict[str, Any]:
 
 
 def tables_of(
-    outcomes: Mapping[int, Mapping[str, Outcomes]], report: Mapping[str, float]
+    outcomes: Mapping[int, Mapping[str, Outcomes]],
+    report: Mapping[str, float],
+    powers: Sequence[tuple[int, int, Power]],
 ) -> list[str]:
     """One table per question."""
     rows = [(size, name, row) for size, named in outcomes.items() for name, row in named.items()]
     return [
         _calm_table([row for row in rows if not row[2].drifted]),
         _drifted_table([row for row in rows if row[2].drifted]),
+        _budget_table(rows),
+        _power_table(powers),
         table(
             ("window", "traffic", *STATISTICS),
             [(size, name, *_alarm_shares(row)) for size, name, row in rows],
@@ -77,6 +106,40 @@ def _drifted_table(rows: list[Row]) -> str:
         [
             (size, name, share(row.single), *(share(row.by(number)) for number in numbers))
             for size, name, row in rows
+        ],
+    )
+
+
+def _budget_table(rows: list[Row]) -> str:
+    """Pairs of windows that call drift, where so many classifiers share the budget."""
+    return table(
+        ("window", "traffic", "pairs", *(f"{number} classifiers" for number in CLASSIFIERS)),
+        [
+            (
+                size,
+                name,
+                row.called_with(CLASSIFIERS[0])[1],
+                *(share(row.called_with(number)) for number in CLASSIFIERS),
+            )
+            for size, name, row in rows
+            if row.called_with(CLASSIFIERS[0])[1]
+        ],
+    )
+
+
+def _power_table(powers: Sequence[tuple[int, int, Power]]) -> str:
+    """What the budget costs: how soon a tenth moved to rare labels is called."""
+    return table(
+        ("window", "classifiers", "level", "chance per pair", "days until called"),
+        [
+            (
+                size,
+                classifiers,
+                f"{power.alarm:.1f}",
+                f"{100 * power.chance:.0f} %",
+                "not called" if power.days is None else f"{power.days:.0f}",
+            )
+            for size, classifiers, power in powers
         ],
     )
 

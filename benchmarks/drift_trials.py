@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -12,11 +13,21 @@ from benchmarks import drift_world as world
 from benchmarks.drift_outcomes import Alarms, Outcomes, verdicts_of
 from benchmarks.drift_rival import Evidently
 from benchmarks.harness import progress
-from monitoring.drift import Calibration, score
+from monitoring.budget import Budget, alarm_level
+from monitoring.drift import Calibration, Score, score
+from monitoring.power import Power, measure_power
+from monitoring.statistics import STATISTICS
+from monitoring.windows import days_of
 from pipelines.source.traffic import Arrival
 
 WINDOWS = 4
 """Windows per repetition: enough to see when drift is called."""
+CALM_WINDOWS = 12
+"""Of calm traffic: 200 repetitions have 2,200 pairs of windows."""
+POWER_SIZES = (2000, 1300, 500)
+CLASSIFIERS = (1, 3, 21)
+FALSE_ALARMS = 2.0
+"""The default of `max_false_alarms`."""
 LARGE_WINDOW = 2000
 SIZES = (LARGE_WINDOW, 500)
 EVIDENTLY_REPETITIONS = 20
@@ -56,13 +67,14 @@ class Trial:
             random = np.random.default_rng((seed, *name.encode()))
             outcomes = self.outcomes.setdefault(name + self.suffix, Outcomes(name in DRIFTED))
             phrases = change(arrivals, random)
-            outcomes.alarms.append(self._alarms(arrivals, phrases, outcomes))
+            windows = CALM_WINDOWS if name == CALM and not self.suffix else WINDOWS
+            outcomes.alarms.append(self._alarms(arrivals, phrases, outcomes, windows=windows))
 
     def _alarms(
-        self, arrivals: list[Arrival], phrases: list[str], outcomes: Outcomes
+        self, arrivals: list[Arrival], phrases: list[str], outcomes: Outcomes, *, windows: int
     ) -> list[Alarms]:
-        alarms: list[Alarms] = []
-        for start in range(0, min(WINDOWS * self.size, len(arrivals) - self.size + 1), self.size):
+        scores: list[Score] = []
+        for start in range(0, min(windows * self.size, len(arrivals) - self.size + 1), self.size):
             part = slice(start, start + self.size)
             window = self.champion.log(arrivals[part], phrases[part])
             if (
@@ -72,10 +84,55 @@ class Trial:
             ):
                 outcomes.evidently.append(self.rival.alarms(window))
             answers = self.champion.scorer.sample(window)
-            alarms.append(score(answers, calibration=self.calibration).alarms)
+            scores.append(score(answers, calibration=self.calibration))
+            outcomes.window_days.append(days_of(window))
+            alarms = [scored.alarms for scored in scores]
             if outcomes.drifted and "drift" in verdicts_of(alarms):
                 break
-        return alarms
+        for pair in pairwise(scores):
+            self._count_budgeted(pair, outcomes)
+        return [scored.alarms for scored in scores]
+
+    def _count_budgeted(self, pair: tuple[Score, Score], outcomes: Outcomes) -> None:
+        """Note whether two windows in a row call drift at the level of each budget."""
+        highest = max(min(pair[0].z[name], pair[1].z[name]) for name in STATISTICS)
+        for classifiers in CLASSIFIERS:
+            level = level_of(
+                self.calibration.pairs,
+                classifiers=classifiers,
+                window_days=outcomes.window_days[-1],
+            )
+            outcomes.budgeted.setdefault(classifiers, []).append(highest > level)
+
+
+def level_of(pairs: np.ndarray, *, classifiers: int, window_days: float) -> float:
+    """The z of an alarm, where so many classifiers share the budget."""
+    budget = Budget.of(max_false_alarms=FALSE_ALARMS, classifiers=classifiers)
+    return alarm_level(pairs, chance=budget.chance(window_days=window_days))
+
+
+def powers_of(champion: champions.Champion) -> list[tuple[int, int, Power]]:
+    """Window size, number of classifiers, and how soon a change of a tenth is called."""
+    baseline = champion.baseline()
+    rows = champion.reference
+    days = rows["occurred_at"].dt.floor("D").nunique()
+    powers = []
+    for size in POWER_SIZES:
+        window_days = size / (rows["weight"].sum() / days)
+        for classifiers in CLASSIFIERS:
+            pairs = baseline.calibration(size).pairs
+            level = level_of(pairs, classifiers=classifiers, window_days=window_days)
+            power = measure_power(
+                baseline.pool,
+                size=size,
+                labels=champion.scorer.labels,
+                alarm=level,
+                window_days=window_days,
+                seed=7,
+            )
+            if power is not None:
+                powers.append((size, classifiers, power))
+    return powers
 
 
 def plain_trial(

@@ -32,7 +32,7 @@ def up(json: Json = False) -> None:
     from machine.processes import up as start
 
     out = output()
-    _show(out, start(load_settings(), report=out.say), {})
+    _show(out, start(load_settings(), report=out.say), {}, {})
 
 
 def down(json: Json = False) -> None:
@@ -49,16 +49,18 @@ def down(json: Json = False) -> None:
 def status(json: Json = False) -> None:
     """Show every process with its address, and the versions that answer.
 
-    Lists each champion with its canary and shadow. Exit code 3 when a process is not running.
+    Lists each champion with its canary and shadow, and how soon a watch calls a change of a tenth
+    of the traffic. Exit code 3 when a process is not running.
     """
     from core.settings import load_settings
     from flows.answering import rollouts_of
     from machine.status import status as look
+    from machine.watched import powers_of
 
     settings = load_settings()
     out = output()
     programs = look(settings)
-    _show(out, programs, rollouts_of(settings))
+    _show(out, programs, rollouts_of(settings), powers_of(settings))
     if any(program.state not in ("ready", "waiting") for program in programs):
         raise typer.Exit(NEGATIVE_VERDICT)
 
@@ -107,8 +109,13 @@ def doctor(json: Json = False) -> None:
         raise typer.Exit(FAILED)
 
 
-def _show(out: Output, programs: list[ProgramStatus], rollouts: dict[str, Rollout]) -> None:
-    """List the programs, then every champion with its canary and shadow."""
+def _show(
+    out: Output,
+    programs: list[ProgramStatus],
+    rollouts: dict[str, Rollout],
+    powers: dict[str, str],
+) -> None:
+    """List the programs, every champion with its canary and shadow, and what a watch can see."""
     champions = {name: rollout.champion for name, rollout in rollouts.items() if rollout.champion}
     beside = {
         name: [entry for entry in (rollout.canary, rollout.shadow) if entry]
@@ -127,9 +134,11 @@ def _show(out: Output, programs: list[ProgramStatus], rollouts: dict[str, Rollou
         "programs": programs,
         "champions": champions,
         "beside": {name: entries for name, entries in beside.items() if entries},
+        "watched": powers,
     }
+    power_rows = [(name, "watched", "", "", sentence) for name, sentence in powers.items()]
     columns = ("name", "state", "address", "pid", "what")
-    out.table(value, columns=columns, rows=[*program_rows, *version_rows])
+    out.table(value, columns=columns, rows=[*program_rows, *version_rows, *power_rows])
 
 
 def _version_row(classifier: str, entry: Deployment) -> tuple[str, str, str, str, str]:

@@ -195,6 +195,9 @@ class Params(StrictBlock):
     seed: int = Field(7, ge=0, lt=2**32)
     """Seed of training and of the gate's bootstrap; NumPy and scikit-learn take 32 bits."""
 
+    max_false_alarms: float = Field(2.0, gt=0, le=1000)
+    """Drifts called without a reason that are tolerated per year, over all classifiers."""
+
     embedder: EmbedderParams = EmbedderParams()
     checks: CheckParams = CheckParams()
     classifiers: dict[Name, ClassifierParams] = Field(min_length=1)

@@ -24,6 +24,7 @@ from flows.events import drift_payload, emit_drift
 from flows.hooks import log_failure, quiet_named_errors, timed_task
 from flows.retrain import is_retryable, retrain
 from flows.watch_page import newest_reports, render_page
+from monitoring.budget import Budget
 from monitoring.unanswered import unanswered_drift, with_unanswered
 from monitoring.watching import watch_classifier
 
@@ -47,6 +48,10 @@ def watch_one(
         embed=embed,
         now=now,
         seed=context.params.seed,
+        false_alarms=Budget.of(
+            max_false_alarms=context.params.max_false_alarms,
+            classifiers=len(context.params.classifiers),
+        ),
     )
     with context.engine.connect() as connection:
         unanswered = unanswered_drift(

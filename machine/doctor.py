@@ -165,6 +165,14 @@ def _database(settings: Settings) -> Answer:
         return True, redact(urls.perennial), ""
 
 
+def _watch(settings: Settings) -> Answer:
+    from machine.watched import powers_of
+
+    powers = powers_of(settings)
+    found = "; ".join(f"{name}: {sentence}" for name, sentence in powers.items())
+    return True, found or "not known before the first window of answers", ""
+
+
 QUESTIONS: Mapping[str, Question] = {
     "python": _python,
     "packages": _packages,
@@ -174,4 +182,5 @@ QUESTIONS: Mapping[str, Question] = {
     "disk": _disk,
     "temporary files": _temporary,
     "database": _database,
+    "watch": _watch,
 }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from core.contracts import Verdict
-from monitoring.drift import ALARM
+from monitoring.budget import ALARM
 from monitoring.drift_reports import DriftReport
 from monitoring.moved import Labelled, labelled_share
 

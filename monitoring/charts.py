@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from monitoring.drift import ALARM
+from monitoring.budget import ALARM
 from monitoring.statistics import STATISTICS
 
 WINDOWS_SHOWN = 40

@@ -12,6 +12,7 @@ from monitoring.evidence import moved_labels, novel_phrases
 from monitoring.judging import JudgedWindow
 from monitoring.moved import Labelled, label_requests
 from monitoring.pending import PendingWindows
+from monitoring.power import Power
 from monitoring.scoring import WindowScorer
 from monitoring.window_files import describe_window
 
@@ -26,8 +27,12 @@ def conclude(
     scorer: WindowScorer,
     *,
     labelled: Labelled,
+    power: Power | None,
 ) -> Verdict:
-    """Return the gravest verdict; its evidence details the newest window of that kind."""
+    """Return the gravest verdict; its evidence details the newest window of that kind.
+
+    `power` is that of the newest window.
+    """
     kind = max((window.verdict.kind for window in judged), key=SEVERITY.index)
     index = max(index for index, window in enumerate(judged) if window.verdict.kind == kind)
     worst = judged[index]
@@ -38,6 +43,7 @@ def conclude(
         "normal_rows": len(worst.baseline),
         "z": worst.z,
         "alarms": list(worst.alarms),
+        "power": power.as_evidence() if power else None,
         "windows": [_as_evidence(window) for window in judged],
         "moved_labels": moved_labels(worst.rows, worst.baseline),
         "novel_phrases": novel_phrases(worst.rows, scorer.novelty(worst.rows)),

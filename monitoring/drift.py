@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.contracts import Verdict
+from monitoring.budget import ALARM
 from monitoring.statistics import (
     STATISTICS,
     References,
-    Summary,
     WindowSample,
     make_references,
     measure,
@@ -28,7 +28,6 @@ from monitoring.statistics import (
 )
 
 # The constants of the rule; docs/drift-rule.md has their effect on false and missed alarms.
-ALARM = 3.0  # standard deviations above the past: ordinary windows alarm in 4.9 % of cases
 PAST_WINDOWS = 400
 LEAST_DAYS = 8
 LEAST_WINDOWS = 6
@@ -64,24 +63,28 @@ class Pool:
 class Calibration:
     """What is normal: the references, and the mean and scale (6,) of the past windows.
 
-    `mean` and `scale` are in the order of STATISTICS.
+    `mean` and `scale` are in the order of STATISTICS. `pairs` (PAST_WINDOWS,) holds for each pair
+    of past windows the largest z that a statistic had in both.
     """
 
     references: References
     mean: np.ndarray
     scale: np.ndarray
+    pairs: np.ndarray
 
 
 @dataclass(frozen=True)
 class Score:
     """The six statistics of a window: `values` (mean over the references), `z`, and the alarms.
 
-    `z` is the distance above the mean of the past windows, in standard deviations.
+    `z` is the distance above the mean of the past windows, in standard deviations. Those above
+    `alarm` are the alarms.
     """
 
     values: dict[str, float]
     z: dict[str, float]
     alarms: tuple[str, ...]
+    alarm: float = ALARM
 
 
 def shortage(pool: Pool, *, size: int) -> str | None:
@@ -95,29 +98,80 @@ def shortage(pool: Pool, *, size: int) -> str | None:
 
 
 def calibrate(pool: Pool, *, size: int, labels: int, seed: int) -> Calibration:
-    """Measure PAST_WINDOWS past windows of `size` rows. Equal arguments give equal results.
+    """Measure PAST_WINDOWS pairs of past windows of `size` rows. Equal arguments, equal results.
 
     `labels` is the number of label codes.
     """
+    deals = deal_pairs(pool, size=size, pairs=PAST_WINDOWS, seed=seed)
+    references = make_references(
+        pool.sample,
+        weight=pool.weight,
+        group=deals.group,
+        chosen=deals.in_reference,
+        labels=labels,
+    )
+    past = measure_pairs(pool, deals, references, labels=labels)
+    every = past.reshape(-1, len(STATISTICS))
+    mean = np.mean(every, axis=0)
+    spread = np.std(every, axis=0, ddof=1)
+    pairs = ((past - mean) / np.maximum(spread, LEAST_SCALE)).min(axis=1).max(axis=1)
+    widened = spread * _widening(size / pool.rows)
+    return Calibration(references, mean, np.maximum(widened, LEAST_SCALE), pairs)
+
+
+def measure_pairs(pool: Pool, deals: Deals, references: References, *, labels: int) -> np.ndarray:
+    """Return (pairs, 2, 6): the statistics of each past window.
+
+    It meets only the reference of its own deal: the others may hold its rows.
+    """
+    return np.array([
+        [
+            measure(
+                summarise(pool.sample.take(window), labels=labels),
+                references=references.only(number),
+            )[0]
+            for window in pair
+        ]
+        for number, pair in enumerate(deals.windows)
+    ])  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Deals:
+    """Past windows in pairs, and the days that each pair is compared with.
+
+    `group` (n,) numbers the day of each answer of the pool, `in_reference` (pairs, days) bool,
+    `windows` holds two arrays of row numbers per pair; no day is in both.
+    """
+
+    group: np.ndarray
+    in_reference: np.ndarray
+    windows: list[tuple[np.ndarray, np.ndarray]]
+
+
+def deal_pairs(pool: Pool, *, size: int, pairs: int, seed: int) -> Deals:
+    """Deal the days of the pool: half for the reference, a quarter for each window of a pair."""
     random = np.random.default_rng(seed)
     days, group = np.unique(pool.day, return_inverse=True)
-    reference_days = np.zeros((PAST_WINDOWS, len(days)), bool)
-    windows: list[Summary] = []
-    for in_reference in reference_days:
-        in_reference[:] = deal_days(len(days), random=random)
-        rest = np.flatnonzero(~in_reference[group])
-        window = rest[draw_window(pool.day[rest], pool.weight[rest], size=size, random=random)]
-        windows.append(summarise(pool.sample.take(window), labels=labels))
+    in_reference = np.zeros((pairs, len(days)), bool)
+    windows = []
+    for chosen in in_reference:
+        chosen[:] = deal_days(len(days), random=random)
+        others = random.permutation(np.flatnonzero(~chosen))
+        halves = np.array_split(others, 2)
+        first, second = (
+            _window_of(pool, np.isin(group, half), size=size, random=random) for half in halves
+        )
+        windows.append((first, second))
+    return Deals(group, in_reference, windows)
 
-    references = make_references(
-        pool.sample, weight=pool.weight, group=group, chosen=reference_days, labels=labels
-    )
-    # Each past window meets only the reference of its own deal: the others may hold its rows.
-    past = np.concatenate([
-        measure(window, references=references.only(number)) for number, window in enumerate(windows)
-    ])  # fmt: skip
-    spread = np.std(past, axis=0, ddof=1) * _widening(size / pool.rows)
-    return Calibration(references, np.mean(past, axis=0), np.maximum(spread, LEAST_SCALE))
+
+def _window_of(
+    pool: Pool, among: np.ndarray, *, size: int, random: np.random.Generator
+) -> np.ndarray:
+    rows = np.flatnonzero(among)
+    drawn = draw_window(pool.day[rows], pool.weight[rows], size=size, random=random)
+    return np.asarray(rows[drawn])
 
 
 def _widening(share: float) -> np.ndarray:
@@ -183,13 +237,13 @@ def _stretch(index: np.ndarray, rows: int, random: np.random.Generator) -> np.nd
     return index[start : start + rows]
 
 
-def score(window: WindowSample, *, calibration: Calibration) -> Score:
-    """Compare a window with the past ones; a z above ALARM is an alarm."""
+def score(window: WindowSample, *, calibration: Calibration, alarm: float = ALARM) -> Score:
+    """Compare a window with the past ones; a z above `alarm` is an alarm."""
     summary = summarise(window, labels=calibration.references.shares.shape[1])
     values = measure(summary, references=calibration.references).mean(axis=0)
     z = (values - calibration.mean) / calibration.scale
-    alarms = tuple(name for name, height in zip(STATISTICS, z, strict=True) if height > ALARM)
-    return Score(_named(values), _named(z), alarms)
+    alarms = tuple(name for name, height in zip(STATISTICS, z, strict=True) if height > alarm)
+    return Score(_named(values), _named(z), alarms, alarm)
 
 
 def _named(values: np.ndarray) -> dict[str, float]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from core.contracts import Verdict
 from monitoring.baseline import Baseline
+from monitoring.budget import Budget, alarm_level
 from monitoring.calling import (
     CALLS,
     Called,
@@ -23,8 +24,9 @@ from monitoring.damaged import Damage, find_damage
 from monitoring.drift import Score, judge, score, shortage
 from monitoring.moved import Labelled, moved_phrases
 from monitoring.pending import PendingWindows, unlearnt
+from monitoring.power import Power, measure_power
 from monitoring.scoring import WindowScorer
-from monitoring.windows import LEAST_ROWS, Window, evenly, on_time, round_rows
+from monitoring.windows import LEAST_ROWS, Window, days_of, evenly, on_time, round_rows
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,11 @@ class Judge:
     baseline: Baseline
     labelled: Labelled
     least_share: float
+    false_alarms: Budget
 
     def judge_all(self, pending: PendingWindows) -> Iterator[JudgedWindow]:
         """Judge the windows in order. One without an alarm joins the baseline of the next one."""
-        alarms = _alarms_before(pending, self.scorer, self.baseline)
+        alarms = self._alarms_before(pending)
         called = last_call(pending.reports, version=pending.version)
         for window, rows in zip(pending.windows, pending.rows, strict=True):
             judged = self._judge(window, rows, before=alarms, called=called)
@@ -91,6 +94,20 @@ class Judge:
             if not alarms:
                 self.baseline.join(judged.rows)
             yield judged
+
+    def power(self, judged: JudgedWindow, *, seed: int) -> Power | None:
+        """Return how soon a change would be called in windows like this one."""
+        size = round_rows(len(judged.rows))
+        if judged.score is None or shortage(self.baseline.pool, size=size):
+            return None
+        return measure_power(
+            self.baseline.pool,
+            size=size,
+            labels=self.scorer.labels,
+            alarm=judged.score.alarm,
+            window_days=days_of(judged.rows),
+            seed=seed,
+        )
 
     def _judge(
         self, window: Window, rows: pd.DataFrame, *, before: Sequence[str], called: Called | None
@@ -102,7 +119,7 @@ class Judge:
             return JudgedWindow(window, len(rows), rows, self.baseline.rows, None, verdict)
         damage = find_damage(fresh, self.baseline.rows)
         notes = tuple(filter(None, (damage.sentence, name_wrong_clocks(fresh))))
-        scored = _score_rows(fresh, self.scorer, self.baseline)
+        scored = self._score(fresh)
         if scored is None:
             lack = shortage(self.baseline.pool, size=round_rows(len(fresh))) or ""
             verdict = Verdict("insufficient", (lack,))
@@ -127,11 +144,42 @@ class Judge:
         verdict = without_repetition(verdict, called, alarms=judged.alarms, z=judged.z)
         return replace(judged, verdict=verdict, moved=moved)
 
+    def _alarms_before(self, pending: PendingWindows) -> Sequence[str]:
+        """Return the alarms of the window before the first pending one, by today's head.
+
+        What an earlier champion said of it does not count: it may have learnt that traffic, or have
+        been left for a version before it.
+        """
+        newest = pending.reports[-1] if pending.reports else None
+        if newest is None:
+            return ()
+        if newest.version == pending.version:
+            return newest.alarms
+        if pending.before is None or len(pending.before) < LEAST_ROWS:
+            return ()
+        scored = self._score(pending.before)
+        return scored.alarms if scored else ()
+
     def _as_usual(self, rows: pd.DataFrame) -> bool:
         if len(rows) < LEAST_ROWS:
             return True  # nothing but damage
-        scored = _score_rows(rows, self.scorer, self.baseline)
+        scored = self._score(rows)
         return scored is not None and not scored.alarms
+
+    def _score(self, rows: pd.DataFrame) -> Score | None:
+        """Score a window; None when the pool is too small for it.
+
+        Of a window that is not of a round size some rows are left out, evenly spread: past windows
+        of another size cannot be compared.
+        """
+        size = round_rows(len(rows))
+        if shortage(self.baseline.pool, size=size):
+            return None
+        chosen = rows.iloc[evenly(size, of=len(rows))]
+        calibration = self.baseline.calibration(size)
+        chance = self.false_alarms.chance(window_days=days_of(rows))
+        alarm = alarm_level(calibration.pairs, chance=chance)
+        return score(self.scorer.sample(chosen), calibration=calibration, alarm=alarm)
 
 
 def _call_after(judged: JudgedWindow, called: Called | None) -> Called | None:
@@ -141,35 +189,3 @@ def _call_after(judged: JudgedWindow, called: Called | None) -> Called | None:
     if judged.verdict.kind in CALLS:
         return Called(judged.verdict.kind, judged.window.number, judged.z)
     return called
-
-
-def _alarms_before(
-    pending: PendingWindows, scorer: WindowScorer, baseline: Baseline
-) -> Sequence[str]:
-    """Return the alarms of the window before the first pending one, by the head that answers now.
-
-    What an earlier champion said of it does not count: it may have learnt that traffic, or have
-    been left for a version before it.
-    """
-    newest = pending.reports[-1] if pending.reports else None
-    if newest is None:
-        return ()
-    if newest.version == pending.version:
-        return newest.alarms
-    if pending.before is None or len(pending.before) < LEAST_ROWS:
-        return ()
-    scored = _score_rows(pending.before, scorer, baseline)
-    return scored.alarms if scored else ()
-
-
-def _score_rows(rows: pd.DataFrame, scorer: WindowScorer, baseline: Baseline) -> Score | None:
-    """Score a window; None when the pool is too small for it.
-
-    Of a window that is not of a round size some rows are left out, evenly spread: past windows of
-    another size cannot be compared.
-    """
-    size = round_rows(len(rows))
-    if shortage(baseline.pool, size=size):
-        return None
-    chosen = rows.iloc[evenly(size, of=len(rows))]
-    return score(scorer.sample(chosen), calibration=baseline.calibration(size))

@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
+import pandas as pd
 from sqlalchemy.engine import Engine
 
 from core.arrivals import newest_arrival
@@ -17,9 +18,11 @@ from core.deployments import current_champions
 from core.errors import HeadRefused
 from core.memory_revisions import MemoryRevision, newest_revisions
 from core.params import ClassifierParams
+from monitoring.budget import Budget
 from monitoring.concluding import as_report, conclude
 from monitoring.drift_reports import hold_reports, read_progress, store_reports
 from monitoring.judging import Judge, JudgedWindow
+from monitoring.label_evidence import call_by_labels
 from monitoring.label_requests import follow_request, with_request
 from monitoring.labelled import LabelledPhrases, phrases_with_feedback
 from monitoring.moved import Labelled
@@ -43,11 +46,13 @@ def watch_classifier(
     embed: Embed,
     now: datetime,
     seed: int,
+    false_alarms: Budget,
 ) -> Verdict:
     """Judge the pending windows and return the gravest of their verdicts.
 
     The kinds are those of `concluding.SEVERITY`: "insufficient" without anything to judge, "drift"
-    also where labels came that an earlier watch asked for. Each window gets a row in
+    also where labels came that an earlier watch asked for, or where labels contradict the answers
+    too often. Each window gets a row in
     `drift_report`, a report and a plot; the verdict gets a row in `decision`. No window is reported
     twice. Equal rows and an equal `seed` give an equal verdict.
     """
@@ -59,17 +64,10 @@ def watch_classifier(
         head = _registered_head(watched.folder, digest=watched.model.head_digest)
         phrases = pending.reference["cleaned"]
         scorer = WindowScorer(head, embed, phrases=phrases, seed=seed, memory=watched.memory)
-        verdict = _judge(engine, watched, scorer, reports=reports, now=now, seed=seed)
+        verdict = _judge(engine, watched, scorer, false_alarms, reports=reports, now=now, seed=seed)
     else:
         verdict = _nothing_pending(pending)
-    request = follow_request(
-        engine,
-        classifier,
-        labelled=watched.labelled,
-        least_share=watched.least_share,
-        now=now,
-    )
-    return with_request(verdict, request)
+    return _with_labels(engine, watched, verdict, false_alarms, now=now)
 
 
 @dataclass(frozen=True)
@@ -78,6 +76,7 @@ class _Watched:
 
     model: ModelVersion
     folder: Path
+    reference: pd.DataFrame
     pending: PendingWindows
     revision: MemoryRevision | None
     phrases_with_feedback: set[str]
@@ -104,17 +103,24 @@ def _read(
             return None
         folder = models / classifier / champion.model.version
         revision = newest_revisions(connection).get(classifier)
+        reference = read_reference(folder / "reference.parquet")
         pending = read_pending(
             connection,
             champion.model,
-            read_reference(folder / "reference.parquet"),
+            reference,
             drift=block.drift,
             until=until,
         )
         newest_known = revision.last_feedback if revision else None
         with_feedback = phrases_with_feedback(connection, classifier, after=newest_known or 0)
     return _Watched(
-        champion.model, folder, pending, revision, with_feedback, block.drift.min_labelled_share
+        champion.model,
+        folder,
+        reference,
+        pending,
+        revision,
+        with_feedback,
+        block.drift.min_labelled_share,
     )
 
 
@@ -122,6 +128,7 @@ def _judge(
     engine: Engine,
     watched: _Watched,
     scorer: WindowScorer,
+    false_alarms: Budget,
     *,
     reports: Path,
     now: datetime,
@@ -130,14 +137,43 @@ def _judge(
     """Judge all windows, write their files, store rows and decision, and return the verdict."""
     pending = watched.pending.completed(scorer)
     judge = Judge(
-        scorer, pending.baseline(scorer, seed=seed), watched.labelled, watched.least_share
+        scorer,
+        pending.baseline(scorer, seed=seed),
+        watched.labelled,
+        watched.least_share,
+        false_alarms,
     )
     judged = list(judge.judge_all(pending))
     files = [
         write_window_files(window, pending, judged, scorer, reports=reports) for window in judged
     ]
-    verdict = conclude(pending, judged, files, scorer, labelled=watched.labelled)
+    power = judge.power(judged[-1], seed=seed)
+    verdict = conclude(pending, judged, files, scorer, labelled=watched.labelled, power=power)
     return _store(engine, verdict, pending, judged, files, now=now)
+
+
+def _with_labels(
+    engine: Engine, watched: _Watched, verdict: Verdict, false_alarms: Budget, *, now: datetime
+) -> Verdict:
+    """Add what labels say: those that an earlier watch asked for, and those that contradict."""
+    request = follow_request(
+        engine,
+        watched.model.classifier,
+        labelled=watched.labelled,
+        least_share=watched.least_share,
+        now=now,
+    )
+    verdict = with_request(verdict, request)
+    if verdict.kind == "drift":
+        return verdict
+    called = call_by_labels(
+        engine,
+        watched.model,
+        reference=watched.reference,
+        false_calls=false_alarms.for_labels,
+        now=now,
+    )
+    return with_request(verdict, called)
 
 
 def _nothing_pending(pending: PendingWindows) -> Verdict:

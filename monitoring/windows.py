@@ -107,6 +107,12 @@ def days_spanned(occurred_at: np.ndarray) -> np.ndarray:
     return spans
 
 
+def days_of(rows: pd.DataFrame) -> float:
+    """Return how many days a window spans, at least LEAST_DAYS, whatever single clocks say."""
+    spans = days_spanned(rows["occurred_at"].to_numpy(dtype="datetime64[ns]"))
+    return max(float(spans[-1]), LEAST_DAYS) if len(spans) else LEAST_DAYS
+
+
 def days_off(occurred_at: np.ndarray) -> np.ndarray:
     """Return float (n,): how many days each row is dated after the rows that came with it.
 

@@ -28,12 +28,15 @@ from core.contracts import Deployment, ModelVersion, Verdict
 from core.decisions import record_decision
 from core.deployments import append_deployment
 from core.params import ClassifierParams
+from monitoring.budget import Budget
 from monitoring.feedback import feedback_rows, record_feedback
 from monitoring.retraining import decide_retraining
 from monitoring.watching import watch_classifier
 from pipelines.model.head_file import save_head
 
 SEED = 7
+FALSE_ALARMS = Budget.of(max_false_alarms=2.0, classifiers=3)
+"""As for one of the demo's three classifiers."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,7 @@ class Production:
             embed=self.vectors,
             now=self.now,
             seed=SEED,
+            false_alarms=FALSE_ALARMS,
         )
         self.watched.append((self.now, verdict))
         return verdict

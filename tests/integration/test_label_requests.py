@@ -15,6 +15,7 @@ from sqlalchemy.engine import Engine
 from core.contracts import Verdict
 from core.params import ClassifierParams
 from core.tables import decision, drift_report, inference
+from monitoring.budget import Budget
 from monitoring.drift_reports import drift_began, read_reports
 from monitoring.feedback import record_feedback
 from monitoring.label_requests import due_windows
@@ -55,6 +56,7 @@ def watch(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Wa
             embed=embed_words,
             now=NOW,
             seed=7,
+            false_alarms=Budget(2.0),
         )
 
     return watch_once

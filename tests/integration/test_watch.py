@@ -19,9 +19,11 @@ from core.errors import HeadRefused
 from core.params import ClassifierParams
 from core.partitions import tidy_inference
 from core.tables import decision, drift_report, inference
+from monitoring.budget import Budget
 from monitoring.drift_reports import read_reports
 from monitoring.feedback import record_feedback
 from monitoring.performance import measure_performance
+from monitoring.power_reports import read_powers
 from monitoring.scoring import WindowScorer
 from monitoring.traffic import Traffic
 from monitoring.watching import watch_classifier
@@ -76,6 +78,7 @@ class Place:
             embed=embed_words,
             now=now,
             seed=7,
+            false_alarms=Budget(2.0),
         )
 
     def stored(self, table: sa.Table) -> list[dict[str, Any]]:
@@ -142,6 +145,16 @@ def test_usual_traffic_is_steady_and_told_once(place: Place) -> None:
     assert json.loads(json.dumps(told["evidence"])) == json.loads(json.dumps(verdict.evidence))
     assert place.watch().kind == "insufficient"
     assert (place.stored(drift_report), len(place.stored(decision))) == (reports, 1)
+
+
+@pytest.mark.usefixtures("no_evidently")
+def test_a_watch_says_how_soon_a_change_would_be_called(place: Place) -> None:
+    place.answer(live(1))
+    power = place.watch().evidence["power"]
+    assert (power["change"], power["window_rows"], power["alarm"]) == (0.1, WINDOW, 3.0)
+    assert power["window_days"] == pytest.approx(WINDOW / 60, rel=0.15)
+    with place.engine.connect() as connection:
+        assert "a change of a tenth is" in read_powers(connection)["topic"]
 
 
 def test_moved_traffic_is_a_warning_and_then_drift(place: Place) -> None:

@@ -1,0 +1,174 @@
+"""Labels that may say that a head has become worse: unselected ones, in order of receipt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from core.contracts import ModelVersion, Verdict
+from core.decisions import record_decision
+from core.tables import decision, feedback
+from monitoring.drift_reports import hold_reports
+from monitoring.feedback import answered
+from monitoring.label_test import LabelTest, bet_on_labels, threshold_for
+from monitoring.unselected import unselected_requests
+
+LABELS_READ = 5_000
+DAYS_READ = 365
+LEAST_LABELS = 20
+"""Fewer labels call nothing, however wrong the answers."""
+COLUMNS = ("request_id", "cleaned", "author", "received_at", "probability", "wrong")
+
+
+@dataclass(frozen=True)
+class LabelEvidence:
+    """What the labels since the last call say."""
+
+    result: LabelTest
+    threshold: float
+
+    def verdict(self) -> Verdict | None:
+        """Return "drift" when the labels say so."""
+        result = self.result
+        if result.crossed is None or result.labels < LEAST_LABELS:
+            return None
+        reason = (
+            f"{100 * result.wrong:.0f} % of {result.labels} unselected labels contradict the "
+            f"answer, {100 * result.expected:.0f} % are expected at most"
+        )
+        evidence = {
+            "labels": result.labels,
+            "wrong": round(result.wrong, 4),
+            "expected": round(result.expected, 4),
+            "sum_of_bets": round(result.highest, 1),
+            "threshold": round(self.threshold, 1),
+        }
+        return Verdict("drift", (reason,), {"label_test": evidence})
+
+
+def call_by_labels(
+    engine: Engine,
+    champion: ModelVersion,
+    *,
+    reference: pd.DataFrame,
+    false_calls: float,
+    now: datetime,
+) -> Verdict | None:
+    """Return a "drift" that the labels call, and record it; None when they call none.
+
+    Parameters
+    ----------
+    reference : the champion's reference rows: how sure its answers are of normal traffic
+    false_calls : how many false calls per year are tolerated
+    """
+    if not reference["weight"].sum():
+        return None
+    with engine.begin() as connection:
+        classifier = champion.classifier
+        hold_reports(connection, classifier)
+        evidence = read_label_evidence(
+            connection, champion, reference=reference, false_calls=false_calls, now=now
+        )
+        verdict = evidence.verdict() if evidence else None
+        if verdict is not None:
+            record_decision(
+                connection, verdict, classifier=classifier, subject="drift", decided_at=now
+            )
+        return verdict
+
+
+def read_label_evidence(
+    connection: Connection,
+    champion: ModelVersion,
+    *,
+    reference: pd.DataFrame,
+    false_calls: float,
+    now: datetime,
+) -> LabelEvidence | None:
+    """Return what the labels of the champion's answers say; None without any."""
+    rows = _unselected_labels(connection, champion.classifier, version=champion.version, now=now)
+    if rows.empty:
+        return None
+    weight = reference["weight"]
+    expected = 1 - float((reference["confidence"] * weight).sum() / weight.sum())
+    threshold = threshold_for(labels_per_year=_per_year(rows), false_calls_per_year=false_calls)
+    result = bet_on_labels(
+        rows["wrong"].to_numpy(),
+        expected=expected,
+        threshold=threshold,
+        weights=_weights(rows["probability"]),
+    )
+    return LabelEvidence(result, threshold)
+
+
+def _unselected_labels(
+    connection: Connection, classifier: str, *, version: str, now: datetime
+) -> pd.DataFrame:
+    """Return COLUMNS in order of receipt: each act of an author on a phrase once a day.
+
+    They are of answers that the version gave since the last call of drift, whoever called it.
+    Answers that the memory changed are left out: they do not tell what the head answers. Feedback
+    dated in the future waits.
+    """
+    chosen = unselected_requests(connection, classifier)
+    received = (
+        feedback.c.classifier == classifier,
+        feedback.c.received_at.between(now - timedelta(days=DAYS_READ), now),
+    )
+    answer = answered(sa.select(feedback.c.request_id).where(*received))
+    label = sa.func.btrim(feedback.c.label)
+    query = (
+        sa.select(
+            feedback.c.request_id,
+            answer.c.cleaned,
+            feedback.c.author,
+            feedback.c.received_at,
+            feedback.c.probability,
+            (label != answer.c.label).label("wrong"),
+        )
+        .join(answer, answer.c.request_id == feedback.c.request_id)
+        .where(
+            *received,
+            answer.c.version == version,
+            answer.c.occurred_at > _last_called(connection, classifier),
+            answer.c.head_label.is_(None),
+        )
+        .order_by(feedback.c.received_at.desc(), feedback.c.id.desc())
+        .limit(LABELS_READ)
+    )
+    read = [tuple(row) for row in connection.execute(query)]
+    rows = pd.DataFrame.from_records(read[::-1], columns=list(COLUMNS))
+    rows = rows[rows["request_id"].isin(chosen)]
+    day = pd.to_datetime(rows["received_at"], utc=True).dt.floor("D")
+    repeated = rows.assign(day=day).duplicated(["cleaned", "author", "day"])
+    return rows[~repeated].reset_index(drop=True)
+
+
+def _last_called(connection: Connection, classifier: str) -> datetime:
+    """Return the moment of the newest call of drift: the test begins anew behind it."""
+    query = sa.select(sa.func.max(decision.c.decided_at)).where(
+        decision.c.classifier == classifier,
+        decision.c.subject == "drift",
+        decision.c.kind == "drift",
+    )
+    moment: datetime | None = connection.scalar(query)
+    return moment or datetime.min.replace(tzinfo=UTC)
+
+
+def _per_year(rows: pd.DataFrame) -> float:
+    """Return how many labels come per year, from a week of receipt on."""
+    span = (rows["received_at"].max() - rows["received_at"].min()) / pd.Timedelta(days=1)
+    return float(len(rows) * DAYS_READ / max(span, 7.0))
+
+
+def _weights(probability: pd.Series) -> pd.Series:
+    """Return how much each label counts: less where the answer was likelier to be sampled.
+
+    Labels without a probability count as samples of one chance.
+    """
+    chance = probability.astype(float)
+    return (chance.min() / chance).fillna(1.0)

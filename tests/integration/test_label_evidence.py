@@ -1,0 +1,142 @@
+"""Labels that contradict the answers too often call drift; corrections alone do not."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from core.contracts import ModelVersion, Verdict
+from core.decisions import record_decision
+from core.tables import decision, inference
+from monitoring.feedback import record_feedback
+from monitoring.label_evidence import call_by_labels
+from tests.support.traffic import START, log, traffic
+
+NOW = START + timedelta(days=40)
+CHAMPION = ModelVersion("topic", "1", "models/topic/1", "sha256:0", "words-1")
+SURE = pd.DataFrame({"confidence": [0.95], "weight": [10.0]})
+
+
+def answer(engine: Engine, *, version: str = "1", prefix: str = "r") -> list[str]:
+    rows = traffic(days=7, a_day=60, seed=4)
+    distinct = rows.assign(cleaned=[f"{prefix} phrase {number}" for number in range(len(rows))])
+    with engine.begin() as connection:
+        return log(connection, distinct, classifier="topic", version=version, prefix=prefix)
+
+
+def label(
+    engine: Engine,
+    ids: list[str],
+    *,
+    wrong: float,
+    kind: str = "sample",
+    author: str = "desk",
+    received: datetime = NOW - timedelta(days=1),
+) -> None:
+    """Label the answers, in order; the share `wrong` contradicts them."""
+    contradicts = np.random.default_rng(5).random(len(ids)) < wrong
+    with engine.begin() as connection:
+        given = {
+            row.request_id: row.label
+            for row in connection.execute(sa.select(inference.c.request_id, inference.c.label))
+        }
+        for number, request_id in enumerate(ids):
+            record_feedback(
+                connection,
+                request_id=request_id,
+                label="another" if contradicts[number] else given[request_id],
+                author=author,
+                received_at=received + timedelta(seconds=number),
+                kind=kind,
+                probability=0.1 if kind == "sample" else None,
+            )
+
+
+def call(engine: Engine, *, now: datetime = NOW) -> Verdict | None:
+    return call_by_labels(engine, CHAMPION, reference=SURE, false_calls=0.5, now=now)
+
+
+def decisions(engine: Engine) -> list[str]:
+    with engine.connect() as connection:
+        return list(connection.scalars(sa.select(decision.c.kind)))
+
+
+@pytest.mark.parametrize("kind", ["sample", "unknown"])
+def test_samples_and_unselected_labels_call_drift_once(engine: Engine, kind: str) -> None:
+    label(engine, answer(engine), wrong=0.3, kind=kind)
+    verdict = call(engine)
+    assert verdict is not None and verdict.kind == "drift"
+    assert "unselected labels contradict the answer, 7 % are expected at most" in verdict.reasons[0]
+    assert verdict.evidence["label_test"]["wrong"] == pytest.approx(0.3, abs=0.06)
+    assert decisions(engine) == ["drift"]
+    assert call(engine) is None, "the answers of before the call do not call again"
+
+
+def test_right_labels_call_nothing(engine: Engine) -> None:
+    label(engine, answer(engine), wrong=0.05)
+    assert call(engine) is None
+    assert decisions(engine) == []
+
+
+@pytest.mark.parametrize("kind", ["correction", "confirmation", "double_review"])
+def test_corrections_alone_call_nothing(engine: Engine, kind: str) -> None:
+    label(engine, answer(engine), wrong=1.0, kind=kind)
+    assert call(engine) is None
+
+
+def test_an_author_who_labels_wrong_answers_alone_calls_nothing(engine: Engine) -> None:
+    label(engine, answer(engine), wrong=0.9, kind="unknown")
+    assert call(engine) is None
+
+
+def test_labels_of_another_versions_answers_do_not_count(engine: Engine) -> None:
+    label(engine, answer(engine, version="2"), wrong=0.5)
+    assert call(engine) is None
+
+
+def test_what_the_memory_answered_does_not_count(engine: Engine) -> None:
+    ids = answer(engine)
+    with engine.begin() as connection:
+        connection.execute(inference.update().values(head_label="label00"))
+    label(engine, ids, wrong=0.5)
+    assert call(engine) is None
+
+
+def test_labels_dated_in_the_future_wait(engine: Engine) -> None:
+    label(engine, answer(engine), wrong=0.5, received=NOW + timedelta(days=365))
+    assert call(engine) is None
+    assert call(engine, now=NOW + timedelta(days=366)) is not None
+
+
+def test_one_phrase_labelled_ten_thousand_times_is_one_label(engine: Engine) -> None:
+    ids = answer(engine)
+    with engine.begin() as connection:
+        connection.execute(inference.update().values(cleaned="the same"))
+    label(engine, ids, wrong=0.4)
+    assert call(engine) is None
+
+
+def test_a_drift_that_windows_called_begins_the_test_anew(engine: Engine) -> None:
+    label(engine, answer(engine), wrong=0.5)
+    with engine.begin() as connection:
+        drift = Verdict("drift", ("labels moved",))
+        record_decision(
+            connection,
+            drift,
+            classifier="topic",
+            subject="drift",
+            decided_at=NOW - timedelta(days=1),
+        )
+    assert call(engine) is None
+
+
+def test_without_labels_or_reference_nothing_is_called(engine: Engine) -> None:
+    assert call(engine) is None
+    label(engine, answer(engine), wrong=0.5)
+    none = pd.DataFrame({"confidence": [], "weight": []})
+    assert call_by_labels(engine, CHAMPION, reference=none, false_calls=0.5, now=NOW) is None
