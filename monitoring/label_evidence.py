@@ -14,7 +14,7 @@ from core.decisions import record_decision
 from core.tables import decision, feedback
 from monitoring.drift_reports import hold_reports
 from monitoring.feedback import answered
-from monitoring.label_test import LabelTest, bet_on_labels, threshold_for
+from monitoring.label_bets import LabelTest, bet_on_labels, threshold_for
 from monitoring.unselected import unselected_requests
 
 LABELS_READ = 5_000

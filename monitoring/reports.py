@@ -32,7 +32,12 @@ class Headline:
 
     @property
     def name(self) -> str:
-        return f"{self.classifier} {self.version} window {self.window}"
+        return report_name(self.classifier, self.version, self.window)
+
+
+def report_name(classifier: str, version: str, window: int) -> str:
+    """Return the name of a window's report, which also identifies its run in the workspace."""
+    return f"{classifier} {version} window {window}"
 
 
 def describe(rows: pd.DataFrame, *, novelty: Any) -> pd.DataFrame:
@@ -136,6 +141,13 @@ def _add_to_workspace(run: Any, headline: Headline, folder: Path) -> None:
     workspace.state.write_snapshot(
         project, uuid.uuid5(_SPACE, headline.name), run.to_snapshot_model()
     )
+
+
+def remove_report(classifier: str, name: str, *, workspace: Path) -> None:
+    """Remove a run from the workspace; a run that is not there is not an error."""
+    project = uuid.uuid5(_SPACE, classifier)
+    run = uuid.uuid5(_SPACE, name)
+    (workspace / str(project) / "snapshots" / f"{run}.json").unlink(missing_ok=True)
 
 
 def _create_project(workspace: Any, project: uuid.UUID, classifier: str) -> None:

@@ -26,6 +26,7 @@ from monitoring.label_evidence import call_by_labels
 from monitoring.label_requests import follow_request, with_request
 from monitoring.labelled import LabelledPhrases, phrases_with_feedback
 from monitoring.moved import Labelled
+from monitoring.page_retention import remove_old_pages
 from monitoring.pending import PendingWindows, read_pending
 from monitoring.scoring import WindowScorer, read_reference
 from monitoring.window_files import write_window_files
@@ -149,7 +150,10 @@ def _judge(
     ]
     power = judge.power(judged[-1], seed=seed)
     verdict = conclude(pending, judged, files, scorer, labelled=watched.labelled, power=power)
-    return _store(engine, verdict, pending, judged, files, now=now)
+    verdict = _store(engine, verdict, pending, judged, files, now=now)
+    with engine.connect() as connection:
+        remove_old_pages(connection, pending.classifier, reports=reports)
+    return verdict
 
 
 def _with_labels(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from monitoring.budget import ALARM, FUTURE, HIGHEST, Budget, alarm_level
-from monitoring.label_test import LEAST_THRESHOLD, bet_on_labels, threshold_for
+from monitoring.label_bets import LEAST_THRESHOLD, bet_on_labels, threshold_for
 from monitoring.power_reports import describe_power
 
 
