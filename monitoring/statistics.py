@@ -18,6 +18,12 @@ STATISTICS = (
 )
 FEATURES = 256  # random Fourier features, half cosines and half sines (docs/drift-rule.md)
 LOW_CONFIDENCE = 0.5
+CONFIDENCE_DIGITS = 2
+"""Confidences are compared in hundredths.
+
+A memory makes the answers of a frequent phrase equally certain, and a reference row lacks its own
+label: without rounding, the whole phrase lies a ten-thousandth lower, which looks like a shift.
+"""
 WIDTH_SAMPLE = 500  # vectors whose pairwise distances set the width of the kernel
 
 
@@ -69,8 +75,8 @@ class References:
 class Summary:
     """What the six statistics need of a window, whatever it is compared with.
 
-    `shares` (labels,) of rows, `centre` (256,) mean features, `confidence` (n,) sorted, `alone`
-    (3,) the statistics that need no reference.
+    `shares` (labels,) of rows, `centre` (256,) mean features, `confidence` (n,) rounded and sorted,
+    `alone` (3,) the statistics that need no reference.
     """
 
     shares: np.ndarray
@@ -95,7 +101,8 @@ def make_references(
     def by_group(codes: np.ndarray, values: np.ndarray, width: int) -> csr_matrix:
         return csr_matrix((values, (group, codes)), shape=(chosen.shape[1], width))
 
-    points, position = np.unique(answers.confidence, return_inverse=True)
+    rounded = np.round(answers.confidence, CONFIDENCE_DIGITS)
+    points, position = np.unique(rounded, return_inverse=True)
     share = chosen / (chosen @ np.bincount(group, weight, minlength=chosen.shape[1]))[:, None]
     features = (
         by_group(np.arange(len(answers)), weight.astype(np.float32), len(answers))
@@ -116,7 +123,8 @@ def summarise(window: WindowSample, *, labels: int) -> Summary:
     novelty_p90 = np.quantile(window.novelty, 0.9)
     alone = np.array([low_confidence, np.mean(window.novelty), novelty_p90])
     shares = np.bincount(window.label, minlength=labels) / len(window)
-    return Summary(shares, window.features.mean(axis=0), np.sort(window.confidence), alone)
+    confidence = np.sort(np.round(window.confidence, CONFIDENCE_DIGITS))
+    return Summary(shares, window.features.mean(axis=0), confidence, alone)
 
 
 def measure(window: Summary, *, references: References) -> np.ndarray:

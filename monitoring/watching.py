@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from core.memory_revisions import MemoryRevision, newest_revisions
 from core.params import ClassifierParams
 from monitoring.budget import Budget
 from monitoring.concluding import as_report, conclude
+from monitoring.corrections import count_corrections
 from monitoring.drift_reports import hold_reports, read_progress, store_reports
 from monitoring.judging import Judge, JudgedWindow
 from monitoring.label_evidence import call_by_labels
@@ -159,7 +160,7 @@ def _judge(
 def _with_labels(
     engine: Engine, watched: _Watched, verdict: Verdict, false_alarms: Budget, *, now: datetime
 ) -> Verdict:
-    """Add what labels say: those that an earlier watch asked for, and those that contradict."""
+    """Add what labels say: those that were asked for, samples that contradict, corrections."""
     request = follow_request(
         engine,
         watched.model.classifier,
@@ -177,7 +178,12 @@ def _with_labels(
         false_calls=false_alarms.for_labels,
         now=now,
     )
-    return with_request(verdict, called)
+    verdict = with_request(verdict, called)
+    with engine.connect() as connection:
+        corrections = count_corrections(connection, watched.model.classifier, now=now)
+    if verdict.kind == "drift" or not corrections.grown:
+        return verdict
+    return replace(verdict, reasons=(corrections.sentence(), *verdict.reasons))
 
 
 def _nothing_pending(pending: PendingWindows) -> Verdict:

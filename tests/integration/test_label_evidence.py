@@ -13,6 +13,7 @@ from sqlalchemy.engine import Engine
 from core.contracts import ModelVersion, Verdict
 from core.decisions import record_decision
 from core.tables import decision, inference
+from monitoring.corrections import Corrections, count_corrections
 from monitoring.feedback import record_feedback
 from monitoring.label_evidence import call_by_labels
 from tests.support.traffic import START, log, traffic
@@ -140,3 +141,32 @@ def test_without_labels_or_reference_nothing_is_called(engine: Engine) -> None:
     label(engine, answer(engine), wrong=0.5)
     none = pd.DataFrame({"confidence": [], "weight": []})
     assert call_by_labels(engine, CHAMPION, reference=none, false_calls=0.5, now=NOW) is None
+
+
+def test_growing_corrections_ask_for_a_sample(engine: Engine) -> None:
+    """Labels of a sample are not corrections."""
+    ids = answer(engine)
+    label(engine, ids[:10], wrong=1.0, kind="correction", received=NOW - timedelta(days=40))
+    label(engine, ids[10:50], wrong=1.0, kind="correction")
+    label(engine, ids[50:150], wrong=1.0, kind="sample")
+    with engine.connect() as connection:
+        corrections = count_corrections(connection, "topic", now=NOW)
+        earlier = count_corrections(connection, "topic", now=NOW - timedelta(days=30))
+    assert corrections == Corrections(40, 10)
+    assert corrections.grown and "40 corrections came in 28 days" in corrections.sentence()
+    assert earlier == Corrections(10, 0)
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "grown"),
+    [
+        (0, 0, False),
+        (8, 0, False),
+        (14, 0, True),
+        (30, 20, False),
+        (20, 10, False),
+        (200, 99, True),
+    ],
+)
+def test_corrections_grow_beyond_chance(now: int, before: int, grown: bool) -> None:
+    assert Corrections(now, before).grown is grown

@@ -1,0 +1,72 @@
+"""Corrections that come more often than before: they ask for a sample of labels, and call nothing.
+
+People correct what they notice. More corrections may mean worse answers, or more attention.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from scipy.stats import binomtest
+from sqlalchemy.engine import Connection
+
+from core.tables import feedback
+from monitoring.feedback import answered
+from monitoring.unselected import unselected_requests
+
+DAYS = 28
+"""Two periods of so many days are compared."""
+GROWN = 2.0
+CHANCE = 1e-4
+"""Of so many more corrections by chance; a year has some 13 periods for each classifier."""
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """Contradicting labels of the newest DAYS and of the DAYS before, one per act."""
+
+    now: int
+    before: int
+
+    @property
+    def grown(self) -> bool:
+        """True when there are at least GROWN times as many, and chance does not explain it."""
+        if not self.now or self.now < GROWN * self.before:
+            return False
+        chance = binomtest(self.now, self.now + self.before, alternative="greater").pvalue
+        return bool(chance < CHANCE)
+
+    def sentence(self) -> str:
+        return (
+            f"{self.now} corrections came in {DAYS} days, {self.before} in the {DAYS} days before: "
+            "label a random sample of answers (kind sample) to tell whether they are worse"
+        )
+
+
+def count_corrections(connection: Connection, classifier: str, *, now: datetime) -> Corrections:
+    """Count the selected labels that contradict: an author on a phrase counts once a day."""
+    start = now - timedelta(days=2 * DAYS)
+    middle = now - timedelta(days=DAYS)
+    received = (
+        feedback.c.classifier == classifier,
+        feedback.c.received_at > start,
+        feedback.c.received_at <= now,
+    )
+    answer = answered(sa.select(feedback.c.request_id).where(*received))
+    query = (
+        sa.select(
+            feedback.c.request_id, answer.c.cleaned, feedback.c.author, feedback.c.received_at
+        )
+        .join(answer, answer.c.request_id == feedback.c.request_id)
+        .where(*received, sa.func.btrim(feedback.c.label) != answer.c.label)
+    )
+    chosen = unselected_requests(connection, classifier)
+    acts = {
+        (row.cleaned, row.author, row.received_at.date()): row.received_at > middle
+        for row in connection.execute(query)
+        if row.request_id not in chosen
+    }
+    recent = sum(acts.values())
+    return Corrections(recent, len(acts) - recent)
