@@ -13,10 +13,7 @@ from benchmarks.year.answering import Answering
 from benchmarks.year.memory import GivenLabel, PhraseEvidence, RunningMemory
 from benchmarks.year.source import KEY
 from benchmarks.year.vectors import Vectors
-from core.contracts import Verdict
 from core.params import ClassifierParams
-from pipelines.gate.decide import decide
-from pipelines.gate.rows import gate_rows
 from pipelines.model.head_file import Head
 from pipelines.model.heads import Heads, TrainingRows, fit_heads
 from pipelines.stages import split
@@ -74,10 +71,15 @@ def make_candidate(
 
 def training_evidence(labels: pa.Table) -> dict[str, PhraseEvidence]:
     """What the rows outside the test part say of each phrase."""
+    return evidence_of(labels.filter(pc.invert(labels["test"])))
+
+
+def evidence_of(labels: pa.Table) -> dict[str, PhraseEvidence]:
+    """What rows of labels.parquet say of each phrase, every row counted once."""
     memory = RunningMemory()
-    trained = labels.filter(pc.invert(labels["test"])).to_pylist()
     memory.add(
-        GivenLabel(row["id"], row["cleaned"], row["label"], row["occurred_at"]) for row in trained
+        GivenLabel(row["id"], row["cleaned"], row["label"], row["occurred_at"])
+        for row in labels.to_pylist()
     )
     memory.renew()
     return memory.evidence
@@ -105,20 +107,6 @@ def fit(train: pa.Table, *, block: ClassifierParams, vectors: Vectors, seed: int
         test_weights=train["test_rows"].to_numpy().astype(np.float64),
     )
     return fit_heads(block.head, training=training, embedder_id=vectors.embedder_id, seed=seed)
-
-
-def judge_candidate(
-    candidate: Candidate, champion: Answering | None, *, block: ClassifierParams, seed: int
-) -> Verdict:
-    """Hold the candidate's test rows against the champion's answers, as the gate does."""
-    tested = candidate.tested.to_pydict()
-    cleaned = tested["cleaned"]
-    against = None
-    if champion is not None:
-        beside = champion.beside(candidate.memory)
-        against = [label for label, _ in beside.answer(cleaned)]
-    rows = gate_rows(tested["label"], cleaned, tested["predicted"], against, floor=candidate.floor)
-    return decide(rows, block.gate, seed=seed)
 
 
 def _answered(recent: pa.Table, answering: Answering) -> pa.Table:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 import numpy as np
 
-from pipelines.memory.evidence import weigh_labels
+from pipelines.memory.evidence import Evidence, weigh_labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,12 @@ def _weigh(labels: Mapping[str, GivenLabel]) -> PhraseEvidence:
         acts[act] = given
     names = sorted({given.label for given in acts.values()})
     number = {name: place for place, name in enumerate(names)}
-    codes = [number[given.label] for given in acts.values()]
-    evidence = weigh_labels(codes, labels=len(names))
+    codes = tuple(number[given.label] for given in acts.values())
+    evidence = _weigh_codes(codes, len(names))
     return PhraseEvidence(evidence.head_share, tuple(names), evidence.weights)
+
+
+@lru_cache(maxsize=200_000)
+def _weigh_codes(codes: tuple[int, ...], labels: int) -> Evidence:
+    """Each retraining weighs the same past again."""
+    return weigh_labels(codes, labels=labels)
