@@ -87,6 +87,17 @@ def assemble_rows(
     )
     if champion is None:
         return gate_rows
+    return _beside(gate_rows, champion, recent, labels, rows, selected)
+
+
+def _beside(
+    gate_rows: GateRows,
+    champion: ChampionAnswers,
+    recent: pa.Table,
+    labels: pa.Table,
+    rows: pa.Table,
+    selected: Collection[str],
+) -> GateRows:
     return replace(
         gate_rows,
         champion=champion.judged(rows),
