@@ -116,7 +116,12 @@ class Production:
         if self.memory is not None:
             self.memory.add(
                 GivenLabel(
-                    given.request_id, given.cleaned, given.label, given.received_at, given.author
+                    given.request_id,
+                    given.cleaned,
+                    given.label,
+                    given.received_at,
+                    given.author,
+                    given.kind,
                 )
                 for given in labels
             )
