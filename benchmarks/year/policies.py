@@ -7,6 +7,7 @@ name it in `POLICIES`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import pyarrow as pa
 
@@ -61,8 +62,12 @@ class WeeklyPolicy(Policy):
         verdict = production.watch()
         if verdict.kind == "drift":
             production.retrain("drift", verdict.evidence)
-        if production.now.weekday() == MONDAY:
+        if self.due(production.now):
             production.retrain("schedule")
+
+    def due(self, now: datetime) -> bool:
+        """Return True on a day of the schedule."""
+        return now.weekday() == MONDAY
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,16 @@ class DefaultPolicy(WeeklyPolicy):
 
     def hourly(self, production: Production) -> None:
         production.remember()
+
+
+@dataclass(frozen=True)
+class MonthlyPolicy(DefaultPolicy):
+    """As the default, but retrained by the month."""
+
+    name: str = "monthly"
+
+    def due(self, now: datetime) -> bool:
+        return now.day == 1
 
 
 @dataclass(frozen=True)
@@ -148,5 +163,12 @@ def true_rows(source: Source, production: Production) -> pa.Table:
 
 POLICIES = {
     policy.name: policy
-    for policy in (Policy(), WeeklyPolicy(), DriftPolicy(), DefaultPolicy(), BoundPolicy())
+    for policy in (
+        Policy(),
+        WeeklyPolicy(),
+        DriftPolicy(),
+        DefaultPolicy(),
+        MonthlyPolicy(),
+        BoundPolicy(),
+    )
 }
