@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,10 +14,11 @@ from benchmarks.year.source import KEY
 from benchmarks.year.vectors import Vectors
 from core.params import ClassifierParams
 from pipelines.model.head_file import Head
-from pipelines.model.heads import Heads, TrainingRows, fit_heads
+from pipelines.model.heads import Heads, fit_heads
 from pipelines.stages import split
 from pipelines.stages.evaluate import answer_known, reference_table
 from pipelines.stages.labelled_rows import labelled_rows, leave_out_rare, within_history
+from pipelines.stages.train import rows_of
 
 
 @dataclass(frozen=True)
@@ -97,15 +97,7 @@ def fit_on_all(
 
 def fit(train: pa.Table, *, block: ClassifierParams, vectors: Vectors, seed: int) -> Heads:
     """As the stage `train` does, from the table of `training_table`."""
-    cleaned = train["cleaned"].to_pylist()
-    training = TrainingRows(
-        cleaned=np.array(cleaned, dtype=object),
-        labels=np.array(train["label"].to_pylist(), dtype=str),
-        weights=train["rows"].to_numpy().astype(np.float64),
-        vectors=vectors(cleaned),
-        validation=train["validation"].to_numpy(zero_copy_only=False),
-        test_weights=train["test_rows"].to_numpy().astype(np.float64),
-    )
+    training = rows_of(train, embed=vectors)
     return fit_heads(block.head, training=training, embedder_id=vectors.embedder_id, seed=seed)
 
 

@@ -7,7 +7,6 @@ name it in `POLICIES`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 import pyarrow as pa
 
@@ -62,12 +61,8 @@ class WeeklyPolicy(Policy):
         verdict = production.watch()
         if verdict.kind == "drift":
             production.retrain("drift", verdict.evidence)
-        if self.due(production.now):
+        if production.now.weekday() == MONDAY:
             production.retrain("schedule")
-
-    def due(self, now: datetime) -> bool:
-        """Return True on a day of the schedule."""
-        return now.weekday() == MONDAY
 
 
 @dataclass(frozen=True)
@@ -93,16 +88,6 @@ class DefaultPolicy(WeeklyPolicy):
 
     def hourly(self, production: Production) -> None:
         production.remember()
-
-
-@dataclass(frozen=True)
-class MonthlyPolicy(DefaultPolicy):
-    """As the default, but retrained by the month."""
-
-    name: str = "monthly"
-
-    def due(self, now: datetime) -> bool:
-        return now.day == 1
 
 
 @dataclass(frozen=True)
@@ -168,7 +153,6 @@ POLICIES = {
         WeeklyPolicy(),
         DriftPolicy(),
         DefaultPolicy(),
-        MonthlyPolicy(),
         BoundPolicy(),
     )
 }

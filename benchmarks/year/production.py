@@ -7,7 +7,7 @@ this object and nothing of the oracle.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ class Fit:
     at: datetime
     reason: str
     kind: str
+    why: tuple[str, ...]
     before: Answering | None
     candidate: Answering
 
@@ -189,12 +190,14 @@ class Production:
             now=self.now,
         )
         verdict = judge_candidate(candidate, around, block=self.block, seed=SEED)
-        self._record(verdict, "gate")
-        self._last_fit_at = self.now
         version = str(len(self.fits) + 1)
+        self._record(replace(verdict, evidence={**verdict.evidence, "version": version}), "gate")
+        self._last_fit_at = self.now
         self._learn_source()
         answering = self._answering(candidate, version)
-        self.fits.append(Fit(self.now, reason, verdict.kind, self.answering, answering))
+        self.fits.append(
+            Fit(self.now, reason, verdict.kind, verdict.reasons, self.answering, answering)
+        )
         promoted = {"promote", "keep", "undecided"} if self.promotes_equals else {"promote"}
         if verdict.kind in promoted or self.answering is None:
             self._promote(candidate, answering, reason)
