@@ -76,7 +76,7 @@ def publish_lock(
         tag=tag,
         branches=[f"perennial/{name}/{run.id}" for name in classifiers],
     )
-    record_snapshots(context, workspace.folder / "data", snapshots, git_tag=tag)
+    record_snapshots(context, workspace.folder / "data", snapshots, classifiers, git_tag=tag)
 
     data = yaml.safe_load((workspace.folder / "data.dvc").read_text())
     hashes = [f"{snapshot.dataset}:{snapshot.logical_hash}" for snapshot in snapshots]
