@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli.output import NEGATIVE_VERDICT, Json, Output, output
+from cli.output import FAILED, NEGATIVE_VERDICT, Json, Output, output
 
 if TYPE_CHECKING:
     from core.contracts import Verdict
@@ -90,7 +90,8 @@ def snapshot(
 def retrain(classifiers: Classifiers = None, reason: Reason = "manual", json: Json = False) -> None:
     """Snapshot, check, train, compare and decide. Exit code 3 when a verdict says no.
 
-    "promote" and "keep" do not: an equal candidate leaves the champion in place.
+    "promote" and "keep" do not: an equal candidate leaves the champion in place. A classifier that
+    cannot be trained does not stop the others; the exit code is then 1.
     """
     from core.settings import load_settings
     from machine.environment import open_flow_database
@@ -152,5 +153,7 @@ def _require_known(settings: Settings, classifiers: list[str] | None) -> None:
 def _show(out: Output, verdicts: Mapping[str, Verdict], *, good: set[str]) -> None:
     rows = [(name, verdict.kind, "; ".join(verdict.reasons)) for name, verdict in verdicts.items()]
     out.table({"verdicts": verdicts}, columns=("classifier", "verdict", "reasons"), rows=rows)
+    if any(verdict.kind == "failed" for verdict in verdicts.values()):
+        raise typer.Exit(FAILED)
     if any(verdict.kind not in good for verdict in verdicts.values()):
         raise typer.Exit(NEGATIVE_VERDICT)

@@ -109,9 +109,7 @@ def renew_memory(
         )
         made = make_memory(
             source,
-            received_labels(
-                connection, classifier=classifier, received_by=now, newest=settled
-            ),
+            received_labels(connection, classifier=classifier, received_by=now, newest=settled),
             classifier=classifier,
             revision=before.revision + 1 if before else 1,
             as_of=now,

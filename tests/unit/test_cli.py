@@ -22,7 +22,7 @@ from cli.output import output
 from core.contracts import Deployment, ModelVersion, Prediction, Role, Rollout, Verdict
 from core.errors import Busy, UncommittedChanges
 from flows import answering
-from machine import processes
+from machine import processes, watched
 from machine import status as program_status
 from machine.status import ProgramStatus
 from operations import rollout as by_hand
@@ -193,6 +193,14 @@ def test_status_shows_what_stands_beside_the_champion(monkeypatch: pytest.Monkey
     }
     assert beside == {"block": [("canary", "4", 0.1), ("shadow", "5", 1.0)]}
     assert "canary 10 %" in run("status").stdout
+
+
+def test_status_shows_a_retraining_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = {"block": "wait since 2026-01-01 03:00: the next one for drift is due tomorrow"}
+    show_programs(monkeypatch, "ready")
+    monkeypatch.setattr(watched, "unfinished_of", lambda settings: waiting)
+    assert json.loads(run("status", "--json").stdout)["waiting"] == waiting
+    assert waiting["block"] in run("status").stdout
 
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
