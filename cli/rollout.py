@@ -21,8 +21,10 @@ OFF = "off"
 
 Classifier = Annotated[str, typer.Argument(help="A classifier of params.yaml.")]
 Version = Annotated[
-    str | None, typer.Option(help="By default, the newest version that the gate did not reject.")
+    str | None, typer.Argument(help="By default, the newest version that the gate did not reject.")
 ]
+NamedVersion = Annotated[str | None, typer.Option("--version", hidden=True)]
+"""The version as scripts of earlier releases name it."""
 ShadowVersion = Annotated[
     str, typer.Argument(help="A version in the model store, or `off` to end the shadow.")
 ]
@@ -42,9 +44,9 @@ def register(app: typer.Typer) -> None:
         rich_markup_mode=None,
     )
     rollout.command(epilog="Example: perennial rollout status block")(status)
-    rollout.command(
-        epilog="Example: perennial rollout promote block --version 3 --why 'checked by hand'"
-    )(promote)
+    rollout.command(epilog="Example: perennial rollout promote block 3 --why 'checked by hand'")(
+        promote
+    )
     rollout.command(epilog="Example: perennial rollout rollback block")(rollback)
     rollout.command(
         epilog="Example: perennial rollout shadow block 4; perennial rollout shadow block off"
@@ -77,6 +79,7 @@ def status(classifier: Classifier, json: Json = False) -> None:
 def promote(
     classifier: Classifier,
     version: Version = None,
+    named_version: NamedVersion = None,
     why: Why = "promoted by hand",
     json: Json = False,
 ) -> None:
@@ -85,7 +88,7 @@ def promote(
     with _context(classifier) as context:
         from operations.rollout import promote_by_hand
 
-        model = promote_by_hand(context, classifier, version=version, why=why)
+        model = promote_by_hand(context, classifier, version=version or named_version, why=why)
     out.result(
         {"classifier": classifier, "champion": model.version},
         f"{classifier}: version {model.version} answers",
@@ -96,7 +99,7 @@ def rollback(classifier: Classifier, why: Why = "rolled back by hand", json: Jso
     """Return to the previous champion.
 
     Calling it again returns to the champion before that one. To return to a later version, use
-    `perennial rollout promote --version`.
+    `perennial rollout promote CLASSIFIER VERSION`.
     """
     out = output()
     with _context(classifier) as context:

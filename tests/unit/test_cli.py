@@ -211,7 +211,14 @@ BLOCK: tuple[tuple[Role, str, float], ...] = (
 )
 
 
-@pytest.mark.parametrize("command", [("rollback", "block"), ("promote", "block", "--version", "2")])
+BY_HAND = [
+    ("rollback", "block"),
+    ("promote", "block", "2"),
+    ("promote", "block", "--version", "2"),
+]
+
+
+@pytest.mark.parametrize("command", BY_HAND)
 @pytest.mark.parametrize(("embedder", "bentos"), [("e", []), ("another", ["another"])])
 def test_a_champion_of_another_embedder_gets_a_service_of_its_own(
     monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], embedder: str, bentos: list[str]
