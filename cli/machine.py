@@ -49,8 +49,8 @@ def down(json: Json = False) -> None:
 def status(json: Json = False) -> None:
     """Show every process with its address, and the versions that answer.
 
-    Lists each champion with its canary and shadow, how soon a watch calls a change of a tenth of the
-    traffic, and retrainings that wait or failed. Exit code 3 when a process is not running.
+    Lists each champion with its canary and shadow, how soon a watch calls a change of a tenth of
+    the traffic, and retrainings that wait or failed. Exit code 3 when a process is not running.
     """
     from core.settings import load_settings
     from flows.answering import rollouts_of

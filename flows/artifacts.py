@@ -17,7 +17,7 @@ VERDICTS = {
     "keep": "The candidate is neither worse nor better. The champion stays.",
     "reject": "The candidate harms. The champion stays.",
     "undecided": "The test rows prove neither harm nor its absence. The champion stays.",
-    "hold": "The candidate waits for a person: `perennial rollout promote`. The champion stays.",
+    "hold": "The candidate waits for a person: `perennial rollout promote` or `reject`.",
     "wait": "The run promoted nothing. The champion stays.",
     "failed": "The classifier could not be trained. The champion stays.",
 }

@@ -9,7 +9,7 @@ from core.tables import decision
 
 UNFINISHED = ("hold", "wait", "failed")
 BY_HAND = ("promote", "reject", "roll_back")
-"""What a person decides about versions; a canary or a shadow beside the champion decides nothing."""
+"""What a person decides about versions; a canary or a shadow decides nothing."""
 BEGINS = "retrain"
 """A request that was granted; what became of it is another decision."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import sqlite3
 import subprocess
@@ -17,6 +18,8 @@ from tests.support.retrainings import Place, build_place, prefect_server
 
 pytestmark = pytest.mark.timeout(1200)
 CLI = "cli.app"
+GENEROUS = {"max_weighted_f1_drop": 1.0, "max_label_recall_drop": 1.0, "max_champion_days": 1e-6}
+"""Promotes every candidate."""
 ORGAN = {"query": "queries/notes.sql", "label": "organ"}
 WIDE = "select id, phrase, occurred_at, organ, 'same' as one, null as blank from note"
 
@@ -117,3 +120,29 @@ def test_a_look_with_a_wrong_column_does_not_stop_the_next_retraining(place: Pla
     path.write_text(right)
     subprocess.run(["git", "checkout", "--quiet", "data.dvc"], cwd=clone, check=True)
     assert verdicts(perennial(place, "retrain", "--json"))["organ"]["kind"] in {"keep", "promote"}
+
+
+def test_a_promotion_by_hand_waits_for_a_person(place: Place) -> None:
+    """And a label that the source no longer returns would be lost; both are said."""
+    commit(place, organ={"source": ORGAN, "gate": {**GENEROUS, "promote": "by_hand"}})
+    champion = place.champion()
+    held = verdicts(perennial(place, "retrain", "--json"))["organ"]
+    assert held["kind"] == "hold" and "by_hand" in held["reasons"][0]
+    version = place.rows("select max(evidence ->> 'version') as it from decision")[0].it
+    assert place.champion() == champion
+    assert perennial(place, "rollout", "promote", "organ", "--why", "looked").returncode == 0
+    assert place.champion() == version
+    [row] = place.rows(
+        "select evidence ->> 'by' as person from decision where kind = 'promote'"
+        " and subject = 'rollout' and reasons ->> 0 = 'looked'"
+    )
+    assert row.person == getpass.getuser()
+
+
+def test_a_label_that_the_source_lost_waits_for_a_person(place: Place) -> None:
+    commit(place, organ={"source": ORGAN, "gate": GENEROUS})
+    sql(place, "update note set organ = 'lung' where organ = 'bone'")
+    champion = place.champion()
+    held = verdicts(perennial(place, "retrain", "--json"))["organ"]
+    assert held["kind"] == "hold" and "bone would no longer be answered" in held["reasons"][0]
+    assert place.champion() == champion
