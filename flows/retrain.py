@@ -26,7 +26,6 @@ from flows.context import HeldClassifiers, LoopContext, hold_classifiers, open_c
 from flows.hooks import log_failure, quiet_named_errors, timed_task
 from flows.run import PublishedRun, Run
 from machine.environment import TAG
-from machine.programs import newest_bento
 from monitoring.retraining import decide_retraining
 from pipelines.git_repository import require_committed
 from pipelines.workspace import Workspace, open_workspace
@@ -147,7 +146,7 @@ def _retrain_due(
                     context, workspace, name, published, run, held=held
                 )
         promoted = any(verdict.kind == "promote" for verdict in verdicts.values())
-        if promoted or newest_bento(settings) is None:
+        if promoted or packaging.needs_packing(settings):
             package(context, workspace, run)
     failed = attempt.verdicts()
     for name, verdict in failed.items():
