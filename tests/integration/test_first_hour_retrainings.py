@@ -146,3 +146,38 @@ def test_a_label_that_the_source_lost_waits_for_a_person(place: Place) -> None:
     held = verdicts(perennial(place, "retrain", "--json"))["organ"]
     assert held["kind"] == "hold" and "bone would no longer be answered" in held["reasons"][0]
     assert place.champion() == champion
+
+
+RECORDED = ("decision", "snapshot", "deployment", "memory_revision")
+
+
+def test_a_trial_of_uncommitted_changes_registers_nothing(place: Place) -> None:
+    clone = place.settings.repository
+    (clone / "queries" / "tried.sql").write_text(WIDE.replace("blank", "other"))
+    params = yaml.safe_load((clone / "params.yaml").read_text(encoding="utf-8"))
+    params["classifiers"]["tried"] = {
+        "source": {"query": "queries/tried.sql", "label": "organ"},
+        "head": {"kind": "logistic"},
+    }
+    (clone / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    refused = perennial(place, "retrain", "tried")
+    assert refused.returncode == 2 and "changes in" in refused.stderr
+    before = standing(place)
+    done = perennial(place, "retrain", "tried", "--trial", "--json")
+    assert done.returncode == 0, done.stderr[-4000:]
+    trial = json.loads(done.stdout.splitlines()[-1])["trials"]["tried"]
+    assert trial["verdict"]["kind"] == "promote" and trial["scores"]["weighted_f1"] > 0.9
+    pictures = {file.name for file in Path(trial["folder"]).iterdir()}
+    assert {"reliability.png", "confusions.png", "metrics.json"} <= pictures
+    assert standing(place) == before
+
+
+def standing(place: Place) -> dict[str, Any]:
+    """Every record, stored version, tag and branch."""
+    refs = ["git", "for-each-ref"]
+    clone = place.settings.repository
+    return {
+        "rows": {name: place.rows(f"select count(*) from {name}")[0][0] for name in RECORDED},
+        "models": sorted(str(path) for path in place.settings.models.rglob("*")),
+        "refs": subprocess.run(refs, cwd=clone, capture_output=True, text=True, check=True).stdout,
+    }
