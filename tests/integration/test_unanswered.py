@@ -87,15 +87,20 @@ def unfinished(engine: Engine) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("subject", "kind"), [("retraining", "wait"), ("retraining", "failed"), ("gate", "hold")]
+    ("subject", "kind", "shown"),
+    [
+        ("retraining", "wait", "wait"),
+        ("retraining", "failed", "failed"),
+        ("gate", "hold", "hold of version 4"),
+    ],
 )
 def test_what_waits_is_shown_until_something_else_is_decided(
-    engine: Engine, subject: str, kind: str
+    engine: Engine, subject: str, kind: str, shown: str
 ) -> None:
     decide(engine, Verdict("retrain", ("granted",)), "retraining", at=NOW - DAY)
-    decide(engine, Verdict(kind, ("because",)), subject, at=NOW)
+    decide(engine, Verdict(kind, ("because",), {"version": "4"}), subject, at=NOW)
     decide(engine, Verdict("canary", ("a try",)), "rollout", at=NOW)
     decide(engine, Verdict("steady", ("calm",)), "drift", at=NOW)
-    assert unfinished(engine) == {"organ": f"{kind} since 2026-03-01 00:00: because"}
+    assert unfinished(engine) == {"organ": f"{shown} since 2026-03-01 00:00: because"}
     decide(engine, Verdict("promote", ("by hand",)), "rollout", at=NOW)
     assert unfinished(engine) == {}
