@@ -74,9 +74,14 @@ def previous_summary(
 def published_summary(
     connection: sa.Connection, dataset: str, *, git_tag: str
 ) -> dict[str, Any] | None:
-    """Return the summary of the snapshot that a run published, None when it is not recorded."""
+    """Return the summary of the snapshot that a run published, None when it is not recorded.
+
+    An empty tag names none: older releases recorded looks without a tag.
+    """
     table = snapshot_table.c
-    query = sa.select(table.summary).where(table.dataset == dataset, table.git_tag == git_tag)
+    query = sa.select(table.summary).where(
+        table.dataset == dataset, table.git_tag == git_tag, table.git_tag != ""
+    )
     return connection.scalars(query.order_by(table.id.desc()).limit(1)).first()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -19,9 +18,10 @@ from flows.promoting import COMPARED
 from flows.run import Run, embedder_id
 from monitoring.learnt import trained_as_of
 from monitoring.outlook import drift_outlook, with_outlook
+from monitoring.retraining import drift_start
 from monitoring.scoring import read_reference
 from monitoring.unselected import unselected_requests
-from pipelines.gate.decide import decide
+from pipelines.gate.decide import CHANCE_ROUTES, decide
 from pipelines.gate.flips import hold_large_changes
 from pipelines.gate.holds import gone_labels, hold_by_hand, hold_gone_labels
 from pipelines.gate.reading import Surroundings, read_flips, read_gate_rows
@@ -32,8 +32,6 @@ from pipelines.provenance import params_at
 from pipelines.stages.served import served_problem
 from pipelines.workspace import Workspace
 
-CHANCE_ROUTES = {"overall", "since_drift"}
-"""The ways of being better that are gains proved on rows."""
 SECONDS_PER_DAY = 86_400.0
 
 
@@ -69,7 +67,7 @@ def compare_with_champion(
         verdict = hold_gone_labels(verdict, _gone_labels(context, workspace, champion))
     verdict = hold_by_hand(verdict, block.gate)
     reference = read_reference(built / "evaluation" / "reference.parquet")
-    outlook = drift_outlook(reference, drift=block.drift, began=drift_start(run))
+    outlook = drift_outlook(reference, drift=block.drift, began=drift_start(run.evidence))
     verdict = with_outlook(verdict, outlook)
     return Verdict(verdict.kind, verdict.reasons, {**verdict.evidence, **compared})
 
@@ -122,7 +120,7 @@ def _surroundings(
     return Surroundings(
         champion=champion,
         unselected=unselected,
-        drift_began=drift_start(run),
+        drift_began=drift_start(run.evidence),
         fitted_at=fitted_at or deployed.since,
         champion_days=max(age, 0.0),
         proved=None if refit else _retained(context, champion, proved),
@@ -167,16 +165,3 @@ def last_proved_version(connection: Connection, classifier: str) -> str:
         if CHANCE_ROUTES & set(evidence.get("better", CHANCE_ROUTES)):
             return str(evidence.get("version", ""))
     return ""
-
-
-def drift_start(run: Run) -> datetime | None:
-    """Return when the drift began that called for the run: the start of the last uninterrupted
-    row of alarms it names.
-    """
-    began = None
-    for window in run.evidence.get("windows", ()):
-        if not window["alarms"]:
-            began = None
-        elif began is None:
-            began = datetime.fromisoformat(window["start"])
-    return began.astimezone(UTC) if began else None
