@@ -23,6 +23,7 @@ from bentos.http.slow_clients import close_slow_clients
 from bentos.inference_log.journal import JournalCounts
 from bentos.keys import Keys, require_keys_beyond_loopback
 from bentos.vendor_patches.bentoml_middleware import BypassMiddleware
+from bentos.vendor_patches.uvicorn_upgrades import ignore_upgrades
 from bentos.wiring import (
     PACKED,
     embedder_folder,
@@ -133,6 +134,7 @@ class Classifier:
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]  # BentoML has no type for it
     async def ready(self) -> None:
+        ignore_upgrades()
         self.loop = asyncio.get_running_loop()
         self.remote.heartbeat.start()
         self.warmer.use(asyncio.get_running_loop())

@@ -17,7 +17,12 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bentos.vendor_patches import bentoml_middleware, bentoml_serve, uvicorn_connections
+from bentos.vendor_patches import (
+    bentoml_middleware,
+    bentoml_serve,
+    uvicorn_connections,
+    uvicorn_upgrades,
+)
 from bentos.vendor_patches.bentoml_middleware import BypassMiddleware
 from bentos.vendor_patches.bentoml_serve import SOCKET, WATCHER, _further
 from bentos.vendor_patches.uvicorn_connections import track_connections
@@ -40,15 +45,16 @@ def test_a_patch_states_its_reason_and_its_end(file: Path) -> None:
 def test_the_patches_were_looked_at_for_the_installed_versions() -> None:
     import circus
 
-    serve, middleware, connections = (
+    serve, middleware, connections, upgrades = (
         " ".join((module.__doc__ or "").split())
-        for module in (bentoml_serve, bentoml_middleware, uvicorn_connections)
+        for module in (bentoml_serve, bentoml_middleware, uvicorn_connections, uvicorn_upgrades)
     )
     assert f"BentoML {version('bentoml')}" in serve
     assert f"circus {circus.__version__}" in serve
     assert f"BentoML {version('bentoml')}" in middleware
     assert f"Starlette {version('starlette')}" in middleware
     assert f"uvicorn {version('uvicorn')}" in connections
+    assert f"uvicorn {version('uvicorn')}" in upgrades
 
 
 def test_bentoml_takes_its_arbiter_from_the_patched_attribute() -> None:
