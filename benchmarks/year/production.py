@@ -27,9 +27,10 @@ from benchmarks.year.vectors import Vectors
 from core.contracts import Deployment, ModelVersion, Verdict
 from core.decisions import record_decision
 from core.deployments import append_deployment
+from core.feedback import record_feedback
 from core.params import ClassifierParams
 from monitoring.budget import Budget
-from monitoring.feedback import feedback_rows, record_feedback
+from monitoring.feedback import feedback_rows
 from monitoring.retraining import decide_retraining
 from monitoring.watching import watch_classifier
 from pipelines.model.head_file import save_head

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from bentos.heads.live_heads import LiveRollout
 from bentos.heads.loading import LiveModel
 from bentos.http.endpoint import AppState, Call, Endpoint, error_response, respond
+from bentos.http.feedback import take_feedback
 from bentos.http.metrics import ServiceState, render_metrics
 from bentos.http.openapi import OPERATIONS, openapi_document
 from bentos.http.schemas import (
@@ -94,6 +95,7 @@ ENDPOINTS = {
     "predict": Endpoint("predict", _predict),
     "predict_batch": Endpoint("predict_batch", _predict_batch),
     "classifiers": Endpoint("classifiers", _classifiers),
+    "feedback": Endpoint("feedback", take_feedback, status=202),
 }
 
 
@@ -135,6 +137,7 @@ async def _metrics(request: Request) -> Response:
         state.answers,
         state.heads,
         state.journal,
+        state.feedback.counts,
         state.responses,
         state.retained,
         state.embedder_stats(),

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from bentos.http.feedback import FeedbackRequest, FeedbackResponse
 from bentos.http.schemas import (
     VERSION_PATTERN,
     BatchResponse,
@@ -26,7 +27,7 @@ REASONS = {
     413: "The body is too large",
     422: "A field is missing, unknown, of the wrong type or beyond its limit",
     429: "Too many requests at once; Retry-After says when to retry",
-    503: "The embedder does not answer; Retry-After says when to retry",
+    503: "The embedder does not answer, or the disk is full; Retry-After says when to retry",
 }
 SECURITY = {
     "key": {
@@ -55,6 +56,7 @@ class Operation:
     response: type[msgspec.Struct]
     request: type[msgspec.Struct] | None = None
     errors: tuple[int, ...] = ()
+    status: int = 200
 
 
 OPERATIONS = (
@@ -75,6 +77,16 @@ OPERATIONS = (
         BatchResponse,
         PredictBatchRequest,
         tuple(REASONS),
+    ),
+    Operation(
+        "feedback",
+        "POST",
+        "/v1/feedback",
+        "Send the right label of an answer, or of a phrase",
+        FeedbackResponse,
+        FeedbackRequest,
+        (400, 401, 404, 408, 413, 422, 429, 503),
+        status=202,
     ),
     Operation(
         "classifiers",
@@ -119,7 +131,7 @@ def _describe(operation: Operation) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
-        "responses": {"200": _content("The answer", operation.response), **errors},
+        "responses": {str(operation.status): _content("The answer", operation.response), **errors},
     }
     if "{classifier}" in operation.path:
         described["parameters"] = [

@@ -10,13 +10,13 @@ from sqlalchemy.engine import Engine
 from core.contracts import Verdict
 from core.database import DatabaseUrls
 from core.errors import UnknownVersion
+from core.feedback import record_feedback
 from core.memory_revisions import newest_revisions
 from core.params import load_params
 from core.settings import REPOSITORY
 from core.tables import feedback
 from flows.context import LoopContext
 from flows.memory import remember_labels, renew_memory
-from monitoring.feedback import record_feedback
 from operations.lineage.reproduce_memory import reproduce_revision
 from pipelines.memory.store import store_source_labels
 from pipelines.model.memory import Memory, load_memory
