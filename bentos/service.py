@@ -17,7 +17,7 @@ from bentos.embedder.client import RemoteEmbedder, embedder_address
 from bentos.embedder.server import embedding_app
 from bentos.heads.live_heads import LiveHeads
 from bentos.heads.memories import MemoryFollower, NewMemory
-from bentos.http.app import BYPASSED_PATHS, ClassifierApp
+from bentos.http.app import BYPASSED_PAGES, BYPASSED_PATHS, ClassifierApp
 from bentos.http.endpoint import AppState
 from bentos.http.slow_clients import close_slow_clients
 from bentos.inference_log.journal import JournalCounts
@@ -208,5 +208,5 @@ Embedder.add_asgi_middleware(  # type: ignore[attr-defined]
     BypassMiddleware, app=embedding, paths=("/raw/",)
 )
 Classifier.add_asgi_middleware(  # type: ignore[attr-defined]
-    BypassMiddleware, app=classifying, paths=BYPASSED_PATHS
+    BypassMiddleware, app=classifying, paths=BYPASSED_PATHS, pages=BYPASSED_PAGES
 )

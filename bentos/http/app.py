@@ -1,4 +1,7 @@
-"""The HTTP interface as a Starlette app that BentoML mounts. It does not depend on BentoML."""
+"""The HTTP interface as a Starlette app that BentoML mounts.
+
+Of BentoML it takes only the files of `/docs`.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from bentos.http.endpoint import AppState, Call, Endpoint, error_response, respo
 from bentos.http.feedback import take_feedback
 from bentos.http.metrics import ServiceState, render_metrics
 from bentos.http.openapi import OPERATIONS, openapi_document
+from bentos.http.pages import page_routes
 from bentos.http.schemas import (
     BesideInfo,
     ClassifierInfo,
@@ -34,7 +38,9 @@ from core.errors import HeadRefused
 from core.logs import get_logger
 
 ANY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
-BYPASSED_PATHS = ("/v1/", "/metrics")  # paths that BentoML's own routes never see
+# Paths that BentoML's own routes never see: those that begin so, and single ones.
+BYPASSED_PATHS = ("/v1/", "/metrics", "/docs/")
+BYPASSED_PAGES = frozenset({"/", "/docs"})
 
 _PREDICT = msgspec.json.Decoder(PredictRequest)
 _PREDICT_BATCH = msgspec.json.Decoder(PredictBatchRequest)
@@ -114,6 +120,7 @@ class ClassifierApp(Starlette):
         routes += [
             Route("/v1/openapi.json", lambda _: document, methods=["GET"]),
             Route("/metrics", _metrics, methods=["GET"]),
+            *page_routes(),
         ]
         super().__init__(
             routes=[*routes, Route("/{path:path}", NotFound(routes), methods=ANY_METHOD)]
@@ -157,7 +164,7 @@ class NotFound:
             error = RequestRefused(405, "method_not_allowed", f"this path takes {allowed}")
             headers = [(b"allow", allowed.encode())]
         else:
-            error = RequestRefused(404, "not_found", "no such path; see /v1/openapi.json")
+            error = RequestRefused(404, "not_found", "no such path; see /docs or /v1/openapi.json")
             headers = []
         status, body = error_response(error)
         scope["app"].state.app_state.responses.responses["none", status] += 1

@@ -55,3 +55,10 @@ def test_sigterm_stores_the_labels_of_the_last_moment(house: House, client: http
     about = send(client, request_id=ask(client, "the last question"), label="heart")
     house.stop_service()
     assert about in stored(house)
+
+
+def test_the_packed_service_has_its_pages(client: httpx.Client) -> None:
+    assert "/v1/feedback" in client.get("/").text
+    assert "swagger-ui-bundle.js" in client.get("/docs").text
+    assert len(client.get("/docs/swagger-ui-bundle.js").content) > 1_000_000
+    assert [client.get(path).status_code for path in ("/livez", "/readyz")] == [200, 200]
