@@ -57,28 +57,30 @@ def received_labels(
 
     `newest` is the highest id that counts, None for no limit.
 
-    `head_label` is what the head alone answered then; labels are trimmed. Unlike the rows of a
-    snapshot, earlier labels of a request that was corrected again are in it: authors who
-    contradict each other are evidence too. Feedback on an answer that the log no longer holds is
-    left out.
+    `head_label` is what the head alone answered then, "" for an example; labels are trimmed. Unlike
+    the rows of a snapshot, earlier labels of a request that was corrected again are in it: authors
+    who contradict each other are evidence too. Feedback on an answer that the log no longer holds
+    is left out.
     """
     answer = answered(CORRECTED)
+    cleaned = sa.func.coalesce(feedback.c.cleaned, answer.c.cleaned)
     columns = [
         feedback.c.id,
         feedback.c.request_id,
-        answer.c.cleaned,
+        cleaned.label("cleaned"),
         sa.func.btrim(feedback.c.label).label("label"),
         feedback.c.received_at,
         feedback.c.author,
         feedback.c.kind,
-        sa.func.coalesce(answer.c.head_label, answer.c.label).label("head_label"),
+        sa.func.coalesce(answer.c.head_label, answer.c.label, "").label("head_label"),
     ]
     query = (
         sa.select(*columns)
-        .join(answer, answer.c.request_id == feedback.c.request_id)
+        .outerjoin(answer, answer.c.request_id == feedback.c.request_id)
         .where(
             feedback.c.classifier == classifier,
             feedback.c.received_at <= received_by,
+            cleaned.is_not(None),
             sa.true() if newest is None else feedback.c.id <= newest,
         )
         .order_by(feedback.c.received_at, feedback.c.id)
@@ -109,9 +111,9 @@ def labels_since(
 def newest_received(
     engine: Engine, classifier: str, *, revision: MemoryRevision, now: datetime
 ) -> pd.DataFrame:
-    """Return the `received_labels` due by `now` that the revision does not know."""
+    """Return the `received_labels` about answers, due by `now`, that the revision does not know."""
     with engine.connect() as connection:
         rows = received_labels(connection, classifier=classifier, received_by=now)
     # An imported file may date its labels before the revision; their ids are newer all the same.
     unknown = (rows["received_at"] > revision.as_of) | (rows["id"] > (revision.last_feedback or 0))
-    return rows[unknown]
+    return rows[unknown & (rows["head_label"] != "")]

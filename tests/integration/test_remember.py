@@ -12,6 +12,7 @@ from sqlalchemy.engine import Engine
 from core.contracts import Verdict
 from core.database import DatabaseUrls
 from core.errors import Busy, UnknownVersion
+from core.feedback import record_feedback
 from core.memory_revisions import newest_revisions
 from core.params import load_params
 from core.settings import REPOSITORY
@@ -19,7 +20,6 @@ from core.tables import feedback
 from flows.context import LoopContext
 from flows.memory import remember_labels, renew_memory
 from monitoring import received_labels
-from monitoring.feedback import record_feedback
 from operations.lineage.reproduce_memory import reproduce_revision
 from pipelines.memory.store import store_source_labels
 from pipelines.model.memory import Memory, load_memory
