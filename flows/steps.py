@@ -29,11 +29,12 @@ def take_snapshot(
 
     The embeddings of the newest earlier run are restored first: only new phrases are embedded.
     """
-    if context.settings.source_url is not None:
+    sources = [context.params.classifier(name).source for name in classifiers]
+    if context.settings.source_url is not None or any(source.from_ for source in sources):
         # From here on the home contains the user's work, which the demo must not clear.
         (context.settings.home / DEMO_MARK).unlink(missing_ok=True)
 
-    datasets = sorted({context.params.classifier(name).source.dataset for name in classifiers})
+    datasets = sorted({source.dataset for source in sources})
     with context.engine.connect() as connection:
         newest_tag = previous_tag(connection, dataset=datasets[0], before=run.now)
         workspace.restore(newest_tag, list(REUSED))
