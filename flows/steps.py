@@ -38,7 +38,8 @@ def take_snapshot(
     The embeddings of the newest earlier run are restored first: only new phrases are embedded.
     Returns the snapshots, and the errors of the classifiers whose query was refused.
     """
-    if context.settings.source_url is not None:
+    sources = [context.params.classifier(name).source for name in classifiers]
+    if context.settings.source_url is not None or any(source.from_ for source in sources):
         # From here on the home contains the user's work, which the demo must not clear.
         (context.settings.home / DEMO_MARK).unlink(missing_ok=True)
 

@@ -172,6 +172,28 @@ def end_role(
     return playing.model
 
 
+def retire(engine: Engine, classifier: str, *, why: str, now: datetime) -> ModelVersion | None:
+    """End every role of a classifier: nothing answers its phrases any more.
+
+    Its versions stay: `promote` brings one back. Returns the champion, None when there was none.
+    """
+    with engine.begin() as connection:
+        hold_rollout(connection, classifier)
+        rollout = current_rollouts(connection).get(classifier)
+        champion = rollout.champion if rollout else None
+        if rollout is None or champion is None:
+            return None
+        for entry in (rollout.canary, rollout.shadow, champion):
+            if entry is not None:
+                ended = Deployment(entry.model, entry.role, 0.0, now, why)
+                append_deployment(connection, ended)
+        verdict = Verdict("retire", (why,), {"version": champion.model.version})
+        record_decision(
+            connection, verdict, classifier=classifier, subject="rollout", decided_at=now
+        )
+    return champion.model
+
+
 def _answer_alone(connection: Connection, model: ModelVersion, *, why: str, now: datetime) -> None:
     """Make the version the champion, and end its other roles."""
     append_deployment(connection, Deployment(model, "champion", 1.0, now, why))

@@ -99,7 +99,7 @@ def test_the_documentation_asks_the_service_and_nobody_else(
         problems: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda line: problems.append(line.text) if line.type == "error" else 0)
+        page.on("console", lambda line: problems.extend([line.text] * (line.type == "error")))
         page.goto(f"http://{host}:{port}/")
         page.get_by_role("link", name="Try it out").click()
         page.get_by_text("Classify one phrase").click()

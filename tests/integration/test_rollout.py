@@ -18,9 +18,9 @@ from sqlalchemy.engine import Engine
 from bentos.heads.live_heads import Refused
 from bentos.heads.refusals import record_refusals
 from bentos.heads.routing import meets_canary
-from core.contracts import Deployment, ModelVersion, Role, Verdict
+from core.contracts import RETIRED, Deployment, ModelVersion, Role, Verdict
 from core.decisions import record_decision
-from core.deployments import append_deployment, current_rollouts, history
+from core.deployments import append_deployment, current_champions, current_rollouts, history
 from core.errors import HeadRefused, RejectedVersion, UnknownVersion
 from core.tables import decision, inference
 from monitoring.feedback import answered
@@ -28,7 +28,7 @@ from monitoring.performance import measure_performance
 from monitoring.traffic import Traffic
 from operations import rollout as by_hand
 from pipelines import promotion
-from pipelines.promotion import append_promotion, end_role, play, reject
+from pipelines.promotion import append_promotion, end_role, play, reject, retire
 from tests.support.heads import store_head
 from tests.support.processes import wait_until
 from tests.support.services import House, failed, steady_load
@@ -60,6 +60,21 @@ def decisions(engine: Engine, kind: str | None = None) -> list[Any]:
     query = sa.select(decision).where(decision.c.subject == "rollout").order_by(decision.c.id)
     with engine.connect() as connection:
         return [row for row in connection.execute(query) if kind in (None, row.kind)]
+
+
+def test_a_retired_classifier_has_no_champion_until_a_version_is_promoted(engine: Engine) -> None:
+    promote(engine, "1")
+    stand(engine, "2", "canary", 0.5)
+    assert retire(engine, "organ", why="removed", now=NOW) == model("1")
+    assert roles(engine) == {}
+    assert [row.kind for row in decisions(engine)] == ["promote", "canary", "retire"]
+    with engine.connect() as connection:
+        assert current_champions(connection) == {}
+        assert current_rollouts(connection) == {"organ": RETIRED}
+        assert [entry.share for entry in history(connection, "organ")] == [1.0, 0.5, 0.0, 0.0]
+    assert retire(engine, "organ", why="again", now=NOW) is None
+    promote(engine, "2")
+    assert roles(engine) == {"champion": ("2", 1.0)}
 
 
 def test_each_step_is_a_row_of_deployment_and_a_decision(engine: Engine) -> None:

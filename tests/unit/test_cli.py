@@ -35,6 +35,8 @@ COMMANDS = [
     "up",
     "down",
     "status",
+    "new",
+    "remove",
     "snapshot",
     "retrain",
     "serve",
