@@ -28,7 +28,9 @@ def take_snapshot(
     """Write the data/ of the classifiers into the workspace and track it with DVC.
 
     The embeddings of the newest earlier run are restored first: only new phrases are embedded.
+    A repository that cannot take the result is refused here, before anything is trained.
     """
+    workspace.try_publishing()
     if context.settings.source_url is not None:
         # From here on the home contains the user's work, which the demo must not clear.
         (context.settings.home / DEMO_MARK).unlink(missing_ok=True)
