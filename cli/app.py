@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from collections.abc import Sequence
@@ -81,7 +82,19 @@ for commands in (machine, flow, classify, feedback, rollout, lineage, sizing):
 def main() -> None:
     """Run the command with this machine's variables and those of Perennial alone."""
     keep_inherited(os.environ)
+    atexit.register(silence_duckdb)  # the first to register is the last to run
     app()
+
+
+def silence_duckdb() -> None:
+    """Close standard error at the end of a process that used DuckDB.
+
+    Its binding writes 40 lines about "leaked" objects beside libraries that keep references.
+    """
+    if "_duckdb" in sys.modules:
+        sys.stderr.flush()
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
 
 
 if __name__ == "__main__":

@@ -107,6 +107,7 @@ def start_supervisor(
     configuration = _write_private(supervisor_folder(settings) / "supervisord.conf", text)
     private_folder(socket_file(settings).parent)
     private_folder(settings.home / "logs")
+    (settings.home / "prefect").mkdir(parents=True, exist_ok=True)
     started = subprocess.run(
         [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)],
         check=False,
