@@ -36,8 +36,10 @@ def take_snapshot(
     """Write the data/ of the classifiers into the workspace and track it with DVC.
 
     The embeddings of the newest earlier run are restored first: only new phrases are embedded.
-    Returns the snapshots, and the errors of the classifiers whose query was refused.
+    Returns the snapshots, and the errors of the classifiers whose query was refused. A repository
+    that cannot take the result is refused here, before anything is trained.
     """
+    workspace.try_publishing()
     sources = [context.params.classifier(name).source for name in classifiers]
     if context.settings.source_url is not None or any(source.from_ for source in sources):
         # From here on the home contains the user's work, which the demo must not clear.

@@ -15,10 +15,11 @@ import sqlalchemy as sa
 
 from core.database import DatabaseUrls, connect
 from core.embedded import postmaster
+from core.errors import PortTaken
 from core.params import load_params
 from core.settings import Settings
 from core.tables import decision
-from machine.environment import child_settings, flow_environment
+from machine.environment import child_settings, flow_environment, prefect_answers
 from tests.support.places import free_ports
 from tests.support.prefect_servers import flow_runs, server_and_runner
 from tests.support.processes import wait_for
@@ -146,6 +147,17 @@ def prefect(environment: dict[str, str], *arguments: str) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+@pytest.mark.usefixtures("runner")
+def test_the_server_of_another_installation_on_the_port_is_refused(
+    place: Settings, tmp_path: Path
+) -> None:
+    assert prefect_answers(place)
+    stranger = place.model_copy(update={"home": tmp_path / "home"})
+    with pytest.raises(PortTaken, match="PERENNIAL_PREFECT_PORT") as refusal:
+        prefect_answers(stranger)
+    assert str(place.home / "prefect") in refusal.value.came
 
 
 def called_for(run: dict[str, Any], classifier: str) -> bool:
