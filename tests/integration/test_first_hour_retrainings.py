@@ -57,7 +57,9 @@ def commit(place: Place, **blocks: Any) -> None:
 
 
 def perennial(place: Place, *words: str) -> subprocess.CompletedProcess[str]:
-    return place.run(CLI, *words)
+    process = place.start(CLI, *words)
+    out, err = process.communicate(timeout=900)
+    return subprocess.CompletedProcess(words, process.returncode, out, err)
 
 
 def verdicts(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
