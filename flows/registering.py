@@ -43,6 +43,7 @@ def register_candidate(
     tags = _version_tags(workspace, built / "model", published, run)
     with registry.run(classifier, name=run.id, tags=tags) as run_id:
         _log_results(context, classifier, run_id, built, verdict)
+        registry.log_checks(run_id, context.settings.reports / "checks" / run.id)
         version = registry.register(
             classifier, run_id=run_id, tags={**tags, "verdict": verdict.kind}
         )

@@ -17,6 +17,7 @@ from flows.artifacts import artifact_key
 from flows.context import LoopContext, open_context
 from flows.hooks import log_failure, quiet_named_errors, timed_task
 from flows.memory import remember_labels
+from flows.run_page import shown_run
 
 COLUMNS = ("cleaned", "before", "after", "labels", "share")
 
@@ -50,6 +51,7 @@ _show_changes = task(name="show changes", cache_policy=NO_CACHE)(timed_task(show
 
 
 @flow(name="remember", on_failure=[log_failure], on_crashed=[log_failure])
+@shown_run
 def remember(
     classifiers: list[str] | None = None, now: datetime | None = None
 ) -> dict[str, Verdict]:

@@ -23,6 +23,7 @@ from flows.artifacts import show_checks, show_verdict
 from flows.context import HeldClassifiers, LoopContext, hold_classifiers, open_context
 from flows.hooks import log_failure, quiet_named_errors, timed_task
 from flows.run import PublishedRun, Run
+from flows.run_page import shown_run
 from machine.environment import TAG
 from machine.programs import newest_bento
 from monitoring.retraining import decide_retraining
@@ -76,6 +77,7 @@ _show_verdict = _step(show_verdict)
 
 
 @flow(name="retrain", on_failure=[log_failure], on_crashed=[log_failure])
+@shown_run
 def retrain(
     classifiers: list[str],
     reason: str = "manual",
@@ -174,15 +176,7 @@ def _judge_candidate(
         remember_retraining(context, workspace, classifier, run)
 
         built = workspace.folder / "build" / "classifiers" / classifier
-        _show_verdict(
-            built / "evaluation",
-            candidate,
-            verdict,
-            reason=run.reason,
-            mlflow_url=context.settings.mlflow_url,
-            comparison=(built / "comparison" / "table.md").read_text(encoding="utf-8"),
-            return_state=True,
-        )
+        _show_verdict(context, built, candidate, verdict, run, return_state=True)
         return verdict
 
 

@@ -23,6 +23,7 @@ from flows.context import LoopContext, open_context
 from flows.events import drift_payload, emit_drift
 from flows.hooks import log_failure, quiet_named_errors, timed_task
 from flows.retrain import is_retryable, retrain
+from flows.run_page import shown_run
 from flows.watch_page import newest_reports, render_page
 from monitoring.budget import Budget
 from monitoring.unanswered import unanswered_drift, with_unanswered
@@ -101,6 +102,7 @@ _show_watch = task(name="show watch", **_OPTIONS)(timed_task(show_watch))
 
 
 @flow(name="watch", on_failure=[log_failure], on_crashed=[log_failure])
+@shown_run
 def watch(
     classifiers: list[str], act: bool = False, now: datetime | None = None
 ) -> dict[str, Verdict]:

@@ -7,6 +7,7 @@ The files of a version are in the model store (`pipelines/model_store.py`).
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from core.logs import get_logger
 
 STATE = "state"
 """Tag of a version: is its head in the model store?"""
+CHECKS = "checks"
+"""Artifact folder of a run: result and page of the data checks."""
 UNFINISHED = "unfinished"
 COMPLETE = "complete"
 
@@ -79,33 +82,32 @@ class Registry:
         model: Path,
     ) -> None:
         """Log the metrics that are numbers, the head's params, and both folders as artifacts."""
-        from mlflow.entities import Metric, Param
+        from mlflow.entities import Param
 
-        milliseconds = int(time.time() * 1000)
-        scores = [
-            Metric(name, float(value), milliseconds, 0)
-            for name, value in metrics.items()
-            if isinstance(value, int | float)
-        ]
+        self._log_numbers(run_id, metrics)
         settings = [Param(name, str(value)) for name, value in params.items()]
-        self._client.log_batch(run_id, metrics=scores, params=settings)
+        self._client.log_batch(run_id, params=settings)
         self._client.log_artifacts(run_id, str(evaluation), "evaluation")
         self._client.log_artifacts(run_id, str(model), "head")
 
     def log_comparison(self, run_id: str, folder: Path, *, metrics: Mapping[str, float]) -> None:
         """Log the scores of the compared heads, and the folder with their table."""
-        for name, value in metrics.items():
-            self._client.log_metric(run_id, name, value)
+        self._log_numbers(run_id, metrics)
         self._client.log_artifacts(run_id, str(folder), "comparison")
 
+    def log_checks(self, run_id: str, folder: Path) -> None:
+        """Log result and page of the data checks."""
+        self._client.log_artifacts(run_id, str(folder), CHECKS)
+
     def log_verdict(self, run_id: str, verdict: Verdict) -> None:
-        """Log the gate's verdict: its kind as a tag, its reasons and evidence as gate.json."""
+        """Log the gate's verdict: its kind as a tag, its numbers as metrics, all as gate.json."""
         report = {
             "verdict": verdict.kind,
             "reasons": list(verdict.reasons),
             "evidence": dict(verdict.evidence),
         }
         self._client.log_text(run_id, json.dumps(report, indent=2, sort_keys=True), "gate.json")
+        self._log_numbers(run_id, gate_metrics(verdict))
         self._client.set_tag(run_id, "verdict", verdict.kind)
 
     def register(self, classifier: str, *, run_id: str, tags: Mapping[str, str]) -> str:
@@ -176,6 +178,11 @@ class Registry:
             )
         return known[version]
 
+    def run_page(self, classifier: str, version: str) -> str:
+        """Return the address of the version's run, below the address of MLflow's UI."""
+        run_id = self.version(classifier, version).run_id
+        return f"/#/experiments/{self._client.get_run(run_id).info.experiment_id}/runs/{run_id}"
+
     def metrics(self, run_id: str) -> dict[str, float]:
         """Return the scores of a run."""
         return dict(self._client.get_run(run_id).data.metrics)
@@ -209,6 +216,18 @@ class Registry:
                 self._set_alias(classifier, alias, version)
         return bool(stale)
 
+    def _log_numbers(self, run_id: str, metrics: Mapping[str, Any]) -> None:
+        """Log the metrics that are numbers, in one request."""
+        from mlflow.entities import Metric
+
+        milliseconds = int(time.time() * 1000)
+        numbers = [
+            Metric(name, float(value), milliseconds, 0)
+            for name, value in metrics.items()
+            if isinstance(value, int | float)
+        ]
+        self._client.log_batch(run_id, metrics=numbers)
+
     def _set_alias(self, classifier: str, alias: str, version: str | None) -> None:
         if version is None:
             self._client.delete_registered_model_alias(classifier, alias)
@@ -230,6 +249,21 @@ class Registry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+
+
+def gate_metrics(verdict: Verdict) -> dict[str, float]:
+    """Return the numbers of a verdict as `gate/<name>`, those of slices as `gate/<name>/<slice>`.
+
+    MLflow allows letters, digits, spaces and `_-./:` in a name.
+    """
+    numbers: dict[str, float] = {}
+    for name, value in verdict.evidence.items():
+        parts = value.items() if isinstance(value, Mapping) else [("", value)]
+        for part, number in parts:
+            if isinstance(number, int | float):
+                key = f"gate/{name}/{part}" if part else f"gate/{name}"
+                numbers[re.sub(r"[^\w\-./: ]", " ", key)] = float(number)
+    return numbers
 
 
 @contextmanager
