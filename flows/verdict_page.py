@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from core.contracts import ModelVersion, Verdict
+from flows.markdown import inline_image, links_line, table
 
 VERDICTS = {
     "promote": "The candidate answers from now on.",
@@ -41,11 +41,11 @@ def render_verdict(
         VERDICTS.get(verdict.kind, ""),
         measured_gain(verdict.evidence),
         "\n".join(f"- {sentence}" for sentence in verdict.reasons),
-        f"Reason: **{reason}**. {_links(links)}",
+        f"Reason: **{reason}**. {links_line(links)}",
         _same_rows(verdict.evidence),
         _evidence(verdict.evidence),
         comparison.strip(),
-        *(_inline(folder / name) for name in PLOTS if (folder / name).exists()),
+        *(inline_image(folder / name) for name in PLOTS if (folder / name).exists()),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -59,12 +59,6 @@ def measured_gain(evidence: Mapping[str, Any]) -> str:
         f"at least {evidence['gain_lower_bound']:+.4f}; "
         f"a drop of {evidence['allowed_drop']:.4f} would be tolerated.**"
     )
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _same_rows(evidence: Mapping[str, Any]) -> str:
@@ -95,19 +89,6 @@ def _scores(name: str, scores: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _links(links: Mapping[str, str]) -> str:
-    """Link addresses; a path is shown as it is, because a browser opens no files from a page."""
-    shown = [
-        f"[{text}]({target})" if target.startswith("http") else f"{text}: `{target}`"
-        for text, target in links.items()
-    ]
-    return " · ".join(shown)
-
-
 def _evidence(evidence: Mapping[str, Any]) -> str:
     rest = {key: value for key, value in evidence.items() if key not in IN_THE_TABLE}
     return table(("evidence", "value"), ([key.replace("_", " "), str(rest[key])] for key in rest))
-
-
-def _inline(path: Path) -> str:
-    return f"![{path.stem}](data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()})"

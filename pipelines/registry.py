@@ -23,8 +23,16 @@ STATE = "state"
 """Tag of a version: is its head in the model store?"""
 CHECKS = "checks"
 """Artifact folder of a run: result and page of the data checks."""
+MODEL = "model"
+"""Artifact folder of a run: what `mlflow.pyfunc.load_model` loads."""
 UNFINISHED = "unfinished"
 COMPLETE = "complete"
+
+WHO_DECIDES = (
+    "Which version answers is decided by Perennial, not here: the gate promotes at a retraining, "
+    "and people with `perennial rollout`. The aliases `champion` and `previous` repeat it; "
+    "a change of them here is undone."
+)
 
 
 @dataclass(frozen=True)
@@ -95,9 +103,9 @@ class Registry:
         self._log_numbers(run_id, metrics)
         self._client.log_artifacts(run_id, str(folder), "comparison")
 
-    def log_checks(self, run_id: str, folder: Path) -> None:
-        """Log result and page of the data checks."""
-        self._client.log_artifacts(run_id, str(folder), CHECKS)
+    def log_folder(self, run_id: str, folder: Path, name: str) -> None:
+        """Log a folder under a name, such as MODEL or CHECKS."""
+        self._client.log_artifacts(run_id, str(folder), name)
 
     def log_verdict(self, run_id: str, verdict: Verdict) -> None:
         """Log the gate's verdict: its kind as a tag, its numbers as metrics, all as gate.json."""
@@ -110,17 +118,22 @@ class Registry:
         self._log_numbers(run_id, gate_metrics(verdict))
         self._client.set_tag(run_id, "verdict", verdict.kind)
 
-    def register(self, classifier: str, *, run_id: str, tags: Mapping[str, str]) -> str:
+    def register(
+        self, classifier: str, *, run_id: str, tags: Mapping[str, str], why: str = ""
+    ) -> str:
         """Create the next version of the classifier, unfinished; return its number.
+
+        `why` is what the gate said, for the description.
 
         Call `complete` when its head is in the model store.
         """
         self._ensure_registered(classifier)
         created = self._client.create_model_version(
             classifier,
-            source=f"runs:/{run_id}/head",
+            source=f"runs:/{run_id}/{MODEL}",
             run_id=run_id,
             tags={**tags, STATE: UNFINISHED},
+            description="\n\n".join(filter(None, (why, WHO_DECIDES))),
         )
         return str(created.version)
 
@@ -249,6 +262,7 @@ class Registry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+        self._client.update_registered_model(classifier, WHO_DECIDES)
 
 
 def gate_metrics(verdict: Verdict) -> dict[str, float]:

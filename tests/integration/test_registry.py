@@ -22,7 +22,7 @@ from core.tables import decision
 from pipelines.model.head_file import save_head
 from pipelines.model_store import store_embedder, store_version, stored_version
 from pipelines.promotion import play, promote, repair_aliases, roll_back
-from pipelines.registry import Registry, gate_metrics
+from pipelines.registry import CHECKS, Registry, gate_metrics
 from pipelines.stages.compare import logged_metrics
 from tests.support.heads import EMBEDDER_ID, make_head
 
@@ -203,7 +203,7 @@ def test_a_run_has_a_page_and_keeps_the_data_checks(
     run = mlflow.get_run(str(mlflow.get_model_version(classifier, version).run_id))
     (tmp_path / "checks").mkdir()
     (tmp_path / "checks" / "report.html").write_text("<p>checked</p>")
-    registry.log_checks(run.info.run_id, tmp_path / "checks")
+    registry.log_folder(run.info.run_id, tmp_path / "checks", CHECKS)
     kept = registry.artifacts(run.info.run_id, "checks/report.html", tmp_path / "copy")
     assert kept.read_text() == "<p>checked</p>"
     assert registry.run_page(classifier, version) == (
