@@ -9,7 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from cli import classify, feedback, flow, lineage, machine, rollout, sizing
+from cli import classify, feedback, flow, lineage, machine, notify, rollout, sizing
 from cli.output import INTERRUPTED, Json, exit_code, new_output
 from core.errors import PerennialError
 from flows.outages import name_outage
@@ -70,7 +70,7 @@ def perennial(json: Json = False) -> None:
     configure_logs(load_settings().log_format)
 
 
-for commands in (machine, flow, classify, feedback, rollout, lineage, sizing):
+for commands in (machine, flow, classify, feedback, rollout, lineage, sizing, notify):
     commands.register(app)
 
 if __name__ == "__main__":

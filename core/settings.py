@@ -116,6 +116,9 @@ class Settings(BaseSettings):
     schedules: bool = True
     """Whether schedules run; false keeps the deployments and pauses their schedules."""
 
+    notify: SecretStr | None = None
+    """Apprise URLs that take notices for people, separated by spaces."""
+
     # Logs
 
     log_format: str = Field("auto", pattern="^(auto|json|console)$")

@@ -21,7 +21,7 @@ from core.settings import Settings, load_settings
 from flows import comparing, memory, packaging, promoting, registering, steps
 from flows.artifacts import show_checks, show_verdict
 from flows.context import HeldClassifiers, LoopContext, hold_classifiers, open_context
-from flows.hooks import log_failure, quiet_named_errors, timed_task
+from flows.hooks import HOOKS, quiet_named_errors, timed_task
 from flows.run import PublishedRun, Run
 from flows.run_page import shown_run
 from machine.environment import TAG
@@ -76,7 +76,7 @@ _show_checks = _step(show_checks)
 _show_verdict = _step(show_verdict)
 
 
-@flow(name="retrain", on_failure=[log_failure], on_crashed=[log_failure])
+@flow(name="retrain", **HOOKS)
 @shown_run
 def retrain(
     classifiers: list[str],
