@@ -57,9 +57,11 @@ def open_services(settings: Settings) -> list[Apprise]:
 
     Raises `SettingsError` for a URL that Apprise does not know.
     """
+    urls = settings.notify.get_secret_value().split() if settings.notify else []
+    if not urls:
+        return []
     from apprise import Apprise
 
-    urls = settings.notify.get_secret_value().split() if settings.notify else []
     services = [Apprise() for _ in urls]
     for place, (service, url) in enumerate(zip(services, urls, strict=True), start=1):
         if not service.add(url):
