@@ -43,17 +43,13 @@ def register_candidate(
         return stored_version(models, classifier=classifier, version=registered)
 
     built = workspace.folder / "build" / "classifiers" / classifier
-    tags = _version_tags(workspace, built / "model", published, run)
+    tags = _version_tags(workspace, built / "model", published, run) | {"verdict": verdict.kind}
+    why = f"{verdict.kind}: {'; '.join(verdict.reasons)}"
     with registry.run(classifier, name=run.id, tags=tags) as run_id:
         _log_results(context, classifier, run_id, built, verdict)
         _log_model(context, classifier, run_id, built / "model", embedder=tags["embedder_id"])
         registry.log_folder(run_id, context.settings.reports / "checks" / run.id, CHECKS)
-        version = registry.register(
-            classifier,
-            run_id=run_id,
-            tags={**tags, "verdict": verdict.kind},
-            why=f"{verdict.kind}: {'; '.join(verdict.reasons)}",
-        )
+        version = registry.register(classifier, run_id=run_id, tags=tags, why=why)
         stored = store_version(
             models,
             classifier=classifier,
