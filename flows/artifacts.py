@@ -12,7 +12,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from core.contracts import ModelVersion, Verdict
 from flows.context import LoopContext
 from flows.run import Run
-from flows.verdict_page import render_verdict
+from flows.verdict_page import render_no_candidate, render_verdict
 from pipelines.registry import CHECKS
 
 
@@ -58,6 +58,15 @@ def _links(context: LoopContext, candidate: ModelVersion) -> dict[str, str]:
         "scores and plots": run_page,
         "data checks": f"{run_page}/artifacts/{CHECKS}/report.html",
     }
+
+
+def show_no_candidate(classifier: str, verdict: Verdict, *, reason: str) -> None:
+    """Show why a run made no candidate: it waits, or it failed."""
+    create_markdown_artifact(
+        render_no_candidate(classifier, verdict, reason=reason),
+        key=artifact_key("verdict", classifier),
+        description=f"{classifier}: {verdict.kind}",
+    )
 
 
 def artifact_key(*words: str) -> str:

@@ -15,6 +15,7 @@ TITLES = {
     ("drift", "needs_labels"): "the traffic drifts, and labels are wanted",
     ("gate", "reject"): "version {version} is rejected",
     ("gate", "hold"): "version {version} waits for a person",
+    ("retraining", "failed"): "it could not be trained",
     ("rollout", "refuse"): "the service refuses version {version}",
 }
 """(subject, kind) of a decision -> what its notice says first."""
@@ -40,9 +41,11 @@ def decision_notice(row: Mapping[str, Any], settings: Settings) -> Notice:
     classifier = row["classifier"]
     version = row["evidence"].get("version", "")
     title = TITLES[row["subject"], row["kind"]].format(version=version)
+    verdict_page = f"{settings.prefect_url}/artifacts/key/{artifact_key('verdict', classifier)}"
     page = {
         "drift": f"{settings.prefect_url}/artifacts/key/{artifact_key('drift', classifier)}",
-        "gate": f"{settings.prefect_url}/artifacts/key/{artifact_key('verdict', classifier)}",
+        "gate": verdict_page,
+        "retraining": verdict_page,
         "rollout": f"{settings.mlflow_url}/#/models/{classifier}/versions/{version}",
     }[row["subject"]]
     body = "\n".join([*row["reasons"], page])

@@ -17,6 +17,7 @@ P = ParamSpec("P")
 Verdicts = TypeVar("Verdicts", bound=Mapping[str, Verdict])
 
 STATES = {
+    "failed": "Partly failed",
     "reject": "Rejected",
     "hold": "Hold",
     "undecided": "Undecided",

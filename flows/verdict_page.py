@@ -14,8 +14,9 @@ VERDICTS = {
     "keep": "The candidate is neither worse nor better. The champion stays.",
     "reject": "The candidate harms. The champion stays.",
     "undecided": "The test rows prove neither harm nor its absence. The champion stays.",
-    "hold": "The candidate waits for a person: `perennial rollout promote`. The champion stays.",
-    "wait": "The champion changed during the run. It stays.",
+    "hold": "The candidate waits for a person: `perennial rollout promote` or `reject`.",
+    "wait": "The run promoted nothing. The champion stays.",
+    "failed": "The classifier could not be trained. The champion stays.",
 }
 PLOTS = ("reliability.png", "confusions.png", "f1_by_support.png")
 IN_THE_TABLE = frozenset({"accuracy_by_slice", "gain_by_slice"})
@@ -46,6 +47,18 @@ def render_verdict(
         _evidence(verdict.evidence),
         comparison.strip(),
         *(inline_image(folder / name) for name in PLOTS if (folder / name).exists()),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def render_no_candidate(classifier: str, verdict: Verdict, *, reason: str) -> str:
+    """Return Markdown of why a run made no candidate."""
+    parts = [
+        f"# {classifier}: {verdict.kind}",
+        VERDICTS.get(verdict.kind, ""),
+        "\n".join(f"- {sentence}" for sentence in verdict.reasons),
+        f"Reason: **{reason}**.",
+        _evidence(verdict.evidence),
     ]
     return "\n\n".join(part for part in parts if part)
 

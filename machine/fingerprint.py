@@ -30,6 +30,7 @@ def _fingerprint(settings: Settings) -> str:
         settings.mlflow_database_url,
         settings.source_url,
         settings.notify,
+        *settings.sources.values(),
     )
     parts = [
         str(settings.model_dump()),

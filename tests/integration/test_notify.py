@@ -94,6 +94,7 @@ def decide(
         ),
         ("gate", "reject", "block: version 2 is rejected", "/artifacts/key/verdict-block"),
         ("gate", "hold", "block: version 2 waits for a person", "/artifacts/key/verdict-block"),
+        ("retraining", "failed", "block: it could not be trained", "/artifacts/key/verdict-block"),
         ("rollout", "refuse", "block: the service refuses version 2", "/#/models/block/versions/2"),
     ],
 )

@@ -13,6 +13,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Crashed, Failed
 from sqlalchemy.exc import ProgrammingError
 
+from core.contracts import Verdict
 from core.errors import (
     Busy,
     DatabaseUnreachable,
@@ -25,7 +26,7 @@ from core.errors import (
 )
 from core.logs import configure_logs
 from flows import artifacts, retrain
-from flows.artifacts import artifact_key, show_checks
+from flows.artifacts import artifact_key, show_checks, show_no_candidate
 from flows.hooks import log_failure, timed_task
 from flows.retrain import is_retryable
 
@@ -70,12 +71,8 @@ def test_only_a_step_that_may_run_twice_is_retried() -> None:
         3,
         is_retryable,
     )
-    assert {
-        name: getattr(retrain, name).retries for name in ("check_snapshot", "train_classifiers")
-    } == {
-        "check_snapshot": 0,
-        "train_classifiers": 0,
-    }
+    once = ("check_snapshot", "require_sound", "train_classifiers")
+    assert [getattr(retrain, name).retries for name in once] == [0, 0, 0]
 
 
 @pytest.fixture
@@ -87,6 +84,18 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             artifacts, name, lambda body, **named: shown_artifacts.append({"body": body, **named})
         )
     return shown_artifacts
+
+
+@pytest.mark.parametrize("kind", ["wait", "failed"])
+def test_a_run_without_a_candidate_shows_why(made: list[dict[str, Any]], kind: str) -> None:
+    verdict = Verdict(kind, ("the next one is due tomorrow",), {"cool_down_days": 7})
+    show_no_candidate("diagnosis_chapter", verdict, reason="drift")
+    [artifact] = made
+    page = artifact["body"].splitlines()
+    assert page[0] == f"# diagnosis_chapter: {kind}"
+    assert {"- the next one is due tomorrow", "| cool down days | 7 |"} <= set(page)
+    assert "The champion stays." in artifact["body"] and "Reason: **drift**" in artifact["body"]
+    assert artifact["key"] == "verdict-diagnosis-chapter"
 
 
 def test_the_checks_are_a_table_with_observed_and_limit(made: list[dict[str, Any]]) -> None:

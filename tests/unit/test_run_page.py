@@ -43,6 +43,7 @@ def test_a_run_is_named_after_classifier_reason_and_result(
         (["drift"], "Drift"),
         (["insufficient"], "Insufficient"),
         (["promote", "reject"], "Rejected"),
+        (["promote", "failed"], "Partly failed"),
         (["steady", "drift"], "Drift"),
         (["steady", "insufficient"], "Steady"),
         ([], "Completed"),
@@ -65,6 +66,6 @@ def test_a_run_ends_in_a_state_of_the_verdicts_name(kinds: list[str], state: str
 
 
 def test_every_verdict_of_a_flow_has_a_state() -> None:
-    gate = {"promote", "keep", "reject", "undecided", "hold", "wait"}
+    gate = {"promote", "keep", "reject", "undecided", "hold", "wait", "failed"}
     memory = {"renewed", "current", "waiting"}
     assert set(STATES) == gate | memory | set(SEVERITY)
