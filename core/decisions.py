@@ -25,9 +25,9 @@ def record_decision(
     Parameters
     ----------
     subject : str
-        What was decided: "gate", "drift", "retraining" or "rollout".
+        What was decided: "gate", "drift", "retraining" or "rollout"; "notice" for a message sent.
     run : str
-        The retraining that decided, "" for none.
+        The retraining that decided, "" for none; of a notice, its key.
     """
     connection.execute(
         decision.insert().values(

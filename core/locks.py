@@ -35,6 +35,9 @@ class AdvisoryLock(IntEnum):
     MEMORY = 5068
     """Making a revision of a memory; seeds the hash of the classifier's name."""
 
+    NOTICES = 5070
+    """Sending notices to people; each is sent once."""
+
 
 def hold_until_commit(connection: Connection, lock: AdvisoryLock, classifier: str) -> None:
     """Wait for the lock of a classifier; the end of the transaction releases it."""

@@ -110,7 +110,7 @@ class Settings(BaseSettings):
     keep_months: int = Field(36, ge=1)
     """Full months that the inference log is kept; corrected rows stay."""
 
-    # Retraining
+    # Retraining, notices and logs
 
     stage_seconds: float = Field(6 * 3600.0, gt=0)
     """The longest that one call of DVC may take in a retraining."""
@@ -118,7 +118,8 @@ class Settings(BaseSettings):
     schedules: bool = True
     """Whether schedules run; false keeps the deployments and pauses their schedules."""
 
-    # Logs
+    notify: SecretStr | None = None
+    """Apprise URLs that take notices for people, separated by spaces."""
 
     log_format: str = Field("auto", pattern="^(auto|json|console)$")
     """`console` for people, `json` for programs, `auto`: console on a terminal, else json."""
@@ -264,10 +265,8 @@ def settings_environment(
         if value is not None and name not in without and name != "sources"
     }
     variables = {f"PERENNIAL_{name.upper()}": _plain(value) for name, value in kept.items()}
-    if "sources" in without:
-        return variables
-    sources = settings.sources.items()
-    return variables | {source_variable(name): _plain(address) for name, address in sources}
+    sources = {} if "sources" in without else settings.sources
+    return variables | {source_variable(name): _plain(url) for name, url in sources.items()}
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

@@ -1,8 +1,7 @@
-"""Artifacts of a flow in the Prefect UI: check results, verdicts, plots, links."""
+"""Artifacts of a retraining in the Prefect UI: the data checks, and a page per candidate."""
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,17 +10,10 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from core.contracts import ModelVersion, Verdict
-
-VERDICTS = {
-    "promote": "The candidate answers from now on.",
-    "keep": "The candidate is neither worse nor better. The champion stays.",
-    "reject": "The candidate harms. The champion stays.",
-    "undecided": "The test rows prove neither harm nor its absence. The champion stays.",
-    "hold": "The candidate waits for a person: `perennial rollout promote` or `reject`.",
-    "wait": "The run promoted nothing. The champion stays.",
-    "failed": "The classifier could not be trained. The champion stays.",
-}
-PLOTS = ("reliability.png", "confusions.png", "f1_by_support.png")
+from flows.context import LoopContext
+from flows.run import Run
+from flows.verdict_page import render_no_candidate, render_verdict
+from pipelines.registry import CHECKS
 
 
 def show_checks(result: Mapping[str, Any]) -> None:
@@ -36,56 +28,42 @@ def show_checks(result: Mapping[str, Any]) -> None:
 
 
 def show_verdict(
-    folder: Path,
-    candidate: ModelVersion,
-    verdict: Verdict,
-    *,
-    reason: str,
-    mlflow_url: str,
-    comparison: str = "",
+    context: LoopContext, built: Path, candidate: ModelVersion, verdict: Verdict, run: Run
 ) -> None:
-    """Show a page per candidate: verdict, reasons, evidence, plots and links.
-
-    `comparison` is the Markdown table of the compared heads, empty without any.
-    """
+    """Show a page per candidate: see `render_verdict`. `built` holds its evaluation."""
     classifier = candidate.classifier
-    version = candidate.version
-    plots = "\n\n".join(_inline(folder / name) for name in PLOTS if (folder / name).exists())
-    link = f"[{classifier} {version}]({mlflow_url}/#/models/{classifier}/versions/{version})"
-    page = f"""# {classifier} version {version}: {verdict.kind}
-
-{VERDICTS.get(verdict.kind, "")}
-
-{_bullets(verdict.reasons)}
-
-Reason: **{reason}**. MLflow: {link}
-
-{_table(verdict.evidence)}
-
-{comparison}
-{plots}
-"""
+    page = render_verdict(
+        built / "evaluation",
+        candidate,
+        verdict,
+        reason=run.reason,
+        links=_links(context, candidate),
+        comparison=(built / "comparison" / "table.md").read_text(encoding="utf-8"),
+    )
     create_markdown_artifact(
         page,
         key=artifact_key("verdict", classifier),
-        description=f"{classifier}: {verdict.kind}",
+        description=f"{classifier} version {candidate.version}: {verdict.kind}",
     )
+
+
+def _links(context: LoopContext, candidate: ModelVersion) -> dict[str, str]:
+    """Return the pages of a candidate: its version, its run, and the data checks of the run."""
+    ui = context.settings.mlflow_url
+    classifier = candidate.classifier
+    version = candidate.version
+    run_page = ui + context.registry.run_page(classifier, version)
+    return {
+        f"{classifier} {version} in MLflow": f"{ui}/#/models/{classifier}/versions/{version}",
+        "scores and plots": run_page,
+        "data checks": f"{run_page}/artifacts/{CHECKS}/report.html",
+    }
 
 
 def show_no_candidate(classifier: str, verdict: Verdict, *, reason: str) -> None:
     """Show why a run made no candidate: it waits, or it failed."""
-    page = f"""# {classifier}: {verdict.kind}
-
-{VERDICTS.get(verdict.kind, "")}
-
-{_bullets(verdict.reasons)}
-
-Reason: **{reason}**.
-
-{_table(verdict.evidence)}
-"""
     create_markdown_artifact(
-        page,
+        render_no_candidate(classifier, verdict, reason=reason),
         key=artifact_key("verdict", classifier),
         description=f"{classifier}: {verdict.kind}",
     )
@@ -94,16 +72,3 @@ Reason: **{reason}**.
 def artifact_key(*words: str) -> str:
     """Return a Prefect key: it may hold lower-case letters, digits and dashes only."""
     return re.sub(r"[^a-z0-9]+", "-", "-".join(words).lower()).strip("-")
-
-
-def _bullets(reasons: tuple[str, ...]) -> str:
-    return "\n".join(f"- {reason}" for reason in reasons)
-
-
-def _table(evidence: Mapping[str, Any]) -> str:
-    rows = "\n".join(f"| {key.replace('_', ' ')} | {value} |" for key, value in evidence.items())
-    return f"| evidence | value |\n|---|---|\n{rows}"
-
-
-def _inline(path: Path) -> str:
-    return f"![{path.stem}](data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()})"

@@ -72,7 +72,11 @@ def _retrain_deployment(
         collision="ENQUEUE",
         triggers=[drift_trigger(name)],
         parameters={"classifiers": [name], "reason": "schedule"},
-        description=f"Retrain {name} and compare the candidate with the champion",
+        description=(
+            f"Takes a snapshot of the rows of `{name}`, trains a candidate, and compares it with "
+            "the champion. Runs on schedule, by hand, and when a watch detects drift. A candidate "
+            "that is better answers from then on."
+        ),
     )
 
 
@@ -91,7 +95,10 @@ def _watch_deployment(
         collision="CANCEL_NEW",
         triggers=[],
         parameters={"classifiers": [name]},
-        description=f"Look for drift in the answers of {name}",
+        description=(
+            f"Judges the complete windows of answers of `{name}` that no watch has judged yet. "
+            "Drift sends the event `drift.detected`, which starts the retraining."
+        ),
     )
 
 
@@ -105,7 +112,10 @@ def _remember_deployment(flow: Flow[..., Any], *, schedules: bool) -> RunnerDepl
         collision="CANCEL_NEW",
         triggers=[],
         parameters={},
-        description="Renew the memories of the classifiers that labels came for",
+        description=(
+            "Takes the labels that people sent into the memories of the classifiers. "
+            "A memory without new labels stays as it is."
+        ),
     )
 
 
@@ -118,6 +128,10 @@ def drift_trigger(name: str) -> DeploymentEventTrigger:
 
     return DeploymentEventTrigger(
         name=f"drift of {name} calls for its retraining",
+        description=(
+            f"Starts `retrain/{name}` with the evidence when a watch sends `drift.detected`. "
+            "While this is off, each watch calls again until a retraining has judged the drift."
+        ),
         expect={DRIFT},
         match={"prefect.resource.id": resource_id(name)},
         parameters={

@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from core.errors import PerennialError
 from core.logs import get_logger, timed
+from flows.notify import notify_completion, notify_failure
 from flows.outages import name_outage, named_outages
 
 P = ParamSpec("P")
@@ -38,6 +39,14 @@ def log_failure(flow: Any, flow_run: Any, state: Any) -> None:
         flow_run_id=str(flow_run.id),
         error=state.message,
     )
+
+
+HOOKS: dict[str, Any] = {
+    "on_completion": [notify_completion],
+    "on_failure": [log_failure, notify_failure],
+    "on_crashed": [log_failure, notify_failure],
+}
+"""What follows the end of a flow. A hook that fails costs no run."""
 
 
 def quiet_named_errors() -> None:

@@ -40,9 +40,10 @@ def _record_verdict(
     final = _respect_newer_champion(verdict, candidate, champion=champion)
 
     evidence = {**final.evidence, "version": candidate.version, "reason": run.reason}
+    final = Verdict(final.kind, final.reasons, evidence)
     record_decision(
         connection,
-        Verdict(final.kind, final.reasons, evidence),
+        final,
         classifier=candidate.classifier,
         subject="gate",
         decided_at=run.now,

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from core.contracts import ModelVersion, Verdict
 from core.database import require_reachable
 from core.errors import DatabaseUnreachable, RegistryUnreachable
 from flows.context import LoopContext
+from flows.mlflow_model import write_mlflow_model
 from flows.run import PublishedRun, Run, embedder_id
 from pipelines.model.head_file import head_digest, judged_folder
 from pipelines.model_store import store_version, stored_version
 from pipelines.provenance import surroundings
 from pipelines.recovery import finish_or_forget
+from pipelines.registry import CHECKS, MODEL
 from pipelines.stages.compare import logged_metrics
 from pipelines.workspace import Workspace
 
@@ -40,12 +43,13 @@ def register_candidate(
         return stored_version(models, classifier=classifier, version=registered)
 
     built = workspace.folder / "build" / "classifiers" / classifier
-    tags = _version_tags(workspace, built / "model", published, run)
+    tags = _version_tags(workspace, built / "model", published, run) | {"verdict": verdict.kind}
+    why = f"{verdict.kind}: {'; '.join(verdict.reasons)}"
     with registry.run(classifier, name=run.id, tags=tags) as run_id:
         _log_results(context, classifier, run_id, built, verdict)
-        version = registry.register(
-            classifier, run_id=run_id, tags={**tags, "verdict": verdict.kind}
-        )
+        _log_model(context, classifier, run_id, built / "model", embedder=tags["embedder_id"])
+        registry.log_folder(run_id, context.settings.reports / "checks" / run.id, CHECKS)
+        version = registry.register(classifier, run_id=run_id, tags=tags, why=why)
         stored = store_version(
             models,
             classifier=classifier,
@@ -87,6 +91,15 @@ def _log_results(
     if comparison := logged_metrics(built / "comparison"):
         registry.log_comparison(run_id, built / "comparison", metrics=comparison)
     registry.log_verdict(run_id, verdict)
+
+
+def _log_model(
+    context: LoopContext, classifier: str, run_id: str, head: Path, *, embedder: str
+) -> None:
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "model"
+        write_mlflow_model(folder, head=head, classifier=classifier, embedder_id=embedder)
+        context.registry.log_folder(run_id, folder, MODEL)
 
 
 def _version_tags(

@@ -15,8 +15,9 @@ from core.errors import PerennialError
 from core.settings import Settings, load_settings
 from flows.artifacts import artifact_key
 from flows.context import LoopContext, open_context
-from flows.hooks import log_failure, quiet_named_errors, timed_task
+from flows.hooks import HOOKS, quiet_named_errors, timed_task
 from flows.memory import remember_labels
+from flows.run_page import shown_run
 
 COLUMNS = ("cleaned", "before", "after", "labels", "share")
 
@@ -49,7 +50,8 @@ _remember_labels = task(name="remember labels", cache_policy=NO_CACHE)(timed_tas
 _show_changes = task(name="show changes", cache_policy=NO_CACHE)(timed_task(show_changes))
 
 
-@flow(name="remember", on_failure=[log_failure], on_crashed=[log_failure])
+@flow(name="remember", **HOOKS)
+@shown_run
 def remember(
     classifiers: list[str] | None = None, now: datetime | None = None
 ) -> dict[str, Verdict]:

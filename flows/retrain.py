@@ -23,8 +23,9 @@ from flows import comparing, memory, packaging, promoting, registering, steps
 from flows.artifacts import show_checks, show_no_candidate, show_verdict
 from flows.attempt import Attempt
 from flows.context import HeldClassifiers, LoopContext, hold_classifiers, open_context
-from flows.hooks import log_failure, quiet_named_errors, timed_task
+from flows.hooks import HOOKS, quiet_named_errors, timed_task
 from flows.run import PublishedRun, Run
+from flows.run_page import shown_run
 from machine.environment import TAG
 from monitoring.retraining import decide_retraining
 from pipelines.git_repository import require_committed
@@ -77,7 +78,8 @@ _show_verdict = _step(show_verdict)
 _show_no_candidate = _step(show_no_candidate)
 
 
-@flow(name="retrain", on_failure=[log_failure], on_crashed=[log_failure])
+@flow(name="retrain", **HOOKS)
+@shown_run
 def retrain(
     classifiers: list[str],
     reason: str = "manual",
@@ -206,15 +208,7 @@ def _judge_candidate(
         remember_retraining(context, workspace, classifier, run)
 
         built = workspace.folder / "build" / "classifiers" / classifier
-        _show_verdict(
-            built / "evaluation",
-            candidate,
-            verdict,
-            reason=run.reason,
-            mlflow_url=context.settings.mlflow_url,
-            comparison=(built / "comparison" / "table.md").read_text(encoding="utf-8"),
-            return_state=True,
-        )
+        _show_verdict(context, built, candidate, verdict, run, return_state=True)
         return verdict
 
 

@@ -21,8 +21,9 @@ from flows.answering import open_embedder
 from flows.artifacts import artifact_key
 from flows.context import LoopContext, open_context
 from flows.events import drift_payload, emit_drift
-from flows.hooks import log_failure, quiet_named_errors, timed_task
+from flows.hooks import HOOKS, quiet_named_errors, timed_task
 from flows.retrain import is_retryable, retrain
+from flows.run_page import shown_run
 from flows.watch_page import newest_reports, render_page
 from monitoring.budget import Budget
 from monitoring.unanswered import unanswered_drift, with_unanswered
@@ -102,7 +103,8 @@ _tidy_log = task(name="tidy log", **_OPTIONS)(timed_task(tidy_log))
 _show_watch = task(name="show watch", **_OPTIONS)(timed_task(show_watch))
 
 
-@flow(name="watch", on_failure=[log_failure], on_crashed=[log_failure])
+@flow(name="watch", **HOOKS)
+@shown_run
 def watch(
     classifiers: list[str], act: bool = False, now: datetime | None = None
 ) -> dict[str, Verdict]:

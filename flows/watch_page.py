@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,18 @@ from sqlalchemy.engine import Engine
 
 from core.contracts import Verdict
 from core.tables import drift_report
+from flows.markdown import as_code, inline_image, links_line, table
+from monitoring.reports import report_name, report_page
 
 WINDOWS_SHOWN = 6
+MEANING = {
+    "label_shares": "shares of the labels answered",
+    "embeddings": "what the phrases are about",
+    "confidence": "how confidences are distributed",
+    "low_confidence": "share of answers below a confidence of 0.5",
+    "novelty_mean": "distance of the phrases from every label, mean",
+    "novelty_p90": "distance of the phrases from every label, 90th percentile",
+}
 
 
 def newest_reports(engine: Engine, classifier: str) -> list[Mapping[str, Any]]:
@@ -31,15 +40,23 @@ def newest_reports(engine: Engine, classifier: str) -> list[Mapping[str, Any]]:
 def render_page(
     classifier: str, verdict: Verdict, reports: Sequence[Mapping[str, Any]], *, evidently_url: str
 ) -> str:
-    """Return Markdown: verdict, reasons, labels asked for, windows, the newest plot, links."""
-    reasons = "\n".join(f"- {reason}" for reason in verdict.reasons)
-    parts = [f"# {classifier}: {verdict.kind}", reasons, _label_requests(verdict)]
+    """Return Markdown: verdict, labels asked for, the newest window against its limit, what moved,
+    the phrases that are farthest from every label, the windows before, plot, links.
+    """
+    parts = [
+        f"# {classifier}: {verdict.kind}",
+        "\n".join(f"- {reason}" for reason in verdict.reasons),
+        _label_requests(verdict),
+        _statistics(reports),
+        _moved_labels(verdict),
+        _novel_phrases(verdict),
+    ]
     if reports:
         newest = Path(reports[0]["report"])
         parts += [
-            _table(reports),
+            _windows(reports),
             _plot(newest),
-            f"Evidently report: `{newest}`, or in [Evidently's UI]({evidently_url})",
+            links_line(_links(classifier, reports[0], evidently_url)),
         ]
     return "\n\n".join(part for part in parts if part)
 
@@ -49,25 +66,65 @@ def _label_requests(verdict: Verdict) -> str:
     requests = verdict.evidence.get("label_requests", ())
     if not requests:
         return ""
-    head = ["phrase", "answered", "more answers than usual"]
-    cells = [
-        [_as_code(row["phrase"]), _as_code(row["label"]), str(row["rows"])] for row in requests
+    head = ("phrase", "answered", "more answers than usual")
+    rows = [[as_code(row["phrase"]), as_code(row["label"]), str(row["rows"])] for row in requests]
+    return f"## Labels that would help most\n\n{table(head, rows)}"
+
+
+def _statistics(reports: Sequence[Mapping[str, Any]]) -> str:
+    """Return the statistics of the newest window that could be judged, against their limit."""
+    judged = next((row for row in reports if row["statistics"]), None)
+    if judged is None:
+        return ""
+    head = ("statistic", "what it measures", "value", "z: deviations above the past", "limit", "")
+    rows = [
+        [
+            name,
+            MEANING.get(name, ""),
+            f"{entry['value']:.4f}",
+            _number(entry["z"]),
+            _number(entry.get("limit")),
+            "**alarm**" if name in judged["alarms"] else "",
+        ]
+        for name, entry in judged["statistics"].items()
     ]
-    lines = "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *cells))
-    return f"## Labels that would help most\n\n{lines}"
+    return f"## Window {judged['window_number']} against its limit\n\n{table(head, rows)}"
 
 
-def _as_code(text: str) -> str:
-    """Return text as inline code in a table cell: nothing in it is Markdown."""
-    return f"`{text.replace('`', chr(39)).replace('|', '/')}`"
+def _moved_labels(verdict: Verdict) -> str:
+    moved = verdict.evidence.get("moved_labels", ())
+    if not moved:
+        return ""
+    head = ("label", "share before", "share now", "change in points")
+    rows = [
+        [
+            as_code(row["label"]),
+            f"{row['before']:.1%}",
+            f"{row['now']:.1%}",
+            f"{100 * (row['now'] - row['before']):+.1f}",
+        ]
+        for row in moved
+    ]
+    return f"## Labels that moved most\n\n{table(head, rows)}"
 
 
-def _table(reports: Sequence[Mapping[str, Any]]) -> str:
+def _novel_phrases(verdict: Verdict) -> str:
+    novel = verdict.evidence.get("novel_phrases", ())
+    if not novel:
+        return ""
+    head = ("phrase", "answered", "distance from every label", "answers")
+    rows = [
+        [as_code(row["phrase"]), as_code(row["label"]), f"{row['novelty']:.2f}", str(row["rows"])]
+        for row in novel
+    ]
+    return f"## Phrases farthest from every label\n\n{table(head, rows)}"
+
+
+def _windows(reports: Sequence[Mapping[str, Any]]) -> str:
     names = list(dict.fromkeys(name for row in reports for name in row["statistics"]))
     scores = [f"z of {name}" for name in names]
     head = ["window", "from", "to", "rows", "verdict", *scores, "alarms"]
-    lines = [head, ["---"] * len(head), *(_cells(row, names) for row in reports)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return f"## Newest windows\n\n{table(head, (_cells(row, names) for row in reports))}"
 
 
 def _cells(row: Mapping[str, Any], names: Sequence[str]) -> list[str]:
@@ -87,9 +144,14 @@ def _number(z: float | None) -> str:
 
 
 def _plot(report: Path) -> str:
-    """Return the plot beside the report, inline: the Prefect UI reads no files."""
     plot = report.with_suffix(".png")
-    if not plot.is_file():
-        return ""
-    encoded = base64.b64encode(plot.read_bytes()).decode()
-    return f"![{plot.stem}](data:image/png;base64,{encoded})"
+    return inline_image(plot) if plot.is_file() else ""
+
+
+def _links(classifier: str, row: Mapping[str, Any], evidently_url: str) -> dict[str, str]:
+    name = report_name(classifier, row["version"], row["window_number"])
+    return {
+        f"window {row['window_number']} in Evidently": evidently_url
+        + report_page(classifier, name),
+        "report": row["report"],
+    }

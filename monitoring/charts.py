@@ -13,11 +13,11 @@ TICKS = (-3, 0, 3, 10, 30, 100)
 
 
 def draw_statistics(
-    history: Sequence[tuple[int, Mapping[str, float]]], *, title: str, file: Path
+    history: Sequence[tuple[int, Mapping[str, float]]], *, title: str, file: Path, limit: float
 ) -> None:
-    """Write a PNG: the z of each statistic over the window numbers, and the alarm limit as a line.
+    """Write a PNG: the z of each statistic over the window numbers, and the limit of the newest.
 
-    The scale is linear up to the limit, logarithmic beyond it.
+    The scale is linear up to ALARM, logarithmic beyond it.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -31,7 +31,7 @@ def draw_statistics(
     for name in STATISTICS:
         heights = [z.get(name, float("nan")) for _, z in shown]
         axes.plot(numbers, heights, marker="o", ms=4, label=name)
-    axes.axhline(ALARM, color="black", linestyle="--", linewidth=1)
+    axes.axhline(limit, color="black", linestyle="--", linewidth=1, label=f"limit {limit:.1f}")
     axes.set_yscale("symlog", linthresh=ALARM)
     axes.set_yticks(TICKS, [str(tick) for tick in TICKS])
     axes.minorticks_off()

@@ -44,6 +44,7 @@ def conclude(
         "window_rows": worst.window.rows,
         "normal_rows": len(worst.baseline),
         "z": worst.z,
+        "statistics": worst.statistics,
         "alarms": list(worst.alarms),
         "power": power.as_evidence() if power else None,
         "windows": [_as_evidence(window) for window in judged],
@@ -97,7 +98,6 @@ def _as_evidence(judged: JudgedWindow) -> dict[str, Any]:
 
 def as_report(judged: JudgedWindow, file: Path, *, version: str) -> DriftReport:
     """Return the row of `drift_report` of one window."""
-    values = judged.score.values if judged.score else {}
     return DriftReport(
         version=version,
         window_number=judged.window.number,
@@ -105,7 +105,7 @@ def as_report(judged: JudgedWindow, file: Path, *, version: str) -> DriftReport:
         window_end=judged.end,
         last_request=str(judged.rows["request_id"].iloc[-1]),
         rows=judged.read,
-        statistics={name: {"value": values[name], "z": z} for name, z in judged.z.items()},
+        statistics=judged.statistics,
         alarms=judged.alarms,
         verdict=judged.verdict.kind,
         report=str(file),

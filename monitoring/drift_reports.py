@@ -22,7 +22,8 @@ REPORTS_READ = 60
 class DriftReport:
     """The result of one window, as `version` judged it.
 
-    `statistics` maps each name to {"value", "z"}; it is empty when the window could not be judged.
+    `statistics` maps each name to {"value", "z", "limit"}; it is empty when the window could not be
+    judged. Rows of earlier releases lack the limit.
     Windows of earlier releases were numbered per version and have no `first_sequence`.
     """
 

@@ -58,6 +58,15 @@ class JudgedWindow:
         return self.score.z if self.score else {}
 
     @property
+    def statistics(self) -> dict[str, dict[str, float]]:
+        """Name -> value, z, and the limit above which z alarms; empty without a score."""
+        if self.score is None:
+            return {}
+        values = self.score.values
+        limit = self.score.alarm
+        return {name: {"value": values[name], "z": z, "limit": limit} for name, z in self.z.items()}
+
+    @property
     def start(self) -> datetime:
         """The earliest moment of its rows; rows of clocks that are off tell no time."""
         earliest: datetime = self._moments.min().to_pydatetime()

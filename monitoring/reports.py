@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from html import escape
 from pathlib import Path
@@ -14,8 +14,12 @@ from typing import Any
 
 import pandas as pd
 
+from monitoring.dashboard import LARGEST_LABEL, LIMIT, write_dashboard
+
 TEXTS = ("label", "region")
 NUMBERS = ("confidence", "novelty", "phrase_length", "words")
+LABELS_NAMED = 10
+OTHER_LABELS = "all other labels"
 _SPACE = uuid.UUID("5f0c8f0e-6f0b-4a55-9d8e-6a2b5d1c0b1a")
 """Names projects and runs, so that a report written again replaces itself."""
 
@@ -30,6 +34,8 @@ class Headline:
     end: datetime
     verdict: str
     reasons: tuple[str, ...]
+    statistics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Name -> value, z and limit; empty when the window could not be judged."""
 
     @property
     def name(self) -> str:
@@ -39,6 +45,12 @@ class Headline:
 def report_name(classifier: str, version: str, window: int) -> str:
     """Return the name of a window's report, which also identifies its run in the workspace."""
     return f"{classifier} {version} window {window}"
+
+
+def report_page(classifier: str, name: str) -> str:
+    """Return the address of a report, below the address of Evidently's UI."""
+    project = uuid.uuid5(_SPACE, classifier)
+    return f"/projects/{project}/reports/{uuid.uuid5(_SPACE, name)}"
 
 
 def describe(rows: pd.DataFrame, *, novelty: Any) -> pd.DataFrame:
@@ -81,36 +93,69 @@ def _run(current: pd.DataFrame, reference: pd.DataFrame | None, headline: Headli
     os.environ.setdefault("DO_NOT_TRACK", "1")
     from evidently import DataDefinition, Dataset, Report
 
-    definition = DataDefinition(categorical_columns=list(TEXTS), numerical_columns=list(NUMBERS))
+    current, reference = _with_largest_labels(current, reference)
+    heights = _heights(headline)
+    definition = DataDefinition(
+        categorical_columns=[*TEXTS, LARGEST_LABEL], numerical_columns=[*NUMBERS, *heights]
+    )
     metadata = {
         "classifier": headline.classifier,
         "version": headline.version,
         "window": str(headline.window),
         "verdict": headline.verdict,
     }
-    metrics = _metrics(compared=reference is not None)
+    metrics = _metrics(list(heights), compared=reference is not None)
     report = Report(metrics, metadata=metadata, tags=[headline.verdict])
-    compared_with = None if reference is None else Dataset.from_pandas(reference, definition)
+    compared_with = None
+    if reference is not None:
+        past = {name: height if name == LIMIT else 0.0 for name, height in heights.items()}
+        compared_with = Dataset.from_pandas(reference.assign(**past), definition)
     return report.run(
-        Dataset.from_pandas(current, definition),
+        Dataset.from_pandas(current.assign(**heights), definition),
         compared_with,
         timestamp=headline.end,
         name=headline.name,
     )
 
 
-def _metrics(*, compared: bool) -> list[Any]:
-    """Use no metric per label: those raise KeyError when a label is missing from the reference."""
+def _heights(headline: Headline) -> dict[str, float]:
+    """Return z of each statistic and the limit, as columns: Evidently plots columns only."""
+    statistics = headline.statistics
+    heights = {f"z_{name}": entry["z"] for name, entry in statistics.items()}
+    for entry in statistics.values():
+        heights[LIMIT] = entry["limit"]
+    return heights
+
+
+def _with_largest_labels(
+    current: pd.DataFrame, reference: pd.DataFrame | None
+) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """Name the labels that are largest in the window or in the reference; join the others."""
+    frames = [current] if reference is None else [current, reference]
+    shares = [frame["label"].value_counts(normalize=True) for frame in frames]
+    largest = pd.concat(shares).sort_values(ascending=False, kind="stable").index
+    named = list(dict.fromkeys(largest))[:LABELS_NAMED]
+
+    def renamed(frame: pd.DataFrame) -> pd.DataFrame:
+        kept = frame["label"].where(frame["label"].isin(named), OTHER_LABELS)
+        return frame.assign(**{LARGEST_LABEL: kept})
+
+    return renamed(current), None if reference is None else renamed(reference)
+
+
+def _metrics(heights: list[str], *, compared: bool) -> list[Any]:
+    """Return what the report computes; Evidently's metrics per label need it in the reference."""
     from evidently import metrics
 
     alone = [
         metrics.RowCount(),
-        metrics.UniqueValueCount(column="label"),
+        metrics.UniqueValueCount(column=LARGEST_LABEL),
         metrics.MeanValue(column="confidence"),
         metrics.InRangeValueCount(column="confidence", left=0.0, right=0.5),
         metrics.MeanValue(column="novelty"),
         metrics.QuantileValue(column="novelty", quantile=0.9),
     ]
+    alone += [metrics.MeanValue(column=name) for name in heights]
     drifts = [metrics.ValueDrift(column=name, method="jensenshannon") for name in TEXTS]
     drifts += [metrics.ValueDrift(column=name, method="ks") for name in NUMBERS]
     return alone + drifts if compared else alone
@@ -140,6 +185,7 @@ def _add_to_workspace(run: Any, headline: Headline, folder: Path) -> None:
     if workspace.get_project(project) is None:
         _add_whole_project(folder, project, headline.classifier)
         workspace = Workspace.create(str(folder))
+    write_dashboard(workspace, project)
     workspace.state.write_snapshot(
         project, uuid.uuid5(_SPACE, headline.name), run.to_snapshot_model()
     )
@@ -170,26 +216,9 @@ def remove_report(classifier: str, name: str, *, workspace: Path) -> None:
 
 
 def _create_project(workspace: Any, project: uuid.UUID, classifier: str) -> None:
-    from evidently.sdk.models import PanelMetric, ProjectModel
-    from evidently.sdk.panels import line_plot_panel
+    from evidently.sdk.models import ProjectModel
 
-    dashboard = workspace.add_project(
+    workspace.add_project(
         ProjectModel(id=project, name=classifier, description="windows of the champion's answers")
-    ).dashboard
-    panels: Mapping[str, list[tuple[str, str, dict[str, str]]]] = {
-        "Distance from the reference": [
-            ("labels (Jensen-Shannon)", "ValueDrift", {"column": "label"}),
-            ("regions (Jensen-Shannon)", "ValueDrift", {"column": "region"}),
-        ],
-        "Confidence and novelty, mean": [
-            ("confidence", "MeanValue", {"column": "confidence"}),
-            ("novelty", "MeanValue", {"column": "novelty"}),
-        ],
-        "Labels used": [("labels", "UniqueValueCount", {"column": "label"})],
-    }
-    for title, lines in panels.items():
-        values = [
-            PanelMetric(legend=legend, metric=metric, metric_labels=labels)
-            for legend, metric, labels in lines
-        ]
-        dashboard.add_panel(line_plot_panel(title=title, values=values), tab="Windows")
+    )
+    write_dashboard(workspace, project)

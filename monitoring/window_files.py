@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from monitoring.budget import ALARM
 from monitoring.charts import draw_statistics
 from monitoring.judging import JudgedWindow
 from monitoring.pending import PendingWindows
@@ -33,7 +34,13 @@ def write_window_files(
     number = judged.window.number
     file = reports / "drift" / classifier / version / f"window-{number:04d}.html"
     headline = Headline(
-        classifier, version, number, judged.end, judged.verdict.kind, (describe_window(judged),)
+        classifier,
+        version,
+        number,
+        judged.end,
+        judged.verdict.kind,
+        (describe_window(judged),),
+        judged.statistics,
     )
     write_report(
         describe(judged.rows, novelty=scorer.novelty(judged.rows)),
@@ -46,6 +53,7 @@ def write_window_files(
         _z_by_window(pending, history, number),
         title=f"{classifier}, version {version}",
         file=file.with_suffix(".png"),
+        limit=judged.score.alarm if judged.score else ALARM,
     )
     return file
 

@@ -7,6 +7,7 @@ The files of a version are in the model store (`pipelines/model_store.py`).
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,8 +21,18 @@ from core.logs import get_logger
 
 STATE = "state"
 """Tag of a version: is its head in the model store?"""
+CHECKS = "checks"
+"""Artifact folder of a run: result and page of the data checks."""
+MODEL = "model"
+"""Artifact folder of a run: what `mlflow.pyfunc.load_model` loads."""
 UNFINISHED = "unfinished"
 COMPLETE = "complete"
+
+WHO_DECIDES = (
+    "Which version answers is decided by Perennial, not here: the gate promotes at a retraining, "
+    "and people with `perennial rollout`. The aliases `champion` and `previous` repeat it; "
+    "a change of them here is undone."
+)
 
 
 @dataclass(frozen=True)
@@ -79,46 +90,50 @@ class Registry:
         model: Path,
     ) -> None:
         """Log the metrics that are numbers, the head's params, and both folders as artifacts."""
-        from mlflow.entities import Metric, Param
+        from mlflow.entities import Param
 
-        milliseconds = int(time.time() * 1000)
-        scores = [
-            Metric(name, float(value), milliseconds, 0)
-            for name, value in metrics.items()
-            if isinstance(value, int | float)
-        ]
+        self._log_numbers(run_id, metrics)
         settings = [Param(name, str(value)) for name, value in params.items()]
-        self._client.log_batch(run_id, metrics=scores, params=settings)
+        self._client.log_batch(run_id, params=settings)
         self._client.log_artifacts(run_id, str(evaluation), "evaluation")
         self._client.log_artifacts(run_id, str(model), "head")
 
     def log_comparison(self, run_id: str, folder: Path, *, metrics: Mapping[str, float]) -> None:
         """Log the scores of the compared heads, and the folder with their table."""
-        for name, value in metrics.items():
-            self._client.log_metric(run_id, name, value)
+        self._log_numbers(run_id, metrics)
         self._client.log_artifacts(run_id, str(folder), "comparison")
 
+    def log_folder(self, run_id: str, folder: Path, name: str) -> None:
+        """Log a folder under a name, such as MODEL or CHECKS."""
+        self._client.log_artifacts(run_id, str(folder), name)
+
     def log_verdict(self, run_id: str, verdict: Verdict) -> None:
-        """Log the gate's verdict: its kind as a tag, its reasons and evidence as gate.json."""
+        """Log the gate's verdict: its kind as a tag, its numbers as metrics, all as gate.json."""
         report = {
             "verdict": verdict.kind,
             "reasons": list(verdict.reasons),
             "evidence": dict(verdict.evidence),
         }
         self._client.log_text(run_id, json.dumps(report, indent=2, sort_keys=True), "gate.json")
+        self._log_numbers(run_id, gate_metrics(verdict))
         self._client.set_tag(run_id, "verdict", verdict.kind)
 
-    def register(self, classifier: str, *, run_id: str, tags: Mapping[str, str]) -> str:
+    def register(
+        self, classifier: str, *, run_id: str, tags: Mapping[str, str], why: str = ""
+    ) -> str:
         """Create the next version of the classifier, unfinished; return its number.
+
+        `why` is what the gate said, for the description.
 
         Call `complete` when its head is in the model store.
         """
         self._ensure_registered(classifier)
         created = self._client.create_model_version(
             classifier,
-            source=f"runs:/{run_id}/head",
+            source=f"runs:/{run_id}/{MODEL}",
             run_id=run_id,
             tags={**tags, STATE: UNFINISHED},
+            description="\n\n".join(filter(None, (why, WHO_DECIDES))),
         )
         return str(created.version)
 
@@ -176,6 +191,11 @@ class Registry:
             )
         return known[version]
 
+    def run_page(self, classifier: str, version: str) -> str:
+        """Return the address of the version's run, below the address of MLflow's UI."""
+        run_id = self.version(classifier, version).run_id
+        return f"/#/experiments/{self._client.get_run(run_id).info.experiment_id}/runs/{run_id}"
+
     def metrics(self, run_id: str) -> dict[str, float]:
         """Return the scores of a run."""
         return dict(self._client.get_run(run_id).data.metrics)
@@ -209,6 +229,18 @@ class Registry:
                 self._set_alias(classifier, alias, version)
         return bool(stale)
 
+    def _log_numbers(self, run_id: str, metrics: Mapping[str, Any]) -> None:
+        """Log the metrics that are numbers, in one request."""
+        from mlflow.entities import Metric
+
+        milliseconds = int(time.time() * 1000)
+        numbers = [
+            Metric(name, float(value), milliseconds, 0)
+            for name, value in metrics.items()
+            if isinstance(value, int | float)
+        ]
+        self._client.log_batch(run_id, metrics=numbers)
+
     def _set_alias(self, classifier: str, alias: str, version: str | None) -> None:
         if version is None:
             self._client.delete_registered_model_alias(classifier, alias)
@@ -230,6 +262,22 @@ class Registry:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+        self._client.update_registered_model(classifier, WHO_DECIDES)
+
+
+def gate_metrics(verdict: Verdict) -> dict[str, float]:
+    """Return the numbers of a verdict as `gate/<name>`, those of slices as `gate/<name>/<slice>`.
+
+    MLflow allows letters, digits, spaces and `_-./:` in a name.
+    """
+    numbers: dict[str, float] = {}
+    for name, value in verdict.evidence.items():
+        parts = value.items() if isinstance(value, Mapping) else [("", value)]
+        for part, number in parts:
+            if isinstance(number, int | float):
+                key = f"gate/{name}/{part}" if part else f"gate/{name}"
+                numbers[re.sub(r"[^\w\-./: ]", " ", key)] = float(number)
+    return numbers
 
 
 @contextmanager

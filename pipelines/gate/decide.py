@@ -79,6 +79,7 @@ def _against_champion(
     harms = [found for found in findings if found.harm_is_proved]
     harms = [found for found in harms if found.kind != "overall" or not not_worse]
     evidence |= _relative(rows, champion, answers, gain, gain_p)
+    evidence |= {"allowed_drop": policy.max_weighted_f1_drop, **_by_slice(rows, champion)}
     evidence |= _found(findings, harms) | _visible(answers)
     evidence |= since
     if failures or harms:
@@ -152,6 +153,22 @@ def _relative(
         "effective_phrases": round(effective_phrases(answers.shares), 1),
         "discordant_phrases": len(np.unique(rows.phrases[changed])),
     }
+
+
+def _by_slice(rows: GateRows, champion: np.ndarray) -> dict[str, Any]:
+    """Accuracy of both versions on the same rows of each slice, weighted like the traffic."""
+    scores = {}
+    for name, mask in sorted(rows.slices.items()):
+        if mask.any() and not mask.all():
+            part = rows.only(mask)
+            right = part.candidate == part.truth
+            champion_right = champion[mask] == part.truth
+            scores[name] = {
+                "rows": len(part.truth),
+                "candidate": round(float(np.average(right, weights=part.weights)), 5),
+                "champion": round(float(np.average(champion_right, weights=part.weights)), 5),
+            }
+    return {"accuracy_by_slice": scores}
 
 
 def _found(findings: list[Finding], harms: list[Finding]) -> dict[str, Any]:

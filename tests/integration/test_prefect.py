@@ -219,6 +219,12 @@ def test_a_watch_that_finds_drift_shows_it_and_calls_the_retraining(
         timeout=180,
     )
     assert done.stdout.split()[-2:] == ["drift", "insufficient"], done.stderr
+    [watched] = [run for run in flow_runs(place) if "insufficient" in run["tags"]]
+    assert (watched["name"], watched["state_name"]) == (
+        "chapter, block: drift, insufficient",
+        "Drift",
+    )
+    assert "chapter: labels moved twice" in watched["state"]["message"]
     wait_for(
         lambda: [run for run in flow_runs(place) if called_for(run, "chapter")],
         seconds=60,
@@ -269,6 +275,15 @@ def test_a_watch_that_acts_waits_for_the_cool_down_and_then_retrains(
         for run in flow_runs(place)
         if called_for(run, "chapter") and run["deployment_id"] is None
     ]
+    assert {(run["name"], run["state_name"]) for run in acted} == {
+        ("chapter: drift, waiting", "Waiting"),
+        ("chapter: drift, promoted", "Promoted"),
+    }
+    tagged = {"perennial", "chapter", "drift"}
+    assert {frozenset(run["tags"]) for run in acted} == {
+        frozenset({*tagged, "wait"}),
+        frozenset({*tagged, "promote"}),
+    }
     assert len(acted) == 2
     assert (
         len([run for run in flow_runs(place) if called_for(run, "chapter")]) == events + 2

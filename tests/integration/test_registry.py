@@ -22,7 +22,7 @@ from core.tables import decision
 from pipelines.model.head_file import save_head
 from pipelines.model_store import store_embedder, store_version, stored_version
 from pipelines.promotion import play, promote, repair_aliases, roll_back
-from pipelines.registry import Registry
+from pipelines.registry import CHECKS, Registry, gate_metrics
 from pipelines.stages.compare import logged_metrics
 from tests.support.heads import EMBEDDER_ID, make_head
 
@@ -152,7 +152,7 @@ def test_a_run_keeps_scores_params_and_tags(
     version = register(registry, classifier, tmp_path, "1").version
     run = mlflow.get_run(str(mlflow.get_model_version(classifier, version).run_id))
     assert (run.info.status, run.info.run_name) == ("FINISHED", "run 1")
-    assert run.data.metrics == {"macro_f1": 0.9}
+    assert run.data.metrics == {"macro_f1": 0.9, "gate/macro_f1": 0.91, "gate/tolerance": 0.005}
     assert run.data.params == {"kind": "logistic"}
     assert run.data.tags.items() >= {"snapshot": "data-1", "verdict": "promote"}.items()
 
@@ -178,6 +178,37 @@ def test_a_run_keeps_the_plots_the_head_and_the_gate_report_under_our_folder(
         "reasons": list(VERDICT.reasons),
         "evidence": dict(VERDICT.evidence),
     }
+
+
+def test_numbers_of_the_gate_are_metrics_and_those_of_slices_too() -> None:
+    evidence = {
+        "gain": 0.0018,
+        "rows": 6645,
+        "worst_recall_label": "J00",
+        "harms": ["recall of J00"],
+        "gain_by_slice": {"region north & east": -0.01},
+        "accuracy_by_slice": {"new phrases": {"candidate": 0.9}},
+    }
+    assert gate_metrics(Verdict("reject", (), evidence)) == {
+        "gate/gain": 0.0018,
+        "gate/rows": 6645.0,
+        "gate/gain_by_slice/region north   east": -0.01,
+    }
+
+
+def test_a_run_has_a_page_and_keeps_the_data_checks(
+    registry: Registry, mlflow: MlflowClient, classifier: str, tmp_path: Path
+) -> None:
+    version = register(registry, classifier, tmp_path, "1").version
+    run = mlflow.get_run(str(mlflow.get_model_version(classifier, version).run_id))
+    (tmp_path / "checks").mkdir()
+    (tmp_path / "checks" / "report.html").write_text("<p>checked</p>")
+    registry.log_folder(run.info.run_id, tmp_path / "checks", CHECKS)
+    kept = registry.artifacts(run.info.run_id, "checks/report.html", tmp_path / "copy")
+    assert kept.read_text() == "<p>checked</p>"
+    assert registry.run_page(classifier, version) == (
+        f"/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+    )
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])

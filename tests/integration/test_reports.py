@@ -1,18 +1,22 @@
+import asyncio
 import json
 import os
 import re
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+from evidently.ui.service.storage.local.base import InMemoryDataStorage, LocalState, SeriesFilter
 
 from machine.health import misses_reports
 from machine.local_http import answers
 from machine.programs import evidently_workspace, list_programs
 from monitoring.charts import draw_statistics
-from monitoring.reports import Headline, describe, write_report
+from monitoring.dashboard import PANELS
+from monitoring.reports import LABELS_NAMED, OTHER_LABELS, Headline, describe, write_report
 from monitoring.statistics import STATISTICS
 from tests.support.places import own_place
 from tests.support.processes import Started, wait_for
@@ -25,6 +29,7 @@ HEADLINE = Headline(
     datetime(2026, 2, 1, tzinfo=UTC),
     "warning",
     ("embeddings <far> from the past",),
+    {name: {"value": 0.3, "z": 5.5, "limit": 4.25} for name in STATISTICS},
 )
 
 
@@ -73,7 +78,61 @@ def test_the_workspace_holds_one_run_a_window_however_often_it_is_written(tmp_pa
     ]
     assert len(list((project / "snapshots").glob("*.json"))) == 1
     assert json.loads((project / "metadata.json").read_text())["name"] == "topic"
-    assert "Distance from the reference" in (project / "dashboard.json").read_text()
+    panels = json.loads((project / "dashboard.json").read_text())["panels"]
+    assert [panel["title"] for panel in panels] == list(PANELS)
+
+
+def test_panels_of_an_earlier_release_are_replaced(tmp_path: Path) -> None:
+    written(tmp_path)
+    [file] = (tmp_path / "workspace").glob("*/dashboard.json")
+    file.write_text(json.dumps({"tabs": [], "panels": []}))
+    written(tmp_path)
+    panels = json.loads(file.read_text())["panels"]
+    assert [panel["title"] for panel in panels] == list(PANELS)
+
+
+def test_the_panels_plot_six_statistics_their_limit_and_labels_by_name(tmp_path: Path) -> None:
+    """Read as Evidently's page reads them; an empty panel would be a mistyped column."""
+    written(tmp_path)
+    [project] = LocalState.load(str(tmp_path / "workspace"), None).projects
+    storage = InMemoryDataStorage(str(tmp_path / "workspace"))
+    plotted: dict[str, list[Any]] = {}
+    for title, lines in PANELS.items():
+        filters = [
+            SeriesFilter(
+                tags=[],
+                metadata={},
+                metric=f"evidently:metric_v2:{metric}",
+                metric_labels=labels,
+            )
+            for _, metric, labels in lines
+        ]
+        found = asyncio.run(storage.get_data_series(project, filters, None, None)).series
+        assert {series.filter_index for series in found} == set(range(len(lines))), title
+        plotted[title] = found
+
+    statistics, labels, *_, unsure = plotted.values()
+    heights = {series.params["column"]: series.values for series in statistics}
+    assert heights == {**{f"z_{name}": [5.5] for name in STATISTICS}, "limit": [4.25]}
+    shares = {series.params["label"]: series.values[0] for series in labels}
+    assert len(shares) == LABELS_NAMED + 1
+    assert OTHER_LABELS in shares
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert len(unsure) == 1
+
+
+def test_a_label_that_only_the_window_has_is_named_when_it_is_large(tmp_path: Path) -> None:
+    rows = described(traffic(days=3, seed=2))
+    write_report(
+        rows.assign(label="new"),
+        rows,
+        headline=HEADLINE,
+        file=tmp_path / "w.html",
+        workspace=tmp_path / "workspace",
+    )
+    told = json.loads((tmp_path / "w.json").read_text())["metrics"]
+    [counts] = [row for row in told if row["metric_name"].startswith("UniqueValueCount")]
+    assert counts["value"]["shares"]["new"] == 1.0
 
 
 def test_without_a_reference_the_window_is_described_alone(tmp_path: Path) -> None:
@@ -117,7 +176,10 @@ def test_a_page_that_was_open_before_the_first_report_shows_it(tmp_path: Path) -
 @pytest.mark.parametrize("height", [0.5, 50.0, float("nan")])
 def test_the_plot_takes_any_height(tmp_path: Path, height: float) -> None:
     draw_statistics(
-        [(1, dict.fromkeys(STATISTICS, height)), (2, {})], title="topic", file=tmp_path / "plot.png"
+        [(1, dict.fromkeys(STATISTICS, height)), (2, {})],
+        title="topic",
+        file=tmp_path / "plot.png",
+        limit=4.2,
     )
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +13,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Crashed, Failed
 from sqlalchemy.exc import ProgrammingError
 
-from core.contracts import ModelVersion, Verdict
+from core.contracts import Verdict
 from core.errors import (
     Busy,
     DatabaseUnreachable,
@@ -28,13 +26,9 @@ from core.errors import (
 )
 from core.logs import configure_logs
 from flows import artifacts, retrain
-from flows.artifacts import artifact_key, show_checks, show_no_candidate, show_verdict
+from flows.artifacts import artifact_key, show_checks, show_no_candidate
 from flows.hooks import log_failure, timed_task
 from flows.retrain import is_retryable
-
-CANDIDATE = ModelVersion("diagnosis_chapter", "4", "/models/4", "sha256:4", "tiny-1")
-MLFLOW = "http://127.0.0.1:5000"
-PNG = b"\x89PNG\r\n\x1a\n plot of "
 
 
 def named(error: type[PerennialError]) -> PerennialError:
@@ -90,85 +84,6 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             artifacts, name, lambda body, **named: shown_artifacts.append({"body": body, **named})
         )
     return shown_artifacts
-
-
-@pytest.fixture
-def plots(tmp_path: Path) -> Path:
-    for name in ("reliability.png", "confusions.png", "other.png"):
-        (tmp_path / name).write_bytes(PNG + name.encode())
-    return tmp_path
-
-
-def shown(made: list[dict[str, Any]], plots: Path, verdict: Verdict) -> dict[str, Any]:
-    show_verdict(plots, CANDIDATE, verdict, reason="drift", mlflow_url=MLFLOW)
-    [artifact] = made
-    return artifact
-
-
-def test_a_verdict_page_says_what_was_decided_and_why(
-    made: list[dict[str, Any]], plots: Path
-) -> None:
-    verdict = Verdict(
-        "reject",
-        ("macro F1 fell by 0.03", "recall of J00 fell"),
-        {"macro_f1": 0.88, "champion_macro_f1": 0.91},
-    )
-    artifact = shown(made, plots, verdict)
-    page = artifact["body"].splitlines()
-    assert page[0] == "# diagnosis_chapter version 4: reject"
-    assert {
-        "- macro F1 fell by 0.03",
-        "- recall of J00 fell",
-        "| macro f1 | 0.88 |",
-        "| champion macro f1 | 0.91 |",
-    } <= set(page)
-    assert "Reason: **drift**" in artifact["body"]
-    assert artifact["key"] == "verdict-diagnosis-chapter"
-    assert artifact["description"] == "diagnosis_chapter: reject"
-
-
-def test_a_verdict_page_links_the_version(made: list[dict[str, Any]], plots: Path) -> None:
-    page = shown(made, plots, Verdict("promote"))["body"]
-    assert f"[diagnosis_chapter 4]({MLFLOW}/#/models/diagnosis_chapter/versions/4)" in page
-
-
-def test_a_verdict_page_carries_the_plots_that_exist(
-    made: list[dict[str, Any]], plots: Path
-) -> None:
-    page = shown(made, plots, Verdict("promote"))["body"]
-    images = dict(
-        line.removeprefix("![").split("](data:image/png;base64,")
-        for line in page.splitlines()
-        if line.startswith("![")
-    )
-    decoded = {
-        name: base64.b64decode(data.removesuffix(")"), validate=True)
-        for name, data in images.items()
-    }
-    assert decoded == {
-        "reliability": PNG + b"reliability.png",
-        "confusions": PNG + b"confusions.png",
-    }
-
-
-def test_a_verdict_page_needs_no_plots(made: list[dict[str, Any]], tmp_path: Path) -> None:
-    assert "data:image" not in shown(made, tmp_path / "none", Verdict("promote"))["body"]
-
-
-def test_a_verdict_page_shows_the_heads_compared_when_some_were(
-    made: list[dict[str, Any]], plots: Path
-) -> None:
-    table = "## Heads\n\n| head |\n|---|\n| mlp |\n"
-    show_verdict(
-        plots,
-        CANDIDATE,
-        Verdict("promote", (), {"macro_f1": 0.88}),
-        reason="drift",
-        mlflow_url=MLFLOW,
-        comparison=table,
-    )
-    page = made[0]["body"]
-    assert "| macro f1 | 0.88 |\n\n## Heads\n\n| head |\n|---|\n| mlp |\n\n![reliability]" in page
 
 
 @pytest.mark.parametrize("kind", ["wait", "failed"])

@@ -9,7 +9,9 @@ from typing import Any
 
 from core.contracts import Verdict
 from flows.events import LARGEST_EVIDENCE, drift_payload
-from flows.watch_page import render_page
+from flows.watch_page import MEANING, render_page
+from monitoring.reports import report_page
+from monitoring.statistics import STATISTICS
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -17,6 +19,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 def report(number: int, file: Path, **changed: Any) -> dict[str, Any]:
     statistics = {"labels": {"value": 0.2, "z": 4.512}, "novelty": {"value": 0.5, "z": -0.25}}
     row = {
+        "version": "3",
         "window_number": number,
         "window_start": NOW,
         "window_end": NOW,
@@ -43,7 +46,45 @@ def test_the_page_shows_reasons_scores_alarms_and_the_plot(tmp_path: Path) -> No
     )
     assert "| drift |  |  | none |" in page
     assert "data:image/png;base64,cG5n" in page
-    assert "http://x:1" in page
+    assert f"(http://x:1{report_page('block', 'block 3 window 2')})" in page
+    assert f"report: `{file}`" in page
+
+
+def test_the_page_sets_each_statistic_against_its_limit(tmp_path: Path) -> None:
+    statistics = {
+        "label_shares": {"value": 0.2134, "z": 5.5, "limit": 4.21},
+        "novelty_mean": {"value": 0.4, "z": -0.25, "limit": 4.21},
+    }
+    newest = report(7, tmp_path / "w.html", statistics=statistics, alarms=["label_shares"])
+    unjudged = report(8, tmp_path / "v.html", statistics={}, alarms=[])
+    page = render_page("block", Verdict("drift"), [unjudged, newest], evidently_url="http://x:1")
+    assert "## Window 7 against its limit" in page
+    shares = "| label_shares | shares of the labels answered | 0.2134 | 5.50 | 4.21 | **alarm** |"
+    assert shares in page
+    assert "| 0.4000 | -0.25 | 4.21 |  |" in page
+
+
+def test_windows_of_earlier_releases_have_no_limit(tmp_path: Path) -> None:
+    page = render_page("b", Verdict("drift"), [report(2, tmp_path / "w.html")], evidently_url="x")
+    assert "| labels |  | 0.2000 | 4.51 |  | **alarm** |" in page
+
+
+def test_the_page_shows_what_moved_and_the_phrases_nobody_knew() -> None:
+    verdict = Verdict(
+        "drift",
+        (),
+        {
+            "moved_labels": [{"label": "J00", "before": 0.05, "now": 0.125}],
+            "novel_phrases": [{"phrase": "a|`b`", "label": "J00", "novelty": 0.913, "rows": 4}],
+        },
+    )
+    page = render_page("block", verdict, [], evidently_url="x")
+    assert "| `J00` | 5.0% | 12.5% | +7.5 |" in page
+    assert "| `a/'b'` | `J00` | 0.91 | 4 |" in page
+
+
+def test_every_statistic_is_explained() -> None:
+    assert set(MEANING) == set(STATISTICS)
 
 
 def test_a_watch_before_the_first_window_has_a_page_too() -> None:

@@ -1,0 +1,55 @@
+"""`perennial notify`: sends what people have not been notified of, or a test message."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.output import FAILED, Json, output
+
+if TYPE_CHECKING:
+    from flows.notices import Notice
+
+Test = Annotated[bool, typer.Option("--test", help="Send a test message to each service instead.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `notify`."""
+    app.command(epilog="Example: PERENNIAL_NOTIFY=mailtos://... perennial notify --test")(notify)
+
+
+def notify(test: Test = False, json: Json = False) -> None:
+    """Send what nobody was notified of yet to the services of PERENNIAL_NOTIFY.
+
+    Flows do this at their end; each matter is told once. Exit code 1 when a service does not take
+    the test message.
+    """
+    from core.errors import SettingsError
+    from core.settings import load_settings
+    from flows.notices import Notice
+    from flows.notify import notify_due, open_services, send
+
+    out = output()
+    settings = load_settings()
+    services = open_services(settings)
+    if not services:
+        raise SettingsError(
+            "PERENNIAL_NOTIFY to name the services that take notices",
+            came="it is not set",
+            do="set it to Apprise URLs, separated by spaces; then `perennial notify --test`",
+        )
+    if not test:
+        _show(notify_due(settings))
+        return
+    notice = Notice("test", "", "Perennial: a test", "Notices of this installation arrive here.")
+    taken = send(services, notice)
+    rows = [(place, "sent" if one else "not taken") for place, one in enumerate(taken, start=1)]
+    out.table({"taken": taken}, columns=("service", "result"), rows=rows)
+    if not all(taken):
+        raise typer.Exit(FAILED)
+
+
+def _show(sent: list[Notice]) -> None:
+    text = [notice.title for notice in sent] or ["nothing to tell"]
+    output().result({"sent": [notice.title for notice in sent]}, text)

@@ -1,0 +1,77 @@
+"""What a real retraining leaves on the pages of Prefect and MLflow."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import httpx
+import pytest
+
+from machine.environment import mlflow_uri
+from tests.support.prefect_servers import flow_runs
+from tests.support.repositories import ROOT
+from tests.support.retrainings import Place
+
+LOAD = """
+import mlflow, pandas, sys
+model = mlflow.pyfunc.load_model("models:/organ@champion")
+answers = model.predict(pandas.DataFrame({"phrase": sys.argv[1:]}))
+print(answers.to_json(orient="records"))
+"""
+
+
+@pytest.fixture(scope="module")
+def place(place_with_champion: Place) -> Place:
+    return place_with_champion
+
+
+def promoted_run(place: Place) -> dict[str, Any]:
+    runs = [run for run in flow_runs(place.settings) if run["state_name"] == "Promoted"]
+    return max(runs, key=lambda run: run["start_time"])
+
+
+def test_its_run_is_named_and_tagged_after_what_it_did(place: Place) -> None:
+    run = promoted_run(place)
+    version = place.champion()
+    assert run["name"].startswith("organ: ")
+    assert run["name"].endswith(f", version {version} promoted")
+    assert {"perennial", "organ", "promote"} <= set(run["tags"])
+
+
+def test_its_page_links_the_version_and_the_checks_that_mlflow_keeps(place: Place) -> None:
+    found = httpx.post(
+        f"{place.settings.prefect_url}/api/artifacts/latest/filter",
+        json={"artifacts": {"key": {"any_": ["verdict-organ"]}}},
+        trust_env=False,
+    ).json()
+    page = found[0]["data"]
+    version = place.champion()
+    ui = place.settings.mlflow_url
+    assert page.startswith(f"# organ version {version}: promote")
+    assert f"({ui}/#/models/organ/versions/{version})" in page
+    [address] = [part for part in page.split("(") if "/artifacts/checks/report.html)" in part]
+    run_id = address.split("/runs/")[1].split("/")[0]
+    kept = place.settings.home / "mlartifacts" / "organ" / run_id / "artifacts" / "checks"
+    assert (kept / "report.html").is_file()
+
+
+def test_its_champion_is_loaded_from_mlflow_and_answers(place: Place) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, "sore throat", "broken arm"],
+        env=place.environment | {"MLFLOW_TRACKING_URI": mlflow_uri(place.urls)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    answers = json.loads(done.stdout.splitlines()[-1])
+    labels = json.loads(
+        (place.settings.models / "organ" / str(place.champion()) / "head.json").read_text()
+    )["labels"]
+    assert len(answers) == 2
+    assert {answer["label"] for answer in answers} <= set(labels)
+    assert all(0 < answer["probability"] <= 1 for answer in answers)

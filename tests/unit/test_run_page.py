@@ -1,0 +1,71 @@
+"""The names and final states of runs in the Prefect UI."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.contracts import Verdict
+from flows.run_page import STATES, run_name, shown_run
+from monitoring.concluding import SEVERITY
+
+PROMOTED = Verdict("promote", ("gain",), {"version": "2"})
+REJECTED = Verdict("reject", ("recall of J00 drops",), {"version": "3"})
+
+
+@pytest.mark.parametrize(
+    ("classifiers", "reason", "verdicts", "name"),
+    [
+        (["block"], "drift", None, "block: drift"),
+        (["block"], "drift", {"block": PROMOTED}, "block: drift, version 2 promoted"),
+        (["block"], "manual", {"block": REJECTED}, "block: manual, version 3 rejected"),
+        (["block"], "drift", {"block": Verdict("wait")}, "block: drift, waiting"),
+        (["block"], "", {"block": Verdict("needs_labels")}, "block: labels wanted"),
+        (["block"], "", {"block": Verdict("drift", (), {"version": "1"})}, "block: drift"),
+        (["a", "b"], "manual", {"a": PROMOTED, "b": PROMOTED}, "a, b: manual, version 2 promoted"),
+        (["a", "b"], "", {"a": Verdict("steady"), "b": Verdict("drift")}, "a, b: steady, drift"),
+        (["a", "b", "c", "d"], "manual", None, "a, b, c and 1 more: manual"),
+        ([], "", None, "all"),
+    ],
+)
+def test_a_run_is_named_after_classifier_reason_and_result(
+    classifiers: list[str], reason: str, verdicts: dict[str, Verdict] | None, name: str
+) -> None:
+    assert run_name(classifiers, reason, verdicts) == name
+
+
+@pytest.mark.parametrize(
+    ("kinds", "state"),
+    [
+        (["promote"], "Promoted"),
+        (["reject"], "Rejected"),
+        (["keep"], "Kept"),
+        (["wait"], "Waiting"),
+        (["drift"], "Drift"),
+        (["insufficient"], "Insufficient"),
+        (["promote", "reject"], "Rejected"),
+        (["promote", "failed"], "Partly failed"),
+        (["steady", "drift"], "Drift"),
+        (["steady", "insufficient"], "Steady"),
+        ([], "Completed"),
+    ],
+)
+def test_a_run_ends_in_a_state_of_the_verdicts_name(kinds: list[str], state: str) -> None:
+    verdicts = {f"c{at}": Verdict(kind, ("because",)) for at, kind in enumerate(kinds)}
+
+    @shown_run
+    def watch(classifiers: list[str]) -> dict[str, Verdict]:
+        return verdicts
+
+    ended = watch(list(verdicts))
+    assert (ended.type.value, ended.name, ended.data) == (  # type: ignore[attr-defined]
+        "COMPLETED",
+        state,
+        verdicts,
+    )
+    assert ended.message == "\n".join(f"{name}: because" for name in verdicts)  # type: ignore[attr-defined]
+
+
+def test_every_verdict_of_a_flow_has_a_state() -> None:
+    gate = {"promote", "keep", "reject", "undecided", "hold", "wait", "failed"}
+    memory = {"renewed", "current", "waiting"}
+    assert set(STATES) == gate | memory | set(SEVERITY)
