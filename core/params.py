@@ -104,6 +104,9 @@ class GateParams(StrictBlock):
     max_flips: Share = 1.0
     """Largest share of the recent answers that may change without a person; 1 never waits."""
 
+    promote: Literal["automatic", "by_hand"] = "automatic"
+    """`by_hand`: a candidate that would be promoted waits for `perennial rollout promote`."""
+
 
 class DriftParams(StrictBlock):
     """How the traffic of a classifier is watched."""

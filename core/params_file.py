@@ -118,12 +118,16 @@ def read_params_file(path: Path) -> dict[str, Any]:
 def explain(error: ValidationError, *, known: Collection[str]) -> ParamsError:
     """Return the error of the first wrong key, with its path.
 
+    A misspelt key comes before the key that is missing because of it.
+
     Parameters
     ----------
     known : collection of str
         The keys that some block has, to suggest one for a misspelt key.
     """
-    first = error.errors()[0]
+    errors = error.errors()
+    unknown = (details for details in errors if details["type"] == "extra_forbidden")
+    first = next(unknown, errors[0])
     others = error.error_count() - 1
     path = ".".join(_key_path(first["loc"]))
     more = f" (and {others} more)" if others else ""

@@ -123,6 +123,16 @@ class Settings(BaseSettings):
     log_format: str = Field("auto", pattern="^(auto|json|console)$")
     """`console` for people, `json` for programs, `auto`: console on a terminal, else json."""
 
+    @field_validator(
+        *("repository", "home", "embedder", "api_keys_file", "host", "log_format"), mode="before"
+    )
+    @classmethod
+    def _says_something(cls, value: object) -> object:
+        """Refuse an empty text: as a folder it means the current one, as a host every address."""
+        if isinstance(value, str) and (not value.strip() or value != value.strip()):
+            raise ValueError("not empty, and without blanks around it: unset it for the default")
+        return value
+
     @field_validator("repository", "home", "embedder", "api_keys_file")
     @classmethod
     def _absolute_path(cls, path: Path | None) -> Path | None:

@@ -42,19 +42,31 @@ def write_snapshots(
 
 
 def record_snapshots(
-    context: LoopContext, folder: Path, snapshots: Sequence[Snapshot], *, git_tag: str
+    context: LoopContext,
+    folder: Path,
+    snapshots: Sequence[Snapshot],
+    classifiers: Sequence[str],
+    *,
+    git_tag: str,
 ) -> None:
-    """Add the snapshots to the `snapshot` table, where later runs find them."""
+    """Add the snapshots that trained to the `snapshot` table, where later runs find them."""
+    blocks = [context.params.classifier(name) for name in classifiers]
     with context.engine.begin() as connection:
         for snapshot in snapshots:
-            summary = summarise(folder / snapshot.dataset)
-            record_snapshot(connection, snapshot, git_tag=git_tag, summary=summary)
+            name = snapshot.dataset
+            record_snapshot(
+                connection,
+                snapshot,
+                git_tag=git_tag,
+                summary=summarise(folder / name),
+                trained={block.source.label for block in blocks if block.source.dataset == name},
+            )
 
 
 def take_snapshot(
     settings: Settings, classifiers: Sequence[str] = (), *, as_of: datetime, demo: bool = False
 ) -> list[Snapshot]:
-    """Write and track data/ in the repository itself.
+    """Write and track data/ in the repository itself. A look: nothing is recorded.
 
     Of all classifiers when none is named; the data of the others stays. With `demo`, the demo
     source is rebuilt first, and the snapshot is taken at its epoch.
@@ -71,7 +83,6 @@ def take_snapshot(
             as_of=EPOCH if demo else as_of,
         )
         track_data(settings.repository, cache=cache_of(settings.repository))
-        record_snapshots(context, data, snapshots, git_tag="")
         return snapshots
 
 
@@ -121,7 +132,9 @@ def _write_dataset(
     columns = {name: block.source.label for name, block in blocks.items()}
     source = source_of(blocks)
     with context.engine.connect() as connection:
-        previous = previous_summary(connection, dataset, before=as_of)
+        previous = previous_summary(
+            connection, dataset, before=as_of, columns=sorted(set(columns.values()))
+        )
         feedback = feedback_rows(connection, label_columns=columns, received_by=as_of)
     with _naming_source(context, blocks):
         return write_snapshot(

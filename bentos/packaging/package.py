@@ -19,6 +19,7 @@ from core.contracts import ModelVersion
 from core.errors import ProcessFailed
 from core.settings import REPOSITORY, Settings, settings_environment
 from core.source_addresses import SOURCE_VARIABLE
+from core.surroundings import inherited
 from pipelines.model.embedder import read_embedder
 from pipelines.model.head_file import load_checked
 
@@ -186,7 +187,8 @@ def _write_bentofile(staging: Path, *, name: str, runtime: str) -> None:
 def _run_build(staging: Path, bento_store: Path, *, tag: str) -> None:
     bento_store.mkdir(parents=True, exist_ok=True)
     argv = [sys.executable, "-m", "bentoml", "build", "--version", tag.partition(":")[2], "."]
-    environment = {**os.environ, **_bentoml_environment(bento_store)}
+    kept = inherited(os.environ, credentials=False)
+    environment = {**kept, **_bentoml_environment(bento_store)}
     done = subprocess.run(
         argv, cwd=staging, env=environment, capture_output=True, text=True, check=False
     )

@@ -30,6 +30,13 @@ WRONG = [
     ("PERENNIAL_SCHEDULES", "perhaps"),
     ("PERENNIAL_LOG_FORMAT", "xml"),
     ("PERENNIAL_LOG_FORMAT", "jsonl"),
+    ("PERENNIAL_HOST", ""),
+    ("PERENNIAL_HOST", " "),
+    ("PERENNIAL_HOST", "127.0.0.1 "),
+    ("PERENNIAL_HOME", ""),
+    ("PERENNIAL_HOME", "  "),
+    ("PERENNIAL_REPOSITORY", ""),
+    ("PERENNIAL_API_KEYS_FILE", ""),
 ]
 
 
