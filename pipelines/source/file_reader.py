@@ -15,6 +15,7 @@ from sqlalchemy.engine import Dialect
 
 from core.errors import QueryRefused, SourceUnreachable
 from pipelines.source.file_tables import create_tables
+from pipelines.source.queries import FILES
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,6 +29,7 @@ class FileDialect(PGDialect):
     """DuckDB's SQL is close to PostgreSQL's, but for backslashes in texts, which are plain."""
 
     name = "duckdb"
+    driver = FILES
     supports_statement_cache = False
     _backslash_escapes = False
 

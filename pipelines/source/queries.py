@@ -14,6 +14,9 @@ from core.errors import QueryRefused
 NULL_TEXT = "\ue000null"
 """Replaces null in SQLite streams: ADBC reads a column that begins with nulls as numbers."""
 
+FILES = "files"
+"""The driver of the dialect in which files are read."""
+
 
 def bind(query: str, *, parameters: Mapping[str, Any], dialect: Dialect) -> str:
     """Write the values of `:names` into the query as literals; `::casts` and `%` stay.
@@ -55,17 +58,18 @@ def ordered(bound: str, *, columns: Sequence[str], dialect: Dialect) -> str:
     """
     quoted = {name: dialect.identifier_preparer.quote(name) for name in columns}
     selected = ", ".join(
-        f"{_selected(name, quoted[name], dialect.name)} as {quoted[name]}" for name in columns
+        f"{_selected(name, quoted[name], dialect)} as {quoted[name]}" for name in columns
     )
     others = ["id"] if "id" in columns else [name for name in columns if name != "occurred_at"]
     order = ", ".join(f"q.{quoted[name]}" for name in ("occurred_at", *others))
     return f"select {selected} from (\n{bound}\n) q order by {order}"
 
 
-def _selected(name: str, quoted: str, dialect: str) -> str:
-    if dialect == "sqlite":
+def _selected(name: str, quoted: str, dialect: Dialect) -> str:
+    if dialect.name == "sqlite":
         return f"coalesce(cast(q.{quoted} as text), '{NULL_TEXT}')"
-    if dialect in ("postgresql", "duckdb") and name != "occurred_at":
+    has_text_of_all = dialect.name == "postgresql" or dialect.driver == FILES
+    if has_text_of_all and name != "occurred_at":
         return f"cast(q.{quoted} as text)"
     return f"q.{quoted}"
 
