@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import threading
 import time
@@ -19,6 +20,8 @@ from core.errors import DatabaseUnreachable
 START_SECONDS = 120.0
 CLOCK_SECONDS = 5
 """How far a clock may have been adjusted."""
+_UNUSABLE = re.compile(r"[^\w/.:=@~-]")
+"""The start of the server passes its folder through a shell and a URL without quotes."""
 _ONE_THREAD = threading.RLock()
 
 
@@ -29,9 +32,9 @@ def hold_server(folder: Path) -> Iterator[str]:
     The server starts with the first handle and stops with the last one.
     Raises `DatabaseUnreachable` when it does not start.
     """
-    if " " in str(folder.resolve()):
+    if unusable := sorted(set(_UNUSABLE.findall(str(folder.resolve())))):
         raise DatabaseUnreachable(
-            "a home without a space in its path",
+            f"a home without {' '.join(map(repr, unusable))} in its path",
             came=str(folder),
             do="set PERENNIAL_HOME to another folder",
         )
@@ -143,8 +146,10 @@ def _server_class() -> Any:
 
 def _did_not_start(folder: Path, error: BaseException) -> DatabaseUnreachable:
     lines = str(error).strip().splitlines() or [type(error).__name__]
+    log = folder / "log"
+    see = f"see {log}" if log.is_file() else "see the lines above"
     return DatabaseUnreachable(
         f"the embedded PostgreSQL in {folder} to start",
         came=lines[-1],
-        do=f"see {folder / 'log'}, or set PERENNIAL_DATABASE_URL",
+        do=f"{see}, or set PERENNIAL_DATABASE_URL",
     )

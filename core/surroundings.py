@@ -30,7 +30,7 @@ CREDENTIALS = frozenset(
         *("GOOGLE_APPLICATION_CREDENTIALS", "SSH_AUTH_SOCK"),
     }
 )
-CREDENTIAL_FAMILIES = ("AWS_", "AZURE_")
+CREDENTIAL_FAMILIES = ("AWS_", "AZURE_", "PERENNIAL_SOURCE_")
 """With CREDENTIALS: what opens the source database and the remote of DVC."""
 
 
@@ -44,7 +44,7 @@ def inherited(environment: Mapping[str, str], *, credentials: bool) -> dict[str,
     return {
         name: value
         for name, value in environment.items()
-        if _is_of_machine(name) or (credentials and is_credential(name))
+        if (credentials if is_credential(name) else _is_of_machine(name))
     }
 
 

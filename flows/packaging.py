@@ -5,9 +5,12 @@ from __future__ import annotations
 from bentos.packaging.current import holds_current_code, packed_embedder
 from bentos.packaging.package import build_bento
 from bentos.packaging.pruning import prune_bentos
-from core.logs import get_logger
+from core.deployments import current_champions
+from core.errors import PerennialError, ProcessFailed
+from core.logs import first_line, get_logger
 from core.settings import Settings
 from flows.context import LoopContext
+from flows.outages import name_outage
 from flows.run import Run, embedder_id
 from machine.processes import ensure_service
 from machine.programs import newest_bento
@@ -21,8 +24,14 @@ def needs_packing(settings: Settings) -> bool:
 
 
 def package(context: LoopContext, workspace: Workspace, run: Run) -> str:
-    """Build bentos of the champions; start the service if it was waiting for the first one."""
-    tag = package_champions(context, _embedder(context, workspace), version=run.id)
+    """Build bentos of the champions; start the service if it was waiting for the first one.
+
+    Raises the error of a build that failed, and says which promoted version answers nevertheless.
+    """
+    try:
+        tag = package_champions(context, _embedder(context, workspace), version=run.id)
+    except (PerennialError, OSError) as error:
+        raise _after_promotion(context, run, error) from error
     ensure_service(context.settings)
     return tag
 
@@ -33,6 +42,26 @@ def _embedder(context: LoopContext, workspace: Workspace) -> str:
     newest = newest_bento(context.settings)
     used = {champion.embedder_id for champion in context.champions().values()}
     return own if newest is None or own in used else packed_embedder(newest)
+
+
+def _after_promotion(
+    context: LoopContext, run: Run, error: PerennialError | OSError
+) -> PerennialError:
+    named = error if isinstance(error, PerennialError) else name_outage(error)
+    with context.engine.connect() as connection:
+        promoted = [
+            f"version {row.model.version} of {name}"
+            for name, row in current_champions(connection).items()
+            if row.since == run.now
+        ]
+    state = f"; {', '.join(promoted)} answers already" if promoted else ""
+    kind = type(named) if named else ProcessFailed
+    return kind(
+        "a bento of the champions",
+        came=f"{named.came if named else first_line(error)}{state}",
+        do="mend that, then retrain; until then a service starts from the bento before "
+        "and takes new versions from the model store",
+    )
 
 
 def package_champions(context: LoopContext, embedder: str, *, version: str) -> str:

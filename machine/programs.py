@@ -28,6 +28,12 @@ class Program:
     ready_seconds: float = 300.0  # MLflow took 90 s while five others had the two cores
     stop_group: bool = True
     stop_signal: str = "TERM"
+    credentials: bool = False
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """Return how the program is started: only the runner reads the source and the remote."""
+        return self.argv if self.credentials else (*_python("machine.launch"), *self.argv)
 
 
 def list_programs(settings: Settings) -> tuple[Program, ...]:
@@ -165,6 +171,7 @@ def _runner() -> Program:
         _python("flows.deployments"),
         needs=("prefect",),
         stop_signal="INT",
+        credentials=True,
     )
 
 

@@ -115,6 +115,7 @@ def start_supervisor(
         text=True,
         env={
             **inherited(os.environ, credentials=True),
+            "PYTHONPATH": str(REPOSITORY),  # the programs work in another folder
             **environment,
             MARK: mark(settings),
         },
@@ -183,7 +184,7 @@ def mark(settings: Settings) -> str:
 def _render_program(settings: Settings, program: Program, position: int) -> str:
     return PROGRAM.format(
         name=program.name,
-        command=_literal(shlex.join(program.argv)),
+        command=_literal(shlex.join(program.command)),
         priority=position,
         log=_literal(log_file(settings, program.name)),
         stop_group=str(program.stop_group).lower(),

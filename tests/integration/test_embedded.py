@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from core.database import DatabaseUrls, connect, open_database
 from core.embedded import holders, postmaster, stop_server
+from core.errors import DatabaseUnreachable
 from core.settings import Settings, load_settings
 from tests.support.repositories import ROOT
 
@@ -45,6 +46,25 @@ def test_the_server_stops_with_its_last_handle(settings: Settings) -> None:
     with open_database(settings), open_database(settings):
         assert holders(folder) == [os.getpid()]
     assert postmaster(folder) is None
+
+
+@pytest.mark.parametrize("character", list(""" '"#?&%+$;,(`\\"""))
+def test_a_home_that_the_server_cannot_start_in_is_named(tmp_path: Path, character: str) -> None:
+    home = tmp_path / f"a{character}b"
+    with (
+        pytest.raises(DatabaseUnreachable, match="PERENNIAL_HOME") as refusal,
+        open_database(load_settings(home=home, database_url=None)),
+    ):
+        pass
+    assert repr(character) in refusal.value.wanted
+
+
+@pytest.mark.parametrize("name", ["übung", "日本", "a@b=c~d"])
+def test_a_home_may_have_letters_of_any_language(tmp_home: Path, name: str) -> None:
+    settings = load_settings(home=tmp_home / name, database_url=None)
+    with open_database(settings) as urls:
+        assert connect(urls.perennial).connect().scalar(sa.text("select 1")) == 1
+    assert postmaster(settings.home / "postgres") is None
 
 
 def test_a_killed_holder_does_not_keep_the_server_up(settings: Settings) -> None:

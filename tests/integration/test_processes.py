@@ -31,6 +31,9 @@ from machine.supervision import (
     supervisor_folder,
 )
 from tests.support.places import own_place
+from tests.support.prefect_servers import call_deployment, state_of
+
+ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
 def wait_for(condition: Callable[[], object], *, what: str, seconds: float = 120) -> None:
@@ -80,6 +83,13 @@ def test_a_second_up_changes_nothing(running: Settings) -> None:
     up(running)
     assert by_name(running) == before
     assert time.monotonic() - began < 30
+
+
+def test_a_deployment_runs_beside_the_programs(running: Settings) -> None:
+    """In the folder of Prefect, with the code of this repository."""
+    run = call_deployment(running, "watch/block")
+    wait_for(lambda: state_of(running, run) in ENDED, what="the watch ended", seconds=240)
+    assert state_of(running, run) == "COMPLETED"
 
 
 def test_mlflow_keeps_its_state_in_postgresql(running: Settings) -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from core.settings import load_settings
 from core.surroundings import inherited, keep_inherited
+from machine.programs import list_programs
 
 GIT = (
     *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_COUNT"),
@@ -114,6 +116,27 @@ def test_the_machine_and_our_own_settings_are_inherited() -> None:
 def test_credentials_reach_the_programs_that_read_the_source_or_the_remote(name: str) -> None:
     assert inherited({name: "x"}, credentials=True) == {name: "x"}
     assert inherited({name: "x"}, credentials=False) == {}
+
+
+@pytest.mark.parametrize("name", ["PGPASSFILE", "AWS_SECRET_ACCESS_KEY", "PERENNIAL_SOURCE_URL"])
+def test_a_launched_program_gets_no_credentials(name: str) -> None:
+    code = "import os, sys; print(os.environ.get(sys.argv[1]), os.environ['MARK'])"
+    done = subprocess.run(
+        [sys.executable, "-m", "machine.launch", sys.executable, "-c", code, name],
+        env={"PATH": os.environ["PATH"], "MARK": "kept", name: "secret"},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["None", "kept"]
+
+
+def test_only_the_runner_gets_credentials(tmp_home: Path) -> None:
+    programs = list_programs(load_settings(home=tmp_home, database_url=None))
+    assert [program.name for program in programs if program.credentials] == ["runner"]
+    for program in programs:
+        assert ("machine.launch" in program.command) is not program.credentials
 
 
 def test_this_process_keeps_nothing_else() -> None:
