@@ -35,7 +35,7 @@ DRAIN_SECONDS = 10
 
 # Settings that the service does not get. It reads neither the source nor the databases of Prefect
 # and MLflow, and it answers strangers: a secret that it does not hold cannot leak from it.
-WITHHELD = ("source_url", "sources", "prefect_database_url", "mlflow_database_url")
+WITHHELD = ("source_url", "sources", "prefect_database_url", "mlflow_database_url", "notify")
 LIBRARIES = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
