@@ -34,6 +34,9 @@ Act = Annotated[
 Demo = Annotated[
     bool, typer.Option("--demo", help="Rebuild the demo source and use it: the data in data.dvc.")
 ]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", help="Show the log here, instead of in var/logs.")
+]
 Scale = Annotated[
     Literal["default", "small"],
     typer.Option(help="`default` (over 200,000 rows) or `small` (20,000 rows)."),
@@ -51,15 +54,18 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: perennial remember block")(remember)
 
 
-def demo(scale: Scale = "default", json: Json = False) -> None:
+def demo(scale: Scale = "default", verbose: Verbose = False, json: Json = False) -> None:
     """Run the whole loop on demo data and leave the services running."""
+    from cli.stages import shown_stages
     from core.settings import load_settings
-    from operations.demo.story import run_demo
+    from operations.demo.story import prepare_demo, run_demo
+    from operations.demo.summary import summary_lines
 
-    out = output()
-    summary = run_demo(load_settings(), scale=scale, say=out.say if out.json else typer.echo)
-    if out.json:
-        out.line(summary)
+    settings = load_settings()
+    prepare_demo(settings)
+    with shown_stages(settings, "demo", verbose=verbose):
+        summary = run_demo(settings, scale=scale)
+    output().result(summary, summary_lines(summary))
 
 
 def snapshot(
@@ -87,38 +93,56 @@ def snapshot(
     out.table({"snapshots": taken}, columns=("dataset", "rows", "as of", "hash"), rows=rows)
 
 
-def retrain(classifiers: Classifiers = None, reason: Reason = "manual", json: Json = False) -> None:
+def retrain(
+    classifiers: Classifiers = None,
+    reason: Reason = "manual",
+    verbose: Verbose = False,
+    json: Json = False,
+) -> None:
     """Snapshot, check, train, compare and decide. Exit code 3 when a verdict says no.
 
     "promote" and "keep" do not: an equal candidate leaves the champion in place.
     """
+    from cli.retrained import retrained_lines
+    from cli.stages import shown_stages
     from core.settings import load_settings
     from machine.environment import open_flow_database
 
     settings = load_settings()
     out = output()
     _require_known(settings, classifiers)
-    with open_flow_database(settings):
+    count = len(classifiers) if classifiers else None
+    with (
+        shown_stages(settings, "retrain", verbose=verbose, classifiers=count),
+        open_flow_database(settings),
+    ):
         from flows.retrain import run_retrain
 
         verdicts = run_retrain(settings, classifiers or [], reason=reason)
-    _show(out, verdicts, good={"promote", "keep"})
+    out.result({"verdicts": verdicts}, retrained_lines(verdicts, settings))
+    _exit_unless(verdicts, good={"promote", "keep"})
 
 
-def watch(classifiers: Classifiers = None, act: Act = False, json: Json = False) -> None:
+def watch(
+    classifiers: Classifiers = None,
+    act: Act = False,
+    verbose: Verbose = False,
+    json: Json = False,
+) -> None:
     """Look for drift in the answered phrases. Exit code 3 when a classifier drifts.
 
     Also when labels are missing to learn a drift, or a client sends damaged phrases.
 
     With --act, exit code 3 when a classifier drifts and its retraining says no.
     """
+    from cli.stages import shown_stages
     from core.settings import load_settings
     from machine.environment import open_flow_database
 
     settings = load_settings()
     out = output()
     _require_known(settings, classifiers)
-    with open_flow_database(settings):
+    with shown_stages(settings, "watch", verbose=verbose), open_flow_database(settings):
         from flows.watch import run_watch
 
         verdicts = run_watch(settings, classifiers or [], act=act)
@@ -152,5 +176,9 @@ def _require_known(settings: Settings, classifiers: list[str] | None) -> None:
 def _show(out: Output, verdicts: Mapping[str, Verdict], *, good: set[str]) -> None:
     rows = [(name, verdict.kind, "; ".join(verdict.reasons)) for name, verdict in verdicts.items()]
     out.table({"verdicts": verdicts}, columns=("classifier", "verdict", "reasons"), rows=rows)
+    _exit_unless(verdicts, good=good)
+
+
+def _exit_unless(verdicts: Mapping[str, Verdict], *, good: set[str]) -> None:
     if any(verdict.kind not in good for verdict in verdicts.values()):
         raise typer.Exit(NEGATIVE_VERDICT)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlalchemy.engine import Connection
 
 from core.contracts import ModelVersion, Verdict
@@ -40,9 +42,10 @@ def _record_verdict(
     final = _respect_newer_champion(verdict, candidate, champion=champion)
 
     evidence = {**final.evidence, "version": candidate.version, "reason": run.reason}
+    final = replace(final, evidence=evidence)
     record_decision(
         connection,
-        Verdict(final.kind, final.reasons, evidence),
+        final,
         classifier=candidate.classifier,
         subject="gate",
         decided_at=run.now,
