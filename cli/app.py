@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from cli import classify, feedback, flow, lineage, machine, rollout, sizing
+from cli import classify, feedback, flow, lineage, look, machine, rollout, sizing
+from cli.help import GROUPS, WholeLines, version
 from cli.output import INTERRUPTED, Json, exit_code, new_output
 from core.errors import PerennialError
 from flows.outages import name_outage
 
 
-class Perennial(TyperGroup):
+class Perennial(WholeLines):
     """Turns errors into exit codes: 1 failed, 2 misuse, 3 negative verdict, 130 interrupted."""
+
+    groups = GROUPS
 
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, standalone_mode: bool = True, **extra: Any
@@ -53,6 +55,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Phrase classifiers that keep themselves fresh.",
     epilog=(
         "Exit codes: 0 success, 1 failure, 2 misuse, 3 negative verdict. "
@@ -61,8 +64,20 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"perennial {version()}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+]
+
+
 @app.callback()
-def perennial(json: Json = False) -> None:
+def perennial(json: Json = False, print_version: Version = False) -> None:
     """Configure logging before any command runs."""
     from core.logs import configure_logs
     from core.settings import load_settings
@@ -70,7 +85,7 @@ def perennial(json: Json = False) -> None:
     configure_logs(load_settings().log_format)
 
 
-for commands in (machine, flow, classify, feedback, rollout, lineage, sizing):
+for commands in (machine, look, flow, classify, feedback, rollout, lineage, sizing):
     commands.register(app)
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.context import command_context
+from cli.help import WholeLines
 from cli.output import Json, output
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ Why = Annotated[str, typer.Option(help="The reason, recorded with the decision."
 def register(app: typer.Typer) -> None:
     """Add `rollout status`, `promote`, `rollback`, `shadow` and `canary`."""
     rollout = typer.Typer(
+        cls=WholeLines,
         help="Show which version answers, and change it by hand.",
         no_args_is_help=True,
         rich_markup_mode=None,
