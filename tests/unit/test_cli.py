@@ -43,6 +43,8 @@ COMMANDS = [
     "serve",
     "keys",
     "classify",
+    "answers",
+    "quality",
     "watch",
     "doctor",
     "lineage",
