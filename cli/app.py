@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import answers, classify, feedback, flow, lineage, look, machine, rollout, sizing
+from cli import answers, classify, feedback, flow, lineage, look, machine, rollout, sizing, status
 from cli.help import GROUPS, WholeLines, version
 from cli.output import INTERRUPTED, Json, exit_code, new_output
 from core.errors import PerennialError
@@ -85,7 +85,8 @@ def perennial(json: Json = False, print_version: Version = False) -> None:
     configure_logs(load_settings().log_format)
 
 
-for commands in (machine, look, flow, classify, answers, feedback, rollout, lineage, sizing):
+COMMANDS = (machine, status, look, flow, classify, answers, feedback, rollout, lineage, sizing)
+for commands in COMMANDS:
     commands.register(app)
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from cli.lines import fact_lines
 from core.contracts import Verdict
 from core.settings import Settings
 
 SHOWN = 3
 REASONS = 2
-NAME_WIDTH = 9
 OUTCOMES = {
     "promote": "version {version} answers from now on",
     "keep": "version {champion} stays, version {version} is neither worse nor better",
@@ -37,9 +37,7 @@ def retrained_lines(verdicts: Mapping[str, Verdict], settings: Settings) -> Iter
         if number:
             yield ""
         yield f"{name}: {verdict.kind}, {_outcome(verdict)}"
-        yield from (
-            f"  {key:<{NAME_WIDTH}} {text}" for key, text in _facts(name, verdict, settings)
-        )
+        yield from fact_lines(_facts(name, verdict, settings))
 
 
 def _outcome(verdict: Verdict) -> str:

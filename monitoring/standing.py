@@ -1,0 +1,150 @@
+"""How a classifier stands: what answers, how good it is, what waits, what a person should do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from core.contracts import Deployment
+from core.tables import decision, feedback
+from monitoring.label_requests import open_request
+from monitoring.learnt import trained_as_of
+from monitoring.quality import Quality, answers_since, recent_quality
+from monitoring.unanswered import open_drift
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Decided:
+    """The newest decision on a subject, with its first reason."""
+
+    kind: str
+    decided_at: datetime
+    reason: str
+    version: str | None
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Something that a person should do; the smallest `rank` comes first."""
+
+    rank: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The standing of one classifier.
+
+    `quality` is that of the champion's newest answers, None before its first one. `drift` and
+    `gate` are the newest decisions on both. `waits` are sentences about what is under way.
+    """
+
+    classifier: str
+    version: str | None
+    since: datetime | None
+    answers_of_last_day: int
+    quality: Quality | None
+    drift: Decided | None
+    gate: Decided | None
+    waits: tuple[str, ...]
+    attention: tuple[Attention, ...]
+
+
+def read_standing(
+    connection: Connection,
+    classifier: str,
+    champion: Deployment | None,
+    *,
+    cool_down_days: float,
+    now: datetime,
+) -> Standing:
+    """Read the standing of a classifier as of now."""
+    version = champion.model.version if champion else None
+    gate = newest_decision(connection, classifier, "gate")
+    drift = newest_decision(connection, classifier, "drift")
+    waits, attention = _drift_waits(connection, classifier, cool_down_days, now)
+    if version is not None:
+        waits += _labels_wait(connection, classifier, version)
+    attention += _labels_wanted(connection, classifier)
+    attention += list(_decisions_wait(classifier, version, gate, drift))
+    return Standing(
+        classifier=classifier,
+        version=version,
+        since=champion.since if champion else None,
+        answers_of_last_day=answers_since(connection, classifier=classifier, since=now - DAY),
+        quality=recent_quality(connection, classifier=classifier, version=version)
+        if version
+        else None,
+        drift=drift,
+        gate=gate,
+        waits=tuple(waits),
+        attention=tuple(attention),
+    )
+
+
+def newest_decision(connection: Connection, classifier: str, subject: str) -> Decided | None:
+    """Return the newest decision on a subject, None before the first one."""
+    table = decision.c
+    row = connection.execute(
+        sa.select(table.kind, table.decided_at, table.reasons, table.evidence)
+        .where(table.classifier == classifier, table.subject == subject)
+        .order_by(table.id.desc())
+        .limit(1)
+    ).one_or_none()
+    if row is None:
+        return None
+    reason = row.reasons[0] if row.reasons else ""
+    return Decided(row.kind, row.decided_at, reason, row.evidence.get("version"))
+
+
+def _drift_waits(
+    connection: Connection, classifier: str, cool_down_days: float, now: datetime
+) -> tuple[list[str], list[Attention]]:
+    """Return the drift that waits for the cool-down, or the one that needs a retraining."""
+    drift = open_drift(connection, classifier, now=now)
+    if drift is None:
+        return [], []
+    called = f"the drift called at {drift.called_at:%Y-%m-%d %H:%M}"
+    due = drift.due(now=now, cool_down_days=cool_down_days)
+    if due.kind == "wait":
+        return [f"{called} waits for the cool-down: {due.reasons[0]}"], []
+    cure = f"`perennial retrain {classifier} --reason drift`, or wait for the next watch"
+    return [], [Attention(1, f"{called} has no retraining yet: {cure}")]
+
+
+def _labels_wait(connection: Connection, classifier: str, version: str) -> list[str]:
+    """Count the labels that the champion's training did not see."""
+    trained_at = trained_as_of(connection, classifier=classifier, version=version)
+    query = sa.select(sa.func.count()).where(feedback.c.classifier == classifier)
+    if trained_at is not None:
+        query = query.where(feedback.c.received_at > trained_at)
+    count = connection.scalar(query) or 0
+    return [f"{count:,} labels came since its training"] if count else []
+
+
+def _labels_wanted(connection: Connection, classifier: str) -> list[Attention]:
+    request = open_request(connection, classifier)
+    if request is None:
+        return []
+    phrases = len(request.verdict.evidence.get("label_requests", ()))
+    since = f"{request.asked_at:%Y-%m-%d %H:%M}"
+    text = f"a drift wants labels since {since}, of {phrases} phrases above all"
+    return [Attention(2, f"{text}: `perennial watch {classifier}` lists them")]
+
+
+def _decisions_wait(
+    classifier: str, version: str | None, gate: Decided | None, drift: Decided | None
+) -> Iterator[Attention]:
+    if gate and gate.kind == "hold" and gate.version not in (None, version):
+        cure = f"`perennial rollout promote {classifier} --version {gate.version}`, or leave it"
+        yield Attention(3, f"version {gate.version} waits for a person: {cure}")
+    if drift and drift.kind == "broken_client":
+        yield Attention(4, f"a client sends damaged phrases or dates: {drift.reason}")
+    if version is None:
+        yield Attention(5, f"no version answers yet: `perennial retrain {classifier}`")
