@@ -5,6 +5,7 @@ The stages are the events that the code logs anyway, so no step of a flow knows 
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from machine.supervision import log_file, private_folder
 KEPT_BYTES = 10_000_000
 """A larger log is set aside as `NAME.log.1` before a command begins."""
 TITLE_WIDTH = 40
+BETWEEN = "Working"
 SKIPPED = "Stage '"
 """How DVC begins its line about a stage that it need not run."""
 
@@ -67,10 +69,11 @@ class LiveScreen:
             redirect_stderr=False,
         )
         self.progress.start()
+        self.title = BETWEEN
+        self.row = self.progress.add_task(BETWEEN, total=None)
 
     def begin(self, title: str, parts: int | None) -> None:
-        self.title = title
-        self.row = self.progress.add_task(title, total=parts)
+        self._replace(title, parts)
 
     def advance(self, title: str, *, done: bool) -> None:
         self.progress.update(
@@ -79,7 +82,13 @@ class LiveScreen:
 
     def end(self, line: str) -> None:
         self.progress.console.print(line, markup=False)
+        self._replace(BETWEEN, None)
+
+    def _replace(self, title: str, parts: int | None) -> None:
+        """Show another row: a new one counts its own seconds."""
         self.progress.remove_task(self.row)
+        self.title = title
+        self.row = self.progress.add_task(title, total=parts)
 
 
 class Stages:
@@ -186,6 +195,8 @@ def _logged_to(settings: Settings, command: str) -> Iterator[TextIO]:
         finally:
             sys.stderr.flush()
             os.dup2(screen.fileno(), 2)
+            # Prefect's own server, which stops at the end of the process, says so.
+            logging.getLogger("prefect").setLevel(logging.WARNING)
 
 
 def _opened_log(file: Path) -> TextIO:

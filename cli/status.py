@@ -96,9 +96,11 @@ def _page(
 
 def _attention(programs: Iterable[ProgramStatus], standings: Iterable[Standing]) -> Iterator[str]:
     """Programs that do not run come first, then what the classifiers need, the gravest first."""
-    for program in programs:
-        if program.state not in FINE:
-            yield f"{program.name}: {program.state} {program.detail}".rstrip()
+    broken = [program for program in programs if program.state not in FINE]
+    if broken and all(program.state == "down" for program in programs):
+        yield "no program runs: `perennial up`"
+    else:
+        yield from (f"{row.name}: {row.state} {row.detail}".rstrip() for row in broken)
     needs = [(need, row.classifier) for row in standings for need in row.attention]
     for need, classifier in sorted(needs, key=lambda pair: pair[0].rank):
         yield f"{classifier}: {need.text}"

@@ -148,7 +148,7 @@ def test_status_prints_what_needs_attention_first(
 
     lines = status().splitlines()
     assert lines[0] == "Needs attention:"
-    assert lines[1].split()[-1] == "down"
+    assert lines[1] == "  no program runs: `perennial up`"
     client = lines.index("  block: a client sends damaged phrases or dates: mojibake from north")
     block = next(n for n, line in enumerate(lines) if line.startswith("block: version 2 answers"))
     programs = next(n for n, line in enumerate(lines) if line.startswith("name "))

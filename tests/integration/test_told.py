@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.places import free_port
 from tests.support.retrainings import Place
 
 STAGES = [
@@ -36,8 +37,9 @@ def test_a_retraining_is_a_line_a_stage_and_a_result_of_ten_lines(
     assert '"event": "stage train"' in log.read_text(encoding="utf-8")
 
 
-def test_a_watch_is_quiet_too(place_with_champion: Place) -> None:
-    done = place_with_champion.run("cli.app", "watch", "organ")
+def test_a_watch_without_a_prefect_server_is_quiet_to_its_end(place_with_champion: Place) -> None:
+    alone = {"PERENNIAL_PREFECT_PORT": str(free_port())}
+    done = place_with_champion.run("cli.app", "watch", "organ", **alone)
     assert done.returncode == 0, done.stderr
     assert [line.split("  ")[0] for line in done.stderr.splitlines()] == [
         "Watch one (organ)",

@@ -237,6 +237,15 @@ def test_status_says_no_when_something_does_not_run(
     assert run("status").exit_code == code
 
 
+def test_a_program_that_does_not_run_needs_attention_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    show_programs(monkeypatch, "ready", "failed")
+    assert run("status").stdout.splitlines()[:3] == ["Needs attention:", "  prefect: failed", ""]
+    show_programs(monkeypatch, "ready")
+    assert run("status").stdout.startswith("name ")
+
+
 def test_status_shows_what_stands_beside_the_champion(monkeypatch: pytest.MonkeyPatch) -> None:
     plays = {
         role: Deployment(ModelVersion("block", version, "m", "d", "e"), role, share, NOW, "test")

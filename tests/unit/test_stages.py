@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import structlog
 
-from cli.stages import PlainScreen, Stages, count_stages, shown_stages
+from cli.stages import LiveScreen, PlainScreen, Stages, count_stages, shown_stages
 from core.errors import Busy
 from core.logs import configure_logs, get_logger, listening, timed
 from core.settings import Settings, load_settings
@@ -148,3 +149,20 @@ def test_a_large_log_is_set_aside(settings: Settings, monkeypatch: pytest.Monkey
     logs = settings.home / "logs"
     assert (logs / "watch.log.1").read_text() == "first"
     assert (logs / "watch.log").read_text() == "second"
+
+
+def test_on_a_terminal_a_bar_moves_and_each_stage_leaves_one_line() -> None:
+    leader, follower = os.openpty()
+    with os.fdopen(follower, "w") as terminal:
+        screen = LiveScreen(terminal)
+        with listening(Stages(screen, {"train classifiers": 2}).follow):
+            with timed("train classifiers"), timed("stage embed"):
+                screen.progress.refresh()
+            with timed("package"):
+                pass
+        screen.progress.stop()
+    shown = os.read(leader, 100_000).decode()
+    os.close(leader)
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    assert "Train classifiers: stage embed" in plain
+    assert re.findall(r"(\w[\w ]+?) +[0-9.]+ s\b", plain) == ["Train classifiers", "Package"]
