@@ -18,6 +18,7 @@ OUTCOMES = {
     "undecided": "version {champion} stays, the test rows do not decide about version {version}",
     "hold": "version {champion} stays, version {version} waits for a person",
     "wait": "not now",
+    "failed": "nothing changed",
 }
 NEXT = {
     "promote": "perennial rollout rollback {name}   # if version {champion} was better",
@@ -26,6 +27,7 @@ NEXT = {
     "undecided": "perennial lineage {name} {version}",
     "hold": "perennial rollout promote {name} --version {version}",
     "wait": "perennial status",
+    "failed": "perennial logs retrain",
 }
 FIRST = {"promote": "perennial up   # the service answers", "reject": NEXT["reject"]}
 """For a classifier without a champion before."""
@@ -80,14 +82,13 @@ def _score(evidence: Mapping[str, Any]) -> str:
 
 def _worse(evidence: Mapping[str, Any]) -> Iterator[str]:
     """Proved harms first, then the label and the slices that lost most."""
-    for harm in evidence.get("harms", ()):
-        yield f"{harm} (proved)"
+    yield from evidence.get("harms", ())
     if evidence.get("worst_recall_drop", 0) > 0:
         fall = evidence["worst_recall_drop"]
-        yield f"recall of {evidence['worst_recall_label']} -{_points(fall)}"
+        yield f"recall of {evidence['worst_recall_label']} -{_points(fall)}{_proof(evidence)}"
     for name, gain in _slices(evidence):
         if gain < 0:
-            yield f"{name} {_signed(gain)}"
+            yield f"{name} {_signed(gain)}{_proof(evidence)}"
 
 
 def _better(evidence: Mapping[str, Any]) -> Iterator[str]:
@@ -98,6 +99,11 @@ def _better(evidence: Mapping[str, Any]) -> Iterator[str]:
     for name, gain in reversed(_slices(evidence)):
         if gain > 0:
             yield f"{name} {_signed(gain)}"
+
+
+def _proof(evidence: Mapping[str, Any]) -> str:
+    """Say so where a loss may be chance; proved ones are named before."""
+    return "" if evidence.get("harms") else " (not proved)"
 
 
 def _slices(evidence: Mapping[str, Any]) -> list[tuple[str, float]]:

@@ -153,7 +153,7 @@ def _quality(quality: Quality) -> str:
         return f"{sampled}; {estimate}"
     if quality.labelled:
         return f"{quality.right:,} of {quality.labelled:,} labels agree with it; {estimate}"
-    return f"no labels yet; {estimate}"
+    return f"no labels of the last 90 days; {estimate}"
 
 
 def _decided(decided: Decided) -> str:

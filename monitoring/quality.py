@@ -15,7 +15,8 @@ from monitoring.feedback import newest_feedback
 Period = Literal["day", "week", "month"]
 ROUTED = ("champion", "canary")
 """The roles that answer clients who do not name a version."""
-RECENT = timedelta(days=28)
+RECENT = timedelta(days=90)
+"""Labels are often a month late."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cli.retrained import retrained_lines
+from cli.retrained import OUTCOMES, retrained_lines
 from core.contracts import Verdict
 from core.settings import load_settings
 
@@ -47,7 +47,7 @@ def test_a_promotion_says_all_that_counts_in_ten_lines() -> None:
     text = "\n".join(told)
     for part in (
         "weighted F1 0.9312 against 0.9280 of version 1, on 6,645 test rows",
-        "recall of J40-J47 -2.10 points; south -0.40 points",
+        "recall of J40-J47 -2.10 points (not proved); south -0.40 points (not proved)",
         "answers since the drift 0.810 -> 0.900; north +1.20 points",
         "2.3 % of recent answers: A -> B: 1.10 %; C -> D: 0.40 %",
         "/#/models/block/versions/2",
@@ -59,7 +59,7 @@ def test_a_promotion_says_all_that_counts_in_ten_lines() -> None:
 def test_a_rejection_names_the_proved_harm_first_and_how_to_look_at_it() -> None:
     told = lines("reject", {**EVIDENCE, "harms": ["slice of south"]}, "accuracy drops")
     assert told[0] == "block: reject, version 1 stays, version 2 is rejected"
-    assert any(line.split()[:4] == ["worse", "slice", "of", "south"] for line in told)
+    assert any(line.split()[:4] == ["worse", "slice", "of", "south;"] for line in told)
     assert told[-1].endswith("perennial lineage block 2")
 
 
@@ -80,6 +80,8 @@ def test_a_retraining_that_waits_has_no_version() -> None:
     assert told[-1].endswith("perennial status")
 
 
-@pytest.mark.parametrize("kind", ["promote", "keep", "reject", "undecided", "hold", "wait"])
+@pytest.mark.parametrize(
+    "kind", ["promote", "keep", "reject", "undecided", "hold", "wait", "failed"]
+)
 def test_no_verdict_takes_more_than_ten_lines(kind: str) -> None:
     assert len(lines(kind, EVIDENCE, "one", "two", "three")) <= 10
