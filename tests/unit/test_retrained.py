@@ -80,8 +80,6 @@ def test_a_retraining_that_waits_has_no_version() -> None:
     assert told[-1].endswith("perennial status")
 
 
-@pytest.mark.parametrize(
-    "kind", ["promote", "keep", "reject", "undecided", "hold", "wait", "failed"]
-)
+@pytest.mark.parametrize("kind", OUTCOMES)
 def test_no_verdict_takes_more_than_ten_lines(kind: str) -> None:
     assert len(lines(kind, EVIDENCE, "one", "two", "three")) <= 10
