@@ -16,6 +16,7 @@ from cli.stages import LiveScreen, PlainScreen, Stages, count_stages, shown_stag
 from core.errors import Busy
 from core.logs import configure_logs, get_logger, listening, timed
 from core.settings import Settings, load_settings
+from operations.demo.run import DemoFailed, DemoRun
 
 ROOT = Path(__file__).parents[2]
 
@@ -166,3 +167,20 @@ def test_on_a_terminal_a_bar_moves_and_each_stage_leaves_one_line() -> None:
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     assert "Train classifiers: stage embed" in plain
     assert re.findall(r"(\w[\w ]+?) +[0-9.]+ s\b", plain) == ["Train classifiers", "Package"]
+
+
+def test_a_step_of_the_demo_is_a_stage_with_its_outcome(settings: Settings) -> None:
+    run = DemoRun(settings, "small")
+
+    def work() -> None:
+        with run.step("Play traffic") as step:
+            step.outcome = "weighted F1 0.9"
+        with pytest.raises(DemoFailed), run.step("Watch") as step:
+            step.outcome = "steady: calm"
+            step.require(False, "a verdict of drift")
+
+    lines = shown(work).text.getvalue().splitlines()
+    assert [line.split("  ")[0] for line in lines[::2]] == ["Play traffic", "Watch"]
+    assert lines[1] == "    weighted F1 0.9"
+    assert lines[2].endswith("failed")
+    assert [part["part"] for part in run.parts] == ["Play traffic"]
