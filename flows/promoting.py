@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from sqlalchemy.engine import Connection
 
 from core.contracts import ModelVersion, Verdict
@@ -42,7 +40,7 @@ def _record_verdict(
     final = _respect_newer_champion(verdict, candidate, champion=champion)
 
     evidence = {**final.evidence, "version": candidate.version, "reason": run.reason}
-    final = replace(final, evidence=evidence)
+    final = Verdict(final.kind, final.reasons, evidence)
     record_decision(
         connection,
         final,
