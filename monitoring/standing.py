@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -72,7 +71,12 @@ def read_standing(
     if version is not None:
         waits += _labels_wait(connection, classifier, version)
     attention += _labels_wanted(connection, classifier)
-    attention += list(_decisions_wait(classifier, version, gate, drift))
+    attention += _version_waits(connection, classifier, version, gate)
+    if drift and drift.kind == "broken_client":
+        attention.append(Attention(4, f"a client sends damaged phrases or dates: {drift.reason}"))
+    if version is None:
+        cure = f"`perennial retrain {classifier}`"
+        attention.append(Attention(5, f"no version answers yet: {cure}"))
     return Standing(
         classifier=classifier,
         version=version,
@@ -138,13 +142,14 @@ def _labels_wanted(connection: Connection, classifier: str) -> list[Attention]:
     return [Attention(2, f"{text}: `perennial watch {classifier}` lists them")]
 
 
-def _decisions_wait(
-    classifier: str, version: str | None, gate: Decided | None, drift: Decided | None
-) -> Iterator[Attention]:
-    if gate and gate.kind == "hold" and gate.version not in (None, version):
-        cure = f"`perennial rollout promote {classifier} --version {gate.version}`, or leave it"
-        yield Attention(3, f"version {gate.version} waits for a person: {cure}")
-    if drift and drift.kind == "broken_client":
-        yield Attention(4, f"a client sends damaged phrases or dates: {drift.reason}")
-    if version is None:
-        yield Attention(5, f"no version answers yet: `perennial retrain {classifier}`")
+def _version_waits(
+    connection: Connection, classifier: str, champion: str | None, gate: Decided | None
+) -> list[Attention]:
+    """Return the version that the gate holds, unless a person has promoted or rejected it."""
+    if gate is None or gate.kind != "hold" or gate.version in (None, champion):
+        return []
+    by_hand = newest_decision(connection, classifier, "rollout")
+    if by_hand and by_hand.kind == "reject" and by_hand.version == gate.version:
+        return []
+    cure = f"`perennial rollout promote {classifier} --version {gate.version}`, or leave it"
+    return [Attention(3, f"version {gate.version} waits for a person: {cure}")]

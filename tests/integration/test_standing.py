@@ -118,6 +118,14 @@ def test_a_held_version_waits_for_a_person_until_it_is_promoted(engine: Engine) 
     assert needs(engine) == []
 
 
+def test_a_held_version_that_a_person_rejected_waits_no_longer(engine: Engine) -> None:
+    decide(engine, "gate", Verdict("hold", ("many flips",), {"version": "3"}), NOW - DAY)
+    decide(engine, "rollout", Verdict("reject", ("wrong for Z00",), {"version": "2"}), NOW)
+    assert len(needs(engine)) == 1
+    decide(engine, "rollout", Verdict("reject", ("wrong for Z00",), {"version": "3"}), NOW)
+    assert needs(engine) == []
+
+
 def test_a_broken_client_is_named(engine: Engine) -> None:
     decide(engine, "drift", Verdict("broken_client", ("mojibake from north",)), NOW)
     assert needs(engine) == ["a client sends damaged phrases or dates: mojibake from north"]
