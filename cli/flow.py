@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli.output import NEGATIVE_VERDICT, Json, Output, output
+from cli.output import FAILED, NEGATIVE_VERDICT, Json, Output, output
 
 if TYPE_CHECKING:
     from core.contracts import Verdict
@@ -24,6 +24,12 @@ Reason = Annotated[str, typer.Option(help="Recorded with the verdict and in MLfl
 AsOf = Annotated[
     datetime | None,
     typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="A time in UTC. By default, now."),
+]
+Trial = Annotated[
+    bool,
+    typer.Option(
+        "--trial", help="Also with uncommitted changes; register nothing, and show the result."
+    ),
 ]
 Act = Annotated[
     bool,
@@ -96,12 +102,16 @@ def snapshot(
 def retrain(
     classifiers: Classifiers = None,
     reason: Reason = "manual",
+    trial: Trial = False,
     verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Snapshot, check, train, compare and decide. Exit code 3 when a verdict says no.
 
-    "promote" and "keep" do not: an equal candidate leaves the champion in place.
+    "promote" and "keep" do not: an equal candidate leaves the champion in place. A classifier that
+    cannot be trained does not stop the others; the exit code is then 1.
+
+    With --trial, the verdicts are what a retraining would say of the working tree.
     """
     from cli.retrained import retrained_lines
     from cli.stages import shown_stages
@@ -111,6 +121,9 @@ def retrain(
     settings = load_settings()
     out = output()
     _require_known(settings, classifiers)
+    if trial:
+        _try(settings, out, classifiers or [], verbose=verbose)
+        return
     count = len(classifiers) if classifiers else None
     with (
         shown_stages(settings, "retrain", verbose=verbose, classifiers=count),
@@ -120,7 +133,37 @@ def retrain(
 
         verdicts = run_retrain(settings, classifiers or [], reason=reason)
     out.result({"verdicts": verdicts}, retrained_lines(verdicts, settings))
-    _exit_unless(verdicts, good={"promote", "keep"})
+    _exit(verdicts, good={"promote", "keep"})
+
+
+def _try(settings: Settings, out: Output, classifiers: list[str], *, verbose: bool) -> None:
+    from cli.stages import shown_stages
+    from machine.environment import open_flow_database
+
+    count = len(classifiers) or None
+    with (
+        shown_stages(settings, "retrain", verbose=verbose, classifiers=count),
+        open_flow_database(settings),
+    ):
+        from flows.trial import run_trial
+
+        trials = run_trial(settings, classifiers, now=datetime.now(UTC))
+    rows = [
+        (
+            name,
+            trial.verdict.kind,
+            f"{trial.scores['weighted_f1']:.4f}" if trial.scores else "",
+            trial.verdict.evidence.get("champion_weighted_f1", ""),
+            "; ".join(trial.verdict.reasons),
+        )
+        for name, trial in trials.items()
+    ]
+    columns = ("classifier", "would be", "weighted F1", "champion", "reasons")
+    out.table({"trials": trials}, columns=columns, rows=rows)
+    for trial in trials.values():
+        if trial.scores and not out.json:
+            out.say(f"pictures and figures: {trial.folder}")
+    _exit({name: trial.verdict for name, trial in trials.items()}, good={"promote", "keep"})
 
 
 def watch(
@@ -176,9 +219,11 @@ def _require_known(settings: Settings, classifiers: list[str] | None) -> None:
 def _show(out: Output, verdicts: Mapping[str, Verdict], *, good: set[str]) -> None:
     rows = [(name, verdict.kind, "; ".join(verdict.reasons)) for name, verdict in verdicts.items()]
     out.table({"verdicts": verdicts}, columns=("classifier", "verdict", "reasons"), rows=rows)
-    _exit_unless(verdicts, good=good)
+    _exit(verdicts, good=good)
 
 
-def _exit_unless(verdicts: Mapping[str, Verdict], *, good: set[str]) -> None:
+def _exit(verdicts: Mapping[str, Verdict], *, good: set[str]) -> None:
+    if any(verdict.kind == "failed" for verdict in verdicts.values()):
+        raise typer.Exit(FAILED)
     if any(verdict.kind not in good for verdict in verdicts.values()):
         raise typer.Exit(NEGATIVE_VERDICT)

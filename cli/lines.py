@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 import textwrap
 from collections.abc import Iterable, Iterator
+
+from cli.tables import screen_width
 
 NAME_WIDTH = 9
 INDENT = 2 + NAME_WIDTH + 1
@@ -13,7 +13,7 @@ INDENT = 2 + NAME_WIDTH + 1
 
 def fact_lines(facts: Iterable[tuple[str, str]], *, width: int | None = None) -> Iterator[str]:
     """Yield each name with its text; `width` is that of the terminal by default."""
-    columns = width or _columns()
+    columns = width or screen_width()
     for name, text in facts:
         yield from wrapped(f"  {name:<{NAME_WIDTH}} {text}", columns, indent=INDENT)
 
@@ -30,7 +30,3 @@ def wrapped(line: str, columns: int | None, *, indent: int) -> list[str]:
         break_on_hyphens=False,
         drop_whitespace=True,
     )
-
-
-def _columns() -> int | None:
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

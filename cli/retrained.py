@@ -25,7 +25,7 @@ NEXT = {
     "keep": "perennial status",
     "reject": "perennial lineage {name} {version}",
     "undecided": "perennial lineage {name} {version}",
-    "hold": "perennial rollout promote {name} --version {version}",
+    "hold": "perennial rollout promote {name} {version}",
     "wait": "perennial status",
     "failed": "perennial logs retrain",
 }

@@ -73,6 +73,7 @@ def _as_json(
         },
         "beside": {name: entries for name, entries in beside.items() if entries},
         "watched": standings.powers,
+        "waiting": {name: row.sentence for name, row in standings.unfinished.items()},
         "classifiers": standings.classifiers,
         "schedules": standings.schedules,
         "attention": list(_attention(programs, standings.classifiers.values())),

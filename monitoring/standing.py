@@ -12,6 +12,7 @@ from core.contracts import Deployment
 from core.tables import decision, feedback
 from monitoring.label_requests import open_request
 from monitoring.learnt import trained_as_of
+from monitoring.outcomes import Unfinished
 from monitoring.quality import Quality, answers_since, recent_quality
 from monitoring.unanswered import open_drift
 
@@ -61,17 +62,20 @@ def read_standing(
     champion: Deployment | None,
     *,
     cool_down_days: float,
+    unfinished: Unfinished | None = None,
     now: datetime,
 ) -> Standing:
-    """Read the standing of a classifier as of now."""
+    """Read the standing of a classifier as of now; `unfinished` is its newest verdict if it is."""
     version = champion.model.version if champion else None
     gate = newest_decision(connection, classifier, "gate")
     drift = newest_decision(connection, classifier, "drift")
     waits, attention = _drift_waits(connection, classifier, cool_down_days, now)
+    if unfinished and unfinished.kind == "wait" and not waits:
+        waits.append(unfinished.sentence)
     if version is not None:
         waits += _labels_wait(connection, classifier, version)
     attention += _labels_wanted(connection, classifier)
-    attention += _version_waits(connection, classifier, version, gate)
+    attention += _for_a_person(classifier, unfinished)
     if drift and drift.kind == "broken_client":
         attention.append(Attention(4, f"a client sends damaged phrases or dates: {drift.reason}"))
     if version is None:
@@ -142,14 +146,12 @@ def _labels_wanted(connection: Connection, classifier: str) -> list[Attention]:
     return [Attention(2, f"{text}: `perennial watch {classifier}` lists them")]
 
 
-def _version_waits(
-    connection: Connection, classifier: str, champion: str | None, gate: Decided | None
-) -> list[Attention]:
-    """Return the version that the gate holds, unless a person has promoted or rejected it."""
-    if gate is None or gate.kind != "hold" or gate.version in (None, champion):
+def _for_a_person(classifier: str, unfinished: Unfinished | None) -> list[Attention]:
+    """Return a version that the gate holds, or a retraining that failed."""
+    if unfinished is None or unfinished.kind == "wait":
         return []
-    by_hand = newest_decision(connection, classifier, "rollout")
-    if by_hand and by_hand.kind == "reject" and by_hand.version == gate.version:
-        return []
-    cure = f"`perennial rollout promote {classifier} --version {gate.version}`, or leave it"
-    return [Attention(3, f"version {gate.version} waits for a person: {cure}")]
+    if unfinished.kind == "failed":
+        return [Attention(0, f"the retraining {unfinished.sentence}")]
+    version = f"{classifier} {unfinished.version}"
+    cure = f"`perennial rollout promote {version}`, or `reject {version} --why ...`"
+    return [Attention(3, f"{unfinished.sentence}; {cure}")]

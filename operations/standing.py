@@ -15,17 +15,21 @@ from core.errors import DatabaseUnreachable, ParamsError
 from core.params import ClassifierParams, DriftParams, load_params
 from core.settings import Settings
 from machine.schedules import Schedule, schedules_of
+from monitoring.outcomes import Unfinished, read_unfinished
 from monitoring.power_reports import read_powers
 from monitoring.standing import Standing, read_standing
 
 
 @dataclass(frozen=True)
 class Standings:
-    """By classifier: its standing, its schedules, and how soon a watch calls a change."""
+    """By classifier: its standing and its schedules, how soon a watch calls a change, and a newest
+    verdict that waits for time or a person.
+    """
 
     classifiers: Mapping[str, Standing]
     schedules: Mapping[str, list[Schedule]]
     powers: Mapping[str, str]
+    unfinished: Mapping[str, Unfinished]
 
 
 def standings_of(
@@ -36,7 +40,7 @@ def standings_of(
     Empty while the database is down.
     """
     if settings.database_url is None and postmaster(settings.home / "postgres") is None:
-        return Standings({}, {}, {})
+        return Standings({}, {}, {}, {})
     blocks = _blocks(settings)
     champions = {name: rollout.champion for name, rollout in rollouts.items()}
     champions = {name: champions.get(name) for name in [*blocks, *champions]}
@@ -44,18 +48,20 @@ def standings_of(
         with open_database(settings) as urls:
             engine = connect(urls.perennial)
             with engine.connect() as connection:
-                read = _read(connection, champions, blocks, now=now)
+                unfinished = read_unfinished(connection)
+                read = _read(connection, champions, blocks, unfinished, now=now)
                 powers = read_powers(connection)
             engine.dispose()
     except DatabaseUnreachable:
-        return Standings({}, {}, {})
-    return Standings(read, schedules_of(settings, champions), powers)
+        return Standings({}, {}, {}, {})
+    return Standings(read, schedules_of(settings, champions), powers, unfinished)
 
 
 def _read(
     connection: Connection,
     champions: Mapping[str, Deployment | None],
     blocks: Mapping[str, ClassifierParams],
+    unfinished: Mapping[str, Unfinished],
     *,
     now: datetime,
 ) -> dict[str, Standing]:
@@ -66,6 +72,7 @@ def _read(
             name,
             champion,
             cool_down_days=drift.get(name, DriftParams()).cool_down_days,
+            unfinished=unfinished.get(name),
             now=now,
         )
         for name, champion in champions.items()

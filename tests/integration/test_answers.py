@@ -18,12 +18,12 @@ from sqlalchemy.engine import Connection, Engine
 
 from core.contracts import LOADTEST_KEY
 from core.database import DatabaseUrls
+from core.feedback import FeedbackRow, record_feedback
 from core.settings import Settings
 from core.tables import inference as table
 from machine.environment import child_settings
 from monitoring.answers import Search, search_answers
-from monitoring.feedback import record_feedback
-from monitoring.feedback_file import FeedbackRow, read_feedback_file
+from monitoring.feedback_file import read_feedback_file
 from monitoring.quality import answers_since, quality_over_time, recent_quality
 from tests.support.inferences import inference
 from tests.support.places import clean_environment

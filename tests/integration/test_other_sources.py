@@ -123,3 +123,31 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     many = peak(600_000)
     assert sum(map(len, read_batches(tmp_path / "rows.arrow"))) == 600_000
     assert many - few < 100, f"{few:.0f} MB, then {many:.0f} MB"
+
+
+LEAKING = """
+import atexit
+import sys
+from cli.app import silence_duckdb
+if sys.argv[1] == "quiet":
+    atexit.register(silence_duckdb)
+atexit.register(print, "the last words", file=sys.stderr)
+import great_expectations
+import duckdb_engine
+"""
+
+
+def test_a_command_that_read_duckdb_ends_without_words_of_its_binding() -> None:
+    heard = {
+        manner: subprocess.run(
+            [sys.executable, "-c", LEAKING, manner],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parents[2],
+        ).stderr
+        for manner in ("loud", "quiet")
+    }
+    assert "nanobind: leaked" in heard["loud"], "without leaks, remove `silence_duckdb`"
+    assert "nanobind" not in heard["quiet"]
+    assert "the last words" in heard["quiet"]

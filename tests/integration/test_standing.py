@@ -16,11 +16,12 @@ from core.contracts import Deployment, ModelVersion, Verdict
 from core.database import DatabaseUrls
 from core.decisions import record_decision
 from core.deployments import append_deployment, current_champions
+from core.feedback import record_feedback
 from core.settings import Settings
 from core.tables import inference as table
 from machine.environment import child_settings
 from machine.schedules import schedules_of
-from monitoring.feedback import record_feedback
+from monitoring.outcomes import read_unfinished
 from monitoring.standing import Standing, read_standing
 from tests.support.inferences import inference
 from tests.support.places import clean_environment
@@ -59,6 +60,7 @@ def standing(engine: Engine, classifier: str = "block", *, cool_down_days: float
             classifier,
             current_champions(connection).get(classifier),
             cool_down_days=cool_down_days,
+            unfinished=read_unfinished(connection).get(classifier),
             now=NOW,
         )
 
@@ -109,21 +111,21 @@ def test_wanted_labels_are_named_with_the_number_of_phrases(engine: Engine) -> N
     assert "wants labels" in need and "of 2 phrases" in need and "perennial watch block" in need
 
 
-def test_a_held_version_waits_for_a_person_until_it_is_promoted(engine: Engine) -> None:
+@pytest.mark.parametrize("by_hand", ["promote", "reject"])
+def test_a_held_version_waits_for_a_person_until_one_decides(engine: Engine, by_hand: str) -> None:
     decide(engine, "gate", Verdict("hold", ("many flips",), {"version": "3"}), NOW)
-    assert "perennial rollout promote block" in needs(engine)[0]
-    model = ModelVersion("block", "3", "/models/3", "sha256:3", "tiny")
-    with engine.begin() as connection:
-        append_deployment(connection, Deployment(model, "champion", 1.0, NOW, "by hand"))
+    [need] = needs(engine)
+    assert "many flips" in need and "`perennial rollout promote block 3`" in need
+    decide(engine, "rollout", Verdict(by_hand, ("seen",), {"version": "3"}), NOW)
     assert needs(engine) == []
 
 
-def test_a_held_version_that_a_person_rejected_waits_no_longer(engine: Engine) -> None:
-    decide(engine, "gate", Verdict("hold", ("many flips",), {"version": "3"}), NOW - DAY)
-    decide(engine, "rollout", Verdict("reject", ("wrong for Z00",), {"version": "2"}), NOW)
-    assert len(needs(engine)) == 1
-    decide(engine, "rollout", Verdict("reject", ("wrong for Z00",), {"version": "3"}), NOW)
+def test_a_failed_retraining_needs_attention_and_one_that_waits_is_told(engine: Engine) -> None:
+    decide(engine, "retraining", Verdict("failed", ("no rows",)), NOW)
+    assert needs(engine) == [f"the retraining failed since {NOW:%Y-%m-%d %H:%M}: no rows"]
+    decide(engine, "retraining", Verdict("wait", ("due on Friday",)), NOW)
     assert needs(engine) == []
+    assert standing(engine).waits == (f"wait since {NOW:%Y-%m-%d %H:%M}: due on Friday",)
 
 
 def test_a_broken_client_is_named(engine: Engine) -> None:
@@ -166,6 +168,7 @@ def test_status_prints_what_needs_attention_first(
     told = json.loads(status("--json"))
     assert told["classifiers"]["block"]["answers_of_last_day"] == 3
     assert told["champions"]["block"]["model"]["version"] == "2"
+    assert told["waiting"] == {}
 
 
 def test_without_a_prefect_server_no_schedule_is_told(session_settings: Settings) -> None:

@@ -38,6 +38,8 @@ COMMANDS = [
     "status",
     "open",
     "logs",
+    "new",
+    "remove",
     "snapshot",
     "retrain",
     "serve",
@@ -57,6 +59,7 @@ NESTED = [
     "feedback import",
     "rollout status",
     "rollout promote",
+    "rollout reject",
     "rollout rollback",
     "rollout shadow",
     "rollout canary",
@@ -275,7 +278,14 @@ BLOCK: tuple[tuple[Role, str, float], ...] = (
 )
 
 
-@pytest.mark.parametrize("command", [("rollback", "block"), ("promote", "block", "--version", "2")])
+BY_HAND = [
+    ("rollback", "block"),
+    ("promote", "block", "2"),
+    ("promote", "block", "--version", "2"),
+]
+
+
+@pytest.mark.parametrize("command", BY_HAND)
 @pytest.mark.parametrize(("embedder", "bentos"), [("e", []), ("another", ["another"])])
 def test_a_champion_of_another_embedder_gets_a_service_of_its_own(
     monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], embedder: str, bentos: list[str]
@@ -285,7 +295,7 @@ def test_a_champion_of_another_embedder_gets_a_service_of_its_own(
     earlier = ModelVersion("block", "2", "m", "d", embedder)
     loop = SimpleNamespace(
         champions=lambda: {"block": present},
-        engine=None,
+        engine=SimpleNamespace(connect=nullcontext),
         registry=None,
         settings=SimpleNamespace(models=None),
     )
@@ -294,12 +304,19 @@ def test_a_champion_of_another_embedder_gets_a_service_of_its_own(
         "roll_back": lambda *_, **__: earlier,
         "promote": lambda *_, **__: None,
         "stored_version": lambda *_, **__: earlier,
+        "rejected_versions": lambda *_: {},
         "package_champions": lambda _, embedder, **__: built.append(embedder),
         "restart_service": lambda settings, *, report: True,
     }.items():
         monkeypatch.setattr(by_hand, name, replacement)
     assert run("rollout", *command).exit_code == 0
     assert built == bentos
+
+
+def test_a_forced_promotion_and_a_rejection_need_a_reason() -> None:
+    forced = run("rollout", "promote", "block", "2", "--force")
+    assert forced.exit_code == 2 and "--force requires a reason" in forced.output
+    assert run("rollout", "reject", "block", "2").exit_code == 2
 
 
 def test_status_as_json_holds_every_program(monkeypatch: pytest.MonkeyPatch) -> None:
