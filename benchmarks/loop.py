@@ -62,7 +62,7 @@ class Run:
 def retrain(place: Place) -> Run:
     """Run `perennial retrain` for every classifier. Raises `CalledProcessError` with its log."""
     run = Run()
-    command = [sys.executable, "-m", "cli.app", "retrain", "--json"]
+    command = [sys.executable, "-m", "cli.app", "retrain", "--verbose", "--json"]
     with timed() as whole:
         done = subprocess.run(
             command,

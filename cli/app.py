@@ -6,20 +6,35 @@ import atexit
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from cli import classify, feedback, flow, lineage, machine, notify, rollout, setup, sizing
+from cli import (
+    answers,
+    classify,
+    feedback,
+    flow,
+    lineage,
+    look,
+    machine,
+    notify,
+    rollout,
+    setup,
+    sizing,
+    status,
+)
+from cli.help import GROUPS, WholeLines, version
 from cli.output import INTERRUPTED, Json, exit_code, new_output
 from core.errors import PerennialError
 from core.surroundings import keep_inherited
 from flows.outages import name_outage
 
 
-class Perennial(TyperGroup):
+class Perennial(WholeLines):
     """Turns errors into exit codes: 1 failed, 2 misuse, 3 negative verdict, 130 interrupted."""
+
+    groups = GROUPS
 
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, standalone_mode: bool = True, **extra: Any
@@ -56,6 +71,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Phrase classifiers that keep themselves fresh.",
     epilog=(
         "Exit codes: 0 success, 1 failure, 2 misuse, 3 negative verdict. "
@@ -64,8 +80,20 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"perennial {version()}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+]
+
+
 @app.callback()
-def perennial(json: Json = False) -> None:
+def perennial(json: Json = False, print_version: Version = False) -> None:
     """Refuse misspelt settings and configure logging before any command runs."""
     from core.logs import configure_logs
     from core.setting_names import refuse_misspelt
@@ -75,7 +103,21 @@ def perennial(json: Json = False) -> None:
     configure_logs(load_settings().log_format)
 
 
-for commands in (machine, setup, flow, classify, feedback, rollout, lineage, sizing, notify):
+COMMANDS = (
+    machine,
+    status,
+    look,
+    setup,
+    flow,
+    classify,
+    answers,
+    feedback,
+    rollout,
+    lineage,
+    sizing,
+    notify,
+)
+for commands in COMMANDS:
     commands.register(app)
 
 

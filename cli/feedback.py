@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cli.help import WholeLines
 from cli.output import FAILED, Json, output
 
 SHOWN = 20
@@ -25,7 +26,10 @@ NewLabels = Annotated[
 def register(app: typer.Typer) -> None:
     """Add `feedback import`."""
     group = typer.Typer(
-        help="Import correct labels that arrive later.", no_args_is_help=True, rich_markup_mode=None
+        cls=WholeLines,
+        help="Import correct labels that arrive later.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
     )
     group.callback()(lambda: None)  # keeps `import` a command of its own
     group.command("import", epilog="Example: perennial feedback import fixes.csv")(import_file)

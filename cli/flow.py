@@ -40,6 +40,9 @@ Act = Annotated[
 Demo = Annotated[
     bool, typer.Option("--demo", help="Rebuild the demo source and use it: the data in data.dvc.")
 ]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", help="Show the log here, instead of in var/logs.")
+]
 Scale = Annotated[
     Literal["default", "small"],
     typer.Option(help="`default` (over 200,000 rows) or `small` (20,000 rows)."),
@@ -57,15 +60,18 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: perennial remember block")(remember)
 
 
-def demo(scale: Scale = "default", json: Json = False) -> None:
+def demo(scale: Scale = "default", verbose: Verbose = False, json: Json = False) -> None:
     """Run the whole loop on demo data and leave the services running."""
+    from cli.stages import shown_stages
     from core.settings import load_settings
-    from operations.demo.story import run_demo
+    from operations.demo.story import prepare_demo, run_demo
+    from operations.demo.summary import summary_lines
 
-    out = output()
-    summary = run_demo(load_settings(), scale=scale, say=out.say if out.json else typer.echo)
-    if out.json:
-        out.line(summary)
+    settings = load_settings()
+    prepare_demo(settings)
+    with shown_stages(settings, "demo", verbose=verbose):
+        summary = run_demo(settings, scale=scale)
+    output().result(summary, summary_lines(summary))
 
 
 def snapshot(
@@ -97,6 +103,7 @@ def retrain(
     classifiers: Classifiers = None,
     reason: Reason = "manual",
     trial: Trial = False,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Snapshot, check, train, compare and decide. Exit code 3 when a verdict says no.
@@ -106,6 +113,8 @@ def retrain(
 
     With --trial, the verdicts are what a retraining would say of the working tree.
     """
+    from cli.retrained import retrained_lines
+    from cli.stages import shown_stages
     from core.settings import load_settings
     from machine.environment import open_flow_database
 
@@ -113,19 +122,29 @@ def retrain(
     out = output()
     _require_known(settings, classifiers)
     if trial:
-        _try(settings, out, classifiers or [])
+        _try(settings, out, classifiers or [], verbose=verbose)
         return
-    with open_flow_database(settings):
+    count = len(classifiers) if classifiers else None
+    with (
+        shown_stages(settings, "retrain", verbose=verbose, classifiers=count),
+        open_flow_database(settings),
+    ):
         from flows.retrain import run_retrain
 
         verdicts = run_retrain(settings, classifiers or [], reason=reason)
-    _show(out, verdicts, good={"promote", "keep"})
+    out.result({"verdicts": verdicts}, retrained_lines(verdicts, settings))
+    _exit(verdicts, good={"promote", "keep"})
 
 
-def _try(settings: Settings, out: Output, classifiers: list[str]) -> None:
+def _try(settings: Settings, out: Output, classifiers: list[str], *, verbose: bool) -> None:
+    from cli.stages import shown_stages
     from machine.environment import open_flow_database
 
-    with open_flow_database(settings), out.working("trying the working tree"):
+    count = len(classifiers) or None
+    with (
+        shown_stages(settings, "retrain", verbose=verbose, classifiers=count),
+        open_flow_database(settings),
+    ):
         from flows.trial import run_trial
 
         trials = run_trial(settings, classifiers, now=datetime.now(UTC))
@@ -147,20 +166,26 @@ def _try(settings: Settings, out: Output, classifiers: list[str]) -> None:
     _exit({name: trial.verdict for name, trial in trials.items()}, good={"promote", "keep"})
 
 
-def watch(classifiers: Classifiers = None, act: Act = False, json: Json = False) -> None:
+def watch(
+    classifiers: Classifiers = None,
+    act: Act = False,
+    verbose: Verbose = False,
+    json: Json = False,
+) -> None:
     """Look for drift in the answered phrases. Exit code 3 when a classifier drifts.
 
     Also when labels are missing to learn a drift, or a client sends damaged phrases.
 
     With --act, exit code 3 when a classifier drifts and its retraining says no.
     """
+    from cli.stages import shown_stages
     from core.settings import load_settings
     from machine.environment import open_flow_database
 
     settings = load_settings()
     out = output()
     _require_known(settings, classifiers)
-    with open_flow_database(settings):
+    with shown_stages(settings, "watch", verbose=verbose), open_flow_database(settings):
         from flows.watch import run_watch
 
         verdicts = run_watch(settings, classifiers or [], act=act)

@@ -1,23 +1,17 @@
-"""`perennial up`, `down`, `status`, `serve`, `keys` and `doctor`: the processes of this machine."""
+"""`perennial up`, `down`, `serve`, `keys` and `doctor`: the processes of this machine."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import typer
 
-from cli.output import FAILED, NEGATIVE_VERDICT, Json, Output, output
-
-if TYPE_CHECKING:
-    from core.contracts import Deployment, Rollout
-    from machine.status import ProgramStatus
+from cli.output import FAILED, Json, output
+from cli.status import show_programs
 
 
 def register(app: typer.Typer) -> None:
-    """Add `up`, `down`, `status`, `serve`, `keys` and `doctor`."""
+    """Add `up`, `down`, `serve`, `keys` and `doctor`."""
     app.command(epilog="Example: PERENNIAL_PREFECT_PORT=4300 perennial up")(up)
     app.command(epilog="Example: perennial down")(down)
-    app.command(epilog="Example: perennial status --json")(status)
     app.command(epilog="Example: perennial serve")(serve)
     app.command(epilog="Example: perennial keys")(keys)
     app.command(epilog="Example: perennial doctor")(doctor)
@@ -32,7 +26,7 @@ def up(json: Json = False) -> None:
     from machine.processes import up as start
 
     out = output()
-    _show(out, start(load_settings(), report=out.say), {}, {})
+    show_programs(out, start(load_settings(), report=out.say))
 
 
 def down(json: Json = False) -> None:
@@ -44,26 +38,6 @@ def down(json: Json = False) -> None:
     ended = stop(load_settings(), report=out.say)
     text = f"{len(ended)} processes stopped" if ended else "nothing was running"
     out.result({"ended": ended}, text)
-
-
-def status(json: Json = False) -> None:
-    """Show every process with its address, and the versions that answer.
-
-    Lists each champion with its canary and shadow, how soon a watch calls a change of a tenth of
-    the traffic, and retrainings that wait or failed. Exit code 3 when a process is not running.
-    """
-    from core.settings import load_settings
-    from flows.answering import rollouts_of
-    from machine.status import status as look
-    from machine.watched import powers_of, unfinished_of
-
-    settings = load_settings()
-    out = output()
-    programs = look(settings)
-    about = {"watched": powers_of(settings), "waiting": unfinished_of(settings)}
-    _show(out, programs, rollouts_of(settings), about)
-    if any(program.state not in ("ready", "waiting") for program in programs):
-        raise typer.Exit(NEGATIVE_VERDICT)
 
 
 def serve(json: Json = False) -> None:
@@ -108,49 +82,3 @@ def doctor(json: Json = False) -> None:
     out.table({"findings": findings}, columns=("", "what", "found", "do"), rows=rows)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(FAILED)
-
-
-def _show(
-    out: Output,
-    programs: list[ProgramStatus],
-    rollouts: dict[str, Rollout],
-    about: dict[str, dict[str, str]],
-) -> None:
-    """List the programs and every champion with its canary and shadow.
-
-    `about` maps a state to a sentence per classifier: what a watch can see, what waits.
-    """
-    champions = {name: rollout.champion for name, rollout in rollouts.items() if rollout.champion}
-    beside = {
-        name: [entry for entry in (rollout.canary, rollout.shadow) if entry]
-        for name, rollout in rollouts.items()
-    }
-    program_rows = [
-        (row.name, row.state, row.address, row.pid or "", row.detail or row.does)
-        for row in programs
-    ]
-    version_rows = [
-        _version_row(name, entry)
-        for name, champion in champions.items()
-        for entry in (champion, *beside[name])
-    ]
-    value = {
-        "programs": programs,
-        "champions": champions,
-        "beside": {name: entries for name, entries in beside.items() if entries},
-        **about,
-    }
-    sentence_rows = [
-        (name, state, "", "", sentence)
-        for state, sentences in about.items()
-        for name, sentence in sentences.items()
-    ]
-    columns = ("name", "state", "address", "pid", "what")
-    out.table(value, columns=columns, rows=[*program_rows, *version_rows, *sentence_rows])
-
-
-def _version_row(classifier: str, entry: Deployment) -> tuple[str, str, str, str, str]:
-    states = {"champion": "answers", "canary": f"canary {100 * entry.share:g} %"}
-    state = states.get(entry.role, entry.role)
-    since = f"since {entry.since:%Y-%m-%d %H:%M}"
-    return (classifier, state, f"version {entry.model.version}", "", since)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.context import command_context
+from cli.help import WholeLines
 from cli.output import Json, output
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ NeededWhy = Annotated[
 def register(app: typer.Typer) -> None:
     """Add `rollout status`, `promote`, `reject`, `rollback`, `shadow` and `canary`."""
     rollout = typer.Typer(
+        cls=WholeLines,
         help="Show which version answers, and change it by hand.",
         no_args_is_help=True,
         rich_markup_mode=None,

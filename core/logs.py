@@ -6,11 +6,14 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
 import structlog
+
+Listener = Callable[[Mapping[str, Any]], None]
+_LISTENERS: list[Listener] = []
 
 _AFTER_USER = re.compile(r"(://[^\s:/@]*):(\S+)")
 _NAMED_SECRET = re.compile(
@@ -88,12 +91,29 @@ def configure_logs(log_format: str = "auto") -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             _redact_event,
+            _tell_listeners,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=_current_stderr,
         cache_logger_on_first_use=False,
     )
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Pass each event of this process to the listener, before it becomes a line."""
+    _LISTENERS.append(listener)
+    try:
+        yield
+    finally:
+        _LISTENERS.remove(listener)
+
+
+def _tell_listeners(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for listener in _LISTENERS:
+        listener(event)
+    return event
 
 
 def _current_stderr(*_: object) -> structlog.PrintLogger:

@@ -155,7 +155,8 @@ def watch_all(
         if classifier not in champions:
             return NO_CHAMPION
         embed = embedder(champions[classifier].embedder_id)
-        verdict = _watch_one(context, classifier, embed, now)
+        with structlog.contextvars.bound_contextvars(classifier=classifier):
+            verdict = _watch_one(context, classifier, embed, now)
         return respond(
             classifier,
             verdict,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -16,8 +17,23 @@ BEGINS = "retrain"
 """A request that was granted; what became of it is another decision."""
 
 
-def read_unfinished(connection: Connection) -> dict[str, str]:
-    """Return one sentence per classifier whose newest verdict is one of `UNFINISHED`."""
+@dataclass(frozen=True)
+class Unfinished:
+    """A newest verdict of `UNFINISHED`; `version` is the held one, "" for the other kinds."""
+
+    kind: str
+    version: str
+    since: datetime
+    reason: str
+
+    @property
+    def sentence(self) -> str:
+        version = f" of version {self.version}" if self.version else ""
+        return f"{self.kind}{version} since {self.since:%Y-%m-%d %H:%M}: {self.reason}"
+
+
+def read_unfinished(connection: Connection) -> dict[str, Unfinished]:
+    """Return classifier -> its newest verdict, where that is one of `UNFINISHED`."""
     table = decision.c
     by_flow = table.subject.in_(("gate", "retraining"))
     by_hand = sa.and_(table.subject == "rollout", table.kind.in_(BY_HAND))
@@ -34,12 +50,12 @@ def read_unfinished(connection: Connection) -> dict[str, str]:
         .order_by(table.classifier, table.id.desc())
     )
     return {
-        row.classifier: _sentence(row)
+        row.classifier: _unfinished(row)
         for row in connection.execute(newest)
         if row.kind in UNFINISHED
     }
 
 
-def _sentence(row: sa.Row[Any]) -> str:
-    version = f" of version {row.version}" if row.kind == "hold" and row.version else ""
-    return f"{row.kind}{version} since {row.decided_at:%Y-%m-%d %H:%M}: {row.reasons[0]}"
+def _unfinished(row: sa.Row[tuple[str, str, datetime, list[str], str | None]]) -> Unfinished:
+    version = row.version if row.kind == "hold" else None
+    return Unfinished(row.kind, version or "", row.decided_at, row.reasons[0])

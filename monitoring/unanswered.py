@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -13,13 +14,27 @@ from core.tables import decision
 from monitoring.retraining import DRIFT, decide_retraining
 
 
-def unanswered_drift(
-    connection: Connection, *, classifier: str, now: datetime, cool_down_days: float
-) -> Verdict | None:
-    """Return the newest drift that has no answer and whose retraining is due; None without one.
+@dataclass(frozen=True)
+class OpenDrift:
+    """A drift that no gate has answered; `judged_at` is the newest gate's moment before it."""
+
+    called_at: datetime
+    judged_at: datetime | None
+    reasons: tuple[str, ...]
+    evidence: dict[str, Any]
+
+    def due(self, *, now: datetime, cool_down_days: float) -> Verdict:
+        """Return whether its retraining is granted now: "retrain" or "wait"."""
+        return decide_retraining(
+            DRIFT, last_retraining_at=self.judged_at, now=now, cool_down_days=cool_down_days
+        )
+
+
+def open_drift(connection: Connection, classifier: str, *, now: datetime) -> OpenDrift | None:
+    """Return the newest drift that no gate has answered; None without one.
 
     A drift is answered when the gate has judged a fit of its moment or later, whatever it said of
-    it: the fit saw the rows since the drift began. Until then each watch calls for it again.
+    it: the fit saw the rows since the drift began.
     """
     table = decision.c
     mine = (table.classifier == classifier, table.decided_at <= now)
@@ -36,13 +51,21 @@ def unanswered_drift(
     )
     if judged_at is not None and judged_at >= called.decided_at:
         return None
-    due = decide_retraining(
-        DRIFT, last_retraining_at=judged_at, now=now, cool_down_days=cool_down_days
-    )
-    if due.kind == "wait":
+    return OpenDrift(called.decided_at, judged_at, tuple(called.reasons), dict(called.evidence))
+
+
+def unanswered_drift(
+    connection: Connection, *, classifier: str, now: datetime, cool_down_days: float
+) -> Verdict | None:
+    """Return the open drift whose retraining is due; None without one.
+
+    Until a gate answers it, each watch calls for it again.
+    """
+    drift = open_drift(connection, classifier, now=now)
+    if drift is None or drift.due(now=now, cool_down_days=cool_down_days).kind == "wait":
         return None
-    again = f"the drift called at {called.decided_at:%Y-%m-%d %H:%M} has no answer yet"
-    return Verdict("drift", (again, *called.reasons), dict(called.evidence))
+    again = f"the drift called at {drift.called_at:%Y-%m-%d %H:%M} has no answer yet"
+    return Verdict("drift", (again, *drift.reasons), drift.evidence)
 
 
 def with_unanswered(verdict: Verdict, unanswered: Verdict | None) -> Verdict:

@@ -1,14 +1,15 @@
-"""One run of the demo: announces and times its steps, and collects its answers and figures."""
+"""One run of the demo: logs and times its steps, and collects its answers and figures."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from core.errors import MachineError
+from core.logs import get_logger
 from core.settings import Settings
 from operations.demo import traffic
 from pipelines.source.practice import Scale
@@ -24,9 +25,14 @@ class DemoFailed(MachineError):
     code = "demo_failed"
 
 
+def log_line(line: str) -> None:
+    """Log what a program of the machine reports."""
+    get_logger().info("machine", line=line)
+
+
 @dataclass
 class Step:
-    """A running step; it sets the outcome that is printed at its end."""
+    """A running step; it sets the outcome that is shown at its end."""
 
     outcome: str = "done"
 
@@ -46,21 +52,25 @@ class DemoRun:
 
     settings: Settings
     scale: Scale
-    say: Callable[[str], None]
     parts: list[dict[str, Any]] = field(default_factory=list)
     answered: list[traffic.Answered] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
 
     @contextmanager
     def step(self, title: str) -> Iterator[Step]:
-        """Announce a step, time it, and print its outcome."""
-        self.say(f"{len(self.parts) + 1:>2}. {title} ...")
+        """Log a step with its seconds and its outcome."""
+        log = get_logger()
+        log.info(title, state="start")
         started = time.perf_counter()
         step = Step()
-        yield step
-        seconds = round(time.perf_counter() - started, 1)
+        state = "failed"
+        try:
+            yield step
+            state = "end"
+        finally:
+            seconds = round(time.perf_counter() - started, 1)
+            log.info(title, state=state, seconds=seconds, outcome=step.outcome)
         self.parts.append({"part": title, "outcome": step.outcome, "seconds": seconds})
-        self.say(f"    {step.outcome} ({seconds} s)")
 
     def play(self, arrivals: list[Arrival], classifier: str = WATCHED) -> list[traffic.Answered]:
         """Send arrivals to the service and remember its answers."""

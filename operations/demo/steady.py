@@ -10,7 +10,7 @@ from flows.snapshot import build_demo
 from machine.environment import apply_environment, flow_environment
 from machine.processes import up
 from operations.demo import traffic
-from operations.demo.run import WATCHED, DemoRun
+from operations.demo.run import WATCHED, DemoRun, log_line
 from operations.demo.watching import watch_step, window_size
 from pipelines.source.practice import EPOCH
 from pipelines.source.traffic import Traffic
@@ -23,7 +23,7 @@ def build_source(run: DemoRun, context: LoopContext) -> None:
         step.outcome = f"{rows:,} diagnoses in PostgreSQL"
         run.figures["source_rows"] = rows
     with run.step("Start PostgreSQL, Prefect, MLflow, Evidently and the flow runner"):
-        up(run.settings)
+        up(run.settings, report=log_line)
 
 
 def train_first_versions(run: DemoRun, context: LoopContext) -> None:
@@ -41,7 +41,7 @@ def train_first_versions(run: DemoRun, context: LoopContext) -> None:
         step.require(promoted, "every first version promoted")
         run.figures["first_versions"] = scores
     with run.step("Serve every classifier with one embedder and one cache"):
-        up(run.settings)
+        up(run.settings, report=log_line)
 
 
 def play_steady_traffic(run: DemoRun, context: LoopContext) -> datetime:

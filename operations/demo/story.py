@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from core.settings import Settings
@@ -11,31 +10,33 @@ from machine.environment import apply_environment, telemetry_off
 from machine.processes import down
 from operations.demo import drifting, steady
 from operations.demo.home import clear_home
-from operations.demo.run import DemoRun
+from operations.demo.run import DemoRun, log_line
 from operations.demo.summary import write_summary
 from pipelines.git_repository import require_committed
 from pipelines.source.practice import Scale
 
 
-def run_demo(
-    settings: Settings, *, scale: Scale = "default", say: Callable[[str], None] = print
-) -> dict[str, Any]:
-    """Run the demo and return its summary, which is also written to build/demo/summary.json.
+def prepare_demo(settings: Settings) -> None:
+    """Clear the demo's home; raises for uncommitted changes and for a home that holds your work."""
+    require_committed(settings.repository)
+    clear_home(settings)
+
+
+def run_demo(settings: Settings, *, scale: Scale = "default") -> dict[str, Any]:
+    """Run the demo in a prepared home and return its summary: build/demo/summary.json.
 
     The services are left running, unless the demo is interrupted.
     """
     settings = settings.model_copy(update={"schedules": False})
-    require_committed(settings.repository)
-    clear_home(settings)
     apply_environment(telemetry_off())
-    run = DemoRun(settings, scale, say)
+    run = DemoRun(settings, scale)
     try:
         with open_context(settings) as context:
             _play(run, context)
     except KeyboardInterrupt:
-        down(settings, report=say)
+        down(settings, report=log_line)
         raise
-    return write_summary(settings, scale=scale, parts=run.parts, figures=run.figures, say=say)
+    return write_summary(settings, scale=scale, parts=run.parts, figures=run.figures)
 
 
 def _play(run: DemoRun, context: LoopContext) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -16,9 +15,8 @@ def write_summary(
     scale: str,
     parts: list[dict[str, Any]],
     figures: dict[str, Any],
-    say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Write build/demo/summary.json and print it as a table."""
+    """Write build/demo/summary.json and return what it holds."""
     summary = {
         "scale": scale,
         "seconds": round(sum(part["seconds"] for part in parts), 1),
@@ -35,8 +33,6 @@ def write_summary(
     path = settings.repository / "build" / "demo" / "summary.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(orjson.dumps(summary, option=orjson.OPT_INDENT_2))
-    for line in _table(summary):
-        say(line)
     return summary
 
 
@@ -47,7 +43,8 @@ def _reports_folder(settings: Settings) -> str:
     return str(settings.reports)
 
 
-def _table(summary: dict[str, Any]) -> list[str]:
+def summary_lines(summary: dict[str, Any]) -> list[str]:
+    """Return the summary as a table for people."""
     figures = {
         key.replace("_", " "): value
         for key, value in summary["figures"].items()

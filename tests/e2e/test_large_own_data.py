@@ -70,7 +70,7 @@ def retrain(user: Place, source_url: str) -> dict[str, Any]:
         "PERENNIAL_SOURCE_URL": source_url,
         "PERENNIAL_LOG_FORMAT": "json",
     }
-    command = [sys.executable, "-m", "cli.app", "--json", "retrain"]
+    command = [sys.executable, "-m", "cli.app", "--json", "retrain", "--verbose"]
     began = time.perf_counter()
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(

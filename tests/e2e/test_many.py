@@ -54,7 +54,7 @@ def trained(many: Place) -> list[dict[str, Any]]:
 
     The gate may turn away a chapter that is nearly all of one block; that one is promoted by hand.
     """
-    done = many.perennial("retrain", "--json", timeout=2400)
+    done = many.perennial("retrain", "--verbose", "--json", timeout=2400)
     assert done.returncode in (0, 3), done.stdout[-2000:] + done.stderr[-4000:]
     [told] = [
         json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"verdicts"')

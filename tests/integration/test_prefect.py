@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from core.params import load_params
 from core.settings import Settings
 from core.tables import decision
 from machine.environment import child_settings, flow_environment, prefect_answers
+from machine.schedules import schedules_of
 from tests.support.places import free_ports
 from tests.support.prefect_servers import flow_runs, server_and_runner
 from tests.support.processes import wait_for
@@ -351,3 +354,34 @@ def test_without_a_server_a_flow_runs_and_leaves_nothing_behind(tmp_path: Path) 
     assert done.stdout.strip() == "['block'] manual None None"
     assert "Traceback" not in done.stderr
     assert postmaster(tmp_path / "home" / "postgres") is None
+
+
+def test_the_next_runs_are_told_and_which_schedules_are_paused(
+    place: Settings, runner: None
+) -> None:
+    told = schedules_of(place, ["block", "nobody"])
+    assert [(row.flow, row.paused, row.next_run) for row in told["block"]] == [
+        ("watch", True, None),
+        ("retrain", True, None),
+    ]
+    assert told["nobody"] == []
+    with active_schedule(place, "retrain/block"):
+        next_run = wait_for(
+            lambda: schedules_of(place, ["block"])["block"][1].next_run,
+            seconds=150,
+            what="the scheduler plans the next run",
+        )
+        assert next_run is not None and next_run > datetime.now(UTC)
+        assert (next_run.weekday(), next_run.hour) == (0, 3)
+
+
+@contextmanager
+def active_schedule(place: Settings, full_name: str) -> Iterator[None]:
+    api = f"{place.prefect_url}/api/deployments"
+    deployment = httpx.get(f"{api}/name/{full_name}", trust_env=False).json()
+    url = f"{api}/{deployment['id']}/schedules/{deployment['schedules'][0]['id']}"
+    httpx.patch(url, json={"active": True}, trust_env=False).raise_for_status()
+    try:
+        yield
+    finally:
+        httpx.patch(url, json={"active": False}, trust_env=False).raise_for_status()

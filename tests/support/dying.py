@@ -78,7 +78,7 @@ def main(when: str, place: str = "") -> None:
         retrain.run_retrain = partial(
             retrain.run_retrain, now=NOW - timedelta(days=1) if when == "first" else NOW
         )
-    app(["--json", "retrain", "organ"])
+    app(["--json", "retrain", "--verbose", "organ"])
 
 
 if __name__ == "__main__":

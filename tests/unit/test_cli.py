@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+import tomllib
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +23,7 @@ from cli.output import output
 from core.contracts import Deployment, ModelVersion, Prediction, Role, Rollout, Verdict
 from core.errors import Busy, UncommittedChanges
 from flows import answering
-from machine import processes, watched
+from machine import processes
 from machine import status as program_status
 from machine.status import ProgramStatus
 from operations import rollout as by_hand
@@ -35,6 +36,8 @@ COMMANDS = [
     "up",
     "down",
     "status",
+    "open",
+    "logs",
     "new",
     "remove",
     "snapshot",
@@ -42,6 +45,8 @@ COMMANDS = [
     "serve",
     "keys",
     "classify",
+    "answers",
+    "quality",
     "watch",
     "doctor",
     "lineage",
@@ -98,6 +103,64 @@ def test_every_command_explains_itself_with_an_example(command: str) -> None:
     assert "Example: " in answer.output
     assert f"perennial {command}" in " ".join(answer.output.split())
     assert "--json" in answer.output
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_lists_every_command_once_in_groups_with_whole_lines(flag: str) -> None:
+    answer = run(flag)
+    text = answer.output
+    listed = [line.split()[0] for line in text.splitlines() if line.startswith("  ")]
+    top = {name.split()[0] for name in COMMANDS + NESTED}
+    assert top <= set(listed)
+    assert {name: listed.count(name) for name in top} == dict.fromkeys(top, 1)
+    assert "\nTrain:\n" in text and "Commands:" not in text
+    assert "..." not in text.partition("Start and look")[2]
+    nested = run("rollout", flag).output
+    assert "canary" in nested and "..." not in nested.partition("Commands:")[2]
+
+
+def test_the_version_is_that_of_the_checkout() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert run("--version").stdout == f"perennial {project['version']}\n"
+
+
+@pytest.fixture
+def browser(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    return opened
+
+
+@pytest.mark.parametrize(
+    ("page", "address"),
+    [("mlflow", ":5000"), ("prefect", ":4200"), ("block", "/#/models/block")],
+)
+def test_open_opens_a_page_and_prints_its_address(
+    browser: list[str], page: str, address: str
+) -> None:
+    answer = run("open", page)
+    assert answer.exit_code == 0
+    assert browser == [answer.stdout.strip()]
+    assert browser[0].endswith(address)
+
+
+def test_logs_prints_the_newest_lines_of_a_program(tmp_home: Path) -> None:
+    (tmp_home / "logs").mkdir(parents=True)
+    (tmp_home / "logs" / "mlflow.log").write_text("first\nsecond\nthird\n")
+    assert json.loads(run("logs", "mlflow", "-n", "2", "--json").stdout)["lines"] == [
+        "second",
+        "third",
+    ]
+    assert "(no log)" in run("logs", "retrain").stdout
+
+
+@pytest.mark.parametrize("command", ["open", "logs"])
+def test_a_page_or_a_program_that_does_not_exist_is_misuse(
+    browser: list[str], command: str
+) -> None:
+    answer = run(command, "nonsense")
+    assert (answer.exit_code, browser) == (2, [])
+    assert "mlflow" in answer.stderr
 
 
 def test_help_is_quick_and_imports_nothing_heavy() -> None:
@@ -177,6 +240,15 @@ def test_status_says_no_when_something_does_not_run(
     assert run("status").exit_code == code
 
 
+def test_a_program_that_does_not_run_needs_attention_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    show_programs(monkeypatch, "ready", "failed")
+    assert run("status").stdout.splitlines()[:3] == ["Needs attention:", "  prefect: failed", ""]
+    show_programs(monkeypatch, "ready")
+    assert run("status").stdout.startswith("name ")
+
+
 def test_status_shows_what_stands_beside_the_champion(monkeypatch: pytest.MonkeyPatch) -> None:
     plays = {
         role: Deployment(ModelVersion("block", version, "m", "d", "e"), role, share, NOW, "test")
@@ -196,14 +268,6 @@ def test_status_shows_what_stands_beside_the_champion(monkeypatch: pytest.Monkey
     }
     assert beside == {"block": [("canary", "4", 0.1), ("shadow", "5", 1.0)]}
     assert "canary 10 %" in run("status").stdout
-
-
-def test_status_shows_a_retraining_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting = {"block": "wait since 2026-01-01 03:00: the next one for drift is due tomorrow"}
-    show_programs(monkeypatch, "ready")
-    monkeypatch.setattr(watched, "unfinished_of", lambda settings: waiting)
-    assert json.loads(run("status", "--json").stdout)["waiting"] == waiting
-    assert waiting["block"] in run("status").stdout
 
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,0 +1,159 @@
+"""`perennial answers` and `quality`: what was answered, and how good it was."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from cli.context import command_context
+from cli.output import Json, output
+
+if TYPE_CHECKING:
+    from monitoring.answers import FoundAnswer, Search
+    from monitoring.quality import Quality
+
+FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+CSV_COLUMNS = ("request_id", "label", "author", "answer", "confidence", "answered_at", "phrase")
+"""The first three are those of `perennial feedback import`, which gives no other a meaning."""
+
+Classifier = Annotated[str, typer.Argument(help="A classifier of params.yaml.")]
+Text = Annotated[str | None, typer.Option(help="A part of the phrase, in any case.")]
+Label = Annotated[str | None, typer.Option(help="The label that was answered.")]
+Version = Annotated[str | None, typer.Option(help="The version that answered.")]
+Below = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Answers with a lower probability.")
+]
+Since = Annotated[datetime | None, typer.Option(formats=FORMATS, help="In UTC.")]
+Until = Annotated[datetime | None, typer.Option(formats=FORMATS, help="In UTC, exclusive.")]
+Unlabelled = Annotated[bool, typer.Option("--unlabelled", help="Answers without a right label.")]
+Limit = Annotated[int, typer.Option(min=1, help="How many answers, newest first.")]
+Csv = Annotated[
+    bool,
+    typer.Option("--csv", help="Print CSV: fill in label and author for `feedback import`."),
+]
+Days = Annotated[int, typer.Option(min=1, help="How far back.")]
+By = Annotated[Literal["day", "week", "month"], typer.Option(help="Length of a row, in UTC.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `answers` and `quality`."""
+    app.command(
+        epilog="Example: perennial answers block --text cough --below 0.6 --csv > to_label.csv"
+    )(answers)
+    app.command(epilog="Example: perennial quality block --by month --days 365")(quality)
+
+
+def answers(
+    classifier: Classifier,
+    text: Text = None,
+    label: Label = None,
+    version: Version = None,
+    below: Below = None,
+    since: Since = None,
+    until: Until = None,
+    unlabelled: Unlabelled = False,
+    limit: Limit = 20,
+    as_csv: Csv = False,
+    json: Json = False,
+) -> None:
+    """Search the log of answers, newest first.
+
+    With --csv, a right label that is known already is filled in.
+    """
+    from monitoring.answers import Search
+
+    search = Search(
+        classifier,
+        text=text,
+        label=label,
+        version=version,
+        below=below,
+        since=_in_utc(since),
+        until=_in_utc(until),
+        unlabelled=unlabelled,
+        limit=limit,
+    )
+    found = _search(search)
+    if as_csv:
+        _write_csv(found)
+        return
+    output().table(
+        {"answers": found},
+        columns=("when", "request id", "version", "label", "p", "right", "phrase"),
+        rows=map(_answer_row, found),
+    )
+
+
+def quality(classifier: Classifier, by: By = "week", days: Days = 90, json: Json = False) -> None:
+    """Show live quality over time, from right labels and from confidence.
+
+    `right` counts the labels that agree with the answer. People may look at wrong answers first:
+    only `sampled` stands for all answers. `estimate` is the mean confidence.
+    """
+    since = datetime.now(UTC) - timedelta(days=days)
+    with command_context() as context:
+        from monitoring.quality import quality_over_time
+
+        context.params.classifier(classifier)
+        with context.engine.connect() as connection:
+            rows = quality_over_time(connection, classifier=classifier, period=by, since=since)
+    output().table(
+        {"quality": rows},
+        columns=(by, "version", "answers", "estimate", "labelled", "right", "sampled"),
+        rows=map(_quality_row, rows),
+    )
+
+
+def _search(search: Search) -> list[FoundAnswer]:
+    with command_context() as context:
+        from monitoring.answers import search_answers
+
+        context.params.classifier(search.classifier)
+        with context.engine.connect() as connection:
+            return search_answers(connection, search)
+
+
+def _write_csv(found: Sequence[FoundAnswer]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    writer.writerows(_csv_rows(found))
+
+
+def _csv_rows(found: Sequence[FoundAnswer]) -> Iterator[tuple[object, ...]]:
+    for row in found:
+        moment = row.occurred_at.isoformat()
+        known = row.right or ""
+        yield (row.request_id, known, "", row.label, row.probability, moment, row.phrase)
+
+
+def _answer_row(row: FoundAnswer) -> tuple[object, ...]:
+    return (
+        f"{row.occurred_at:%Y-%m-%d %H:%M}",
+        row.request_id,
+        row.version,
+        row.label,
+        f"{row.probability:.2f}",
+        row.right or "",
+        " ".join(row.phrase.split()),
+    )
+
+
+def _quality_row(row: Quality) -> tuple[object, ...]:
+    return (
+        f"{row.since:%Y-%m-%d}",
+        row.version,
+        f"{row.answers:,}",
+        f"{row.estimated_accuracy:.3f}",
+        f"{row.labelled:,}",
+        f"{row.right / row.labelled:.3f}" if row.labelled else "",
+        f"{row.sampled_accuracy:.3f} of {row.sampled:,}" if row.sampled else "",
+    )
+
+
+def _in_utc(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=UTC) if moment else None
