@@ -187,7 +187,7 @@ def _rows_after(source: Path, as_of: datetime, query: _Query, *, rows: int) -> i
 
 def _read(query_file: Path) -> str:
     try:
-        return query_file.read_text(encoding="utf-8")
+        return query_file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise QueryRefused(
             f"a readable queries/{query_file.name}",
