@@ -17,8 +17,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from core.contracts import is_plain_name
 from core.errors import NO_ROOM, SettingsError
 from core.groups import Group, group_of, parse_groups
+from core.urls import usable_url
 
-_URL = re.compile(r"^[a-z][a-z0-9_]*(\+[a-z0-9_]+)?://")
 _RELATIVE_FILE = re.compile(
     r"^(?P<scheme>(?:sqlite|duckdb)(?:\+[a-z0-9_]+)?):///(?P<file>[^/:].*)$"
 )
@@ -132,12 +132,8 @@ class Settings(BaseSettings):
 
     @field_validator("database_url", "prefect_database_url", "mlflow_database_url", "source_url")
     @classmethod
-    def _is_url(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and not _URL.match(url.get_secret_value()):
-            raise ValueError(
-                "not a URL such as postgresql://user@host/name; the value is a secret and not shown"
-            )
-        return url
+    def _usable_url(cls, url: SecretStr | None) -> SecretStr | None:
+        return url and SecretStr(usable_url(url.get_secret_value()))
 
     @field_validator("source_url")
     @classmethod

@@ -11,7 +11,6 @@ import sqlalchemy as sa
 import sqlglot
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import ArgumentError, CompileError
-
 from sqlglot import Token, TokenType
 from sqlglot.errors import TokenError
 
@@ -39,8 +38,8 @@ _SEMICOLON = TokenType.SEMICOLON
 def bind(query: str, *, parameters: Mapping[str, Any], dialect: Dialect) -> str:
     """Write the values of `:names` into the query as literals.
 
-    A name in a string, a comment, a cast or a path is not a parameter. Comments and semicolons
-    around the query are removed.
+    A name in a string, a comment, a cast or a path is not a parameter. Semicolons around the query
+    are removed, with the comments after them.
 
     Raises
     ------
@@ -53,15 +52,18 @@ def bind(query: str, *, parameters: Mapping[str, Any], dialect: Dialect) -> str:
     _require_equal({name for name, _, _ in places}, set(parameters), query)
 
     pieces = []
-    end = tokens[0].start
+    end = 0
     for name, first, last in places:
         pieces += [_unescaped(text[end:first]), _written(parameters[name], dialect)]
         end = last
-    return "".join([*pieces, _unescaped(text[end : tokens[-1].end + 1])])
+    return "".join([*pieces, _unescaped(text[end:])]).strip()
 
 
 def _statement(query: str, dialect: str) -> tuple[str, list[Token]]:
-    """Return the query without a byte order mark, and its tokens without outer semicolons."""
+    """Return the query as one statement, and its tokens.
+
+    A byte order mark and outer semicolons are left out.
+    """
     text = query.removeprefix(BYTE_ORDER_MARK)
     plain = _ESCAPED_COLON.sub(lambda escaped: " " * len(escaped[0]), text)
     reader = sqlglot.Dialect.get(_TOKENIZERS.get(dialect, dialect)) or sqlglot.Dialect
@@ -82,7 +84,10 @@ def _statement(query: str, dialect: str) -> tuple[str, list[Token]]:
             came="several, parted by semicolons" if inner else "none",
             do="leave one select in the query",
         )
-    return text, inner
+    first = tokens[outer[0] - 1].end + 1 if outer[0] else 0
+    after = tokens[outer[-1] + 1 :]
+    last = after[0].start if after else len(text)
+    return " " * first + text[first:last], inner
 
 
 def _parameters(text: str, tokens: Sequence[Token]) -> Iterator[tuple[str, int, int]]:
@@ -151,6 +156,10 @@ def ordered(bound: str, *, columns: Sequence[str], dialect: Dialect) -> str:
 
 
 def _selected(name: str, quoted: str, dialect: str) -> str:
+    if dialect == "sqlite" and name == "id":
+        # the bytes of a UUID or of a number are not UTF-8
+        hexadecimal = f"when typeof(q.{quoted}) = 'blob' then lower(hex(q.{quoted}))"
+        return f"case {hexadecimal} else coalesce(cast(q.{quoted} as text), '{NULL_TEXT}') end"
     if dialect == "sqlite":
         return f"coalesce(cast(q.{quoted} as text), '{NULL_TEXT}')"
     if dialect == "postgresql" and name != "occurred_at":
