@@ -60,12 +60,12 @@ def read_rows(
     *,
     needed: Sequence[str],
     used: Sequence[str] = (),
-    in_one_line: Sequence[str] = (),
+    unlike_rows: Sequence[str] = (),
 ) -> Iterator[Row | DamagedRow]:
     """Yield the rows of a CSV in the order of the file.
 
-    The delimiter is the one of DELIMITERS by which the header has the `needed` columns. Values of
-    the columns `in_one_line` have no line break: one in them comes from an open quote.
+    The delimiter is the one of DELIMITERS by which the header has the `needed` columns. In the
+    columns `unlike_rows`, a value with a delimiter and a line break comes from an open quote.
 
     Raises `HeaderUnusable` when the header lacks a needed column, or has a used one twice.
     """
@@ -73,8 +73,9 @@ def read_rows(
     twice = [name for name in (*needed, *used) if header.count(name) > 1]
     if twice:
         raise HeaderUnusable(f"{', '.join(twice)} more than once")
+    layout = _Layout(delimiter, header, unlike_rows)
     source = _Lines(lines, number=1)
-    while (record := _record(source, delimiter, header, in_one_line)) is not None:
+    while (record := _record(source, layout)) is not None:
         if not isinstance(record, Row) or record.values:
             yield record
 
@@ -96,6 +97,13 @@ def _header(line: str, needed: Sequence[str]) -> tuple[str, list[str]]:
     raise HeaderUnusable(f"{', '.join(names)[:200] or 'nothing'} (without {', '.join(missing)})")
 
 
+@dataclass(frozen=True)
+class _Layout:
+    delimiter: str
+    header: Sequence[str]
+    unlike_rows: Sequence[str]
+
+
 class _Lines:
     """Lines with their numbers, of which the last ones taken can be given back."""
 
@@ -114,9 +122,7 @@ class _Lines:
         self.number -= len(taken)
 
 
-def _record(
-    source: _Lines, delimiter: str, header: Sequence[str], in_one_line: Sequence[str]
-) -> Row | DamagedRow | None:
+def _record(source: _Lines, layout: _Layout) -> Row | DamagedRow | None:
     """Return the next record; None at the end of the file."""
     first = source.number + 1
     taken: list[str] = []
@@ -127,26 +133,28 @@ def _record(
             yield line
 
     try:
-        values = next(csv.reader(lines(), delimiter=delimiter, strict=True), None)
+        values = next(csv.reader(lines(), delimiter=layout.delimiter, strict=True), None)
     except csv.Error as error:
         reason = _said(error)
     else:
         if values is None:
             return None
-        row = Row(first, dict(zip(header, values, strict=False)))
-        reason = _damage(row, values, len(header), in_one_line)
+        row = Row(first, dict(zip(layout.header, values, strict=False)))
+        reason = _damage(row, values, layout)
         if not reason:
             return row
     source.give_back(taken[1:])
     return DamagedRow(first, reason)
 
 
-def _damage(row: Row, values: Sequence[str], columns: int, in_one_line: Sequence[str]) -> str:
+def _damage(row: Row, values: Sequence[str], layout: _Layout) -> str:
+    columns = len(layout.header)
     if any(values[columns:]):
         return f"wanted {columns} values, as in the header; came {len(values)}"
-    for name in in_one_line:
-        if set("\r\n") & set(row.values.get(name, "")):
-            return f"{name}: wanted one line; a quote is not closed"
+    for name in layout.unlike_rows:
+        value = row.values.get(name, "")
+        if layout.delimiter in value and set("\r\n") & set(value):
+            return f"{name}: wanted one value; came several lines: a quote is not closed"
     return ""
 
 

@@ -96,7 +96,7 @@ def _distinct(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 def _csv_lines(lines: TextIO) -> Iterator[FeedbackRow | Refusal]:
     try:
-        for row in read_rows(lines, needed=NEEDED, used=OPTIONAL, in_one_line=NEEDED):
+        for row in read_rows(lines, needed=NEEDED, used=OPTIONAL, unlike_rows=NEEDED):
             if isinstance(row, DamagedRow):
                 yield Refusal(row.line, row.reason)
             else:

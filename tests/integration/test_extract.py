@@ -186,7 +186,7 @@ def test_every_state_in_the_stream_has_a_name(
         connection.execute(FAILING)
     columns = f"fail(n, '{state}') as id, repeat('x', 99) as phrase"
     query = f"select {columns} from generate_series({first}, 120000) n"
-    came = []
+    came: list[pa.RecordBatch] = []
     with open_reader(source) as reader, pytest.raises(raised, match="planned"):
         came.extend(reader.stream(query))
     assert bool(came) == (first == 1)

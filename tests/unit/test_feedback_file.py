@@ -31,7 +31,12 @@ HEADER = "request_id,label,author"
     ("lines", "good", "line", "reason"),
     [
         (["a,x,ada", 'b,"x,ada', "c,x,bob", "d,y,cy"], "acd", 3, "a quote is not closed"),
-        (["a,x,ada", 'b,x,"ada', "c,x,bob", 'd,y,cy"'], "acd", 3, "author: wanted one line"),
+        (
+            ["a,x,ada", 'b,x,"ada', "c,x,bob", 'd,y,cy"'],
+            "acd",
+            3,
+            "author: wanted one value; came several lines",
+        ),
         (["a,x,ada", 'b,"x,ada', 'c,"x",bob', "d,y,cy"], "acd", 3, "a quote is not closed, or"),
         (["a,x,ada", 'b,x,"a"da', "c,x,bob"], "ac", 3, "a quote in a value is not doubled"),
         (["a,x,ada", "b,x,ada,too", "c,x,bob"], "ac", 3, "wanted 3 values"),
@@ -63,6 +68,13 @@ def test_what_spreadsheets_save_is_read(tmp_path: Path, encoding: str, delimiter
         ("a", 'x, "y"', "Jürgen"),
         ("b", "x", "ada"),
     ]
+
+
+def test_a_label_of_two_lines_is_a_label(tmp_path: Path) -> None:
+    (tmp_path / "late.csv").write_text(f'{HEADER}\na,"one\ntwo",ada\nb,x,ada')
+    first, second = read_feedback_file(tmp_path / "late.csv")
+    assert isinstance(first, FeedbackRow) and (first.row, first.label) == (2, "one\ntwo")
+    assert isinstance(second, FeedbackRow) and second.row == 4
 
 
 @pytest.mark.parametrize(
