@@ -24,7 +24,7 @@ from monitoring.scoring import WindowScorer, log_rows, read_reference
 from pipelines.model.classifier import PhraseClassifier
 from pipelines.model.embedder import Embed, load_embedder
 from pipelines.model.head_file import Head, judged_folder, load_head
-from pipelines.model.heads import Heads, TrainingRows, fit_heads
+from pipelines.model.heads import Heads, fit_heads
 from pipelines.model.memory import Memory
 from pipelines.model.text import clean_phrase
 from pipelines.source.practice import EPOCH, Scale
@@ -42,6 +42,7 @@ from pipelines.stages.files import (
 )
 from pipelines.stages.labelled_rows import labelled_rows, leave_out_rare, within_history
 from pipelines.stages.memories import labels_memory, training_memory
+from pipelines.stages.train import rows_of
 
 KEY = "block"
 UNSEEN = ("eye", "pregnancy", "mental")
@@ -169,7 +170,7 @@ def untaught_champion(vectors: Vectors) -> Champion:
     taught = stored.filter(pc.invert(pc.is_in(stored["chapter"], pa.array(UNSEEN))))
     parts = _split(taught.drop_columns("chapter"))
     params: HeadParams = TypeAdapter(HeadParams).validate_python(_head_spec())
-    training = _training_rows(parts.train, vectors)
+    training = rows_of(parts.train, embed=vectors)
     heads = fit_heads(params, training=training, embedder_id="use", seed=7)
     return _champion(heads, parts, vectors)
 
@@ -214,18 +215,6 @@ def _split(stored: pa.Table) -> Parts:
     recent = split.with_left_out(split.recent_table(rows, masks), history, left_out=left_out)
     train = split.training_table(rows, test=masks.test, seed=spec["seed"])
     return Parts(train, recent, split.labels_table(rows, test=masks.test))
-
-
-def _training_rows(train: pa.Table, vectors: Vectors) -> TrainingRows:
-    cleaned = train["cleaned"].to_pylist()
-    return TrainingRows(
-        cleaned=np.array(cleaned, dtype=object),
-        labels=np.array(train["label"].to_pylist(), dtype=str),
-        weights=train["rows"].to_numpy().astype(float),
-        vectors=vectors(cleaned),
-        validation=train["validation"].to_numpy(zero_copy_only=False),
-        test_weights=train["test_rows"].to_numpy().astype(float),
-    )
 
 
 def _reference(heads: Heads, parts: Parts, vectors: Vectors) -> pd.DataFrame:

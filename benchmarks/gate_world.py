@@ -26,6 +26,7 @@ from pipelines.stages.labelled_rows import (
     leave_out_rare,
     within_history,
 )
+from pipelines.stages.train import rows_of
 
 KEY = drift_champions.KEY
 WEEK = np.timedelta64(7, "D")
@@ -123,7 +124,7 @@ def _answers(
     """str (phrases,): what a head fitted on these rows says."""
     train = split.training_table(rows, seed=drift_champions._spec()["seed"])
     params = TypeAdapter(HeadParams).validate_python(drift_champions._head_spec())
-    training = drift_champions._training_rows(train, vectors)
+    training = rows_of(train, embed=vectors)
     head = fit_head(params, training=training, embedder_id="use", seed=seed)
     best = head.probabilities(list(phrases), vectors(list(phrases))).argmax(axis=1)
     return np.asarray(np.array(head.labels, dtype=str)[best])

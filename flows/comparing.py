@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -16,8 +15,9 @@ from flows.context import LoopContext
 from flows.promoting import COMPARED
 from flows.run import Run, embedder_id
 from monitoring.learnt import trained_as_of
+from monitoring.retraining import drift_start
 from monitoring.unselected import unselected_requests
-from pipelines.gate.decide import decide
+from pipelines.gate.decide import CHANCE_ROUTES, decide
 from pipelines.gate.flips import hold_large_changes
 from pipelines.gate.reading import Surroundings, read_flips, read_gate_rows
 from pipelines.gate.recipe import Recipe, changed_recipe
@@ -26,8 +26,6 @@ from pipelines.provenance import params_at
 from pipelines.stages.served import served_problem
 from pipelines.workspace import Workspace
 
-CHANCE_ROUTES = {"overall", "since_drift"}
-"""The ways of being better that are gains proved on rows."""
 SECONDS_PER_DAY = 86_400.0
 
 
@@ -87,7 +85,7 @@ def _surroundings(
     return Surroundings(
         champion=champion,
         unselected=unselected,
-        drift_began=drift_start(run),
+        drift_began=drift_start(run.evidence),
         fitted_at=fitted_at or deployed.since,
         champion_days=max(age, 0.0),
         proved=None if refit else _retained(context, champion, proved),
@@ -133,16 +131,3 @@ def last_proved_version(connection: Connection, classifier: str) -> str:
         if CHANCE_ROUTES & set(evidence.get("better", CHANCE_ROUTES)):
             return str(evidence.get("version", ""))
     return ""
-
-
-def drift_start(run: Run) -> datetime | None:
-    """Return when the drift began that called for the run: the start of the last uninterrupted
-    row of alarms it names.
-    """
-    began = None
-    for window in run.evidence.get("windows", ()):
-        if not window["alarms"]:
-            began = None
-        elif began is None:
-            began = datetime.fromisoformat(window["start"])
-    return began.astimezone(UTC) if began else None

@@ -13,6 +13,7 @@ from monitoring.drift_reports import DriftReport
 from monitoring.moved import Labelled, labelled_share
 
 CALLS = ("drift", "needs_labels", "broken_client")
+BROKEN = "broken_client"
 GROWTH = 1.5
 """The same cause calls again when the z of one of its statistics has grown so many times."""
 
@@ -29,16 +30,21 @@ class Called:
 def last_call(reports: Sequence[DriftReport], *, version: str) -> Called | None:
     """Return the call that the newest windows still belong to; None after a calm window.
 
-    A drift that another version called is not the same cause: the champion was fitted since.
+    A drift that another version called is not the same cause: the champion was fitted since. A
+    broken client hides no earlier call: that drift goes on when the client is mended.
     """
+    broken = None
     for report in reversed(reports):
         if not report.alarms:
-            return None
+            return broken
         if report.verdict in CALLS:
             answered = report.verdict == "drift" and report.version != version
             z = {name: entry["z"] for name, entry in report.statistics.items()}
-            return None if answered else Called(report.verdict, report.window_number, z)
-    return None
+            called = Called(report.verdict, report.window_number, z)
+            if report.verdict != BROKEN:
+                return broken if answered else called
+            broken = broken or called
+    return broken
 
 
 def decide_call(
@@ -60,18 +66,23 @@ def decide_call(
 
 
 def broken_client(reasons: tuple[str, ...]) -> Verdict:
-    """Return the verdict on a window that is as usual without its damaged phrases."""
-    why = "without the damaged phrases the window is as usual: mend the client"
-    return Verdict("broken_client", (*reasons, why))
+    """Return the verdict on a window that is as before without its damaged phrases."""
+    why = "without the damaged phrases the window is as before: mend the client"
+    return Verdict(BROKEN, (*reasons, why))
+
+
+def grown(called: Called | None, *, alarms: Sequence[str], z: Mapping[str, float]) -> bool:
+    """Return True where an alarm was not called before, or its z has grown since."""
+    if called is None:
+        return bool(alarms)
+    return any(z[name] > GROWTH * max(called.z.get(name, ALARM), ALARM) for name in alarms)
 
 
 def without_repetition(
     verdict: Verdict, called: Called | None, *, alarms: Sequence[str], z: Mapping[str, float]
 ) -> Verdict:
     """Return a "warning" where the same cause was called before and has not grown."""
-    if called is None or called.kind != verdict.kind:
-        return verdict
-    if any(z[name] > GROWTH * max(called.z.get(name, ALARM), ALARM) for name in alarms):
+    if called is None or called.kind != verdict.kind or grown(called, alarms=alarms, z=z):
         return verdict
     again = f"{verdict.kind} was called at window {called.window}, and its cause has not grown"
     return Verdict("warning", (*verdict.reasons, again), verdict.evidence)

@@ -12,10 +12,12 @@ from core.contracts import Verdict
 from monitoring.baseline import Baseline
 from monitoring.budget import Budget, alarm_level
 from monitoring.calling import (
+    BROKEN,
     CALLS,
     Called,
     broken_client,
     decide_call,
+    grown,
     last_call,
     without_repetition,
 )
@@ -135,7 +137,7 @@ class Judge:
         whole = judged.rows[~damage.rows] if damage.named else judged.rows
         moved = moved_phrases(whole, judged.baseline)
         reasons = judged.verdict.reasons
-        if damage.named and self._as_usual(whole):
+        if damage.named and self._as_before(whole, called):
             verdict = broken_client(reasons)
         else:
             verdict = decide_call(
@@ -160,11 +162,14 @@ class Judge:
         scored = self._score(pending.before)
         return scored.alarms if scored else ()
 
-    def _as_usual(self, rows: pd.DataFrame) -> bool:
+    def _as_before(self, rows: pd.DataFrame, called: Called | None) -> bool:
+        """Return True for rows without an alarm, or with those that were called already."""
         if len(rows) < LEAST_ROWS:
             return True  # nothing but damage
         scored = self._score(rows)
-        return scored is not None and not scored.alarms
+        if scored is None:
+            return False
+        return not grown(called, alarms=scored.alarms, z=scored.z)
 
     def _score(self, rows: pd.DataFrame) -> Score | None:
         """Score a window; None when the pool is too small for it.
@@ -186,6 +191,8 @@ def _call_after(judged: JudgedWindow, called: Called | None) -> Called | None:
     """Return the call that the window belongs to: its own, the one before, or none when calm."""
     if not judged.alarms:
         return None
+    if judged.verdict.kind == BROKEN and called is not None:
+        return called
     if judged.verdict.kind in CALLS:
         return Called(judged.verdict.kind, judged.window.number, judged.z)
     return called

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from core.contracts import Verdict
 
@@ -34,3 +36,17 @@ def decide_retraining(
         )
         return Verdict("wait", (why,), evidence)
     return Verdict("retrain", (f"the cool-down of {cool_down_days:g} days is over",), evidence)
+
+
+def drift_start(evidence: Mapping[str, Any]) -> datetime | None:
+    """Return when the drift began that the evidence of a verdict names.
+
+    It is the start of the last uninterrupted row of alarms; None without one.
+    """
+    began = None
+    for window in evidence.get("windows", ()):
+        if not window["alarms"]:
+            began = None
+        elif began is None:
+            began = datetime.fromisoformat(window["start"])
+    return began.astimezone(UTC) if began else None

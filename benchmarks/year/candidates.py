@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -13,15 +12,13 @@ from benchmarks.year.answering import Answering
 from benchmarks.year.memory import GivenLabel, PhraseEvidence, RunningMemory
 from benchmarks.year.source import KEY
 from benchmarks.year.vectors import Vectors
-from core.contracts import Verdict
 from core.params import ClassifierParams
-from pipelines.gate.decide import decide
-from pipelines.gate.rows import gate_rows
 from pipelines.model.head_file import Head
-from pipelines.model.heads import Heads, TrainingRows, fit_heads
+from pipelines.model.heads import Heads, fit_heads
 from pipelines.stages import split
 from pipelines.stages.evaluate import answer_known, reference_table
 from pipelines.stages.labelled_rows import labelled_rows, leave_out_rare, within_history
+from pipelines.stages.train import rows_of
 
 
 @dataclass(frozen=True)
@@ -74,10 +71,15 @@ def make_candidate(
 
 def training_evidence(labels: pa.Table) -> dict[str, PhraseEvidence]:
     """What the rows outside the test part say of each phrase."""
+    return evidence_of(labels.filter(pc.invert(labels["test"])))
+
+
+def evidence_of(labels: pa.Table) -> dict[str, PhraseEvidence]:
+    """What rows of labels.parquet say of each phrase, every row counted once."""
     memory = RunningMemory()
-    trained = labels.filter(pc.invert(labels["test"])).to_pylist()
     memory.add(
-        GivenLabel(row["id"], row["cleaned"], row["label"], row["occurred_at"]) for row in trained
+        GivenLabel(row["id"], row["cleaned"], row["label"], row["occurred_at"])
+        for row in labels.to_pylist()
     )
     memory.renew()
     return memory.evidence
@@ -95,30 +97,8 @@ def fit_on_all(
 
 def fit(train: pa.Table, *, block: ClassifierParams, vectors: Vectors, seed: int) -> Heads:
     """As the stage `train` does, from the table of `training_table`."""
-    cleaned = train["cleaned"].to_pylist()
-    training = TrainingRows(
-        cleaned=np.array(cleaned, dtype=object),
-        labels=np.array(train["label"].to_pylist(), dtype=str),
-        weights=train["rows"].to_numpy().astype(np.float64),
-        vectors=vectors(cleaned),
-        validation=train["validation"].to_numpy(zero_copy_only=False),
-        test_weights=train["test_rows"].to_numpy().astype(np.float64),
-    )
+    training = rows_of(train, embed=vectors)
     return fit_heads(block.head, training=training, embedder_id=vectors.embedder_id, seed=seed)
-
-
-def judge_candidate(
-    candidate: Candidate, champion: Answering | None, *, block: ClassifierParams, seed: int
-) -> Verdict:
-    """Hold the candidate's test rows against the champion's answers, as the gate does."""
-    tested = candidate.tested.to_pydict()
-    cleaned = tested["cleaned"]
-    against = None
-    if champion is not None:
-        beside = champion.beside(candidate.memory)
-        against = [label for label, _ in beside.answer(cleaned)]
-    rows = gate_rows(tested["label"], cleaned, tested["predicted"], against, floor=candidate.floor)
-    return decide(rows, block.gate, seed=seed)
 
 
 def _answered(recent: pa.Table, answering: Answering) -> pa.Table:

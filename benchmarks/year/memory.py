@@ -5,13 +5,15 @@ A year has hundreds of revisions; only phrases that had a new label since the la
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 
 import numpy as np
 
-from pipelines.memory.evidence import weigh_labels
+from pipelines.memory.evidence import Evidence, weigh_labels
+from pipelines.memory.mixed import habitual_labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,9 @@ class GivenLabel:
     label: str
     received_at: datetime
     author: str = ""
+    kind: str = ""
+    occurred_at: datetime | None = None
+    """When the source's row occurred that a person's label replaces."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -47,9 +52,8 @@ class RunningMemory:
         for given in labels:
             of_phrase = self._labels.setdefault(given.cleaned, {})
             known = of_phrase.get(given.row)
-            if known is None or given.author or not known.author:
-                of_phrase[given.row] = given
-                self._waiting.add(given.cleaned)
+            of_phrase[given.row] = given if known is None else _of_one_row(known, given)
+            self._waiting.add(given.cleaned)
 
     def renew(self) -> set[str]:
         """Make a revision; return the phrases whose evidence may differ from the one before."""
@@ -60,9 +64,18 @@ class RunningMemory:
         return changed
 
 
+def _of_one_row(known: GivenLabel, given: GivenLabel) -> GivenLabel:
+    """A person's label of a row replaces the source's, whichever came first."""
+    if not (known.author or given.author):
+        return given
+    person = given if given.author else known
+    source = [label.received_at for label in (known, given) if not label.author]
+    return replace(person, occurred_at=source[0] if source else known.occurred_at)
+
+
 def _weigh(labels: Mapping[str, GivenLabel]) -> PhraseEvidence:
     """In order of receipt; one act of one person on a phrase counts once a day, its last label."""
-    ordered = sorted(labels.values(), key=lambda given: given.received_at)
+    ordered = sorted(_without_expected(labels.values()), key=lambda given: given.received_at)
     acts: dict[object, GivenLabel] = {}
     for given in ordered:
         act = (given.author, given.received_at.date()) if given.author else given.row
@@ -70,6 +83,28 @@ def _weigh(labels: Mapping[str, GivenLabel]) -> PhraseEvidence:
         acts[act] = given
     names = sorted({given.label for given in acts.values()})
     number = {name: place for place, name in enumerate(names)}
-    codes = [number[given.label] for given in acts.values()]
-    evidence = weigh_labels(codes, labels=len(names))
+    codes = tuple(number[given.label] for given in acts.values())
+    evidence = _weigh_codes(codes, len(names))
     return PhraseEvidence(evidence.head_share, tuple(names), evidence.weights)
+
+
+def _without_expected(labels: Collection[GivenLabel]) -> list[GivenLabel]:
+    """As `join_labels`: a correction to a habitual label counts as the row of the source."""
+    corrections = [given for given in labels if given.kind == "correction"]
+    if not corrections:
+        return list(labels)
+    others = [given for given in labels if given.kind != "correction"]
+    others.sort(key=lambda given: given.received_at)
+    habits = habitual_labels([given.label for given in others])
+    for given in corrections:
+        if given.label not in habits:
+            others.append(given)
+        elif given.occurred_at is not None:
+            others.append(replace(given, author="", received_at=given.occurred_at))
+    return others
+
+
+@lru_cache(maxsize=200_000)
+def _weigh_codes(codes: tuple[int, ...], labels: int) -> Evidence:
+    """Each retraining weighs the same past again."""
+    return weigh_labels(codes, labels=labels)

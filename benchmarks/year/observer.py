@@ -69,7 +69,7 @@ class Observer:
         answers = self._numbers(production.answering, rows)
         right = rows.chance_right(answers)
         calm = rows.event < 0
-        two = rows.other >= 0
+        two = calm & (rows.other >= 0)
         self.notes["f1"].append(round(expected_weighted_f1(rows, answers), 5))
         calm_f1 = expected_weighted_f1(rows.only(calm), answers[calm])
         self.notes["calm_f1"].append(round(calm_f1, 5))
@@ -191,7 +191,13 @@ class Observer:
                 before = expected_weighted_f1(rows, self._numbers(fit.before, rows))
                 after = expected_weighted_f1(rows, self._numbers(fit.candidate, rows))
                 gain = round(after - before, 5)
-            note = {"day": day, "reason": fit.reason, "kind": fit.kind, "gain": gain}
+            note = {
+                "day": day,
+                "reason": fit.reason,
+                "kind": fit.kind,
+                "gain": gain,
+                "why": list(fit.why),
+            }
             self.notes["fits"].append(note)
         self._fits_seen = len(production.fits)
 

@@ -58,8 +58,9 @@ class WeeklyPolicy(Policy):
     promotes_equals: bool = True
 
     def daily(self, production: Production) -> None:
-        if production.watch().kind == "drift":
-            production.retrain("drift")
+        verdict = production.watch()
+        if verdict.kind == "drift":
+            production.retrain("drift", verdict.evidence)
         if production.now.weekday() == MONDAY:
             production.retrain("schedule")
 
@@ -71,8 +72,9 @@ class DriftPolicy(Policy):
     name: str = "drift"
 
     def daily(self, production: Production) -> None:
-        if production.watch().kind == "drift":
-            production.retrain("drift")
+        verdict = production.watch()
+        if verdict.kind == "drift":
+            production.retrain("drift", verdict.evidence)
 
 
 @dataclass(frozen=True)
@@ -146,5 +148,11 @@ def true_rows(source: Source, production: Production) -> pa.Table:
 
 POLICIES = {
     policy.name: policy
-    for policy in (Policy(), WeeklyPolicy(), DriftPolicy(), DefaultPolicy(), BoundPolicy())
+    for policy in (
+        Policy(),
+        WeeklyPolicy(),
+        DriftPolicy(),
+        DefaultPolicy(),
+        BoundPolicy(),
+    )
 }

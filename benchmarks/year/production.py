@@ -6,19 +6,22 @@ this object and nothing of the oracle.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from benchmarks.year.answering import Answer, Answering
 from benchmarks.year.arrivals import Arrivals
-from benchmarks.year.candidates import Candidate, judge_candidate, make_candidate
+from benchmarks.year.candidates import Candidate, make_candidate
+from benchmarks.year.gate import Around, Champion, judge_candidate
 from benchmarks.year.log import write_log
 from benchmarks.year.memory import GivenLabel, RunningMemory
 from benchmarks.year.people import PersonLabel
@@ -28,10 +31,14 @@ from core.contracts import Deployment, ModelVersion, Verdict
 from core.decisions import record_decision
 from core.deployments import append_deployment
 from core.params import ClassifierParams
+from core.tables import feedback
 from monitoring.budget import Budget
 from monitoring.feedback import feedback_rows, record_feedback
-from monitoring.retraining import decide_retraining
+from monitoring.retraining import decide_retraining, drift_start
+from monitoring.unanswered import unanswered_drift, with_unanswered
+from monitoring.unselected import unselected_requests
 from monitoring.watching import watch_classifier
+from pipelines.gate.decide import CHANCE_ROUTES
 from pipelines.model.head_file import save_head
 
 SEED = 7
@@ -46,6 +53,7 @@ class Fit:
     at: datetime
     reason: str
     kind: str
+    why: tuple[str, ...]
     before: Answering | None
     candidate: Answering
 
@@ -68,11 +76,11 @@ class Production:
     watched: list[tuple[datetime, Verdict]] = field(default_factory=list)
     learnt_source_at: datetime | None = None
     learnt_labels_at: datetime | None = None
-    judged: Answering | None = None
-    """The champion's judged head: what later candidates are compared with."""
+    champion: Champion | None = None
     remembered_rows: int = 0
     _waiting: bool = False
     _last_fit_at: datetime | None = None
+    _proved: Champion | None = None
 
     def answer(self, cleaned: Sequence[str]) -> list[Answer]:
         assert self.answering is not None, "the first version is fitted before the year begins"
@@ -103,11 +111,18 @@ class Production:
                     label=given.label,
                     author=given.author,
                     received_at=given.received_at,
+                    kind=given.kind,
+                    probability=given.probability,
                 )
         if self.memory is not None:
             self.memory.add(
                 GivenLabel(
-                    given.request_id, given.cleaned, given.label, given.received_at, given.author
+                    given.request_id,
+                    given.cleaned,
+                    given.label,
+                    given.received_at,
+                    given.author,
+                    given.kind,
                 )
                 for given in labels
             )
@@ -119,8 +134,8 @@ class Production:
             self._renew_memory()
 
     def watch(self) -> Verdict:
-        """Judge the pending windows."""
-        verdict = watch_classifier(
+        """Judge the pending windows; a drift that no gate has answered is called again."""
+        judged = watch_classifier(
             self.engine,
             classifier=KEY,
             block=self.block,
@@ -131,11 +146,22 @@ class Production:
             seed=SEED,
             false_alarms=FALSE_ALARMS,
         )
+        with self.engine.connect() as connection:
+            unanswered = unanswered_drift(
+                connection,
+                classifier=KEY,
+                now=self.now,
+                cool_down_days=self.block.drift.cool_down_days,
+            )
+        verdict = with_unanswered(judged, unanswered)
         self.watched.append((self.now, verdict))
         return verdict
 
-    def retrain(self, reason: str) -> Verdict:
-        """Fit a candidate, compare it with the champion, and act on the verdict."""
+    def retrain(self, reason: str, evidence: Mapping[str, Any] | None = None) -> Verdict:
+        """Fit a candidate, compare it with the champion, and act on the verdict.
+
+        `evidence` is that of the drift that calls for it.
+        """
         due = decide_retraining(
             reason,
             last_retraining_at=self._last_fit_at,
@@ -153,21 +179,38 @@ class Production:
             seed=SEED,
             remembers=self.memory is not None,
         )
-        return self._decide(candidate, reason)
+        return self._decide(candidate, reason, drift_start(evidence or {}))
 
-    def _decide(self, candidate: Candidate, reason: str) -> Verdict:
-        champion = self.judged if self.judged is not None else self.answering
-        verdict = judge_candidate(candidate, champion, block=self.block, seed=SEED)
-        self._record(verdict, "gate")
-        self._last_fit_at = self.now
+    def _decide(self, candidate: Candidate, reason: str, began: datetime | None) -> Verdict:
+        around = Around(
+            champion=self.champion,
+            proved=self._proved if self._proved is not self.champion else None,
+            selected=self._selected(),
+            drift_began=began,
+            now=self.now,
+        )
+        verdict = judge_candidate(candidate, around, block=self.block, seed=SEED)
         version = str(len(self.fits) + 1)
+        self._record(replace(verdict, evidence={**verdict.evidence, "version": version}), "gate")
+        self._last_fit_at = self.now
         self._learn_source()
         answering = self._answering(candidate, version)
-        self.fits.append(Fit(self.now, reason, verdict.kind, self.answering, answering))
+        self.fits.append(
+            Fit(self.now, reason, verdict.kind, verdict.reasons, self.answering, answering)
+        )
         promoted = {"promote", "keep", "undecided"} if self.promotes_equals else {"promote"}
         if verdict.kind in promoted or self.answering is None:
             self._promote(candidate, answering, reason)
+            if CHANCE_ROUTES & set(verdict.evidence.get("better", ())):
+                self._proved = self.champion
         return verdict
+
+    def _selected(self) -> set[str]:
+        """Return the ids of the labels that were given because an answer was wrong."""
+        with self.engine.connect() as connection:
+            unselected = unselected_requests(connection, KEY)
+            given = set(connection.scalars(sa.select(feedback.c.request_id)))
+        return given - unselected
 
     def _answering(self, candidate: Candidate, version: str) -> Answering:
         head = candidate.heads.served if self.serves_all_rows else candidate.heads.judged
@@ -181,7 +224,8 @@ class Production:
         model = ModelVersion(KEY, answering.version, str(folder), digest, self.vectors.embedder_id)
         with self.engine.begin() as connection:
             append_deployment(connection, Deployment(model, "champion", 1.0, self.now, reason))
-        self.judged = Answering(candidate.heads.judged, self.vectors, version=answering.version)
+        judged = Answering(candidate.heads.judged, self.vectors, version=answering.version)
+        self.champion = Champion(judged, self.now)
         self.answering = answering
 
     def _snapshot(self) -> pa.Table:
@@ -189,11 +233,11 @@ class Production:
         known = self.source.table.take(self.source.rows_known(self.now))
         with self.engine.connect() as connection:
             late = feedback_rows(connection, label_columns={KEY: KEY}, received_by=self.now)
-        feedback = late.select(SCHEMA.names).cast(SCHEMA)
-        replaced = pc.is_in(known["id"], value_set=feedback["id"].combine_chunks())
+        given = late.select(SCHEMA.names).cast(SCHEMA)
+        replaced = pc.is_in(known["id"], value_set=given["id"].combine_chunks())
         self.learnt_source_at = self.now
         self.learnt_labels_at = self.now
-        return pa.concat_tables([known.filter(pc.invert(replaced)), feedback])
+        return pa.concat_tables([known.filter(pc.invert(replaced)), given])
 
     def _learn_source(self) -> None:
         """Give the memory the rows of the snapshot, and renew it."""

@@ -29,6 +29,8 @@ GAIN_LEVEL = 0.05
 """For each of the two routes that chance can open: a gain overall, and a gain since the drift.
 Together at most 10 %.
 """
+CHANCE_ROUTES = frozenset({"overall", "since_drift"})
+"""The ways of being better that are gains proved on rows."""
 KNOWN_SHARE = 0.5
 KNOWN_PHRASES = 2
 """A label is learnt when half of its test rows are right, on two phrases at least."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,25 +17,19 @@ import pyarrow.parquet as pq
 
 from core.contracts import ModelVersion
 from pipelines.gate.answers import (
-    Respondent,
     answer_before_and_after,
     judging_respondent,
     majority_label,
     read_labels,
     serving_respondent,
 )
-from pipelines.gate.drifted import DriftRows
+from pipelines.gate.assembly import ChampionAnswers, assemble_rows
 from pipelines.gate.flips import Flips, count_flips
 from pipelines.gate.recipe import Recipe, fit_recipe
 from pipelines.gate.rows import GateRows
-from pipelines.gate.rules import new_rule_rows
-from pipelines.gate.traffic import post_stratify
 from pipelines.model.head_file import Head, head_digest, load_checked, load_head
 from pipelines.model_store import judged_head
 from pipelines.workspace import Workspace
-
-FREQUENT_ROWS = 20
-"""From so many recent rows on, a phrase is frequent."""
 
 
 @dataclass(frozen=True)
@@ -62,61 +57,42 @@ def read_gate_rows(
 ) -> GateRows:
     """Return the candidate's test rows with everything that the gate asks of them."""
     folder = workspace.folder / "build" / "classifiers" / classifier
-    recent = pq.read_table(folder / "split" / "recent.parquet")
-    tested = np.array(recent["part"].to_pylist()) == "test"
-    rows = recent.filter(pa.array(tested))
     answers = pq.read_table(folder / "evaluation" / "predictions.parquet")
-    fresh = ~recent["seen_before"].to_numpy(zero_copy_only=False)
-    codes = _codes(recent)
-    strata = post_stratify(codes, fresh, tested)
-    frequency = np.bincount(codes)[codes][tested]
-    champion = around.champion
-    head = _comparable_head(workspace, classifier, around)
-    respondent = judging_respondent(workspace, classifier)
-    return GateRows(
+    return assemble_rows(
+        pq.read_table(folder / "split" / "recent.parquet"),
+        read_labels(workspace, classifier),
         truth=_strings(answers, "label"),
-        phrases=codes[tested],
         candidate=_strings(answers, "predicted"),
-        champion=None if head is None else respondent.answer_rows(head, rows),
         floor=majority_label(folder),
-        weights=strata.weights[tested],
-        judges=_judging(workspace, dataset, rows, around),
-        drift=_drift_rows(workspace, classifier, dataset, head, recent, around),
-        slices=_slices(rows, fresh[tested], frequency),
-        new_rules=_new_rules(workspace, classifier, rows, around.fitted_at),
-        champion_labels=frozenset() if head is None else frozenset(head.labels),
-        champion_days=around.champion_days,
-        proved=_proved_answers(respondent, rows, around.proved),
-        uncovered=strata.uncovered,
-        same_head=champion is not None and champion.head_digest == head_digest(folder / "model"),
+        selected=_selected(workspace, dataset, around),
+        champion=_champion_answers(workspace, classifier, around),
     )
 
 
-def _new_rules(
-    workspace: Workspace, classifier: str, rows: pa.Table, fitted_at: datetime | None
-) -> np.ndarray | None:
-    if fitted_at is None:
+def _champion_answers(
+    workspace: Workspace, classifier: str, around: Surroundings
+) -> ChampionAnswers | None:
+    champion = around.champion
+    head = _comparable_head(workspace, classifier, around)
+    if champion is None or head is None:
         return None
-    return new_rule_rows(read_labels(workspace, classifier), rows, fitted_at)
-
-
-def _drift_rows(
-    workspace: Workspace,
-    classifier: str,
-    dataset: str,
-    head: Head | None,
-    recent: pa.Table,
-    around: Surroundings,
-) -> DriftRows | None:
-    if head is None or around.drift_began is None:
-        return None
-    rows = recent.filter(pa.array(_since(recent, around.drift_began)))
-    rows = rows.filter(pa.array(_judging(workspace, dataset, rows, around)))
-    before, after = answer_before_and_after(workspace, classifier, head, rows, around.drift_began)
-    codes = _codes(rows)
-    tested = np.array(rows["part"].to_pylist()) == "test"
-    counted = np.bincount(codes)[codes] > 1
-    return DriftRows(_strings(rows, "label"), codes, before, after, tested | counted)
+    respondent = judging_respondent(workspace, classifier)
+    began = around.drift_began
+    model = workspace.folder / "build" / "classifiers" / classifier / "model"
+    return ChampionAnswers(
+        judged=partial(respondent.answer_rows, head),
+        labels=head.labels,
+        fitted_at=around.fitted_at,
+        days=around.champion_days,
+        drift_began=began,
+        around_drift=partial(answer_before_and_after, workspace, classifier, head, began=began)
+        if began
+        else None,
+        proved=partial(respondent.answer_rows, judged_head(around.proved))
+        if around.proved
+        else None,
+        same_head=champion.head_digest == head_digest(model),
+    )
 
 
 def _comparable_head(workspace: Workspace, classifier: str, around: Surroundings) -> Head | None:
@@ -148,47 +124,13 @@ def read_flips(workspace: Workspace, classifier: str, champion: ModelVersion) ->
     )
 
 
-def _proved_answers(
-    respondent: Respondent, rows: pa.Table, proved: ModelVersion | None
-) -> np.ndarray | None:
-    return None if proved is None else respondent.answer_rows(judged_head(proved), rows)
-
-
-def _judging(
-    workspace: Workspace, dataset: str, rows: pa.Table, around: Surroundings
-) -> np.ndarray:
-    """bool (n,): rows of the source and unselected feedback; before the first champion, every
-    row.
-    """
-    if around.champion is None:
-        return np.ones(len(rows), dtype=bool)
+def _selected(workspace: Workspace, dataset: str, around: Surroundings) -> set[str]:
+    """Return the ids of the feedback rows that were chosen because an answer was wrong."""
     stored = pq.read_table(
         workspace.folder / "data" / dataset / "rows.parquet", columns=["id", "origin"]
     )
-    late = set(stored.filter(pc.equal(stored["origin"], "feedback"))["id"].to_pylist())
-    selected = late - set(around.unselected)
-    return np.array([name not in selected for name in rows["id"].to_pylist()], dtype=bool)
-
-
-def _since(rows: pa.Table, began: datetime) -> np.ndarray:
-    moment = pa.scalar(began, rows["occurred_at"].type)
-    return np.asarray(pc.greater_equal(rows["occurred_at"], moment).to_numpy())
-
-
-def _slices(rows: pa.Table, fresh: np.ndarray, frequency: np.ndarray) -> dict[str, np.ndarray]:
-    regions = np.array([region or "" for region in rows["region"].to_pylist()], dtype=str)
-    by_region = {f"region {name}": regions == name for name in np.unique(regions) if name}
-    return by_region | {
-        "new phrases": fresh,
-        "known phrases": ~fresh,
-        "frequent phrases": frequency >= FREQUENT_ROWS,
-        "rare phrases": frequency < FREQUENT_ROWS,
-    }
-
-
-def _codes(rows: pa.Table) -> np.ndarray:
-    encoded = rows["cleaned"].combine_chunks().dictionary_encode()
-    return np.asarray(encoded.indices.to_numpy())
+    late = stored.filter(pc.equal(stored["origin"], "feedback"))["id"].to_pylist()
+    return set(late) - set(around.unselected)
 
 
 def _strings(rows: pa.Table, column: str) -> np.ndarray:

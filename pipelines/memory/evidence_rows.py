@@ -5,6 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from pipelines.memory.build import LABEL_COLUMNS
+from pipelines.memory.mixed import habitual_labels
+
+CORRECTION = "correction"
 
 
 def join_labels(source: pd.DataFrame, received: pd.DataFrame) -> pd.DataFrame:
@@ -13,11 +16,46 @@ def join_labels(source: pd.DataFrame, received: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     source : id, cleaned, label, occurred_at; a row whose id somebody corrected gives way to it
-    received : request_id, cleaned, label, received_at, author, head_label
+    received : request_id, cleaned, label, received_at, author, kind, head_label
+
+    A correction to a label that its phrase keeps coming back to is no evidence of its own: it
+    counts as the row of the source, once the source has it (see `habitual_labels`).
     """
     corrected = set(received["request_id"])
-    kept = source[~source["id"].isin(corrected)]
-    rows = kept.rename(columns={"occurred_at": "received_at"}).assign(author="", head_label="")
+    rows = _as_labels(source[~source["id"].isin(corrected)])
+    habitual = _habitual_corrections(rows, received)
+    counted = received[~habitual]
+    again = _as_labels(_corrected_rows(source, received[habitual]))
     columns = [*LABEL_COLUMNS, "head_label"]
-    parts = [part[columns] for part in (rows, received) if len(part)]
+    parts = [part[columns] for part in (rows, again, counted) if len(part)]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def _as_labels(source: pd.DataFrame) -> pd.DataFrame:
+    renamed = source.rename(columns={"occurred_at": "received_at"})
+    return renamed.assign(author="", head_label="")
+
+
+def _habitual_corrections(rows: pd.DataFrame, received: pd.DataFrame) -> pd.Series:
+    """bool (n,) over `received`."""
+    is_correction = received["kind"] == CORRECTION
+    phrases = set(received.loc[is_correction, "cleaned"])
+    columns = ["cleaned", "label", "received_at"]
+    unselected = pd.concat([rows[columns], received.loc[~is_correction, columns]])
+    unselected = unselected[unselected["cleaned"].isin(phrases)]
+    habits = {
+        phrase: habitual_labels(labels.tolist())
+        for phrase, labels in unselected.sort_values("received_at", kind="stable").groupby(
+            "cleaned"
+        )["label"]
+    }
+    pairs = zip(received["cleaned"], received["label"], strict=True)
+    habitual = [label in habits.get(phrase, ()) for phrase, label in pairs]
+    return is_correction & pd.Series(habitual, received.index, dtype=bool)
+
+
+def _corrected_rows(source: pd.DataFrame, corrections: pd.DataFrame) -> pd.DataFrame:
+    """Return the source's rows that were corrected, with the newest label of each."""
+    newest = corrections.drop_duplicates("request_id", keep="last").set_index("request_id")["label"]
+    rows = source[source["id"].isin(newest.index)]
+    return rows.assign(label=rows["id"].map(newest))

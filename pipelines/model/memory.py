@@ -101,8 +101,9 @@ class AppliedMemory:
 
         `probabilities` (n, labels of the head) is not changed.
         """
-        missing = len(self.labels) - probabilities.shape[1]
-        mixed = np.pad(probabilities, ((0, 0), (0, missing)))
+        rows, own = probabilities.shape
+        mixed = np.zeros((rows, len(self.labels)), probabilities.dtype)  # np.pad costs 15 us
+        mixed[:, :own] = probabilities
         if not self.memory.enabled:
             return mixed
         for row, phrase in enumerate(cleaned):

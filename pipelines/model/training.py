@@ -20,7 +20,10 @@ class TrainingRows:
     weights : float64 (n,), the number of training rows behind each pair
     vectors : float32 (n, d)
     validation : bool (n,), true in the validation slice
+    present : bool (n,), marks the present label of each phrase by the training rows; None: the
+        most frequent
     test_weights : float64 (n,), the number of test rows behind each pair; None: no test rows
+    present_with_test : bool (n,), marks the present labels by all rows; None: the most frequent
     """
 
     cleaned: Strings
@@ -28,7 +31,9 @@ class TrainingRows:
     weights: Float64
     vectors: Float32
     validation: Bool
+    present: Bool | None = None
     test_weights: Float64 | None = None
+    present_with_test: Bool | None = None
 
     def trained(self) -> Bool:
         """Mark the pairs with a training row: bool (n,)."""
@@ -44,13 +49,20 @@ class TrainingRows:
             weights=self.weights[chosen],
             vectors=self.vectors[chosen],
             validation=self.validation[chosen],
+            present=None if self.present is None else self.present[chosen],
         )
 
     def with_test(self) -> TrainingRows:
         """Return all pairs, weighted by all rows: what the served head knows."""
         if self.test_weights is None:
             return self
-        return replace(self, weights=self.weights + self.test_weights, test_weights=None)
+        return replace(
+            self,
+            weights=self.weights + self.test_weights,
+            present=self.present_with_test,
+            test_weights=None,
+            present_with_test=None,
+        )
 
 
 def fitting_weights(rows: TrainingRows) -> Float64:
@@ -63,10 +75,13 @@ def fitting_weights(rows: TrainingRows) -> Float64:
 
 
 def main_labels(rows: TrainingRows) -> Bool:
-    """Mark the most frequent label of each phrase, the first of equals: bool (n,).
+    """Mark the present label of each phrase: bool (n,).
 
-    Contradictory labels of one phrase only slow the fit down.
+    Without `rows.present` it is the most frequent one, the first of equals. Contradictory labels of
+    one phrase only slow the fit down.
     """
+    if rows.present is not None:
+        return rows.present
     _, phrases = np.unique(rows.cleaned, return_inverse=True)
     ranked = np.lexsort((rows.labels, -rows.weights, phrases))
     chosen = np.zeros(len(phrases), bool)

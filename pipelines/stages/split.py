@@ -32,6 +32,7 @@ from pipelines.stages.labelled_rows import (
     newest_days,
     within_history,
 )
+from pipelines.stages.present import present_pairs
 
 TEST_SHARE = 0.3
 """Of the distinct phrases of the newest test_days."""
@@ -167,20 +168,22 @@ def refuse_impossible(rows: LabelledRows, masks: SplitMasks, left_out: Mapping[s
 
 
 def training_table(rows: LabelledRows, *, seed: int, test: Bool | None = None) -> pa.Table:
-    """Return the distinct (cleaned, label), sorted, with `rows`, `test_rows` and `validation`.
+    """Return the distinct (cleaned, label), sorted, with counts and marks.
 
     `rows` and `test_rows` count the pair's rows outside and inside the test part, `test` bool
-    (n,), None for no test part; `validation` says that its phrase is in the slice.
+    (n,), None for no test part; `validation` says that its phrase is in the slice. `present` marks
+    the present label of each phrase by the rows outside the test part, `present_with_test` by all.
     """
+    test = np.zeros(len(rows.ids), bool) if test is None else test
     labels, label_codes = np.unique(rows.labels, return_inverse=True)
     pairs, pair_of_row, counts = np.unique(
         rows.phrase_codes.astype(np.int64) * len(labels) + label_codes,
         return_inverse=True,
         return_counts=True,
     )
-    test_pairs = pair_of_row[test] if test is not None else pair_of_row[:0]
-    test_counts = np.bincount(test_pairs, minlength=len(pairs))
-    cleaned = rows.phrases[pairs // len(labels)]
+    test_counts = np.bincount(pair_of_row[test], minlength=len(pairs))
+    phrase_of_pair = pairs // len(labels)
+    cleaned = rows.phrases[phrase_of_pair]
     validation = chosen_phrases(cleaned, share=VALIDATION_SHARE, salt=f"validation-{seed}")
     return pa.table(
         {
@@ -189,6 +192,10 @@ def training_table(rows: LabelledRows, *, seed: int, test: Bool | None = None) -
             "rows": pa.array(counts - test_counts, pa.int64()),
             "test_rows": pa.array(test_counts, pa.int64()),
             "validation": pa.array(validation),
+            "present": pa.array(present_pairs(pair_of_row, phrase_of_pair, among=~test)),
+            "present_with_test": pa.array(
+                present_pairs(pair_of_row, phrase_of_pair, among=np.ones(len(test), bool))
+            ),
         }
     )
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from core.contracts import Verdict
-from monitoring.calling import Called, decide_call, last_call, without_repetition
+from monitoring.calling import Called, decide_call, grown, last_call, without_repetition
 from monitoring.drift_reports import DriftReport
 from monitoring.label_requests import with_request
 from monitoring.moved import PHRASES_KEPT, label_requests, labelled_share, moved_phrases
@@ -108,3 +108,21 @@ def test_the_watch_says_what_became_of_a_request() -> None:
         "steady", ("asked", "as usual"), {"label_requests": [1]}
     )
     assert with_request(steady, due) == Verdict("drift", ("came", "as usual"))
+
+
+def test_alarms_grow_when_they_are_new_or_half_as_high_again() -> None:
+    called = Called("drift", 3, {"confidence": 6.0})
+    assert not grown(None, alarms=(), z={})
+    assert grown(None, alarms=("confidence",), z={"confidence": 3.1})
+    assert not grown(called, alarms=("confidence",), z={"confidence": 8.9})
+    assert grown(called, alarms=("confidence",), z={"confidence": 9.1})
+    assert grown(called, alarms=("embeddings",), z={"confidence": 6.0, "embeddings": 4.6})
+
+
+def test_a_broken_client_hides_no_earlier_call() -> None:
+    drift = report(3, "drift", z=6.0)
+    broken = report(4, "broken_client", z=20.0)
+    newest = last_call([drift, broken, report(5, "warning", z=7.0)], version="1")
+    assert newest is not None and (newest.kind, newest.window) == ("drift", 3)
+    alone = last_call([broken], version="1")
+    assert alone is not None and alone.kind == "broken_client"

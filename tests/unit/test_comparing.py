@@ -9,8 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from core.params import Params
-from flows.comparing import drift_start
-from flows.run import Run
+from monitoring.retraining import drift_start
 from operations import rollout
 from pipelines.gate.recipe import changed_recipe
 
@@ -33,7 +32,7 @@ def window(day: int, *alarms: str) -> dict[str, object]:
 def test_a_drift_begins_with_its_first_uninterrupted_alarm(
     windows: list[dict[str, object]], day: int | None
 ) -> None:
-    began = drift_start(Run("run", NOW, "drift", {"windows": windows}))
+    began = drift_start({"windows": windows})
     assert began == (datetime(2026, 2, day, tzinfo=UTC) if day else None)
 
 

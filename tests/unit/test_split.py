@@ -211,6 +211,26 @@ def test_pairs_count_their_training_and_their_test_rows_apart() -> None:
     assert list(zip(labels["cleaned"], labels["label"], strict=True)) == pairs_of(rows)
 
 
+def test_the_present_label_is_the_one_that_came_to_stay() -> None:
+    changed = [("a", "x", 60 - day) for day in range(30)] + [
+        ("a", "y", 9 - day) for day in range(4)
+    ]
+    mixed = [("b", "xxyxyxxyx"[day], 40 - day) for day in range(9)]
+    slip = [("c", "x", 40 - day) for day in range(9)] + [("c", "y", 1)]
+    rows = rows_of([*changed, *mixed, *slip])
+    test = np.array([pair == ("a", "y") for pair in pairs_of(rows)])
+    table = training_table(rows, seed=7, test=test).to_pydict()
+    columns = ("cleaned", "label", "present", "present_with_test")
+    assert list(zip(*(table[name] for name in columns), strict=True)) == [
+        ("a", "x", True, False),
+        ("a", "y", False, True),
+        ("b", "x", True, True),
+        ("b", "y", False, False),
+        ("c", "x", True, True),
+        ("c", "y", False, False),
+    ]
+
+
 def pairs_of(rows: LabelledRows) -> list[tuple[str, str]]:
     return list(zip(rows.phrases[rows.phrase_codes], rows.labels, strict=True))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import cast
@@ -18,6 +19,7 @@ from benchmarks.year.memory import GivenLabel, RunningMemory
 from benchmarks.year.people import LABELS_A_WEEK, People
 from benchmarks.year.world import World
 from pipelines.memory.build import build_memory
+from pipelines.memory.evidence_rows import join_labels
 from pipelines.source.practice import EPOCH
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -107,24 +109,36 @@ def test_people_keep_to_their_budget() -> None:
 
 def test_a_memory_renewed_in_place_equals_one_built_anew() -> None:
     random = np.random.default_rng(4)
-    labels = [
+    source = [
         GivenLabel(
             row=str(number),
             cleaned=f"phrase {random.integers(8)}",
             label=f"label {random.integers(3)}",
             received_at=START + timedelta(hours=float(random.integers(2_000))),
-            author="coder" if random.random() < 0.3 else "",
         )
         for number in range(200)
     ]
+    given = [
+        replace(
+            row,
+            label=f"label {random.integers(3)}",
+            received_at=row.received_at + timedelta(days=2),
+            author="coder",
+            kind="correction" if random.random() < 0.5 else "sample",
+        )
+        for row in source[::3]
+    ]
+    in_source = [row for row in source if random.random() < 0.7]
+    labels = [*in_source, *given]
+    random.shuffle(labels)
     running = RunningMemory()
     for start in range(0, len(labels), 50):
         running.add(labels[start : start + 50])
         running.renew()
-    columns = [(one.cleaned, one.label, one.received_at, one.author) for one in labels]
-    frame = pd.DataFrame(columns, columns=["cleaned", "label", "received_at", "author"])
     as_of = cast(pd.Timestamp, pd.Timestamp(START + timedelta(days=365)))
+    frame = join_labels(source_frame(in_source), received_frame(given))
     built = build_memory(frame, classifier="label", revision=1, as_of=as_of)
+    assert {"phrase 0", "phrase 7"} <= running.evidence.keys()
     for cleaned, evidence in running.evidence.items():
         place = built.place(cleaned)
         assert place is not None
@@ -132,6 +146,22 @@ def test_a_memory_renewed_in_place_equals_one_built_anew() -> None:
         assert evidence.head_share == pytest.approx(share, rel=1e-5)
         own = dict(zip(evidence.labels, evidence.weights.tolist(), strict=True))
         assert own == pytest.approx(weights, rel=1e-5)
+
+
+def source_frame(rows: list[GivenLabel]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [(row.row, row.cleaned, row.label, row.received_at) for row in rows],
+        columns=["id", "cleaned", "label", "occurred_at"],
+    )
+
+
+def received_frame(labels: list[GivenLabel]) -> pd.DataFrame:
+    columns = ["request_id", "cleaned", "label", "received_at", "author", "kind", "head_label"]
+    rows = [
+        (one.row, one.cleaned, one.label, one.received_at, one.author, one.kind, "")
+        for one in labels
+    ]
+    return pd.DataFrame(rows, columns=columns).sort_values("received_at", kind="stable")
 
 
 def test_an_event_is_won_back_when_four_fifths_of_its_loss_are() -> None:

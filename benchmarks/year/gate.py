@@ -1,0 +1,109 @@
+"""The gate's verdict on a candidate, with all that production knows of the champion."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from benchmarks.year.answering import Answering
+from benchmarks.year.candidates import Candidate, evidence_of
+from core.contracts import Verdict
+from core.params import ClassifierParams
+from pipelines.gate.assembly import AnswerRows, ChampionAnswers, assemble_rows
+from pipelines.gate.decide import decide
+from pipelines.stages.memories import answers_without_own
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version that answers: its judged head alone, and when it was fitted."""
+
+    judged: Answering
+    fitted_at: datetime
+
+
+@dataclass(frozen=True)
+class Around:
+    """What the gate knows beside the rows.
+
+    `proved` is the last version with a proved gain, None where that is the champion; `selected` are
+    the ids of labels that were given because an answer was wrong.
+    """
+
+    champion: Champion | None
+    proved: Champion | None
+    selected: Collection[str]
+    drift_began: datetime | None
+    now: datetime
+
+
+def judge_candidate(
+    candidate: Candidate, around: Around, *, block: ClassifierParams, seed: int
+) -> Verdict:
+    """Decide as the step that compares does in a retraining."""
+    tested = candidate.tested
+    rows = assemble_rows(
+        candidate.recent,
+        candidate.labels,
+        truth=_strings(tested, "label"),
+        candidate=_strings(tested, "predicted"),
+        floor=candidate.floor,
+        selected=around.selected,
+        champion=_champion_answers(candidate, around),
+    )
+    return decide(rows, block.gate, seed=seed)
+
+
+def _champion_answers(candidate: Candidate, around: Around) -> ChampionAnswers | None:
+    champion = around.champion
+    if champion is None:
+        return None
+    began = around.drift_began
+    return ChampionAnswers(
+        judged=_answer_rows(champion.judged.beside(candidate.memory)),
+        labels=champion.judged.head.labels,
+        fitted_at=champion.fitted_at,
+        days=(around.now - champion.fitted_at) / timedelta(days=1),
+        drift_began=began,
+        around_drift=partial(_around_drift, candidate=candidate, champion=champion, began=began)
+        if began
+        else None,
+        proved=_answer_rows(around.proved.judged.beside(candidate.memory))
+        if around.proved
+        else None,
+    )
+
+
+def _answer_rows(answering: Answering) -> AnswerRows:
+    def answer(rows: pa.Table) -> np.ndarray:
+        answers = answering.answer(rows["cleaned"].to_pylist())
+        return np.array([label for label, _ in answers], dtype=str)
+
+    return answer
+
+
+def _around_drift(
+    rows: pa.Table, *, candidate: Candidate, champion: Champion, began: datetime
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `answer_before_and_after`; where nothing remembers, the heads answer alone."""
+    judged = champion.judged
+    after = candidate.heads.judged
+    if candidate.memory is None:
+        alone = Answering(after, judged.embed, version="candidate")
+        return _answer_rows(judged)(rows), _answer_rows(alone)(rows)
+    labels = candidate.labels
+    moment = pa.scalar(began, labels["occurred_at"].type)
+    earlier = labels.filter(pc.less(labels["occurred_at"], moment))
+    before = _answer_rows(judged.beside(evidence_of(earlier)))
+    learnt, _ = answers_without_own(after, rows, labels, embed=judged.embed)
+    return before(rows), learnt.astype(str)
+
+
+def _strings(rows: pa.Table, column: str) -> np.ndarray:
+    return np.array(rows[column].to_pylist(), dtype=str)

@@ -1,0 +1,43 @@
+"""Which label a phrase has now: rules change, and a head must not learn the old one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipelines.memory.evidence import weigh_labels
+from pipelines.model.arrays import Bool, Int64
+
+NEWEST = 200
+"""Rows of a phrase that are weighed: of 200, a label of 60 % is the rarer one in 0.2 % of cases."""
+
+
+def present_pairs(pair_of_row: Int64, phrase_of_pair: Int64, *, among: Bool) -> Bool:
+    """Mark the pair of the present label of each phrase that has a row `among` the rows.
+
+    The memory's evidence decides (see `weigh_labels`): a label that came to stay, or else the
+    frequent one.
+
+    Parameters
+    ----------
+    pair_of_row : (n,), in order of time
+    phrase_of_pair : (pairs,), ascending
+    among : bool (n,)
+
+    Returns
+    -------
+    bool (pairs,)
+    """
+    rows = pair_of_row[among]
+    present = np.bincount(rows, minlength=len(phrase_of_pair)) > 0
+    labels = np.bincount(phrase_of_pair[present], minlength=int(phrase_of_pair.max(initial=-1)) + 1)
+    contested = labels[phrase_of_pair] > 1
+    rows = rows[contested[rows]]
+    order = np.argsort(phrase_of_pair[rows], kind="stable")
+    ordered = rows[order]
+    bounds = np.flatnonzero(np.diff(phrase_of_pair[ordered])) + 1
+    for pairs in np.split(ordered, bounds) if len(ordered) else []:
+        own, codes = np.unique(pairs, return_inverse=True)
+        weights = weigh_labels(codes[-NEWEST:].tolist(), labels=len(own)).weights
+        present[own] = False
+        present[own[weights.argmax()]] = True
+    return present
