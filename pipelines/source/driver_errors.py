@@ -80,9 +80,9 @@ def _is_lost(error: Exception, message: str) -> bool:
 
 
 def _state(error: Exception) -> str:
-    """Return the SQLSTATE; empty when the driver gives none."""
+    """Return the SQLSTATE, which psycopg2 calls pgcode; empty when the driver gives none."""
     cause = getattr(error, "orig", None) or error
-    return str(getattr(cause, "sqlstate", None) or "")
+    return str(getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or "")
 
 
 def _message(error: Exception, url: URL) -> str:
