@@ -14,7 +14,7 @@ import duckdb
 import duckdb_engine
 import pyarrow as pa
 import pytest
-from sqlalchemy.engine import CursorResult
+from sqlalchemy.engine import Connection, CursorResult
 
 from core.errors import QueryRefused, SourceUnreachable
 from pipelines.source.readers import open_reader
@@ -132,15 +132,19 @@ def test_sqlalchemy_fails_under_a_name_in_every_phase(
 def test_rows_that_came_count_when_closing_fails(
     lite: str, duck: str, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def close(resource: Any) -> None:
-        adbc_close(resource)
-        raise error
+    closed = []
 
-    adbc_close = adbc_dbapi.Connection.close
-    monkeypatch.setattr(adbc_dbapi.Connection, "close", close)
-    assert read(lite) == 1
-    monkeypatch.setattr(duckdb_engine.ConnectionWrapper, "rollback", raising(error), raising=False)
-    assert read(duck) == 1
+    def failing(close: Any) -> Any:
+        def fail(resource: Any) -> None:
+            close(resource)
+            closed.append(resource)
+            raise error
+
+        return fail
+
+    for connection in (adbc_dbapi.Connection, Connection):
+        monkeypatch.setattr(connection, "close", failing(connection.close))  # type: ignore[attr-defined]
+    assert (read(lite), read(duck), len(closed)) == (1, 1, 2)
 
 
 def test_an_interrupted_query_is_an_interrupt(duck: str, monkeypatch: pytest.MonkeyPatch) -> None:
