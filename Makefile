@@ -11,14 +11,14 @@ DVC_STATE := .dvc/tmp/site
 export DVC_SITE_CACHE_DIR := $(CURDIR)/$(DVC_STATE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow coverage check types fast-tests data up down lock
+.PHONY: help setup demo test test-slow coverage check types fast-tests data repro up down lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.ready ## Make .venv from the hash-pinned lock; seconds when nothing changed
 
-.venv/.ready: requirements.lock pyproject.toml
+.venv/.ready: requirements.lock pyproject.toml requirements/application.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"wanted Python 3.11, 3.12 or 3.13; came {v[0]}.{v[1]}; call make with PYTHON=/path/to/python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	awk '/^[a-z]/ {on = /^uv==/} on' requirements.lock > .venv/uv.txt
@@ -59,6 +59,9 @@ fast-tests: setup ## Unit and architecture tests alone
 
 data: setup | $(DVC_STATE) ## Rebuild the default demo snapshot, the one that data.dvc describes
 	$(BIN)/perennial snapshot --demo
+
+repro: setup | $(DVC_STATE) ## Run the stages of dvc.yaml that are out of date, on the data that is here
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m dvc repro
 
 up: setup | $(DVC_STATE) ## Start PostgreSQL, Prefect, MLflow, the service, Evidently's UI and the flow runner
 	$(BIN)/perennial up

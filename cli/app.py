@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -9,9 +11,10 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from cli import classify, feedback, flow, lineage, machine, rollout, sizing
+from cli import classify, feedback, flow, lineage, machine, rollout, setup, sizing
 from cli.output import INTERRUPTED, Json, exit_code, new_output
 from core.errors import PerennialError
+from core.surroundings import keep_inherited
 from flows.outages import name_outage
 
 
@@ -63,15 +66,36 @@ app = typer.Typer(
 
 @app.callback()
 def perennial(json: Json = False) -> None:
-    """Configure logging before any command runs."""
+    """Refuse misspelt settings and configure logging before any command runs."""
     from core.logs import configure_logs
+    from core.setting_names import refuse_misspelt
     from core.settings import load_settings
 
+    refuse_misspelt(os.environ)
     configure_logs(load_settings().log_format)
 
 
-for commands in (machine, flow, classify, feedback, rollout, lineage, sizing):
+for commands in (machine, setup, flow, classify, feedback, rollout, lineage, sizing):
     commands.register(app)
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Run the command with this machine's variables and those of Perennial alone."""
+    keep_inherited(os.environ)
+    atexit.register(silence_duckdb)  # the first to register is the last to run
     app()
+
+
+def silence_duckdb() -> None:
+    """Close standard error at the end of a process that used DuckDB.
+
+    Its binding writes 40 lines about "leaked" objects beside libraries that keep references.
+    """
+    if "_duckdb" in sys.modules:
+        sys.stderr.flush()
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+
+
+if __name__ == "__main__":
+    main()

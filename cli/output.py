@@ -18,6 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.tables import screen_width, table_lines
 from core.errors import PerennialError, UsageError
 
 FAILED = 1
@@ -64,16 +65,13 @@ class Output:
     def table(
         self, value: Any, *, columns: Sequence[str], rows: Iterable[Sequence[object]]
     ) -> None:
-        """Print JSON, or a table that is as wide as its cells."""
+        """Print JSON, or a table that is as wide as its cells or the terminal."""
         if self.json:
             self.line(value)
             return
         cells = [[str(cell) for cell in row] for row in rows]
-        lines = [list(columns), *cells]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        for line in lines:
-            padded = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
-            typer.echo("  ".join(padded).rstrip())
+        for line in table_lines([list(columns), *cells], width=screen_width()):
+            typer.echo(line)
 
     def facts(self, value: Any, rows: Iterable[tuple[str, str]]) -> None:
         """Print JSON, or two columns of names and values, wrapped to the screen."""

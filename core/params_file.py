@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 NAME = r"^[a-z][a-z0-9_]{0,39}$"
 COLUMN = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
 QUERY = r"^queries/[A-Za-z0-9_\-]+\.sql$"
+FROM = r"^(?:[a-z][a-z0-9_]{0,39}|(?:\w[^/\\:]*/)+(?:\w[^/\\:]*)?|\w[^/\\:]*\.\w+)$"
+"""A name, or a relative path that never leaves the repository."""
 
 
 def _cron_field(value: str) -> str:
@@ -42,6 +44,7 @@ _PATTERNS_IN_WORDS = {
     NAME: "a name of lower-case letters, digits and _ (at most 40, a letter first)",
     COLUMN: "a column name of letters, digits and _ (rename the column in the query with `as`)",
     QUERY: "a file queries/NAME.sql, NAME of letters, digits, - and _",
+    FROM: "a source's name of lower-case letters, digits and _, or a path in the repository",
     CRON: "the five fields of cron, such as 0 3 * * 1",
 }
 _MONTH_DAYS = {
@@ -115,12 +118,16 @@ def read_params_file(path: Path) -> dict[str, Any]:
 def explain(error: ValidationError, *, known: Collection[str]) -> ParamsError:
     """Return the error of the first wrong key, with its path.
 
+    A misspelt key comes before the key that is missing because of it.
+
     Parameters
     ----------
     known : collection of str
         The keys that some block has, to suggest one for a misspelt key.
     """
-    first = error.errors()[0]
+    errors = error.errors()
+    unknown = (details for details in errors if details["type"] == "extra_forbidden")
+    first = next(unknown, errors[0])
     others = error.error_count() - 1
     path = ".".join(_key_path(first["loc"]))
     more = f" (and {others} more)" if others else ""

@@ -17,11 +17,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from core.contracts import is_plain_name
 from core.errors import NO_ROOM, SettingsError
 from core.groups import Group, group_of, parse_groups
+from core.source_addresses import SourceAddress, named_sources, source_variable
 from core.urls import usable_url
 
-_RELATIVE_FILE = re.compile(
-    r"^(?P<scheme>(?:sqlite|duckdb)(?:\+[a-z0-9_]+)?):///(?P<file>[^/:].*)$"
-)
 REPOSITORY = Path(__file__).resolve().parent.parent
 LAST_PORT = 65535
 
@@ -53,8 +51,13 @@ class Settings(BaseSettings):
     mlflow_database_url: SecretStr | None = None
     """A database of its own for MLflow; by default one on Perennial's server."""
 
-    source_url: SecretStr | None = None
-    """Where the labelled rows come from: any SQLAlchemy URL; by default the demo source."""
+    source_url: SourceAddress | None = None
+    """Where the labelled rows come from: any SQLAlchemy URL, a file or a folder of files.
+
+    By default the demo source."""
+
+    sources: dict[str, SourceAddress] = Field(default_factory=named_sources, validate_default=True)
+    """`PERENNIAL_SOURCE_<NAME>_URL`: the sources of the blocks that name one with `from`."""
 
     # Addresses
 
@@ -121,6 +124,16 @@ class Settings(BaseSettings):
     log_format: str = Field("auto", pattern="^(auto|json|console)$")
     """`console` for people, `json` for programs, `auto`: console on a terminal, else json."""
 
+    @field_validator(
+        *("repository", "home", "embedder", "api_keys_file", "host", "log_format"), mode="before"
+    )
+    @classmethod
+    def _says_something(cls, value: object) -> object:
+        """Refuse an empty text: as a folder it means the current one, as a host every address."""
+        if isinstance(value, str) and (not value.strip() or value != value.strip()):
+            raise ValueError("not empty, and without blanks around it: unset it for the default")
+        return value
+
     @field_validator("repository", "home", "embedder", "api_keys_file")
     @classmethod
     def _absolute_path(cls, path: Path | None) -> Path | None:
@@ -130,19 +143,10 @@ class Settings(BaseSettings):
         except RuntimeError as error:  # an unknown ~user, or a circle of links
             raise ValueError(str(error)) from None
 
-    @field_validator("database_url", "prefect_database_url", "mlflow_database_url", "source_url")
+    @field_validator("database_url", "prefect_database_url", "mlflow_database_url")
     @classmethod
     def _usable_url(cls, url: SecretStr | None) -> SecretStr | None:
         return url and SecretStr(usable_url(url.get_secret_value()))
-
-    @field_validator("source_url")
-    @classmethod
-    def _absolute_file(cls, url: SecretStr | None) -> SecretStr | None:
-        """Make `sqlite:///rows.db` absolute: flows start in other folders."""
-        relative = _RELATIVE_FILE.match(url.get_secret_value()) if url else None
-        if relative is None:
-            return url
-        return SecretStr(f"{relative['scheme']}:///{Path(relative['file']).resolve()}")
 
     @field_validator("bentos")
     @classmethod
@@ -236,7 +240,7 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks the values
     except ValidationError as error:
         first = error.errors()[0]
-        name = "PERENNIAL_" + "_".join(str(part) for part in first["loc"]).upper()
+        name = _variable(first["loc"])
         raise SettingsError(
             f"{name} to be usable", came=first["msg"], do=f"correct {name} in the environment"
         ) from None
@@ -251,11 +255,23 @@ def settings_environment(
     Secrets are in plain text.
     """
     values = {name: getattr(settings, name) for name in type(settings).model_fields} | overrides
-    return {
-        f"PERENNIAL_{name.upper()}": _plain(value)
+    kept = {
+        name: value
         for name, value in values.items()
-        if value is not None and name not in without
+        if value is not None and name not in without and name != "sources"
     }
+    variables = {f"PERENNIAL_{name.upper()}": _plain(value) for name, value in kept.items()}
+    if "sources" in without:
+        return variables
+    sources = settings.sources.items()
+    return variables | {source_variable(name): _plain(address) for name, address in sources}
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    """Return the variable of a field, or of one named source."""
+    if location[0] == "sources" and len(location) > 1:
+        return source_variable(str(location[1]))
+    return "PERENNIAL_" + "_".join(str(part) for part in location).upper()
 
 
 def _plain(value: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_URL = re.compile(r"^[a-z][a-z0-9_]*(\+[a-z0-9_]+)?://")
+URL = re.compile(r"^[a-z][a-z0-9_]*(\+[a-z0-9_]+)?://")
 _POSTGRES = re.compile(r"^postgres(?=[+:])")
 _AFTER_PASSWORD = re.compile(r"://[^:/]*:[^@]*@(?P<rest>[^?]*(?:\?[^=]*)?)")
 
@@ -17,7 +17,7 @@ def usable_url(url: str) -> str:
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
-    if not _URL.match(url):
+    if not URL.match(url):
         raise ValueError(
             "not a URL such as postgresql://user@host/name; the value is a secret and not shown"
         )

@@ -28,7 +28,9 @@ from monitoring.budget import Budget
 from monitoring.unanswered import unanswered_drift, with_unanswered
 from monitoring.watching import watch_classifier
 
-NO_CHAMPION = Verdict("insufficient", ("no version answers yet",))
+NO_CHAMPION = Verdict(
+    "insufficient", ("no version answers yet: train one with `perennial retrain`",)
+)
 
 
 def watch_one(

@@ -9,10 +9,12 @@ import atexit
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from core.database import DatabaseUrls, open_database, with_driver
-from core.settings import Settings, settings_environment
-from machine.local_http import answers
+from core.errors import PortTaken
+from core.settings import REPOSITORY, Settings, require_home, settings_environment
+from machine.local_http import answers, ask
 
 TELEMETRY_OFF = {
     "DO_NOT_TRACK": "true",
@@ -47,6 +49,8 @@ def flow_environment(
     served = prefect_answers(settings) if server is None else server
     return (
         telemetry_off()
+        # The programs work in a folder of their own; their code is this repository's.
+        | {"PYTHONPATH": str(REPOSITORY)}
         | _prefect(settings, urls)
         | _prefect_server(settings, served=served)
         | _mlflow(urls)
@@ -66,13 +70,17 @@ def child_settings(settings: Settings, urls: DatabaseUrls) -> dict[str, str]:
 
 
 def apply_environment(environment: Mapping[str, str]) -> None:
-    """Set the variables for this process and its children.
+    """Set the variables for this process and its children, and leave the user's folder.
 
-    A Prefect server that the shell names belongs to another project and is ignored.
+    Prefect reads variables, and `.env`, `prefect.toml` and `pyproject.toml` of the working folder.
+    Those of the shell belong to another project.
     """
-    for name in ("PREFECT_API_URL", "PREFECT_PROFILE"):
-        os.environ.pop(name, None)
+    for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+        del os.environ[name]
     os.environ.update(environment)
+    if folder := environment.get("PREFECT_HOME"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        os.chdir(folder)
 
 
 @contextmanager
@@ -82,6 +90,7 @@ def open_flow_database(settings: Settings) -> Iterator[DatabaseUrls]:
     An ephemeral Prefect server stops at the end of the process and writes until then, so its
     database is closed after it.
     """
+    require_home(settings)
     served = prefect_answers(settings)
     with ExitStack() as stack:
         urls = stack.enter_context(open_database(settings))
@@ -93,8 +102,26 @@ def open_flow_database(settings: Settings) -> Iterator[DatabaseUrls]:
 
 
 def prefect_answers(settings: Settings) -> bool:
-    """Return True when a Prefect server answers at the port of the settings."""
-    return answers(f"{settings.prefect_url}/api/health")
+    """Return True when this home's Prefect server answers at the port of the settings.
+
+    Raises `PortTaken` for the server of another installation: its runs and ours would mix.
+    """
+    if not answers(f"{settings.prefect_url}/api/health"):
+        return False
+    told = ask(f"{settings.prefect_url}/api/admin/settings")
+    home = str(told.get("home", "")) if isinstance(told, dict) else ""
+    if home and Path(home).resolve() == prefect_home(settings).resolve():
+        return True
+    raise PortTaken(
+        f"this home's Prefect at {settings.prefect_url}",
+        came=f"the server of another installation: {home or 'it does not name its home'}",
+        do="set PERENNIAL_PREFECT_PORT to a free port",
+    )
+
+
+def prefect_home(settings: Settings) -> Path:
+    """Return the folder of Prefect, in which its programs work."""
+    return settings.home / "prefect"
 
 
 def mlflow_uri(urls: DatabaseUrls) -> str:
@@ -104,7 +131,7 @@ def mlflow_uri(urls: DatabaseUrls) -> str:
 
 def _prefect(settings: Settings, urls: DatabaseUrls) -> dict[str, str]:
     return {
-        "PREFECT_HOME": str(settings.home / "prefect"),
+        "PREFECT_HOME": str(prefect_home(settings)),
         "PREFECT_API_DATABASE_CONNECTION_URL": with_driver(urls.prefect, "asyncpg"),
         # The default of 10 s is too short while a training uses all cores.
         "PREFECT_SERVER_DATABASE_TIMEOUT": "60",

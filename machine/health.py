@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 from core.embedded import holders
 from core.settings import Settings
 from machine.environment import TAG
 from machine.local_http import answers, ask
-from machine.programs import Program, further_services
+from machine.ports import stranger_at
+from machine.programs import Program, evidently_workspace, further_services
+
+SEEN_WITHIN = 30.0
+"""Seconds after which Evidently's page shows a report that was written."""
 
 
 def is_ready(settings: Settings, program: Program, pid: int) -> bool:
@@ -17,7 +23,29 @@ def is_ready(settings: Settings, program: Program, pid: int) -> bool:
         return runner_polls(settings)
     is_service = program.name == "service"
     servers = (program, *further_services(settings)) if is_service else (program,)
-    return all(answers(f"{server.url}{server.health}") for server in servers)
+    return all(
+        answers(f"{server.url}{server.health}") and not stranger_at(settings, server, pid)
+        for server in servers
+    )
+
+
+def misses_reports(settings: Settings) -> bool:
+    """Return True when Evidently's page does not know the newest report.
+
+    The thread that looks for reports may have died while the page still answers.
+    """
+    latest = time.time() - SEEN_WITHIN
+    written = [
+        (file.stat().st_mtime, file)
+        for file in evidently_workspace(settings).glob("*/snapshots/*.json")
+        if file.stat().st_mtime < latest
+    ]
+    if not written:
+        return False
+    _, newest = max(written)
+    project = newest.parent.parent.name
+    url = f"{settings.evidently_url}/api/projects/{project}/{newest.stem}/metadata"
+    return not answers(url)
 
 
 def runner_polls(settings: Settings) -> bool:

@@ -11,6 +11,8 @@ from core.errors import PortTaken, SettingsError
 from core.settings import Settings
 from machine.programs import Program
 
+OTHERS = -1
+
 
 def check_ports(settings: Settings, programs: Iterable[Program]) -> None:
     """Raise `PortTaken` for the first port that cannot be bound.
@@ -21,11 +23,53 @@ def check_ports(settings: Settings, programs: Iterable[Program]) -> None:
     _require_own_address(settings.host)
     for program in programs:
         if program.port is not None and not port_is_free(settings.host, program.port):
-            raise PortTaken(
-                f"port {program.port} of {settings.host} for {program.name}",
-                came=f"it is used by {describe_listener(program.port)}",
-                do=f"stop that, or set {program.setting} to a free port",
-            )
+            raise _taken(settings, program, describe_listener(program.port))
+
+
+def stranger_at(settings: Settings, program: Program, pid: int) -> str:
+    """Return the process that holds the program's port, "" unless it is another one.
+
+    Parameters
+    ----------
+    pid : the program's process; those that it started belong to it.
+    """
+    if program.port is None:
+        return ""
+    pids = _listeners(program.port)
+    try:
+        process = psutil.Process(pid)
+        own = {pid, *(child.pid for child in process.children(recursive=True))}
+    except psutil.Error:
+        own = {pid}
+    if not pids or pids & own or port_is_free(settings.host, program.port):
+        return ""
+    return describe_listener(program.port)
+
+
+def refuse_stranger(settings: Settings, program: Program, pid: int) -> None:
+    """Raise `PortTaken` when another process holds the port of a program that is starting."""
+    if stranger := stranger_at(settings, program, pid):
+        raise _taken(settings, program, stranger)
+
+
+def _taken(settings: Settings, program: Program, holder: str) -> PortTaken:
+    return PortTaken(
+        f"port {program.port} of {settings.host} for {program.name}",
+        came=f"it is used by {holder}",
+        do=f"stop that, or set {program.setting} to a free port",
+    )
+
+
+def _listeners(port: int) -> set[int]:
+    """Return the processes that listen on a port; OTHERS stands for those of other users."""
+    try:
+        return {
+            connection.pid or OTHERS
+            for connection in psutil.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+        }
+    except (psutil.Error, OSError):  # this system does not say
+        return set()
 
 
 def _require_own_address(host: str) -> None:
@@ -59,14 +103,8 @@ def _bind(host: str, port: int) -> None:
 def describe_listener(port: int) -> str:
     """Return `python3 (pid 4711)`, or "an unknown process" for a process of another user."""
     try:
-        pids = {
-            connection.pid
-            for connection in psutil.net_connections("tcp")
-            if connection.status == psutil.CONN_LISTEN
-            and connection.laddr.port == port
-            and connection.pid
-        }
-        names = [f"{psutil.Process(pid).name()} (pid {pid})" for pid in sorted(pids)]
-    except (psutil.Error, OSError):
+        pids = sorted(pid for pid in _listeners(port) if pid != OTHERS)
+        names = [f"{psutil.Process(pid).name()} (pid {pid})" for pid in pids]
+    except psutil.Error:
         names = []
     return ", ".join(names) or "an unknown process"

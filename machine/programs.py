@@ -69,7 +69,7 @@ def folders(settings: Settings) -> tuple[Path, ...]:
     return (
         settings.home / "prefect",
         settings.home / "mlartifacts",
-        _evidently_workspace(settings),
+        evidently_workspace(settings),
         settings.home / "bentoml",
     )
 
@@ -131,7 +131,7 @@ def _evidently(settings: Settings) -> Program:
             "evidently.cli",
             "ui",
             "--workspace",
-            str(_evidently_workspace(settings)),
+            str(evidently_workspace(settings)),
             *_address(settings, settings.evidently_port),
         ),
         port=settings.evidently_port,
@@ -172,5 +172,6 @@ def _address(settings: Settings, port: int) -> tuple[str, ...]:
     return ("--host", settings.host, "--port", str(port))
 
 
-def _evidently_workspace(settings: Settings) -> Path:
+def evidently_workspace(settings: Settings) -> Path:
+    """Return the folder of the drift reports that Evidently shows."""
     return settings.reports / "evidently"

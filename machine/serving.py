@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from core.database import open_database
 from core.errors import ProcessFailed
 from core.settings import REPOSITORY, Settings
+from core.surroundings import inherited
 from machine.environment import apply_environment, telemetry_off
 from machine.programs import newest_bento
 
@@ -32,7 +33,9 @@ def serve_newest(settings: Settings) -> int:
     with _database_url(settings) as url:
         command = serve_command("perennial:latest", settings=settings, database_url=url)
         child = subprocess.Popen(
-            command.argv, env=command.child_environment(os.environ), cwd=REPOSITORY
+            command.argv,
+            env=command.child_environment(inherited(os.environ, credentials=False)),
+            cwd=REPOSITORY,
         )
         return _wait(child)
 

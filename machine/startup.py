@@ -11,6 +11,7 @@ from core.errors import ProcessFailed
 from core.logs import redact
 from core.settings import Settings
 from machine.health import is_ready
+from machine.ports import refuse_stranger
 from machine.programs import Program
 from machine.supervision import connect_supervisor, log_file
 
@@ -77,6 +78,7 @@ def _refuse_the_dead(
     started: set[str],
 ) -> None:
     if program.name in started and state["statename"] in DEAD:
+        refuse_stranger(settings, program, state["pid"])
         raise _failed(settings, program, wanted="to start", came="it ended")
     if seconds > program.ready_seconds:
         raise _failed(

@@ -8,11 +8,13 @@ from typing import Any
 
 from core.embedded import postmaster
 from core.settings import Settings
-from machine.health import is_ready
+from machine.health import is_ready, misses_reports
+from machine.ports import stranger_at
 from machine.programs import Program, further_services, list_programs, newest_bento
 from machine.startup import ALIVE, tail
 from machine.supervision import log_file, program_states
 
+BLIND = "does not show new reports: `perennial down`, then `perennial up`"
 NO_BENTO = "no bento yet: `perennial retrain` builds the first"
 
 
@@ -69,14 +71,23 @@ def _judge(
     if info is None:
         return "down", _other_user(settings) if program.name == "postgres" else ""
     if info["statename"] in ALIVE:
-        if is_ready(settings, program, info["pid"]):
-            return "ready", ""
-        return "starting", "runs, but does not answer yet"
+        return _judge_alive(settings, program, info["pid"])
     if info["statename"] in ("STOPPED", "STOPPING"):
         if info["name"] == "service" and newest_bento(settings) is None:
             return "waiting", NO_BENTO
         return "down", "stopped"
     return "failed", tail(log, lines=1)
+
+
+def _judge_alive(settings: Settings, program: Program, pid: int) -> tuple[str, str]:
+    """Return state and detail of a program whose process lives."""
+    if is_ready(settings, program, pid):
+        if program.name == "evidently" and misses_reports(settings):
+            return "failed", BLIND
+        return "ready", ""
+    if stranger := stranger_at(settings, program, pid):
+        return "failed", f"port {program.port} is used by {stranger}: set {program.setting}"
+    return "starting", "runs, but does not answer yet"
 
 
 def _other_user(settings: Settings) -> str:

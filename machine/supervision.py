@@ -21,6 +21,7 @@ import psutil
 
 from core.errors import ProcessFailed
 from core.settings import REPOSITORY, Settings
+from core.surroundings import inherited
 from machine.programs import Program
 
 MARK = "PERENNIAL_SUPERVISED"
@@ -37,7 +38,7 @@ logfile_backups=2
 pidfile={folder}/supervisord.pid
 identifier=perennial
 childlogdir={logs}
-directory={code}
+directory={work}
 umask=077
 minfds=1024
 {user}
@@ -89,7 +90,7 @@ def render_configuration(settings: Settings, programs: Iterable[Program]) -> str
         socket=_literal(socket_file(settings)),
         logs=_literal(settings.home / "logs"),
         folder=_literal(folder),
-        code=_literal(REPOSITORY),
+        work=_literal(settings.home / "prefect"),
         user="user=root\n" if os.getuid() == 0 else "",
     )
     return server + "".join(
@@ -106,12 +107,17 @@ def start_supervisor(
     configuration = _write_private(supervisor_folder(settings) / "supervisord.conf", text)
     private_folder(socket_file(settings).parent)
     private_folder(settings.home / "logs")
+    (settings.home / "prefect").mkdir(parents=True, exist_ok=True)
     started = subprocess.run(
         [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)],
         check=False,
         capture_output=True,
         text=True,
-        env={**os.environ, **environment, MARK: mark(settings)},
+        env={
+            **inherited(os.environ, credentials=True),
+            **environment,
+            MARK: mark(settings),
+        },
         umask=0o077,
         cwd=REPOSITORY,
         timeout=60,

@@ -18,6 +18,8 @@ from monitoring.window_files import describe_window
 
 SEVERITY = ("insufficient", "steady", "warning", "broken_client", "needs_labels", "drift")
 REASONS_SHOWN = 10
+WAIT = "wait for more answers, or set a smaller drift.window_rows"
+"""What a person does about windows that are too few or too small to judge."""
 
 
 def conclude(
@@ -54,8 +56,19 @@ def conclude(
             "plot": str(file.with_suffix(".png")),
         },
     }
-    reasons = tuple(describe_window(window) for window in judged[-REASONS_SHOWN:])
-    return Verdict(kind, reasons, evidence)
+    return Verdict(kind, _reasons(kind, judged), evidence)
+
+
+def _reasons(kind: str, judged: Sequence[JudgedWindow]) -> tuple[str, ...]:
+    """Return a sentence per window; one for all where none could be judged, with its notes."""
+    if kind != "insufficient":
+        return tuple(describe_window(window) for window in judged[-REASONS_SHOWN:])
+    newest = judged[-1]
+    answers = sum(window.read for window in judged)
+    windows = f"{len(judged)} windows" if len(judged) > 1 else "1 window"
+    lack = "; ".join(newest.verdict.reasons)
+    sentence = f"{windows} of {answers} answers could not be judged: {lack}; {WAIT}"
+    return (sentence, *dict.fromkeys(note for window in judged for note in window.notes))
 
 
 def _needed_labels(worst: JudgedWindow, labelled: Labelled) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -137,10 +138,28 @@ def _add_to_workspace(run: Any, headline: Headline, folder: Path) -> None:
     workspace = Workspace.create(str(folder))
     project = uuid.uuid5(_SPACE, headline.classifier)
     if workspace.get_project(project) is None:
-        _create_project(workspace, project, headline.classifier)
+        _add_whole_project(folder, project, headline.classifier)
+        workspace = Workspace.create(str(folder))
     workspace.state.write_snapshot(
         project, uuid.uuid5(_SPACE, headline.name), run.to_snapshot_model()
     )
+
+
+def _add_whole_project(folder: Path, project: uuid.UUID, classifier: str) -> None:
+    """Make a project beside the workspace and move it there.
+
+    The page watches the workspace: half a project file would end its watching for good.
+    """
+    from evidently.ui.workspace import Workspace
+
+    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as beside:
+        _create_project(Workspace.create(beside), project, classifier)
+        made = folder / str(project)
+        try:
+            (Path(beside) / str(project)).rename(made)
+        except OSError:
+            if not (made / "metadata.json").is_file():  # else another watch was quicker
+                raise
 
 
 def remove_report(classifier: str, name: str, *, workspace: Path) -> None:

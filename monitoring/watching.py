@@ -19,7 +19,7 @@ from core.errors import HeadRefused
 from core.memory_revisions import MemoryRevision, newest_revisions
 from core.params import ClassifierParams
 from monitoring.budget import Budget
-from monitoring.concluding import as_report, conclude
+from monitoring.concluding import WAIT, as_report, conclude
 from monitoring.corrections import count_corrections
 from monitoring.drift_reports import hold_reports, read_progress, store_reports
 from monitoring.judging import Judge, JudgedWindow
@@ -60,7 +60,9 @@ def watch_classifier(
     """
     watched = _read(engine, classifier, block, models=models)
     if watched is None:
-        return Verdict("insufficient", ("no version answers yet",))
+        return Verdict(
+            "insufficient", ("no version answers yet: train one with `perennial retrain`",)
+        )
     pending = watched.pending
     if pending.windows:
         head = _registered_head(watched.folder, digest=watched.model.head_digest)
@@ -187,7 +189,7 @@ def _with_labels(
 
 
 def _nothing_pending(pending: PendingWindows) -> Verdict:
-    reason = f"no complete window of {pending.size} answers since window {pending.number}"
+    reason = f"no complete window of {pending.size} answers since window {pending.number}; {WAIT}"
     evidence = {"version": pending.version, "window_rows": pending.size}
     return Verdict("insufficient", (reason,), evidence)
 

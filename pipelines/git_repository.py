@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from core.errors import UncommittedChanges
+from core.surroundings import inherited
 from pipelines.subprocesses import failed
 
 WATCHED = (
@@ -62,14 +67,11 @@ def commit_facts(repository: Path, commit: str) -> dict[str, str]:
 
 def require_committed(repository: Path) -> None:
     """Raise `UncommittedChanges` when code, queries or params.yaml differ from HEAD."""
-    if not git_succeeds(["rev-parse", "--verify", "HEAD"], repository):
-        raise UncommittedChanges(
-            "a git repository with a commit",
-            came=str(repository),
-            do="clone Perennial with git, or commit once",
-        )
+    _require_commit(repository)
     status = ["status", "--porcelain", "--untracked-files=all", "--", *WATCHED]
-    changes = run_git(status, repository).splitlines()
+    changes = run_command(
+        ["git", *status], repository, environment=_with_users_git_settings()
+    ).splitlines()
     if changes:
         files = ", ".join(line[2:].strip() for line in changes[:LISTED_FILES])
         raise UncommittedChanges(
@@ -77,6 +79,24 @@ def require_committed(repository: Path) -> None:
             came=f"changes in {files}",
             do="commit them, then retrain",
         )
+
+
+def _require_commit(repository: Path) -> None:
+    """Raise `UncommittedChanges` where git finds no commit, or does not trust the folder."""
+    found = _call_git(["rev-parse", "--verify", "HEAD"], repository)
+    if found.returncode == 0:
+        return
+    if "dubious ownership" in found.stderr:
+        raise UncommittedChanges(
+            "a repository that git trusts",
+            came=f"{repository} belongs to another user",
+            do=f"run `git config --global --add safe.directory {shlex.quote(str(repository))}`",
+        )
+    raise UncommittedChanges(
+        "a git repository with a commit",
+        came=str(repository),
+        do="clone Perennial with git, or commit once",
+    )
 
 
 def run_git(arguments: Sequence[str], folder: Path, *, strip: bool = True) -> str:
@@ -87,10 +107,19 @@ def run_git(arguments: Sequence[str], folder: Path, *, strip: bool = True) -> st
 
 def git_succeeds(arguments: Sequence[str], folder: Path) -> bool:
     """Return True when git exits with 0."""
-    done = subprocess.run(
-        ["git", *arguments], cwd=folder, env=stage_environment(), capture_output=True
+    return _call_git(arguments, folder).returncode == 0
+
+
+def _call_git(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["git", *arguments],
+        cwd=folder,
+        env=stage_environment(),
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
     )
-    return done.returncode == 0
 
 
 def run_command(command: Sequence[str], folder: Path, *, environment: Mapping[str, str]) -> str:
@@ -106,12 +135,58 @@ def run_command(command: Sequence[str], folder: Path, *, environment: Mapping[st
 def stage_environment() -> dict[str, str]:
     """Return the environment of git, DVC and the stages.
 
-    This interpreter comes first on the path, and no code is found but the clone's own.
+    This interpreter comes first on the path, and no code is found but the clone's own. Git reads
+    no settings of the user and of the system, and speaks English.
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in {"PYTHONPATH", "DVC_ROOT"} and not name.startswith("GIT_")
+    return {
+        **inherited(os.environ, credentials=True),
+        "PATH": path,
+        "LC_ALL": "C.UTF-8",
+        "DVC_NO_ANALYTICS": "1",
+        "PYTHONHASHSEED": "0",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": str(_own_git_settings()),
+        "GIT_TERMINAL_PROMPT": "0",
     }
-    return {**inherited, "PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONHASHSEED": "0"}
+
+
+def _with_users_git_settings() -> dict[str, str]:
+    """Return the environment for the user's checkout: ignored files and line ends are theirs."""
+    own = stage_environment()
+    return {name: value for name, value in own.items() if not name.startswith("GIT_CONFIG_")}
+
+
+@cache
+def _own_git_settings() -> Path:
+    """Write the settings that replace the user's and the system's, and return their file.
+
+    Hooks, templates, signing and names of remotes of the user would break the clone of a
+    retraining. Only what the user declared safe stays.
+    """
+    handle, name = tempfile.mkstemp(prefix="perennial-git-")
+    os.close(handle)
+    atexit.register(Path(name).unlink, missing_ok=True)
+    for folder in _safe_folders():
+        subprocess.run(
+            ["git", "config", "--file", name, "--add", "safe.directory", folder], check=True
+        )
+    return Path(name)
+
+
+def _safe_folders() -> list[str]:
+    """Return the folders of other owners that the user or the system told git to trust.
+
+    A clone asks for the folder `.git` by its own path.
+    """
+    folders: list[str] = []
+    for scope in ("--system", "--global"):
+        done = subprocess.run(
+            ["git", "config", scope, "--get-all", "safe.directory"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for folder in done.stdout.splitlines():
+            folders += [folder] if folder in ("", "*") else [folder, f"{folder}/.git"]
+    return folders

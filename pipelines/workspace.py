@@ -36,6 +36,9 @@ from pipelines.subprocesses import end_those_within, run_program
 
 PREFIX = "perennial-run-"
 OWNER = "owner"
+CLONE = ("clone", "--quiet", "--no-checkout", "--origin", "origin", "--template=")
+TRIAL = "refs/perennial/trial"
+"""What a retraining pushes and removes, to see that it can publish."""
 STAGE_SECONDS = 6 * 3600.0
 
 
@@ -57,14 +60,14 @@ class Workspace:
     seconds: float = STAGE_SECONDS
     sound: set[str] = field(default_factory=set)
 
-    def reproduce(self, targets: Sequence[str]) -> None:
-        """Run `dvc repro` on the targets.
+    def reproduce(self, targets: Sequence[str], *, keep_going: bool = False) -> None:
+        """Run `dvc repro` on the targets; with `keep_going`, also after the failure of a stage.
 
         Raises `StageFailed` with the last lines of the stage, or naming a rotten cache file
         that DVC used.
         """
         try:
-            self._call_dvc("repro", *targets)
+            self._call_dvc("repro", *(["--keep-going"] if keep_going else []), *targets)
         except StageFailed:
             self._refuse_rotten()
             raise
@@ -145,6 +148,18 @@ class Workspace:
             path.write_text(text, encoding="utf-8")
         prune_data(self.folder / "data", datasets)
 
+    def try_publishing(self) -> None:
+        """Commit, tag and push as `publish` will, and leave nothing.
+
+        Raises `StageFailed` before a training instead of after it.
+        """
+        tag = self.folder.parent.name
+        run_git([*AUTHOR, "tag", "-a", tag, "-m", "a trial"], self.folder)
+        trial = f"{TRIAL}/{tag}"
+        run_git(["push", "--quiet", "origin", f"{tag}:{trial}"], self.folder)
+        run_git(["push", "--quiet", "origin", f":{trial}"], self.folder)
+        run_git(["tag", "--delete", tag], self.folder)
+
     def publish(self, *, message: str, tag: str, branches: Sequence[str]) -> str:
         """Commit data.dvc, dvc.lock and the narrowed params, tag the commit and push both.
 
@@ -171,11 +186,19 @@ def open_workspace(
     with _owned_folder() as folder:
         clone = folder / "clone"
         commit = run_git(["rev-parse", revision], repository)
-        run_git(["clone", "--quiet", "--no-checkout", str(repository), str(clone)], folder)
+        run_git([*CLONE, str(repository), str(clone)], folder)
         run_git(["checkout", "--quiet", "--detach", commit], clone)
         cache = cache_of(repository)
-        run_dvc(["cache", "dir", "--quiet", "--local", str(cache)], clone)
+        _link_cache(clone, cache)
         yield Workspace(clone, run_git(["rev-parse", "HEAD"], clone), cache, seconds)
+
+
+def _link_cache(clone: Path, cache: Path) -> None:
+    """Let the clone use a DVC cache by a link beside it: DVC writes paths in ASCII only."""
+    cache.mkdir(parents=True, exist_ok=True)
+    link = clone.parent / "cache"
+    link.symlink_to(cache, target_is_directory=True)
+    run_dvc(["cache", "dir", "--quiet", "--local", os.path.relpath(link, clone)], clone)
 
 
 @contextmanager

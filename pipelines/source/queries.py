@@ -162,7 +162,7 @@ def _selected(name: str, quoted: str, dialect: str) -> str:
         return f"case {hexadecimal} else coalesce(cast(q.{quoted} as text), '{NULL_TEXT}') end"
     if dialect == "sqlite":
         return f"coalesce(cast(q.{quoted} as text), '{NULL_TEXT}')"
-    if dialect == "postgresql" and name != "occurred_at":
+    if dialect in ("postgresql", "duckdb") and name != "occurred_at":
         return f"cast(q.{quoted} as text)"
     return f"q.{quoted}"
 

@@ -15,10 +15,11 @@ import sqlalchemy as sa
 
 from core.database import DatabaseUrls, connect
 from core.embedded import postmaster
+from core.errors import PortTaken
 from core.params import load_params
 from core.settings import Settings
 from core.tables import decision
-from machine.environment import child_settings, flow_environment
+from machine.environment import child_settings, flow_environment, prefect_answers
 from tests.support.places import free_ports
 from tests.support.prefect_servers import flow_runs, server_and_runner
 from tests.support.processes import wait_for
@@ -96,8 +97,9 @@ room.register_candidate = register
 room.decide_and_promote = lambda context, candidate, verdict, run: verdict
 room.open_workspace = lambda *_, **__: nullcontext(workspace)
 room.check_snapshot = lambda *_: {"checks": [], "verdict": "passed", "page": "nowhere"}
-skipped = ("require_committed", "require_checked", "take_snapshot", "train_classifiers")
-for step in (*skipped, "publish_lock", "remember_retraining", "package"):
+room.take_snapshot = lambda *_: ([], {})
+room.require_sound = room.train_classifiers = lambda *_: {}
+for step in ("require_committed", "publish_lock", "remember_retraining", "package"):
     setattr(room, step, lambda *_: None)
 pages.create_markdown_artifact = pages.create_table_artifact = fail
 print("told", *(verdict.kind for verdict in room.retrain(["chapter", "block"]).values()))
@@ -145,6 +147,17 @@ def prefect(environment: dict[str, str], *arguments: str) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+@pytest.mark.usefixtures("runner")
+def test_the_server_of_another_installation_on_the_port_is_refused(
+    place: Settings, tmp_path: Path
+) -> None:
+    assert prefect_answers(place)
+    stranger = place.model_copy(update={"home": tmp_path / "home"})
+    with pytest.raises(PortTaken, match="PERENNIAL_PREFECT_PORT") as refusal:
+        prefect_answers(stranger)
+    assert str(place.home / "prefect") in refusal.value.came
 
 
 def called_for(run: dict[str, Any], classifier: str) -> bool:
@@ -240,6 +253,17 @@ def test_a_watch_that_acts_waits_for_the_cool_down_and_then_retrains(
             .order_by(decision.c.id)
         )
         assert rows.scalars().all()[-2:] == ["wait", "retrain"]
+        waiting = sa.select(decision.c.reasons, decision.c.evidence["version"].astext).where(
+            decision.c.kind == "wait"
+        )
+        [(reasons, version)] = connection.execute(waiting).all()
+    assert "the next one for drift is due at 2026-04-01 12:00" in reasons[0]
+    assert version == "1"  # so the lineage of the champion lists it
+    artifacts = httpx.post(
+        f"{place.prefect_url}/api/artifacts/filter", json={}, trust_env=False
+    ).json()
+    [page] = [artifact["data"] for artifact in artifacts if artifact["key"] == "verdict-chapter"]
+    assert page.startswith("# chapter: wait") and reasons[0] in page
     acted = [
         run
         for run in flow_runs(place)

@@ -1,14 +1,21 @@
 import json
+import os
 import re
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from machine.health import misses_reports
+from machine.local_http import answers
+from machine.programs import evidently_workspace, list_programs
 from monitoring.charts import draw_statistics
 from monitoring.reports import Headline, describe, write_report
 from monitoring.statistics import STATISTICS
+from tests.support.places import own_place
+from tests.support.processes import Started, wait_for
 from tests.support.traffic import traffic
 
 HEADLINE = Headline(
@@ -80,6 +87,33 @@ def test_without_a_reference_the_window_is_described_alone(tmp_path: Path) -> No
     assert "ValueDrift" not in (tmp_path / "w.json").read_text()
 
 
+def test_a_page_that_was_open_before_the_first_report_shows_it(tmp_path: Path) -> None:
+    """And `status` asks for the newest report, because a page may answer and see nothing."""
+    settings = own_place(tmp_path / "home")
+    workspace = evidently_workspace(settings)
+    workspace.mkdir(parents=True)
+    [evidently] = [row for row in list_programs(settings) if row.name == "evidently"]
+    with Started({**os.environ}, *evidently.argv[2:]):
+        wait_for(
+            lambda: answers(f"{settings.evidently_url}/api/version"),
+            seconds=120,
+            what="Evidently answers",
+        )
+        assert not misses_reports(settings), "there is no report yet"
+        written(tmp_path, workspace=workspace)
+        for file in workspace.glob("*/snapshots/*.json"):
+            os.utime(file, (0, 0))
+        wait_for(lambda: not misses_reports(settings), seconds=30, what="the page shows the report")
+        assert [folder.name for folder in workspace.parent.iterdir()] == [workspace.name]
+
+        [known] = workspace.glob("*/snapshots/*.json")
+        unseen = known.parents[2] / str(uuid.uuid4()) / "snapshots" / known.name
+        unseen.parent.mkdir(parents=True)
+        unseen.write_bytes(known.read_bytes())
+        os.utime(unseen, (1, 1))
+        assert misses_reports(settings)
+
+
 @pytest.mark.parametrize("height", [0.5, 50.0, float("nan")])
 def test_the_plot_takes_any_height(tmp_path: Path, height: float) -> None:
     draw_statistics(
@@ -88,13 +122,13 @@ def test_the_plot_takes_any_height(tmp_path: Path, height: float) -> None:
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
-def written(folder: Path) -> Path:
+def written(folder: Path, *, workspace: Path | None = None) -> Path:
     rows = described(traffic(days=3, seed=2))
     write_report(
         rows,
         rows.head(100),
         headline=HEADLINE,
         file=folder / "window.html",
-        workspace=folder / "workspace",
+        workspace=workspace or folder / "workspace",
     )
     return folder / "window.html"

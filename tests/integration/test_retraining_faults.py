@@ -79,7 +79,7 @@ def test_of_two_retrainings_at_once_one_is_busy_and_a_decision_by_hand_stands(pl
         place.settings.models / "organ" / "99",
         recorded_digest(place.settings.models / "organ" / before),
     )
-    by_hand = place.run("cli.app", "--json", "rollout", "promote", "organ", "--version", "99")
+    by_hand = place.run("cli.app", "--json", "rollout", "promote", "organ", "99")
     assert by_hand.returncode == 0, by_hand.stderr[-4000:]
     let_go(place)
     assert (verdict(ended(first)), place.champion()) == ("wait", "99")

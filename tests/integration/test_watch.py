@@ -16,12 +16,12 @@ from core.arrivals import newest_arrival
 from core.contracts import LOADTEST_KEY, Verdict
 from core.decisions import record_decision
 from core.errors import HeadRefused
+from core.feedback import record_feedback
 from core.params import ClassifierParams
 from core.partitions import tidy_inference
 from core.tables import decision, drift_report, inference
 from monitoring.budget import Budget
 from monitoring.drift_reports import read_reports
-from monitoring.feedback import record_feedback
 from monitoring.performance import measure_performance
 from monitoring.power_reports import read_powers
 from monitoring.scoring import WindowScorer
@@ -381,7 +381,13 @@ def test_without_reference_rows_the_first_windows_are_taken_on_trust(
     place.deploy("1", None)
     rows = live(2, garbled=0.0)
     place.answer(rows.iloc[:600], prefix="a")
-    assert place.watch().kind == "insufficient"
+    verdict = place.watch()
+    assert verdict.kind == "insufficient"
+    assert verdict.reasons == (
+        "6 windows of 600 answers could not be judged: 0 rows to compare with; "
+        "6 windows of 100 are needed; "
+        "wait for more answers, or set a smaller drift.window_rows",
+    )
     assert [row["verdict"] for row in place.stored(drift_report)] == ["insufficient"] * 6
     place.answer(rows.iloc[600:700].assign(confidence=0.2, cleaned="odd odder oddest"), prefix="b")
     assert place.watch().kind == "warning"

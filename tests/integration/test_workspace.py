@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,7 @@ from sqlalchemy.engine import Engine
 
 from core.errors import Busy, StageFailed, UncommittedChanges
 from flows.context import hold_classifiers
+from pipelines import git_repository
 from pipelines.dvc_repository import prune_data
 from pipelines.git_repository import file_at, require_committed
 from pipelines.workspace import open_workspace
@@ -53,6 +58,115 @@ def test_a_published_run_is_up_to_date_after_checkout(repository: Path) -> None:
     assert git(repository, "rev-parse", "perennial/block/second") == git(
         repository, "rev-parse", "second^{commit}"
     )
+
+
+@pytest.mark.parametrize("name", ["übung", "日本", "it's #1 & more?"])
+def test_a_repository_may_lie_in_any_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    repository = make_repository(
+        tmp_path / name / "repository", stages=DVC_YAML, ignored="/data\n/out\n"
+    )
+    retrain(repository, 3, "first")
+    git(repository, "checkout", "--quiet", "first")
+    dvc(repository, "checkout", "--quiet")
+    assert (repository / "out").read_text() == "6"
+
+
+USERS_SETTINGS = {
+    "clone.defaultRemoteName": "upstream",
+    "commit.gpgSign": "true",
+    "tag.gpgSign": "true",
+    "push.gpgSign": "true",
+    "gpg.program": "/no/such/program",
+    "core.hooksPath": "HOOKS",
+    "init.templateDir": "TEMPLATE",
+    "protocol.file.allow": "never",
+    "core.autocrlf": "true",
+    "tag.forceSignAnnotated": "true",
+}
+ALL_HOOKS = (
+    *("pre-commit", "commit-msg", "post-checkout", "pre-push"),
+    *("pre-receive", "update", "post-receive", "reference-transaction"),
+)
+
+
+@pytest.fixture
+def poisoned_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A user whose git signs, renames, forbids and refuses."""
+    home = tmp_path / "user"
+    for hooks in (home / "hooks", home / "template" / "hooks"):
+        hooks.mkdir(parents=True)
+        for name in ALL_HOOKS:
+            (hooks / name).write_text("#!/bin/sh\nexit 1\n")
+            (hooks / name).chmod(0o755)
+    monkeypatch.setenv("HOME", str(home))
+    places = {"HOOKS": str(home / "hooks"), "TEMPLATE": str(home / "template")}
+    for name, value in USERS_SETTINGS.items():
+        git(tmp_path, "config", "--global", name, places.get(value, value))
+    git_repository._own_git_settings.cache_clear()
+    yield
+    git_repository._own_git_settings.cache_clear()
+
+
+def test_a_retraining_depends_on_no_setting_of_the_users_git(
+    repository: Path, poisoned_git: None
+) -> None:
+    with open_workspace(repository) as workspace:
+        workspace.try_publishing()
+    retrain(repository, 3, "first")
+    text = git(repository, "show", "first^{commit}:data.dvc")
+    assert "md5" in text
+
+
+def test_a_trial_leaves_nothing(repository: Path) -> None:
+    before = git(repository, "for-each-ref")
+    with open_workspace(repository) as workspace:
+        workspace.try_publishing()
+        assert git(workspace.folder, "tag") == ""
+    assert git(repository, "for-each-ref") == before
+
+
+def test_a_repository_that_takes_no_push_is_refused_before_the_training(repository: Path) -> None:
+    hook = repository / ".git" / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho 'nobody pushes here' >&2; exit 1\n")
+    hook.chmod(0o755)
+    with (
+        open_workspace(repository) as workspace,
+        pytest.raises(StageFailed, match="nobody pushes here"),
+    ):
+        workspace.try_publishing()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files to another user")
+def test_a_repository_of_another_owner_names_the_cure(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for path in (repository, repository / ".git"):
+        os.chown(path, 12345, 12345)
+    git_repository._own_git_settings.cache_clear()
+    with pytest.raises(UncommittedChanges, match="belongs to another user") as refusal:
+        require_committed(repository)
+    assert "safe.directory" in refusal.value.do
+
+    subprocess.run(shlex.split(refusal.value.do.split("`")[1]), check=True)
+    git_repository._own_git_settings.cache_clear()
+    require_committed(repository)
+    with open_workspace(repository) as workspace:
+        workspace.try_publishing()
+    git_repository._own_git_settings.cache_clear()
+
+
+def test_the_users_ignored_files_are_no_changes(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "ignored").write_text("*.swp\n")
+    git(tmp_path, "config", "--global", "core.excludesFile", str(tmp_path / "ignored"))
+    (repository / "queries").mkdir()
+    (repository / "queries" / ".a.sql.swp").write_text("")
+    require_committed(repository)
 
 
 def test_a_file_is_read_from_a_commit_and_from_nowhere_else(repository: Path) -> None:

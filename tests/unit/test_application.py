@@ -52,3 +52,26 @@ def test_the_metadata_of_the_editable_install_names_licence_and_command(tmp_path
     assert {command.name for command in distribution.entry_points} == set(
         PYPROJECT["project"]["scripts"]
     )
+
+
+def test_programs_of_the_environment_find_their_siblings_in_a_bare_shell(tmp_path: Path) -> None:
+    """As `.venv/bin/dvc repro` starts `python`, and MLflow `uvicorn`: by name, from any shell."""
+    built = call_hook("build_editable", tmp_path)
+    assert built.returncode == 0, built.stderr
+    environment = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True, timeout=120)
+    python = environment / "bin" / "python"
+    (wheel,) = tmp_path.glob("perennial-*.whl")
+    install = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run([python, *install], check=True, timeout=120)
+
+    code = "import subprocess; subprocess.run('command -v python', shell=True, check=True)"
+    found = subprocess.run(
+        [python, "-c", code],
+        env={"PATH": os.defpath},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert Path(found.stdout.strip()) == python

@@ -9,7 +9,12 @@ import pytest
 
 from core.database import DatabaseUrls
 from core.settings import Settings, load_settings
-from machine.environment import apply_environment, child_settings, flow_environment
+from machine.environment import (
+    apply_environment,
+    child_settings,
+    flow_environment,
+    prefect_home,
+)
 
 URLS = DatabaseUrls(
     perennial="postgresql://me:secret@db/perennial",
@@ -67,9 +72,12 @@ def test_a_child_reaches_the_same_place(
 def test_applying_forgets_a_prefect_server_of_the_shell(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "environ", {"PREFECT_API_URL": "https://elsewhere/api"})
+    poisoned = {"PREFECT_API_URL": "https://elsewhere/api", "PREFECT_SERVER_API_BASE_PATH": "/x"}
+    monkeypatch.setattr(os, "environ", poisoned)
+    monkeypatch.chdir(settings.home.parent)
     apply_environment(flow_environment(settings, URLS, server=False))
-    assert "PREFECT_API_URL" not in os.environ
+    assert not {"PREFECT_API_URL", "PREFECT_SERVER_API_BASE_PATH"} & os.environ.keys()
+    assert Path.cwd() == prefect_home(settings)
 
 
 def test_our_servers_are_reached_past_a_proxy(

@@ -39,6 +39,14 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
         f"{BLOCK}    history_day: 30\n",
         "classifiers.intent.history_day; came an unknown key; write `history_days`",
     ),
+    "a misspelt key that is required": (
+        with_source("{query: queries/a.sql, lable: intent}"),
+        r"classifiers.intent.source.lable; came an unknown key \(and 1 more\); write `label`",
+    ),
+    "a misspelt `classifiers`": (
+        BLOCK.replace("classifiers", "clasifiers"),
+        r"at clasifiers; came an unknown key \(and 1 more\); write `classifiers`",
+    ),
     "a key like none": (
         f"{BLOCK}    zzz: 30\n",
         "classifiers.intent.zzz; came an unknown key; remove it",

@@ -6,13 +6,14 @@ import configparser
 import os
 import shlex
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from core.errors import PortTaken, SettingsError
 from core.settings import Settings, load_settings
-from machine.ports import check_ports
+from machine.ports import check_ports, refuse_stranger, stranger_at
 from machine.programs import list_programs, newest_bento
 from machine.startup import tail
 from machine.supervision import render_configuration, socket_file
@@ -95,6 +96,24 @@ def test_a_taken_port_is_named_with_its_setting_and_process(tmp_home: Path) -> N
     assert str(settings.mlflow_port) in message
     assert "PERENNIAL_MLFLOW_PORT" in message
     assert f"pid {os.getpid()}" in message
+
+
+def test_a_stranger_on_the_port_of_a_running_program_is_told_from_the_program(
+    tmp_home: Path,
+) -> None:
+    settings = own_place(tmp_home)
+    [mlflow] = [row for row in list_programs(settings) if row.name == "mlflow"]
+    assert stranger_at(settings, mlflow, os.getppid() + 1_000_000) == "", "nobody listens"
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", settings.mlflow_port))
+        other.listen()
+        assert stranger_at(settings, mlflow, os.getpid()) == "", "it is the program itself"
+        assert stranger_at(settings, mlflow, os.getppid()) == "", "its child listens"
+        with subprocess.Popen(["sleep", "60"]) as program:
+            assert f"pid {os.getpid()}" in stranger_at(settings, mlflow, program.pid)
+            with pytest.raises(PortTaken, match="PERENNIAL_MLFLOW_PORT"):
+                refuse_stranger(settings, mlflow, program.pid)
+            program.kill()
 
 
 @pytest.mark.parametrize("host", ["256.1.1.1", "192.0.2.1", "2001:db8::1", "a..b"])

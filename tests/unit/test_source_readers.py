@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import adbc_driver_manager as adbc
@@ -17,6 +18,7 @@ import pytest
 from sqlalchemy.engine import Connection, CursorResult
 
 from core.errors import QueryRefused, SourceUnreachable
+from pipelines.source.readers import _batch as batch_of
 from pipelines.source.readers import open_reader
 
 NAMED = (SourceUnreachable, QueryRefused)
@@ -152,3 +154,29 @@ def test_an_interrupted_query_is_an_interrupt(duck: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(duckdb_engine.CursorWrapper, "execute", raising(error))
     with pytest.raises(KeyboardInterrupt):
         read(duck)
+
+
+def test_ids_of_bytes_are_hexadecimal() -> None:
+    ids = [b"\xff\xfe", bytearray(b"\x00\x01"), memoryview(b"\x80"), 7, "a", None]
+    batch = batch_of(["id", "phrase"], [(value, "x") for value in ids])
+    assert batch["id"].to_pylist() == ["fffe", "0001", "80", "7", "a", None]
+
+
+@pytest.mark.parametrize("error", [*OF_DUCKDB, *OTHERS], ids=repr)
+def test_files_fail_under_a_name_in_every_phase(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    (tmp_path / "note.csv").write_text("id\n1\n")
+    with open_reader(str(tmp_path / "note.csv")) as reader:
+        assert reader.columns("select * from note") == ["id"]
+        for method in ("execute", "sql"):
+            monkeypatch.setattr(reader, "_connection", SimpleNamespace(**{method: raising(error)}))
+            with pytest.raises(NAMED, match="planned"):
+                reader.columns("") if method == "execute" else list(reader.stream(""))
+
+
+def test_an_error_in_the_stream_of_a_file_has_a_name(tmp_path: Path) -> None:
+    rows = [*map(str, range(200_000)), "planned"]
+    (tmp_path / "note.csv").write_text("\n".join(["id", *(f"x{row}" for row in rows)]))
+    with open_reader(str(tmp_path / "note.csv")) as reader, pytest.raises(NAMED, match="planned"):
+        list(reader.stream("select cast(substr(id, 2) as int) as id from note"))
