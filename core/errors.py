@@ -74,7 +74,7 @@ class MachineError(PerennialError):
 
 
 class SourceUnreachable(TransientError):
-    """The source database did not answer, or the connection was lost."""
+    """The source database did not answer, lost the connection, or cancelled the query."""
 
     code = "source_unreachable"
 

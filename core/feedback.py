@@ -109,7 +109,15 @@ def record_feedback(
     ------
     UnknownRequest, InvalidFeedback
     """
-    row = FeedbackRow(0, request_id, label, author, received_at, kind=kind, probability=probability)
+    row = FeedbackRow(
+        0,
+        request_id,
+        label.strip(),
+        author.strip(),
+        received_at,
+        kind=kind,
+        probability=probability,
+    )
     separated = separate_feedback(connection, [row], labels=labels)
     if separated.problems:
         raise separated.problems[0][1]

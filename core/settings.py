@@ -17,7 +17,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from core.contracts import is_plain_name
 from core.errors import NO_ROOM, SettingsError
 from core.groups import Group, group_of, parse_groups
-from core.source_addresses import URL, SourceAddress, named_sources, source_variable
+from core.source_addresses import SourceAddress, named_sources, source_variable
+from core.urls import usable_url
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LAST_PORT = 65535
@@ -145,12 +146,8 @@ class Settings(BaseSettings):
 
     @field_validator("database_url", "prefect_database_url", "mlflow_database_url")
     @classmethod
-    def _is_url(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and not URL.match(url.get_secret_value()):
-            raise ValueError(
-                "not a URL such as postgresql://user@host/name; the value is a secret and not shown"
-            )
-        return url
+    def _usable_url(cls, url: SecretStr | None) -> SecretStr | None:
+        return url and SecretStr(usable_url(url.get_secret_value()))
 
     @field_validator("bentos")
     @classmethod

@@ -9,9 +9,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, SecretStr
 
+from core.urls import URL, usable_url
+
 SOURCE_VARIABLE = re.compile(r"^PERENNIAL_SOURCE(?:_(?P<name>[A-Z][A-Z0-9_]*))?_URL$")
 """`PERENNIAL_SOURCE_URL`, and `PERENNIAL_SOURCE_<NAME>_URL` for a block with `from: <name>`."""
-URL = re.compile(r"^[a-z][a-z0-9_]*(\+[a-z0-9_]+)?://")
 FILES = (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson")
 """Endings of the files that can be a source."""
 _RELATIVE_FILE = re.compile(
@@ -42,13 +43,15 @@ def is_path(address: str) -> bool:
 def absolute_address(address: str) -> str:
     """Return a URL, or a path that holds in every folder: flows start in other folders.
 
+    `postgres://` becomes `postgresql://`.
+
     Raises `ValueError` for a text that is neither. It does not repeat the text, which may contain
     a password.
     """
     if relative := _RELATIVE_FILE.match(address):
         return f"{relative['scheme']}:///{Path(relative['file']).resolve()}"
     if URL.match(address):
-        return address
+        return usable_url(address)
     if not _looks_like_path(address):
         raise ValueError(
             "neither a URL such as postgresql://user@host/name nor a path such as tickets.csv; "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from core.feedback import FeedbackRow, Labels, insert_feedback, separate_feedbac
 from core.tables import feedback, inference
 from monitoring.feedback_file import Refusal, read_feedback_file
 
+AHEAD = timedelta(days=1)
+"""A label may be dated this far in the future, where its zone is wrong. It waits until then."""
 CHUNK = 2000
 REFUSALS_SHOWN = 1000
 
@@ -61,12 +63,14 @@ def import_feedback(
     The columns are request_id, label, author and, if known, received_at, kind and, for samples,
     probability. Rows without received_at get
     `received_at` (default: now), and count as repeated when the same author has sent the same label
-    before. Raises `InvalidFeedback` when the file as a whole cannot be read.
+    before. Rows dated more than AHEAD after that moment are refused. Raises `InvalidFeedback` when
+    the file as a whole cannot be read.
     """
     moment = received_at or datetime.now(UTC)
     counts = FeedbackCounts()
     lines = read_feedback_file(file)
     while chunk := list(islice(lines, CHUNK)):
+        chunk = [_not_ahead(line, moment) for line in chunk]
         rows = [line for line in chunk if isinstance(line, FeedbackRow)]
         separated = separate_feedback(connection, rows, labels=labels)
         insert_feedback(connection, [_received(row, moment) for row in separated.accepted])
@@ -79,6 +83,15 @@ def import_feedback(
             refusals=sorted(unreadable + refused, key=lambda refusal: refusal.row),
         )
     return counts
+
+
+def _not_ahead(line: FeedbackRow | Refusal, moment: datetime) -> FeedbackRow | Refusal:
+    if isinstance(line, Refusal) or not line.received_at or line.received_at <= moment + AHEAD:
+        return line
+    return Refusal(
+        line.row,
+        f"received_at: wanted a time that has come; came {line.received_at:%Y-%m-%d %H:%M} UTC",
+    )
 
 
 def _received(row: FeedbackRow, moment: datetime) -> FeedbackRow:

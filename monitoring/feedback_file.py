@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from core.csv_files import DamagedRow, HeaderUnusable, is_unicode, open_text, read_rows
 from core.errors import InvalidFeedback
 from core.feedback import KINDS, FeedbackRow, sample_probability
 
 NEEDED = ("request_id", "label", "author")
+OPTIONAL = ("received_at", "kind", "probability")
 JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
 
 
@@ -29,10 +30,11 @@ def read_feedback_file(file: Path) -> Iterator[FeedbackRow | Refusal]:
     """Yield the rows in the order of the file.
 
     `.jsonl`, `.ndjson` and `.json` hold JSON lines, every other file is CSV. Raises
-    `InvalidFeedback` when the file cannot be opened or a CSV lacks a needed column.
+    `InvalidFeedback` when the file cannot be opened, or a CSV lacks a needed column or has one
+    twice.
     """
     try:
-        with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
+        with open_text(file) as lines:
             is_json = file.suffix.lower() in JSON_LINES
             yield from _json_lines(lines) if is_json else _csv_lines(lines)
     except OSError as error:
@@ -51,7 +53,7 @@ def _json_lines(lines: TextIO) -> Iterator[FeedbackRow | Refusal]:
 
 def _json_line(number: int, line: str) -> FeedbackRow | Refusal:
     try:
-        fields = json.loads(line)
+        fields = json.loads(line, object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:
         return Refusal(number, f"wanted JSON; {error}")
     if not isinstance(fields, dict):
@@ -59,31 +61,26 @@ def _json_line(number: int, line: str) -> FeedbackRow | Refusal:
     return _row(number, fields)
 
 
+def _distinct(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)} more than once")
+    return fields
+
+
 def _csv_lines(lines: TextIO) -> Iterator[FeedbackRow | Refusal]:
-    reader = csv.DictReader((line.replace("\0", "\ufffd") for line in lines), strict=False)
-    missing = [name for name in NEEDED if name not in _header(reader)]
-    if missing:
-        came = f"a header without {', '.join(missing)}"
-        raise InvalidFeedback(
-            f"the columns {', '.join(NEEDED)}", came=came, do="name the columns in line 1"
-        )
-    while True:
-        try:
-            fields = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield Refusal(reader.line_num, f"wanted CSV; {error}")
-            continue
-        yield _row(reader.line_num, fields)
-
-
-def _header(reader: csv.DictReader[str]) -> Sequence[str]:
     try:
-        return reader.fieldnames or ()
-    except csv.Error as error:
+        for row in read_rows(lines, needed=NEEDED, used=OPTIONAL, unlike_rows=NEEDED):
+            if isinstance(row, DamagedRow):
+                yield Refusal(row.line, row.reason)
+            else:
+                yield _row(row.line, row.values)
+    except HeaderUnusable as error:
         raise InvalidFeedback(
-            "a header in line 1", came=str(error), do="name a CSV or JSON-lines file"
+            f"a header in line 1 with each of {', '.join(NEEDED)} once",
+            came=str(error),
+            do="name the columns in line 1 of a CSV, or name a JSON-lines file",
         ) from None
 
 
@@ -114,15 +111,13 @@ def _row(number: int, fields: Mapping[str, Any]) -> FeedbackRow | Refusal:
 
 
 def _unusable(value: object) -> str | None:
-    if not isinstance(value, str) or not value.strip():
+    if value is not None and not isinstance(value, str):
+        return f"wanted a text; came {json.dumps(value)[:80]}"
+    if value is None or not value.strip():
         return "wanted a text that is not empty"
     if "\0" in value or "\ufffd" in value:
         return "wanted a text without NUL"
-    return None if value.isascii() or _is_unicode(value) else "wanted UTF-8"
-
-
-def _is_unicode(value: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in value)
+    return None if is_unicode(value) else "wanted UTF-8"
 
 
 def _moment(value: object) -> datetime | None:

@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from core.csv_files import DamagedRow, HeaderUnusable, is_unicode, open_text, read_rows
 from core.errors import InvalidPhrase
 
 
 def read_phrases(file: Path, column: str | None) -> Iterator[str]:
     """Yield a column of a CSV with a header, or the lines of a text file, in order.
 
-    Raises `InvalidPhrase` for a file that is not UTF-8, not CSV, or lacks the column.
+    Raises `InvalidPhrase` for a CSV that lacks the column, and for a row that cannot be read.
     """
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            if column is None:
-                yield from (line.rstrip("\r\n") for line in lines)
-                return
-            reader = csv.DictReader(lines)
-            if column not in (reader.fieldnames or []):
-                raise InvalidPhrase(
-                    f"a column {column} in {file.name}",
-                    came=", ".join(reader.fieldnames or []),
-                    do="name one of these",
-                )
-            yield from (row[column] or "" for row in reader)
-    except UnicodeDecodeError as error:
-        raise InvalidPhrase(
-            f"UTF-8 in {file.name}", came=str(error), do="convert the file"
-        ) from None
-    except csv.Error as error:
-        raise InvalidPhrase(
-            f"CSV in {file.name}", came=str(error), do="correct the row, or remove it"
-        ) from None
+    with open_text(file) as lines:
+        if column is None:
+            yield from (line.rstrip("\r\n") for line in lines)
+            return
+        try:
+            for row in read_rows(lines, needed=[column]):
+                if isinstance(row, DamagedRow):
+                    raise _damaged(file, row.line, row.reason)
+                if not is_unicode(row.values.get(column, "")):
+                    raise _damaged(file, row.line, "bytes that are not UTF-8")
+                yield row.values.get(column, "")
+        except HeaderUnusable as error:
+            raise InvalidPhrase(
+                f"a column {column} in {file.name}", came=str(error), do="name one of its columns"
+            ) from None
+
+
+def _damaged(file: Path, line: int, reason: str) -> InvalidPhrase:
+    return InvalidPhrase(
+        f"CSV in UTF-8 in {file.name}",
+        came=f"line {line}: {reason}",
+        do="correct that line, or save the file as UTF-8",
+    )
 
 
 def checked_phrases(phrases: Iterable[str]) -> Iterator[str]:
@@ -46,9 +48,9 @@ def checked_phrases(phrases: Iterable[str]) -> Iterator[str]:
             raise InvalidPhrase(
                 "text without NUL characters", came=f"one in row {row}", do="remove it"
             )
-        if not _is_utf8(phrase):
+        if not is_unicode(phrase):
             raise InvalidPhrase(
-                "text in UTF-8", came=f"other bytes in row {row}", do="correct that phrase"
+                "text in UTF-8", came=f"other bytes in row {row}", do="save the file as UTF-8"
             )
         if not clean_phrase(phrase):
             raise InvalidPhrase(
@@ -63,12 +65,3 @@ def checked_phrases(phrases: Iterable[str]) -> Iterator[str]:
                 do="shorten that phrase",
             )
         yield phrase
-
-
-def _is_utf8(phrase: str) -> bool:
-    """Return False for lone surrogates: Python decodes other bytes of the command line to them."""
-    try:
-        phrase.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

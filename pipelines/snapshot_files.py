@@ -10,6 +10,8 @@ AFTER = "rows_after_as_of"
 """Fact: source rows left out because their time is after the snapshot's. Absent when 0."""
 ZONELESS = "times_without_zone"
 """Fact: rows whose time had no zone and was taken as UTC. Absent when 0."""
+TRIMMED = "labels_trimmed"
+"""Fact: label column -> source rows whose label lost blanks around it. Absent without any."""
 
 BOTH = "both"
 """Origin of a feedback row whose id the source holds as well; others: "source", "feedback"."""

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from core.contracts import Snapshot
 from core.errors import QueryRefused
 from core.files import replacing, write_json
-from pipelines.snapshot_files import AFTER, FACTS, PREVIOUS, ROWS, ZONELESS
+from pipelines.snapshot_files import AFTER, FACTS, PREVIOUS, ROWS, TRIMMED, ZONELESS
 from pipelines.snapshot_merge import aligned, received_batches, source_batches
 from pipelines.source.columns import MOMENT, canonical_schema
 from pipelines.source.extract import extract, read_batches
@@ -147,8 +147,8 @@ def _encoded(batch: pa.RecordBatch, names: Sequence[str]) -> Iterator[bytes]:
     return map(orjson.dumps, zip(*(column.to_pylist() for column in plain), strict=True))
 
 
-def _extract(query: _Query, *, url: str, target: Path, as_of: datetime) -> dict[str, int]:
-    """Extract the source rows; return the facts about them that are not 0.
+def _extract(query: _Query, *, url: str, target: Path, as_of: datetime) -> dict[str, Any]:
+    """Extract the source rows; return the facts about them that are not 0 or empty.
 
     An error of the query names its file.
     """
@@ -163,7 +163,7 @@ def _extract(query: _Query, *, url: str, target: Path, as_of: datetime) -> dict[
     except QueryRefused as error:
         raise QueryRefused(f"{error.wanted} ({query.name})", came=error.came, do=error.do) from None
     later = _rows_after(target, as_of, query, rows=extraction.rows)
-    counts = {AFTER: later, ZONELESS: extraction.zoneless}
+    counts = {AFTER: later, ZONELESS: extraction.zoneless, TRIMMED: dict(extraction.trimmed)}
     return {name: count for name, count in counts.items() if count}
 
 
@@ -187,7 +187,7 @@ def _rows_after(source: Path, as_of: datetime, query: _Query, *, rows: int) -> i
 
 def _read(query_file: Path) -> str:
     try:
-        return query_file.read_text(encoding="utf-8")
+        return query_file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise QueryRefused(
             f"a readable queries/{query_file.name}",

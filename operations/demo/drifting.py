@@ -50,7 +50,7 @@ def import_late_labels(run: DemoRun, context: LoopContext, drifted: DriftedTraff
         traffic.write_late_labels(file, drifted.answered, WATCHED, author="coding desk")
         waiting.until_logged(context.engine, [row.request_id for row in drifted.answered])
         with context.engine.begin() as connection:
-            counts = import_feedback(connection, file)
+            counts = import_feedback(connection, file, received_at=drifted.end)
         step.outcome = f"{counts.accepted:,} accepted, {counts.refused:,} refused"
         step.require(counts.refused == 0, "every late label accepted")
 

@@ -60,7 +60,7 @@ def choose_columns(returned: Sequence[str], label_columns: Sequence[str]) -> lis
 
 
 class Canonical:
-    """Turns batches, which must come in order of time, into canonical batches.
+    """Turns batches, which must come in order of time, into canonical batches with trimmed labels.
 
     Rows without an id get one: it depends on their content, and counts equal rows across batches.
 
@@ -68,11 +68,15 @@ class Canonical:
     ----------
     zoneless : int
         Rows whose time had no zone and was taken as UTC.
+    trimmed : Counter
+        Label column -> rows whose label had blanks around it, as CHAR(n) has, and lost them.
     """
 
     def __init__(self, label_columns: Sequence[str]) -> None:
         self.schema = canonical_schema(label_columns)
         self.zoneless = 0
+        self.trimmed: Counter[str] = Counter()
+        self._labels = tuple(label_columns)
         self._time: object = None
         self._occurrences: Counter[bytes] = Counter()
 
@@ -93,7 +97,13 @@ class Canonical:
         columns.setdefault("region", pa.nulls(len(batch), pa.string()))
         if "id" not in columns:
             columns["id"] = self._ids(columns, times)
+        columns |= {name: self._trim(name, columns[name]) for name in self._labels}
         return pa.record_batch([columns[name] for name in self.schema.names], schema=self.schema)
+
+    def _trim(self, name: str, labels: pa.Array) -> pa.Array:
+        trimmed = pc.utf8_trim_whitespace(labels)
+        self.trimmed[name] += pc.sum(pc.not_equal(trimmed, labels)).as_py() or 0
+        return trimmed
 
     def _ids(self, columns: dict[str, pa.Array], times: pa.Array) -> pa.Array:
         """Return hashes of the rows' content and of their occurrence among equal rows.

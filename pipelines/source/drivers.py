@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 
 from core.errors import SettingsError
-from core.logs import redact
+from core.urls import usable_url
 
 _URL = "PERENNIAL_SOURCE_URL"
 PACKAGES = {
@@ -39,19 +39,19 @@ def parse_source_url(url: str) -> URL:
     Raises `SettingsError` for an invalid URL, or naming the package to install.
     """
     try:
-        parsed = make_url(url)
+        parsed = make_url(usable_url(url))
         dialect = parsed.get_dialect()
         if read_by_adbc(parsed):
             return parsed
         dialect.import_dbapi()
     except sa.exc.NoSuchModuleError:
-        raise _missing(make_url(url)) from None
+        raise _missing(parsed) from None
     except ModuleNotFoundError as error:
         raise _missing(parsed, module=error.name or "") from None
-    except (sa.exc.ArgumentError, ValueError) as error:
+    except ValueError as error:
         raise SettingsError(
             "an SQLAlchemy URL",
-            came=redact(str(error)),
+            came=str(error),
             do=f"correct {_URL}: dialect://user@host/database",
         ) from None
     if dialect.is_async:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,13 @@ class Extraction:
         At least 1.
     zoneless : int
         Rows whose time had no zone and was taken as UTC.
+    trimmed : Mapping
+        Label column -> rows whose label had blanks around it. Columns without any have no entry.
     """
 
     rows: int
     zoneless: int
+    trimmed: Mapping[str, int] = field(default_factory=dict)
 
 
 def extract(
@@ -97,7 +100,8 @@ def _extract_once(
                 raise QueryRefused(
                     "at least one row", came="none", do="correct the query or its parameters"
                 )
-    return Extraction(rows, canonical.zoneless)
+    trimmed = {name: count for name, count in canonical.trimmed.items() if count}
+    return Extraction(rows, canonical.zoneless, trimmed)
 
 
 def write_batches(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.engine import Dialect
 
-from core.errors import QueryRefused, SourceUnreachable
+from core.errors import PerennialError, QueryRefused, SourceUnreachable
 from pipelines.source.file_tables import create_tables
 from pipelines.source.queries import FILES
 
@@ -77,34 +77,40 @@ def open_files(path: Path, stack: ExitStack) -> FileReader:
 
 @contextmanager
 def _named_errors(path: Path) -> Iterator[None]:
-    """Turn DuckDB's errors into one of the file or one of the query. Ctrl-C stays what it is."""
-    import duckdb
+    """Turn whatever DuckDB raises into an error of the file or of the query.
 
+    In the middle of a stream, errors are Arrow's, with DuckDB's message. Ctrl-C stays what it is.
+    """
     try:
         yield
-    except (duckdb.InterruptException, RuntimeError) as error:
-        is_interrupt = isinstance(error, duckdb.InterruptException) or "interrupted" in str(error)
-        if is_interrupt and threading.current_thread() is threading.main_thread():
-            raise KeyboardInterrupt from None
+    except PerennialError:
         raise
-    except duckdb.IOException as error:
-        raise SourceUnreachable(
+    except Exception as error:
+        raise _named(error, path) from None
+
+
+def _named(error: Exception, path: Path) -> BaseException:
+    import duckdb
+
+    message = _message(error)
+    is_interrupt = isinstance(error, duckdb.InterruptException) or "interrupted" in message
+    if is_interrupt and threading.current_thread() is threading.main_thread():
+        return KeyboardInterrupt()
+    if isinstance(error, duckdb.IOException):
+        return SourceUnreachable(
             f"files that can be read in {path}",
-            came=_message(error),
+            came=message,
             do="correct the file, or PERENNIAL_SOURCE_URL",
-        ) from None
-    except duckdb.InvalidInputException as error:
-        raise QueryRefused(
+        )
+    if isinstance(error, duckdb.InvalidInputException) or "CSV Error on Line" in message:
+        return QueryRefused(
             f"rows as the header says, in {path.name}",
-            came=_message(error),
+            came=message,
             do="correct the line, or export the file again",
-        ) from None
-    except duckdb.Error as error:
-        raise QueryRefused(
-            "a query that the source runs", came=_message(error), do="correct the query"
-        ) from None
+        )
+    return QueryRefused("a query that the source runs", came=message, do="correct the query")
 
 
 def _message(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return "; ".join(lines[:_SHOWN_LINES])
+    return "; ".join(lines[:_SHOWN_LINES]) or type(error).__name__

@@ -5,12 +5,10 @@ PostgreSQL and SQLite are read by ADBC, files by DuckDB, other databases by SQLA
 
 from __future__ import annotations
 
-import re
-import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -19,9 +17,9 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Dialect
 
-from core.errors import QueryRefused, SourceUnreachable
-from core.logs import first_line
+from core.errors import SourceUnreachable
 from core.source_addresses import is_path
+from pipelines.source.driver_errors import named_errors
 from pipelines.source.drivers import parse_source_url, read_by_adbc
 from pipelines.source.file_reader import open_files
 
@@ -42,17 +40,6 @@ The process that sends the rows only merges. On a million joined rows, the datab
 from 2.2 to 1.8 s, and the first row came after 0.7 s instead of 1.0 s. This is a query instead of
 the URL's `options`, because poolers refuse those, and settings that a server lacks are skipped.
 """
-_LOST = re.compile(
-    r"\b(?:FATAL|PANIC):|closed the connection|connection (?:to server|not open|reset)"
-    r"|could not (?:receive|send)|SSL (?:SYSCALL|error)",
-    re.IGNORECASE,
-)
-"""Messages of a lost connection."""
-_LOST_STATES = ("08", "57P", "53300")
-
-
-_ADBC_IO = 10
-"""`adbc_driver_manager.AdbcStatusCode.IO`."""
 
 
 class Reader(Protocol):
@@ -79,7 +66,7 @@ def open_reader(url: str) -> Iterator[Reader]:
     parsed = parse_source_url(url)
     opened = _open_adbc if read_by_adbc(parsed) else _open_sqlalchemy
     with ExitStack() as stack:
-        with _named_errors(parsed):
+        with named_errors(parsed):
             reader = opened(parsed, stack)
         yield reader
 
@@ -93,17 +80,18 @@ class AdbcReader:
         self.dialect: Dialect = url.get_dialect()()
 
     def columns(self, query: str) -> list[str]:
-        with _named_errors(self._url):
+        with named_errors(self._url):
             self._cursor.execute(query)
             return list(self._cursor.fetch_record_batch().schema.names)
 
     def stream(self, query: str) -> Generator[pa.RecordBatch]:
-        with _named_errors(self._url):
+        with named_errors(self._url):
             self._cursor.execute(query)
-            yield from _read_ahead(self._cursor.fetch_record_batch())
+            # `fetch_record_batch` returns Arrow's reader, whose errors lack the SQLSTATE
+            yield from _read_ahead(iter(self._cursor._results.reader))
 
 
-def _read_ahead(batches: pa.RecordBatchReader) -> Generator[pa.RecordBatch]:
+def _read_ahead(batches: Iterator[pa.RecordBatch]) -> Generator[pa.RecordBatch]:
     """Fetch the next batches while the caller works on this one."""
     executor = ThreadPoolExecutor(1, thread_name_prefix="extract")
     try:
@@ -125,11 +113,11 @@ class SqlAlchemyReader:
 
     def columns(self, query: str) -> list[str]:
         """Return the columns, and close the cursor: MySQL's runs one query at a time."""
-        with _named_errors(self._url), self._run(query) as result:
+        with named_errors(self._url), self._run(query) as result:
             return list(result.keys())
 
     def stream(self, query: str) -> Generator[pa.RecordBatch]:
-        with _named_errors(self._url):
+        with named_errors(self._url):
             result = self._run(query)
             names = list(result.keys())
             for rows in result.partitions(PARTITION_ROWS):
@@ -150,6 +138,8 @@ def _batch(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> pa.RecordBatc
 def _column(name: str, values: Sequence[Any]) -> pa.Array:
     if name == "occurred_at":
         return _times(values)
+    if name == "id":
+        values = [_plain_id(value) for value in values]
     return pa.array([None if value is None else _as_text(value) for value in values], pa.string())
 
 
@@ -159,6 +149,11 @@ def _times(values: Sequence[Any]) -> pa.Array:
         return pa.array(values)
     except pa.ArrowException:
         return pa.array([None if value is None else str(value) for value in values], pa.string())
+
+
+def _plain_id(value: object) -> object:
+    """Return bytes as hexadecimal text: the bytes of a UUID are not UTF-8."""
+    return bytes(value).hex() if isinstance(value, bytes | bytearray | memoryview) else value
 
 
 def _as_text(value: object) -> str:
@@ -173,7 +168,8 @@ def _as_text(value: object) -> str:
 
 def _open_adbc(url: URL, stack: ExitStack) -> Reader:
     driver, location = _adbc(url)
-    cursor = stack.enter_context(stack.enter_context(driver.connect(location)).cursor())
+    connection = _closing(driver.connect(location), stack)
+    cursor = _closing(connection.cursor(), stack)
     if url.get_backend_name() == "sqlite":
         cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": _SQLITE_BATCH_ROWS})
     else:
@@ -215,56 +211,18 @@ def _existing_file(url: URL) -> str:
 
 def _open_sqlalchemy(url: URL, stack: ExitStack) -> Reader:
     engine = sa.create_engine(url, poolclass=sa.NullPool)
-    return SqlAlchemyReader(stack.enter_context(engine.connect()), url)
+    return SqlAlchemyReader(_closing(engine.connect(), stack), url)
 
 
-@contextmanager
-def _named_errors(url: URL) -> Iterator[None]:
-    """Turn a driver's error into one for a lost connection or one for a refused query.
+def _closing(resource: Any, stack: ExitStack) -> Any:
+    """Close the resource with the stack. A failure then is of no account.
 
-    An error that is neither passes.
+    Either all rows have come, or another error is on its way.
     """
-    import adbc_driver_manager as adbc
 
-    try:
-        yield
-    # ADBC raises a plain OSError in the middle of a stream
-    except (adbc.Error, sa.exc.SQLAlchemyError, OSError, RuntimeError) as error:
-        message = _message(error, url)
-        if _is_interrupt(message):
-            raise KeyboardInterrupt from None
-        if isinstance(error, RuntimeError):
-            raise
-        if not _is_lost(error, message):
-            raise QueryRefused(
-                "a query that the source runs", came=message, do="correct the query"
-            ) from None
-        where = f"the source at {url.host or url.query.get('host') or url.database}"
-        raise SourceUnreachable(
-            where, came=message, do="start it, or correct PERENNIAL_SOURCE_URL"
-        ) from None
+    def close() -> None:
+        with suppress(Exception):
+            resource.close()
 
-
-def _is_interrupt(message: str) -> bool:
-    """Return True when the message is a driver's reaction to Ctrl-C.
-
-    ADBC cancels the query and raises the server's message; DuckDB raises a RuntimeError.
-    """
-    is_cancelled = (
-        "canceling statement due to user request" in message or message == "Query interrupted"
-    )
-    return is_cancelled and threading.current_thread() is threading.main_thread()
-
-
-def _is_lost(error: Exception, message: str) -> bool:
-    if isinstance(error, sa.exc.DBAPIError):
-        return error.connection_invalidated or isinstance(error, sa.exc.OperationalError)
-    state = getattr(error, "sqlstate", None) or ""
-    failed_to_connect = getattr(error, "status_code", None) == _ADBC_IO and not state
-    return failed_to_connect or state.startswith(_LOST_STATES) or bool(_LOST.search(message))
-
-
-def _message(error: Exception, url: URL) -> str:
-    """Return the first line of an error without the source's password."""
-    text = first_line(error)
-    return text.replace(url.password, "***") if url.password else text
+    stack.callback(close)
+    return resource

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from core.errors import StageFailed
 from pipelines.checks import REPORT, Check, write_result
 from pipelines.model.text import clean_learnable
-from pipelines.snapshot_files import AFTER, FACTS, PREVIOUS, ROWS, ZONELESS
+from pipelines.snapshot_files import AFTER, FACTS, PREVIOUS, ROWS, TRIMMED, ZONELESS
 from pipelines.stages.check_page import render_page
 from pipelines.stages.suite import Subject, run_suite, usable_column
 
@@ -36,7 +36,7 @@ def run() -> None:
     checks = [
         check
         for subject, fact in zip(subjects, facts, strict=True)
-        for check in (*about_times(fact), *run_suite(subject))
+        for check in (*about_reading(fact), *run_suite(subject))
     ]
 
     OUT.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def _read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def about_times(fact: Mapping[str, Any]) -> Iterator[Check]:
+def about_reading(fact: Mapping[str, Any]) -> Iterator[Check]:
     """Report what the snapshot counted itself. `fact` is its snapshot.json."""
     after = fact.get(AFTER, 0)
     zoneless = fact.get(ZONELESS, 0)
@@ -66,6 +66,17 @@ def about_times(fact: Mapping[str, Any]) -> Iterator[Check]:
         fact["rows"] + after,
         rows=zoneless,
     )
+    for column, rows in fact.get(TRIMMED, {}).items():
+        yield Check(
+            "label_trimmed",
+            fact["dataset"],
+            column,
+            "warning",
+            True,
+            rows,
+            fact["rows"] + after,
+            rows=rows,
+        )
 
 
 def _subjects(spec: Mapping[str, Any]) -> Iterator[Subject]:
@@ -99,13 +110,17 @@ def _subject(dataset: str, label_columns: Mapping[str, int], limits: Mapping[str
 
 
 def _with_derived_columns(frame: pd.DataFrame, label_columns: Mapping[str, int]) -> pd.DataFrame:
-    """Add `cleaned` and the usable form of each label column, mapping each value once."""
+    """Add `cleaned` and the usable form of each label column, mapping each value once.
+
+    Labels are trimmed: a snapshot made before may hold blanks around them.
+    """
     if "phrase" in frame:
         phrases = frame["phrase"].dropna().unique()
         cleaned = {phrase: clean_learnable(phrase) or None for phrase in phrases}
         frame["cleaned"] = frame["phrase"].map(cleaned)
     for column in set(label_columns) & set(frame.columns):
         labels = frame[column].dropna().unique()
-        usable = {label: label for label in labels if label.strip()}
+        frame[column] = frame[column].map({label: label.strip() for label in labels})
+        usable = {label.strip(): label.strip() for label in labels if label.strip()}
         frame[usable_column(column)] = frame[column].map(usable)
     return frame

@@ -19,6 +19,7 @@ _TITLES = {
     "duplicates_share": "Repeated phrases, share of rows",
     "time_has_come": "Left out: rows whose time is after the snapshot's moment",
     "time_without_zone": "Times without a zone, taken as UTC",
+    "label_trimmed": "Labels with blanks around them, which were trimmed",
     "usable": "Left out: rows with nothing to learn from, share of rows",
     "phrase_answerable": "No phrase longer than the service answers",
     "not_null": "No row without a value",

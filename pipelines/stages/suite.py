@@ -202,7 +202,7 @@ def _mostly_usable(subject: Subject, column: str, expectation: Any) -> Planned:
 def _about_unseen_labels(subject: Subject, column: str) -> Iterator[Planned]:
     import great_expectations.expectations as gxe
 
-    known = sorted(subject.previous.get("labels", {}).get(column, {}))
+    known = sorted({label.strip() for label in subject.previous.get("labels", {}).get(column, {})})
     if known:
         share = subject.limits["max_unseen_label_share"]
         yield Planned(

@@ -148,6 +148,21 @@ def test_strange_labels_are_labels_or_left_out_and_counted(folder: Path) -> None
     }
 
 
+def test_labels_are_trimmed_and_counted(folder: Path) -> None:
+    padded = [(f"Brief {n}", "Rechnung  ") for n in range(30)] + [("Brief", "\u00a0Lieferung")]
+    checks = snap_and_check(folder, padded)
+    require_checked()
+    assert checks["label_trimmed", "label"]["rows"] == 31
+    assert checks["label_has_rows", "label"]["passed"]
+    rows = pq.read_table("data/posts/rows.parquet", columns=["label"])["label"].to_pylist()
+    assert set(rows) == {"Rechnung", "Lieferung"}
+
+    made_before = {"as_of": "", "rows": 1, "labels": {"label": {"Rechnung  ": 1, "Lieferung ": 1}}}
+    write_json(folder / "data/posts/previous.json", made_before)
+    check.run()
+    require_checked()
+
+
 def test_many_rows_without_a_phrase_stop_the_training_and_say_how_many(folder: Path) -> None:
     snap_and_check(folder, [(None, "Rechnung")] * 20)
     failed = r"usable on posts\.phrase \(observed 0\.01\d+, limit 0\.01, 20 rows\)"

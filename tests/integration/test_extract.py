@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pyarrow as pa
@@ -18,7 +19,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from core.contracts import Snapshot
 from core.database import DatabaseUrls
-from core.errors import QueryRefused, SourceUnreachable
+from core.errors import PerennialError, QueryRefused, SourceUnreachable
 from core.settings import REPOSITORY
 from core.snapshots import previous_summary, record_snapshot
 from pipelines.snapshots import summarise, write_snapshot
@@ -26,6 +27,7 @@ from pipelines.source.columns import MOMENT, canonical_schema
 from pipelines.source.demo import build_demo_source
 from pipelines.source.extract import extract, read_batches
 from pipelines.source.practice import EPOCH
+from pipelines.source.readers import open_reader
 
 LABELS = ("block", "chapter", "encounter_phase")
 DIAGNOSES = REPOSITORY / "queries/diagnoses.sql"
@@ -156,6 +158,41 @@ def test_an_error_in_the_middle_of_the_stream_is_refused_and_leaves_what_was_the
     ]
 
 
+FAILING = """
+create or replace function fail(n int, state text) returns int language plpgsql as $$
+begin
+    if n = 100000 then raise exception 'planned' using errcode = state; end if;
+    return n;
+end $$
+"""
+
+
+@pytest.mark.parametrize(
+    ("state", "raised"),
+    [
+        ("40001", SourceUnreachable),
+        ("40P01", SourceUnreachable),
+        ("57P01", SourceUnreachable),
+        ("55P03", QueryRefused),
+        ("25006", QueryRefused),
+        ("0A000", QueryRefused),
+        ("P0001", QueryRefused),
+    ],
+)
+@pytest.mark.parametrize("first", [1, 100_000])
+def test_every_state_in_the_stream_has_a_name(
+    source: str, state: str, raised: type[PerennialError], first: int
+) -> None:
+    with psycopg.connect(source, autocommit=True) as connection:
+        connection.execute(FAILING)
+    columns = f"fail(n, '{state}') as id, repeat('x', 99) as phrase"
+    query = f"select {columns} from generate_series({first}, 120000) n"
+    came: list[pa.RecordBatch] = []
+    with open_reader(source) as reader, pytest.raises(raised, match="planned"):
+        came.extend(reader.stream(query))
+    assert bool(came) == (first == 1)
+
+
 @pytest.mark.parametrize(
     ("query", "said"),
     [
@@ -241,6 +278,19 @@ def test_sqlite_with_a_column_that_begins_with_nulls(sqlite_file: Path, tmp_path
             "block": "3",
         }
     ]
+
+
+def test_ids_of_bytes_stay_apart_in_sqlite(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "source.db") as connection:
+        connection.execute("create table note (key blob, text text, at text)")
+        rows = [(uuid4().bytes, "note", "2025-01-01T00:00:00") for _ in range(300)]
+        rows += [(n.to_bytes(8, "big"), "note", "2025-01-01T00:00:00") for n in range(300)]
+        connection.executemany("insert into note values (?, ?, ?)", rows)
+    query = "select key as id, text as phrase, at as occurred_at, 'A' as block from note"
+    target = tmp_path / "rows.arrow"
+    extract(query, url=f"sqlite:///{tmp_path}/source.db", target=target, label_columns=["block"])
+    ids = pa.Table.from_batches(read_batches(target))["id"].to_pylist()
+    assert set(ids) == {key.hex() for key, *_ in rows} and len(set(ids)) == 600
 
 
 def test_the_snapshot_before_is_found_in_the_table(

@@ -205,6 +205,24 @@ def test_a_file_without_the_columns_is_refused_whole(
         import_feedback(connection, write(tmp_path, text))
 
 
+def test_a_label_dated_in_the_far_future_is_refused(connection: Connection, tmp_path: Path) -> None:
+    text = """request_id,label,author,received_at
+r-000000,label01,ada,2099-01-01T00:00:00Z
+r-000001,label01,ada,2026-02-01T14:00:00Z
+"""
+    counts = import_feedback(connection, write(tmp_path, text), received_at=NOW)
+    assert (counts.accepted, counts.refused) == (1, 1)
+    [refusal] = counts.refusals
+    assert (refusal.row, "came 2099-01-01 00:00 UTC" in refusal.reason) == (2, True)
+
+
+def test_blanks_around_a_new_label_make_no_twin(connection: Connection, tmp_path: Path) -> None:
+    text = "request_id,label,author\nr-000000,brand new ,ada\nr-000001, brand new,ada\n"
+    assert import_feedback(connection, write(tmp_path, text)).accepted == 2
+    assert record(connection, "r-000002", "brand new\t", labels=None)
+    assert {label for _, label in stored(connection)} == {"brand new"}
+
+
 def test_a_missing_file_is_named(connection: Connection, tmp_path: Path) -> None:
     with pytest.raises(InvalidFeedback, match=r"none\.csv"):
         import_feedback(connection, tmp_path / "none.csv")

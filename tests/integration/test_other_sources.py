@@ -96,6 +96,23 @@ def test_what_is_wrong_is_named(duck: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "rows").exists()
 
 
+def test_ids_of_bytes_stay_apart(tmp_path: Path) -> None:
+    keys = [(2**63 + n).to_bytes(8, "big") for n in range(600)]
+    with duckdb.connect(str(tmp_path / "keys.duckdb")) as connection:
+        connection.execute("create table note (key blob)")
+        connection.executemany("insert into note values (?)", [(key,) for key in keys])
+    query = "select key as id, 'a' as phrase, date '2025-01-01' as occurred_at, 'b' as urgent"
+    target = tmp_path / "rows"
+    extract(
+        f"{query} from note",
+        url=f"duckdb:///{tmp_path}/keys.duckdb",
+        target=target,
+        label_columns=["urgent"],
+    )
+    ids = pa.Table.from_batches(read_batches(target))["id"].to_pylist()
+    assert len(set(ids)) == 600 and not any("\ufffd" in key for key in ids)
+
+
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     """Ten times the rows are 200 MB more text; the peak grows by little but DuckDB's 64 MB."""
     program = """

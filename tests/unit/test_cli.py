@@ -21,7 +21,7 @@ from cli import app as cli
 from cli import lineage, rollout
 from cli.output import output
 from core.contracts import Deployment, ModelVersion, Prediction, Role, Rollout, Verdict
-from core.errors import Busy, UncommittedChanges
+from core.errors import Busy, InvalidPhrase, UncommittedChanges
 from flows import answering
 from machine import processes
 from machine import status as program_status
@@ -395,6 +395,41 @@ def test_classify_refuses_such_text_from_a_file(
     answer = run("classify", "block", "--file", str(file))
     assert (answer.exit_code, answer.stdout) == (2, "")
     assert after in answer.stderr
+
+
+WRIST = 'fx of "left", wrist'
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_phrases_are_read_from_what_spreadsheets_save(
+    tmp_path: Path, encoding: str, delimiter: str
+) -> None:
+    rows = [["id", "text"], ["1", '"fx of ""left"", wrist"'], ["2", "größe"]]
+    file = tmp_path / "phrases.csv"
+    file.write_bytes("\r\n".join(map(delimiter.join, rows)).encode(encoding))
+    assert list(read_phrases(file, "text")) == [WRIST, "größe"]
+
+
+@pytest.mark.parametrize(
+    ("content", "came"),
+    [
+        (b'id,text\n1,fever\n2,"fx\n3,cough\n4,flu', "line 3: .* a quote is not closed"),
+        (b'id,text\n1,fever\n2,"fx\n3,"cough"\n4,flu', "line 3: .* a quote is not closed"),
+        (b"text\nfever\nfx of wrist, left", "line 3: wanted 1 values"),
+        (b"id,text\n1,fever\n2,gr\xf6\xdfe", "line 3: bytes that are not UTF-8"),
+        ("id,text\n1,fever".encode("utf-16-be"), "UTF-16 without a byte order mark"),
+        (b"id text\n1 fever", r"id text \(without text\)"),
+        (b"id,text,text\n1,fever,fx", "text more than once"),
+    ],
+)
+def test_no_phrase_of_a_damaged_file_is_swallowed(
+    tmp_path: Path, content: bytes, came: str
+) -> None:
+    file = tmp_path / "phrases.csv"
+    file.write_bytes(content)
+    with pytest.raises(InvalidPhrase, match=came):
+        list(read_phrases(file, "text"))
 
 
 @pytest.mark.parametrize("home", ["file", "file/below", "/proc/below"])

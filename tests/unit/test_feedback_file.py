@@ -25,6 +25,90 @@ def test_a_file_whose_first_line_never_ends_is_refused_whole(tmp_path: Path) -> 
         list(read_feedback_file(tmp_path / "late.csv"))
 
 
+HEADER = "request_id,label,author"
+
+
+@pytest.mark.parametrize(
+    ("lines", "good", "line", "reason"),
+    [
+        (["a,x,ada", 'b,"x,ada', "c,x,bob", "d,y,cy"], "acd", 3, "a quote is not closed"),
+        (
+            ["a,x,ada", 'b,x,"ada', "c,x,bob", 'd,y,cy"'],
+            "acd",
+            3,
+            "author: wanted one value; came several lines",
+        ),
+        (["a,x,ada", 'b,"x,ada', 'c,"x",bob', "d,y,cy"], "acd", 3, "a quote is not closed, or"),
+        (["a,x,ada", 'b,x,"a"da', "c,x,bob"], "ac", 3, "a quote in a value is not doubled"),
+        (["a,x,ada", "b,x,ada,too", "c,x,bob"], "ac", 3, "wanted 3 values"),
+        (["a,x,ada", "b;x;ada", "c,x,bob"], "ac", 3, "label: wanted a text that is not empty"),
+        (["a,x,ada", "b,x,ad\udcff", "c,x,bob"], "ac", 3, "author: wanted UTF-8"),
+    ],
+)
+def test_a_damaged_row_costs_no_other(
+    tmp_path: Path, lines: list[str], good: str, line: int, reason: str
+) -> None:
+    text = "\n".join([HEADER, *lines])
+    (tmp_path / "late.csv").write_bytes(text.encode("utf-8", "surrogateescape"))
+    rows = list(read_feedback_file(tmp_path / "late.csv"))
+    assert [row.request_id for row in rows if isinstance(row, FeedbackRow)] == list(good)
+    [refusal] = [row for row in rows if isinstance(row, Refusal)]
+    assert refusal.row == line and reason in refusal.reason
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_what_spreadsheets_save_is_read(tmp_path: Path, encoding: str, delimiter: str) -> None:
+    lines = [HEADER, 'a,"x, ""y""",Jürgen', "", "b,x , ada"]
+    if delimiter != ",":
+        lines = [HEADER.replace(",", delimiter), f'a{delimiter}"x, ""y"""{delimiter}Jürgen']
+        lines += ["", delimiter.join(["b", "x ", " ada"])]
+    (tmp_path / "late.csv").write_bytes("\r\n".join(lines).encode(encoding))
+    rows = list(read_feedback_file(tmp_path / "late.csv"))
+    assert [(row.request_id, row.label, row.author) for row in rows] == [  # type: ignore[union-attr]  # all are rows
+        ("a", 'x, "y"', "Jürgen"),
+        ("b", "x", "ada"),
+    ]
+
+
+def test_a_label_of_two_lines_is_a_label(tmp_path: Path) -> None:
+    (tmp_path / "late.csv").write_text(f'{HEADER}\na,"one\ntwo",ada\nb,x,ada')
+    first, second = read_feedback_file(tmp_path / "late.csv")
+    assert isinstance(first, FeedbackRow) and (first.row, first.label) == (2, "one\ntwo")
+    assert isinstance(second, FeedbackRow) and second.row == 4
+
+
+@pytest.mark.parametrize(
+    ("content", "came"),
+    [
+        (b"request_id,label,author,label\na,x,ada,y", "label more than once"),
+        (b"request_id,label,author,kind,kind\na,x,ada,,", "kind more than once"),
+        ("request_id,label,author\na,x,ada".encode("utf-16-le"), "UTF-16 without a byte order"),
+        (b"request_id,author\na,ada", "without label"),
+    ],
+)
+def test_a_header_that_does_not_fit_is_named(tmp_path: Path, content: bytes, came: str) -> None:
+    (tmp_path / "late.csv").write_bytes(content)
+    with pytest.raises(InvalidFeedback, match=came):
+        list(read_feedback_file(tmp_path / "late.csv"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ('"label": 1', "label: wanted a text; came 1"),
+        ('"label": true', "label: wanted a text; came true"),
+        ('"label": ["x"]', 'label: wanted a text; came ["x"]'),
+        ('"label": null', "label: wanted a text that is not empty"),
+        ('"label": "x", "label": "y"', "wanted JSON; label more than once"),
+    ],
+)
+def test_a_json_value_of_another_kind_is_named(tmp_path: Path, fields: str, reason: str) -> None:
+    line = f'{{"request_id": "a", "author": "ada", {fields}}}'
+    (tmp_path / "late.jsonl").write_text(line)
+    assert list(read_feedback_file(tmp_path / "late.jsonl")) == [Refusal(1, reason)]
+
+
 def rows_of(folder: Path, *lines: str) -> list[FeedbackRow | Refusal]:
     header = "request_id,label,author,kind,probability"
     (folder / "late.csv").write_text("\n".join([header, *lines]))

@@ -61,6 +61,23 @@ def test_an_address_that_is_none_names_its_variable(
         load_settings()
 
 
+URLS = ["database_url", "prefect_database_url", "mlflow_database_url", "source_url"]
+
+
+@pytest.mark.parametrize("name", URLS)
+def test_postgres_is_written_postgresql(name: str) -> None:
+    url = getattr(load_settings(**{name: "postgres://me:p%40ss@host/db"}), name)
+    assert url.get_secret_value() == "postgresql://me:p%40ss@host/db"
+
+
+@pytest.mark.parametrize("name", URLS)
+@pytest.mark.parametrize("url", ["postgresql://me:pa@hush@host/db", "postgresql://me:a@b:hush/db"])
+def test_nothing_of_a_url_with_a_plain_at_sign_is_shown(name: str, url: str) -> None:
+    with pytest.raises(SettingsError, match="not shown") as caught:
+        load_settings(**{name: url})
+    assert "hush" not in str(caught.value) and "%40" in str(caught.value)
+
+
 def test_a_bare_environment_is_one_machine_offline() -> None:
     settings = load_settings()
     assert (settings.repository, settings.home) == (REPOSITORY, REPOSITORY / "var")

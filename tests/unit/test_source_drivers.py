@@ -31,6 +31,10 @@ from pipelines.source.drivers import parse_source_url
         ),
         ("me:hush-hush", "an SQLAlchemy URL"),
         ("postgresql://me:hush-hush@host:port/db", "an SQLAlchemy URL"),
+        ("postgresql://me:pa@hush@host/db", "a second @, not shown; write %40"),
+        ("postgresql://me:pa@hush/x@host/db", "a second @, not shown"),
+        ("postgresql://me:pa@ss?hush@host/db", "a second @, not shown"),
+        ("postgresql://me:pa@ss:hush/db", "cannot be parsed, not shown"),
         ("sqlite+aiosqlite3://me:hush-hush@/db", "no dialect"),
     ],
 )
@@ -45,3 +49,26 @@ def test_what_is_missing_is_named(url: str, said: str) -> None:
 )
 def test_what_is_installed_is_parsed(driver: str) -> None:
     assert parse_source_url(f"{driver}:///name").database == "name"
+
+
+@pytest.mark.parametrize(
+    ("url", "drivername"),
+    [("postgres://me@h/d", "postgresql"), ("postgres+psycopg://me@h/d", "postgresql+psycopg")],
+)
+def test_postgres_is_postgresql(url: str, drivername: str) -> None:
+    assert parse_source_url(url).drivername == drivername
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:p%40ss@host/db",
+        "postgresql://me:pass@host/db?application_name=a@b",
+        "sqlite:////home/me@work/a@b.db",
+        "duckdb:////home/me:a@work/b@c.duckdb",
+    ],
+)
+def test_an_at_sign_elsewhere_is_allowed(url: str) -> None:
+    assert parse_source_url(url).render_as_string(hide_password=False) == url.replace(
+        "a@b", "a%40b" if "?" in url else "a@b"
+    )

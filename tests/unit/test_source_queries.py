@@ -46,10 +46,73 @@ def test_missing_and_unknown_parameters_are_refused(query: str, parameters: dict
         bind(query, parameters=parameters, dialect=POSTGRESQL)
 
 
-def test_a_last_semicolon_and_a_last_comment_do_no_harm() -> None:
-    bound = bind("select 1 as a -- all of it\n;\n", parameters={}, dialect=SQLITE)
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select 1 as a -- all of it\n;\n",
+        "select 1 as a; -- the end",
+        "select 1 as a; ;",
+        "select 1 as a ; /* v2 */",
+        "\ufeffselect 1 as a",
+        "-- made by :me\n;select 1 as a;;\n",
+        "select 1 as a /* '; */",
+    ],
+)
+def test_semicolons_comments_and_a_byte_order_mark_do_no_harm(query: str) -> None:
+    bound = bind(query, parameters={}, dialect=SQLITE)
     with sa.create_engine("sqlite://").connect() as connection:
         assert list(connection.exec_driver_sql(probe(bound)).keys()) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("query", "came"),
+    [
+        ("select 1; select 2", "came several"),
+        ("; -- nothing", "came none"),
+        ("select 'abc", "close every quote"),
+        ("select 1 /* open", "close every quote"),
+    ],
+)
+def test_what_is_not_one_statement_is_refused(query: str, came: str) -> None:
+    with pytest.raises(QueryRefused, match=came):
+        bind(query, parameters={}, dialect=POSTGRESQL)
+
+
+NAMELESS = [
+    (POSTGRESQL, "select 1 /* until :x /* nested :y */ */ + 1 -- from :z\n+ 1"),
+    (POSTGRESQL, """select '{"a":true}'"""),
+    (POSTGRESQL, "select a ~ '(?:re)'"),
+    (POSTGRESQL, "select a[:2], b[1:n]"),
+    (POSTGRESQL, "select $$ :x $$, $tag$ :y $tag$"),
+    (POSTGRESQL, r"select E'it\'s :x', 'a\', b::text"),
+    (POSTGRESQL, 'select "a :x"'),
+    (mysql.dialect(), r"select 'it\'s :x', `a :y`"),
+    (mssql.dialect(), "select [a :x], N' :y'"),
+    (oracle.dialect(), "select q'[it's :x]' from dual"),
+    (SQLITE, "select [a :x]"),
+]
+
+
+@pytest.mark.parametrize(("dialect", "query"), NAMELESS)
+def test_only_real_parameters_count(dialect: Dialect, query: str) -> None:
+    assert bind(query, parameters={}, dialect=dialect) == query
+    with_one = bind(f"{query} where c = :real", parameters={"real": 7}, dialect=dialect)
+    assert with_one == f"{query} where c = 7"
+
+
+@pytest.mark.parametrize("query", ["select doc:key, doc['a']:b", "select {'a':b, 'c': d, e:f}"])
+def test_paths_and_structs_have_no_parameters(query: str) -> None:
+    assert bind(query, parameters={}, dialect=SQLITE) == query
+
+
+def test_an_escaped_colon_is_a_plain_one() -> None:
+    query = r"select '\:a', b[\:c], :d"
+    assert bind(query, parameters={"d": r"\:e"}, dialect=SQLITE) == r"select ':a', b[:c], '\:e'"
+
+
+def test_a_parameter_in_a_string_is_named() -> None:
+    with pytest.raises(QueryRefused, match="write :days outside of strings"):
+        bind("select interval ':days days'", parameters={"days": 30}, dialect=POSTGRESQL)
 
 
 def test_rows_are_ordered_by_time_and_id_or_else_by_everything() -> None:
