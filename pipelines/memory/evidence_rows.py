@@ -41,7 +41,10 @@ def _habitual_corrections(rows: pd.DataFrame, received: pd.DataFrame) -> pd.Seri
     is_correction = received["kind"] == CORRECTION
     phrases = set(received.loc[is_correction, "cleaned"])
     columns = ["cleaned", "label", "received_at"]
-    unselected = pd.concat([rows[columns], received.loc[~is_correction, columns]])
+    parts = [part[columns] for part in (rows, received[~is_correction]) if len(part)]
+    if not phrases or not parts:
+        return pd.Series(False, received.index, dtype=bool)
+    unselected = pd.concat(parts)
     unselected = unselected[unselected["cleaned"].isin(phrases)]
     habits = {
         phrase: habitual_labels(labels.tolist())
