@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -127,14 +128,15 @@ def _offer_commit(
     settings: Settings, out: Output, files: Sequence[str], message: str, commit: bool | None
 ) -> bool:
     """Commit these files alone when a person says so; return whether they were committed."""
-    from pipelines.git_repository import run_git
+    from pipelines.git_repository import run_command
 
     if commit is None and not out.json and sys.stdin.isatty():
         commit = typer.confirm(f"Commit {' and '.join(files)}?", default=True, err=True)
     if not commit:
         return False
-    run_git(["add", "--all", "--", *files], settings.repository)
-    run_git(["commit", "--quiet", "-m", message, "--", *files], settings.repository)
+    for call in (["add", "--all"], ["commit", "--quiet", "-m", message]):
+        command = ["git", *call, "--", *files]
+        run_command(command, settings.repository, environment=os.environ)  # the user's own commit
     return True
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 import msgspec
@@ -28,6 +28,8 @@ Kind = Literal["correction", "confirmation", "sample", "double_review", "unknown
 assert Kind.__args__ == KINDS  # type: ignore[attr-defined]
 OF_A_PHRASE = ("classifier", "phrase")
 BESIDE_A_PHRASE = ("occurred_at", "region")
+CLOCKS = timedelta(hours=1)
+"""How far a client's clock may be ahead."""
 
 
 class FeedbackRequest(Struct, forbid_unknown_fields=True):
@@ -113,6 +115,8 @@ def _example(
     phrase = checked_phrase(
         PhraseRequest(request.phrase, occurred_at=request.occurred_at or now, region=request.region)
     )
+    if phrase.occurred_at is not None and phrase.occurred_at > now + CLOCKS:
+        raise invalid_field("Expected a moment that has passed", "occurred_at")
     row = JournaledFeedback(
         0,
         str(uuid_utils.uuid7()),

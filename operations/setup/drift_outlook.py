@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, isnan
+from math import ceil
 
 from monitoring.power_reports import ENOUGH_ROWS
 
@@ -11,9 +11,9 @@ PAIR_CHANCE = 0.91
 LONGEST_DAYS = 365
 
 
-def drift_outlook(per_day: float, *, window_days: float) -> str:
+def drift_outlook(per_day: float | None, *, window_days: float) -> str:
     """Say how soon a change of a tenth of the traffic is called, and what to set for it."""
-    if isnan(per_day):
+    if per_day is None:
         return (
             f"known once answers come: a window takes {ENOUGH_ROWS:,} of them for a change of a "
             "tenth"

@@ -35,7 +35,7 @@ class Look:
     lengths : characters of the shortest, the median and the longest phrase
     left_out : reason -> rows, without those of 0
     conflicting : share of the distinct phrases that have several labels
-    per_day : rows per day between the first and the last, nan for one moment
+    per_day : rows per day between the first and the last, None for one moment
     """
 
     rows: int
@@ -46,7 +46,7 @@ class Look:
     conflicting: float
     first: datetime
     last: datetime
-    per_day: float
+    per_day: float | None
     left_out: dict[str, int]
 
 
@@ -115,7 +115,7 @@ def describe(
         conflicting=(pairs - len(codes)) / len(codes),
         first=first,
         last=last,
-        per_day=len(table) / days if days else float("nan"),
+        per_day=len(table) / days if days else None,
         left_out={**left_out, **(rare if learnable.rare else {})},
     )
 

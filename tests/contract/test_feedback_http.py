@@ -103,6 +103,7 @@ BAD: dict[str, tuple[dict[str, Any], int, str | None]] = {
     "an unknown label": ({**EXAMPLE, "label": "toe"}, 422, "label"),
     "a blank phrase": ({**EXAMPLE, "phrase": "\u200b"}, 422, "phrase"),
     "a NUL in the region": ({**EXAMPLE, "region": "a\0"}, 422, "region"),
+    "a moment to come": ({**EXAMPLE, "occurred_at": "2199-01-01T00:00Z"}, 422, "occurred_at"),
     "an impossible moment": ({**EXAMPLE, "occurred_at": "1492-01-01T00:00Z"}, 422, "occurred_at"),
 }  # fmt: skip
 

@@ -142,10 +142,10 @@ def test_languages_are_found_and_unknown_ones_are_told_apart() -> None:
         (1300.0, "after about 3 days at 1,300 answers a day, as many as rows came"),
         (100.0, "with drift: {window_days: 13}"),
         (1.0, "not called within a year"),
-        (float("nan"), "known once answers come"),
+        (None, "known once answers come"),
     ],
 )
-def test_how_soon_drift_is_called_follows_from_the_rows(per_day: float, words: str) -> None:
+def test_how_soon_drift_is_called_follows_from_the_rows(per_day: float | None, words: str) -> None:
     assert words in drift_outlook(per_day, window_days=7)
 
 
