@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -20,6 +20,8 @@ from core.errors import KeysUnusable
 from core.logs import get_logger
 
 PREFIX = "pk_"
+ANONYMOUS = "anonymous"
+"""Name of the callers of a service without keys."""
 _LINE = re.compile(r"([0-9a-f]{64})(\s+\S.*)?")
 
 
@@ -34,10 +36,11 @@ def hash_key(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def read_keys(file: Path) -> frozenset[str]:
-    """Return the hashes in a file, one per line. Raises `KeysUnusable`.
+def read_keys(file: Path) -> dict[str, str]:
+    """Return the hashes in a file, one per line, with their names. Raises `KeysUnusable`.
 
-    A name may follow a hash. Empty lines and `#` comments are skipped.
+    A name may follow a hash; without one it is the hash's first digits. Empty lines and `#`
+    comments are skipped.
     """
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
@@ -59,7 +62,7 @@ def read_keys(file: Path) -> frozenset[str]:
                 came=f"something else in line {number}",
                 do="write the hash that `perennial keys` printed, never the key",
             )
-    return frozenset(entry[:64] for _, entry in entries)
+    return {entry[:64]: entry[64:].strip() or f"key {entry[:8]}" for _, entry in entries}
 
 
 def require_keys_beyond_loopback(host: str, keys_file: Path | None) -> None:
@@ -83,29 +86,32 @@ def _is_loopback(host: str) -> bool:
 
 @dataclass
 class Keys:
-    """The accepted hashes. Without a file every caller is admitted.
+    """The accepted hashes and their names. Without a file every caller is admitted.
 
     `refresh` is called off the request path.
     """
 
     file: Path | None
-    _hashes: frozenset[str] = frozenset()
+    _names: Mapping[str, str] = field(default_factory=dict)
     _seen: tuple[int, int] | None = field(default=None)
 
     def __post_init__(self) -> None:
         if self.file is not None:
             self._seen = _stamp(self.file)  # before reading: a later change is then noticed
-            self._hashes = read_keys(self.file)
+            self._names = read_keys(self.file)
 
-    def admits(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """Return whether `authorization: Bearer <key>` holds one of the keys, in constant time."""
+    def holder(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+        """Return the name of the key in `authorization: Bearer <key>`, or None for no valid key.
+
+        Every key is compared in constant time.
+        """
         if self.file is None:
-            return True
+            return ANONYMOUS
         sent = next((value for name, value in headers if name == b"authorization"), b"")
         scheme, _, key = sent.partition(b" ")
         digest = hashlib.sha256(key.strip()).hexdigest()
-        matches = [hmac.compare_digest(digest, known) for known in self._hashes]
-        return scheme.lower() == b"bearer" and any(matches)
+        names = [name for known, name in self._names.items() if hmac.compare_digest(digest, known)]
+        return names[0] if names and scheme.lower() == b"bearer" else None
 
     def refresh(self) -> None:
         """Read the file again when it changed. Raises `KeysUnusable`, and keeps the last keys."""
@@ -114,9 +120,9 @@ class Keys:
         stamp = _stamp(self.file)
         if stamp == self._seen:
             return
-        self._hashes = read_keys(self.file)
+        self._names = read_keys(self.file)
         self._seen = stamp
-        get_logger().info("api keys", state="read", keys=len(self._hashes))
+        get_logger().info("api keys", state="read", keys=len(self._names))
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:

@@ -17,12 +17,13 @@ from bentos.embedder.client import RemoteEmbedder, embedder_address
 from bentos.embedder.server import embedding_app
 from bentos.heads.live_heads import LiveHeads
 from bentos.heads.memories import MemoryFollower, NewMemory
-from bentos.http.app import BYPASSED_PATHS, ClassifierApp
+from bentos.http.app import BYPASSED_PAGES, BYPASSED_PATHS, ClassifierApp
 from bentos.http.endpoint import AppState
 from bentos.http.slow_clients import close_slow_clients
 from bentos.inference_log.journal import JournalCounts
 from bentos.keys import Keys, require_keys_beyond_loopback
 from bentos.vendor_patches.bentoml_middleware import BypassMiddleware
+from bentos.vendor_patches.uvicorn_upgrades import ignore_upgrades
 from bentos.wiring import (
     PACKED,
     embedder_folder,
@@ -32,10 +33,13 @@ from bentos.wiring import (
     make_retained,
     make_warmer,
     open_engine,
+    open_feedback,
     open_journal,
     served_group,
+    ship_journals,
     start_process,
 )
+from core.settings import Settings
 from pipelines.model.embedder import load_embedder, read_embedder
 
 SAVE_SECONDS = 300.0  # a killed process loses at most so much of its caches
@@ -100,8 +104,7 @@ class Classifier:
         embedder = read_embedder(embedder_folder(settings))
         embedder_id = str(embedder["embedder_id"])
         counts = JournalCounts()
-        keys = Keys(settings.api_keys_file)
-        engine = open_engine(settings)
+        self.engine = open_engine(settings)
         serves = served_group(settings).serves
 
         self.heads = LiveHeads(embedder_id, home=settings.home, serves=serves)
@@ -112,27 +115,48 @@ class Classifier:
             seconds=settings.answer_seconds,
         )
         self.journal = open_journal(settings, counts)
+        self.feedback = open_feedback(settings)
         self.answers = answers = AnswerService(
             live=lambda: self.heads.current,
             embedder=self.remote,
             journal=self.journal,
             cache=answer_cache(settings.cache_answers),
         )
-        memories = MemoryFollower(settings.home, self._take_memory, serves=serves)
-        self.warmer = make_warmer(settings, answers, engine)
+        self.warmer = make_warmer(settings, answers, self.engine)
         self.heads.prepare = self.warmer.warm
+        keys = Keys(settings.api_keys_file)
         self.background = [
             Background(keys.refresh, seconds=settings.poll_seconds, name="api keys"),
             Background(self.warmer.save, seconds=SAVE_SECONDS, name="phrases kept"),
-            *follow_database(settings, engine, heads=self.heads, memories=memories, counts=counts),
+            *self._follow_database(settings, counts),
         ]
-        retained = make_retained(settings, self.heads)
         classifying.state.app_state = AppState(
-            answers, self.heads, counts, self.remote.stats, keys, retained
+            answers,
+            self.heads,
+            counts,
+            self.feedback,
+            self.remote.stats,
+            keys,
+            make_retained(settings, self.heads),
         )
+
+    def _follow_database(self, settings: Settings, counts: JournalCounts) -> list[Background]:
+        serves = self.heads.serves
+        memories = MemoryFollower(settings.home, self._take_memory, serves=serves)
+        return [
+            *follow_database(settings, self.engine, heads=self.heads, memories=memories),
+            *ship_journals(
+                settings,
+                self.engine,
+                heads=self.heads,
+                counts=counts,
+                feedback=self.feedback.counts,
+            ),
+        ]
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]  # BentoML has no type for it
     async def ready(self) -> None:
+        ignore_upgrades()
         self.loop = asyncio.get_running_loop()
         self.remote.heartbeat.start()
         self.warmer.use(asyncio.get_running_loop())
@@ -166,6 +190,7 @@ class Classifier:
         # What the tasks log as they end must be in the journal before it closes.
         await asyncio.gather(*self.tasks, return_exceptions=True)
         self.journal.close()
+        self.feedback.close()
         for thread in self.background:
             await asyncio.to_thread(thread.stop)
         await self.remote.close()
@@ -183,5 +208,5 @@ Embedder.add_asgi_middleware(  # type: ignore[attr-defined]
     BypassMiddleware, app=embedding, paths=("/raw/",)
 )
 Classifier.add_asgi_middleware(  # type: ignore[attr-defined]
-    BypassMiddleware, app=classifying, paths=BYPASSED_PATHS
+    BypassMiddleware, app=classifying, paths=BYPASSED_PATHS, pages=BYPASSED_PAGES
 )

@@ -17,11 +17,13 @@ from bentos.heads.live_heads import LiveHeads
 from bentos.heads.memories import MemoryFollower
 from bentos.heads.refusals import record_refusals
 from bentos.heads.retained import Retained
+from bentos.inference_log.feedback import FOLDER, FeedbackCounts, FeedbackLog, FeedbackShipper
 from bentos.inference_log.journal import Journal, JournalCounts
 from bentos.inference_log.shipper import Shipper, insert_into
 from core.database import connect
 from core.deployments import current_rollouts
 from core.errors import SettingsError
+from core.feedback import Labels
 from core.groups import Group
 from core.logs import configure_logs, get_logger
 from core.memory_revisions import newest_revisions
@@ -89,6 +91,13 @@ def open_journal(settings: Settings, counts: JournalCounts) -> Journal:
     )
 
 
+def open_feedback(settings: Settings) -> FeedbackLog:
+    """Open the journal of feedback of this process's group."""
+    return FeedbackLog(
+        settings.journal / FOLDER, counts=FeedbackCounts(), sync=settings.journal_sync
+    )
+
+
 def make_retained(settings: Settings, heads: LiveHeads) -> Retained:
     """Return what loads versions that are requested by number."""
     return Retained(
@@ -114,23 +123,11 @@ def make_warmer(settings: Settings, answers: AnswerService, engine: Engine | Non
 
 
 def follow_database(
-    settings: Settings,
-    engine: Engine | None,
-    *,
-    heads: LiveHeads,
-    memories: MemoryFollower,
-    counts: JournalCounts,
+    settings: Settings, engine: Engine | None, *, heads: LiveHeads, memories: MemoryFollower
 ) -> list[Background]:
-    """Return the poll of versions and memories, and the shippers; nothing without a database.
-
-    The first group also ships the journals of groups that no longer exist.
-    """
+    """Return the poll of versions and memories; nothing without a database."""
     if engine is None:
         return []
-    folders = [settings.journal]
-    if settings.bento == 1:
-        folders += abandoned_journals(settings)
-    shippers = [Shipper(folder, insert=insert_into(engine), counts=counts) for folder in folders]
 
     def follow() -> None:
         with engine.connect() as connection:
@@ -140,13 +137,44 @@ def follow_database(
         heads.refresh(lambda: rollouts)
         heads.report_refusals(lambda refusals: record_refusals(engine, refusals))
 
-    return [
-        Background(follow, seconds=settings.poll_seconds, name="deployment poll"),
-        *(
-            Background(shipper.ship, seconds=SHIP_SECONDS, name="journal shipper")
-            for shipper in shippers
-        ),
-    ]
+    return [Background(follow, seconds=settings.poll_seconds, name="deployment poll")]
+
+
+def ship_journals(
+    settings: Settings,
+    engine: Engine | None,
+    *,
+    heads: LiveHeads,
+    counts: JournalCounts,
+    feedback: FeedbackCounts,
+) -> list[Background]:
+    """Return the shippers; nothing without a database.
+
+    The first group also ships the journals of groups that no longer exist.
+    """
+    if engine is None:
+        return []
+    folders = [settings.journal]
+    if settings.bento == 1:
+        folders += abandoned_journals(settings)
+
+    def shipping(folder: Path) -> Background:
+        answers = Shipper(folder, insert=insert_into(engine), counts=counts)
+        labels = FeedbackShipper(
+            folder / FOLDER, engine=engine, labels=lambda: _known_labels(heads), counts=feedback
+        )
+
+        def ship() -> None:
+            answers.ship()
+            labels.ship()  # they may be about the answers just shipped
+
+        return Background(ship, seconds=SHIP_SECONDS, name="journal shipper")
+
+    return [shipping(folder) for folder in folders]
+
+
+def _known_labels(heads: LiveHeads) -> Labels:
+    return {name: rollout.champion.labels for name, rollout in heads.current.items()}
 
 
 def abandoned_journals(settings: Settings) -> list[Path]:

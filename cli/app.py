@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from cli import classify, feedback, flow, lineage, machine, rollout, sizing
+from cli import classify, feedback, flow, lineage, machine, rollout, setup, sizing
 from cli.output import INTERRUPTED, Json, exit_code, new_output
 from core.errors import PerennialError
 from core.surroundings import keep_inherited
@@ -75,7 +75,7 @@ def perennial(json: Json = False) -> None:
     configure_logs(load_settings().log_format)
 
 
-for commands in (machine, flow, classify, feedback, rollout, lineage, sizing):
+for commands in (machine, setup, flow, classify, feedback, rollout, lineage, sizing):
     commands.register(app)
 
 

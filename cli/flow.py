@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli.output import NEGATIVE_VERDICT, Json, Output, output
+from cli.output import FAILED, NEGATIVE_VERDICT, Json, Output, output
 
 if TYPE_CHECKING:
     from core.contracts import Verdict
@@ -24,6 +24,12 @@ Reason = Annotated[str, typer.Option(help="Recorded with the verdict and in MLfl
 AsOf = Annotated[
     datetime | None,
     typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="A time in UTC. By default, now."),
+]
+Trial = Annotated[
+    bool,
+    typer.Option(
+        "--trial", help="Also with uncommitted changes; register nothing, and show the result."
+    ),
 ]
 Act = Annotated[
     bool,
@@ -87,10 +93,18 @@ def snapshot(
     out.table({"snapshots": taken}, columns=("dataset", "rows", "as of", "hash"), rows=rows)
 
 
-def retrain(classifiers: Classifiers = None, reason: Reason = "manual", json: Json = False) -> None:
+def retrain(
+    classifiers: Classifiers = None,
+    reason: Reason = "manual",
+    trial: Trial = False,
+    json: Json = False,
+) -> None:
     """Snapshot, check, train, compare and decide. Exit code 3 when a verdict says no.
 
-    "promote" and "keep" do not: an equal candidate leaves the champion in place.
+    "promote" and "keep" do not: an equal candidate leaves the champion in place. A classifier that
+    cannot be trained does not stop the others; the exit code is then 1.
+
+    With --trial, the verdicts are what a retraining would say of the working tree.
     """
     from core.settings import load_settings
     from machine.environment import open_flow_database
@@ -98,11 +112,39 @@ def retrain(classifiers: Classifiers = None, reason: Reason = "manual", json: Js
     settings = load_settings()
     out = output()
     _require_known(settings, classifiers)
+    if trial:
+        _try(settings, out, classifiers or [])
+        return
     with open_flow_database(settings):
         from flows.retrain import run_retrain
 
         verdicts = run_retrain(settings, classifiers or [], reason=reason)
     _show(out, verdicts, good={"promote", "keep"})
+
+
+def _try(settings: Settings, out: Output, classifiers: list[str]) -> None:
+    from machine.environment import open_flow_database
+
+    with open_flow_database(settings), out.working("trying the working tree"):
+        from flows.trial import run_trial
+
+        trials = run_trial(settings, classifiers, now=datetime.now(UTC))
+    rows = [
+        (
+            name,
+            trial.verdict.kind,
+            f"{trial.scores['weighted_f1']:.4f}" if trial.scores else "",
+            trial.verdict.evidence.get("champion_weighted_f1", ""),
+            "; ".join(trial.verdict.reasons),
+        )
+        for name, trial in trials.items()
+    ]
+    columns = ("classifier", "would be", "weighted F1", "champion", "reasons")
+    out.table({"trials": trials}, columns=columns, rows=rows)
+    for trial in trials.values():
+        if trial.scores and not out.json:
+            out.say(f"pictures and figures: {trial.folder}")
+    _exit({name: trial.verdict for name, trial in trials.items()}, good={"promote", "keep"})
 
 
 def watch(classifiers: Classifiers = None, act: Act = False, json: Json = False) -> None:
@@ -152,5 +194,11 @@ def _require_known(settings: Settings, classifiers: list[str] | None) -> None:
 def _show(out: Output, verdicts: Mapping[str, Verdict], *, good: set[str]) -> None:
     rows = [(name, verdict.kind, "; ".join(verdict.reasons)) for name, verdict in verdicts.items()]
     out.table({"verdicts": verdicts}, columns=("classifier", "verdict", "reasons"), rows=rows)
+    _exit(verdicts, good=good)
+
+
+def _exit(verdicts: Mapping[str, Verdict], *, good: set[str]) -> None:
+    if any(verdict.kind == "failed" for verdict in verdicts.values()):
+        raise typer.Exit(FAILED)
     if any(verdict.kind not in good for verdict in verdicts.values()):
         raise typer.Exit(NEGATIVE_VERDICT)

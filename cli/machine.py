@@ -49,18 +49,19 @@ def down(json: Json = False) -> None:
 def status(json: Json = False) -> None:
     """Show every process with its address, and the versions that answer.
 
-    Lists each champion with its canary and shadow, and how soon a watch calls a change of a tenth
-    of the traffic. Exit code 3 when a process is not running.
+    Lists each champion with its canary and shadow, how soon a watch calls a change of a tenth of
+    the traffic, and retrainings that wait or failed. Exit code 3 when a process is not running.
     """
     from core.settings import load_settings
     from flows.answering import rollouts_of
     from machine.status import status as look
-    from machine.watched import powers_of
+    from machine.watched import powers_of, unfinished_of
 
     settings = load_settings()
     out = output()
     programs = look(settings)
-    _show(out, programs, rollouts_of(settings), powers_of(settings))
+    about = {"watched": powers_of(settings), "waiting": unfinished_of(settings)}
+    _show(out, programs, rollouts_of(settings), about)
     if any(program.state not in ("ready", "waiting") for program in programs):
         raise typer.Exit(NEGATIVE_VERDICT)
 
@@ -113,9 +114,12 @@ def _show(
     out: Output,
     programs: list[ProgramStatus],
     rollouts: dict[str, Rollout],
-    powers: dict[str, str],
+    about: dict[str, dict[str, str]],
 ) -> None:
-    """List the programs, every champion with its canary and shadow, and what a watch can see."""
+    """List the programs and every champion with its canary and shadow.
+
+    `about` maps a state to a sentence per classifier: what a watch can see, what waits.
+    """
     champions = {name: rollout.champion for name, rollout in rollouts.items() if rollout.champion}
     beside = {
         name: [entry for entry in (rollout.canary, rollout.shadow) if entry]
@@ -134,11 +138,15 @@ def _show(
         "programs": programs,
         "champions": champions,
         "beside": {name: entries for name, entries in beside.items() if entries},
-        "watched": powers,
+        **about,
     }
-    power_rows = [(name, "watched", "", "", sentence) for name, sentence in powers.items()]
+    sentence_rows = [
+        (name, state, "", "", sentence)
+        for state, sentences in about.items()
+        for name, sentence in sentences.items()
+    ]
     columns = ("name", "state", "address", "pid", "what")
-    out.table(value, columns=columns, rows=[*program_rows, *version_rows, *power_rows])
+    out.table(value, columns=columns, rows=[*program_rows, *version_rows, *sentence_rows])
 
 
 def _version_row(classifier: str, entry: Deployment) -> tuple[str, str, str, str, str]:

@@ -21,10 +21,14 @@ OFF = "off"
 
 Classifier = Annotated[str, typer.Argument(help="A classifier of params.yaml.")]
 Version = Annotated[
-    str | None, typer.Argument(help="By default, the newest version that the gate did not reject.")
+    str | None, typer.Argument(help="By default, the newest version that was not rejected.")
 ]
 NamedVersion = Annotated[str | None, typer.Option("--version", hidden=True)]
 """The version as scripts of earlier releases name it."""
+RejectedVersion = Annotated[str, typer.Argument(help="A version in the model store.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Also a version that was rejected. Requires --why.")
+]
 ShadowVersion = Annotated[
     str, typer.Argument(help="A version in the model store, or `off` to end the shadow.")
 ]
@@ -33,11 +37,17 @@ Percent = Annotated[
     float,
     typer.Argument(min=0, max=100, help="Share of the requests in percent; 0 ends the canary."),
 ]
-Why = Annotated[str, typer.Option(help="The reason, recorded with the decision.")]
+Why = Annotated[str, typer.Option(help="The reason, recorded with the decision and your name.")]
+GivenWhy = Annotated[
+    str | None, typer.Option(help="The reason, recorded with the decision and your name.")
+]
+NeededWhy = Annotated[
+    str, typer.Option("--why", help="The reason, recorded with the decision and your name.")
+]
 
 
 def register(app: typer.Typer) -> None:
-    """Add `rollout status`, `promote`, `rollback`, `shadow` and `canary`."""
+    """Add `rollout status`, `promote`, `reject`, `rollback`, `shadow` and `canary`."""
     rollout = typer.Typer(
         help="Show which version answers, and change it by hand.",
         no_args_is_help=True,
@@ -46,6 +56,9 @@ def register(app: typer.Typer) -> None:
     rollout.command(epilog="Example: perennial rollout status block")(status)
     rollout.command(epilog="Example: perennial rollout promote block 3 --why 'checked by hand'")(
         promote
+    )
+    rollout.command(epilog="Example: perennial rollout reject block 3 --why 'wrong for Z00'")(
+        reject
     )
     rollout.command(epilog="Example: perennial rollout rollback block")(rollback)
     rollout.command(
@@ -80,18 +93,48 @@ def promote(
     classifier: Classifier,
     version: Version = None,
     named_version: NamedVersion = None,
-    why: Why = "promoted by hand",
+    why: GivenWhy = None,
+    force: Force = False,
     json: Json = False,
 ) -> None:
-    """Make a retained version the champion. The running service follows within seconds."""
+    """Make a retained version the champion. The running service follows within seconds.
+
+    Also one that waits for a person (`hold`). One that was rejected needs --force and --why.
+    """
+    if force and not why:
+        raise typer.BadParameter("--force requires a reason", param_hint="--why")
     out = output()
     with _context(classifier) as context:
         from operations.rollout import promote_by_hand
 
-        model = promote_by_hand(context, classifier, version=version or named_version, why=why)
+        model = promote_by_hand(
+            context,
+            classifier,
+            version=version or named_version,
+            why=why or "promoted by hand",
+            force=force,
+        )
     out.result(
         {"classifier": classifier, "champion": model.version},
         f"{classifier}: version {model.version} answers",
+    )
+
+
+def reject(
+    classifier: Classifier, version: RejectedVersion, why: NeededWhy, json: Json = False
+) -> None:
+    """Record that a version shall not answer, such as one that waits for a person (`hold`).
+
+    Ends its canary or shadow. The champion cannot be rejected: roll it back first.
+    """
+    out = output()
+    with _context(classifier) as context:
+        from operations.rollout import reject_by_hand
+
+        model = reject_by_hand(context, classifier, version, why=why)
+    out.result(
+        {"classifier": classifier, "rejected": model.version},
+        f"{classifier}: version {model.version} is rejected",
     )
 
 

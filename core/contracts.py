@@ -112,6 +112,10 @@ class Rollout:
     shadow: Deployment | None = None
 
 
+RETIRED = Rollout()
+"""The rollout of a classifier that was removed: nothing answers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Inference:
     """One answered or shadowed phrase, as logged.

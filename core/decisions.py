@@ -60,11 +60,17 @@ def recorded_decision(
     return Verdict(row.kind, tuple(row.reasons), row.evidence) if row else None
 
 
-def rejected_versions(connection: Connection, classifier: str) -> set[str]:
-    """Return the versions that the gate rejected."""
-    query = sa.select(decision.c.evidence["version"].astext).where(
-        decision.c.classifier == classifier,
-        decision.c.subject == "gate",
-        decision.c.kind == "reject",
+def rejected_versions(connection: Connection, classifier: str) -> dict[str, str]:
+    """Return version -> why, of those that the gate or a person rejected."""
+    query = (
+        sa.select(decision.c.evidence["version"].astext, decision.c.reasons)
+        .where(
+            decision.c.classifier == classifier,
+            decision.c.subject.in_(("gate", "rollout")),
+            decision.c.kind == "reject",
+        )
+        .order_by(decision.c.id)
     )
-    return {version for version in connection.scalars(query) if version}
+    return {
+        version: "; ".join(reasons) for version, reasons in connection.execute(query) if version
+    }

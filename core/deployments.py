@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from core.contracts import Deployment, ModelVersion, Rollout
+from core.contracts import RETIRED, Deployment, ModelVersion, Rollout
 from core.locks import AdvisoryLock
 from core.tables import deployment
 
@@ -55,26 +55,34 @@ def append_deployment(connection: Connection, entry: Deployment) -> None:
 
 
 def current_champions(connection: Connection) -> dict[str, Deployment]:
-    """Return classifier -> its champion: the row appended last, whatever its `since`."""
+    """Return classifier -> its champion: the row appended last, whatever its `since`.
+
+    A champion that retired is none.
+    """
     newest = (
         sa.select(deployment)
         .distinct(deployment.c.classifier)
         .where(deployment.c.role == "champion")
         .order_by(deployment.c.classifier, deployment.c.id.desc())
     )
-    return {row.classifier: _entry(row) for row in connection.execute(newest)}
+    rows = connection.execute(newest)
+    return {row.classifier: _entry(row) for row in rows if row.share > 0}
 
 
 def current_rollouts(connection: Connection) -> dict[str, Rollout]:
     """Return classifier -> which version plays which role, as of one moment (one statement).
 
-    The newest row of a role counts; a share of 0 ends the role.
+    The newest row of a role counts; a share of 0 ends the role. A classifier whose champion's role
+    ended has retired: its rollout is `RETIRED`.
     """
     playing: dict[str, dict[str, Deployment]] = {}
+    retired: dict[str, Rollout] = {}
     for row in connection.execute(_NEWEST_OF_EACH_ROLE):
         if row.share > 0 and row.role in PLAYED:
             playing.setdefault(row.classifier, {})[row.role] = _entry(row)
-    return {classifier: Rollout(**roles) for classifier, roles in playing.items()}
+        elif row.role == "champion":
+            retired[row.classifier] = RETIRED
+    return {classifier: Rollout(**roles) for classifier, roles in playing.items()} | retired
 
 
 def history(connection: Connection, classifier: str) -> list[Deployment]:

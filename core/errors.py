@@ -154,6 +154,12 @@ class UnknownVersion(UsageError):
     code = "unknown_version"
 
 
+class RejectedVersion(UsageError):
+    """The gate or a person rejected the version, and it is to be promoted without `--force`."""
+
+    code = "rejected_version"
+
+
 class InvalidPhrase(UsageError):
     """A phrase is empty, too long or not text. `field` names it in the request."""
 

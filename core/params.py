@@ -22,7 +22,16 @@ from pydantic import (
 from core.builtin_embedder import USE
 from core.errors import UnknownClassifier
 from core.head_params import Head, HybridSvmHead, StrictBlock
-from core.params_file import COLUMN, CRON, NAME, QUERY, explain, possible_day, read_params_file
+from core.params_file import (
+    COLUMN,
+    CRON,
+    FROM,
+    NAME,
+    QUERY,
+    explain,
+    possible_day,
+    read_params_file,
+)
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 Column = Annotated[str, StringConstraints(pattern=COLUMN)]
@@ -36,6 +45,9 @@ RESERVED_COLUMNS = frozenset({"id", "phrase", "occurred_at", "region", "origin",
 
 class SourceParams(StrictBlock):
     """Where the labelled rows of a classifier come from."""
+
+    from_: str | None = Field(None, alias="from", pattern=FROM)
+    """A source of its own: NAME for `PERENNIAL_SOURCE_<NAME>_URL`, or a path in the repository."""
 
     query: str = Field(pattern=QUERY)
     """The file of the query, `queries/NAME.sql`."""
@@ -54,12 +66,24 @@ class SourceParams(StrictBlock):
 
     @property
     def dataset(self) -> str:
-        """Name of the extraction; blocks with equal query and parameters share one."""
+        """Name of the extraction; blocks with equal source, query and parameters share one."""
         stem = Path(self.query).stem
-        if not self.parameters:
+        if not self.parameters and self.from_ is None:
             return stem
-        digest = hashlib.sha256(json.dumps(self.parameters, sort_keys=True).encode()).hexdigest()
+        content = [self.from_, self.parameters] if self.from_ else self.parameters
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         return f"{stem}-{digest[:8]}"
+
+    @property
+    def path(self) -> str | None:
+        """Its own source as a path in the repository; None for a name or the shared source."""
+        is_path = self.from_ is not None and not self.from_.isidentifier()
+        return self.from_ if is_path else None
+
+    @property
+    def name(self) -> str | None:
+        """The name of its own source; None for a path or the shared source."""
+        return None if self.path else self.from_
 
 
 class GateParams(StrictBlock):
@@ -79,6 +103,9 @@ class GateParams(StrictBlock):
 
     max_flips: Share = 1.0
     """Largest share of the recent answers that may change without a person; 1 never waits."""
+
+    promote: Literal["automatic", "by_hand"] = "automatic"
+    """`by_hand`: a candidate that would be promoted waits for `perennial rollout promote`."""
 
 
 class DriftParams(StrictBlock):
@@ -234,4 +261,7 @@ def load_params(path: Path) -> Params:
 
 def _keys() -> set[str]:
     """Return every key that some block has."""
-    return {key for block in StrictBlock.__subclasses__() for key in block.model_fields}
+    fields = [
+        field for block in StrictBlock.__subclasses__() for field in block.model_fields.items()
+    ]
+    return {field.alias or key for key, field in fields}

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 NAME = r"^[a-z][a-z0-9_]{0,39}$"
 COLUMN = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
 QUERY = r"^queries/[A-Za-z0-9_\-]+\.sql$"
+FROM = r"^(?:[a-z][a-z0-9_]{0,39}|(?:\w[^/\\:]*/)+(?:\w[^/\\:]*)?|\w[^/\\:]*\.\w+)$"
+"""A name, or a relative path that never leaves the repository."""
 
 
 def _cron_field(value: str) -> str:
@@ -42,6 +44,7 @@ _PATTERNS_IN_WORDS = {
     NAME: "a name of lower-case letters, digits and _ (at most 40, a letter first)",
     COLUMN: "a column name of letters, digits and _ (rename the column in the query with `as`)",
     QUERY: "a file queries/NAME.sql, NAME of letters, digits, - and _",
+    FROM: "a source's name of lower-case letters, digits and _, or a path in the repository",
     CRON: "the five fields of cron, such as 0 3 * * 1",
 }
 _MONTH_DAYS = {

@@ -17,11 +17,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from core.contracts import is_plain_name
 from core.errors import NO_ROOM, SettingsError
 from core.groups import Group, group_of, parse_groups
+from core.source_addresses import URL, SourceAddress, named_sources, source_variable
 
-_URL = re.compile(r"^[a-z][a-z0-9_]*(\+[a-z0-9_]+)?://")
-_RELATIVE_FILE = re.compile(
-    r"^(?P<scheme>(?:sqlite|duckdb)(?:\+[a-z0-9_]+)?):///(?P<file>[^/:].*)$"
-)
 REPOSITORY = Path(__file__).resolve().parent.parent
 LAST_PORT = 65535
 
@@ -53,8 +50,13 @@ class Settings(BaseSettings):
     mlflow_database_url: SecretStr | None = None
     """A database of its own for MLflow; by default one on Perennial's server."""
 
-    source_url: SecretStr | None = None
-    """Where the labelled rows come from: any SQLAlchemy URL; by default the demo source."""
+    source_url: SourceAddress | None = None
+    """Where the labelled rows come from: any SQLAlchemy URL, a file or a folder of files.
+
+    By default the demo source."""
+
+    sources: dict[str, SourceAddress] = Field(default_factory=named_sources, validate_default=True)
+    """`PERENNIAL_SOURCE_<NAME>_URL`: the sources of the blocks that name one with `from`."""
 
     # Addresses
 
@@ -140,23 +142,14 @@ class Settings(BaseSettings):
         except RuntimeError as error:  # an unknown ~user, or a circle of links
             raise ValueError(str(error)) from None
 
-    @field_validator("database_url", "prefect_database_url", "mlflow_database_url", "source_url")
+    @field_validator("database_url", "prefect_database_url", "mlflow_database_url")
     @classmethod
     def _is_url(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and not _URL.match(url.get_secret_value()):
+        if url is not None and not URL.match(url.get_secret_value()):
             raise ValueError(
                 "not a URL such as postgresql://user@host/name; the value is a secret and not shown"
             )
         return url
-
-    @field_validator("source_url")
-    @classmethod
-    def _absolute_file(cls, url: SecretStr | None) -> SecretStr | None:
-        """Make `sqlite:///rows.db` absolute: flows start in other folders."""
-        relative = _RELATIVE_FILE.match(url.get_secret_value()) if url else None
-        if relative is None:
-            return url
-        return SecretStr(f"{relative['scheme']}:///{Path(relative['file']).resolve()}")
 
     @field_validator("bentos")
     @classmethod
@@ -250,7 +243,7 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks the values
     except ValidationError as error:
         first = error.errors()[0]
-        name = "PERENNIAL_" + "_".join(str(part) for part in first["loc"]).upper()
+        name = _variable(first["loc"])
         raise SettingsError(
             f"{name} to be usable", came=first["msg"], do=f"correct {name} in the environment"
         ) from None
@@ -265,11 +258,23 @@ def settings_environment(
     Secrets are in plain text.
     """
     values = {name: getattr(settings, name) for name in type(settings).model_fields} | overrides
-    return {
-        f"PERENNIAL_{name.upper()}": _plain(value)
+    kept = {
+        name: value
         for name, value in values.items()
-        if value is not None and name not in without
+        if value is not None and name not in without and name != "sources"
     }
+    variables = {f"PERENNIAL_{name.upper()}": _plain(value) for name, value in kept.items()}
+    if "sources" in without:
+        return variables
+    sources = settings.sources.items()
+    return variables | {source_variable(name): _plain(address) for name, address in sources}
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    """Return the variable of a field, or of one named source."""
+    if location[0] == "sources" and len(location) > 1:
+        return source_variable(str(location[1]))
+    return "PERENNIAL_" + "_".join(str(part) for part in location).upper()
 
 
 def _plain(value: object) -> str:

@@ -94,6 +94,10 @@ feedback = Table(
     _text("author"),
     Column("kind", Text, nullable=False, server_default=text("'unknown'")),
     Column("probability", Double),
+    Column("phrase", Text),
+    Column("cleaned", Text),
+    Column("occurred_at", DateTime(timezone=True)),
+    Column("region", Text),
     Index("feedback_by_classifier", "classifier", "received_at"),
     Index("feedback_by_request", "request_id"),
 )

@@ -17,8 +17,9 @@ VERDICTS = {
     "keep": "The candidate is neither worse nor better. The champion stays.",
     "reject": "The candidate harms. The champion stays.",
     "undecided": "The test rows prove neither harm nor its absence. The champion stays.",
-    "hold": "The candidate waits for a person: `perennial rollout promote`. The champion stays.",
-    "wait": "The champion changed during the run. It stays.",
+    "hold": "The candidate waits for a person: `perennial rollout promote` or `reject`.",
+    "wait": "The run promoted nothing. The champion stays.",
+    "failed": "The classifier could not be trained. The champion stays.",
 }
 PLOTS = ("reliability.png", "confusions.png", "f1_by_support.png")
 
@@ -63,6 +64,25 @@ Reason: **{reason}**. MLflow: {link}
 
 {comparison}
 {plots}
+"""
+    create_markdown_artifact(
+        page,
+        key=artifact_key("verdict", classifier),
+        description=f"{classifier}: {verdict.kind}",
+    )
+
+
+def show_no_candidate(classifier: str, verdict: Verdict, *, reason: str) -> None:
+    """Show why a run made no candidate: it waits, or it failed."""
+    page = f"""# {classifier}: {verdict.kind}
+
+{VERDICTS.get(verdict.kind, "")}
+
+{_bullets(verdict.reasons)}
+
+Reason: **{reason}**.
+
+{_table(verdict.evidence)}
 """
     create_markdown_artifact(
         page,

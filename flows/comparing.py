@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -10,17 +11,22 @@ from sqlalchemy.engine import Connection
 from core.contracts import ModelVersion, Verdict
 from core.deployments import current_champions
 from core.errors import HeadRefused, ParamsError, UnknownVersion
+from core.snapshots import published_summary
 from core.tables import decision
 from flows.context import LoopContext
 from flows.promoting import COMPARED
 from flows.run import Run, embedder_id
 from monitoring.learnt import trained_as_of
+from monitoring.outlook import drift_outlook, with_outlook
 from monitoring.retraining import drift_start
+from monitoring.scoring import read_reference
 from monitoring.unselected import unselected_requests
 from pipelines.gate.decide import CHANCE_ROUTES, decide
 from pipelines.gate.flips import hold_large_changes
+from pipelines.gate.holds import gone_labels, hold_by_hand, hold_gone_labels
 from pipelines.gate.reading import Surroundings, read_flips, read_gate_rows
 from pipelines.gate.recipe import Recipe, changed_recipe
+from pipelines.model.head_file import load_head
 from pipelines.model_store import has_judged_head, stored_version
 from pipelines.provenance import params_at
 from pipelines.stages.served import served_problem
@@ -41,7 +47,7 @@ def compare_with_champion(
     if champion and champion.embedder_id != embedder_id(workspace):
         reason = (
             "the champion uses another embedder, so both cannot be scored on the same vectors; "
-            "promote the candidate by hand if the change is intended"
+            "promote the candidate with --force if the change is intended"
         )
         return Verdict("reject", (reason,), {"champion_embedder": champion.embedder_id, **compared})
 
@@ -58,6 +64,11 @@ def compare_with_champion(
         compared["champion_head"] = champion_head(champion, around.refit)
         flips = read_flips(workspace, classifier, champion)
         verdict = hold_large_changes(verdict, flips, block.gate)
+        verdict = hold_gone_labels(verdict, _gone_labels(context, workspace, champion))
+    verdict = hold_by_hand(verdict, block.gate)
+    reference = read_reference(built / "evaluation" / "reference.parquet")
+    outlook = drift_outlook(reference, drift=block.drift, began=drift_start(run.evidence))
+    verdict = with_outlook(verdict, outlook)
     return Verdict(verdict.kind, verdict.reasons, {**verdict.evidence, **compared})
 
 
@@ -68,6 +79,30 @@ def champion_head(champion: ModelVersion, refit: Recipe | None) -> str:
     if has_judged_head(champion):
         return "judged: it has not seen the test rows"
     return "its only head: the version was made before versions had a judged one"
+
+
+def _gone_labels(
+    context: LoopContext, workspace: Workspace, champion: ModelVersion
+) -> dict[str, float]:
+    """Return the labels that the candidate lost, with their share of the champion's snapshot."""
+    classifier = champion.classifier
+    source = context.params.classifier(classifier).source
+    before = load_head(Path(champion.head_location)).labels
+    after = load_head(workspace.folder / "build" / "classifiers" / classifier / "model").labels
+    tag = _published_tag(context, champion)
+    with context.engine.connect() as connection:
+        summary = published_summary(connection, source.dataset, git_tag=tag)
+    counts = summary["labels"].get(source.label, {}) if summary else {}
+    return gone_labels(before, after, counts=counts)
+
+
+def _published_tag(context: LoopContext, champion: ModelVersion) -> str:
+    """Return the tag of the champion's training, "" when MLflow no longer has it."""
+    try:
+        tags = context.registry.version(champion.classifier, champion.version).tags
+    except UnknownVersion:
+        return ""
+    return tags.get("git_tag", "")
 
 
 def _surroundings(
@@ -99,9 +134,8 @@ def _changed_recipe(context: LoopContext, champion: ModelVersion) -> Recipe | No
     A champion whose commit or params can no longer be read is compared as it is.
     """
     try:
-        tags = context.registry.version(champion.classifier, champion.version).tags
-        before = params_at(context.settings.repository, tags.get("git_tag", ""))
-    except (UnknownVersion, ParamsError):
+        before = params_at(context.settings.repository, _published_tag(context, champion))
+    except ParamsError:
         return None
     return changed_recipe(before, context.params, champion.classifier) if before else None
 

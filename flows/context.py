@@ -14,11 +14,12 @@ from sqlalchemy.engine import Connection, Engine
 from core.contracts import ModelVersion
 from core.database import DatabaseUrls, connect, open_database, with_driver
 from core.deployments import current_champions
-from core.errors import Busy
+from core.errors import Busy, SettingsError
 from core.locks import AdvisoryLock
 from core.logs import configure_logs
-from core.params import Params, load_params
+from core.params import Params, SourceParams, load_params
 from core.settings import Settings, require_home
+from core.source_addresses import source_variable
 from core.tables import decision
 from pipelines.registry import Registry
 
@@ -43,9 +44,25 @@ class LoopContext:
 
     @property
     def source_url(self) -> str:
-        """The database of the labelled rows: that of the settings, or the demo's."""
+        """The shared source of the labelled rows: that of the settings, or the demo's."""
         url = self.settings.source_url
         return url.get_secret_value() if url else self.urls.sibling("demo")
+
+    def address_of(self, source: SourceParams) -> str:
+        """Return the URL or path of a block's source. Raises `SettingsError` when it is not set."""
+        if source.path is not None:
+            return str(self.settings.repository / source.path)
+        if source.name is None:
+            return self.source_url
+        address = self.settings.sources.get(source.name)
+        if address is None:
+            variable = source_variable(source.name)
+            raise SettingsError(
+                f"the source {source.name}",
+                came=f"{variable} is not set",
+                do=f"set {variable} to a URL or a path, where `perennial up` runs too",
+            )
+        return address.get_secret_value()
 
     def known_classifiers(self, classifiers: Sequence[str]) -> list[str]:
         """Return the named classifiers, or all of params.yaml when none is named.

@@ -17,7 +17,12 @@ from core.memory_revisions import MemoryRevision, append_revision, newest_revisi
 from flows.context import LoopContext
 from flows.run import Run
 from monitoring.learnt import trained_as_of
-from monitoring.received_labels import labels_since, newest_received, received_labels
+from monitoring.received_labels import (
+    labels_since,
+    newest_received,
+    newest_settled,
+    received_labels,
+)
 from pipelines.memory.build import build_memory
 from pipelines.memory.changes import changed_phrases
 from pipelines.memory.evidence_rows import join_labels
@@ -96,6 +101,7 @@ def renew_memory(
     source = read_source_labels(models, classifier, snapshot=snapshot)
     with context.engine.begin() as connection:
         hold_until_commit(connection, AdvisoryLock.MEMORY, classifier)
+        settled = newest_settled(context.engine)
         before = newest_revisions(connection).get(classifier)
         champion = current_champions(connection).get(classifier)
         fitted_at = champion and trained_as_of(
@@ -103,7 +109,7 @@ def renew_memory(
         )
         made = make_memory(
             source,
-            received_labels(connection, classifier=classifier, received_by=now),
+            received_labels(connection, classifier=classifier, received_by=now, newest=settled),
             classifier=classifier,
             revision=before.revision + 1 if before else 1,
             as_of=now,

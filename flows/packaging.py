@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from bentos.packaging.current import holds_current_code, packed_embedder
 from bentos.packaging.package import build_bento
 from bentos.packaging.pruning import prune_bentos
 from core.deployments import current_champions
 from core.errors import PerennialError, ProcessFailed
 from core.logs import first_line, get_logger
+from core.settings import Settings
 from flows.context import LoopContext
 from flows.outages import name_outage
 from flows.run import Run, embedder_id
 from machine.processes import ensure_service
+from machine.programs import newest_bento
 from pipelines.workspace import Workspace
+
+
+def needs_packing(settings: Settings) -> bool:
+    """Return True without a bento, and when the newest one holds the code of before an upgrade."""
+    newest = newest_bento(settings)
+    return newest is None or not holds_current_code(newest)
 
 
 def package(context: LoopContext, workspace: Workspace, run: Run) -> str:
@@ -20,7 +29,7 @@ def package(context: LoopContext, workspace: Workspace, run: Run) -> str:
     Raises the error of a build that failed, and says which promoted version answers nevertheless.
     """
     try:
-        tag = package_champions(context, embedder_id(workspace), version=run.id)
+        tag = package_champions(context, _embedder(context, workspace), version=run.id)
     except (PerennialError, OSError) as error:
         raise _after_promotion(context, run, error) from error
     ensure_service(context.settings)
@@ -45,6 +54,14 @@ def _after_promotion(
         do="mend that, then retrain; until then a service starts from the bento before "
         "and takes new versions from the model store",
     )
+
+
+def _embedder(context: LoopContext, workspace: Workspace) -> str:
+    """Return the run's embedder; that of the newest bento when no champion uses the run's."""
+    own = embedder_id(workspace)
+    newest = newest_bento(context.settings)
+    used = {champion.embedder_id for champion in context.champions().values()}
+    return own if newest is None or own in used else packed_embedder(newest)
 
 
 def package_champions(context: LoopContext, embedder: str, *, version: str) -> str:

@@ -17,16 +17,16 @@ from core.contracts import Verdict
 from core.decisions import record_decision
 from core.errors import PerennialError
 from core.groups import refuse_unknown
+from core.logs import get_logger
 from core.settings import Settings, load_settings
 from flows import comparing, memory, packaging, promoting, registering, steps
-from flows.artifacts import show_checks, show_verdict
+from flows.artifacts import show_checks, show_no_candidate, show_verdict
+from flows.attempt import Attempt
 from flows.context import HeldClassifiers, LoopContext, hold_classifiers, open_context
 from flows.hooks import log_failure, quiet_named_errors, timed_task
 from flows.run import PublishedRun, Run
 from machine.environment import TAG
-from machine.programs import newest_bento
 from monitoring.retraining import decide_retraining
-from pipelines.checks import require_checked
 from pipelines.git_repository import require_committed
 from pipelines.workspace import Workspace, open_workspace
 
@@ -64,6 +64,7 @@ def _step(function: Callable[P, R], *, retried: bool = False) -> Task[P, R]:
 
 take_snapshot = _step(steps.take_snapshot, retried=True)
 check_snapshot = _step(steps.check_snapshot)
+require_sound = _step(steps.require_sound)
 train_classifiers = _step(steps.train_classifiers)
 publish_lock = _step(steps.publish_lock, retried=True)
 compare_with_champion = _step(comparing.compare_with_champion, retried=True)
@@ -73,6 +74,7 @@ package = _step(packaging.package, retried=True)
 remember_retraining = _step(memory.remember_retraining, retried=True)
 _show_checks = _step(show_checks)
 _show_verdict = _step(show_verdict)
+_show_no_candidate = _step(show_no_candidate)
 
 
 @flow(name="retrain", on_failure=[log_failure], on_crashed=[log_failure])
@@ -84,7 +86,8 @@ def retrain(
 ) -> dict[str, Verdict]:
     """Retrain the classifiers on one snapshot.
 
-    Returns classifier -> Verdict: "promote", "keep", "reject", "undecided", "hold" or "wait".
+    Returns classifier -> Verdict: "promote", "keep", "reject", "undecided", "hold", "wait" or
+    "failed". An error of one classifier does not stop the others; without any other it is raised.
     """
     quiet_named_errors()
     moment = now or datetime.now(UTC)
@@ -121,6 +124,59 @@ def _decide_due(context: LoopContext, classifier: str, run: Run) -> Verdict:
         now=run.now,
         cool_down_days=context.params.classifier(classifier).drift.cool_down_days,
     )
+    if verdict.kind == "wait":
+        _conclude_without_candidate(context, classifier, verdict, run)
+    else:
+        _record(context, classifier, verdict, run)
+    return verdict
+
+
+def _retrain_due(
+    context: LoopContext, classifiers: Sequence[str], run: Run, *, held: HeldClassifiers
+) -> dict[str, Verdict]:
+    settings = context.settings
+    attempt = Attempt(list(classifiers))
+    require_committed(settings.repository)
+    with open_workspace(settings.repository, seconds=settings.stage_seconds) as workspace:
+        published = _train(context, workspace, attempt, run)
+        verdicts = {}
+        for name in list(attempt.remaining):
+            with attempt.alone(name):
+                verdicts[name] = _judge_candidate(
+                    context, workspace, name, published, run, held=held
+                )
+        promoted = any(verdict.kind == "promote" for verdict in verdicts.values())
+        if promoted or packaging.needs_packing(settings):
+            package(context, workspace, run)
+    failed = attempt.verdicts()
+    for name, verdict in failed.items():
+        _conclude_without_candidate(context, name, verdict, run)
+    return verdicts | failed
+
+
+def _train(context: LoopContext, workspace: Workspace, attempt: Attempt, run: Run) -> PublishedRun:
+    """Snapshot, check and train; classifiers that cannot be trained are left out."""
+    snapshots, refused = take_snapshot(context, workspace, attempt.remaining, run)
+    attempt.leave_out(refused)
+    checks = check_snapshot(context, workspace, run)
+    _show_checks(checks, return_state=True)  # a failing page does not stop a retraining
+    attempt.leave_out(require_sound(context, workspace, attempt.remaining, run))
+    attempt.leave_out(train_classifiers(context, workspace, attempt.remaining, run))
+    return publish_lock(context, workspace, attempt.remaining, snapshots, run)
+
+
+def _conclude_without_candidate(
+    context: LoopContext, classifier: str, verdict: Verdict, run: Run
+) -> None:
+    """Record and show why the run made no candidate. The champion's lineage lists it, too."""
+    champion = context.champions().get(classifier)
+    evidence = {**verdict.evidence, "version": champion.version if champion else ""}
+    _record(context, classifier, Verdict(verdict.kind, verdict.reasons, evidence), run)
+    get_logger().warning(verdict.kind, classifier=classifier, reason=verdict.reasons[0])
+    _show_no_candidate(classifier, verdict, reason=run.reason, return_state=True)
+
+
+def _record(context: LoopContext, classifier: str, verdict: Verdict, run: Run) -> None:
     with context.engine.begin() as connection:
         record_decision(
             connection,
@@ -130,30 +186,6 @@ def _decide_due(context: LoopContext, classifier: str, run: Run) -> Verdict:
             decided_at=run.now,
             run=run.id,
         )
-    return verdict
-
-
-def _retrain_due(
-    context: LoopContext, classifiers: Sequence[str], run: Run, *, held: HeldClassifiers
-) -> dict[str, Verdict]:
-    settings = context.settings
-    require_committed(settings.repository)
-    with open_workspace(settings.repository, seconds=settings.stage_seconds) as workspace:
-        snapshots = take_snapshot(context, workspace, classifiers, run)
-        checks = check_snapshot(context, workspace, run)
-        _show_checks(checks, return_state=True)  # a failing page does not stop a retraining
-        require_checked(settings.reports / "checks" / run.id)
-
-        train_classifiers(context, workspace, classifiers)
-        published = publish_lock(context, workspace, classifiers, snapshots, run)
-        verdicts = {
-            name: _judge_candidate(context, workspace, name, published, run, held=held)
-            for name in classifiers
-        }
-        promoted = any(verdict.kind == "promote" for verdict in verdicts.values())
-        if promoted or newest_bento(settings) is None:
-            package(context, workspace, run)
-    return verdicts
 
 
 def _judge_candidate(

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from core.contracts import Snapshot
 from core.database import create_database, has_database
-from core.errors import QueryRefused, SettingsError
+from core.errors import QueryRefused, SettingsError, SourceUnreachable
 from core.logs import timed
-from core.params import ClassifierParams
+from core.params import ClassifierParams, SourceParams
 from core.settings import Settings
 from core.snapshots import previous_summary, record_snapshot
+from core.source_addresses import source_variable
 from flows.context import LoopContext, open_context
 from monitoring.feedback import feedback_rows
 from pipelines.dvc_repository import cache_of, prune_data, track_data
@@ -20,17 +22,19 @@ from pipelines.snapshots import summarise, write_snapshot
 from pipelines.source.demo import build_demo_source
 from pipelines.source.practice import EPOCH, Scale
 
+SHARED = source_variable(None)
+
 
 def write_snapshots(
     context: LoopContext, folder: Path, classifiers: Sequence[str], *, as_of: datetime
 ) -> list[Snapshot]:
     """Write data/<dataset>/ for every dataset of the classifiers; return the snapshots."""
-    _require_source(context)
     datasets = {
         name: blocks
         for name, blocks in context.params.datasets().items()
         if set(blocks) & set(classifiers)
     }
+    _require_sources(context, [source_of(blocks) for blocks in datasets.values()])
     return [
         _write_dataset(context, folder, name, blocks, as_of=as_of)
         for name, blocks in datasets.items()
@@ -38,19 +42,31 @@ def write_snapshots(
 
 
 def record_snapshots(
-    context: LoopContext, folder: Path, snapshots: Sequence[Snapshot], *, git_tag: str
+    context: LoopContext,
+    folder: Path,
+    snapshots: Sequence[Snapshot],
+    classifiers: Sequence[str],
+    *,
+    git_tag: str,
 ) -> None:
-    """Add the snapshots to the `snapshot` table, where later runs find them."""
+    """Add the snapshots that trained to the `snapshot` table, where later runs find them."""
+    blocks = [context.params.classifier(name) for name in classifiers]
     with context.engine.begin() as connection:
         for snapshot in snapshots:
-            summary = summarise(folder / snapshot.dataset)
-            record_snapshot(connection, snapshot, git_tag=git_tag, summary=summary)
+            name = snapshot.dataset
+            record_snapshot(
+                connection,
+                snapshot,
+                git_tag=git_tag,
+                summary=summarise(folder / name),
+                trained={block.source.label for block in blocks if block.source.dataset == name},
+            )
 
 
 def take_snapshot(
     settings: Settings, classifiers: Sequence[str] = (), *, as_of: datetime, demo: bool = False
 ) -> list[Snapshot]:
-    """Write and track data/ in the repository itself.
+    """Write and track data/ in the repository itself. A look: nothing is recorded.
 
     Of all classifiers when none is named; the data of the others stays. With `demo`, the demo
     source is rebuilt first, and the snapshot is taken at its epoch.
@@ -67,7 +83,6 @@ def take_snapshot(
             as_of=EPOCH if demo else as_of,
         )
         track_data(settings.repository, cache=cache_of(settings.repository))
-        record_snapshots(context, data, snapshots, git_tag="")
         return snapshots
 
 
@@ -87,8 +102,18 @@ def build_demo(context: LoopContext, *, scale: Scale) -> int:
         return build_demo_source(context.source_url, scale=scale, seed=context.params.seed)
 
 
-def _require_source(context: LoopContext) -> None:
-    if context.settings.source_url is None and not has_database(context.urls.perennial, "demo"):
+def source_of(blocks: Mapping[str, ClassifierParams]) -> SourceParams:
+    """Return the source of a data set, which its classifiers share."""
+    return next(iter(blocks.values())).source
+
+
+def _require_sources(context: LoopContext, sources: Sequence[SourceParams]) -> None:
+    """Raise `SettingsError` for a source that is not set, before any of them is read."""
+    for source in sources:
+        context.address_of(source)
+    shared = any(source.from_ is None for source in sources)
+    is_set = context.settings.source_url is not None
+    if shared and not is_set and not has_database(context.urls.perennial, "demo"):
         raise SettingsError(
             "a source database",
             came="PERENNIAL_SOURCE_URL is not set, and there is no demo source",
@@ -105,36 +130,49 @@ def _write_dataset(
     as_of: datetime,
 ) -> Snapshot:
     columns = {name: block.source.label for name, block in blocks.items()}
-    source = next(iter(blocks.values())).source
+    source = source_of(blocks)
     with context.engine.connect() as connection:
-        previous = previous_summary(connection, dataset, before=as_of)
+        previous = previous_summary(
+            connection, dataset, before=as_of, columns=sorted(set(columns.values()))
+        )
         feedback = feedback_rows(connection, label_columns=columns, received_by=as_of)
-    try:
+    with _naming_source(context, blocks):
         return write_snapshot(
             folder / dataset,
             dataset=dataset,
             query_file=context.settings.repository / source.query,
             label_columns=sorted(set(columns.values())),
             parameters=source.parameters,
-            source_url=context.source_url,
+            source_url=context.address_of(source),
             as_of=as_of,
             feedback=feedback if feedback.num_rows else None,
             previous=previous,
         )
-    except QueryRefused as error:
-        raise QueryRefused(
-            error.wanted, came=error.came, do=f"{error.do}; {_other_source(context, blocks)}"
-        ) from None
 
 
-def _other_source(context: LoopContext, blocks: dict[str, ClassifierParams]) -> str:
-    """Return what to do when the query was meant for another source database."""
+@contextmanager
+def _naming_source(context: LoopContext, blocks: Mapping[str, ClassifierParams]) -> Iterator[None]:
+    """Make an error's advice name the block's own source, or another that may be meant."""
+    source = source_of(blocks)
+    try:
+        yield
+    except (QueryRefused, SourceUnreachable, SettingsError) as error:
+        do = error.do.replace(SHARED, f"source.from in params.yaml, or {source.path}")
+        if source.path is None:
+            do = error.do.replace(SHARED, source_variable(source.name))
+        if source.from_ is None and isinstance(error, QueryRefused):
+            do = f"{do}; {_other_source(context, blocks)}"
+        raise type(error)(error.wanted, came=error.came, do=do) from None
+
+
+def _other_source(context: LoopContext, blocks: Mapping[str, ClassifierParams]) -> str:
+    """Return what to do when the query was meant for another source."""
     if context.settings.source_url is None:
         return (
             "PERENNIAL_SOURCE_URL is not set, so the query ran on the demo source: set it if the "
             "query is for your database"
         )
     return (
-        "if it is for another database, name only the classifiers of this one, or remove "
-        f"{', '.join(blocks)} from params.yaml"
+        f"if it is for another database, give {', '.join(blocks)} a source of its own with "
+        "`from` in params.yaml"
     )

@@ -5,46 +5,74 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from core.contracts import Snapshot
+from core.errors import DataError, PerennialError, StageFailed
 from core.logs import get_logger
 from core.snapshots import previous_tag
 from flows.context import DEMO_MARK, LoopContext
 from flows.run import PublishedRun, Run
 from flows.snapshot import record_snapshots, write_snapshots
+from pipelines.checks import refusals, require_checked
 from pipelines.model_store import store_embedder
 from pipelines.workspace import Workspace
 
 REUSED = ("data", "build/embedder", "build/embeddings")
 """Outputs of the previous run that make this one cheaper: only new phrases are embedded."""
+TRAINING = {"split": "split", "compare": "comparison"}
+"""Stage -> its folder. `split` refuses rows that cannot train, before any head is fitted."""
+
+Errors = dict[str, PerennialError]
+"""Classifier -> why it was left out."""
 
 
 def take_snapshot(
     context: LoopContext, workspace: Workspace, classifiers: Sequence[str], run: Run
-) -> list[Snapshot]:
+) -> tuple[list[Snapshot], Errors]:
     """Write the data/ of the classifiers into the workspace and track it with DVC.
 
     The embeddings of the newest earlier run are restored first: only new phrases are embedded.
-    A repository that cannot take the result is refused here, before anything is trained.
+    Returns the snapshots, and the errors of the classifiers whose query was refused. A repository
+    that cannot take the result is refused here, before anything is trained.
     """
     workspace.try_publishing()
-    if context.settings.source_url is not None:
+    sources = [context.params.classifier(name).source for name in classifiers]
+    if context.settings.source_url is not None or any(source.from_ for source in sources):
         # From here on the home contains the user's work, which the demo must not clear.
         (context.settings.home / DEMO_MARK).unlink(missing_ok=True)
 
-    datasets = sorted({context.params.classifier(name).source.dataset for name in classifiers})
+    datasets = _datasets(context, classifiers)
     with context.engine.connect() as connection:
         newest_tag = previous_tag(connection, dataset=datasets[0], before=run.now)
         workspace.restore(newest_tag, list(REUSED))
-    workspace.narrow(classifiers, datasets)
 
-    snapshots = write_snapshots(context, workspace.folder / "data", classifiers, as_of=run.now)
+    snapshots, errors = _write_each(context, workspace.folder / "data", classifiers, run)
+    written = [name for name in classifiers if name not in errors]
+    workspace.narrow(written, _datasets(context, written))
     workspace.track_data()
     get_logger().info("snapshot", rows=sum(snapshot.rows for snapshot in snapshots))
-    return snapshots
+    return snapshots, errors
+
+
+def _write_each(
+    context: LoopContext, data: Path, classifiers: Sequence[str], run: Run
+) -> tuple[list[Snapshot], Errors]:
+    """Write one data set after the other. Raises the first error when all are refused."""
+    snapshots: list[Snapshot] = []
+    errors: Errors = {}
+    for dataset in _datasets(context, classifiers):
+        own = [name for name in classifiers if dataset == _dataset(context, name)]
+        try:
+            snapshots += write_snapshots(context, data, own, as_of=run.now)
+        except DataError as error:
+            errors |= dict.fromkeys(own, error)
+    if not snapshots:
+        raise next(iter(errors.values()))
+    return snapshots, errors
 
 
 def check_snapshot(context: LoopContext, workspace: Workspace, run: Run) -> dict[str, Any]:
@@ -56,12 +84,87 @@ def check_snapshot(context: LoopContext, workspace: Workspace, run: Run) -> dict
     return {**result, "page": str(folder / "report.html")}
 
 
+def require_sound(
+    context: LoopContext, workspace: Workspace, classifiers: Sequence[str], run: Run
+) -> Errors:
+    """Return the errors of the classifiers that a critical check refuses.
+
+    The workspace then holds the others alone, checked again; the first page stays beside theirs.
+    Raises `DataCheckFailed` when all are refused.
+    """
+    folder = context.settings.reports / "checks" / run.id
+    blocks = {name: context.params.classifier(name).source for name in classifiers}
+    subjects = {name: (source.dataset, source.label) for name, source in blocks.items()}
+    refused = refusals(folder, subjects)
+    sound = [name for name in classifiers if name not in refused]
+    if not sound:
+        require_checked(folder)
+    if not refused:
+        return {}
+    first = folder.with_name(f"{run.id}-refused")
+    shutil.copytree(folder, first, dirs_exist_ok=True)
+    narrow_to(context, workspace, sound, run)
+    return {**refusals(first, subjects)}
+
+
 def train_classifiers(
-    context: LoopContext, workspace: Workspace, classifiers: Sequence[str]
-) -> None:
-    """Run every DVC stage from the snapshot to the evaluations and the comparison of heads."""
-    workspace.reproduce([f"compare@{name}" for name in classifiers])
+    context: LoopContext, workspace: Workspace, classifiers: Sequence[str], run: Run
+) -> Errors:
+    """Run every DVC stage from the snapshot to the evaluations and the comparison of heads.
+
+    Returns the errors of the classifiers that cannot be trained; raises when none can. The
+    workspace then holds the others alone, and nothing in its pipeline is out of date.
+    """
+    errors: Errors = {}
+    left = list(classifiers)
+    for stage in TRAINING if len(left) > 1 else ["compare"]:
+        failed = reproduce_each(workspace, stage, left)
+        left = [name for name in left if name not in failed]
+        errors |= failed
+        if failed:
+            narrow_to(context, workspace, left, run)
+            workspace.reproduce([f"{stage}@{name}" for name in left])
     store_embedder(context.settings.embedders, workspace.folder / "build" / "embedder")
+    return errors
+
+
+def reproduce_each(workspace: Workspace, stage: str, classifiers: Sequence[str]) -> Errors:
+    """Run a stage of every classifier; return the errors of those that fail.
+
+    Raises `StageFailed` when all fail: then the cause may be shared.
+    """
+    targets = [f"{stage}@{name}" for name in classifiers]
+    try:
+        workspace.reproduce(targets, keep_going=len(targets) > 1)
+    except StageFailed:
+        built = workspace.folder / "build" / "classifiers"
+        failed = [name for name in classifiers if not (built / name / TRAINING[stage]).exists()]
+        if len(failed) in (0, len(targets)):
+            raise
+        return {
+            name: error
+            for name in failed
+            if (error := _error_alone(workspace, f"{stage}@{name}")) is not None
+        }
+    return {}
+
+
+def _error_alone(workspace: Workspace, target: str) -> StageFailed | None:
+    """Run one target again for its own error: that of all targets shows only the last one."""
+    try:
+        workspace.reproduce([target])
+    except StageFailed as error:
+        return error
+    return None
+
+
+def narrow_to(
+    context: LoopContext, workspace: Workspace, classifiers: Sequence[str], run: Run
+) -> None:
+    """Leave the other classifiers out of the workspace, and check what is left."""
+    workspace.narrow(classifiers, _datasets(context, classifiers))
+    workspace.track_data()
+    check_snapshot(context, workspace, run)
 
 
 def publish_lock(
@@ -71,17 +174,30 @@ def publish_lock(
     snapshots: Sequence[Snapshot],
     run: Run,
 ) -> PublishedRun:
-    """Commit and tag `data.dvc` and `dvc.lock`, push them, and record the snapshots."""
+    """Commit and tag `data.dvc` and `dvc.lock`, push them, and record the snapshots.
+
+    Snapshots of classifiers that were left out are neither.
+    """
+    datasets = _datasets(context, classifiers)
+    snapshots = [snapshot for snapshot in snapshots if snapshot.dataset in datasets]
     tag = f"retrain-{run.id}"
     commit = workspace.publish(
         message=f"Retrain {', '.join(classifiers)}: {run.reason}",
         tag=tag,
         branches=[f"perennial/{name}/{run.id}" for name in classifiers],
     )
-    record_snapshots(context, workspace.folder / "data", snapshots, git_tag=tag)
+    record_snapshots(context, workspace.folder / "data", snapshots, classifiers, git_tag=tag)
 
     data = yaml.safe_load((workspace.folder / "data.dvc").read_text())
     hashes = [f"{snapshot.dataset}:{snapshot.logical_hash}" for snapshot in snapshots]
     return PublishedRun(
         tag=tag, commit=commit, data_md5=data["outs"][0]["md5"], snapshots=",".join(hashes)
     )
+
+
+def _datasets(context: LoopContext, classifiers: Sequence[str]) -> list[str]:
+    return sorted({_dataset(context, name) for name in classifiers})
+
+
+def _dataset(context: LoopContext, classifier: str) -> str:
+    return context.params.classifier(classifier).source.dataset

@@ -29,6 +29,7 @@ def _fingerprint(settings: Settings) -> str:
         settings.prefect_database_url,
         settings.mlflow_database_url,
         settings.source_url,
+        *settings.sources.values(),
     )
     parts = [
         str(settings.model_dump()),

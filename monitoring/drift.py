@@ -89,9 +89,13 @@ class Score:
 
 def shortage(pool: Pool, *, size: int) -> str | None:
     """Return what a pool lacks to make past windows of `size` rows, or None."""
-    if pool.rows < LEAST_WINDOWS * size:
-        return f"{pool.rows:.0f} rows to compare with; {LEAST_WINDOWS} windows of {size} are needed"
-    days = len(np.unique(pool.day))
+    return lack_of_rows(pool.rows, days=len(np.unique(pool.day)), size=size)
+
+
+def lack_of_rows(rows: float, *, days: int, size: int) -> str | None:
+    """Return what rows of so many days lack to make past windows of `size` rows, or None."""
+    if rows < LEAST_WINDOWS * size:
+        return f"{rows:.0f} rows to compare with; {LEAST_WINDOWS} windows of {size} are needed"
     if days < LEAST_DAYS:
         return f"{days} days to compare with; {LEAST_DAYS} are needed"
     return None

@@ -1,11 +1,11 @@
-"""Feedback: the right labels, arriving later from people and systems.
+"""Feedback imported from files, and read as rows of a snapshot. Its rules are in core/feedback.py.
 
-Recorded once, imported from files, and read as rows of a snapshot.
+Labels about answers take phrase and moment from the log; examples bring their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -17,14 +17,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from core.contracts import ANSWERING
-from core.errors import InvalidFeedback, PerennialError, UnknownRequest
+from core.feedback import FeedbackRow, Labels, insert_feedback, separate_feedback
 from core.tables import feedback, inference
-from monitoring.feedback_file import FeedbackRow, Refusal, read_feedback_file
+from monitoring.feedback_file import Refusal, read_feedback_file
 
 CHUNK = 2000
 REFUSALS_SHOWN = 1000
-
-Labels = Mapping[str, Collection[str]]
 
 
 @dataclass(frozen=True)
@@ -51,38 +49,6 @@ class FeedbackCounts:
         )
 
 
-def record_feedback(
-    connection: Connection,
-    *,
-    request_id: str,
-    label: str,
-    author: str,
-    received_at: datetime,
-    labels: Labels | None = None,
-    kind: str = "unknown",
-    probability: float | None = None,
-) -> bool:
-    """Store one right label; return False when the identical row exists. The caller commits.
-
-    Parameters
-    ----------
-    kind : one of `feedback_file.KINDS`
-    probability : how likely the answer was to be sampled, for the kind "sample" alone
-    labels : mapping of classifier to its labels, optional
-        A label outside them is refused. Classifiers without an entry are not checked.
-
-    Raises
-    ------
-    UnknownRequest, InvalidFeedback
-    """
-    row = FeedbackRow(0, request_id, label, author, received_at, kind=kind, probability=probability)
-    accepted, repeated, problems = _separate(connection, [row], labels)
-    if problems:
-        raise problems[0][1]
-    _insert(connection, accepted)
-    return not repeated
-
-
 def import_feedback(
     connection: Connection,
     file: Path,
@@ -102,14 +68,14 @@ def import_feedback(
     lines = read_feedback_file(file)
     while chunk := list(islice(lines, CHUNK)):
         rows = [line for line in chunk if isinstance(line, FeedbackRow)]
-        accepted, repeated, problems = _separate(connection, rows, labels)
-        _insert(connection, [_received(row, moment) for row in accepted])
+        separated = separate_feedback(connection, rows, labels=labels)
+        insert_feedback(connection, [_received(row, moment) for row in separated.accepted])
 
         unreadable = [line for line in chunk if isinstance(line, Refusal)]
-        refused = [Refusal(row.row, str(error)) for row, error in problems]
+        refused = [Refusal(row.row, str(error)) for row, error in separated.problems]
         counts = counts.plus(
-            accepted=len(accepted),
-            repeated=repeated,
+            accepted=len(separated.accepted),
+            repeated=separated.repeated,
             refusals=sorted(unreadable + refused, key=lambda refusal: refusal.row),
         )
     return counts
@@ -185,90 +151,16 @@ def answered(requests: sa.Select[Any]) -> sa.Subquery:
 def _newest(label_columns: Mapping[str, str], received_by: datetime) -> sa.Select[Any]:
     newest = newest_feedback(received_by=received_by)
     answer = answered(CORRECTED)
+    occurred_at = sa.func.coalesce(newest.c.occurred_at, answer.c.occurred_at)
+    phrase = sa.func.coalesce(newest.c.phrase, answer.c.phrase)
     query = sa.select(
         newest.c.request_id,
         newest.c.classifier,
         newest.c.label,
-        answer.c.phrase,
-        answer.c.occurred_at,
-        answer.c.region,
+        phrase.label("phrase"),
+        occurred_at.label("occurred_at"),
+        sa.func.coalesce(newest.c.region, answer.c.region).label("region"),
     )
-    joined = query.join(answer, answer.c.request_id == newest.c.request_id)
-    of_dataset = joined.where(newest.c.classifier.in_(list(label_columns)))
-    return of_dataset.order_by(answer.c.occurred_at, newest.c.request_id)
-
-
-Identity = tuple[object, ...]
-Problem = tuple[FeedbackRow, PerennialError]
-
-
-def _separate(
-    connection: Connection, rows: list[FeedbackRow], labels: Labels | None
-) -> tuple[list[FeedbackRow], int, list[Problem]]:
-    """Separate rows: accepted (with their classifier), number of repeated ones, and problems."""
-    classifier_of = _classifiers(connection, {row.request_id for row in rows})
-    known, known_labels = _known(connection, list(classifier_of))
-    accepted: list[FeedbackRow] = []
-    problems: list[Problem] = []
-    repeated = 0
-    for row in rows:
-        error = _problem(row, classifier_of.get(row.request_id), labels)
-        if error is not None:
-            problems.append((row, error))
-        elif row.identity in (known if row.received_at else known_labels):
-            repeated += 1
-        else:
-            accepted.append(replace(row, classifier=classifier_of[row.request_id]))
-            known.add(row.identity)
-            known_labels.add(row.identity[:3])
-    return accepted, repeated, problems
-
-
-def _problem(
-    row: FeedbackRow, classifier: str | None, labels: Labels | None
-) -> PerennialError | None:
-    if not row.label.strip() or not row.author.strip():
-        return InvalidFeedback("a label and an author", came="an empty one", do="give both")
-    if classifier is None:
-        return UnknownRequest(
-            "the request id of a logged answer",
-            came=row.request_id[:80],
-            do="send the request_id of the answer",
-        )
-    if labels is not None and classifier in labels and row.label not in labels[classifier]:
-        return InvalidFeedback(
-            f"a label of {classifier}",
-            came=row.label[:80],
-            do="choose one of the classifier's labels",
-        )
-    return None
-
-
-def _classifiers(connection: Connection, request_ids: set[str]) -> dict[str, str]:
-    query = sa.select(inference.c.request_id, inference.c.classifier).where(
-        inference.c.request_id.in_(list(request_ids)), inference.c.role.in_(ANSWERING)
-    )
-    return {row.request_id: row.classifier for row in connection.execute(query)}
-
-
-def _known(connection: Connection, request_ids: list[str]) -> tuple[set[Identity], set[Identity]]:
-    """Return the identities of the stored rows, with and without `received_at`."""
-    columns = (feedback.c.request_id, feedback.c.label, feedback.c.author, feedback.c.received_at)
-    query = sa.select(*columns).where(feedback.c.request_id.in_(request_ids))
-    rows = [tuple(row) for row in connection.execute(query)]
-    return set(rows), {row[:3] for row in rows}
-
-
-def _insert(connection: Connection, rows: list[FeedbackRow]) -> None:
-    columns = (
-        "received_at",
-        "request_id",
-        "classifier",
-        "label",
-        "author",
-        "kind",
-        "probability",
-    )
-    values = [{column: getattr(row, column) for column in columns} for row in rows]
-    if values:
-        connection.execute(feedback.insert(), values)
+    joined = query.outerjoin(answer, answer.c.request_id == newest.c.request_id)
+    of_dataset = joined.where(newest.c.classifier.in_(list(label_columns)), phrase.is_not(None))
+    return of_dataset.order_by(occurred_at, newest.c.request_id)

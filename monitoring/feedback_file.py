@@ -11,35 +11,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from core.errors import InvalidFeedback
+from core.feedback import KINDS, FeedbackRow, sample_probability
 
 NEEDED = ("request_id", "label", "author")
-KINDS = ("correction", "confirmation", "sample", "double_review", "unknown")
-"""Why somebody looked: the answer seemed wrong, or right, was drawn at random, or is seen again."""
 JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
-
-
-@dataclass(frozen=True)
-class FeedbackRow:
-    """A right label that arrived later.
-
-    `row` is its line in the file; `received_at` is timezone-aware, or None when unknown. `kind` is
-    one of KINDS. `probability`, in (0, 1], is how likely a sampled answer was to be sampled.
-    """
-
-    row: int
-    request_id: str
-    label: str
-    author: str
-    received_at: datetime | None = None
-    classifier: str = ""
-    kind: str = "unknown"
-    probability: float | None = None
-
-    @property
-    def identity(self) -> tuple[object, ...]:
-        """Rows of equal identity are the same feedback; `received_at` counts when it is known."""
-        content = (self.request_id, self.label, self.author)
-        return (*content, self.received_at) if self.received_at else content
 
 
 @dataclass(frozen=True)
@@ -124,7 +99,7 @@ def _row(number: int, fields: Mapping[str, Any]) -> FeedbackRow | Refusal:
     if kind not in KINDS:
         return Refusal(number, f"kind: wanted one of {', '.join(KINDS)}")
     try:
-        probability = _probability(fields.get("probability"), kind)
+        probability = sample_probability(fields.get("probability"), kind)
     except (TypeError, ValueError) as error:
         return Refusal(number, f"probability: {error}")
     return FeedbackRow(
@@ -136,22 +111,6 @@ def _row(number: int, fields: Mapping[str, Any]) -> FeedbackRow | Refusal:
         kind=kind,
         probability=probability,
     )
-
-
-def _probability(value: object, kind: str) -> float | None:
-    """Read the probability of a sample; other kinds have none. Raises `ValueError`."""
-    if value is None or value == "":
-        if kind == "sample":
-            raise ValueError("wanted how likely the answer was to be sampled, in (0, 1]")
-        return None
-    if kind != "sample":
-        raise ValueError(f"wanted none for the kind {kind}: only samples have one")
-    if not isinstance(value, str | int | float):
-        raise ValueError("wanted a number in (0, 1]")
-    probability = float(value)
-    if not 0 < probability <= 1:
-        raise ValueError(f"wanted a number in (0, 1]; came {value}")
-    return probability
 
 
 def _unusable(value: object) -> str | None:

@@ -36,8 +36,7 @@ class LabelledPhrases:
 
 def phrases_with_feedback(connection: Connection, classifier: str, *, after: int) -> set[str]:
     """Return the cleaned phrases of the feedback with an id above `after`."""
-    newer = sa.select(feedback.c.request_id).where(
-        feedback.c.classifier == classifier, feedback.c.id > after
-    )
-    answer = answered(newer)
-    return set(connection.scalars(sa.select(answer.c.cleaned)))
+    newer = (feedback.c.classifier == classifier, feedback.c.id > after)
+    answer = answered(sa.select(feedback.c.request_id).where(*newer))
+    examples = sa.select(feedback.c.cleaned).where(*newer, feedback.c.cleaned.is_not(None))
+    return set(connection.scalars(sa.union(sa.select(answer.c.cleaned), examples)))

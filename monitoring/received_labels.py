@@ -8,6 +8,7 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from core.errors import Busy
 from core.memory_revisions import MemoryRevision
 from core.tables import feedback
 from monitoring.feedback import CORRECTED, answered
@@ -22,33 +23,66 @@ COLUMNS = (
     "kind",
     "head_label",
 )
+WAIT_SECONDS = 60
+"""For an import that is under way; a file of 100,000 rows takes less."""
+LOCK_NOT_AVAILABLE = "55P03"
+
+
+def newest_settled(engine: Engine) -> int:
+    """Return the highest id of feedback; no row at or below it appears later.
+
+    A transaction that has taken its ids may commit after one that took higher ones. So the id is
+    read while no insert is under way: writers wait for the moment that it takes. Raises `Busy` when
+    a writer does not end.
+    """
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"set local lock_timeout = '{WAIT_SECONDS}s'"))
+        try:
+            connection.execute(sa.text("lock table feedback in share mode"))
+        except sa.exc.OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+                raise
+            raise Busy(
+                "every import of feedback to end",
+                came=f"one that takes more than {WAIT_SECONDS} s",
+                do="wait for it, or end the session that left its transaction open",
+            ) from None
+        return connection.scalar(sa.select(sa.func.max(feedback.c.id))) or 0
 
 
 def received_labels(
-    connection: Connection, *, classifier: str, received_by: datetime
+    connection: Connection, *, classifier: str, received_by: datetime, newest: int | None = None
 ) -> pd.DataFrame:
     """Return COLUMNS of all feedback received by a moment, in order of (received_at, id).
 
-    `head_label` is what the head alone answered then; labels are trimmed. Unlike the rows of a
-    snapshot, earlier labels of a request that was corrected again are in it: authors who
-    contradict each other are evidence too. Feedback on an answer that the log no longer holds is
-    left out.
+    `newest` is the highest id that counts, None for no limit.
+
+    `head_label` is what the head alone answered then, "" for an example; labels are trimmed. Unlike
+    the rows of a snapshot, earlier labels of a request that was corrected again are in it: authors
+    who contradict each other are evidence too. Feedback on an answer that the log no longer holds
+    is left out.
     """
     answer = answered(CORRECTED)
+    cleaned = sa.func.coalesce(feedback.c.cleaned, answer.c.cleaned)
     columns = [
         feedback.c.id,
         feedback.c.request_id,
-        answer.c.cleaned,
+        cleaned.label("cleaned"),
         sa.func.btrim(feedback.c.label).label("label"),
         feedback.c.received_at,
         feedback.c.author,
         feedback.c.kind,
-        sa.func.coalesce(answer.c.head_label, answer.c.label).label("head_label"),
+        sa.func.coalesce(answer.c.head_label, answer.c.label, "").label("head_label"),
     ]
     query = (
         sa.select(*columns)
-        .join(answer, answer.c.request_id == feedback.c.request_id)
-        .where(feedback.c.classifier == classifier, feedback.c.received_at <= received_by)
+        .outerjoin(answer, answer.c.request_id == feedback.c.request_id)
+        .where(
+            feedback.c.classifier == classifier,
+            feedback.c.received_at <= received_by,
+            cleaned.is_not(None),
+            sa.true() if newest is None else feedback.c.id <= newest,
+        )
         .order_by(feedback.c.received_at, feedback.c.id)
     )
     rows = [tuple(row) for row in connection.execute(query)]
@@ -77,9 +111,9 @@ def labels_since(
 def newest_received(
     engine: Engine, classifier: str, *, revision: MemoryRevision, now: datetime
 ) -> pd.DataFrame:
-    """Return the `received_labels` due by `now` that the revision does not know."""
+    """Return the `received_labels` about answers, due by `now`, that the revision does not know."""
     with engine.connect() as connection:
         rows = received_labels(connection, classifier=classifier, received_by=now)
     # An imported file may date its labels before the revision; their ids are newer all the same.
     unknown = (rows["received_at"] > revision.as_of) | (rows["id"] > (revision.last_feedback or 0))
-    return rows[unknown]
+    return rows[unknown & (rows["head_label"] != "")]

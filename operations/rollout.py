@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from core.contracts import Deployment, ModelVersion, Role
 from core.decisions import rejected_versions
 from core.deployments import current_rollouts, history
+from core.errors import RejectedVersion
 from core.logs import get_logger
 from flows.context import LoopContext
 from flows.packaging import package_champions
 from machine.processes import restart_service
 from pipelines.model_store import stored_version
-from pipelines.promotion import end_role, play, promote, repair_aliases, roll_back
+from pipelines.promotion import end_role, play, promote, reject, repair_aliases, roll_back
 
 ROLES: tuple[Role, ...] = ("champion", "canary", "shadow")
 
@@ -51,7 +54,7 @@ def retained_versions(context: LoopContext, classifier: str) -> list[str]:
 
 
 def newest_not_rejected(context: LoopContext, classifier: str) -> str:
-    """Return the newest retained version that the gate did not reject, "" without one."""
+    """Return the newest retained version that was not rejected, "" without one."""
     with context.engine.connect() as connection:
         rejected = rejected_versions(connection, classifier)
     retained = retained_versions(context, classifier)
@@ -60,26 +63,56 @@ def newest_not_rejected(context: LoopContext, classifier: str) -> str:
 
 
 def promote_by_hand(
-    context: LoopContext, classifier: str, *, version: str | None, why: str
+    context: LoopContext, classifier: str, *, version: str | None, why: str, force: bool = False
 ) -> ModelVersion:
     """Make a retained version the champion, by default the newest that was not rejected.
 
-    Raises `UnknownVersion`.
+    Raises `UnknownVersion`, and `RejectedVersion` without `force`.
     """
     version = version or newest_not_rejected(context, classifier)
     model = stored_version(context.settings.models, classifier=classifier, version=version)
+    if not force:
+        _refuse_rejected(context, model)
     before = context.champions().get(classifier)
     now = datetime.now(UTC)
-    promote(context.engine, context.registry, model, why=why, now=now)
+    promote(context.engine, context.registry, model, why=why, now=now, by=_person())
     _follow_embedder(context, model, before=before, now=now)
     return model
+
+
+def reject_by_hand(
+    context: LoopContext, classifier: str, version: str, *, why: str
+) -> ModelVersion:
+    """Record that a version shall not answer. Raises `UnknownVersion`, also for the champion."""
+    model = stored_version(context.settings.models, classifier=classifier, version=version)
+    reject(context.engine, model, why=why, now=datetime.now(UTC), by=_person())
+    return model
+
+
+def _refuse_rejected(context: LoopContext, model: ModelVersion) -> None:
+    with context.engine.connect() as connection:
+        rejected = rejected_versions(connection, model.classifier)
+    if model.version in rejected:
+        raise RejectedVersion(
+            f"a version of {model.classifier} that was not rejected",
+            came=f"{model.version}, rejected: {rejected[model.version]}",
+            do="name another version, or promote it with --force and --why",
+        )
+
+
+def _person() -> str:
+    """Return who runs the command: the login name, or the number of a user without one."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def roll_back_by_hand(context: LoopContext, classifier: str, *, why: str) -> ModelVersion:
     """Return to the champion before the present one. Raises `UnknownVersion`."""
     before = context.champions().get(classifier)
     now = datetime.now(UTC)
-    model = roll_back(context.engine, context.registry, classifier, why=why, now=now)
+    model = roll_back(context.engine, context.registry, classifier, why=why, now=now, by=_person())
     _follow_embedder(context, model, before=before, now=now)
     return model
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -77,14 +77,40 @@ def write_result(folder: Path, checks: Sequence[Check]) -> None:
 def require_checked(folder: Path = Path("build/check")) -> None:
     """Raise `DataCheckFailed` naming the critical checks that failed, with their counts."""
     result = _read(folder)
-    if result["verdict"] != "fail":
-        return
-    failed = [
+    if result["verdict"] == "fail":
+        raise _refusal(folder, _critical_failures(result))
+
+
+def refusals(folder: Path, subjects: Mapping[str, tuple[str, str]]) -> dict[str, DataCheckFailed]:
+    """Return classifier -> error, for those that a critical check refuses.
+
+    A failure in the label column of one classifier does not refuse the others of its data set.
+    `subjects` maps each classifier to its data set and its label column.
+    """
+    failures = _critical_failures(_read(folder))
+    refused = {}
+    for name, subject in subjects.items():
+        others = set(subjects.values()) - {subject}
+        own = [
+            check
+            for check in failures
+            if check["dataset"] == subject[0] and (check["dataset"], check["column"]) not in others
+        ]
+        if own:
+            refused[name] = _refusal(folder, own)
+    return refused
+
+
+def _critical_failures(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
         check
         for check in result["checks"]
         if check["severity"] == "critical" and not check["passed"]
     ]
-    raise DataCheckFailed(
+
+
+def _refusal(folder: Path, failed: Sequence[dict[str, Any]]) -> DataCheckFailed:
+    return DataCheckFailed(
         "data that passes every critical check",
         came="; ".join(_describe(check) for check in failed),
         do=f"{_remedies(failed)}; {folder / REPORT} shows the rows",

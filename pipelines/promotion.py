@@ -32,27 +32,63 @@ def promote(
     why: str,
     now: datetime,
     run: str = "",
+    by: str = "",
 ) -> None:
-    """Make a version the champion in one transaction, then repair MLflow's aliases."""
+    """Make a version the champion in one transaction, then repair MLflow's aliases.
+
+    `by` is the person who decided.
+    """
     with engine.begin() as connection:
         hold_rollout(connection, model.classifier)
-        append_promotion(connection, model, why=why, now=now, run=run)
+        append_promotion(connection, model, why=why, now=now, run=run, by=by)
     repair_aliases(engine, registry, model.classifier)
 
 
 def append_promotion(
-    connection: Connection, model: ModelVersion, *, why: str, now: datetime, run: str = ""
+    connection: Connection,
+    model: ModelVersion,
+    *,
+    why: str,
+    now: datetime,
+    run: str = "",
+    by: str = "",
 ) -> None:
     """Append the rows of a promotion. The caller commits, and then repairs the aliases."""
     _answer_alone(connection, model, why=why, now=now)
-    verdict = Verdict("promote", (why,), {"version": model.version})
+    verdict = Verdict("promote", (why,), _evidence(model.version, by))
     record_decision(
         connection, verdict, classifier=model.classifier, subject="rollout", decided_at=now, run=run
     )
 
 
+def reject(engine: Engine, model: ModelVersion, *, why: str, now: datetime, by: str = "") -> None:
+    """Record that a person rejects a version, and end its canary or shadow.
+
+    Raises `UnknownVersion` for the champion.
+    """
+    name = model.classifier
+    with engine.begin() as connection:
+        hold_rollout(connection, name)
+        champion = current_champions(connection).get(name)
+        if champion is not None and champion.model.version == model.version:
+            raise UnknownVersion(
+                f"a version of {name} that does not answer",
+                came=f"{model.version}, the champion",
+                do=f"`perennial rollout rollback {name}` first",
+            )
+        _end_beside(connection, model, why=why, now=now)
+        verdict = Verdict("reject", (why,), _evidence(model.version, by))
+        record_decision(connection, verdict, classifier=name, subject="rollout", decided_at=now)
+
+
 def roll_back(
-    engine: Engine, registry: Registry, classifier: str, *, why: str, now: datetime
+    engine: Engine,
+    registry: Registry,
+    classifier: str,
+    *,
+    why: str,
+    now: datetime,
+    by: str = "",
 ) -> ModelVersion:
     """Return to the champion before the present one; return it.
 
@@ -68,7 +104,7 @@ def roll_back(
                 do="promote a retained version instead",
             )
         _answer_alone(connection, before.model, why=why, now=now)
-        verdict = Verdict("roll_back", (why,), {"version": before.model.version})
+        verdict = Verdict("roll_back", (why,), _evidence(before.model.version, by))
         record_decision(
             connection, verdict, classifier=classifier, subject="rollout", decided_at=now
         )
@@ -136,13 +172,43 @@ def end_role(
     return playing.model
 
 
+def retire(engine: Engine, classifier: str, *, why: str, now: datetime) -> ModelVersion | None:
+    """End every role of a classifier: nothing answers its phrases any more.
+
+    Its versions stay: `promote` brings one back. Returns the champion, None when there was none.
+    """
+    with engine.begin() as connection:
+        hold_rollout(connection, classifier)
+        rollout = current_rollouts(connection).get(classifier)
+        champion = rollout.champion if rollout else None
+        if rollout is None or champion is None:
+            return None
+        for entry in (rollout.canary, rollout.shadow, champion):
+            if entry is not None:
+                ended = Deployment(entry.model, entry.role, 0.0, now, why)
+                append_deployment(connection, ended)
+        verdict = Verdict("retire", (why,), {"version": champion.model.version})
+        record_decision(
+            connection, verdict, classifier=classifier, subject="rollout", decided_at=now
+        )
+    return champion.model
+
+
 def _answer_alone(connection: Connection, model: ModelVersion, *, why: str, now: datetime) -> None:
     """Make the version the champion, and end its other roles."""
     append_deployment(connection, Deployment(model, "champion", 1.0, now, why))
+    _end_beside(connection, model, why=why, now=now)
+
+
+def _end_beside(connection: Connection, model: ModelVersion, *, why: str, now: datetime) -> None:
     for role in BESIDE:
         playing = _playing(connection, model.classifier, role)
         if playing is not None and playing.model.version == model.version:
             append_deployment(connection, Deployment(playing.model, role, 0.0, now, why))
+
+
+def _evidence(version: str, by: str) -> dict[str, str]:
+    return {"version": version, "by": by} if by else {"version": version}
 
 
 def _playing(connection: Connection, classifier: str, role: Role) -> Deployment | None:

@@ -5,6 +5,7 @@ Each has its own process group and a time limit, and ends when its parent ends.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -96,7 +97,13 @@ def end_those_within(folder: Path) -> None:
 
 
 def failed(command: Sequence[str], lines: Sequence[str]) -> StageFailed:
-    """Return the error of a command that failed, with the last lines that it printed."""
+    """Return the error of a command that failed, with the last lines that it printed.
+
+    Where one of them is the named error of a stage, the error has its words.
+    """
+    if named := _named_error(lines):
+        wanted = f"{named['wanted']} (`{_words(command)}`)"
+        return StageFailed(wanted, came=named["came"], do=named["do"])
     return StageFailed(
         f"`{_words(command)}` to succeed",
         came=_last(lines),
@@ -131,6 +138,16 @@ def _read(process: subprocess.Popen[str], on_line: Callable[[str], None]) -> lis
 
 def _last(lines: Sequence[str]) -> str:
     return " | ".join(lines[-SHOWN_LINES:]) or "no output"
+
+
+def _named_error(lines: Sequence[str]) -> dict[str, str] | None:
+    """Return the newest line that holds the fields of an error, as `python -m pipelines` prints."""
+    for line in reversed(lines):
+        with suppress(ValueError):
+            fields = json.loads(line)
+            if isinstance(fields, dict) and {"code", "wanted", "came", "do"} <= fields.keys():
+                return fields
+    return None
 
 
 def _words(command: Sequence[str]) -> str:

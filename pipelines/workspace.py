@@ -60,14 +60,14 @@ class Workspace:
     seconds: float = STAGE_SECONDS
     sound: set[str] = field(default_factory=set)
 
-    def reproduce(self, targets: Sequence[str]) -> None:
-        """Run `dvc repro` on the targets.
+    def reproduce(self, targets: Sequence[str], *, keep_going: bool = False) -> None:
+        """Run `dvc repro` on the targets; with `keep_going`, also after the failure of a stage.
 
         Raises `StageFailed` with the last lines of the stage, or naming a rotten cache file
         that DVC used.
         """
         try:
-            self._call_dvc("repro", *targets)
+            self._call_dvc("repro", *(["--keep-going"] if keep_going else []), *targets)
         except StageFailed:
             self._refuse_rotten()
             raise

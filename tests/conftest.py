@@ -70,3 +70,4 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     bench.promote("organ", "1")
     yield bench
     bench.journal.close()
+    bench.feedback.close()

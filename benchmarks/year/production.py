@@ -30,10 +30,11 @@ from benchmarks.year.vectors import Vectors
 from core.contracts import Deployment, ModelVersion, Verdict
 from core.decisions import record_decision
 from core.deployments import append_deployment
+from core.feedback import record_feedback
 from core.params import ClassifierParams
 from core.tables import feedback
 from monitoring.budget import Budget
-from monitoring.feedback import feedback_rows, record_feedback
+from monitoring.feedback import feedback_rows
 from monitoring.retraining import decide_retraining, drift_start
 from monitoring.unanswered import unanswered_drift, with_unanswered
 from monitoring.unselected import unselected_requests

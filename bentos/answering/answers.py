@@ -111,7 +111,7 @@ class AnswerService:
         """
         started = time.perf_counter()
         rollout = route(self._live(), classifier)
-        texts = [_clean(request) for request in requests]
+        texts = [cleaned_phrase(request) for request in requests]
         models = _choose(rollout, requests, texts) if model is None else [model] * len(texts)
         cached_answers = await self._find(models, texts)
         now = datetime.now(UTC)
@@ -245,7 +245,8 @@ def _rows(answered: Sequence[_Answered], *, latency_ms: float) -> list[bytes]:
 _clean_remembered = lru_cache(REMEMBERED_PHRASES)(clean_phrase)
 
 
-def _clean(request: PhraseRequest) -> str:
+def cleaned_phrase(request: PhraseRequest) -> str:
+    """Return the cleaned phrase. Raises `InvalidPhrase` when nothing is left of it."""
     phrase = request.phrase
     remembered = len(phrase) <= REMEMBERED_LENGTH
     cleaned = _clean_remembered(phrase) if remembered else clean_phrase(phrase)

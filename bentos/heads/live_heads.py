@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from bentos.heads.loading import LiveModel, Signature, load_live, refuse_other_question, signature
 from bentos.packaging.cold_heads import read_cold_heads
-from core.contracts import Deployment, ModelVersion, Role, Rollout
+from core.contracts import RETIRED, Deployment, ModelVersion, Role, Rollout
 from core.errors import HeadRefused
 from core.logs import get_logger
 
@@ -117,8 +117,11 @@ class LiveHeads:
             for name, rollout in served.items()
             if (live := self._live(rollout, self.current.get(name))) is not None
         }
-        if any(self.current.get(name) != live for name, live in live_rollouts.items()):
-            self.current = MappingProxyType({**self.current, **live_rollouts})
+        retired = {name for name, rollout in served.items() if rollout == RETIRED}
+        known = {**self.current, **live_rollouts}
+        following = {name: live for name, live in known.items() if name not in retired}
+        if following != self.current:
+            self.current = MappingProxyType(following)
 
     def _live(self, rollout: Rollout, before: LiveRollout | None) -> LiveRollout | None:
         """Return what answers from now on; None when nothing does yet."""

@@ -1,4 +1,7 @@
-"""The HTTP interface as a Starlette app that BentoML mounts. It does not depend on BentoML."""
+"""The HTTP interface as a Starlette app that BentoML mounts.
+
+Of BentoML it takes only the files of `/docs`.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,10 @@ from starlette.types import Receive, Scope, Send
 from bentos.heads.live_heads import LiveRollout
 from bentos.heads.loading import LiveModel
 from bentos.http.endpoint import AppState, Call, Endpoint, error_response, respond
+from bentos.http.feedback import take_feedback
 from bentos.http.metrics import ServiceState, render_metrics
 from bentos.http.openapi import OPERATIONS, openapi_document
+from bentos.http.pages import page_routes
 from bentos.http.schemas import (
     BesideInfo,
     ClassifierInfo,
@@ -33,7 +38,9 @@ from core.errors import HeadRefused
 from core.logs import get_logger
 
 ANY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
-BYPASSED_PATHS = ("/v1/", "/metrics")  # paths that BentoML's own routes never see
+# Paths that BentoML's own routes never see: those that begin so, and single ones.
+BYPASSED_PATHS = ("/v1/", "/metrics", "/docs/")
+BYPASSED_PAGES = frozenset({"/", "/docs"})
 
 _PREDICT = msgspec.json.Decoder(PredictRequest)
 _PREDICT_BATCH = msgspec.json.Decoder(PredictBatchRequest)
@@ -94,6 +101,7 @@ ENDPOINTS = {
     "predict": Endpoint("predict", _predict),
     "predict_batch": Endpoint("predict_batch", _predict_batch),
     "classifiers": Endpoint("classifiers", _classifiers),
+    "feedback": Endpoint("feedback", take_feedback, status=202),
 }
 
 
@@ -112,6 +120,7 @@ class ClassifierApp(Starlette):
         routes += [
             Route("/v1/openapi.json", lambda _: document, methods=["GET"]),
             Route("/metrics", _metrics, methods=["GET"]),
+            *page_routes(),
         ]
         super().__init__(
             routes=[*routes, Route("/{path:path}", NotFound(routes), methods=ANY_METHOD)]
@@ -135,6 +144,7 @@ async def _metrics(request: Request) -> Response:
         state.answers,
         state.heads,
         state.journal,
+        state.feedback.counts,
         state.responses,
         state.retained,
         state.embedder_stats(),
@@ -154,7 +164,7 @@ class NotFound:
             error = RequestRefused(405, "method_not_allowed", f"this path takes {allowed}")
             headers = [(b"allow", allowed.encode())]
         else:
-            error = RequestRefused(404, "not_found", "no such path; see /v1/openapi.json")
+            error = RequestRefused(404, "not_found", "no such path; see /docs or /v1/openapi.json")
             headers = []
         status, body = error_response(error)
         scope["app"].state.app_state.responses.responses["none", status] += 1

@@ -18,6 +18,7 @@ from bentos.heads.live_heads import LiveHeads
 from bentos.heads.retained import Retained
 from bentos.http.metrics import ServiceCounts
 from bentos.http.schemas import MAX_BODY_BYTES, RequestRefused, error_body, status_of
+from bentos.inference_log.feedback import FeedbackLog
 from bentos.inference_log.journal import JournalCounts
 from bentos.keys import Keys
 from core.errors import PerennialError
@@ -39,6 +40,7 @@ class AppState:
     answers: AnswerService
     heads: LiveHeads
     journal: JournalCounts
+    feedback: FeedbackLog
     embedder_stats: Callable[[], EmbedderStats | None]
     keys: Keys
     retained: Retained
@@ -48,11 +50,15 @@ class AppState:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request: the classifier of its path, its raw query string, its body."""
+    """One request: the classifier of its path, its raw query string, its body.
+
+    `caller` is the name of its API key.
+    """
 
     classifier: str
     query: bytes
     body: bytes
+    caller: str
 
 
 Handler = Callable[[AppState, Call], Awaitable[bytes]]
@@ -61,9 +67,10 @@ Handler = Callable[[AppState, Call], Awaitable[bytes]]
 class Endpoint:
     """An ASGI app for one route. `handler` maps the state and a request to a JSON answer."""
 
-    def __init__(self, name: str, handler: Handler) -> None:
+    def __init__(self, name: str, handler: Handler, *, status: int = 200) -> None:
         self.name = name
         self._handler = handler
+        self._status = status
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.serve(
@@ -79,10 +86,11 @@ class Endpoint:
     ) -> None:
         """Answer one request."""
         state.running += 1
-        status = 200
+        status = self._status
         extra = None
         try:
-            if not state.keys.admits(scope["headers"]):
+            caller = state.keys.holder(scope["headers"])
+            if caller is None:
                 raise RequestRefused(
                     401, "unauthorized", "an API key is needed: authorization: Bearer <key>"
                 )
@@ -90,7 +98,8 @@ class Endpoint:
                 raise RequestRefused(
                     429, "overloaded", f"more than {MAX_CONCURRENT} requests at once"
                 )
-            call = Call(classifier, scope["query_string"], await read_body(scope, receive))
+            body = await read_body(scope, receive)
+            call = Call(classifier, scope["query_string"], body, caller)
             body = await self._handler(state, call)
         except Exception as error:
             status, body = error_response(error)

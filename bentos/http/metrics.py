@@ -25,6 +25,7 @@ from bentos.answering.shadow import Shadow
 from bentos.embedder.contract import EmbedderStats
 from bentos.heads.live_heads import LiveHeads
 from bentos.heads.retained import Retained
+from bentos.inference_log.feedback import FeedbackCounts
 from bentos.inference_log.journal import JournalCounts
 from bentos.lru import CacheCounts
 
@@ -45,6 +46,7 @@ class ServiceState:
     answers: AnswerService
     heads: LiveHeads
     journal: JournalCounts
+    feedback: FeedbackCounts
     responses: ServiceCounts
     retained: Retained
     embedder: EmbedderStats | None = None
@@ -73,6 +75,7 @@ class _StateCollector(Collector):
         )
         yield from _shadow(self._state.answers.shadow)
         yield from _journal(self._state.journal)
+        yield from _feedback(self._state.feedback)
 
 
 def _requests(state: ServiceState) -> Iterator[Metric]:
@@ -189,6 +192,22 @@ def _journal(counts: JournalCounts) -> Iterator[Metric]:
     )
     yield _gauge(
         "perennial_journal_waiting", "Rows not yet in the database", (), {(): counts.waiting}
+    )
+
+
+def _feedback(counts: FeedbackCounts) -> Iterator[Metric]:
+    outcomes = {
+        ("received",): counts.received.written,
+        ("stored",): counts.stored,
+        ("refused",): counts.refused,
+        ("corrupt",): counts.received.corrupt + counts.retried.corrupt,
+        ("dropped",): counts.received.dropped,
+    }
+    yield _counter(
+        "perennial_feedback_rows", "Feedback sent to the service", ("outcome",), outcomes
+    )
+    yield _gauge(
+        "perennial_feedback_waiting", "Feedback not yet in the database", (), {(): counts.waiting}
     )
 
 

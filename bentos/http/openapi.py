@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from bentos.http.examples import CLASSIFIER, EXAMPLES
+from bentos.http.feedback import FeedbackRequest, FeedbackResponse
 from bentos.http.schemas import (
     VERSION_PATTERN,
     BatchResponse,
@@ -26,7 +28,7 @@ REASONS = {
     413: "The body is too large",
     422: "A field is missing, unknown, of the wrong type or beyond its limit",
     429: "Too many requests at once; Retry-After says when to retry",
-    503: "The embedder does not answer; Retry-After says when to retry",
+    503: "The embedder does not answer, or the disk is full; Retry-After says when to retry",
 }
 SECURITY = {
     "key": {
@@ -34,6 +36,14 @@ SECURITY = {
         "scheme": "bearer",
         "description": "an API key; not needed where none is configured",
     }
+}
+CLASSIFIER_PATH = {
+    "name": "classifier",
+    "in": "path",
+    "required": True,
+    "description": "GET /v1/classifiers names them",
+    "schema": {"type": "string"},
+    "example": CLASSIFIER,
 }
 VERSION = {
     "name": "version",
@@ -55,6 +65,7 @@ class Operation:
     response: type[msgspec.Struct]
     request: type[msgspec.Struct] | None = None
     errors: tuple[int, ...] = ()
+    status: int = 200
 
 
 OPERATIONS = (
@@ -75,6 +86,16 @@ OPERATIONS = (
         BatchResponse,
         PredictBatchRequest,
         tuple(REASONS),
+    ),
+    Operation(
+        "feedback",
+        "POST",
+        "/v1/feedback",
+        "Send the right label of an answer, or of a phrase",
+        FeedbackResponse,
+        FeedbackRequest,
+        (400, 401, 404, 408, 413, 422, 429, 503),
+        status=202,
     ),
     Operation(
         "classifiers",
@@ -116,19 +137,34 @@ def openapi_document() -> dict[str, Any]:
 
 def _describe(operation: Operation) -> dict[str, Any]:
     errors = {str(status): _error(status) for status in operation.errors}
+    examples = EXAMPLES[operation.name]
+    answer = _content("The answer", operation.response)
+    answer["content"]["application/json"]["example"] = msgspec.to_builtins(examples.answer)
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
-        "responses": {"200": _content("The answer", operation.response), **errors},
+        "responses": {str(operation.status): answer, **errors},
     }
     if "{classifier}" in operation.path:
         described["parameters"] = [
-            {"name": "classifier", "in": "path", "required": True, "schema": {"type": "string"}},
+            CLASSIFIER_PATH,
             VERSION,
         ]
     if operation.request is not None:
-        described["requestBody"] = {"required": True, "content": _json(operation.request)}
+        content = _json(operation.request)
+        content["application/json"]["examples"] = {
+            name: {"summary": name, "value": _without_defaults(request)}
+            for name, request in examples.requests.items()
+        }
+        described["requestBody"] = {"required": True, "content": content}
     return described
+
+
+def _without_defaults(request: msgspec.Struct) -> dict[str, Any]:
+    """Return the fields that a client would send."""
+    defaults = {field.name: field.default for field in msgspec.structs.fields(request)}
+    fields = msgspec.to_builtins(request)
+    return {name: value for name, value in fields.items() if value != defaults[name]}
 
 
 def _error(status: int) -> dict[str, Any]:

@@ -146,6 +146,11 @@ class RequestRefused(UserError):
         self.field = field
 
 
+def invalid_field(message: str, field: str | None = None) -> RequestRefused:
+    """Return the refusal of a body or a query, naming what to correct."""
+    return RequestRefused(422, "invalid_field", message, field=field)
+
+
 STATUSES: dict[type[PerennialError], int] = {
     InvalidPhrase: 422,
     UnknownClassifier: 404,
@@ -204,13 +209,13 @@ def _invalid(message: str) -> RequestRefused:
     position = _AT.search(message)
     named = _NAMED.search(message)
     field = (position and position[1]) or (named and named[1]) or None
-    return RequestRefused(422, "invalid_field", _AT.sub("", message), field=field)
+    return invalid_field(_AT.sub("", message), field)
 
 
 def parse_predict_request(request: PredictRequest) -> list[PhraseRequest]:
     """Check what a schema cannot express. Raises `RequestRefused`."""
     return [
-        _checked(
+        checked_phrase(
             PhraseRequest(
                 request.phrase, "phrase", request.key, request.occurred_at, request.region
             )
@@ -225,41 +230,28 @@ def parse_predict_batch_request(request: PredictBatchRequest) -> list[PhraseRequ
     moments = _as_long(request, "occurred_at", rows)
     regions = _as_long(request, "regions", rows)
     values = zip(request.phrases, PLACES, keys, moments, regions, strict=False)  # PLACES is longer
-    return [_checked(PhraseRequest(*fields)) for fields in values]
+    return [checked_phrase(PhraseRequest(*fields)) for fields in values]
 
 
 def _as_long(request: PredictBatchRequest, name: str, rows: int) -> list[Any]:
     values = getattr(request, name)
     if values is not None and len(values) != rows:
-        raise RequestRefused(
-            422,
-            "invalid_field",
-            f"Expected {rows} values, one per phrase, got {len(values)}",
-            field=name,
-        )
+        raise invalid_field(f"Expected {rows} values, one per phrase, got {len(values)}", name)
     return values or [None] * rows
 
 
-def _checked(request: PhraseRequest) -> PhraseRequest:
+def checked_phrase(request: PhraseRequest) -> PhraseRequest:
+    """Return a request without NUL characters and impossible moments. Raises `RequestRefused`."""
     phrase = request.phrase
     key = request.key
     region = request.region
     if "\0" in phrase or (key and "\0" in key) or (region and "\0" in region):
         texts = {"phrase": phrase, "key": key or "", "region": region or ""}
         name = next(name for name, text in texts.items() if "\0" in text)
-        raise RequestRefused(
-            422,
-            "invalid_field",
-            "Expected text without NUL characters",
-            field=_field(name, request.place),
-        )
+        raise invalid_field("Expected text without NUL characters", _field(name, request.place))
     if request.occurred_at is not None and not EARLIEST <= request.occurred_at < LATEST:
-        raise RequestRefused(
-            422,
-            "invalid_field",
-            "Expected a moment from 1900 to 2200",
-            field=_field("occurred_at", request.place),
-        )
+        place = _field("occurred_at", request.place)
+        raise invalid_field("Expected a moment from 1900 to 2200", place)
     return request
 
 
@@ -287,9 +279,7 @@ def version_of(query: bytes) -> str | None:
     if not versions:
         return None
     if len(versions) > 1 or not VERSION.fullmatch(versions[0]):
-        raise RequestRefused(
-            422, "invalid_field", "Expected one version number, such as 3", field="version"
-        )
+        raise invalid_field("Expected one version number, such as 3", "version")
     return versions[0]
 
 

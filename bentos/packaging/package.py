@@ -18,6 +18,7 @@ from bentos.vendor_patches.bentoml_serve import FURTHER
 from core.contracts import ModelVersion
 from core.errors import ProcessFailed
 from core.settings import REPOSITORY, Settings, settings_environment
+from core.source_addresses import SOURCE_VARIABLE
 from core.surroundings import inherited
 from pipelines.model.embedder import read_embedder
 from pipelines.model.head_file import load_checked
@@ -34,7 +35,7 @@ DRAIN_SECONDS = 10
 
 # Settings that the service does not get. It reads neither the source nor the databases of Prefect
 # and MLflow, and it answers strangers: a secret that it does not hold cannot leak from it.
-WITHHELD = ("source_url", "prefect_database_url", "mlflow_database_url")
+WITHHELD = ("source_url", "sources", "prefect_database_url", "mlflow_database_url")
 LIBRARIES = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -54,10 +55,12 @@ class ServeCommand:
     def child_environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
         """Return the inherited variables but the withheld ones, and those of the command."""
         withheld = {f"PERENNIAL_{name.upper()}" for name in WITHHELD}
-        return {
-            **{name: value for name, value in inherited.items() if name not in withheld},
-            **self.environment,
+        kept = {
+            name: value
+            for name, value in inherited.items()
+            if name not in withheld and not SOURCE_VARIABLE.match(name)
         }
+        return {**kept, **self.environment}
 
 
 def build_bento(

@@ -14,16 +14,26 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class BypassMiddleware:
-    """ASGI middleware that moves in front of all others, and sends `paths` directly to `app`.
+    """ASGI middleware that moves in front of all others, and sends some paths directly to `app`.
+
+    Those are the paths that begin with one of `paths`, and `pages`.
 
     The lifespan call shows the application around the stack. Afterwards only health checks and
     BentoML's own pages pass through the stack.
     """
 
-    def __init__(self, inner: ASGIApp, *, app: ASGIApp, paths: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        inner: ASGIApp,
+        *,
+        app: ASGIApp,
+        paths: tuple[str, ...],
+        pages: frozenset[str] = frozenset(),
+    ) -> None:
         self._inner = inner
         self._app = app
         self._paths = paths
+        self._pages = pages
         self._stack: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -34,6 +44,11 @@ class BypassMiddleware:
         await self._inner(scope, receive, send)
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        bypass = scope["type"] == "http" and scope["path"].startswith(self._paths)
-        app = self._app if bypass else self._stack
+        app = self._app if self._bypasses(scope) else self._stack
         await app(scope, receive, send)  # type: ignore[misc]  # set before the first request
+
+    def _bypasses(self, scope: Scope) -> bool:
+        if scope["type"] != "http":
+            return False
+        path: str = scope["path"]
+        return path.startswith(self._paths) or path in self._pages

@@ -24,8 +24,9 @@ def verdicts(context: LoopContext, registered: RegisteredVersion) -> list[Facts]
     run = registered.tags.get("run", "")
     of_its_run = sa.and_(table.run != "", table.run == run)
     names_it = table.evidence["version"].astext == registered.version
+    by = table.evidence["by"].astext.label("by")
     query = (
-        sa.select(table.decided_at, table.subject, table.kind, table.reasons, table.run)
+        sa.select(table.decided_at, table.subject, table.kind, table.reasons, table.run, by)
         .where(table.classifier == registered.classifier, sa.or_(of_its_run, names_it))
         .order_by(table.id)
     )

@@ -195,7 +195,8 @@ def _verdicts(rows: Sequence[Facts]) -> list[str]:
         repeated = before is not None and before["reasons"] == row["reasons"]
         reasons = "for the same reason" if repeated else "; ".join(row["reasons"])
         decided = f"{row['decided_at']:%Y-%m-%d %H:%M} {row['subject']}"
-        lines.append(f"{decided}: {row['kind']}, {reasons}")
+        person = f" (by {row['by']})" if row.get("by") else ""
+        lines.append(f"{decided}: {row['kind']}, {reasons}{person}")
     return lines
 
 

@@ -126,6 +126,15 @@ def too_old(days: float, limit: float) -> str:
     )
 
 
+def lost_labels(gone: Mapping[str, float]) -> str:
+    """Name the labels that only the champion can answer, with their share of what it learnt."""
+    share = POINTS * sum(gone.values())
+    return (
+        f"{_listed(list(gone))} would no longer be answered: too few rows have the label now "
+        f"({share:.1f} % of the rows that the champion learnt from)"
+    )
+
+
 def adds_up(lost: float, policy: GateParams) -> str:
     """State the loss since the last proved gain."""
     return (

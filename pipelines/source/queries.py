@@ -65,7 +65,7 @@ def ordered(bound: str, *, columns: Sequence[str], dialect: Dialect) -> str:
 def _selected(name: str, quoted: str, dialect: str) -> str:
     if dialect == "sqlite":
         return f"coalesce(cast(q.{quoted} as text), '{NULL_TEXT}')"
-    if dialect == "postgresql" and name != "occurred_at":
+    if dialect in ("postgresql", "duckdb") and name != "occurred_at":
         return f"cast(q.{quoted} as text)"
     return f"q.{quoted}"
 

@@ -1,6 +1,6 @@
 """Opens a source database and streams the rows of a query as Arrow batches.
 
-PostgreSQL and SQLite are read by ADBC, other databases by SQLAlchemy.
+PostgreSQL and SQLite are read by ADBC, files by DuckDB, other databases by SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from sqlalchemy.engine import URL, Dialect
 
 from core.errors import QueryRefused, SourceUnreachable
 from core.logs import first_line
+from core.source_addresses import is_path
 from pipelines.source.drivers import parse_source_url, read_by_adbc
+from pipelines.source.file_reader import open_files
 
 PARTITION_ROWS = 20_000
 _SQLITE_BATCH_ROWS = "16384"
@@ -65,11 +67,15 @@ class Reader(Protocol):
 
 @contextmanager
 def open_reader(url: str) -> Iterator[Reader]:
-    """Yield a reader for any SQLAlchemy URL.
+    """Yield a reader for any SQLAlchemy URL, or for the path of a file or a folder.
 
     The reader turns the driver's errors into `SourceUnreachable` or `QueryRefused`.
     Raises `SettingsError` when the URL is invalid, or its driver is not installed.
     """
+    if is_path(url):
+        with ExitStack() as stack:
+            yield open_files(Path(url), stack)
+        return
     parsed = parse_source_url(url)
     opened = _open_adbc if read_by_adbc(parsed) else _open_sqlalchemy
     with ExitStack() as stack:

@@ -104,6 +104,7 @@ def test_every_metric_is_told(tmp_path: Path) -> None:
         bench.answers,
         bench.heads,
         bench.counts,
+        bench.feedback.counts,
         ServiceCounts(),
         bench.parts().retained,
         EmbedderStats(0, 0, 0, 0, 0),

@@ -41,7 +41,7 @@ def test_migrations_make_what_the_code_names(engine: Engine) -> None:
 def test_a_second_migration_does_nothing(database: DatabaseUrls, engine: Engine) -> None:
     migrate(database.perennial)
     with engine.connect() as connection:
-        assert MigrationContext.configure(connection).get_current_revision() == "0006"
+        assert MigrationContext.configure(connection).get_current_revision() == "0007"
 
 
 def test_rows_of_before_are_numbered_by_their_clock_and_new_ones_by_arrival(

@@ -14,8 +14,9 @@ import psycopg
 import pyarrow as pa
 import pytest
 import stamina
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 
+from core.contracts import Snapshot
 from core.database import DatabaseUrls
 from core.errors import QueryRefused, SourceUnreachable
 from core.settings import REPOSITORY
@@ -258,11 +259,42 @@ def test_the_snapshot_before_is_found_in_the_table(
         record_snapshot(
             connection,
             snapshot,
-            git_tag="perennial/block/1",
+            git_tag="retrain-1",
             summary=summarise(tmp_path / "diagnoses"),
+            trained=LABELS,
         )
+
+        def before(dataset: str, moment: datetime) -> dict[str, Any] | None:
+            return previous_summary(connection, dataset, before=moment, columns=LABELS)
+
         later = datetime(2026, 2, 1, tzinfo=UTC)
-        before = previous_summary(connection, "diagnoses", before=later)
-        assert before is not None and before["rows"] == snapshot.rows
-        assert previous_summary(connection, "diagnoses", before=EPOCH) is None
-        assert previous_summary(connection, "others", before=later) is None
+        found = before("diagnoses", later)
+        assert found is not None and found["rows"] == snapshot.rows
+        assert sorted(found["labels"]) == sorted(LABELS)
+        assert before("diagnoses", EPOCH) is None
+        assert before("others", later) is None
+
+
+def test_a_column_is_compared_with_the_newest_snapshot_that_trained_on_it(engine: Engine) -> None:
+    """A renamed label of one classifier is not taken for known because another one trained."""
+
+    def record(connection: Connection, day: int, labels: dict[str, Any], **more: Any) -> None:
+        moment = datetime(2026, 3, day, tzinfo=UTC)
+        known = Snapshot("notes", moment, rows=day, logical_hash="h", query_hash="q")
+        summary = {"as_of": moment.isoformat(), "rows": day, "labels": labels}
+        record_snapshot(connection, known, summary=summary, **more)
+
+    with engine.begin() as connection:
+        old = {"organ": {"heart": 1}, "side": {"left": 1}}
+        record(connection, 1, old, git_tag="retrain-1", trained=["organ", "side"])
+        renamed = {"organ": {"Herz": 2}, "side": {"right": 2}}
+        record(connection, 2, renamed, git_tag="retrain-2", trained=["side"])
+        record(connection, 3, {"organ": {"a look": 3}}, git_tag="", trained=["organ"])
+        found = previous_summary(
+            connection,
+            "notes",
+            before=datetime(2026, 3, 9, tzinfo=UTC),
+            columns=["organ", "side", "new"],
+        )
+    assert found is not None and found["rows"] == 2
+    assert found["labels"] == {"organ": {"heart": 1}, "side": {"right": 2}}

@@ -9,8 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from core.errors import InvalidFeedback, UnknownRequest
+from core.feedback import record_feedback
 from core.tables import feedback
-from monitoring.feedback import CORRECTED, answered, feedback_rows, import_feedback, record_feedback
+from monitoring.feedback import CORRECTED, answered, feedback_rows, import_feedback
 from monitoring.performance import measure_performance
 from operations.known_labels import known_labels
 from tests.support.traffic import LABELS, log, promote, store_model, traffic

@@ -12,9 +12,9 @@ from sqlalchemy.engine import Engine
 
 from core.contracts import ModelVersion, Verdict
 from core.decisions import record_decision
+from core.feedback import record_feedback
 from core.tables import decision, inference
 from monitoring.corrections import Corrections, count_corrections
-from monitoring.feedback import record_feedback
 from monitoring.label_evidence import call_by_labels
 from tests.support.traffic import START, log, traffic
 

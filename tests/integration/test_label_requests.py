@@ -13,11 +13,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from core.contracts import Verdict
+from core.feedback import record_feedback
 from core.params import ClassifierParams
 from core.tables import decision, drift_report, inference
 from monitoring.budget import Budget
 from monitoring.drift_reports import drift_began, read_reports
-from monitoring.feedback import record_feedback
 from monitoring.label_requests import due_windows
 from monitoring.watching import watch_classifier
 from tests.support.traffic import START, embed_words, log, promote, store_model, traffic

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ import yaml
 
 from bentos.keys import new_key
 from bentos.packaging.cold_heads import read_cold_heads
-from bentos.packaging.package import SERVING_LOCKS, build_bento, serve_command
+from bentos.packaging.current import holds_current_code
+from bentos.packaging.package import CODE, SERVING_LOCKS, build_bento, serve_command
 from core.errors import HeadRefused, KeysUnusable
 from core.settings import load_settings
 from tests.support.heads import EMBEDDER_ID, store_head
@@ -97,6 +99,25 @@ def test_the_packed_service_imports_without_the_workshop(bento: Path) -> None:
         check=True,
     )
     assert done.stdout.split("\n")[:2] == [str(bento / "src" / "bentos" / "service.py"), "[]"]
+
+
+def test_a_bento_is_out_of_date_after_a_change_of_code_or_dependencies(
+    bento: Path, tmp_path: Path
+) -> None:
+    assert holds_current_code(bento)
+    upgraded = tmp_path / "repository"
+    for part in CODE:
+        source = bento / "src" / part
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        (upgraded / part).parent.mkdir(parents=True, exist_ok=True)
+        copy(source, upgraded / part)
+    assert holds_current_code(bento, repository=upgraded)
+    (upgraded / "bentos" / "new.py").write_text("")
+    assert not holds_current_code(bento, repository=upgraded)
+    other = tmp_path / "other"
+    shutil.copytree(bento, other)
+    (other / "src" / "requirements.txt").write_text("numpy==1.0\n")
+    assert not holds_current_code(other)
 
 
 def test_a_corrupt_head_is_not_packed(embedder: Path, tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ from alembic.config import Config
 from sqlalchemy.engine import Connection, Engine
 
 from core.database import MIGRATIONS, DatabaseUrls, create_database, migrate, with_driver
+from core.feedback import record_feedback
 from core.partitions import OTHER, Tidied, tidy_inference
 from core.tables import feedback, inference
 from flows.watch import tidy_log
-from monitoring.feedback import record_feedback
 from tests.support.processes import wait_until
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)

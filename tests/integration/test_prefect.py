@@ -97,8 +97,9 @@ room.register_candidate = register
 room.decide_and_promote = lambda context, candidate, verdict, run: verdict
 room.open_workspace = lambda *_, **__: nullcontext(workspace)
 room.check_snapshot = lambda *_: {"checks": [], "verdict": "passed", "page": "nowhere"}
-skipped = ("require_committed", "require_checked", "take_snapshot", "train_classifiers")
-for step in (*skipped, "publish_lock", "remember_retraining", "package"):
+room.take_snapshot = lambda *_: ([], {})
+room.require_sound = room.train_classifiers = lambda *_: {}
+for step in ("require_committed", "publish_lock", "remember_retraining", "package"):
     setattr(room, step, lambda *_: None)
 pages.create_markdown_artifact = pages.create_table_artifact = fail
 print("told", *(verdict.kind for verdict in room.retrain(["chapter", "block"]).values()))
@@ -252,6 +253,17 @@ def test_a_watch_that_acts_waits_for_the_cool_down_and_then_retrains(
             .order_by(decision.c.id)
         )
         assert rows.scalars().all()[-2:] == ["wait", "retrain"]
+        waiting = sa.select(decision.c.reasons, decision.c.evidence["version"].astext).where(
+            decision.c.kind == "wait"
+        )
+        [(reasons, version)] = connection.execute(waiting).all()
+    assert "the next one for drift is due at 2026-04-01 12:00" in reasons[0]
+    assert version == "1"  # so the lineage of the champion lists it
+    artifacts = httpx.post(
+        f"{place.prefect_url}/api/artifacts/filter", json={}, trust_env=False
+    ).json()
+    [page] = [artifact["data"] for artifact in artifacts if artifact["key"] == "verdict-chapter"]
+    assert page.startswith("# chapter: wait") and reasons[0] in page
     acted = [
         run
         for run in flow_runs(place)

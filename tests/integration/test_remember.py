@@ -1,26 +1,30 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from core.contracts import Verdict
 from core.database import DatabaseUrls
-from core.errors import UnknownVersion
+from core.errors import Busy, UnknownVersion
+from core.feedback import record_feedback
 from core.memory_revisions import newest_revisions
 from core.params import load_params
 from core.settings import REPOSITORY
 from core.tables import feedback
 from flows.context import LoopContext
 from flows.memory import remember_labels, renew_memory
-from monitoring.feedback import record_feedback
+from monitoring import received_labels
 from operations.lineage.reproduce_memory import reproduce_revision
 from pipelines.memory.store import store_source_labels
 from pipelines.model.memory import Memory, load_memory
 from tests.support.places import own_place
+from tests.support.processes import wait_for
 from tests.support.traffic import log, promote, store_model, traffic
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
@@ -134,6 +138,45 @@ def test_labels_dated_a_year_back_are_learnt_and_shown(context: LoopContext) -> 
     assert verdict.kind == "renewed"
     assert [change["after"] for change in verdict.evidence["changed"]] == ["label07"]
     assert remember(context, NOW + HOUR).kind == "current"
+
+
+WAITING = "select 1 from pg_locks where not granted and relation = 'feedback'::regclass"
+
+
+def test_a_label_that_is_committed_late_is_not_missed(context: LoopContext) -> None:
+    """It took the lower id, and is still under way when the memory is renewed."""
+    begin(context)
+    late = context.engine.connect()
+    record_feedback(late, request_id="r-000001", label="label07", author="ada", received_at=NOW)
+    correct(context, 2, "label08", author="bob")
+    with ThreadPoolExecutor(1) as threads:
+        renewal = threads.submit(remember, context)
+        with context.engine.connect() as observer:
+            wait_for(
+                lambda: observer.scalar(sa.text(WAITING)) == 1,
+                seconds=30,
+                what="the renewal waits for the import",
+            )
+        late.commit()
+        verdict = renewal.result(timeout=30)
+    late.close()
+    assert set(memory_of(context).labels) == {"label07", "label08"}
+    assert verdict.evidence["first_feedback"] + 1 == verdict.evidence["last_feedback"]
+    assert remember(context, NOW + HOUR).kind == "current"
+
+
+def test_an_import_that_never_ends_is_named(
+    context: LoopContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(context)
+    correct(context, 2, "label08")
+    monkeypatch.setattr(received_labels, "WAIT_SECONDS", 1)
+    with context.engine.connect() as open_session:
+        record_feedback(
+            open_session, request_id="r-000001", label="label07", author="ada", received_at=NOW
+        )
+        with pytest.raises(Busy, match="every import of feedback to end"):
+            remember(context)
 
 
 def test_one_person_counts_once_a_day(context: LoopContext) -> None:

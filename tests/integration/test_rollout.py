@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -16,14 +18,17 @@ from sqlalchemy.engine import Engine
 from bentos.heads.live_heads import Refused
 from bentos.heads.refusals import record_refusals
 from bentos.heads.routing import meets_canary
-from core.contracts import Deployment, ModelVersion, Role
-from core.deployments import append_deployment, current_rollouts, history
-from core.errors import HeadRefused, UnknownVersion
+from core.contracts import RETIRED, Deployment, ModelVersion, Role, Verdict
+from core.decisions import record_decision
+from core.deployments import append_deployment, current_champions, current_rollouts, history
+from core.errors import HeadRefused, RejectedVersion, UnknownVersion
 from core.tables import decision, inference
 from monitoring.feedback import answered
 from monitoring.performance import measure_performance
 from monitoring.traffic import Traffic
-from pipelines.promotion import append_promotion, end_role, play
+from operations import rollout as by_hand
+from pipelines import promotion
+from pipelines.promotion import append_promotion, end_role, play, reject, retire
 from tests.support.heads import store_head
 from tests.support.processes import wait_until
 from tests.support.services import House, failed, steady_load
@@ -55,6 +60,21 @@ def decisions(engine: Engine, kind: str | None = None) -> list[Any]:
     query = sa.select(decision).where(decision.c.subject == "rollout").order_by(decision.c.id)
     with engine.connect() as connection:
         return [row for row in connection.execute(query) if kind in (None, row.kind)]
+
+
+def test_a_retired_classifier_has_no_champion_until_a_version_is_promoted(engine: Engine) -> None:
+    promote(engine, "1")
+    stand(engine, "2", "canary", 0.5)
+    assert retire(engine, "organ", why="removed", now=NOW) == model("1")
+    assert roles(engine) == {}
+    assert [row.kind for row in decisions(engine)] == ["promote", "canary", "retire"]
+    with engine.connect() as connection:
+        assert current_champions(connection) == {}
+        assert current_rollouts(connection) == {"organ": RETIRED}
+        assert [entry.share for entry in history(connection, "organ")] == [1.0, 0.5, 0.0, 0.0]
+    assert retire(engine, "organ", why="again", now=NOW) is None
+    promote(engine, "2")
+    assert roles(engine) == {"champion": ("2", 1.0)}
 
 
 def test_each_step_is_a_row_of_deployment_and_a_decision(engine: Engine) -> None:
@@ -101,6 +121,53 @@ def test_who_may_not_stand_beside_the_champion(engine: Engine) -> None:
     with pytest.raises(HeadRefused, match="embedder"):
         play(engine, model("2", embedder_id="other"), role="canary", share=0.5, why="try", now=NOW)
     assert roles(engine) == {"champion": ("1", 1.0)}
+
+
+def test_a_rejection_by_a_person_is_kept_with_who_and_why_and_ends_its_canary(
+    engine: Engine,
+) -> None:
+    promote(engine, "1")
+    stand(engine, "2", "canary", 0.1)
+    reject(engine, model("2"), why="wrong for bones", now=NOW, by="ada")
+    assert roles(engine) == {"champion": ("1", 1.0)}
+    [row] = decisions(engine, "reject")
+    assert (row.reasons, row.evidence) == (["wrong for bones"], {"version": "2", "by": "ada"})
+    with pytest.raises(UnknownVersion, match="`perennial rollout rollback organ` first"):
+        reject(engine, model("1"), why="no", now=NOW, by="ada")
+
+
+def test_a_rejected_version_is_promoted_only_by_force(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the gate or a person rejected it; without a version, neither is chosen."""
+    promote(engine, "1")
+    with engine.begin() as connection:
+        record_decision(
+            connection,
+            Verdict("reject", ("recall drops",), {"version": "2"}),
+            classifier="organ",
+            subject="gate",
+            decided_at=NOW,
+        )
+    reject(engine, model("3"), why="wrong for bones", now=NOW, by="ada")
+    monkeypatch.setattr(promotion, "repair_aliases", lambda *_: True)
+    monkeypatch.setattr(by_hand, "stored_version", lambda *_, classifier, version: model(version))
+    monkeypatch.setattr(by_hand, "retained_versions", lambda *_: ["1", "2", "3"])
+    loop: Any = SimpleNamespace(
+        engine=engine,
+        registry=None,
+        settings=SimpleNamespace(models=None),
+        champions=lambda: {"organ": model("1")},
+    )
+    assert by_hand.newest_not_rejected(loop, "organ") == "1"
+    for version, why in (("2", "recall drops"), ("3", "wrong for bones")):
+        with pytest.raises(RejectedVersion, match=f"{version}, rejected: {why}.*--force"):
+            by_hand.promote_by_hand(loop, "organ", version=version, why="now")
+    by_hand.promote_by_hand(loop, "organ", version="3", why="looked at each", force=True)
+    assert roles(engine)["champion"] == ("3", 1.0)
+    newest = decisions(engine, "promote")[-1]
+    assert newest.reasons == ["looked at each"]
+    assert newest.evidence == {"version": "3", "by": getpass.getuser()}
 
 
 def test_a_refusal_is_one_decision_for_a_row_of_deployment(engine: Engine) -> None:

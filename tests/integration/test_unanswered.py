@@ -9,6 +9,7 @@ from core.contracts import Verdict
 from core.decisions import record_decision
 from core.errors import FlowServerUnreachable
 from flows.events import emit_drift
+from monitoring.outcomes import read_unfinished
 from monitoring.unanswered import unanswered_drift, with_unanswered
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -78,3 +79,28 @@ def test_an_event_that_prefect_does_not_take_is_an_error(monkeypatch: pytest.Mon
         pytest.raises(FlowServerUnreachable, match="the drift of organ"),
     ):
         emit_drift("organ", DRIFT, now=NOW)
+
+
+def unfinished(engine: Engine) -> dict[str, str]:
+    with engine.connect() as connection:
+        return read_unfinished(connection)
+
+
+@pytest.mark.parametrize(
+    ("subject", "kind", "shown"),
+    [
+        ("retraining", "wait", "wait"),
+        ("retraining", "failed", "failed"),
+        ("gate", "hold", "hold of version 4"),
+    ],
+)
+def test_what_waits_is_shown_until_something_else_is_decided(
+    engine: Engine, subject: str, kind: str, shown: str
+) -> None:
+    decide(engine, Verdict("retrain", ("granted",)), "retraining", at=NOW - DAY)
+    decide(engine, Verdict(kind, ("because",), {"version": "4"}), subject, at=NOW)
+    decide(engine, Verdict("canary", ("a try",)), "rollout", at=NOW)
+    decide(engine, Verdict("steady", ("calm",)), "drift", at=NOW)
+    assert unfinished(engine) == {"organ": f"{shown} since 2026-03-01 00:00: because"}
+    decide(engine, Verdict("promote", ("by hand",)), "rollout", at=NOW)
+    assert unfinished(engine) == {}

@@ -16,12 +16,12 @@ from core.arrivals import newest_arrival
 from core.contracts import LOADTEST_KEY, Verdict
 from core.decisions import record_decision
 from core.errors import HeadRefused
+from core.feedback import record_feedback
 from core.params import ClassifierParams
 from core.partitions import tidy_inference
 from core.tables import decision, drift_report, inference
 from monitoring.budget import Budget
 from monitoring.drift_reports import read_reports
-from monitoring.feedback import record_feedback
 from monitoring.performance import measure_performance
 from monitoring.power_reports import read_powers
 from monitoring.scoring import WindowScorer

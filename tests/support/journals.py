@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bentos.inference_log.journal import Journal, JournalCounts
+from bentos.inference_log.journal import Journal, JournalCounts, decode_line, segments, split_rows
 from bentos.inference_log.shipper import RowRefused, Shipper
 
 
@@ -43,3 +43,10 @@ def opened(folder: Path, table: Table, **options: Any) -> tuple[Journal, Shipper
 
 def requests(numbers: range) -> set[str]:
     return {f"request-{number}" for number in numbers}
+
+
+def journaled(folder: Path) -> list[dict[str, Any]]:
+    """The rows in the segments of a journal, in order."""
+    lines = [line for segment in segments(folder) for line in segment.read_bytes().splitlines()]
+    whole = [payload for line in lines if (payload := decode_line(line)) is not None]
+    return [json.loads(row) for payload in whole for row in split_rows(payload)]

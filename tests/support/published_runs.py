@@ -220,7 +220,13 @@ def remember_snapshot(engine: Engine, known: RegisteredVersion) -> None:
             "labels": {"organ": {"heart": 1, "lung": 2}},
         }
         snapshot = Snapshot("notes", AS_OF, 3, logical_hash(ROWS), asked)
-        record_snapshot(connection, snapshot, git_tag=known.tags["git_tag"], summary=summary)
+        record_snapshot(
+            connection,
+            snapshot,
+            git_tag=known.tags["git_tag"],
+            summary=summary,
+            trained=["organ"],
+        )
 
 
 def model_of(past: Past, known: RegisteredVersion) -> ModelVersion:

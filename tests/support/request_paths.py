@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +15,13 @@ from bentos.heads.live_heads import LiveHeads
 from bentos.heads.retained import Retained
 from bentos.http.endpoint import AppState
 from bentos.http.schemas import PredictionResponse
-from bentos.inference_log.journal import Journal, JournalCounts, decode_line, segments, split_rows
+from bentos.inference_log.feedback import FOLDER, FeedbackCounts, FeedbackLog
+from bentos.inference_log.journal import Journal, JournalCounts
 from bentos.keys import Keys
 from core.contracts import Deployment, ModelVersion, Rollout
 from tests.support.embedders import FakeEmbedder
 from tests.support.heads import EMBEDDER_ID, champion, store_head
+from tests.support.journals import journaled
 
 
 @dataclass
@@ -34,6 +35,7 @@ class Bench:
     def __post_init__(self) -> None:
         self.heads = LiveHeads(EMBEDDER_ID, home=self.home)
         self.journal = Journal(self.home / "journal", counts=self.counts)
+        self.feedback = FeedbackLog(self.home / "journal" / FOLDER, counts=FeedbackCounts())
         self.answers = AnswerService(
             live=lambda: self.heads.current,
             embedder=self.embedder,
@@ -57,7 +59,13 @@ class Bench:
             embedder_id=EMBEDDER_ID,
         )
         return AppState(
-            self.answers, self.heads, self.counts, self.embedder.stats, Keys(None), retained
+            self.answers,
+            self.heads,
+            self.counts,
+            self.feedback,
+            self.embedder.stats,
+            Keys(None),
+            retained,
         )
 
     def answer(self, *phrases: str, classifier: str = "organ") -> list[PredictionResponse]:
@@ -73,10 +81,4 @@ class Bench:
         return [msgspec.json.decode(body, type=PredictionResponse) for body in bodies]
 
     def logged(self) -> list[dict[str, Any]]:
-        lines = [
-            line
-            for segment in segments(self.home / "journal")
-            for line in segment.read_bytes().splitlines()
-        ]
-        whole = [payload for line in lines if (payload := decode_line(line)) is not None]
-        return [json.loads(row) for payload in whole for row in split_rows(payload)]
+        return journaled(self.home / "journal")

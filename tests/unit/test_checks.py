@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import DataCheckFailed
-from pipelines.checks import Check, judge, require_checked, write_result
+from pipelines.checks import Check, judge, refusals, require_checked, write_result
 from pipelines.stages.check_page import render_page
 
 FACTS = {
@@ -94,3 +94,15 @@ def test_the_page_escapes_phrases_and_shows_what_cannot_be_seen() -> None:
         and "\x07" not in page
         and "<td>null</td>" in page
     )
+
+
+def test_a_failure_refuses_the_classifiers_that_it_concerns(tmp_path: Path) -> None:
+    subjects = {"organ": ("notes", "organ"), "side": ("notes", "side"), "area": ("jobs", "area")}
+    write_result(tmp_path, [check(column="organ", name="usable"), check("warning", column="side")])
+    [(name, error)] = refusals(tmp_path, subjects).items()
+    assert name == "organ"
+    assert error.came == "usable on notes.organ (observed 0.02, limit 0.01, 24 rows)"
+    write_result(tmp_path, [check(column="phrase"), check(column=None, name="volume")])
+    assert set(refusals(tmp_path, subjects)) == {"organ", "side"}
+    write_result(tmp_path, [check(passed=True)])
+    assert refusals(tmp_path, subjects) == {}

@@ -22,7 +22,7 @@ from cli.output import output
 from core.contracts import Deployment, ModelVersion, Prediction, Role, Rollout, Verdict
 from core.errors import Busy, UncommittedChanges
 from flows import answering
-from machine import processes
+from machine import processes, watched
 from machine import status as program_status
 from machine.status import ProgramStatus
 from operations import rollout as by_hand
@@ -35,6 +35,8 @@ COMMANDS = [
     "up",
     "down",
     "status",
+    "new",
+    "remove",
     "snapshot",
     "retrain",
     "serve",
@@ -52,6 +54,7 @@ NESTED = [
     "feedback import",
     "rollout status",
     "rollout promote",
+    "rollout reject",
     "rollout rollback",
     "rollout shadow",
     "rollout canary",
@@ -195,6 +198,14 @@ def test_status_shows_what_stands_beside_the_champion(monkeypatch: pytest.Monkey
     assert "canary 10 %" in run("status").stdout
 
 
+def test_status_shows_a_retraining_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = {"block": "wait since 2026-01-01 03:00: the next one for drift is due tomorrow"}
+    show_programs(monkeypatch, "ready")
+    monkeypatch.setattr(watched, "unfinished_of", lambda settings: waiting)
+    assert json.loads(run("status", "--json").stdout)["waiting"] == waiting
+    assert waiting["block"] in run("status").stdout
+
+
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BLOCK: tuple[tuple[Role, str, float], ...] = (
     ("champion", "3", 1.0),
@@ -220,7 +231,7 @@ def test_a_champion_of_another_embedder_gets_a_service_of_its_own(
     earlier = ModelVersion("block", "2", "m", "d", embedder)
     loop = SimpleNamespace(
         champions=lambda: {"block": present},
-        engine=None,
+        engine=SimpleNamespace(connect=nullcontext),
         registry=None,
         settings=SimpleNamespace(models=None),
     )
@@ -229,12 +240,19 @@ def test_a_champion_of_another_embedder_gets_a_service_of_its_own(
         "roll_back": lambda *_, **__: earlier,
         "promote": lambda *_, **__: None,
         "stored_version": lambda *_, **__: earlier,
+        "rejected_versions": lambda *_: {},
         "package_champions": lambda _, embedder, **__: built.append(embedder),
         "restart_service": lambda settings, *, report: True,
     }.items():
         monkeypatch.setattr(by_hand, name, replacement)
     assert run("rollout", *command).exit_code == 0
     assert built == bentos
+
+
+def test_a_forced_promotion_and_a_rejection_need_a_reason() -> None:
+    forced = run("rollout", "promote", "block", "2", "--force")
+    assert forced.exit_code == 2 and "--force requires a reason" in forced.output
+    assert run("rollout", "reject", "block", "2").exit_code == 2
 
 
 def test_status_as_json_holds_every_program(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import InvalidFeedback
-from monitoring.feedback_file import FeedbackRow, Refusal, read_feedback_file
+from core.feedback import FeedbackRow
+from monitoring.feedback_file import Refusal, read_feedback_file
 
 
 def test_a_time_before_all_time_is_one_refused_row(tmp_path: Path) -> None:

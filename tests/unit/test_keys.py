@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bentos.keys import Keys, hash_key, new_key, read_keys, require_keys_beyond_loopback
+from bentos.keys import ANONYMOUS, Keys, hash_key, new_key, read_keys, require_keys_beyond_loopback
 from core.errors import KeysUnusable
 
 
@@ -23,7 +23,7 @@ def test_any_of_several_keys_opens_and_nothing_else_does(file: Path) -> None:
     second, second_hash = new_key()
     file.write_text(f"# who may ask\n{first_hash} desk of the hospital\n\n{second_hash}\n")
     keys = Keys(file)
-    assert keys.admits(bearer(first)) and keys.admits(bearer(second, "bearer"))
+    assert keys.holder(bearer(first)) and keys.holder(bearer(second, "bearer"))
     wrong = [
         bearer(first_hash),
         bearer(first + "x"),
@@ -33,16 +33,16 @@ def test_any_of_several_keys_opens_and_nothing_else_does(file: Path) -> None:
         [(b"authorization", first.encode())],
         bearer("é"),
     ]
-    assert [keys.admits(headers) for headers in wrong] == [False] * len(wrong)
+    assert [keys.holder(headers) for headers in wrong] == [None] * len(wrong)
 
 
 def test_without_a_file_everybody_may_ask() -> None:
-    assert Keys(None).admits([])
+    assert Keys(None).holder([]) == ANONYMOUS
 
 
 def test_an_empty_file_admits_nobody(file: Path) -> None:
     file.write_text("")
-    assert not Keys(file).admits([])
+    assert not Keys(file).holder([])
 
 
 def test_keys_are_rotated_without_a_start(file: Path) -> None:
@@ -52,11 +52,11 @@ def test_keys_are_rotated_without_a_start(file: Path) -> None:
     keys = Keys(file)
     file.write_text(f"{old_hash}\n{new_hash}\n")
     keys.refresh()
-    assert keys.admits(bearer(old)) and keys.admits(bearer(new))
+    assert keys.holder(bearer(old)) and keys.holder(bearer(new))
     file.write_text(new_hash)
     os.utime(file, ns=(1, 1))
     keys.refresh()
-    assert not keys.admits(bearer(old)) and keys.admits(bearer(new))
+    assert not keys.holder(bearer(old)) and keys.holder(bearer(new))
 
 
 @pytest.mark.parametrize("damage", ["a key instead of its hash", None])
@@ -67,7 +67,7 @@ def test_the_last_good_keys_stay_when_the_file_breaks(file: Path, damage: str | 
     file.write_text(damage) if damage else file.unlink()
     with pytest.raises(KeysUnusable):
         keys.refresh()
-    assert keys.admits(bearer(key))
+    assert keys.holder(bearer(key))
 
 
 def test_an_error_in_the_file_names_the_line_and_never_shows_it(file: Path) -> None:

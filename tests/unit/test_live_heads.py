@@ -11,7 +11,7 @@ import pytest
 from bentos.heads.live_heads import LiveHeads, Refused
 from bentos.heads.loading import LiveModel
 from bentos.packaging.cold_heads import read_cold_heads, write_cold_heads
-from core.contracts import Deployment, ModelVersion, Rollout
+from core.contracts import RETIRED, Deployment, ModelVersion, Rollout
 from core.errors import DatabaseUnreachable, HeadRefused
 from pipelines.model.embedder_building import use_id
 from pipelines.model.head_file import save_head
@@ -307,3 +307,13 @@ def test_a_refusal_is_told_once_and_again_until_it_is_recorded(tmp_path: Path) -
     ]
     follow(heads, bad)
     assert refusals_of(heads) == []
+
+
+def test_a_retired_classifier_answers_no_more_and_one_without_rows_goes_on(tmp_path: Path) -> None:
+    heads = heads_of(
+        tmp_path, store_head(tmp_path, "organ", "1"), store_head(tmp_path, "chapter", "7")
+    )
+    heads.refresh(lambda: {"organ": RETIRED})
+    assert live_versions(heads) == {"chapter": "7"}
+    follow(heads, store_head(tmp_path, "organ", "1"))
+    assert live_versions(heads) == {"organ": "1", "chapter": "7"}

@@ -118,3 +118,42 @@ def test_blocks_with_equal_query_and_parameters_share_an_extraction(tmp_path: Pa
 def test_an_unknown_classifier_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(UnknownClassifier, match="intent"):
         params(tmp_path, GOOD).classifier("intnt")
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "path"),
+    [
+        ("tickets", "tickets", None),
+        ("tickets.csv", None, "tickets.csv"),
+        ("exports/", None, "exports/"),
+        ("exports/2026 (new)/a.parquet", None, "exports/2026 (new)/a.parquet"),
+    ],
+)
+def test_a_block_names_a_source_of_its_own(
+    tmp_path: Path, given: str, name: str | None, path: str | None
+) -> None:
+    own = GOOD.replace("{query", f"{{from: '{given}', query")
+    source = params(tmp_path, own).classifier("intent").source
+    shared = params(tmp_path, GOOD).classifier("intent").source
+    assert (source.name, source.path) == (name, path)
+    assert (shared.name, shared.path, shared.dataset) == (None, None, "a")
+    assert source.dataset.startswith("a-")
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["/etc/rows.csv", "../rows.csv", "a/../../rows.csv", "Tickets", "sqlite:///rows.db", ""],
+)
+def test_a_source_outside_the_repository_needs_a_name(tmp_path: Path, given: str) -> None:
+    with pytest.raises(ParamsError, match=r"source\.from: a source's name"):
+        params(tmp_path, GOOD.replace("{query", f"{{from: '{given}', query"))
+
+
+def test_blocks_of_different_sources_have_different_data(tmp_path: Path) -> None:
+    sources = ["", "from: one, ", "from: two, ", "from: two, "]
+    blocks = "".join(
+        f"  c{number}:\n    source: {{{source}query: queries/a.sql, label: l{number}}}\n"
+        for number, source in enumerate(sources)
+    )
+    datasets = params(tmp_path, f"classifiers:\n{blocks}").datasets()
+    assert [sorted(blocks) for blocks in datasets.values()] == [["c0"], ["c1"], ["c2", "c3"]]

@@ -28,7 +28,7 @@ from core.errors import (
 )
 from core.logs import configure_logs
 from flows import artifacts, retrain
-from flows.artifacts import artifact_key, show_checks, show_verdict
+from flows.artifacts import artifact_key, show_checks, show_no_candidate, show_verdict
 from flows.hooks import log_failure, timed_task
 from flows.retrain import is_retryable
 
@@ -77,12 +77,8 @@ def test_only_a_step_that_may_run_twice_is_retried() -> None:
         3,
         is_retryable,
     )
-    assert {
-        name: getattr(retrain, name).retries for name in ("check_snapshot", "train_classifiers")
-    } == {
-        "check_snapshot": 0,
-        "train_classifiers": 0,
-    }
+    once = ("check_snapshot", "require_sound", "train_classifiers")
+    assert [getattr(retrain, name).retries for name in once] == [0, 0, 0]
 
 
 @pytest.fixture
@@ -173,6 +169,18 @@ def test_a_verdict_page_shows_the_heads_compared_when_some_were(
     )
     page = made[0]["body"]
     assert "| macro f1 | 0.88 |\n\n## Heads\n\n| head |\n|---|\n| mlp |\n\n![reliability]" in page
+
+
+@pytest.mark.parametrize("kind", ["wait", "failed"])
+def test_a_run_without_a_candidate_shows_why(made: list[dict[str, Any]], kind: str) -> None:
+    verdict = Verdict(kind, ("the next one is due tomorrow",), {"cool_down_days": 7})
+    show_no_candidate("diagnosis_chapter", verdict, reason="drift")
+    [artifact] = made
+    page = artifact["body"].splitlines()
+    assert page[0] == f"# diagnosis_chapter: {kind}"
+    assert {"- the next one is due tomorrow", "| cool down days | 7 |"} <= set(page)
+    assert "The champion stays." in artifact["body"] and "Reason: **drift**" in artifact["body"]
+    assert artifact["key"] == "verdict-diagnosis-chapter"
 
 
 def test_the_checks_are_a_table_with_observed_and_limit(made: list[dict[str, Any]]) -> None:

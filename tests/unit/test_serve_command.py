@@ -33,6 +33,7 @@ def test_the_service_gets_every_setting_but_the_withheld_ones(tmp_path: Path) ->
 
 def test_no_secret_but_its_own_database_reaches_the_service(tmp_path: Path) -> None:
     inherited = {f"PERENNIAL_{name.upper()}": url for name, url in SECRETS.items()}
+    inherited["PERENNIAL_SOURCE_TICKETS_URL"] = "postgresql://me:hunter2@db/tickets"
     settings = load_settings(home=tmp_path, **SECRETS)
     environment = environment_of(settings, {"PATH": "/bin", **inherited})
     assert environment["PERENNIAL_DATABASE_URL"] == DATABASE_URL

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from types import SimpleNamespace
 
+from bentos.inference_log.feedback import FeedbackCounts, FeedbackLog
 from bentos.inference_log.journal import Journal, JournalCounts
 from bentos.service import Classifier
 from tests.support.inferences import row
@@ -33,7 +34,12 @@ def test_what_the_tasks_log_on_their_way_out_is_in_the_journal_before_it_closes(
         task = asyncio.create_task(logs_at_the_end())
         await asyncio.sleep(0)
         service = SimpleNamespace(
-            warmer=Nothing(), remote=Nothing(), tasks=[task], journal=journal, background=[]
+            warmer=Nothing(),
+            remote=Nothing(),
+            tasks=[task],
+            journal=journal,
+            feedback=FeedbackLog(tmp_path / "feedback", counts=FeedbackCounts()),
+            background=[],
         )
         await Classifier.inner.stop(service)  # type: ignore[attr-defined]  # BentoML's wrapper
         return task.done()

@@ -192,3 +192,43 @@ def test_fields_are_replaced_or_left_out(tmp_path: Path) -> None:
     environment = settings_environment(settings, without=["source_url"], bento=2)
     assert environment["PERENNIAL_BENTO"] == "2"
     assert not {"PERENNIAL_SOURCE_URL", "PERENNIAL_DATABASE_URL"} & environment.keys()
+
+
+def test_a_source_that_is_a_file_is_found_from_every_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for given in ("tickets.csv", "./tickets.csv", "~/tickets.csv", f"{tmp_path}/tickets.csv"):
+        source = load_settings(source_url=given).source_url
+        assert source is not None
+        assert source.get_secret_value() == str(tmp_path.resolve() / "tickets.csv")
+
+
+@pytest.mark.parametrize("name", ["PERENNIAL_SOURCE_URL", "PERENNIAL_SOURCE_TICKETS_URL"])
+@pytest.mark.parametrize("value", ["", "u:sEcr3t@h/d"])
+def test_a_source_that_is_neither_url_nor_path_is_named_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"correct {name}") as caught:
+        load_settings()
+    assert "sEcr3t" not in str(caught.value)
+
+
+def test_named_sources_are_read_and_handed_to_children_but_not_to_the_service(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PERENNIAL_SOURCE_TICKETS_URL", "postgresql://u:sEcr3t@h/d")
+    monkeypatch.setenv("PERENNIAL_SOURCE_OLD_TICKETS_URL", "tickets.csv")
+    settings = load_settings()
+    addresses = {name: url.get_secret_value() for name, url in settings.sources.items()}
+    assert addresses == {
+        "tickets": "postgresql://u:sEcr3t@h/d",
+        "old_tickets": f"{tmp_path.resolve()}/tickets.csv",
+    }
+    assert "sEcr3t" not in f"{settings!r} {settings.model_dump()}"
+    handed = settings_environment(settings)
+    assert handed["PERENNIAL_SOURCE_TICKETS_URL"] == "postgresql://u:sEcr3t@h/d"
+    assert "SOURCE" not in " ".join(settings_environment(settings, without=["sources"]))

@@ -17,7 +17,13 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bentos.vendor_patches import bentoml_middleware, bentoml_serve, uvicorn_connections
+from bentos.vendor_patches import (
+    bentoml_middleware,
+    bentoml_serve,
+    bentoml_swagger,
+    uvicorn_connections,
+    uvicorn_upgrades,
+)
 from bentos.vendor_patches.bentoml_middleware import BypassMiddleware
 from bentos.vendor_patches.bentoml_serve import SOCKET, WATCHER, _further
 from bentos.vendor_patches.uvicorn_connections import track_connections
@@ -40,15 +46,17 @@ def test_a_patch_states_its_reason_and_its_end(file: Path) -> None:
 def test_the_patches_were_looked_at_for_the_installed_versions() -> None:
     import circus
 
-    serve, middleware, connections = (
+    serve, middleware, connections, upgrades = (
         " ".join((module.__doc__ or "").split())
-        for module in (bentoml_serve, bentoml_middleware, uvicorn_connections)
+        for module in (bentoml_serve, bentoml_middleware, uvicorn_connections, uvicorn_upgrades)
     )
     assert f"BentoML {version('bentoml')}" in serve
     assert f"circus {circus.__version__}" in serve
     assert f"BentoML {version('bentoml')}" in middleware
     assert f"Starlette {version('starlette')}" in middleware
     assert f"uvicorn {version('uvicorn')}" in connections
+    assert f"uvicorn {version('uvicorn')}" in upgrades
+    assert f"BentoML {version('bentoml')}" in " ".join((bentoml_swagger.__doc__ or "").split())
 
 
 def test_bentoml_takes_its_arbiter_from_the_patched_attribute() -> None:
@@ -113,12 +121,12 @@ def test_only_our_paths_pass_by_the_stack() -> None:
         routes=[Route("/readyz", lambda request: PlainTextResponse("theirs"))],
         middleware=[
             Middleware(Recorder),
-            Middleware(BypassMiddleware, app=ours, paths=("/v1/",)),
+            Middleware(BypassMiddleware, app=ours, paths=("/v1/",), pages=frozenset({"/"})),
         ],
     )
     with TestClient(outer) as client:
-        answers = [client.get(path).text for path in ("/v1/classifiers", "/readyz")]
-    assert (answers, stack_paths) == (["ours", "theirs"], ["/readyz"])
+        answers = [client.get(path).text for path in ("/v1/classifiers", "/", "/readyz")]
+    assert (answers, stack_paths) == (["ours", "ours", "theirs"], ["/readyz"])
 
 
 def test_bentomls_application_is_a_starlette_application() -> None:
@@ -127,6 +135,12 @@ def test_bentomls_application_is_a_starlette_application() -> None:
 
     assert issubclass(ServiceAppFactory, BaseAppFactory)
     assert "return Starlette(" in inspect.getsource(BaseAppFactory.__call__)
+
+
+def test_the_installed_wheel_holds_swagger_ui() -> None:
+    style, bundle = (bentoml_swagger.swagger_folder() / name for name in bentoml_swagger.FILES)
+    assert ".swagger-ui" in style.read_text("utf-8")
+    assert "exports.SwaggerUIBundle=" in bundle.read_text("utf-8")
 
 
 def test_uvicorns_connections_are_tracked_until_they_are_lost(

@@ -1,0 +1,55 @@
+"""Removes a classifier: its block, a query of its own, its schedules and its route."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from core.files import replacing
+from flows.context import LoopContext
+from machine.supervision import connect_supervisor
+from operations.setup.blocks import read_params, remove_block
+from pipelines.promotion import retire
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What was removed.
+
+    Attributes
+    ----------
+    query : the query file that was removed, "" when another block uses it
+    champion : the version that answered, "" when none did
+    running : whether `perennial up` still has its schedules
+    """
+
+    classifier: str
+    query: str
+    champion: str
+    running: bool
+
+
+def remove(context: LoopContext, name: str, *, now: datetime) -> Removal:
+    """Remove the classifier from params.yaml, and end its roles.
+
+    Its versions, answers, feedback and decisions stay. Raises `UnknownClassifier`, and
+    `ParamsError` for the only classifier.
+    """
+    repository = context.settings.repository
+    query = context.params.classifier(name).source.query
+    path = repository / "params.yaml"
+    text = remove_block(path.read_text(encoding="utf-8"), name)
+    others = read_params(text).classifiers.values()
+    is_shared = any(block.source.query == query for block in others)
+
+    champion = retire(context.engine, name, why="removed from params.yaml", now=now)
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
+    if not is_shared:
+        (repository / query).unlink(missing_ok=True)
+    return Removal(
+        classifier=name,
+        query="" if is_shared else query,
+        champion=champion.version if champion else "",
+        running=connect_supervisor(context.settings) is not None,
+    )

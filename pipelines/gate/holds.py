@@ -1,0 +1,54 @@
+"""Promotions that wait for a person: labels that would be lost, and classifiers decided by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from core.contracts import Verdict
+from core.params import GateParams
+from pipelines.gate.words import lost_labels
+
+GONE_SHARE = 0.05
+"""Of the rows that the champion learnt from. As many rows with new labels stop a training
+(checks.max_unseen_label_share)."""
+
+
+def gone_labels(
+    before: Collection[str], after: Collection[str], *, counts: Mapping[str, int]
+) -> dict[str, float]:
+    """Return the labels that only the champion can answer, the most frequent first.
+
+    Parameters
+    ----------
+    before, after : labels of the served heads of champion and candidate
+    counts : rows by label of the snapshot that trained the champion, empty when unknown
+
+    Returns
+    -------
+    dict
+        Label -> share of these rows, 0 when unknown.
+    """
+    total = max(sum(counts.values()), 1)
+    shares = {label: counts.get(label, 0) / total for label in set(before) - set(after)}
+    return dict(sorted(shares.items(), key=lambda entry: (-entry[1], entry[0])))
+
+
+def hold_gone_labels(verdict: Verdict, gone: Mapping[str, float]) -> Verdict:
+    """Name the labels that would be lost; above `GONE_SHARE`, a promotion waits for a person."""
+    if not gone:
+        return verdict
+    shares = {label: round(share, 5) for label, share in gone.items()}
+    evidence = {**verdict.evidence, "gone_labels": shares}
+    sentence = lost_labels(gone)
+    if verdict.kind == "promote" and sum(gone.values()) > GONE_SHARE:
+        reason = f"{sentence}; above {100 * GONE_SHARE:.0f} % a person promotes or rejects it"
+        return Verdict("hold", (reason, *verdict.reasons), evidence)
+    return Verdict(verdict.kind, (*verdict.reasons, sentence), evidence)
+
+
+def hold_by_hand(verdict: Verdict, policy: GateParams) -> Verdict:
+    """With `gate.promote: by_hand`, a promotion waits for a person."""
+    if verdict.kind != "promote" or policy.promote != "by_hand":
+        return verdict
+    reason = "gate.promote is by_hand: a person promotes or rejects it"
+    return Verdict("hold", (reason, *verdict.reasons), verdict.evidence)

@@ -1,0 +1,77 @@
+"""A classifier leaves: nothing asks for it or answers for it, and what it learnt is kept."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from core.contracts import ModelVersion
+from core.database import DatabaseUrls
+from core.deployments import current_champions, history
+from core.errors import ParamsError, UnknownClassifier
+from core.params import load_params
+from core.settings import load_settings
+from flows.context import LoopContext
+from operations.setup.remove import Removal, remove
+from pipelines.promotion import append_promotion
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+PARAMS = """
+classifiers:
+  area:
+    source: {query: queries/jobs.sql, label: area}
+  level:
+    source: {query: queries/jobs.sql, label: level}
+  queue:
+    source: {query: queries/tickets.sql, label: queue}
+"""
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    (tmp_path / "queries").mkdir()
+    for name in ("jobs", "tickets"):
+        (tmp_path / "queries" / f"{name}.sql").write_text("select 1")
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    return tmp_path
+
+
+def open_context(repository: Path, database: DatabaseUrls, engine: Engine) -> LoopContext:
+    settings = load_settings(repository=repository, home=repository / "home")
+    return LoopContext(settings, database, engine, load_params(repository / "params.yaml"))
+
+
+def test_a_classifier_leaves_and_can_come_back(
+    repository: Path, database: DatabaseUrls, engine: Engine
+) -> None:
+    models = [ModelVersion(name, "1", "/models", "sha256:1", "tiny") for name in ("queue", "area")]
+    with engine.begin() as connection:
+        for model in models:
+            append_promotion(connection, model, why="better", now=NOW)
+
+    removal = remove(open_context(repository, database, engine), "queue", now=NOW)
+    assert removal == Removal("queue", query="queries/tickets.sql", champion="1", running=False)
+    assert list(load_params(repository / "params.yaml").classifiers) == ["area", "level"]
+    assert [path.name for path in (repository / "queries").iterdir()] == ["jobs.sql"]
+    with engine.begin() as connection:
+        assert list(current_champions(connection)) == ["area"]
+        assert len(history(connection, "queue")) == 2
+        append_promotion(connection, models[0], why="back", now=NOW)
+        assert sorted(current_champions(connection)) == ["area", "queue"]
+
+
+def test_a_query_that_another_block_uses_stays_and_one_classifier_always_does(
+    repository: Path, database: DatabaseUrls, engine: Engine
+) -> None:
+    removal = remove(open_context(repository, database, engine), "area", now=NOW)
+    assert removal == Removal("area", query="", champion="", running=False)
+    assert (repository / "queries" / "jobs.sql").exists()
+    with pytest.raises(UnknownClassifier):
+        remove(open_context(repository, database, engine), "area", now=NOW)
+    remove(open_context(repository, database, engine), "level", now=NOW)
+    with pytest.raises(ParamsError, match="another classifier"):
+        remove(open_context(repository, database, engine), "queue", now=NOW)
+    assert list(load_params(repository / "params.yaml").classifiers) == ["queue"]

@@ -1,0 +1,287 @@
+"""A new classifier's query and block: what is found in the rows, and what is written."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import yaml
+
+from core.errors import ParamsError, PerennialError, QueryRefused, TrainingImpossible
+from core.params import load_params
+from core.settings import load_settings
+from operations.setup.blocks import add_block, remove_block
+from operations.setup.drift_outlook import drift_outlook
+from operations.setup.languages import find_languages
+from operations.setup.new import Setup, set_up
+from operations.setup.source_columns import Wanted
+from operations.setup.times import ISO, read_times
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+PARAMS = """\
+seed: 3   # of everything
+
+classifiers:
+  one:                    # the first
+    source: {query: queries/one.sql, label: one}
+    head: {kind: logistic}   # small
+
+  # about the second
+  two:
+    source:
+      query: queries/shared.sql
+      label: two
+
+checks: {}   # none
+"""
+BLOCK = {"source": {"from": "exports/ü.csv", "query": "queries/new.sql", "label": "new"}}
+WORDS = {"Rechnung": ["Mahnung", "Betrag", "Konto"], "Versand": ["Paket", "Lieferung", "Zoll"]}
+
+
+def test_a_block_is_added_after_the_last_and_nothing_else_changes() -> None:
+    text = add_block(PARAMS, "new", BLOCK)
+    added = [line for line in text.splitlines() if line not in PARAMS.splitlines()]
+    assert added == [
+        "  new:",
+        "    source: {from: exports/ü.csv, query: queries/new.sql, label: new}",
+    ]
+    assert text.replace("\n".join(added) + "\n", "") == PARAMS
+    assert list(yaml.safe_load(text)["classifiers"]) == ["one", "two", "new"]
+
+
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_a_block_is_removed_and_the_comments_of_others_stay(name: str) -> None:
+    text = remove_block(PARAMS, name)
+    left = yaml.safe_load(PARAMS)
+    del left["classifiers"][name]
+    assert yaml.safe_load(text) == left
+    assert "# of everything" in text
+    assert "# none" in text
+    assert ("# small" in text) == (name == "two")
+
+
+def test_what_was_added_can_be_removed() -> None:
+    assert remove_block(add_block(PARAMS, "new", BLOCK), "new") == PARAMS
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda: add_block(PARAMS, "one", BLOCK), "a name that no classifier has"),
+        (lambda: remove_block(remove_block(PARAMS, "one"), "two"), "another classifier"),
+        (
+            lambda: add_block(
+                "classifiers: {a: {source: {query: queries/a.sql, label: a}}}", "b", {}
+            ),
+            "in braces",
+        ),
+    ],
+)
+def test_an_edit_that_cannot_be_made_is_refused(edit: Callable[[], str], words: str) -> None:
+    with pytest.raises(ParamsError, match=words):
+        edit()
+
+
+@pytest.mark.parametrize(
+    ("values", "written"),
+    [
+        (["2026-01-31 08:00:00", "2026-01-31T08:00Z", "2026-02-01"], ISO),
+        (["31.01.2026 08:00", "01.02.2026 09:30"], "%d.%m.%Y %H:%M"),
+        (["1/31/2026 8:00 PM", "2/1/2026 9:30 AM"], "%m/%d/%Y %I:%M %p"),
+        (["31/01/2026"], "%d/%m/%Y"),
+        (["20260131"], "%Y%m%d"),
+        ([datetime(2026, 1, 31), None], "timestamps"),
+        ([date(2026, 1, 31)], "timestamps"),
+        ([1_769_846_400], "seconds"),
+        ([1_769_846_400_000], "milliseconds"),
+    ],
+)
+def test_the_format_of_times_is_found(values: list[Any], written: str) -> None:
+    assert read_times(pa.chunked_array([values])).written == written
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (["01/02/2026", "03/04/2026"], "%d/%m/%Y and %m/%d/%Y"),
+        (["31.01.2026", "yesterday"], "'yesterday', where others are %d.%m.%Y"),
+        (["soon"], "'soon'"),
+        ([7], "the number 7"),
+        ([None], "none in any row"),
+    ],
+)
+def test_times_that_cannot_be_read_are_named(values: list[Any], words: str) -> None:
+    column = pa.chunked_array([pa.array(values, pa.string() if None in values else None)])
+    with pytest.raises(QueryRefused, match=words) as caught:
+        read_times(column)
+    assert "--time-format" in caught.value.do
+
+
+def test_a_named_format_decides_between_two() -> None:
+    column = pa.chunked_array([["01/02/2026", "03/04/2026"]])
+    assert read_times(column, given="%m/%d/%Y").written == "%m/%d/%Y"
+
+
+def test_languages_are_found_and_unknown_ones_are_told_apart() -> None:
+    german = ["Wie lange dauert die Lieferung?", "Meine Rechnung ist falsch"] * 30
+    swedish = ["Hur lång tid tar leveransen?", "Min faktura är fel och jag vill ha hjälp"] * 30
+    assert list(find_languages(german)) == ["German"]
+    assert list(find_languages(swedish)) == ["Swedish"]
+
+
+@pytest.mark.parametrize(
+    ("per_day", "words"),
+    [
+        (1300.0, "after about 3 days at 1,300 answers a day, as many as rows came"),
+        (100.0, "with drift: {window_days: 13}"),
+        (1.0, "not called within a year"),
+        (None, "known once answers come"),
+    ],
+)
+def test_how_soon_drift_is_called_follows_from_the_rows(per_day: float | None, words: str) -> None:
+    assert words in drift_outlook(per_day, window_days=7)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "repository"
+    (folder / "queries").mkdir(parents=True)
+    (folder / "params.yaml").write_text(PARAMS, encoding="utf-8")
+    return folder
+
+
+def tickets(count: int = 900) -> list[tuple[str, str | None, str]]:
+    """Two labels, a rare one, rows without label, and one row of tomorrow."""
+    drawn = Random(1)
+    rows: list[tuple[str, str | None, str]] = []
+    for number in range(count):
+        label = drawn.choice(list(WORDS))
+        moment = NOW - timedelta(hours=2 * number + 1)
+        text = f"{drawn.choice(WORDS[label])} {drawn.randrange(10_000)} fehlt"
+        rows.append((text, label if number % 50 else None, f"{moment:%d.%m.%Y %H:%M}"))
+    rows.append(("Presse", "Selten", "28.02.2026 10:00"))
+    rows.append(("Paket", "Versand", "02.03.2026 10:00"))
+    return rows
+
+
+def write_csv(path: Path) -> Path:
+    lines = [f"{text};{label or ''};{moment}" for text, label, moment in tickets()]
+    path.write_text("\n".join(["Betreff;Queue;Eingang", *lines]), encoding="cp1252")
+    return path
+
+
+def new(repository: Path, source: str, name: str = "queue", **given: Any) -> Setup:
+    wished = {"time": "Eingang", "time_format": None, "dated": None, "table": None, **given}
+    settings = load_settings(repository=repository, source_url=None)
+    return set_up(settings, name, source, Wanted("Betreff", "Queue", **wished), now=NOW)
+
+
+def test_a_file_becomes_a_query_and_a_block(repository: Path, tmp_path: Path) -> None:
+    setup = new(repository, str(write_csv(tmp_path / "Neue Tickets.csv")))
+    assert (repository / setup.query).read_text(encoding="utf-8") == (
+        "select\n"
+        '    "Betreff" as phrase,\n'
+        "    strptime(\"Eingang\", '%d.%m.%Y %H:%M') as occurred_at,\n"
+        '    "Queue" as queue\n'
+        'from "Neue Tickets"\n'
+        'where "Queue" is not null\n'
+    )
+    block = load_params(repository / "params.yaml").classifier("queue")
+    assert (block.source.name, block.source.label) == ("queue", "queue")
+    assert block.gate.max_weighted_f1_drop == 0.03
+    assert setup.variable == "PERENNIAL_SOURCE_QUEUE_URL"
+    assert setup.address == str(tmp_path / "Neue Tickets.csv")
+
+
+def test_the_rows_are_counted_as_a_retraining_would(repository: Path, tmp_path: Path) -> None:
+    setup = new(repository, str(write_csv(tmp_path / "tickets.csv")))
+    look = setup.look
+    assert look.rows == 902
+    assert look.left_out == {
+        "without a label": 18,
+        "dated in the future": 1,
+        "of labels with few rows (1)": 1,
+    }
+    assert sum(look.labels.values()) == 882
+    assert set(look.labels) == set(WORDS)
+    assert look.rare == {"Selten": 1}
+    assert setup.written_times == "%d.%m.%Y %H:%M, taken as UTC"
+    assert setup.first_model.weighted_f1 > 0.9 > setup.first_model.majority
+    assert list(setup.languages) == ["German"]
+    json.dumps(setup.as_json(), default=str)
+
+
+def test_a_file_of_the_repository_needs_no_variable(repository: Path) -> None:
+    (repository / "exports").mkdir()
+    setup = new(repository, str(write_csv(repository / "exports" / "tickets.csv")))
+    block = load_params(repository / "params.yaml").classifier("queue")
+    assert (block.source.path, setup.variable) == ("exports/tickets.csv", "")
+
+
+def test_a_database_and_a_set_source_are_read(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with sqlite3.connect(tmp_path / "desk.db") as connection:
+        connection.execute("create table other (a text)")
+        connection.execute("create table ticket (Betreff text, Queue text, Eingang integer)")
+        seconds = [int(NOW.timestamp()) - 7200 * number for number in range(902)]
+        rows = [
+            (text, label, second)
+            for (text, label, _), second in zip(tickets(), seconds, strict=True)
+        ]
+        connection.executemany("insert into ticket values (?, ?, ?)", rows)
+    address = f"sqlite:///{tmp_path}/desk.db"
+    with pytest.raises(QueryRefused, match="other, ticket"):
+        new(repository, address)
+    monkeypatch.setenv("PERENNIAL_SOURCE_DESK_URL", address)
+    setup = new(repository, "desk", table="ticket")
+    assert setup.variable == ""
+    assert setup.block["source"]["from"] == "desk"
+    assert "unixepoch" in (repository / setup.query).read_text(encoding="utf-8")
+
+
+def test_rows_without_a_time_are_dated(repository: Path, tmp_path: Path) -> None:
+    source = str(write_csv(tmp_path / "tickets.csv"))
+    setup = new(repository, source, time=None, dated=date(2026, 2, 1))
+    assert setup.look.first == setup.look.last == datetime(2026, 2, 1, tzinfo=UTC)
+    assert "'2026-02-01' as occurred_at" in (repository / setup.query).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "error", "words"),
+    [
+        ("one", "tickets.csv", ParamsError, "a name that no classifier has"),
+        ("shared", "tickets.csv", ParamsError, "queries/shared.sql exists"),
+        ("Big", "tickets.csv", ParamsError, "lower-case"),
+        ("region", "tickets.csv", ParamsError, "reserved are"),
+        ("queue", "gone.csv", PerennialError, "nothing at"),
+        ("queue", "nothing", PerennialError, "set are: none"),
+        ("queue", "other.csv", QueryRefused, "a, b .without Betreff, Queue, Eingang"),
+        ("queue", "few.csv", TrainingImpossible, "at least two labels"),
+    ],
+)
+def test_a_refusal_writes_nothing(
+    repository: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    source: str,
+    error: type[PerennialError],
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path / "tickets.csv")
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "few.csv").write_text("Betreff,Queue,Eingang\na,A,2026-01-01\n")
+    (repository / "queries" / "shared.sql").write_text("select 1")
+    before = {path: path.read_bytes() for path in repository.rglob("*") if path.is_file()}
+    with pytest.raises(error, match=words):
+        new(repository, source, name)
+    assert before == {path: path.read_bytes() for path in repository.rglob("*") if path.is_file()}

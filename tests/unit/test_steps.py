@@ -1,0 +1,59 @@
+"""Which classifiers a failed stage leaves out, with a workspace that runs no DVC."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import StageFailed
+from flows.steps import TRAINING, reproduce_each
+
+
+class Workspace:
+    """Makes the folder of a stage, or fails for the classifiers that it is told to fail for."""
+
+    def __init__(self, folder: Path, *, fails: Sequence[str]) -> None:
+        self.folder = folder
+        self.fails = fails
+        self.calls: list[tuple[list[str], bool]] = []
+
+    def reproduce(self, targets: list[str], *, keep_going: bool = False) -> None:
+        self.calls.append((targets, keep_going))
+        failed = []
+        for target in targets:
+            stage, name = target.split("@")
+            if name in self.fails:
+                failed.append(name)
+            else:
+                place = self.folder / "build" / "classifiers" / name / TRAINING[stage]
+                place.mkdir(parents=True, exist_ok=True)
+        if failed:
+            raise StageFailed("success", came=f"the error of {failed[-1]}", do="look")
+
+
+def reproduced(tmp_path: Path, stage: str, *fails: str) -> tuple[dict[str, Any], Workspace]:
+    workspace: Any = Workspace(tmp_path, fails=fails)
+    return reproduce_each(workspace, stage, ["a", "b", "c"]), workspace
+
+
+@pytest.mark.parametrize("stage", TRAINING)
+def test_each_failed_classifier_has_an_error_of_its_own(tmp_path: Path, stage: str) -> None:
+    errors, workspace = reproduced(tmp_path, stage, "a", "c")
+    assert {name: error.came for name, error in errors.items()} == {
+        "a": "the error of a",
+        "c": "the error of c",
+    }
+    assert workspace.calls[0] == ([f"{stage}@{name}" for name in "abc"], True)
+
+
+def test_one_call_is_enough_when_nothing_fails(tmp_path: Path) -> None:
+    errors, workspace = reproduced(tmp_path, "compare")
+    assert errors == {} and len(workspace.calls) == 1
+
+
+def test_a_failure_of_all_is_raised_once(tmp_path: Path) -> None:
+    with pytest.raises(StageFailed):
+        reproduced(tmp_path, "compare", "a", "b", "c")
