@@ -162,7 +162,13 @@ def test_up_refuses_a_taken_port_and_starts_nothing(tmp_home: Path) -> None:
 def test_a_program_that_dies_early_fails_with_the_end_of_its_log(tmp_home: Path) -> None:
     settings = own_place(tmp_home)
     code = "import sys; print('starting up'); print('no such table: rows'); sys.exit(3)"
-    dying = Program("mlflow", "dies", (sys.executable, "-u", "-c", code))
+    dying = Program(
+        "mlflow",
+        "dies",
+        (sys.executable, "-u", "-c", code),
+        url=settings.mlflow_url,
+        health="/health",
+    )
     start_supervisor(settings, [dying], {})
     try:
         with pytest.raises(ProcessFailed, match="no such table: rows"):
