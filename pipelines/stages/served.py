@@ -21,8 +21,9 @@ them."""
 def compare_heads(judged: Head, served: Head, pairs: pa.Table) -> dict[str, float]:
     """Return `agreement`, `judged_accuracy`, `served_accuracy` and `labels_lost`.
 
-    Agreement is a share of training rows, both accuracies are shares of all rows. `pairs` is
-    split/train.parquet.
+    Agreement is a share of training rows, both accuracies are shares of all rows. Rows of a label
+    that their phrase no longer has teach nothing and do not count, nor do rows of a phrase whose
+    label changed with the test rows count for agreement. `pairs` is split/train.parquet.
     """
     cleaned = pairs["cleaned"].combine_chunks().dictionary_encode()
     phrases = cleaned.dictionary.to_pylist()
@@ -30,8 +31,11 @@ def compare_heads(judged: Head, served: Head, pairs: pa.Table) -> dict[str, floa
     before = best_answers(judged, phrases)[0][places]
     after = best_answers(served, phrases)[0][places]
     truth = np.array(pairs["label"].to_pylist(), dtype=object)
-    trained = pairs["rows"].to_numpy().astype(float)
-    every = trained + pairs["test_rows"].to_numpy()
+    taught = pairs["present_with_test"].to_numpy(zero_copy_only=False)
+    lasting = taught & pairs["present"].to_numpy(zero_copy_only=False)
+    rows = pairs["rows"].to_numpy().astype(float)
+    every = (rows + pairs["test_rows"].to_numpy()) * taught
+    trained = rows * lasting
     return {
         "agreement": _share(before == after, trained),
         "judged_accuracy": _share(before == truth, every),
