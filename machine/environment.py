@@ -49,8 +49,9 @@ def flow_environment(
     served = prefect_answers(settings) if server is None else server
     return (
         telemetry_off()
-        # The programs work in a folder of their own; their code is this repository's.
+        # The programs work in a folder of their own: the code is this repository's, paths absolute.
         | {"PYTHONPATH": str(REPOSITORY)}
+        | settings_environment(settings)
         | _prefect(settings, urls)
         | _prefect_server(settings, served=served)
         | _mlflow(urls)

@@ -51,7 +51,7 @@ def test_a_flow_runs_on_our_databases_whatever_the_shell_and_the_folder_name(
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
         "PYTHONPATH": str(ROOT),
-        "PERENNIAL_HOME": str(tmp_path / "var"),
+        "PERENNIAL_HOME": "../var",
         **port_settings(),
         **VARIABLES,
         "PREFECT_HOME": str(tmp_path / "other"),
@@ -70,5 +70,7 @@ def test_a_flow_runs_on_our_databases_whatever_the_shell_and_the_folder_name(
     verdict = json.loads(done.stdout)["verdicts"]["block"]
     assert verdict["kind"] == "insufficient"
     assert "retrain" in verdict["reasons"][0]
-    assert sorted(entry.name for entry in tmp_path.iterdir() if entry.name.startswith("o")) == []
+    assert {entry.name for entry in tmp_path.iterdir()} & {"other", "other.db"} == set()
+    assert {"postgres", "prefect"} <= {entry.name for entry in (tmp_path / "var").iterdir()}
+    assert [*(tmp_path / "var").rglob("var")] == [], "one home, although Prefect works elsewhere"
     assert sorted(entry.name for entry in work.iterdir()) == sorted(FILES)
