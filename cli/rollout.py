@@ -103,8 +103,7 @@ def promote(
 
     Also one that waits for a person (`hold`). One that was rejected needs --force and --why.
     """
-    if force and not why:
-        raise typer.BadParameter("--force requires a reason", param_hint="--why")
+    _require_reason(force, why)
     out = output()
     with _context(classifier) as context:
         from operations.rollout import promote_by_hand
@@ -178,31 +177,54 @@ def canary(
     classifier: Classifier,
     version: CanaryVersion,
     percent: Percent,
-    why: Why = "by hand",
+    why: GivenWhy = None,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Let a version answer a share of the requests; 0 ends it.
 
     The same keys or phrases always go to the canary. A share of 100 does not promote the version:
-    use `perennial rollout promote`.
+    use `perennial rollout promote`. One that was rejected needs --force and --why.
     """
+    _require_reason(force, why)
     out = output()
     share = percent / 100
+    reason = why or "by hand"
     with _context(classifier) as context:
         if percent == 0:
-            text = _end(context, classifier, "canary", why)
+            text = _end(context, classifier, "canary", reason)
         else:
-            text = _play(context, classifier, version, role="canary", share=share, why=why)
+            text = _play(
+                context,
+                classifier,
+                version,
+                role="canary",
+                share=share,
+                why=reason,
+                force=force,
+            )
     canary_version = version if percent else None
     out.result({"classifier": classifier, "canary": canary_version, "share": share}, text)
 
 
+def _require_reason(force: bool, why: str | None) -> None:
+    if force and not why:
+        raise typer.BadParameter("--force requires a reason", param_hint="--why")
+
+
 def _play(
-    context: LoopContext, classifier: str, version: str, *, role: Role, share: float, why: str
+    context: LoopContext,
+    classifier: str,
+    version: str,
+    *,
+    role: Role,
+    share: float,
+    why: str,
+    force: bool = False,
 ) -> str:
     from operations.rollout import assign_role
 
-    assign_role(context, classifier, version, role=role, share=share, why=why)
+    assign_role(context, classifier, version, role=role, share=share, why=why, force=force)
     return f"{classifier}: version {version} is the {role}{_share(share)}"
 
 

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from core.contracts import Deployment, ModelVersion, Role
+from core.contracts import ANSWERING, Deployment, ModelVersion, Role
 from core.decisions import rejected_versions
 from core.deployments import current_rollouts, history
 from core.errors import RejectedVersion
@@ -96,7 +96,7 @@ def _refuse_rejected(context: LoopContext, model: ModelVersion) -> None:
         raise RejectedVersion(
             f"a version of {model.classifier} that was not rejected",
             came=f"{model.version}, rejected: {rejected[model.version]}",
-            do="name another version, or promote it with --force and --why",
+            do="name another version, or repeat the command with --force and --why",
         )
 
 
@@ -118,10 +118,22 @@ def roll_back_by_hand(context: LoopContext, classifier: str, *, why: str) -> Mod
 
 
 def assign_role(
-    context: LoopContext, classifier: str, version: str, *, role: Role, share: float, why: str
+    context: LoopContext,
+    classifier: str,
+    version: str,
+    *,
+    role: Role,
+    share: float,
+    why: str,
+    force: bool = False,
 ) -> ModelVersion:
-    """Let a retained version play a role for a share in (0, 1] of the requests."""
+    """Let a retained version play a role for a share in (0, 1] of the requests.
+
+    Raises `UnknownVersion`, and `RejectedVersion` for a role that answers, without `force`.
+    """
     model = stored_version(context.settings.models, classifier=classifier, version=version)
+    if role in ANSWERING and not force:
+        _refuse_rejected(context, model)
     play(context.engine, model, role=role, share=share, why=why, now=datetime.now(UTC))
     return model
 

@@ -169,6 +169,13 @@ def test_a_rejected_version_is_promoted_only_by_force(
     assert newest.reasons == ["looked at each"]
     assert newest.evidence == {"version": "3", "by": getpass.getuser()}
 
+    trial: Any = {"context": loop, "classifier": "organ", "version": "2", "why": "try"}
+    with pytest.raises(RejectedVersion, match="--force"):
+        by_hand.assign_role(**trial, role="canary", share=0.1)
+    by_hand.assign_role(**trial, role="shadow", share=1.0)
+    by_hand.assign_role(**trial, role="canary", share=0.1, force=True)
+    assert roles(engine)["canary"] == ("2", 0.1)
+
 
 def test_a_refusal_is_one_decision_for_a_row_of_deployment(engine: Engine) -> None:
     entry = Deployment(model("2"), "champion", 1.0, NOW, "better")

@@ -38,7 +38,9 @@ OF_MACHINE = {
 def prefect_variables() -> set[str]:
     """Every name of every setting, older and newer."""
     folder = Path(importlib.import_module("prefect").__file__ or "").parent / "settings"
-    text = "".join(file.read_text(encoding="utf-8") for file in folder.rglob("*.py"))
+    text = "".join(
+        file.read_text(encoding="utf-8", errors="replace") for file in folder.rglob("*.py")
+    )
     names = {match.upper() for match in re.findall(r"\bprefect_[a-z_]+", text)}
     return (
         names
@@ -68,7 +70,7 @@ def words_of(package: str, pattern: str) -> set[str]:
     return {
         name
         for file in folder.rglob("*.py")
-        for name in re.findall(pattern, file.read_text(encoding="utf-8"))
+        for name in re.findall(pattern, file.read_text(encoding="utf-8", errors="replace"))
     }
 
 
