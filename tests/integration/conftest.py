@@ -10,8 +10,18 @@ import httpx
 import pytest
 
 from core.database import DatabaseUrls
+from tests.support.places import port_settings
 from tests.support.retrainings import Place, build_place, prefect_server, verdict
 from tests.support.services import House, built_house
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_ports() -> Iterator[None]:
+    """Another installation, such as a demo that is still up, may hold the default ports."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name, port in port_settings().items():
+            patched.setenv(name, port)
+        yield
 
 
 @pytest.fixture(scope="session")
