@@ -178,7 +178,9 @@ class Judge:
         scored = self._score(rows)
         if scored is None:
             return False
-        return not grown(called, alarms=scored.alarms, z=scored.z)
+        # the z of a broken client's call contains the damage
+        before = None if called is None or called.kind == BROKEN else called
+        return not grown(before, alarms=scored.alarms, z=scored.z)
 
     def _score(self, rows: pd.DataFrame) -> Score | None:
         """Score a window; None when the pool is too small for it.
