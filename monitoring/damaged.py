@@ -66,7 +66,7 @@ def find_damage(window: pd.DataFrame, baseline: pd.DataFrame) -> Damage:
     mojibake = window["mojibake"].to_numpy(dtype=bool)
     new = ~window["cleaned"].isin(known).to_numpy(dtype=bool)
     cut = _among(window["cleaned"], cut_phrases(window.loc[new, "cleaned"], known)) & ~mojibake
-    damaged = mojibake | (cut & new)
+    damaged = (mojibake | cut) & new
     share = float(damaged.mean()) if len(damaged) else 0.0
 
     expected = _usual_cuts(baseline, known) * len(window)
@@ -74,7 +74,10 @@ def find_damage(window: pd.DataFrame, baseline: pd.DataFrame) -> Damage:
     enough = damaged.sum() >= LEAST_DAMAGED and share >= LEAST_SHARE
     if not (unusual and enough):
         return Damage(damaged, share, "")
-    kinds = {"in a wrong encoding": int(mojibake.sum()), "cut short": int((damaged & cut).sum())}
+    kinds = {
+        "in a wrong encoding": int((damaged & mojibake).sum()),
+        "cut short": int((damaged & cut).sum()),
+    }
     return Damage(damaged, share, _sentence(window, damaged, kinds))
 
 

@@ -24,7 +24,7 @@ from monitoring.calling import (
 from monitoring.clocks import name_wrong_clocks
 from monitoring.damaged import Damage, find_damage
 from monitoring.drift import Score, judge, score, shortage
-from monitoring.moved import Labelled, moved_phrases
+from monitoring.moved import Labelled, beyond_usual, moved_phrases
 from monitoring.pending import PendingWindows, unlearnt
 from monitoring.power import Power, measure_power
 from monitoring.scoring import WindowScorer
@@ -93,6 +93,7 @@ class Judge:
     labelled: Labelled
     least_share: float
     false_alarms: Budget
+    seed: int
 
     def judge_all(self, pending: PendingWindows) -> Iterator[JudgedWindow]:
         """Judge the windows in order. One without an alarm joins the baseline of the next one."""
@@ -106,7 +107,7 @@ class Judge:
                 self.baseline.join(judged.rows)
             yield judged
 
-    def power(self, judged: JudgedWindow, *, seed: int) -> Power | None:
+    def power(self, judged: JudgedWindow) -> Power | None:
         """Return how soon a change would be called in windows like this one."""
         size = round_rows(len(judged.rows))
         if judged.score is None or shortage(self.baseline.pool, size=size):
@@ -117,7 +118,7 @@ class Judge:
             labels=self.scorer.labels,
             alarm=judged.score.alarm,
             window_days=days_of(judged.rows),
-            seed=seed,
+            seed=self.seed,
         )
 
     def _judge(
@@ -144,7 +145,13 @@ class Judge:
     def _called(self, judged: JudgedWindow, damage: Damage, called: Called | None) -> JudgedWindow:
         """Decide what is done about a window that drifted."""
         whole = judged.rows[~damage.rows] if damage.named else judged.rows
-        moved = moved_phrases(whole, judged.baseline)
+        moved = beyond_usual(
+            moved_phrases(whole, judged.baseline),
+            judged.baseline,
+            size=len(whole),
+            labelled=self.labelled,
+            seed=self.seed,
+        )
         reasons = judged.verdict.reasons
         if damage.named and self._as_before(whole, called):
             verdict = broken_client(reasons)
@@ -178,7 +185,9 @@ class Judge:
         scored = self._score(rows)
         if scored is None:
             return False
-        return not grown(called, alarms=scored.alarms, z=scored.z)
+        # the z of a broken client's call contains the damage
+        before = None if called is None or called.kind == BROKEN else called
+        return not grown(before, alarms=scored.alarms, z=scored.z)
 
     def _score(self, rows: pd.DataFrame) -> Score | None:
         """Score a window; None when the pool is too small for it.

@@ -146,12 +146,13 @@ def _judge(
         watched.labelled,
         watched.least_share,
         false_alarms,
+        seed,
     )
     judged = list(judge.judge_all(pending))
     files = [
         write_window_files(window, pending, judged, scorer, reports=reports) for window in judged
     ]
-    power = judge.power(judged[-1], seed=seed)
+    power = judge.power(judged[-1])
     verdict = conclude(pending, judged, files, scorer, labelled=watched.labelled, power=power)
     verdict = _store(engine, verdict, pending, judged, files, now=now)
     with engine.connect() as connection:

@@ -6,7 +6,6 @@ of the label that was not answered: taken as evidence, they turn the answer to t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import groupby
 
 NEWEST = 20
@@ -14,12 +13,18 @@ NEWEST = 20
 RETURNS = 2
 """A label that came, went and came back is a habit of the phrase; one that came once to stay is a
 new rule."""
+LEAST_SHARE = 0.15
+"""Of these labels: two slips are no habit."""
 
 
-def habitual_labels(labels: Sequence[str]) -> set[str]:
+def habitual_labels(labels: list[str]) -> set[str]:
     """Return the labels that keep coming back.
 
     `labels` are those of one phrase that were not given because an answer was wrong, in order.
     """
-    runs = [label for label, _ in groupby(labels[-NEWEST:])]
-    return {label for label in runs if runs.count(label) >= RETURNS}
+    newest = labels[-NEWEST:]
+    runs = [label for label, _ in groupby(newest)]
+    least = LEAST_SHARE * len(newest)
+    return {
+        label for label in runs if runs.count(label) >= RETURNS and newest.count(label) >= least
+    }

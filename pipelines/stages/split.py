@@ -32,7 +32,7 @@ from pipelines.stages.labelled_rows import (
     newest_days,
     within_history,
 )
-from pipelines.stages.present import present_pairs
+from pipelines.stages.present import present_pairs, single_acts
 
 TEST_SHARE = 0.3
 """Of the distinct phrases of the newest test_days."""
@@ -184,6 +184,7 @@ def training_table(rows: LabelledRows, *, seed: int, test: Bool | None = None) -
     test_counts = np.bincount(pair_of_row[test], minlength=len(pairs))
     phrase_of_pair = pairs // len(labels)
     cleaned = rows.phrases[phrase_of_pair]
+    acts = single_acts(pair_of_row, rows.occurred_at, from_source=rows.from_source)
     validation = chosen_phrases(cleaned, share=VALIDATION_SHARE, salt=f"validation-{seed}")
     return pa.table(
         {
@@ -192,9 +193,9 @@ def training_table(rows: LabelledRows, *, seed: int, test: Bool | None = None) -
             "rows": pa.array(counts - test_counts, pa.int64()),
             "test_rows": pa.array(test_counts, pa.int64()),
             "validation": pa.array(validation),
-            "present": pa.array(present_pairs(pair_of_row, phrase_of_pair, among=~test)),
+            "present": pa.array(present_pairs(pair_of_row, phrase_of_pair, acts, among=~test)),
             "present_with_test": pa.array(
-                present_pairs(pair_of_row, phrase_of_pair, among=np.ones(len(test), bool))
+                present_pairs(pair_of_row, phrase_of_pair, acts, among=np.ones(len(test), bool))
             ),
         }
     )

@@ -13,7 +13,13 @@ from core.contracts import Verdict
 from monitoring.calling import Called, decide_call, grown, last_call, without_repetition
 from monitoring.drift_reports import DriftReport
 from monitoring.label_requests import with_request
-from monitoring.moved import PHRASES_KEPT, label_requests, labelled_share, moved_phrases
+from monitoring.moved import (
+    PHRASES_KEPT,
+    beyond_usual,
+    label_requests,
+    labelled_share,
+    moved_phrases,
+)
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -35,6 +41,25 @@ MOVED = moved_phrases(
 def test_moved_phrases_are_those_beyond_the_past() -> None:
     assert MOVED["phrase"].tolist() == ["new", "known", "newer"]
     assert MOVED["rows"].tolist() == pytest.approx([60, 30 - 1.98 - 2 * 1.98**0.5, 10], abs=0.01)
+
+
+def test_rare_known_phrases_do_not_pass_for_the_labels_of_a_drift() -> None:
+    """As much moved as in ordinary traffic: 20,000 phrases, and a tenth goes to 20 new ones."""
+    random = np.random.default_rng(5)
+    frequency = 1 / np.arange(1, 20_001)
+    drawn = random.choice(20_000, 18_000, p=frequency / frequency.sum())
+    calm = pd.DataFrame({"cleaned": [f"known {number}" for number in drawn], "label": "l"})
+    moments = pd.date_range("2026-01-01", periods=18_000, freq="7min")
+    calm = calm.assign(weight=1.0, occurred_at=moments)
+    baseline, window = calm[:16_000], calm[16_000:].reset_index(drop=True)
+    window.loc[:199, "cleaned"] = [f"new {number % 20}" for number in range(200)]
+
+    moved = moved_phrases(window, baseline)
+    assert labelled_share(moved, labelled) > 0.3
+    beyond = beyond_usual(moved, baseline, size=2_000, labelled=labelled, seed=7)
+    assert labelled_share(beyond, labelled) < 0.15
+    learnt = labelled_share(beyond, lambda phrases: np.ones(len(phrases), dtype=bool))
+    assert learnt == 1.0
 
 
 def test_so_many_phrases_stand_for_a_drift() -> None:

@@ -73,6 +73,12 @@ def test_desks_that_always_cut_are_the_past() -> None:
     assert find_damage(fresh, baseline[:1000]).named
 
 
+def test_known_phrases_in_a_wrong_encoding_are_the_past() -> None:
+    usual = window(0)
+    usual["mojibake"] = usual["cleaned"] == KNOWN[0]
+    assert not find_damage(usual, past()).named
+
+
 def rows(off: int, *, days: float) -> pd.DataFrame:
     at = [NOW + timedelta(minutes=number) for number in range(500)]
     places = np.linspace(0, 499, off).astype(int)

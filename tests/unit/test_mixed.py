@@ -21,6 +21,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
         ("aaaaabbb", set()),
         ("aaabaaa", {"a"}),
         ("abab" + 20 * "a", set()),
+        ("aaaabaaaabaaaaaaaaaa", {"a"}),
         ("", set()),
     ],
 )

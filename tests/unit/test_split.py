@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Sequence
 from datetime import timedelta
@@ -229,6 +230,18 @@ def test_the_present_label_is_the_one_that_came_to_stay() -> None:
         ("c", "x", True, True),
         ("c", "y", False, False),
     ]
+
+
+def test_an_act_that_fixes_many_answers_changes_no_rule() -> None:
+    rows = rows_of([("a", "x", 60 - day) for day in range(50)])
+    fixes = rows_of([("a", "y", 2.1), ("a", "y", 2.2), ("a", "y", 2.3)])
+    given = dataclasses.replace(fixes, from_source=np.zeros(3, bool))
+    fields = ("ids", "labels", "regions", "occurred_at", "from_source", "phrase_codes")
+    joined = {name: np.concatenate([getattr(rows, name), getattr(given, name)]) for name in fields}
+    both = LabelledRows(**joined, phrases=rows.phrases)
+    assert training_table(both, seed=7)["present"].to_pylist() == [True, False]
+    by_source = dataclasses.replace(both, from_source=np.ones(len(both.ids), bool))
+    assert training_table(by_source, seed=7)["present"].to_pylist() == [False, True]
 
 
 def pairs_of(rows: LabelledRows) -> list[tuple[str, str]]:
