@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -31,6 +32,12 @@ _OLD_ENCODING = "cp1252"
 """What spreadsheets of western languages write; bytes that it lacks become replacement characters,
 which the data checks count."""
 _SAMPLED = 1 << 20
+_PLAIN_NUMBER = "0|-?[1-9][0-9]*"
+"""DuckDB also takes 0x1F, 0b101 and blanks around digits for numbers: codes would change."""
+_GUESSED = re.compile(
+    r'"(?:[^"]|"")*"|\b(?:UUID|DATE|TIME(?:STAMP)?(?:_\w+)?(?: WITH TIME ZONE)?)(?=[],)[]|$)'
+)
+"""In DuckDB's name of a type: a quoted name of a field, or a type that it guesses for strings."""
 
 
 def create_tables(
@@ -88,10 +95,30 @@ def _rows(connection: duckdb.DuckDBPyConnection, file: Path, temporary: Path) ->
         return _rows_of_csv(connection, file, temporary)
     if suffix == ".parquet":
         return f"from read_parquet({_text(file)})"
-    rows = f"from read_json({_text(file)}, sample_size=-1)"
-    mixed = [name for name, kind in _columns(connection, rows).items() if kind == "JSON"]
-    replaced = ", ".join(f"{quoted(name)} ->> '$' as {quoted(name)}" for name in mixed)
-    return f"select * replace ({replaced}) {rows}" if mixed else rows
+    return _rows_of_json(connection, file)
+
+
+def _rows_of_json(connection: duckdb.DuckDBPyConnection, file: Path) -> str:
+    """Return a read with the types of JSON, without DuckDB's guesses of dates and ids in strings.
+
+    At depth 1 every value comes as JSON. Rows that are not objects have no such values.
+    """
+    whole = f"from read_json({_text(file)}, sample_size=-1)"
+    unread = f"from read_json({_text(file)}, sample_size=-1, maximum_depth=1)"
+    types = _columns(connection, whole)
+    values = [name for name, kind in _columns(connection, unread).items() if kind == "JSON"]
+    if not values:
+        return whole
+    replaced = ", ".join(f"{_value(name, types[name])} as {quoted(name)}" for name in values)
+    return f"select * replace ({replaced}) {unread}"
+
+
+def _value(name: str, kind: str) -> str:
+    """Return the expression of a JSON value in its type; strings and mixed values are text."""
+    unguessed = _GUESSED.sub(lambda found: found[0] if found[0][0] == '"' else "VARCHAR", kind)
+    if unguessed in ("VARCHAR", "JSON"):
+        return f"{quoted(name)} ->> '$'"
+    return f"cast({quoted(name)} as {unguessed})"
 
 
 def _rows_of_csv(connection: duckdb.DuckDBPyConnection, file: Path, temporary: Path) -> str:

@@ -94,6 +94,34 @@ def test_parquet_and_json_lines_keep_their_types(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "label",
+    ["12-05-21", "03-04-2026", "12:30", "2026-01-31", "550E8400-E29B-41D4-A716-446655440000"],
+)
+@pytest.mark.parametrize("ending", ["json", "jsonl"])
+def test_strings_of_json_stay_as_they_are_written(tmp_path: Path, label: str, ending: str) -> None:
+    row = {"text": 'a "phrase"', "moment": "2026-01-01T08:00:00+02:00", "label": label, "n": 7}
+    row["inner"] = {"DATE": label, "list": [label]}
+    content = json.dumps([row]) if ending == "json" else json.dumps(row)
+    (tmp_path / f"rows.{ending}").write_text(content, encoding="utf-8")
+    for column in ("label", '"inner"."DATE"', '"inner".list[1]'):
+        query = f"select text as phrase, moment as occurred_at, {column} as label from rows"
+        [read] = rows_of(tmp_path / f"rows.{ending}", query + " where n + 1 = 8")
+        assert (read["phrase"], read["label"]) == ('a "phrase"', label)
+        assert read["occurred_at"].isoformat() == "2026-01-01T06:00:00+00:00"
+
+
+def test_json_keys_that_differ_by_case_and_rows_without_keys_are_read(tmp_path: Path) -> None:
+    lines = [{"A": "2026-01-01", "b": None}, {"a": "12:30", "b": True}]
+    (tmp_path / "keys.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    (tmp_path / "texts.json").write_text('["one", "two"]', encoding="utf-8")
+    query = "select coalesce({}) as phrase, '2026-01-01' as occurred_at, {} as label from {}"
+    from_keys = rows_of(tmp_path / "keys.jsonl", query.format("a, a_1", "b", "keys"))
+    from_texts = rows_of(tmp_path / "texts.json", query.format("json", "json", "texts"))
+    assert sorted(row["phrase"] for row in from_keys) == ["12:30", "2026-01-01"]
+    assert sorted(row["phrase"] for row in from_texts) == ["one", "two"]
+
+
 def test_a_folder_has_a_table_per_file_and_one_of_all(tmp_path: Path) -> None:
     folder = tmp_path / "exports"
     folder.mkdir()
