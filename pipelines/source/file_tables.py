@@ -133,6 +133,10 @@ def _rows_of_csv(connection: duckdb.DuckDBPyConnection, file: Path, temporary: P
         "comment='', strict_mode=true"
     )
     types = _types(connection, options) or dict.fromkeys(names, "VARCHAR")
+    return _typed_csv(options, types)
+
+
+def _typed_csv(options: str, types: dict[str, str]) -> str:
     columns = ", ".join(f"{_text(name)}: '{kind}'" for name, kind in types.items())
     return f"from read_csv({options}, auto_detect=false, columns={{{columns}}})"
 
@@ -143,9 +147,24 @@ def _types(connection: duckdb.DuckDBPyConnection, options: str) -> dict[str, str
 
     sniffed = f"from read_csv({options}, sample_size=-1, auto_type_candidates=['BIGINT','VARCHAR'])"
     try:
-        return _columns(connection, sniffed)
+        types = _columns(connection, sniffed)
+        codes = _codes(connection, options, types)
     except duckdb.InvalidInputException:
         return {}
+    return types | dict.fromkeys(codes, "VARCHAR")
+
+
+def _codes(connection: duckdb.DuckDBPyConnection, options: str, types: dict[str, str]) -> list[str]:
+    """Return the columns of numbers of which some row has another text than the number's."""
+    numbers = [name for name, kind in types.items() if kind == "BIGINT"]
+    if not numbers:
+        return []
+    tests = ", ".join(
+        f"bool_or(not regexp_full_match({quoted(name)}, '{_PLAIN_NUMBER}'))" for name in numbers
+    )
+    texts = _typed_csv(options, dict.fromkeys(types, "VARCHAR"))
+    [differ] = connection.execute(f"select {tests} {texts}").fetchall()
+    return [name for name, differs in zip(numbers, differ, strict=True) if differs]
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, rows: str) -> dict[str, str]:

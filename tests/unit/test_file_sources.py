@@ -61,6 +61,17 @@ def test_a_table_of_text_comes_as_it_was_written(
     ]
 
 
+@pytest.mark.parametrize(
+    "label", ["0x80070005", "0b101", " 5", "5 ", "007", "-0", "+5", "1e3", "2.0", "-12", "5"]
+)
+def test_codes_of_a_csv_stay_as_they_are_written(tmp_path: Path, label: str) -> None:
+    source = tmp_path / "tickets.csv"
+    source.write_text(f"text,moment,label,n\na,2026-01-01,{label},3\nb,2026-01-02,7,\n")
+    query = "select '[' || label || ']' as phrase, moment as occurred_at, label from tickets"
+    [row] = rows_of(source, query + " where n = 3")
+    assert row["phrase"] == f"[{label}]"
+
+
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
 def test_a_file_of_an_old_encoding_is_read_right(tmp_path: Path, encoding: str) -> None:
     source = tmp_path / "old.csv"
