@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import os
 import re
 import shutil
 from collections import Counter
@@ -54,7 +55,7 @@ def create_tables(
             f"create view {quoted(file.stem)} as {_rows(connection, file, temporary)}"
         )
     names = [file.stem for file in files]
-    if path.is_dir() and path.name not in names:
+    if path.is_dir() and _folded(path.name) not in map(_folded, names):
         all_rows = " union all by name ".join(f"from {quoted(name)}" for name in names)
         connection.execute(f"create view {quoted(path.name)} as {all_rows}")
         names.append(path.name)
@@ -64,6 +65,11 @@ def create_tables(
 def quoted(name: str) -> str:
     """Return a name as SQL takes it, whatever characters it has."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def _folded(name: str) -> bytes:
+    """Return what DuckDB compares names by: the case of ASCII letters is nothing, that of ä is."""
+    return os.fsencode(name).lower()
 
 
 def _files(path: Path) -> list[Path]:
@@ -79,11 +85,12 @@ def _files(path: Path) -> list[Path]:
             came=path.name if path.is_file() else f"none in {path}",
             do="export the rows as CSV, or correct PERENNIAL_SOURCE_URL",
         )
-    twice = [stem for stem, count in Counter(file.stem for file in files).items() if count > 1]
+    counts = Counter(_folded(file.stem) for file in files)
+    twice = [file.name for file in files if counts[_folded(file.stem)] > 1]
     if twice:
         raise SettingsError(
-            "files of different names: each is a table",
-            came=f"{', '.join(twice)} more than once in {path}",
+            "files of different names: each is a table, and upper and lower case are the same",
+            came=f"{', '.join(twice)} in {path}",
             do="rename or remove one of them",
         )
     return files

@@ -196,13 +196,25 @@ def test_a_file_that_is_no_source_is_named(
     assert not (tmp_path / "rows.arrow").exists()
 
 
-def test_files_of_one_name_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("names", [("a.csv", "a.tsv"), ("A.csv", "a.json")])
+def test_files_of_one_name_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
     folder = tmp_path / "exports"
     folder.mkdir()
-    for name in ("a.csv", "a.tsv"):
+    for name in (*names, "ß.csv", "ss.csv"):
         (folder / name).write_text("text\n1\n", encoding="utf-8")
-    with pytest.raises(SettingsError, match="a more than once"):
+    with pytest.raises(SettingsError, match=f"came {', '.join(names)} in"):
         rows_of(folder, "select 1")
+
+
+def test_a_file_of_the_folders_name_in_another_case_is_the_table(tmp_path: Path) -> None:
+    folder = tmp_path / "Tickets"
+    folder.mkdir()
+    for name in ("tickets", "more", "Ä", "ä"):
+        content = f"text,moment,label\n{name},2026-01-01,A\n"
+        (folder / f"{name}.csv").write_text(content, encoding="utf-8")
+    for table in ("tickets", "Tickets", "Ä"):
+        [row] = rows_of(folder, QUERY.format(table=table))
+        assert row["phrase"].casefold() == table.casefold()
 
 
 def test_whole_numbers_can_be_compared_and_times_without_zone_are_counted(tmp_path: Path) -> None:
