@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -150,7 +151,8 @@ def _say_next(out: Output, setup: Setup, uncommitted: Sequence[str]) -> None:
     if uncommitted:
         steps.insert(0, _commit_command(uncommitted, f"Add the classifier {name}"))
     if setup.variable:
-        steps.insert(0, f"export {setup.variable}={setup.address or '<the URL>'}")
+        address = shlex.quote(setup.address or "<the URL>")
+        steps.insert(0, f"export {setup.variable}={address}")
     for step in steps:
         out.say(f"next: {step}")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from core.errors import ProcessFailed
 from core.logs import redact
@@ -49,14 +50,25 @@ def bring_up(settings: Settings, programs: Iterable[Program], *, report: Report)
 
 
 def tail(path: Path, *, lines: int = TAIL_LINES) -> str:
-    """Return the last lines of a log, without passwords."""
+    """Return the last lines of a log, each of them whole, without passwords."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
-            text = file.read().decode("utf-8", "replace")
+            text = _ending(file, lines).decode("utf-8", "replace")
     except OSError:
         return "(no log)"
     return redact("\n".join(text.splitlines()[-lines:]))
+
+
+def _ending(file: BinaryIO, lines: int) -> bytes:
+    """Return the end of a file that holds so many whole lines, or all of it."""
+    size = file.seek(0, os.SEEK_END)
+    wanted = TAIL_BYTES
+    while True:
+        file.seek(max(0, size - wanted))
+        ending = file.read()
+        if wanted >= size or ending.count(b"\n") > lines:
+            return ending
+        wanted *= 2
 
 
 def _may_start(

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 
 from core.errors import QueryRefused
-from operations.setup.times import TimeColumn, read_times
+from operations.setup.times import read_times
 from pipelines.source.file_reader import FileReader
 from pipelines.source.readers import Reader, open_reader
 
@@ -121,7 +121,7 @@ def _moment(reader: Reader, table: str, wanted: Wanted) -> tuple[str, str]:
     query = _bare(f"select {column} as moment from {table} q where {column} is not null")
     batches = [batch.column(0) for batch in reader.stream(query)]
     times = read_times(pa.chunked_array(batches or [pa.nulls(0)]), given=wanted.time_format)
-    return TimeColumn(times.written).sql(column, reader.dialect.name), times.written
+    return times.sql(column, reader.dialect.name), times.written
 
 
 def _bare(query: str) -> str:

@@ -22,6 +22,8 @@ _DATES = (
 )
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", ", %H:%M", ", %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 FORMATS = tuple(date + clock for date, clock in product(_DATES, _CLOCKS))
+_DIGITS = "%Y%m%d"
+_FIRST_DAY = 10**7
 _FIRST_SECOND = 10**8
 """3 March 1973. Smaller numbers are no seconds since 1970 of rows that train a classifier."""
 _FIRST_MILLISECOND = 10**11
@@ -42,9 +44,11 @@ class TimeColumn:
     Attributes
     ----------
     written : ISO, "timestamps", "seconds", "milliseconds", or a format of `strptime`
+    numbers : whether the column's type is a number, which `strptime` does not take
     """
 
     written: str
+    numbers: bool = False
 
     def sql(self, column: str, dialect: str) -> str:
         """Return the expression that reads the quoted column.
@@ -56,7 +60,8 @@ class TimeColumn:
         if (template := _EPOCH.get((dialect, self.written))) is not None:
             return template.format(column=column)
         if dialect == "duckdb":
-            return f"strptime({column}, '{self.written}')"
+            text = f"cast({column} as varchar)" if self.numbers else column
+            return f"strptime({text}, '{self.written}')"
         raise _unreadable(f"{self.written} in {dialect}")
 
 
@@ -70,15 +75,17 @@ def read_times(values: pa.ChunkedArray, *, given: str | None = None) -> TimeColu
     present = values.drop_null().unique().to_pylist()
     if not present:
         raise _unreadable("none in any row")
-    if pa.types.is_integer(values.type):
-        return TimeColumn(_unit(present))
     texts = [str(value).strip() for value in present]
+    if pa.types.is_integer(values.type):
+        return TimeColumn(_format(texts, [given]) if given else _of_numbers(present), numbers=True)
     if given is None and all(map(_ISO.fullmatch, texts)):
         return TimeColumn(ISO)
     return TimeColumn(_format(texts, [given] if given else FORMATS))
 
 
-def _unit(numbers: Sequence[int]) -> str:
+def _of_numbers(numbers: Sequence[int]) -> str:
+    if min(numbers) >= _FIRST_DAY and max(numbers) < _FIRST_SECOND:
+        return _format(map(str, numbers), [_DIGITS])
     if min(numbers) < _FIRST_SECOND:
         raise _unreadable(f"the number {min(numbers)}")
     return "milliseconds" if min(numbers) >= _FIRST_MILLISECOND else "seconds"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import codecs
 import csv
+import os
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -31,6 +33,12 @@ _OLD_ENCODING = "cp1252"
 """What spreadsheets of western languages write; bytes that it lacks become replacement characters,
 which the data checks count."""
 _SAMPLED = 1 << 20
+_PLAIN_NUMBER = "0|-?[1-9][0-9]*"
+"""DuckDB also takes 0x1F, 0b101 and blanks around digits for numbers: codes would change."""
+_GUESSED = re.compile(
+    r'"(?:[^"]|"")*"|\b(?:UUID|DATE|TIME(?:STAMP)?(?:_\w+)?(?: WITH TIME ZONE)?)(?=[],)[]|$)'
+)
+"""In DuckDB's name of a type: a quoted name of a field, or a type that it guesses for strings."""
 
 
 def create_tables(
@@ -47,7 +55,7 @@ def create_tables(
             f"create view {quoted(file.stem)} as {_rows(connection, file, temporary)}"
         )
     names = [file.stem for file in files]
-    if path.is_dir() and path.name not in names:
+    if path.is_dir() and _folded(path.name) not in map(_folded, names):
         all_rows = " union all by name ".join(f"from {quoted(name)}" for name in names)
         connection.execute(f"create view {quoted(path.name)} as {all_rows}")
         names.append(path.name)
@@ -57,6 +65,11 @@ def create_tables(
 def quoted(name: str) -> str:
     """Return a name as SQL takes it, whatever characters it has."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def _folded(name: str) -> bytes:
+    """Return what DuckDB compares names by: the case of ASCII letters is nothing, that of ä is."""
+    return os.fsencode(name).lower()
 
 
 def _files(path: Path) -> list[Path]:
@@ -72,11 +85,12 @@ def _files(path: Path) -> list[Path]:
             came=path.name if path.is_file() else f"none in {path}",
             do="export the rows as CSV, or correct PERENNIAL_SOURCE_URL",
         )
-    twice = [stem for stem, count in Counter(file.stem for file in files).items() if count > 1]
+    counts = Counter(_folded(file.stem) for file in files)
+    twice = [file.name for file in files if counts[_folded(file.stem)] > 1]
     if twice:
         raise SettingsError(
-            "files of different names: each is a table",
-            came=f"{', '.join(twice)} more than once in {path}",
+            "files of different names: each is a table, and upper and lower case are the same",
+            came=f"{', '.join(twice)} in {path}",
             do="rename or remove one of them",
         )
     return files
@@ -88,10 +102,30 @@ def _rows(connection: duckdb.DuckDBPyConnection, file: Path, temporary: Path) ->
         return _rows_of_csv(connection, file, temporary)
     if suffix == ".parquet":
         return f"from read_parquet({_text(file)})"
-    rows = f"from read_json({_text(file)}, sample_size=-1)"
-    mixed = [name for name, kind in _columns(connection, rows).items() if kind == "JSON"]
-    replaced = ", ".join(f"{quoted(name)} ->> '$' as {quoted(name)}" for name in mixed)
-    return f"select * replace ({replaced}) {rows}" if mixed else rows
+    return _rows_of_json(connection, file)
+
+
+def _rows_of_json(connection: duckdb.DuckDBPyConnection, file: Path) -> str:
+    """Return a read with the types of JSON, without DuckDB's guesses of dates and ids in strings.
+
+    At depth 1 every value comes as JSON. Rows that are not objects have no such values.
+    """
+    whole = f"from read_json({_text(file)}, sample_size=-1)"
+    unread = f"from read_json({_text(file)}, sample_size=-1, maximum_depth=1)"
+    types = _columns(connection, whole)
+    values = [name for name, kind in _columns(connection, unread).items() if kind == "JSON"]
+    if not values:
+        return whole
+    replaced = ", ".join(f"{_value(name, types[name])} as {quoted(name)}" for name in values)
+    return f"select * replace ({replaced}) {unread}"
+
+
+def _value(name: str, kind: str) -> str:
+    """Return the expression of a JSON value in its type; strings and mixed values are text."""
+    unguessed = _GUESSED.sub(lambda found: found[0] if found[0][0] == '"' else "VARCHAR", kind)
+    if unguessed in ("VARCHAR", "JSON"):
+        return f"{quoted(name)} ->> '$'"
+    return f"cast({quoted(name)} as {unguessed})"
 
 
 def _rows_of_csv(connection: duckdb.DuckDBPyConnection, file: Path, temporary: Path) -> str:
@@ -106,6 +140,10 @@ def _rows_of_csv(connection: duckdb.DuckDBPyConnection, file: Path, temporary: P
         "comment='', strict_mode=true"
     )
     types = _types(connection, options) or dict.fromkeys(names, "VARCHAR")
+    return _typed_csv(options, types)
+
+
+def _typed_csv(options: str, types: dict[str, str]) -> str:
     columns = ", ".join(f"{_text(name)}: '{kind}'" for name, kind in types.items())
     return f"from read_csv({options}, auto_detect=false, columns={{{columns}}})"
 
@@ -116,9 +154,24 @@ def _types(connection: duckdb.DuckDBPyConnection, options: str) -> dict[str, str
 
     sniffed = f"from read_csv({options}, sample_size=-1, auto_type_candidates=['BIGINT','VARCHAR'])"
     try:
-        return _columns(connection, sniffed)
+        types = _columns(connection, sniffed)
+        codes = _codes(connection, options, types)
     except duckdb.InvalidInputException:
         return {}
+    return types | dict.fromkeys(codes, "VARCHAR")
+
+
+def _codes(connection: duckdb.DuckDBPyConnection, options: str, types: dict[str, str]) -> list[str]:
+    """Return the columns of numbers of which some row has another text than the number's."""
+    numbers = [name for name, kind in types.items() if kind == "BIGINT"]
+    if not numbers:
+        return []
+    tests = ", ".join(
+        f"bool_or(not regexp_full_match({quoted(name)}, '{_PLAIN_NUMBER}'))" for name in numbers
+    )
+    texts = _typed_csv(options, dict.fromkeys(types, "VARCHAR"))
+    [differ] = connection.execute(f"select {tests} {texts}").fetchall()
+    return [name for name, differs in zip(numbers, differ, strict=True) if differs]
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, rows: str) -> dict[str, str]:

@@ -61,6 +61,17 @@ def test_a_table_of_text_comes_as_it_was_written(
     ]
 
 
+@pytest.mark.parametrize(
+    "label", ["0x80070005", "0b101", " 5", "5 ", "007", "-0", "+5", "1e3", "2.0", "-12", "5"]
+)
+def test_codes_of_a_csv_stay_as_they_are_written(tmp_path: Path, label: str) -> None:
+    source = tmp_path / "tickets.csv"
+    source.write_text(f"text,moment,label,n\na,2026-01-01,{label},3\nb,2026-01-02,7,\n")
+    query = "select '[' || label || ']' as phrase, moment as occurred_at, label from tickets"
+    [row] = rows_of(source, query + " where n = 3")
+    assert row["phrase"] == f"[{label}]"
+
+
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
 def test_a_file_of_an_old_encoding_is_read_right(tmp_path: Path, encoding: str) -> None:
     source = tmp_path / "old.csv"
@@ -92,6 +103,34 @@ def test_parquet_and_json_lines_keep_their_types(tmp_path: Path) -> None:
     assert {row["occurred_at"].isoformat() for row in from_parquet + from_json} == {
         "2026-01-01T06:00:00+00:00"
     }
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["12-05-21", "03-04-2026", "12:30", "2026-01-31", "550E8400-E29B-41D4-A716-446655440000"],
+)
+@pytest.mark.parametrize("ending", ["json", "jsonl"])
+def test_strings_of_json_stay_as_they_are_written(tmp_path: Path, label: str, ending: str) -> None:
+    row = {"text": 'a "phrase"', "moment": "2026-01-01T08:00:00+02:00", "label": label, "n": 7}
+    row["inner"] = {"DATE": label, "list": [label]}
+    content = json.dumps([row]) if ending == "json" else json.dumps(row)
+    (tmp_path / f"rows.{ending}").write_text(content, encoding="utf-8")
+    for column in ("label", '"inner"."DATE"', '"inner".list[1]'):
+        query = f"select text as phrase, moment as occurred_at, {column} as label from rows"
+        [read] = rows_of(tmp_path / f"rows.{ending}", query + " where n + 1 = 8")
+        assert (read["phrase"], read["label"]) == ('a "phrase"', label)
+        assert read["occurred_at"].isoformat() == "2026-01-01T06:00:00+00:00"
+
+
+def test_json_keys_that_differ_by_case_and_rows_without_keys_are_read(tmp_path: Path) -> None:
+    lines = [{"A": "2026-01-01", "b": None}, {"a": "12:30", "b": True}]
+    (tmp_path / "keys.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    (tmp_path / "texts.json").write_text('["one", "two"]', encoding="utf-8")
+    query = "select coalesce({}) as phrase, '2026-01-01' as occurred_at, {} as label from {}"
+    from_keys = rows_of(tmp_path / "keys.jsonl", query.format("a, a_1", "b", "keys"))
+    from_texts = rows_of(tmp_path / "texts.json", query.format("json", "json", "texts"))
+    assert sorted(row["phrase"] for row in from_keys) == ["12:30", "2026-01-01"]
+    assert sorted(row["phrase"] for row in from_texts) == ["one", "two"]
 
 
 def test_a_folder_has_a_table_per_file_and_one_of_all(tmp_path: Path) -> None:
@@ -157,13 +196,25 @@ def test_a_file_that_is_no_source_is_named(
     assert not (tmp_path / "rows.arrow").exists()
 
 
-def test_files_of_one_name_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("names", [("a.csv", "a.tsv"), ("A.csv", "a.json")])
+def test_files_of_one_name_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
     folder = tmp_path / "exports"
     folder.mkdir()
-    for name in ("a.csv", "a.tsv"):
+    for name in (*names, "ß.csv", "ss.csv"):
         (folder / name).write_text("text\n1\n", encoding="utf-8")
-    with pytest.raises(SettingsError, match="a more than once"):
+    with pytest.raises(SettingsError, match=f"came {', '.join(names)} in"):
         rows_of(folder, "select 1")
+
+
+def test_a_file_of_the_folders_name_in_another_case_is_the_table(tmp_path: Path) -> None:
+    folder = tmp_path / "Tickets"
+    folder.mkdir()
+    for name in ("tickets", "more", "Ä", "ä"):
+        content = f"text,moment,label\n{name},2026-01-01,A\n"
+        (folder / f"{name}.csv").write_text(content, encoding="utf-8")
+    for table in ("tickets", "Tickets", "Ä"):
+        [row] = rows_of(folder, QUERY.format(table=table))
+        assert row["phrase"].casefold() == table.casefold()
 
 
 def test_whole_numbers_can_be_compared_and_times_without_zone_are_counted(tmp_path: Path) -> None:

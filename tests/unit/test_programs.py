@@ -143,3 +143,13 @@ def test_the_end_of_a_log_hides_passwords(tmp_path: Path) -> None:
     assert "hunter2" not in tail(log)
     assert len(tail(log, lines=3).splitlines()) == 3
     assert tail(tmp_path / "none.log") == "(no log)"
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_the_end_of_a_log_has_as_many_whole_lines_as_asked(tmp_path: Path, end: str) -> None:
+    log = tmp_path / "x.log"
+    written = [f"{number} " + "ü" * 7_000 for number in range(50)]
+    log.write_text("\n".join(written) + end, encoding="utf-8")
+    for lines in (1, 2, 30, 50):
+        assert tail(log, lines=lines).splitlines() == written[-lines:]
+    assert tail(log, lines=99).splitlines() == written

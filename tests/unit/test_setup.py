@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sqlite3
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -10,10 +11,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import pyarrow as pa
 import pytest
 import yaml
 
+from cli.output import Output
+from cli.setup import _say_next
 from core.errors import ParamsError, PerennialError, QueryRefused, TrainingImpossible
 from core.params import load_params
 from core.settings import load_settings
@@ -22,7 +24,6 @@ from operations.setup.drift_outlook import drift_outlook
 from operations.setup.languages import find_languages
 from operations.setup.new import Setup, set_up
 from operations.setup.source_columns import Wanted
-from operations.setup.times import ISO, read_times
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 PARAMS = """\
@@ -87,46 +88,6 @@ def test_what_was_added_can_be_removed() -> None:
 def test_an_edit_that_cannot_be_made_is_refused(edit: Callable[[], str], words: str) -> None:
     with pytest.raises(ParamsError, match=words):
         edit()
-
-
-@pytest.mark.parametrize(
-    ("values", "written"),
-    [
-        (["2026-01-31 08:00:00", "2026-01-31T08:00Z", "2026-02-01"], ISO),
-        (["31.01.2026 08:00", "01.02.2026 09:30"], "%d.%m.%Y %H:%M"),
-        (["1/31/2026 8:00 PM", "2/1/2026 9:30 AM"], "%m/%d/%Y %I:%M %p"),
-        (["31/01/2026"], "%d/%m/%Y"),
-        (["20260131"], "%Y%m%d"),
-        ([datetime(2026, 1, 31), None], "timestamps"),
-        ([date(2026, 1, 31)], "timestamps"),
-        ([1_769_846_400], "seconds"),
-        ([1_769_846_400_000], "milliseconds"),
-    ],
-)
-def test_the_format_of_times_is_found(values: list[Any], written: str) -> None:
-    assert read_times(pa.chunked_array([values])).written == written
-
-
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        (["01/02/2026", "03/04/2026"], "%d/%m/%Y and %m/%d/%Y"),
-        (["31.01.2026", "yesterday"], "'yesterday', where others are %d.%m.%Y"),
-        (["soon"], "'soon'"),
-        ([7], "the number 7"),
-        ([None], "none in any row"),
-    ],
-)
-def test_times_that_cannot_be_read_are_named(values: list[Any], words: str) -> None:
-    column = pa.chunked_array([pa.array(values, pa.string() if None in values else None)])
-    with pytest.raises(QueryRefused, match=words) as caught:
-        read_times(column)
-    assert "--time-format" in caught.value.do
-
-
-def test_a_named_format_decides_between_two() -> None:
-    column = pa.chunked_array([["01/02/2026", "03/04/2026"]])
-    assert read_times(column, given="%m/%d/%Y").written == "%m/%d/%Y"
 
 
 def test_languages_are_found_and_unknown_ones_are_told_apart() -> None:
@@ -200,6 +161,15 @@ def test_a_file_becomes_a_query_and_a_block(repository: Path, tmp_path: Path) ->
     assert setup.address == str(tmp_path / "Neue Tickets.csv")
 
 
+def test_the_next_step_can_be_pasted_into_a_shell(
+    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write_csv(tmp_path / "the firm's tickets.csv")
+    _say_next(Output(), new(repository, str(source)), ())
+    step = capsys.readouterr().err.splitlines()[0].removeprefix("next: ")
+    assert shlex.split(step) == ["export", f"PERENNIAL_SOURCE_QUEUE_URL={source}"]
+
+
 def test_the_rows_are_counted_as_a_retraining_would(repository: Path, tmp_path: Path) -> None:
     setup = new(repository, str(write_csv(tmp_path / "tickets.csv")))
     look = setup.look
@@ -223,6 +193,23 @@ def test_a_file_of_the_repository_needs_no_variable(repository: Path) -> None:
     setup = new(repository, str(write_csv(repository / "exports" / "tickets.csv")))
     block = load_params(repository / "params.yaml").classifier("queue")
     assert (block.source.path, setup.variable) == ("exports/tickets.csv", "")
+
+
+@pytest.mark.parametrize("time_format", [None, "%Y%m%d"])
+def test_days_that_are_numbers_are_read(
+    repository: Path, tmp_path: Path, time_format: str | None
+) -> None:
+    days = [
+        (text, label, f"{NOW - timedelta(days=1 + n):%Y%m%d}")
+        for n, (text, label, _) in enumerate(tickets())
+    ]
+    lines = ["Betreff;Queue;Eingang", *(f"{text};{label or ''};{day}" for text, label, day in days)]
+    (tmp_path / "days.csv").write_text("\n".join(lines), encoding="utf-8")
+    setup = new(repository, str(tmp_path / "days.csv"), time_format=time_format)
+    assert "strptime(cast(\"Eingang\" as varchar), '%Y%m%d')" in (
+        repository / setup.query
+    ).read_text(encoding="utf-8")
+    assert setup.look.last == datetime(2026, 2, 27, tzinfo=UTC)
 
 
 def test_a_database_and_a_set_source_are_read(
