@@ -23,6 +23,13 @@ PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "FTP_PROXY", "NO_
 """Programs read them in upper and in lower case."""
 MACHINE_FAMILIES = ("LC_", "XDG_", "PERENNIAL_", "COVERAGE_PROCESS_")
 """The last one measures the tests' own processes."""
+DESKTOP = frozenset(
+    {
+        *("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY"),
+        *("BROWSER", "DBUS_SESSION_BUS_ADDRESS"),
+    }
+)
+"""What opens a browser: the command alone keeps it, and no program inherits it."""
 CREDENTIALS = frozenset(
     {
         *("PGPASSFILE", "PGSERVICEFILE", "PGPASSWORD", "KRB5CCNAME", "KRB5_CONFIG"),
@@ -56,10 +63,11 @@ def is_credential(name: str) -> bool:
 def keep_inherited(environment: MutableMapping[str, str]) -> None:
     """Remove what a program must not inherit from this process's environment.
 
+    The desktop's variables stay: `perennial open` starts a browser.
     A locale that is not installed becomes C.UTF-8: PostgreSQL would not start with it.
     """
     kept = inherited(environment, credentials=True)
-    for name in environment.keys() - kept.keys():
+    for name in environment.keys() - kept.keys() - DESKTOP:
         del environment[name]
     if not _has_locale():
         for name in [name for name in environment if _names_locale(name)]:
