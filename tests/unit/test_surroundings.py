@@ -147,6 +147,13 @@ def test_this_process_keeps_nothing_else() -> None:
     assert environment == {"PATH": os.environ["PATH"], "PGPASSFILE": "f"}
 
 
+def test_who_commits_is_set_aside_for_the_commits_of_the_user() -> None:
+    of_commits = {"GIT_AUTHOR_NAME": "Ada", "GIT_COMMITTER_EMAIL": "ada@localhost", "GPG_TTY": "t"}
+    environment = {**of_commits, "GIT_DIR": "elsewhere", "PATH": os.environ["PATH"]}
+    assert keep_inherited(environment) == of_commits
+    assert environment == {"PATH": os.environ["PATH"]}
+
+
 def test_the_command_keeps_the_desktop_and_programs_inherit_none_of_it() -> None:
     desktop = dict.fromkeys(DESKTOP, "x")
     environment = {**desktop, "PATH": os.environ["PATH"]}
