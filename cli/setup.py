@@ -91,7 +91,8 @@ def new(
 def remove(call: typer.Context, name: Name, commit: Commit = None, json: Json = False) -> None:
     """Remove a classifier: its block, its query, its schedules and its route.
 
-    Its versions, answers and feedback stay, so that the block can be added again.
+    Its versions, answers and feedback stay, so that the block can be added again. A query that is
+    not committed stays too.
     """
     from operations.setup.remove import remove as remove_classifier
 
@@ -102,6 +103,8 @@ def remove(call: typer.Context, name: Name, commit: Commit = None, json: Json = 
     lines = [f"removed {name} from params.yaml"]
     if removal.query:
         lines.append(f"removed {removal.query}, which no other classifier uses")
+    if removal.kept:
+        lines.append(f"kept: {removal.kept}, which is not committed")
     if removal.champion:
         lines.append(f"version {removal.champion} answers no more; a running service follows soon")
     lines.append("kept: versions, answers, feedback, decisions and snapshots")
