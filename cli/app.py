@@ -123,9 +123,9 @@ for commands in COMMANDS:
 
 def main() -> None:
     """Run the command with this machine's variables and those of Perennial alone."""
-    keep_inherited(os.environ)
+    of_commits = keep_inherited(os.environ)
     atexit.register(silence_duckdb)  # the first to register is the last to run
-    app()
+    app(obj=of_commits)
 
 
 def silence_duckdb() -> None:

@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,6 +55,7 @@ def register(app: typer.Typer) -> None:
 
 
 def new(
+    call: typer.Context,
     name: Name,
     source: Source,
     text: Text,
@@ -83,14 +85,15 @@ def new(
         setup = set_up(settings, name, source, wanted, now=now)
     out.facts(setup.as_json(), _facts(setup, wanted))
     files = [setup.query, "params.yaml"]
-    committed = _offer_commit(settings, out, files, f"Add the classifier {name}", commit)
+    committed = _offer_commit(call, settings, files, f"Add the classifier {name}", commit)
     _say_next(out, setup, () if committed else files)
 
 
-def remove(name: Name, commit: Commit = None, json: Json = False) -> None:
+def remove(call: typer.Context, name: Name, commit: Commit = None, json: Json = False) -> None:
     """Remove a classifier: its block, its query, its schedules and its route.
 
-    Its versions, answers and feedback stay, so that the block can be added again.
+    Its versions, answers and feedback stay, so that the block can be added again. A query that is
+    not committed stays too.
     """
     from operations.setup.remove import remove as remove_classifier
 
@@ -101,12 +104,14 @@ def remove(name: Name, commit: Commit = None, json: Json = False) -> None:
     lines = [f"removed {name} from params.yaml"]
     if removal.query:
         lines.append(f"removed {removal.query}, which no other classifier uses")
+    if removal.kept:
+        lines.append(f"kept: {removal.kept}, which is not committed")
     if removal.champion:
         lines.append(f"version {removal.champion} answers no more; a running service follows soon")
     lines.append("kept: versions, answers, feedback, decisions and snapshots")
     out.result(removal, lines)
     files = [path for path in (removal.query, "params.yaml") if path]
-    if not _offer_commit(settings, out, files, f"Remove the classifier {name}", commit):
+    if not _offer_commit(call, settings, files, f"Remove the classifier {name}", commit):
         out.say(f"next: {_commit_command(files, f'Remove the classifier {name}')}")
     if removal.running:
         out.say("next: perennial up  # its schedules end when the programs start again")
@@ -126,19 +131,35 @@ def _age(given: float | None, out: Output) -> float:
 
 
 def _offer_commit(
-    settings: Settings, out: Output, files: Sequence[str], message: str, commit: bool | None
+    call: typer.Context, settings: Settings, files: Sequence[str], message: str, commit: bool | None
 ) -> bool:
-    """Commit these files alone when a person says so; return whether they were committed."""
-    from pipelines.git_repository import run_command
+    """Commit these files alone when a person says so; return whether they were committed.
 
+    A commit that fails is reported, and ends nothing: the files are written.
+    """
+    from core.errors import StageFailed
+
+    out = output()
     if commit is None and not out.json and sys.stdin.isatty():
         commit = typer.confirm(f"Commit {' and '.join(files)}?", default=True, err=True)
     if not commit:
         return False
-    for call in (["add", "--all"], ["commit", "--quiet", "-m", message]):
-        command = ["git", *call, "--", *files]
-        run_command(command, settings.repository, environment=os.environ)  # the user's own commit
+    try:
+        _commit(settings.repository, files, message, environment={**os.environ, **(call.obj or {})})
+    except StageFailed as error:
+        out.error(error)
+        return False
     return True
+
+
+def _commit(
+    repository: Path, files: Sequence[str], message: str, *, environment: Mapping[str, str]
+) -> None:
+    """Commit as the user. Raises `StageFailed`."""
+    from pipelines.git_repository import run_command
+
+    for arguments in (["add", "--all"], ["commit", "--quiet", "-m", message]):
+        run_command(["git", *arguments, "--", *files], repository, environment=environment)
 
 
 def _commit_command(files: Sequence[str], message: str) -> str:

@@ -23,6 +23,20 @@ PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "FTP_PROXY", "NO_
 """Programs read them in upper and in lower case."""
 MACHINE_FAMILIES = ("LC_", "XDG_", "PERENNIAL_", "COVERAGE_PROCESS_")
 """The last one measures the tests' own processes."""
+DESKTOP = frozenset(
+    {
+        *("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY"),
+        *("BROWSER", "DBUS_SESSION_BUS_ADDRESS"),
+    }
+)
+"""What opens a browser: the command alone keeps it, and no program inherits it."""
+COMMITS = frozenset(
+    {
+        *("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"),
+        *("EMAIL", "GPG_TTY", "GNUPGHOME"),
+    }
+)
+"""Who commits and how it is signed: for a commit of the user's own, and for no other git."""
 CREDENTIALS = frozenset(
     {
         *("PGPASSFILE", "PGSERVICEFILE", "PGPASSWORD", "KRB5CCNAME", "KRB5_CONFIG"),
@@ -53,18 +67,22 @@ def is_credential(name: str) -> bool:
     return name in CREDENTIALS or name.startswith(CREDENTIAL_FAMILIES)
 
 
-def keep_inherited(environment: MutableMapping[str, str]) -> None:
+def keep_inherited(environment: MutableMapping[str, str]) -> dict[str, str]:
     """Remove what a program must not inherit from this process's environment.
 
+    The desktop's variables stay: `perennial open` starts a browser. Returns those of `COMMITS`,
+    which are removed too.
     A locale that is not installed becomes C.UTF-8: PostgreSQL would not start with it.
     """
     kept = inherited(environment, credentials=True)
-    for name in environment.keys() - kept.keys():
+    of_commits = {name: value for name, value in environment.items() if name in COMMITS}
+    for name in environment.keys() - kept.keys() - DESKTOP:
         del environment[name]
     if not _has_locale():
         for name in [name for name in environment if _names_locale(name)]:
             del environment[name]
         environment["LC_ALL"] = "C.UTF-8"
+    return of_commits
 
 
 def _is_of_machine(name: str) -> bool:

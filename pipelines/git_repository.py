@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from core.errors import UncommittedChanges
+from core.errors import StageFailed, UncommittedChanges
 from core.surroundings import inherited
 from pipelines.subprocesses import failed
 
@@ -77,6 +77,16 @@ def require_committed(repository: Path) -> None:
             came=f"changes in {files}",
             do="commit them, then retrain",
         )
+
+
+def can_give_back(repository: Path, path: str) -> bool:
+    """Return True when HEAD holds this existing file as it is: not changed, not untracked."""
+    status = ["status", "--porcelain", "--untracked-files=all", "--ignored", "--", path]
+    try:
+        changes = run_command(["git", *status], repository, environment=_with_users_git_settings())
+    except StageFailed:  # not a repository
+        return False
+    return not changes
 
 
 def _require_commit(repository: Path) -> None:

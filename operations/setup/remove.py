@@ -9,6 +9,7 @@ from core.files import replacing
 from flows.context import LoopContext
 from machine.supervision import connect_supervisor
 from operations.setup.blocks import read_params, remove_block
+from pipelines.git_repository import can_give_back
 from pipelines.promotion import retire
 
 
@@ -18,13 +19,15 @@ class Removal:
 
     Attributes
     ----------
-    query : the query file that was removed, "" when another block uses it
+    query : the query file that was removed, "" when none was: another block uses it, or `kept`
+    kept : the query file that stays because git cannot give it back, "" for none
     champion : the version that answered, "" when none did
     running : whether `perennial up` still has its schedules
     """
 
     classifier: str
     query: str
+    kept: str
     champion: str
     running: bool
 
@@ -32,8 +35,8 @@ class Removal:
 def remove(context: LoopContext, name: str, *, now: datetime) -> Removal:
     """Remove the classifier from params.yaml, and end its roles.
 
-    Its versions, answers, feedback and decisions stay. Raises `UnknownClassifier`, and
-    `ParamsError` for the only classifier.
+    Its versions, answers, feedback and decisions stay, and so does a query that is not committed.
+    Raises `UnknownClassifier`, and `ParamsError` for the only classifier.
     """
     repository = context.settings.repository
     query = context.params.classifier(name).source.query
@@ -41,15 +44,18 @@ def remove(context: LoopContext, name: str, *, now: datetime) -> Removal:
     text = remove_block(path.read_text(encoding="utf-8"), name)
     others = read_params(text).classifiers.values()
     is_shared = any(block.source.query == query for block in others)
+    is_own = not is_shared and (repository / query).exists()
+    is_removed = is_own and can_give_back(repository, query)
 
     champion = retire(context.engine, name, why="removed from params.yaml", now=now)
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
-    if not is_shared:
-        (repository / query).unlink(missing_ok=True)
+    if is_removed:
+        (repository / query).unlink()
     return Removal(
         classifier=name,
-        query="" if is_shared else query,
+        query=query if is_removed else "",
+        kept=query if is_own and not is_removed else "",
         champion=champion.version if champion else "",
         running=connect_supervisor(context.settings) is not None,
     )

@@ -19,6 +19,8 @@ from operations.setup.new import set_up
 from operations.setup.source_columns import Wanted
 from tests.support.repositories import ROOT
 
+NO_GIT_SETTINGS = {"HOME": "/nowhere", "XDG_CONFIG_HOME": "/nowhere"}
+"""Git knows who commits from the environment alone, as in a container."""
 BLOCK = "classifiers:\n  one:\n    source: {query: queries/one.sql, label: one}\n"
 
 
@@ -43,7 +45,7 @@ def environment(repository: Path) -> dict[str, str]:
     }
     home = repository.parent / "home"
     own = {"PERENNIAL_REPOSITORY": str(repository), "PERENNIAL_HOME": str(home)}
-    return {**os.environ, **who, **own}
+    return {**os.environ, **who, **own, **NO_GIT_SETTINGS}
 
 
 def git(repository: Path, *arguments: str) -> str:
@@ -85,6 +87,19 @@ def test_the_query_and_the_block_alone_are_committed_by_the_user(repository: Pat
     assert git(repository, "status", "--porcelain") == "A  notes.txt\n?? rows.csv\n"
     assert "next: perennial retrain kind" in done.stderr
     assert "git commit" not in done.stderr
+
+
+def test_a_commit_that_fails_is_reported_and_the_next_steps_are_named(repository: Path) -> None:
+    hook = repository / ".git" / "hooks" / "pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho refused by the hook >&2\nexit 1\n")
+    hook.chmod(0o755)
+    done = new(repository, "--age", "3", "--commit")
+    assert done.returncode == 0, done.stderr
+    assert "refused by the hook" in done.stderr
+    assert "next: git add --all queries/kind.sql params.yaml && git commit" in done.stderr
+    assert "next: perennial retrain kind" in done.stderr
+    assert git(repository, "log", "--format=%s") == "One classifier\n"
 
 
 def test_a_table_of_postgresql_is_read_and_its_password_is_not_shown(

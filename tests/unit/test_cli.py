@@ -18,7 +18,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from cli import app as cli
-from cli import lineage, rollout
+from cli import lineage, rollout, setup
 from cli.output import output
 from core.contracts import Deployment, ModelVersion, Prediction, Role, Rollout, Verdict
 from core.errors import Busy, InvalidPhrase, UncommittedChanges
@@ -28,6 +28,7 @@ from machine import status as program_status
 from machine.status import ProgramStatus
 from operations import rollout as by_hand
 from operations.lineage import reproduce
+from operations.setup import remove as removing
 from pipelines.phrase_files import read_phrases
 
 ROOT = Path(__file__).parents[2]
@@ -152,6 +153,22 @@ def test_logs_prints_the_newest_lines_of_a_program(tmp_home: Path) -> None:
         "third",
     ]
     assert "(no log)" in run("logs", "retrain").stdout
+
+
+@pytest.mark.parametrize(
+    ("query", "kept", "files"),
+    [("queries/q.sql", "", "queries/q.sql params.yaml"), ("", "queries/q.sql", "params.yaml")],
+)
+def test_remove_says_which_query_it_kept_and_names_what_git_knows(
+    monkeypatch: pytest.MonkeyPatch, query: str, kept: str, files: str
+) -> None:
+    removal = removing.Removal("block", query=query, kept=kept, champion="", running=False)
+    loop = SimpleNamespace(settings=None)
+    monkeypatch.setattr(setup, "command_context", lambda: nullcontext(loop))
+    monkeypatch.setattr(removing, "remove", lambda *_, **__: removal)
+    answer = run("remove", "block", "--no-commit")
+    assert ("kept: queries/q.sql, which is not committed" in answer.stdout) is bool(kept)
+    assert f"next: git add --all {files} && git commit" in answer.stderr
 
 
 @pytest.mark.parametrize("command", ["open", "logs"])

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from core.settings import load_settings
-from core.surroundings import inherited, keep_inherited
+from core.surroundings import DESKTOP, inherited, keep_inherited
 from machine.programs import list_programs
 
 GIT = (
@@ -145,6 +145,39 @@ def test_this_process_keeps_nothing_else() -> None:
     environment = {**poison(), "PATH": os.environ["PATH"], "PGPASSFILE": "f"}
     keep_inherited(environment)
     assert environment == {"PATH": os.environ["PATH"], "PGPASSFILE": "f"}
+
+
+def test_who_commits_is_set_aside_for_the_commits_of_the_user() -> None:
+    of_commits = {"GIT_AUTHOR_NAME": "Ada", "GIT_COMMITTER_EMAIL": "ada@localhost", "GPG_TTY": "t"}
+    environment = {**of_commits, "GIT_DIR": "elsewhere", "PATH": os.environ["PATH"]}
+    assert keep_inherited(environment) == of_commits
+    assert environment == {"PATH": os.environ["PATH"]}
+
+
+def test_the_command_keeps_the_desktop_and_programs_inherit_none_of_it() -> None:
+    desktop = dict.fromkeys(DESKTOP, "x")
+    environment = {**desktop, "PATH": os.environ["PATH"]}
+    keep_inherited(environment)
+    assert environment.items() >= desktop.items()
+    assert inherited(environment, credentials=True) == {"PATH": os.environ["PATH"]}
+
+
+def test_open_starts_the_browser_of_the_desktop(tmp_home: Path) -> None:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PERENNIAL_HOME": str(tmp_home),
+        "BROWSER": "/bin/echo browser %s",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "cli.app", "open", "mlflow"],
+        env=environment,
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    opened, address = done.stdout.splitlines()
+    assert opened == f"browser {address}"
 
 
 def test_a_locale_that_is_not_installed_becomes_one_that_is() -> None:
