@@ -161,7 +161,11 @@ def ship_journals(
     def shipping(folder: Path) -> Background:
         answers = Shipper(folder, insert=insert_into(engine), counts=counts)
         labels = FeedbackShipper(
-            folder / FOLDER, engine=engine, labels=lambda: _known_labels(heads), counts=feedback
+            folder / FOLDER,
+            engine=engine,
+            labels=lambda: _known_labels(heads),
+            counts=feedback,
+            sync=settings.journal_sync,
         )
 
         def ship() -> None:

@@ -42,10 +42,11 @@ CREDENTIALS = frozenset(
         *("PGPASSFILE", "PGSERVICEFILE", "PGPASSWORD", "KRB5CCNAME", "KRB5_CONFIG"),
         *("ODBCINI", "ODBCSYSINI", "TNS_ADMIN", "ORACLE_HOME"),
         *("GOOGLE_APPLICATION_CREDENTIALS", "SSH_AUTH_SOCK"),
+        *("PERENNIAL_NOTIFY", "PERENNIAL_SOURCES"),
     }
 )
 CREDENTIAL_FAMILIES = ("AWS_", "AZURE_", "PERENNIAL_SOURCE_")
-"""With CREDENTIALS: what opens the source database and the remote of DVC."""
+"""With CREDENTIALS: what opens a source, the remote of DVC or a service that takes notices."""
 
 
 def inherited(environment: Mapping[str, str], *, credentials: bool) -> dict[str, str]:
@@ -53,7 +54,7 @@ def inherited(environment: Mapping[str, str], *, credentials: bool) -> dict[str,
 
     Parameters
     ----------
-    credentials : whether the program reads the source or the remote of DVC.
+    credentials : whether the program reads the source or the remote of DVC, or sends notices.
     """
     return {
         name: value
@@ -63,7 +64,7 @@ def inherited(environment: Mapping[str, str], *, credentials: bool) -> dict[str,
 
 
 def is_credential(name: str) -> bool:
-    """Return True for a variable that opens a source or a remote."""
+    """Return True for a variable that opens a source, a remote or a service for notices."""
     return name in CREDENTIALS or name.startswith(CREDENTIAL_FAMILIES)
 
 

@@ -14,7 +14,7 @@ from core.database import connect, open_database
 from core.decisions import record_decision
 from core.errors import SettingsError
 from core.locks import AdvisoryLock, hold_until_commit
-from core.logs import get_logger
+from core.logs import get_logger, redact
 from core.settings import Settings, load_settings
 from core.tables import decision
 from flows.notices import TITLES, Notice, decision_notice, failure_notice, machine_notices
@@ -74,8 +74,10 @@ def open_services(settings: Settings) -> list[Apprise]:
 
 
 def send(services: Sequence[Apprise], notice: Notice) -> list[bool]:
-    """Send a notice to each service; return which of them took it."""
-    return [bool(service.notify(title=notice.title, body=notice.body)) for service in services]
+    """Send a notice, without passwords, to each service; return which of them took it."""
+    title = redact(notice.title)
+    body = redact(notice.body)
+    return [bool(service.notify(title=title, body=body)) for service in services]
 
 
 def notify_completion(_flow: Any, _run: Any, _state: Any) -> None:

@@ -1,4 +1,4 @@
-"""Starts a program without what opens the source and the remote of DVC.
+"""Starts a program without credentials: for the source, the remote of DVC and notices.
 
 python -m machine.launch PROGRAM ARGUMENT...
 """

@@ -78,7 +78,8 @@ class FeedbackLog:
 class FeedbackShipper:
     """Moves a journal of feedback to the `feedback` table; of several processes, only one does.
 
-    A row that is shipped again is known by its request id, label, author and moment.
+    A row that is shipped again is known by its request id, label, author and moment. With `sync`,
+    rows that wait survive a power cut.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class FeedbackShipper:
         engine: Engine,
         labels: Callable[[], Labels],
         counts: FeedbackCounts,
+        sync: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._engine = engine
@@ -96,7 +98,7 @@ class FeedbackShipper:
         self._now = now
         self._received = Shipper(folder, insert=self._insert, counts=counts.received)
         waiting = folder / WAITING
-        self._waiting = Journal(waiting, counts=counts.retried, maximum=JOURNAL_BYTES)
+        self._waiting = Journal(waiting, counts=counts.retried, maximum=JOURNAL_BYTES, sync=sync)
         self._retried = Shipper(waiting, insert=self._insert, counts=counts.retried)
         self._retried_at = float("-inf")
 

@@ -113,14 +113,24 @@ def test_the_machine_and_our_own_settings_are_inherited() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["PGPASSFILE", "PGSERVICEFILE", "AWS_PROFILE", "AZURE_CLIENT_ID", "SSH_AUTH_SOCK"]
+    "name",
+    [
+        *("PGPASSFILE", "PGSERVICEFILE", "AWS_PROFILE", "AZURE_CLIENT_ID", "SSH_AUTH_SOCK"),
+        *("PERENNIAL_NOTIFY", "PERENNIAL_SOURCES"),
+    ],
 )
-def test_credentials_reach_the_programs_that_read_the_source_or_the_remote(name: str) -> None:
+def test_credentials_reach_only_the_programs_that_use_them(name: str) -> None:
     assert inherited({name: "x"}, credentials=True) == {name: "x"}
     assert inherited({name: "x"}, credentials=False) == {}
 
 
-@pytest.mark.parametrize("name", ["PGPASSFILE", "AWS_SECRET_ACCESS_KEY", "PERENNIAL_SOURCE_URL"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("PGPASSFILE", "AWS_SECRET_ACCESS_KEY", "PERENNIAL_SOURCE_URL"),
+        *("PERENNIAL_NOTIFY", "PERENNIAL_SOURCES"),
+    ],
+)
 def test_a_launched_program_gets_no_credentials(name: str) -> None:
     code = "import os, sys; print(os.environ.get(sys.argv[1]), os.environ['MARK'])"
     done = subprocess.run(

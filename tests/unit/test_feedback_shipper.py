@@ -1,0 +1,63 @@
+"""The shipper of feedback, on tables without PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from bentos.heads.live_heads import LiveHeads
+from bentos.inference_log.feedback import FOLDER, WAITING, FeedbackCounts, JournaledFeedback
+from bentos.inference_log.journal import JournalCounts, encode_rows
+from bentos.wiring import ship_journals
+from core.settings import load_settings
+from tests.support.journals import journaled
+
+NOW = datetime(2026, 2, 1, tzinfo=UTC)
+TABLES = (
+    "create table inference (request_id text, classifier text, role text)",
+    "create table feedback (id integer primary key, received_at timestamp, request_id text,"
+    " classifier text, label text, author text, kind text, probability double, phrase text,"
+    " cleaned text, occurred_at timestamp, region text)",
+)
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Engine:
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'tables.db'}")
+    with engine.begin() as connection:
+        for statement in TABLES:
+            connection.execute(sa.text(statement))
+    return engine
+
+
+def write_rows(folder: Path, rows: list[JournaledFeedback]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "0-1.jsonl").write_bytes(encode_rows([msgspec.json.encode(row) for row in rows]))
+
+
+@pytest.mark.parametrize("synced", [True, False])
+def test_a_label_that_waits_reaches_the_disk_when_the_settings_say_so(
+    tables: Engine, tmp_home: Path, monkeypatch: pytest.MonkeyPatch, *, synced: bool
+) -> None:
+    settings = load_settings(home=tmp_home, journal_sync=synced)
+    write_rows(settings.journal / FOLDER, [JournaledFeedback(0, "r-1", "label", "ada", NOW)])
+    syncs: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", syncs.append)
+    [shipper] = ship_journals(
+        settings,
+        tables,
+        heads=LiveHeads("embedder", tmp_home),
+        counts=JournalCounts(),
+        feedback=FeedbackCounts(),
+    )
+    shipper.start()
+    shipper.stop()
+    waiting = journaled(settings.journal / FOLDER / WAITING)
+    assert {row["request_id"] for row in waiting} == {"r-1"}
+    assert bool(syncs) == synced
