@@ -11,7 +11,13 @@ from typing import Any
 import yaml
 
 from core.contracts import Snapshot
-from core.errors import DataError, PerennialError, StageFailed
+from core.errors import (
+    DataError,
+    PerennialError,
+    SettingsError,
+    SourceUnreachable,
+    StageFailed,
+)
 from core.logs import get_logger
 from core.snapshots import previous_tag
 from flows.context import DEMO_MARK, LoopContext
@@ -26,6 +32,9 @@ REUSED = ("data", "build/embedder", "build/embeddings")
 TRAINING = {"split": "split", "compare": "comparison"}
 """Stage -> its folder. `split` refuses rows that cannot train, before any head is fitted."""
 
+OWN_ERRORS = (DataError, SourceUnreachable, SettingsError)
+"""What stops the classifiers of one source and no others."""
+
 Errors = dict[str, PerennialError]
 """Classifier -> why it was left out."""
 
@@ -36,8 +45,9 @@ def take_snapshot(
     """Write the data/ of the classifiers into the workspace and track it with DVC.
 
     The embeddings of the newest earlier run are restored first: only new phrases are embedded.
-    Returns the snapshots, and the errors of the classifiers whose query was refused. A repository
-    that cannot take the result is refused here, before anything is trained.
+    Returns the snapshots, and the errors of the classifiers whose query was refused or whose source
+    is unset or does not answer. A repository that cannot take the result is refused here, before
+    anything is trained.
     """
     workspace.try_publishing()
     sources = [context.params.classifier(name).source for name in classifiers]
@@ -61,18 +71,32 @@ def take_snapshot(
 def _write_each(
     context: LoopContext, data: Path, classifiers: Sequence[str], run: Run
 ) -> tuple[list[Snapshot], Errors]:
-    """Write one data set after the other. Raises the first error when all are refused."""
+    """Write one data set after the other. Raises the first error when none can be written.
+
+    A source that does not answer is read once more at the end, when another data set was written.
+    """
+    datasets = _datasets(context, classifiers)
+    own = {
+        dataset: [name for name in classifiers if dataset == _dataset(context, name)]
+        for dataset in datasets
+    }
     snapshots: list[Snapshot] = []
     errors: Errors = {}
-    for dataset in _datasets(context, classifiers):
-        own = [name for name in classifiers if dataset == _dataset(context, name)]
+
+    def write(dataset: str) -> None:
         try:
-            snapshots += write_snapshots(context, data, own, as_of=run.now)
-        except DataError as error:
-            errors |= dict.fromkeys(own, error)
+            snapshots.extend(write_snapshots(context, data, own[dataset], as_of=run.now))
+        except OWN_ERRORS as error:
+            errors[dataset] = error
+
+    for dataset in datasets:
+        write(dataset)
     if not snapshots:
-        raise next(iter(errors.values()))
-    return snapshots, errors
+        raise errors[datasets[0]]
+    for dataset in [name for name, error in errors.items() if error.retryable]:
+        del errors[dataset]
+        write(dataset)
+    return snapshots, {name: errors[dataset] for dataset in errors for name in own[dataset]}
 
 
 def check_snapshot(context: LoopContext, workspace: Workspace, run: Run) -> dict[str, Any]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from core.errors import StageFailed
-from flows.steps import TRAINING, reproduce_each
+from core.errors import PerennialError, QueryRefused, SettingsError, SourceUnreachable, StageFailed
+from flows import steps
+from flows.steps import TRAINING, _write_each, reproduce_each
 
 
 class Workspace:
@@ -57,3 +59,44 @@ def test_one_call_is_enough_when_nothing_fails(tmp_path: Path) -> None:
 def test_a_failure_of_all_is_raised_once(tmp_path: Path) -> None:
     with pytest.raises(StageFailed):
         reproduced(tmp_path, "compare", "a", "b", "c")
+
+
+class Sources:
+    """A source per classifier; each raises its own errors in turn, then it answers."""
+
+    def __init__(self, **errors: list[type[PerennialError]]) -> None:
+        self.errors = errors
+        self.params = self
+
+    def classifier(self, name: str) -> Any:
+        return SimpleNamespace(source=SimpleNamespace(dataset=f"rows of {name}"))
+
+    def write(self, _context: object, _data: Path, own: list[str], *, as_of: object) -> list[Any]:
+        left = self.errors.get(own[0], [])
+        if left:
+            raise left.pop(0)(f"the source of {own[0]}", came="none", do="look")
+        return own
+
+
+def written(monkeypatch: pytest.MonkeyPatch, sources: Any) -> tuple[list[Any], dict[str, Any]]:
+    monkeypatch.setattr(steps, "write_snapshots", sources.write)
+    run: Any = SimpleNamespace(now=None)
+    return _write_each(sources, Path("data"), ["a", "b"], run)
+
+
+@pytest.mark.parametrize("error", [QueryRefused, SettingsError, SourceUnreachable])
+def test_the_source_of_one_classifier_stops_no_other(
+    monkeypatch: pytest.MonkeyPatch, error: type[PerennialError]
+) -> None:
+    snapshots, errors = written(monkeypatch, Sources(a=[error, error]))
+    assert snapshots == ["b"]
+    assert [(name, type(found)) for name, found in errors.items()] == [("a", error)]
+
+
+def test_a_source_that_comes_back_is_read_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert written(monkeypatch, Sources(a=[SourceUnreachable])) == (["b", "a"], {})
+
+
+def test_the_first_error_is_raised_when_no_source_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SourceUnreachable, match="the source of a"):
+        written(monkeypatch, Sources(a=[SourceUnreachable], b=[SettingsError]))
