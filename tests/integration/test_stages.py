@@ -143,6 +143,8 @@ def test_outputs_are_what_the_other_rooms_read(repository: Path) -> None:
         "rows",
         "test_rows",
         "validation",
+        "present",
+        "present_with_test",
     ]
     labels = ["id", "cleaned", "label", "occurred_at", "from_source", "test"]
     assert pq.read_schema(folder / "split" / "labels.parquet").names == labels

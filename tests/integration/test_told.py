@@ -35,7 +35,7 @@ def test_a_retraining_is_a_line_a_stage_and_a_result_of_ten_lines(
     assert result[0].startswith("organ: ")
     assert 5 <= len(result) <= 10
     log = place_with_champion.settings.home / "logs" / "retrain.log"
-    assert '"event": "stage train"' in log.read_text(encoding="utf-8")
+    assert '"event": "snapshot"' in log.read_text(encoding="utf-8")
 
 
 def test_a_watch_without_a_prefect_server_is_quiet_to_its_end(place_with_champion: Place) -> None:
