@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -154,8 +156,7 @@ def stage_environment() -> dict[str, str]:
         "DVC_NO_ANALYTICS": "1",
         "PYTHONHASHSEED": "0",
         "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        **_own_git_settings(),
+        "GIT_CONFIG_GLOBAL": str(_own_git_settings()),
         "GIT_TERMINAL_PROMPT": "0",
     }
 
@@ -167,18 +168,24 @@ def _with_users_git_settings() -> dict[str, str]:
 
 
 @cache
-def _own_git_settings() -> dict[str, str]:
-    """Return the variables with the settings that replace the user's and the system's.
+def _own_git_settings() -> Path:
+    """Return the file of the settings that replace the user's and the system's.
 
     Hooks, templates, signing and names of remotes of the user would break the clone of a
-    retraining. Only what the user declared safe stays.
+    retraining. Only what the user declared safe stays, in a file: git's child processes read no
+    variables for it.
     """
     folders = _safe_folders()
-    settings = {"GIT_CONFIG_COUNT": str(len(folders))}
-    for number, folder in enumerate(folders):
-        settings[f"GIT_CONFIG_KEY_{number}"] = "safe.directory"
-        settings[f"GIT_CONFIG_VALUE_{number}"] = folder
-    return settings
+    if not folders:
+        return Path(os.devnull)
+    handle, name = tempfile.mkstemp(prefix="perennial-git-")
+    os.close(handle)
+    atexit.register(Path(name).unlink, missing_ok=True)
+    for folder in folders:
+        subprocess.run(
+            ["git", "config", "--file", name, "--add", "safe.directory", folder], check=True
+        )
+    return Path(name)
 
 
 def _safe_folders() -> list[str]:
