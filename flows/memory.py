@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 
 from core.contracts import Verdict
 from core.deployments import current_champions
+from core.files import replacing
 from core.locks import AdvisoryLock, hold_until_commit
 from core.logs import get_logger
 from core.memory_revisions import MemoryRevision, append_revision, newest_revisions
@@ -43,38 +45,65 @@ def remember_retraining(
 ) -> MemoryRevision | None:
     """Renew the memory from a retraining's snapshot, whatever the gate said of its head.
 
-    None for a classifier that no version answers.
+    None for a classifier that no version answers. When this fails or is killed, the next
+    `remember_labels` does it.
     """
     built = workspace.folder / "build" / "classifiers" / classifier
     labels = pq.read_table(built / "split" / "labels.parquet")
     snapshot = store_source_labels(context.settings.models, classifier, labels)
-    if classifier not in context.champions():
-        return None
-    return renew_memory(context, classifier, snapshot=snapshot, now=run.now, why=run.reason)
+    unfinished = _unfinished_file(context, classifier)
+    with replacing(unfinished) as part:
+        part.write_text(snapshot)
+
+    made = None
+    if classifier in context.champions():
+        made = renew_memory(context, classifier, snapshot=snapshot, now=run.now, why=run.reason)
+    unfinished.unlink(missing_ok=True)
+    return made
 
 
 def remember_labels(context: LoopContext, classifier: str, *, now: datetime) -> Verdict:
-    """Renew the memory when labels came since its newest revision.
+    """Renew the memory when labels came since its newest revision, or a retraining could not.
 
     Returns the Verdict "renewed", "current" or "waiting" (for the next retraining, where no
     revision was ever made).
     """
+    unfinished = _unfinished_file(context, classifier)
+    snapshot = unfinished.read_text() if unfinished.exists() else None
     with context.engine.connect() as connection:
         newest = newest_revisions(connection).get(classifier)
         due = newest is not None and labels_since(
             connection, classifier=classifier, revision=newest, now=now
         )
-    if newest is None:
+    if snapshot is not None:
+        made = renew_memory(context, classifier, snapshot=snapshot, now=now, why="retraining")
+        unfinished.unlink(missing_ok=True)
+    elif newest is None:
         return Verdict("waiting", ("no revision yet: the next retraining makes the first",))
-    if not due:
+    elif not due:
         return Verdict("current", (f"no label since revision {newest.revision}",))
-    made = renew_memory(context, classifier, snapshot=newest.snapshot, now=now, why="labels")
-    changes = changed_phrases(
-        recorded_memory(newest),
-        recorded_memory(made),
-        newest_received(context.engine, classifier, revision=newest, now=now),
-    )
+    else:
+        made = renew_memory(context, classifier, snapshot=newest.snapshot, now=now, why="labels")
+    return _renewed(context, newest, made, now=now)
+
+
+def _unfinished_file(context: LoopContext, classifier: str) -> Path:
+    """Holds the digest of a retraining's source labels until a revision knows them."""
+    return context.settings.models / classifier / "memory" / "unfinished"
+
+
+def _renewed(
+    context: LoopContext, before: MemoryRevision | None, made: MemoryRevision, *, now: datetime
+) -> Verdict:
+    """Return the Verdict "renewed" with the phrases whose label changed."""
     reason = f"revision {made.revision} of {made.labels} labels: {made.why}"
+    if before is None:
+        return Verdict("renewed", (reason,), {**asdict(made), "changed": []})
+    changes = changed_phrases(
+        recorded_memory(before),
+        recorded_memory(made),
+        newest_received(context.engine, made.classifier, revision=before, now=now),
+    )
     return Verdict("renewed", (reason,), {**asdict(made), "changed": changes})
 
 
@@ -93,7 +122,8 @@ def renew_memory(
 ) -> MemoryRevision:
     """Make and record the next revision: the source's labels of `snapshot`, and all feedback.
 
-    Feedback received after `now` waits. The memory is judged on the labels received since the
+    Feedback received after `now` waits, except what the revision before knows already: a retraining
+    of an earlier moment takes no label away. The memory is judged on the labels received since the
     champion's fit, and switched off when the head alone foretells them better. Raises
     `UnknownVersion` when the source's labels are not stored.
     """
@@ -103,21 +133,22 @@ def renew_memory(
         hold_until_commit(connection, AdvisoryLock.MEMORY, classifier)
         settled = newest_settled(context.engine)
         before = newest_revisions(connection).get(classifier)
+        as_of = max(now, before.as_of) if before else now
         champion = current_champions(connection).get(classifier)
         fitted_at = champion and trained_as_of(
             connection, classifier=classifier, version=champion.model.version
         )
         made = make_memory(
             source,
-            received_labels(connection, classifier=classifier, received_by=now, newest=settled),
+            received_labels(connection, classifier=classifier, received_by=as_of, newest=settled),
             classifier=classifier,
             revision=before.revision + 1 if before else 1,
-            as_of=now,
-            judged_since=fitted_at or now,
+            as_of=as_of,
+            judged_since=fitted_at or as_of,
         )
         revision = MemoryRevision(
             made_at=now,
-            as_of=now,
+            as_of=as_of,
             digest=store_memory(models, made.memory),
             location=str(revision_folder(models, classifier, made.memory.revision).resolve()),
             snapshot=snapshot,

@@ -75,8 +75,8 @@ def _disk(settings: Settings) -> Notice | None:
 
 
 def _journal(settings: Settings) -> Notice | None:
-    files = [file for folder in settings.journals for file in folder.rglob("*") if file.is_file()]
-    megabytes = sum(file.stat().st_size for file in files) / MEGABYTE
+    segments = [file for folder in settings.journals for file in folder.rglob("*.jsonl")]
+    megabytes = sum(file.stat().st_size for file in segments) / MEGABYTE
     limit = settings.journal_mb * JOURNAL_SHARE
     if megabytes <= limit:
         return None

@@ -205,11 +205,19 @@ def _judge_candidate(
         candidate = register_candidate(context, workspace, classifier, verdict, published, run)
         held.require()
         verdict = decide_and_promote(context, candidate, verdict, run)
-        remember_retraining(context, workspace, classifier, run)
+        _remember(context, workspace, classifier, run)
 
         built = workspace.folder / "build" / "classifiers" / classifier
         _show_verdict(context, built, candidate, verdict, run, return_state=True)
         return verdict
+
+
+def _remember(context: LoopContext, workspace: Workspace, classifier: str, run: Run) -> None:
+    """Renew the memory. An error leaves it to the next `remember`: the verdict holds already."""
+    try:
+        remember_retraining(context, workspace, classifier, run)
+    except PerennialError as error:
+        get_logger().error("memory not renewed", error=str(error))
 
 
 def run_retrain(

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from core.tables import feedback
 from monitoring.feedback import answered
-from monitoring.unselected import unselected_requests
+from monitoring.unselected import DAYS_READ, unselected_requests
 
 DAYS = 28
 """Two periods of so many days are compared."""
@@ -62,7 +62,7 @@ def count_corrections(connection: Connection, classifier: str, *, now: datetime)
         .join(answer, answer.c.request_id == feedback.c.request_id)
         .where(*received, sa.func.btrim(feedback.c.label) != answer.c.label)
     )
-    chosen = unselected_requests(connection, classifier)
+    chosen = unselected_requests(connection, classifier, since=now - timedelta(days=DAYS_READ))
     acts = {
         (row.cleaned, row.author, row.received_at.date()): row.received_at > middle
         for row in connection.execute(query)

@@ -49,8 +49,8 @@ def bet_on_labels(
     ----------
     wrong : (n,) whether each label contradicts the answer that was given
     expected : share of wrong answers that is normal
-    weights : (n,) in (0, 1], how much each label counts: the least chance of being sampled,
-        divided by its own; all 1 by default
+    weights : (n,) in (0, 1], how much each label counts: a low chance of being sampled, divided
+        by its own; all 1 by default
     """
     mistakes = np.asarray(wrong, dtype=float)
     sizes = np.ones(len(mistakes)) if weights is None else np.asarray(weights, dtype=float)

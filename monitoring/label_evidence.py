@@ -15,10 +15,11 @@ from core.tables import decision, feedback
 from monitoring.drift_reports import hold_reports
 from monitoring.feedback import answered
 from monitoring.label_bets import LabelTest, bet_on_labels, threshold_for
-from monitoring.unselected import unselected_requests
+from monitoring.unselected import DAYS_READ, unselected_requests
 
 LABELS_READ = 5_000
-DAYS_READ = 365
+FLOOR_QUANTILE = 0.05
+"""One answer with a tiny chance of being sampled must not silence the other labels."""
 LEAST_LABELS = 20
 """Fewer labels call nothing, however wrong the answers."""
 COLUMNS = ("request_id", "cleaned", "author", "received_at", "probability", "wrong")
@@ -114,10 +115,13 @@ def _unselected_labels(
     Answers that the memory changed are left out: they do not tell what the head answers. Feedback
     dated in the future waits.
     """
-    chosen = unselected_requests(connection, classifier)
+    since = now - timedelta(days=DAYS_READ)
+    chosen = unselected_requests(connection, classifier, since=since)
     received = (
         feedback.c.classifier == classifier,
-        feedback.c.received_at.between(now - timedelta(days=DAYS_READ), now),
+        feedback.c.received_at.between(since, now),
+        # Before the limit: corrections are many, and must not push the samples out.
+        feedback.c.request_id == sa.any_(sa.literal(sorted(chosen), sa.ARRAY(sa.Text))),
     )
     answer = answered(sa.select(feedback.c.request_id).where(*received))
     label = sa.func.btrim(feedback.c.label)
@@ -141,8 +145,11 @@ def _unselected_labels(
         .limit(LABELS_READ)
     )
     read = [tuple(row) for row in connection.execute(query)]
-    rows = pd.DataFrame.from_records(read[::-1], columns=list(COLUMNS))
-    rows = rows[rows["request_id"].isin(chosen)]
+    return _acts(pd.DataFrame.from_records(read[::-1], columns=list(COLUMNS)))
+
+
+def _acts(rows: pd.DataFrame) -> pd.DataFrame:
+    """Leave out what an author repeats of a phrase on one day."""
     day = pd.to_datetime(rows["received_at"], utc=True).dt.floor("D")
     repeated = rows.assign(day=day).duplicated(["cleaned", "author", "day"])
     return rows[~repeated].reset_index(drop=True)
@@ -168,7 +175,8 @@ def _per_year(rows: pd.DataFrame) -> float:
 def _weights(probability: pd.Series) -> pd.Series:
     """Return how much each label counts: less where the answer was likelier to be sampled.
 
-    Labels without a probability count as samples of one chance.
+    The rarest twentieth counts in full, as do labels without a probability.
     """
     chance = probability.astype(float)
-    return (chance.min() / chance).fillna(1.0)
+    floor = chance.quantile(FLOOR_QUANTILE)
+    return (floor / chance).clip(upper=1.0).fillna(1.0)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection, Engine
 
 from core.contracts import Verdict
@@ -58,8 +59,11 @@ def open_request(connection: Connection, classifier: str) -> OpenRequest | None:
 
 
 def _calm(connection: Connection, classifier: str) -> bool:
+    """Return whether the newest window that was scored has no alarm."""
     table = drift_report.c
-    newest = sa.select(table.alarms).where(table.classifier == classifier)
+    newest = sa.select(table.alarms).where(
+        table.classifier == classifier, table.statistics != sa.literal({}, JSONB)
+    )
     alarms = connection.scalar(newest.order_by(table.id.desc()).limit(1))
     return alarms is not None and not alarms
 

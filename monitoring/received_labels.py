@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 
 import pandas as pd
@@ -25,6 +26,9 @@ COLUMNS = (
 )
 WAIT_SECONDS = 60
 """For an import that is under way; a file of 100,000 rows takes less."""
+TRY_SECONDS = 2
+"""Inserts wait behind the request for a lock, so it is given up soon and repeated."""
+PAUSE_SECONDS = 0.5
 LOCK_NOT_AVAILABLE = "55P03"
 
 
@@ -32,21 +36,34 @@ def newest_settled(engine: Engine) -> int:
     """Return the highest id of feedback; no row at or below it appears later.
 
     A transaction that has taken its ids may commit after one that took higher ones. So the id is
-    read while no insert is under way: writers wait for the moment that it takes. Raises `Busy` when
-    a writer does not end.
+    read while no insert is under way: writers wait for the moment that it takes, and at most
+    TRY_SECONDS at a time for a writer that does not end. Raises `Busy` after WAIT_SECONDS.
     """
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        left = deadline - time.monotonic()
+        newest = _newest_between_inserts(engine, seconds=max(min(TRY_SECONDS, left), 0.1))
+        if newest is not None:
+            return newest
+        if time.monotonic() + PAUSE_SECONDS >= deadline:
+            raise Busy(
+                "every import of feedback to end",
+                came=f"one that takes more than {WAIT_SECONDS} s",
+                do="wait for it, or end the session that left its transaction open",
+            )
+        time.sleep(PAUSE_SECONDS)
+
+
+def _newest_between_inserts(engine: Engine, *, seconds: float) -> int | None:
+    """Return the highest id of feedback, 0 without any; None when an insert stays under way."""
     with engine.begin() as connection:
-        connection.execute(sa.text(f"set local lock_timeout = '{WAIT_SECONDS}s'"))
+        connection.execute(sa.text(f"set local lock_timeout = '{round(1000 * seconds)}ms'"))
         try:
             connection.execute(sa.text("lock table feedback in share mode"))
         except sa.exc.OperationalError as error:
             if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
                 raise
-            raise Busy(
-                "every import of feedback to end",
-                came=f"one that takes more than {WAIT_SECONDS} s",
-                do="wait for it, or end the session that left its transaction open",
-            ) from None
+            return None
         return connection.scalar(sa.select(sa.func.max(feedback.c.id))) or 0
 
 

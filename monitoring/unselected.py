@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -11,15 +12,19 @@ from sqlalchemy.engine import Connection
 from core.contracts import ANSWERING
 from core.tables import feedback, inference
 
+DAYS_READ = 365
+"""What runs every hour reads the feedback of so many days."""
 AGREEING_SHARE = 0.5
 """An author of unknown kind whose labels agree with so many of the answers labels what comes,
 not what is wrong.
 """
 
 
-def unselected_requests(connection: Connection, classifier: str) -> frozenset[str]:
+def unselected_requests(
+    connection: Connection, classifier: str, *, since: datetime | None = None
+) -> frozenset[str]:
     """Return the request ids whose feedback is a sample, or comes from an author who labels
-    right answers as well.
+    right answers as well. Only feedback received from `since` on counts; None for no limit.
     """
     query = (
         sa.select(
@@ -31,6 +36,7 @@ def unselected_requests(connection: Connection, classifier: str) -> frozenset[st
         .join(inference, inference.c.request_id == feedback.c.request_id)
         .where(feedback.c.classifier == classifier, inference.c.classifier == classifier)
         .where(inference.c.role.in_(ANSWERING))
+        .where(sa.true() if since is None else feedback.c.received_at >= since)
     )
     return choose_unselected(
         (row.request_id, row.kind, row.author, row.agrees) for row in connection.execute(query)

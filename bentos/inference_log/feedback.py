@@ -17,13 +17,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from bentos.inference_log.journal import Journal, JournalCounts
-from bentos.inference_log.shipper import RowRefused, Shipper
+from bentos.inference_log.shipper import RefusedRow, RowRefused, Shipper
 from core.errors import UnknownRequest
 from core.feedback import FeedbackRow, Labels, Problem, insert_feedback, separate_feedback
 from core.logs import first_line
 
 FOLDER = "feedback"  # beside the segments of answers
 WAITING = "waiting"
+WAITING_FULL = "its answer is not logged, and too much other feedback waits as well"
 JOURNAL_BYTES = 64 * 2**20  # 200,000 labels while the database is away
 RETRY_SECONDS = 10.0
 WAIT = timedelta(days=1)
@@ -112,29 +113,38 @@ class FeedbackShipper:
             self._retried.ship()
             self._retried_at = time.monotonic()
 
-    def _insert(self, parts: Sequence[bytes]) -> None:
+    def _insert(self, parts: Sequence[bytes]) -> list[RefusedRow]:
         try:
             rows = _decode(b"[%b]" % b",".join(parts))
             with self._engine.begin() as connection:
                 separated = separate_feedback(connection, rows, labels=self._labels())
-                waiting = [self._wait(problem) for problem in separated.problems]
+                waiting, refused = self._separate_waiting(separated.problems)
                 insert_feedback(connection, separated.accepted)
-                self._keep(waiting)  # before the commit: a row that is kept twice is known later
+                # Before the commit: a row that is kept twice is known later.
+                refused += self._keep(waiting)
         except (msgspec.DecodeError, sa.exc.DataError, sa.exc.IntegrityError) as error:
             raise RowRefused(first_line(error)) from None
         self._counts.stored += len(separated.accepted)
+        return refused
 
-    def _wait(self, problem: Problem) -> bytes:
-        """Return the row to try again. Raises `RowRefused` when its answer cannot come any more."""
-        row, error = problem
-        assert isinstance(row, JournaledFeedback)
-        since = row.waits_since or self._now()
-        if not isinstance(error, UnknownRequest) or self._now() - since > WAIT:
-            raise RowRefused(str(error))
-        return msgspec.json.encode(replace(row, waits_since=since))
+    def _separate_waiting(
+        self, problems: Sequence[Problem]
+    ) -> tuple[list[bytes], list[RefusedRow]]:
+        """Return the rows to try again, and those that can never be stored."""
+        waiting = []
+        refused = []
+        for row, error in problems:
+            assert isinstance(row, JournaledFeedback)
+            since = row.waits_since or self._now()
+            if isinstance(error, UnknownRequest) and self._now() - since <= WAIT:
+                waiting.append(msgspec.json.encode(replace(row, waits_since=since)))
+            else:
+                refused.append(RefusedRow(msgspec.json.encode(row), str(error)))
+        return waiting, refused
 
-    def _keep(self, rows: Sequence[bytes]) -> None:
+    def _keep(self, rows: Sequence[bytes]) -> list[RefusedRow]:
+        """Write rows to the journal of waiting ones; return those that it does not take."""
         dropped = self._counts.retried.dropped
         self._waiting.append(rows)
-        if self._counts.retried.dropped != dropped:
-            raise RowRefused("its answer is not logged, and too much other feedback waits as well")
+        lost = self._counts.retried.dropped - dropped
+        return [RefusedRow(row, WAITING_FULL) for row in rows[len(rows) - lost :]]

@@ -27,9 +27,9 @@ BATCH_BYTES = 2**20
 REFUSED = "refused-rows.txt"
 CORRUPT = "corrupt-lines.txt"
 CORRUPT_BYTES = 64 * 2**20  # about the size of CORRUPT, so that a bad disk does not fill itself
+REFUSED_BYTES = 64 * 2**20  # about the size of REFUSED, so that a client does not fill the disk
 NAMED_OFFSETS = 20  # per log line
-
-Insert = Callable[[Sequence[bytes]], None]
+NAMED_REASONS = 20  # per log line
 
 _COLUMNS = ", ".join(column.name for column in inference.columns if column.name != "sequence")
 _INSERT = sa.text(
@@ -43,18 +43,31 @@ class RowRefused(Exception):
     """The database will never accept one of these rows as it is."""
 
 
+class RefusedRow(NamedTuple):
+    """A JSON row that will never be stored, and why."""
+
+    row: bytes
+    reason: str
+
+
+Insert = Callable[[Sequence[bytes]], Sequence[RefusedRow]]
+"""Stores rows, and returns those that it refuses by itself. Raises `RowRefused` when the database
+refuses one, which the caller has to find."""
+
+
 def insert_into(engine: Engine) -> Insert:
     """Return the adapter that inserts JSON rows.
 
     It raises `RowRefused` for bad data, and SQLAlchemy's errors for an outage.
     """
 
-    def insert(rows: Sequence[bytes]) -> None:
+    def insert(rows: Sequence[bytes]) -> Sequence[RefusedRow]:
         try:
             with engine.begin() as connection:
                 connection.execute(_INSERT, {"rows": b"[%b]" % b",".join(rows)})
         except (sa.exc.DataError, sa.exc.IntegrityError) as error:
             raise RowRefused(first_line(error)) from None
+        return []
 
     return insert
 
@@ -137,34 +150,41 @@ class Shipper:
         corrupt = [line for line, payload in decoded if payload is None]
         whole = [payload for _, payload in decoded if payload is not None]
         refused = self._ship_rows(whole) if whole else []
-        for row, reason in refused:
-            self._keep_refused(row, reason)
+        self._keep_refused(refused)
         self._keep_corrupt(corrupt)
         refused_rows = sum(count_rows(row) for row, _ in refused)
         rows = sum(map(count_rows, whole)) - refused_rows
         return _Shipped(rows, refused=refused_rows, corrupt=corrupt)
 
-    def _ship_rows(self, parts: Sequence[bytes]) -> list[tuple[bytes, str]]:
-        """Insert rows; return those that the database refuses, each with the reason.
+    def _ship_rows(self, parts: Sequence[bytes]) -> list[RefusedRow]:
+        """Insert rows; return those that are refused.
 
-        A refused batch is halved until the bad rows are found.
+        A batch that the database refuses is halved until the bad rows are found.
         """
         try:
-            self._insert(parts)
+            return list(self._insert(parts))
         except RowRefused as error:
             parts = parts if len(parts) > 1 else split_rows(parts[0])
             if len(parts) == 1:
-                return [(parts[0], str(error))]
+                return [RefusedRow(parts[0], str(error))]
             middle = len(parts) // 2
             return self._ship_rows(parts[:middle]) + self._ship_rows(parts[middle:])
-        return []
 
-    def _keep_refused(self, row: bytes, reason: str) -> None:
+    def _keep_refused(self, refused: Sequence[RefusedRow]) -> None:
+        """Save refused rows for people, up to REFUSED_BYTES; log the first distinct reasons."""
+        if not refused:
+            return
         get_logger().error(
-            "journal", state="row refused by the database", reason=reason, kept_in=REFUSED
+            "journal",
+            state="rows refused",
+            rows=len(refused),
+            reasons=list(dict.fromkeys(reason for _, reason in refused))[:NAMED_REASONS],
+            kept_in=REFUSED,
         )
         with (self._folder / REFUSED).open("ab") as file:
-            file.write(row + b"\n")
+            for row, _ in refused:
+                if file.tell() < REFUSED_BYTES:
+                    file.write(row + b"\n")
 
     def _keep_corrupt(self, lines: Sequence[_Line]) -> None:
         """Save corrupt lines before their segment is removed, up to CORRUPT_BYTES."""

@@ -14,6 +14,7 @@ from core.contracts import ModelVersion, Verdict
 from core.decisions import record_decision
 from core.feedback import record_feedback
 from core.tables import decision, inference
+from monitoring import label_evidence
 from monitoring.corrections import Corrections, count_corrections
 from monitoring.label_evidence import call_by_labels
 from tests.support.traffic import START, log, traffic
@@ -38,6 +39,7 @@ def label(
     kind: str = "sample",
     author: str = "desk",
     received: datetime = NOW - timedelta(days=1),
+    probability: float = 0.1,
 ) -> None:
     """Label the answers, in order; the share `wrong` contradicts them."""
     contradicts = np.random.default_rng(5).random(len(ids)) < wrong
@@ -54,7 +56,7 @@ def label(
                 author=author,
                 received_at=received + timedelta(seconds=number),
                 kind=kind,
-                probability=0.1 if kind == "sample" else None,
+                probability=probability if kind == "sample" else None,
             )
 
 
@@ -76,6 +78,23 @@ def test_samples_and_unselected_labels_call_drift_once(engine: Engine, kind: str
     assert verdict.evidence["label_test"]["wrong"] == pytest.approx(0.3, abs=0.06)
     assert decisions(engine) == ["drift"]
     assert call(engine) is None, "the answers of before the call do not call again"
+
+
+def test_later_corrections_do_not_push_the_samples_out(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(label_evidence, "LABELS_READ", 200)
+    ids = answer(engine)
+    label(engine, ids[:200], wrong=0.3, received=NOW - timedelta(days=2))
+    label(engine, ids[200:400], wrong=1.0, kind="correction")
+    assert call(engine) is not None
+
+
+def test_one_rare_sample_does_not_silence_the_others(engine: Engine) -> None:
+    ids = answer(engine)
+    label(engine, ids[:1], wrong=0.0, probability=0.0001)
+    label(engine, ids[1:], wrong=0.3)
+    assert call(engine) is not None
 
 
 def test_right_labels_call_nothing(engine: Engine) -> None:
@@ -155,6 +174,14 @@ def test_growing_corrections_ask_for_a_sample(engine: Engine) -> None:
     assert corrections == Corrections(40, 10)
     assert corrections.grown and "40 corrections came in 28 days" in corrections.sentence()
     assert earlier == Corrections(10, 0)
+
+
+def test_feedback_of_earlier_years_says_nothing_of_an_author(engine: Engine) -> None:
+    ids = answer(engine)
+    label(engine, ids[:100], wrong=0.0, kind="unknown", received=NOW - timedelta(days=400))
+    label(engine, ids[100:150], wrong=1.0, kind="unknown")
+    with engine.connect() as connection:
+        assert count_corrections(connection, "topic", now=NOW) == Corrections(50, 0)
 
 
 @pytest.mark.parametrize(

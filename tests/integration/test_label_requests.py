@@ -153,6 +153,22 @@ def test_a_request_lapses_when_the_traffic_is_calm_again(engine: Engine, watch: 
     assert watch().kind == "steady"
 
 
+def test_a_window_that_cannot_be_judged_leaves_the_request_open(
+    engine: Engine, watch: Watch
+) -> None:
+    answer(engine, new_topic(2), prefix="a")
+    watch()
+    unjudged = {"verdict": "insufficient", "statistics": {}, "alarms": []}
+    with engine.begin() as connection:
+        newest = connection.execute(
+            sa.select(drift_report).order_by(drift_report.c.id.desc()).limit(1)
+        )
+        row = {name: value for name, value in newest.mappings().one().items() if name != "id"}
+        number = row["window_number"] + 1
+        connection.execute(drift_report.insert(), {**row, **unjudged, "window_number": number})
+    assert "labels are asked for" in watch().reasons[0]
+
+
 @pytest.mark.parametrize("damage", ["mojibake", "cut"])
 def test_a_broken_client_is_named_and_retrains_nothing(
     engine: Engine, watch: Watch, damage: str

@@ -3,8 +3,11 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
@@ -18,7 +21,8 @@ from core.params import load_params
 from core.settings import REPOSITORY
 from core.tables import feedback
 from flows.context import LoopContext
-from flows.memory import remember_labels, renew_memory
+from flows.memory import remember_labels, remember_retraining, renew_memory
+from flows.run import Run
 from monitoring import received_labels
 from operations.lineage.reproduce_memory import reproduce_revision
 from pipelines.memory.store import store_source_labels
@@ -57,11 +61,11 @@ def correct(
         )
 
 
-def keep_source(context: LoopContext, *labels: str) -> str:
+def source_labels(*labels: str) -> pa.Table:
     """Rows of the source for the phrase, one a day before the answers."""
     moments = [NOW - timedelta(days=40 - number) for number in range(len(labels))]
     count = len(labels)
-    table = pa.table(
+    return pa.table(
         {
             "id": pa.array([f"s-{number}" for number in range(count)], pa.string()),
             "cleaned": pa.array(["worn cog"] * count, pa.string()),
@@ -71,7 +75,10 @@ def keep_source(context: LoopContext, *labels: str) -> str:
             "test": pa.array([False] * count, pa.bool_()),
         }
     )
-    return store_source_labels(context.settings.models, "topic", table)
+
+
+def keep_source(context: LoopContext, *labels: str) -> str:
+    return store_source_labels(context.settings.models, "topic", source_labels(*labels))
 
 
 def memory_of(context: LoopContext) -> Memory:
@@ -165,6 +172,30 @@ def test_a_label_that_is_committed_late_is_not_missed(context: LoopContext) -> N
     assert remember(context, NOW + HOUR).kind == "current"
 
 
+def test_feedback_does_not_wait_for_an_import_that_never_ends(context: LoopContext) -> None:
+    begin(context)
+    correct(context, 2, "label08", author="bob")
+    late = context.engine.connect()
+    record_feedback(late, request_id="r-000001", label="label07", author="ada", received_at=NOW)
+    with ThreadPoolExecutor(1) as threads, context.engine.connect() as observer:
+        renewal = threads.submit(remember, context)
+        wait_for(
+            lambda: observer.scalar(sa.text(WAITING)) == 1,
+            seconds=30,
+            what="the renewal waits for the import",
+        )
+        try:
+            with context.engine.begin() as writer:
+                writer.execute(sa.text("set local lock_timeout = '20s'"))
+                record_feedback(
+                    writer, request_id="r-000003", label="label09", author="cy", received_at=NOW
+                )
+        finally:
+            late.commit()
+            renewal.result(timeout=60)
+    late.close()
+
+
 def test_an_import_that_never_ends_is_named(
     context: LoopContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,6 +208,37 @@ def test_an_import_that_never_ends_is_named(
         )
         with pytest.raises(Busy, match="every import of feedback to end"):
             remember(context)
+
+
+def test_a_memory_that_a_retraining_could_not_renew_is_renewed_by_the_next_hour(
+    context: LoopContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(context)
+    split = tmp_path / "build" / "classifiers" / "topic" / "split"
+    split.mkdir(parents=True)
+    pq.write_table(source_labels("label03"), split / "labels.parquet")
+    workspace: Any = SimpleNamespace(folder=tmp_path)
+    monkeypatch.setattr(received_labels, "WAIT_SECONDS", 1)
+    with context.engine.connect() as open_session:
+        record_feedback(
+            open_session, request_id="r-000001", label="label07", author="ada", received_at=NOW
+        )
+        with pytest.raises(Busy):
+            remember_retraining(context, workspace, "topic", Run("r1", NOW, "manual", {}))
+    assert remember(context).kind == "renewed"
+    assert best(memory_of(context)) == "label03"
+    assert remember(context).kind == "current"
+
+
+def test_a_retraining_of_an_earlier_moment_keeps_what_is_remembered(context: LoopContext) -> None:
+    begin(context)
+    correct(context, 1, "label07")
+    remember(context)
+    snapshot = keep_source(context, "label00")
+    made = renew_memory(context, "topic", snapshot=snapshot, now=NOW - HOUR, why="manual")
+    assert (made.made_at, made.as_of) == (NOW - HOUR, NOW)
+    assert set(memory_of(context).labels) == {"label00", "label07"}
+    assert remember(context, NOW + HOUR).kind == "current"
 
 
 def test_one_person_counts_once_a_day(context: LoopContext) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bentos.inference_log.journal import Journal, JournalCounts, decode_line, segments, split_rows
-from bentos.inference_log.shipper import RowRefused, Shipper
+from bentos.inference_log.shipper import RefusedRow, RowRefused, Shipper
 
 
 class Table:
@@ -19,7 +19,7 @@ class Table:
         self.calls = 0
         self.away = False
 
-    def insert(self, rows: Sequence[bytes]) -> None:
+    def insert(self, rows: Sequence[bytes]) -> Sequence[RefusedRow]:
         self.calls += 1
         if self.away:
             raise ConnectionError("away")
@@ -30,6 +30,7 @@ class Table:
         if any(row["phrase"] == "poison" for row in decoded):
             raise RowRefused("poison")
         self.rows.update({row["request_id"]: row for row in decoded})
+        return []
 
 
 def opened(folder: Path, table: Table, **options: Any) -> tuple[Journal, Shipper, JournalCounts]:

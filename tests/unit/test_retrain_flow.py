@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -171,3 +172,20 @@ def test_a_task_logs_its_name_and_keeps_its_answer(
         ("take snapshot", "start"),
         ("take snapshot", "end"),
     ]
+
+
+def test_a_memory_that_cannot_be_renewed_leaves_the_verdict(
+    monkeypatch: pytest.MonkeyPatch, lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    def busy(*_: object) -> None:
+        raise named(Busy)
+
+    promoted = Verdict("promote", ("better",))
+    for name in ("compare_with_champion", "register_candidate", "_show_verdict"):
+        monkeypatch.setattr(retrain, name, lambda *_, **__: None)
+    monkeypatch.setattr(retrain, "decide_and_promote", lambda *_: promoted)
+    monkeypatch.setattr(retrain, "remember_retraining", busy)
+    nothing: Any = SimpleNamespace(folder=Path(), require=lambda: None)
+    verdict = retrain._judge_candidate(nothing, nothing, "topic", nothing, nothing, held=nothing)
+    assert verdict == promoted
+    assert [line["event"] for line in lines()] == ["memory not renewed"]

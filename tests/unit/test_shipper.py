@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from bentos.inference_log import shipper as shipper_module
 from bentos.inference_log.journal import Journal, JournalCounts, encode_rows, segments
-from bentos.inference_log.shipper import CORRUPT, REFUSED, Shipper
+from bentos.inference_log.shipper import CORRUPT, REFUSED, RefusedRow, Shipper
 from tests.support.inferences import row
 from tests.support.journals import Table, opened, requests
 
@@ -73,9 +73,10 @@ def test_what_is_written_while_a_batch_is_shipped_waits_for_the_next_turn(tmp_pa
     counts = JournalCounts()
     journal = Journal(tmp_path, counts=counts)
 
-    def busy_insert(rows: Sequence[bytes]) -> None:
-        table.insert(rows)
+    def busy_insert(rows: Sequence[bytes]) -> Sequence[RefusedRow]:
+        refused = table.insert(rows)
         journal.append([row(table.calls)])
+        return refused
 
     shipper = Shipper(tmp_path, insert=busy_insert, counts=counts)
     journal.append([row(0)])
@@ -153,6 +154,23 @@ def test_of_endless_corrupt_lines_only_the_first_are_kept(
     assert (line["lines"], line["offsets"]) == (100, list(range(0, 160, 8)))
 
 
+def test_of_endless_refused_rows_only_the_first_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = row(0, phrase="poison")
+    monkeypatch.setattr(shipper_module, "REFUSED_BYTES", 2 * len(bad))
+    table = Table()
+    for turn in range(2):
+        (tmp_path / f"{turn}-1.jsonl").write_bytes(encode_rows([bad] * 100 + [row(turn)]))
+    _, shipper, counts = opened(tmp_path, table)
+    with capture_logs() as logs:
+        shipper.ship()
+    assert (table.rows.keys(), counts.refused) == (requests(range(2)), 200)
+    assert (tmp_path / REFUSED).read_bytes() == (bad + b"\n") * 2
+    lines = [line for line in logs if line.get("state") == "rows refused"]
+    assert [(line["rows"], line["reasons"]) for line in lines] == [(100, ["poison"])] * 2
+
+
 def test_the_unfinished_line_of_a_live_segment_waits(tmp_path: Path) -> None:
     table = Table()
     journal, shipper, counts = opened(tmp_path, table)
@@ -185,9 +203,9 @@ def test_a_batch_that_an_outage_cuts_short_is_counted_once(tmp_path: Path) -> No
     )
     counts = JournalCounts()
 
-    def insert(rows: Sequence[bytes]) -> None:
+    def insert(rows: Sequence[bytes]) -> Sequence[RefusedRow]:
         table.away = table.calls == 2  # the whole, its first half, then nothing
-        table.insert(rows)
+        return table.insert(rows)
 
     shipper = Shipper(tmp_path, insert=insert, counts=counts)
     with pytest.raises(ConnectionError):
