@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 def notify(test: Test = False, json: Json = False) -> None:
     """Send what nobody was notified of yet to the services of PERENNIAL_NOTIFY.
 
-    Flows do this at their end; each matter is told once. Exit code 1 when a service does not take
+    Flows do this at their end; each matter is sent once. Exit code 1 when a service does not take
     the test message.
     """
     from core.errors import SettingsError
@@ -51,5 +51,5 @@ def notify(test: Test = False, json: Json = False) -> None:
 
 
 def _show(sent: list[Notice]) -> None:
-    text = [notice.title for notice in sent] or ["nothing to tell"]
+    text = [notice.title for notice in sent] or ["nothing is due"]
     output().result({"sent": [notice.title for notice in sent]}, text)

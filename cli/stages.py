@@ -119,7 +119,7 @@ class Stages:
 
     def _end(self, name: str, event: Mapping[str, Any]) -> None:
         while self.open.pop() != name:
-            """A stage that was killed never said that it ended."""
+            pass  # a killed stage has no end of its own
         if self.open:
             self.screen.advance(_title(name, event), done=name.startswith("stage "))
         else:

@@ -135,7 +135,7 @@ def _record(source: _Lines, layout: _Layout) -> Row | DamagedRow | None:
     try:
         values = next(csv.reader(lines(), delimiter=layout.delimiter, strict=True), None)
     except csv.Error as error:
-        reason = _said(error)
+        reason = _plain_reason(error)
     else:
         if values is None:
             return None
@@ -158,7 +158,7 @@ def _damage(row: Row, values: Sequence[str], layout: _Layout) -> str:
     return ""
 
 
-def _said(error: csv.Error) -> str:
+def _plain_reason(error: csv.Error) -> str:
     """Return the reason in plain words."""
     if "unexpected end of data" in str(error):
         return "wanted CSV; a quote is not closed"

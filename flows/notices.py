@@ -28,7 +28,7 @@ MEGABYTE = 2**20
 
 @dataclass(frozen=True)
 class Notice:
-    """A message to people. Equal keys are the same matter, which is told once."""
+    """A message to people. Equal keys are the same matter, which is sent once."""
 
     key: str
     classifier: str

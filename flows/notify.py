@@ -26,7 +26,7 @@ SUBJECT = "notice"
 SENT = "sent"
 OVER = "over"
 LOOK_BACK = timedelta(days=1)
-"""Older decisions are not told any more, for example when PERENNIAL_NOTIFY was set today."""
+"""Older decisions are not sent any more, for example when PERENNIAL_NOTIFY was set today."""
 
 
 def notify_due(settings: Settings, *, now: datetime | None = None) -> list[Notice]:
@@ -86,7 +86,7 @@ def notify_completion(_flow: Any, _run: Any, _state: Any) -> None:
 
 
 def notify_failure(flow: Any, run: Any, state: Any) -> None:
-    """Hook of Prefect: tell of a failed run at once. The database may be what failed."""
+    """Hook of Prefect: report a failed run at once. The database may be what failed."""
     settings = load_settings()
     notice = failure_notice(flow.name, run.name, str(run.id), state.message, settings.prefect_url)
     if services := open_services(settings):
@@ -108,7 +108,7 @@ def _decisions(connection: Connection, settings: Settings, now: datetime) -> lis
 
 
 def _machine(connection: Connection, settings: Settings, now: datetime) -> list[Notice]:
-    """Return what the machine lacks since the last look; what is over may be told again."""
+    """Return what the machine lacks since the last look; what is over may be sent again."""
     due = []
     for key, notice in machine_notices(settings).items():
         known = _newest(connection, key) == SENT

@@ -109,8 +109,8 @@ def prefect_answers(settings: Settings) -> bool:
     """
     if not answers(f"{settings.prefect_url}/api/health"):
         return False
-    told = ask(f"{settings.prefect_url}/api/admin/settings")
-    home = str(told.get("home", "")) if isinstance(told, dict) else ""
+    theirs = ask(f"{settings.prefect_url}/api/admin/settings")
+    home = str(theirs.get("home", "")) if isinstance(theirs, dict) else ""
     if home and Path(home).resolve() == prefect_home(settings).resolve():
         return True
     raise PortTaken(

@@ -125,13 +125,19 @@ def with_request(verdict: Verdict, request: Verdict | None) -> Verdict:
     return Verdict(verdict.kind, reasons, evidence)
 
 
-def due_windows(connection: Connection, classifier: str) -> set[int]:
-    """Return the windows whose labels came: a fit since then has learnt their drift."""
+def due_windows(connection: Connection, classifier: str, *, by: datetime | None) -> set[int]:
+    """Return the windows whose labels had come by then: a fit of that moment learnt their drift.
+
+    Empty without a known fit.
+    """
+    if by is None:
+        return set()
     window = decision.c.evidence["due"]["window"].astext
     query = sa.select(window).where(
         decision.c.classifier == classifier,
         decision.c.subject == "drift",
         decision.c.kind == "drift",
+        decision.c.decided_at <= by,
         window.is_not(None),
     )
     return {int(number) for number in connection.scalars(query)}

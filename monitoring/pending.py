@@ -77,7 +77,8 @@ def read_pending(
     classifier = champion.classifier
     version = champion.version
     reports = read_reports(connection, classifier=classifier)
-    due = due_windows(connection, classifier)
+    fitted_at = trained_as_of(connection, classifier=classifier, version=version)
+    due = due_windows(connection, classifier, by=fitted_at)
     began = drift_began(reports, before=version, due=due)
     reference = since_drift(reference, began)
     size = window_size(reference["weight"].sum(), window_rows=drift.window_rows)
@@ -90,7 +91,7 @@ def read_pending(
             after=progress.sequence, until=until, limits=limits, reported=progress.number
         )
     )
-    reader = _Reader(traffic, trained_as_of(connection, classifier=classifier, version=version))
+    reader = _Reader(traffic, fitted_at)
     return PendingWindows(
         classifier,
         version,

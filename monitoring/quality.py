@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -17,6 +17,8 @@ ROUTED = ("champion", "canary")
 """The roles that answer clients who do not name a version."""
 RECENT = timedelta(days=90)
 """Labels are often a month late."""
+ESTIMATED = 10_000
+"""Newest answers that estimate a version: the mean confidence of so many is known to .005."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +57,28 @@ def quality_over_time(
 
 
 def recent_quality(connection: Connection, *, classifier: str, version: str) -> Quality | None:
-    """Return the quality of the answers within RECENT of the version's newest one."""
+    """Return the quality of the answers within RECENT of the version's newest one.
+
+    `answers` and `estimated_accuracy` are those of the newest ESTIMATED; all labels count.
+    """
     mine = (inference.c.classifier == classifier, inference.c.version == version)
     newest = connection.scalar(sa.select(sa.func.max(inference.c.occurred_at)).where(*mine))
     if newest is None:
         return None
     since = newest - RECENT
-    query = _measured(sa.literal(since)).where(*mine, inference.c.occurred_at > since)
-    row = connection.execute(query.group_by(inference.c.version)).one_or_none()
-    return Quality(*row) if row else None
+    recent = (*mine, inference.c.occurred_at > since, *_routed())
+    confidence = sa.select(inference.c.probability).where(*recent)
+    estimated = confidence.order_by(inference.c.occurred_at.desc()).limit(ESTIMATED).subquery()
+    answers, accuracy = connection.execute(
+        sa.select(sa.func.count(), sa.func.avg(estimated.c.probability))
+    ).one()
+    if not answers:
+        return None
+
+    label = newest_feedback()
+    labelled = inference.join(label, label.c.request_id == inference.c.request_id)
+    query = sa.select(*_labels(label)).select_from(labelled).where(*recent)
+    return Quality(since, version, answers, accuracy, *connection.execute(query).one())
 
 
 def answers_since(connection: Connection, *, classifier: str, since: datetime) -> int:
@@ -71,9 +86,8 @@ def answers_since(connection: Connection, *, classifier: str, since: datetime) -
     query = sa.select(sa.func.count()).select_from(inference)
     counted = query.where(
         inference.c.classifier == classifier,
-        inference.c.role.in_(ROUTED),
         inference.c.occurred_at >= since,
-        asked_by_clients(),
+        *_routed(),
     )
     return int(connection.scalar(counted) or 0)
 
@@ -81,22 +95,30 @@ def answers_since(connection: Connection, *, classifier: str, since: datetime) -
 def _measured(start: sa.ColumnElement[datetime]) -> sa.Select[tuple[object, ...]]:
     """Select the columns of `Quality` from the answers and their newest labels."""
     newest = newest_feedback()
-    is_right = newest.c.label == inference.c.label
-    is_sample = newest.c.kind == "sample"
-    weight = 1 / newest.c.probability
     joined = inference.outerjoin(newest, newest.c.request_id == inference.c.request_id)
     columns = (
         start.label("since"),
         inference.c.version,
         sa.func.count(),
         sa.func.avg(inference.c.probability),
+        *_labels(newest),
+    )
+    return sa.select(*columns).select_from(joined).where(*_routed())
+
+
+def _labels(newest: sa.Subquery) -> tuple[sa.ColumnElement[Any], ...]:
+    """Select the last four columns of `Quality` from answers joined with their newest labels."""
+    is_right = newest.c.label == inference.c.label
+    is_sample = newest.c.kind == "sample"
+    weight = 1 / newest.c.probability
+    return (
         sa.func.count(newest.c.id),
         sa.func.count().filter(is_right),
         sa.func.count().filter(is_sample),
         sa.func.sum(weight).filter(is_sample, is_right) / sa.func.sum(weight).filter(is_sample),
     )
-    return (
-        sa.select(*columns)
-        .select_from(joined)
-        .where(inference.c.role.in_(ROUTED), asked_by_clients())
-    )
+
+
+def _routed() -> tuple[sa.ColumnElement[bool], ...]:
+    """Restrict answers to those that clients got by their route."""
+    return inference.c.role.in_(ROUTED), asked_by_clients()

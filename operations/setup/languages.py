@@ -19,7 +19,7 @@ OTHERS = {
     **{"no": "Norwegian", "ro": "Romanian", "sk": "Slovak", "sv": "Swedish"},
     **{"uk": "Ukrainian", "vi": "Vietnamese"},
 }
-"""Others that are told apart, so that a warning can name them."""
+"""Others that are distinguished, so that a warning can name them."""
 _TOGETHER = 10
 """Phrases that are judged as one text: a short phrase alone is often mistaken."""
 _TEXTS = 200

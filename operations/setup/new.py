@@ -18,10 +18,10 @@ from core.params_file import FROM, NAME
 from core.settings import Settings
 from core.source_addresses import absolute_address, is_path, source_variable
 from operations.setup.blocks import add_block, read_params
-from operations.setup.drift_outlook import drift_outlook
 from operations.setup.first_model import FirstModel, try_first_model
 from operations.setup.keys import choose_keys
 from operations.setup.languages import find_languages
+from operations.setup.likely_power import likely_power
 from operations.setup.look import Look, describe, learn, missing_values, usable
 from operations.setup.source_columns import Columns, Wanted, find_columns, write_query
 from pipelines.source.extract import extract, read_batches
@@ -120,7 +120,7 @@ def _judge(
         written_times="",
         languages=find_languages(learnable.rows.phrases.tolist(), seed=seed),
         first_model=try_first_model(learnable, seed=seed),
-        drift=drift_outlook(look.per_day, window_days=params.drift.window_days),
+        drift=likely_power(look.per_day, window_days=params.drift.window_days),
         variable="" if found.is_set else source_variable(found.from_),
         address=found.address if is_path(found.address) else "",
     )

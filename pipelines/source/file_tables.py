@@ -15,13 +15,13 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.csv_files import DELIMITERS
 from core.errors import QueryRefused, SettingsError, SourceUnreachable
 from core.source_addresses import FILES
 
 if TYPE_CHECKING:
     import duckdb
 
-_DELIMITERS = ",;\t|"
 _TEXTS = (".csv", ".tsv")
 _TRANSCODED = "transcoded"
 _BYTE_ORDER_MARKS = {
@@ -189,9 +189,7 @@ def _head(utf8: Path, file: Path) -> tuple[str, list[str]]:
             came="an empty line",
             do="export the file with a header",
         )
-    parted = {
-        delimiter: next(csv.reader([first], delimiter=delimiter)) for delimiter in _DELIMITERS
-    }
+    parted = {delimiter: next(csv.reader([first], delimiter=delimiter)) for delimiter in DELIMITERS}
     return max(parted.items(), key=lambda candidate: len(candidate[1]))
 
 

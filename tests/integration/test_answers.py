@@ -22,6 +22,7 @@ from core.feedback import FeedbackRow, record_feedback
 from core.settings import Settings
 from core.tables import inference as table
 from machine.environment import child_settings
+from monitoring import quality
 from monitoring.answers import Search, search_answers
 from monitoring.feedback_file import read_feedback_file
 from monitoring.quality import answers_since, quality_over_time, recent_quality
@@ -127,6 +128,17 @@ def test_samples_count_by_how_likely_they_were_drawn(connection: Connection) -> 
     assert recent is not None
     assert (recent.labelled, recent.sampled) == (3, 2)
     assert recent.sampled_accuracy == pytest.approx(2 / 6)
+
+
+def test_a_busy_version_is_estimated_by_its_newest_answers_and_all_its_labels(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2, 3):
+        label(connection, number, "lung")
+    monkeypatch.setattr(quality, "ESTIMATED", 2)
+    recent = recent_quality(connection, classifier="block", version="1")
+    assert recent is not None
+    assert (recent.answers, recent.labelled) == (2, 3)
 
 
 def test_a_version_without_answers_has_no_quality(connection: Connection) -> None:

@@ -20,8 +20,8 @@ from core.errors import ParamsError, PerennialError, QueryRefused, TrainingImpos
 from core.params import load_params
 from core.settings import load_settings
 from operations.setup.blocks import add_block, remove_block
-from operations.setup.drift_outlook import drift_outlook
 from operations.setup.languages import find_languages
+from operations.setup.likely_power import likely_power
 from operations.setup.new import Setup, set_up
 from operations.setup.source_columns import Wanted
 
@@ -107,7 +107,7 @@ def test_languages_are_found_and_unknown_ones_are_told_apart() -> None:
     ],
 )
 def test_how_soon_drift_is_called_follows_from_the_rows(per_day: float | None, words: str) -> None:
-    assert words in drift_outlook(per_day, window_days=7)
+    assert words in likely_power(per_day, window_days=7)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""How soon drift could be called, if answers come as often as the rows did. Pure."""
+"""How soon a change would be called, if answers come as often as the rows did. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PAIR_CHANCE = 0.91
 LONGEST_DAYS = 365
 
 
-def drift_outlook(per_day: float | None, *, window_days: float) -> str:
+def likely_power(per_day: float | None, *, window_days: float) -> str:
     """Say how soon a change of a tenth of the traffic is called, and what to set for it."""
     if per_day is None:
         return (
