@@ -13,6 +13,7 @@ import typer
 from cli import (
     answers,
     classify,
+    console,
     feedback,
     flow,
     lineage,
@@ -107,6 +108,7 @@ COMMANDS = (
     machine,
     status,
     look,
+    console,
     setup,
     flow,
     classify,

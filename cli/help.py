@@ -9,7 +9,17 @@ from typing import Any
 from typer.core import TyperGroup
 
 GROUPS: Mapping[str, Sequence[str]] = {
-    "Start and look": ("demo", "up", "down", "status", "open", "logs", "doctor", "notify"),
+    "Start and look": (
+        "demo",
+        "up",
+        "down",
+        "status",
+        "console",
+        "open",
+        "logs",
+        "doctor",
+        "notify",
+    ),
     "Train": ("new", "remove", "snapshot", "retrain", "watch", "remember"),
     "Decide": ("rollout",),
     "Ask and correct": ("classify", "answers", "quality", "feedback"),

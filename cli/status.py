@@ -14,10 +14,10 @@ from cli.output import NEGATIVE_VERDICT, Json, Output, output
 if TYPE_CHECKING:
     from core.contracts import Deployment, Rollout
     from machine.schedules import Schedule
+    from machine.standings import Standings
     from machine.status import ProgramStatus
     from monitoring.quality import Quality
     from monitoring.standing import Decided, Standing
-    from operations.standing import Standings
 
 FINE = ("ready", "waiting")
 PROGRAM_COLUMNS = ("name", "state", "address", "pid", "what")
@@ -36,8 +36,8 @@ def status(json: Json = False) -> None:
     """
     from core.settings import load_settings
     from flows.answering import rollouts_of
+    from machine.standings import standings_of
     from machine.status import status as look
-    from operations.standing import standings_of
 
     settings = load_settings()
     out = output()

@@ -23,11 +23,11 @@ from cli.output import output
 from core.contracts import Deployment, ModelVersion, Prediction, Role, Rollout, Verdict
 from core.errors import Busy, InvalidPhrase, UncommittedChanges
 from flows import answering
+from lineage import reproduce
 from machine import processes
 from machine import status as program_status
 from machine.status import ProgramStatus
 from operations import rollout as by_hand
-from operations.lineage import reproduce
 from operations.setup import remove as removing
 from pipelines.phrase_files import read_phrases
 
@@ -115,7 +115,7 @@ def test_help_lists_every_command_once_in_groups_with_whole_lines(flag: str) -> 
     assert top <= set(listed)
     assert {name: listed.count(name) for name in top} == dict.fromkeys(top, 1)
     assert "\nTrain:\n" in text and "Commands:" not in text
-    assert "..." not in text.partition("Start and look")[2]
+    assert "..." not in text.partition("\nStart:\n")[2]
     nested = run("rollout", flag).output
     assert "canary" in nested and "..." not in nested.partition("Commands:")[2]
 

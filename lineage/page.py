@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 from core.contracts import Prediction
-from operations.lineage.replay import Replayed
-from operations.lineage.reproduce import Reproduction
+from lineage.replay import Replayed
+from lineage.reproduce import Reproduction
 
 Rows = list[tuple[str, str]]
 Facts = Mapping[str, Any]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy.engine import Connection
@@ -48,13 +48,24 @@ def standings_of(
         with open_database(settings) as urls:
             engine = connect(urls.perennial)
             with engine.connect() as connection:
-                unfinished = read_unfinished(connection)
-                read = _read(connection, champions, blocks, unfinished, now=now)
-                powers = read_powers(connection)
+                standings = read_standings(connection, champions, blocks, now=now)
             engine.dispose()
     except DatabaseUnreachable:
         return Standings({}, {}, {}, {})
-    return Standings(read, schedules_of(settings, champions), powers, unfinished)
+    return replace(standings, schedules=schedules_of(settings, champions))
+
+
+def read_standings(
+    connection: Connection,
+    champions: Mapping[str, Deployment | None],
+    blocks: Mapping[str, ClassifierParams],
+    *,
+    now: datetime,
+) -> Standings:
+    """Return the standings of the classifiers in `champions`, without their schedules."""
+    unfinished = read_unfinished(connection)
+    read = _read(connection, champions, blocks, unfinished, now=now)
+    return Standings(read, {}, read_powers(connection), unfinished)
 
 
 def _read(

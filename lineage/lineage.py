@@ -16,8 +16,8 @@ from core.contracts import Inference
 from core.errors import PerennialError, UnknownVersion
 from core.tables import snapshot as snapshot_table
 from flows.context import LoopContext
-from operations.lineage import history_facts, training_facts
-from operations.lineage.replay import logged_rows
+from lineage import history_facts, training_facts
+from lineage.replay import logged_rows
 from pipelines.dvc_repository import tracked_rows
 from pipelines.registry import RegisteredVersion
 

@@ -1,0 +1,70 @@
+"""Errors as pages, or as JSON below `/api`: what was wanted, what came, what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from console.rendering import render
+from core.errors import (
+    DataError,
+    PerennialError,
+    TransientError,
+    UnknownClassifier,
+    UnknownRequest,
+    UnknownVersion,
+    UsageError,
+)
+
+STATUS: dict[type[PerennialError], int] = {
+    UnknownClassifier: 404,
+    UnknownRequest: 404,
+    UnknownVersion: 404,
+    UsageError: 400,
+    DataError: 422,
+    TransientError: 503,
+}
+"""The first class that an error belongs to decides; everything else is 500."""
+AWAY = "The database does not answer. The service goes on answering; try again in a moment."
+
+
+def handle_failures(app: FastAPI) -> None:
+    """Answer every named error, bad input and an absent database with a page that explains it."""
+    app.add_exception_handler(PerennialError, _named)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(sa.exc.OperationalError, _away)
+
+
+def status_of(error: PerennialError) -> int:
+    """Return the HTTP status of a named error."""
+    return next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
+
+
+def _named(request: Request, error: Any) -> Response:
+    return _answer(request, status_of(error), str(error), code=error.code)
+
+
+def _invalid(request: Request, error: Any) -> Response:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:])
+    return _answer(request, 400, f"{where}: {first['msg']}", code="invalid_request")
+
+
+def _http(request: Request, error: Any) -> Response:
+    return _answer(request, error.status_code, str(error.detail), code="http")
+
+
+def _away(request: Request, _error: Any) -> Response:
+    return _answer(request, 503, AWAY, code="database_unreachable")
+
+
+def _answer(request: Request, status: int, text: str, *, code: str) -> Response:
+    if request.url.path.startswith("/api/"):
+        return JSONResponse({"error": {"code": code, "message": text}}, status)
+    return render(request, "failure.html", status=status, text=text, title="That did not work")

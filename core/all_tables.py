@@ -1,0 +1,8 @@
+"""Every table of Perennial's own database: what migrations make."""
+
+from __future__ import annotations
+
+import core.console_tables  # noqa: F401  # its tables join the same metadata
+from core.tables import metadata
+
+__all__ = ["metadata"]
