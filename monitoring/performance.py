@@ -261,9 +261,7 @@ def _counts(
         query = query.where(table.day < period.until)
     rows = [tuple(row) for row in connection.execute(query)]
     return {
-        tuple(map(str, row[: len(by)])): _Count(int(row[-2]), row[-1])
-        for row in rows
-        if row[-2] is not None
+        tuple(map(str, row[: len(by)])): _Count(int(row[-2] or 0), row[-1] or 0.0) for row in rows
     }
 
 
