@@ -44,6 +44,7 @@ def performance(classifier: Classifier, json: Json = False) -> None:
 def _cells(week: dict[str, Any]) -> tuple[str, ...]:
     from monitoring.performance_report import BASIS
 
+    judges = week["labelled"] - week["corrections"]
     is_judged = week["accuracy"] is not None
     return (
         week["week"],
@@ -52,5 +53,5 @@ def _cells(week: dict[str, Any]) -> tuple[str, ...]:
         f"{week['accuracy']:.3f}" if is_judged else "",
         f"{week['accuracy_low']:.3f} to {week['accuracy_high']:.3f}" if is_judged else "",
         f"{week['weighted_f1']:.3f}" if is_judged else "",
-        BASIS[week["basis"]],
+        f"{judges} {BASIS[week['basis']]}" if judges else BASIS["none"],
     )

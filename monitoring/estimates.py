@@ -20,6 +20,8 @@ Numbers = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Z = 1.959964
 """Two-sided 95 %."""
+NOTHING = 1e-12
+"""Sums of floats are as near to 0 when they are 0."""
 LEAST_POWERED = 30
 """Fewer sampled answers do not tell how well the served probability foretells."""
 
@@ -195,7 +197,7 @@ def _interval(value: float, influence: Numbers, weights: Numbers, *, lost: int =
     alike = float(np.average(influence**2, weights=weights) * unseen.sum())
     few = len(weights) / max(len(weights) - lost, 1)
     variance = few * (by_design + alike) / 2
-    if variance > 0 and 0 < value < 1:
+    if variance > NOTHING and NOTHING < value < 1 - NOTHING:
         return _wilson(value, value * (1 - value) / variance)
     return _wilson(value, 1 / float(unseen.sum())) if unseen.sum() > 0 else _wilson(value, np.inf)
 

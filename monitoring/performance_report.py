@@ -18,8 +18,8 @@ from monitoring.periods import Period
 SECTIONS: tuple[Dimension, ...] = ("week", "version", "region", "label")
 LABELS_SHOWN = 50
 BASIS = {
-    "sample": "random sample",
-    "unselected": "unselected labels",
+    "sample": "of a random sample",
+    "unselected": "of people who label right answers too",
     "none": "no labels",
 }
 COLUMNS = (
@@ -122,10 +122,10 @@ def interval(estimate: Estimate | None) -> str:
 
 
 def judged_by(row: Performance) -> str:
-    """Return such as "200 labels of a random sample"."""
+    """Return such as "200 of a random sample"."""
     if row.basis == "none":
         return BASIS["none"]
-    return f"{row.labelled - row.corrections:,}, {BASIS[row.basis]}"
+    return f"{row.labelled - row.corrections:,} {BASIS[row.basis]}"
 
 
 def record(row: Performance, by: Sequence[Dimension]) -> dict[str, Any]:
@@ -156,4 +156,5 @@ def describe(report: Report) -> str:
     if whole.accuracy is None:
         corrections = f"{whole.corrections:,} corrections, which say nothing of the rest"
         return f"no labels that stand for all answers; {corrections}; {estimate}"
-    return f"accuracy {interval(whole.accuracy)} by {judged_by(whole)}; {estimate}"
+    judges = f"{whole.labelled - whole.corrections:,} labels {BASIS[whole.basis]}"
+    return f"accuracy {interval(whole.accuracy)} by {judges}; {estimate}"

@@ -10,6 +10,8 @@ from core.errors import InvalidPeriod
 DAYS = 90
 """How far back a report looks: labels are often a month late."""
 
+FIRST_YEAR = 1970
+
 
 @dataclass(frozen=True)
 class Period:
@@ -45,11 +47,14 @@ def read_period(since: str, until: str, *, today: date) -> Period:
 
 def _day(text: str, name: str) -> date:
     try:
-        return date.fromisoformat(text.strip())
+        day = date.fromisoformat(text.strip())
     except ValueError:
+        day = date.min
+    if day.year < FIRST_YEAR:
         raise InvalidPeriod(
             f"a day such as 2026-01-31 for `{name}`", came=repr(text[:40]), do="write it so"
-        ) from None
+        )
+    return day
 
 
 def _midnight(day: date | None) -> datetime | None:

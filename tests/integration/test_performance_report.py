@@ -71,7 +71,7 @@ def test_the_file_is_whole_without_a_network(context: LoopContext) -> None:
     page = file.read_text(encoding="utf-8")
     assert file == context.settings.reports / "performance" / "block" / f"{NOW:%Y-%m-%d}.html"
     assert report.whole.accuracy is not None and report.whole.accuracy.value == 0.9
-    assert "accuracy 0.900 (0." in page and "30, random sample" in page
+    assert "accuracy 0.900 (0." in page and "30 labels of a random sample" in page
     assert all(f"<h2>By {name}</h2>" in page for name in ("week", "version", "region", "label"))
     assert "data:image/png;base64," in page
     assert re.findall(r"""(?:src|href)=['"](?!data:)""", page) == []

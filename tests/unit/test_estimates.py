@@ -141,6 +141,16 @@ def test_no_wrong_answer_in_a_small_sample_is_no_proof_of_none() -> None:
     assert found.low == pytest.approx(1 - 0.16, abs=0.02)
 
 
+@pytest.mark.parametrize("count", range(2, 40))
+def test_no_wrong_label_in_a_small_sample_is_no_proof_of_a_perfect_f1(count: int) -> None:
+    both = np.arange(count) % 3  # of three labels the shares are no exact floats
+    sample = Sample(both, both, np.full(count, 0.7), np.full(count, 0.3), 3 * count, 0.7)
+    found = estimate_weighted_f1(sample)
+    assert found is not None
+    assert found.value == pytest.approx(1)
+    assert found.low < 1 - 1 / count
+
+
 def test_nothing_is_said_without_a_sample() -> None:
     nothing = one_of_two(0, 0)
     assert estimate_accuracy(nothing) is None
