@@ -14,8 +14,10 @@ from pipelines.gate.scores import encode, f1_differences, weighted_f1
 from pipelines.model.arrays import Strings
 from pipelines.model.embedder import Embed
 from pipelines.model.heads import fit_head
+from pipelines.model.memory import AppliedMemory
 from pipelines.stages.labelled_rows import LabelledRows, leave_out_rare, within_history
-from pipelines.stages.split import refuse_impossible, split_rows, training_table
+from pipelines.stages.memories import labels_memory
+from pipelines.stages.split import labels_table, refuse_impossible, split_rows, training_table
 from pipelines.stages.train import rows_of
 
 YEAR = 365
@@ -23,7 +25,7 @@ YEAR = 365
 
 @dataclass(frozen=True)
 class HistoryWindow:
-    """The judged head of one window.
+    """The judged head of one window, with a memory of its rows beside it.
 
     `rows` train it, `seconds` of CPU time fit it. `weighted_f1` is that of the test rows, and
     `behind` what it lacks to the best window: at most `behind_at_most`, a one-sided 95 % bound over
@@ -73,7 +75,7 @@ def compare_histories(
     fitting: Fitting,
     report: Callable[[str], None],
 ) -> HistoryComparison:
-    """Fit one head per window and compare their answers on the test rows of the longest.
+    """Fit one head per window and compare the answers on the test rows of the longest.
 
     `windows` are days back from the newest row, the shortest first. Labels that are rare in a
     window are not learnt there, and their test rows count as wrong. Raises `TrainingImpossible`.
@@ -118,10 +120,13 @@ def _fit(trained: LabelledRows, tested: LabelledRows, days: int, fitting: Fittin
     )
     seconds = time.process_time() - began
 
+    none = np.zeros(len(inside.ids), bool)
+    remembered = labels_memory(labels_table(inside, test=none), classifier="history")
+    memory = AppliedMemory.beside(remembered, head.labels)
     places, phrase_of_row = np.unique(tested.phrase_codes, return_inverse=True)
     phrases = [str(phrase) for phrase in tested.phrases[places]]
-    best = head.probabilities(phrases, fitting.embed(phrases)).argmax(axis=1)
-    answers = np.array(head.labels, dtype=object)[best][phrase_of_row]
+    shares = memory.apply(phrases, head.probabilities(phrases, fitting.embed(phrases)))
+    answers = np.array(memory.labels, dtype=object)[shares.argmax(axis=1)][phrase_of_row]
     return _Fitted(days, len(inside.ids), seconds, answers)
 
 
