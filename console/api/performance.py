@@ -5,18 +5,20 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response
+from sqlalchemy.engine import Engine
 
 from console.access.people import Viewer
 from console.state import Classifier, State
 from core.errors import InvalidPeriod
 from monitoring.answer_counts import count_some_answers
-from monitoring.performance import measure_by
+from monitoring.performance import Dimension, measure_by
 from monitoring.performance_report import read_dimension, record
-from monitoring.periods import read_period
+from monitoring.periods import Period, read_period
 
 router = APIRouter()
 FORMATS = ("json", "csv")
@@ -50,30 +52,31 @@ def performance(
         raise InvalidPeriod("json or csv for `format`", came=repr(form[:40]), do="choose one")
     now = state.clock()
     period = read_period(since, until, today=now.date())
-    engine = state.context.engine
+    records, is_counted = _measure(
+        state.context.engine, classifier, by=dimension, period=period, now=now
+    )
+    if form == "csv":
+        return _csv(records, name=f"{classifier}-by-{dimension}.csv")
+    head = {"classifier": classifier, "from": str(period.since), "to": str(period.until)}
+    rest = {"by": dimension, "counted": is_counted, "performance": records}
+    return JSONResponse(head | rest)
+
+
+def _measure(
+    engine: Engine, classifier: str, *, by: Dimension, period: Period, now: datetime
+) -> tuple[list[dict[str, Any]], bool]:
+    """Return the records, and whether every answer that arrived is counted in them."""
     counted = count_some_answers(engine, classifier, now=now)
-    with state.reading() as connection:
+    with engine.connect() as connection:
         rows = measure_by(
             connection,
             classifier,
-            by=(dimension,),
+            by=(by,),
             period=period,
             counted=counted.until,
-            shadows=dimension == "version",
+            shadows=by == "version",
         )
-    records = [record(row, (dimension,)) for row in rows]
-    if form == "csv":
-        return _csv(records, name=f"{classifier}-by-{dimension}.csv")
-    return JSONResponse(
-        {
-            "classifier": classifier,
-            "from": str(period.since),
-            "to": str(period.until),
-            "by": dimension,
-            "counted": counted.complete,
-            "performance": records,
-        }
-    )
+    return [record(row, (by,)) for row in rows], counted.complete
 
 
 def _csv(records: Sequence[dict[str, Any]], *, name: str) -> Response:
