@@ -10,13 +10,13 @@ from fastapi.staticfiles import StaticFiles
 
 from console.api import performance as performance_api
 from console.failures import handle_failures
-from console.pages import overview, performance
+from console.pages import fixes, overview, performance
 from console.rendering import FOLDER
 from console.security import protect
 from console.state import ConsoleState
 from flows.context import LoopContext
 
-PAGES = (overview, performance, performance_api)
+PAGES = (overview, performance, performance_api, fixes)
 
 
 def _now() -> datetime:

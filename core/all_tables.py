@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import core.answer_tables
-import core.console_tables  # noqa: F401  # their tables join the same metadata
+import core.console_tables
+import core.fix_tables  # noqa: F401  # their tables join the same metadata
 from core.tables import metadata
 
 __all__ = ["metadata"]

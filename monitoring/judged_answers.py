@@ -10,10 +10,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from core.answer_tables import ROUTED
 from core.errors import InvalidPeriod
 from core.feedback import KINDS
 from core.tables import asked_by_clients, feedback, inference
-from monitoring.answer_counts import COUNTED_ROLES, ROUTED
+from monitoring.answer_counts import COUNTED_ROLES
 from monitoring.unselected import choose_unselected
 
 NONE = "none_of_these"
