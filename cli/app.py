@@ -26,6 +26,7 @@ from cli import (
     setup,
     sizing,
     status,
+    users,
 )
 from cli.help import GROUPS, WholeLines, version
 from cli.output import INTERRUPTED, Json, exit_code, new_output
@@ -111,6 +112,7 @@ COMMANDS = (
     status,
     look,
     console,
+    users,
     setup,
     flow,
     history,

@@ -24,7 +24,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Decide": ("rollout",),
     "Ask and correct": ("classify", "answers", "quality", "feedback"),
     "Explain": ("explain", "lineage", "reproduce", "replay"),
-    "Serve": ("serve", "keys", "loadtest", "advise"),
+    "Serve": ("serve", "keys", "users", "loadtest", "advise"),
 }
 OTHER = "Commands"
 
