@@ -34,7 +34,8 @@ COPIED = "classifier, phrase, version, label, confidence, alternatives, occurred
 MANY = f"""
     insert into review_item
         ({COPIED}, frequency, needs, created_at, cleaned, request_id, score)
-    select {COPIED}, frequency, needs, created_at, 'phrase ' || number, 'request-' || number, -number
+    select {COPIED}, frequency, needs, created_at,
+        'phrase ' || number, 'request-' || number, -number
     from review_item, generate_series(1, :count) as number
 """
 
