@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import core.console_tables  # noqa: F401  # its tables join the same metadata
+import core.console_tables  # their tables join the same metadata
+import core.review_draw_tables
+import core.review_tables  # noqa: F401
 from core.tables import metadata
 
 __all__ = ["metadata"]

@@ -68,8 +68,9 @@ def request_lineage(context: LoopContext, request_id: str) -> Facts:
     answer = rows[0]
     received = history_facts.received_feedback(context, request_id)
     learned = None
-    if received:
-        learned = _learned(context, answer, received[0]["received_at"])
+    labels = [row for row in received if row["label"]]
+    if labels:
+        learned = _learned(context, answer, labels[0]["received_at"])
 
     return {
         "request_id": request_id,
