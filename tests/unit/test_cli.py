@@ -23,6 +23,7 @@ from cli.output import output
 from core.contracts import Deployment, ModelVersion, Prediction, Role, Rollout, Verdict
 from core.errors import Busy, InvalidPhrase, UncommittedChanges
 from flows import answering
+from flows.answering import Champion
 from lineage import reproduce
 from machine import processes
 from machine import status as program_status
@@ -358,7 +359,7 @@ def test_classify_answers_in_order_one_object_a_line(
         def predict(self, phrases: list[str], *, top: int) -> list[Prediction]:
             return [Prediction(phrase.upper(), 0.5) for phrase in phrases]
 
-    monkeypatch.setattr(answering, "open_champion", lambda settings, classifier: ("7", Echo()))
+    monkeypatch.setattr(answering, "open_champion", lambda *_: Champion("7", Echo(), {}))
     file = tmp_path / "phrases.csv"
     file.write_text(
         "id,text\n" + "".join(f"{row},phrase {row}\n" for row in range(3000)), encoding="utf-8"
@@ -375,6 +376,7 @@ def test_classify_answers_in_order_one_object_a_line(
         "label": "PHRASE 0",
         "probability": 0.5,
         "version": "7",
+        "pinned": False,
     }
 
 
@@ -384,7 +386,7 @@ def test_classify_answers_in_order_one_object_a_line(
 def test_classify_refuses_what_the_service_would(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str
 ) -> None:
-    monkeypatch.setattr(answering, "open_champion", lambda *_: ("7", None))
+    monkeypatch.setattr(answering, "open_champion", lambda *_: Champion("7", None, {}))
     file = tmp_path / "phrases.csv"
     file.write_text(content, encoding="utf-8")
     answer = run("--json", "classify", "block", "--file", str(file), "--column", "text")
@@ -406,7 +408,7 @@ def test_classify_answers_no_text_that_the_service_refuses(phrase: str) -> None:
 def test_classify_refuses_such_text_from_a_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, before: bytes, after: str
 ) -> None:
-    monkeypatch.setattr(answering, "open_champion", lambda *_: ("7", None))
+    monkeypatch.setattr(answering, "open_champion", lambda *_: Champion("7", None, {}))
     file = tmp_path / "phrases.txt"
     file.write_bytes(b"fine\n" + before + b"\n")
     answer = run("classify", "block", "--file", str(file))
