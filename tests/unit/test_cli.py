@@ -47,6 +47,8 @@ COMMANDS = [
     "serve",
     "keys",
     "classify",
+    "console",
+    "explain",
     "answers",
     "quality",
     "watch",
