@@ -20,11 +20,14 @@ from core.errors import (
     UnknownVersion,
     UsageError,
 )
+from monitoring.pinning import ConflictingPin, UnknownPin
 
 STATUS: dict[type[PerennialError], int] = {
     UnknownClassifier: 404,
     UnknownRequest: 404,
     UnknownVersion: 404,
+    UnknownPin: 404,
+    ConflictingPin: 409,
     UsageError: 400,
     DataError: 422,
     TransientError: 503,

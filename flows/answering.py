@@ -88,12 +88,18 @@ class Champion:
 
     def answer(self, phrases: Sequence[str]) -> list[tuple[Prediction, bool]]:
         """Return what clients get for each phrase, in order, and whether a pin answered."""
+        own = self.classifier.predict(phrases, top=1)
+        answers = [
+            apply_pin(answer, self.pin_of(phrase))
+            for phrase, answer in zip(phrases, own, strict=True)
+        ]
+        return [(answer, answer is not before) for answer, before in zip(answers, own, strict=True)]
+
+    def pin_of(self, phrase: str) -> Pin | None:
+        """Return the pin of a phrase, whether it is awake or rests."""
         from pipelines.model.text import clean_phrase
 
-        own = self.classifier.predict(phrases, top=1)
-        pins = [self.pins.get(clean_phrase(phrase)) for phrase in phrases]
-        answers = [apply_pin(answer, pin) for answer, pin in zip(own, pins, strict=True)]
-        return [(answer, answer is not before) for answer, before in zip(answers, own, strict=True)]
+        return self.pins.get(clean_phrase(phrase))
 
 
 def open_champion(settings: Settings, classifier: str) -> Champion:

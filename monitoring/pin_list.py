@@ -16,6 +16,8 @@ from core.pins import Pin
 from core.tables import inference
 from monitoring.feedback import newest_feedback
 
+LISTED = 2_000
+
 State = Literal["answers", "over", "ended"]
 
 
@@ -40,13 +42,16 @@ class ListedPin:
 def list_pins(
     connection: Connection, classifier: str, *, now: datetime, past: bool = False
 ) -> list[ListedPin]:
-    """Return the pins that answer, the newest first; with `past`, also those that do not."""
+    """Return the pins that answer, the newest first; with `past`, also those that do not.
+
+    At most LISTED.
+    """
     table = pin_table.c
     rows = connection.execute(
         sa.select(pin_table).where(table.classifier == classifier).order_by(table.id)
     )
     listed = [each for each in pin_history(rows.all(), now=now) if past or each.state == "answers"]
-    return with_counts(connection, listed[::-1])
+    return with_counts(connection, listed[::-1][:LISTED])
 
 
 def pin_history(rows: Iterable[Any], *, now: datetime) -> list[ListedPin]:

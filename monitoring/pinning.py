@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy.engine import Connection
@@ -23,6 +23,7 @@ MAX_PINS = 1_000
 """Of one classifier. More are a sign that a retraining is due: versions learn from feedback."""
 MAX_TEXT = 500
 """Characters of a label, an author or a reason."""
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 class PinRefused(UsageError):
@@ -168,9 +169,11 @@ def _refuse_unusable(wanted: WantedPin, labels: Collection[str], now: datetime) 
             came=repr(wanted.label[:80]),
             do="choose one of the champion's labels",
         )
-    if wanted.until is not None and wanted.until <= now:
+    if wanted.until is not None and not now < wanted.until < LATEST:
         raise PinRefused(
-            "an end in the future", came=f"{wanted.until:%Y-%m-%d %H:%M}", do="correct it"
+            f"an end in the future, before {LATEST:%Y}",
+            came=f"{wanted.until:%Y-%m-%d %H:%M}",
+            do="correct it, or leave it out for a pin without an end",
         )
 
 

@@ -65,7 +65,9 @@ def test_a_pin_wakes_where_the_served_version_says_otherwise_and_rests_again(
     bench: Bench,
 ) -> None:
     phrases = "abcdefghijkl"
-    first = {text: answer.label for text, answer in zip(phrases, bench.answer(*phrases), strict=True)}
+    first = {
+        text: answer.label for text, answer in zip(phrases, bench.answer(*phrases), strict=True)
+    }
     bench.answers.swap_pins(
         [pin_of(text, label, number) for number, (text, label) in enumerate(first.items())]
     )
