@@ -25,6 +25,7 @@ from core.errors import (
     UnknownVersion,
     UsageError,
 )
+from monitoring.pinning import ConflictingPin, UnknownPin
 
 STATUS: dict[type[PerennialError], int] = {
     UnknownClassifier: 404,
@@ -34,6 +35,8 @@ STATUS: dict[type[PerennialError], int] = {
     SignInRefused: 401,
     RoleNeeded: 403,
     TooManyAttempts: 429,
+    UnknownPin: 404,
+    ConflictingPin: 409,
     UsageError: 400,
     DataError: 422,
     TransientError: 503,

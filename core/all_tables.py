@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import core.console_tables  # their tables join the same metadata
+import core.pin_tables
 import core.review_draw_tables
 import core.review_tables  # noqa: F401
 from core.tables import metadata

@@ -12,6 +12,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from core.pin_tables import repeats_a_pin
 from core.tables import asked_by_clients, inference
 from monitoring.feedback import newest_feedback
 
@@ -49,8 +50,10 @@ def measure_performance(
         sa.select(sa.func.count(), sa.func.avg(chosen.c.probability)).select_from(chosen)
     ).one()
     newest = newest_feedback()
-    labelled = sa.select(newest.c.label, chosen.c.label).join(
-        chosen, chosen.c.request_id == newest.c.request_id
+    labelled = (
+        sa.select(newest.c.label, chosen.c.label)
+        .join(chosen, chosen.c.request_id == newest.c.request_id)
+        .where(~repeats_a_pin(newest))
     )
     pairs = [(right, answer) for right, answer in connection.execute(labelled)]
     return Performance(

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from core.pin_tables import says_more_than_the_pin
 from core.tables import asked_by_clients, inference
 from monitoring.feedback import newest_feedback
 
@@ -76,7 +77,7 @@ def recent_quality(connection: Connection, *, classifier: str, version: str) -> 
         return None
 
     label = newest_feedback()
-    labelled = inference.join(label, label.c.request_id == inference.c.request_id)
+    labelled = inference.join(label, _labels_the_answer(label))
     query = sa.select(*_labels(label)).select_from(labelled).where(*recent)
     return Quality(since, version, answers, accuracy, *connection.execute(query).one())
 
@@ -95,7 +96,7 @@ def answers_since(connection: Connection, *, classifier: str, since: datetime) -
 def _measured(start: sa.ColumnElement[datetime]) -> sa.Select[tuple[object, ...]]:
     """Select the columns of `Quality` from the answers and their newest labels."""
     newest = newest_feedback()
-    joined = inference.outerjoin(newest, newest.c.request_id == inference.c.request_id)
+    joined = inference.outerjoin(newest, _labels_the_answer(newest))
     columns = (
         start.label("since"),
         inference.c.version,
@@ -104,6 +105,14 @@ def _measured(start: sa.ColumnElement[datetime]) -> sa.Select[tuple[object, ...]
         *_labels(newest),
     )
     return sa.select(*columns).select_from(joined).where(*_routed())
+
+
+def _labels_the_answer(newest: sa.Subquery) -> sa.ColumnElement[bool]:
+    """Join an answer with its label, unless that only repeats its pin."""
+    return sa.and_(
+        newest.c.request_id == inference.c.request_id,
+        says_more_than_the_pin(inference, sa.func.btrim(newest.c.label)),
+    )
 
 
 def _labels(newest: sa.Subquery) -> tuple[sa.ColumnElement[Any], ...]:

@@ -75,7 +75,7 @@ def promote_by_hand(
         _refuse_rejected(context, model)
     before = context.champions().get(classifier)
     now = datetime.now(UTC)
-    promote(context.engine, context.registry, model, why=why, now=now, by=_person())
+    promote(context.engine, context.registry, model, why=why, now=now, by=current_person())
     _follow_embedder(context, model, before=before, now=now)
     return model
 
@@ -85,7 +85,7 @@ def reject_by_hand(
 ) -> ModelVersion:
     """Record that a version shall not answer. Raises `UnknownVersion`, also for the champion."""
     model = stored_version(context.settings.models, classifier=classifier, version=version)
-    reject(context.engine, model, why=why, now=datetime.now(UTC), by=_person())
+    reject(context.engine, model, why=why, now=datetime.now(UTC), by=current_person())
     return model
 
 
@@ -100,7 +100,7 @@ def _refuse_rejected(context: LoopContext, model: ModelVersion) -> None:
         )
 
 
-def _person() -> str:
+def current_person() -> str:
     """Return who runs the command: the login name, or the number of a user without one."""
     try:
         return getpass.getuser()
@@ -112,7 +112,9 @@ def roll_back_by_hand(context: LoopContext, classifier: str, *, why: str) -> Mod
     """Return to the champion before the present one. Raises `UnknownVersion`."""
     before = context.champions().get(classifier)
     now = datetime.now(UTC)
-    model = roll_back(context.engine, context.registry, classifier, why=why, now=now, by=_person())
+    model = roll_back(
+        context.engine, context.registry, classifier, why=why, now=now, by=current_person()
+    )
     _follow_embedder(context, model, before=before, now=now)
     return model
 
