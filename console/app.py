@@ -12,16 +12,17 @@ from starlette.middleware.sessions import SessionMiddleware
 from console.access.people import SIGNED_IN
 from console.access.sessions import signing_secret
 from console.access.sign_in import open_sign_in
+from console.api import performance as performance_api
 from console.api import pins as pins_api
 from console.failures import handle_failures
-from console.pages import login, overview, pins
+from console.pages import login, overview, performance, pins
 from console.rendering import FOLDER
 from console.security import protect
 from console.state import ConsoleState
 from core.settings import Settings
 from flows.context import LoopContext
 
-PAGES = (overview, pins, pins_api)
+PAGES = (overview, pins, pins_api, performance, performance_api)
 
 
 def _now() -> datetime:

@@ -11,7 +11,10 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 FOLDER = Path(__file__).parent
-TABS = (("pins", "Pins"),)
+TABS = (
+    ("performance", "Performance"),
+    ("pins", "Pins"),
+)
 """The pages of one classifier: path below `/c/{classifier}/`, and title."""
 
 
