@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import core.console_tables  # noqa: F401  # its tables join the same metadata
+import core.console_tables
+import core.phrase_tables  # noqa: F401  # their tables join the same metadata
 from core.tables import metadata
 
 __all__ = ["metadata"]
