@@ -23,7 +23,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Train": ("new", "remove", "snapshot", "retrain", "watch", "remember"),
     "Decide": ("rollout",),
     "Ask and correct": ("classify", "answers", "quality", "feedback"),
-    "Explain": ("lineage", "reproduce", "replay"),
+    "Explain": ("explain", "lineage", "reproduce", "replay"),
     "Serve": ("serve", "keys", "loadtest", "advise"),
 }
 OTHER = "Commands"

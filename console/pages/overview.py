@@ -3,78 +3,81 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from console.access.people import Viewer
+from console.loop_picture import loop_stations
 from console.rendering import render
+from console.sparklines import sparkline
 from console.state import ConsoleState, State
-from core.deployments import current_champions
+from core.contracts import Rollout
+from core.deployments import current_rollouts
+from machine.journals import waiting_rows
+from machine.running import running_flows
 from machine.standings import read_standings
-from monitoring.quality import Quality
-from monitoring.standing import Decided, Standing
+from monitoring.hours import NO_HOURS, Hours, answers_by_hour
+from monitoring.standing import Decided, Standing, newest_decision
 
 router = APIRouter()
 
 
 @dataclass(frozen=True)
 class Row:
-    """One classifier in the table."""
+    """One classifier in the table. `retraining` is why the newest retraining began."""
 
-    classifier: str
-    version: str | None
-    since: datetime | None
-    quality: str
-    answers: int
-    drift: str
-    gate: str
-    waits: str
+    standing: Standing
+    rollout: Rollout | None
+    hours: Hours
+    retraining: Decided | None
+
+    @property
+    def line(self) -> str:
+        """The points of the line of answers per hour."""
+        return sparkline(self.hours.answers)
 
 
 @router.get("/")
 def overview(request: Request, state: State, person: Viewer) -> HTMLResponse:
-    """Show every classifier."""
-    standings = _standings(state)
-    needs = [(need.rank, row.classifier, need.text) for row in standings for need in row.attention]
+    """Show the loop, what needs a person, and every classifier."""
+    rows = _rows(state)
+    running = running_flows(state.settings)
+    waiting = waiting_rows(state.settings)
+    needs = [
+        (need.rank, row.standing.classifier, need.text)
+        for row in rows
+        for need in row.standing.attention
+    ]
     return render(
         request,
         "overview.html",
         attention=[(name, text) for _, name, text in sorted(needs)],
-        rows=[_row(standing) for standing in standings],
+        rows=rows,
+        running=running,
+        waiting=waiting,
+        stations=loop_stations([row.standing for row in rows], running, waiting),
+        settings=state.settings,
     )
 
 
-def _standings(state: ConsoleState) -> list[Standing]:
+def _rows(state: ConsoleState) -> list[Row]:
     blocks = state.context.params.classifiers
+    now = state.clock()
     with state.reading() as connection:
-        answering = current_champions(connection)
-        champions = {name: answering.get(name) for name in [*blocks, *answering]}
-        standings = read_standings(connection, champions, blocks, now=state.clock())
-    return list(standings.classifiers.values())
-
-
-def _row(standing: Standing) -> Row:
-    return Row(
-        classifier=standing.classifier,
-        version=standing.version,
-        since=standing.since,
-        quality=_quality(standing.quality),
-        answers=standing.answers_of_last_day,
-        drift=_decided(standing.drift),
-        gate=_decided(standing.gate),
-        waits="; ".join(standing.waits),
-    )
-
-
-def _quality(quality: Quality | None) -> str:
-    if quality is None:
-        return "no answers yet"
-    if quality.sampled_accuracy is not None:
-        return f"{quality.sampled_accuracy:.3f} ({quality.sampled:,} sampled labels)"
-    return f"{quality.estimated_accuracy:.3f} estimated"
-
-
-def _decided(decided: Decided | None) -> str:
-    return f"{decided.kind}, {decided.decided_at:%Y-%m-%d %H:%M}" if decided else "never"
+        rollouts = current_rollouts(connection)
+        champions = {
+            name: rollouts[name].champion if name in rollouts else None
+            for name in dict.fromkeys([*blocks, *rollouts])
+        }
+        standings = read_standings(connection, champions, blocks, now=now).classifiers
+        hours = answers_by_hour(connection, now=now)
+        return [
+            Row(
+                standing,
+                rollouts.get(name),
+                hours.get(name, NO_HOURS),
+                newest_decision(connection, name, "retraining"),
+            )
+            for name, standing in standings.items()
+        ]

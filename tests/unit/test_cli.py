@@ -46,6 +46,8 @@ COMMANDS = [
     "serve",
     "keys",
     "classify",
+    "console",
+    "explain",
     "answers",
     "quality",
     "watch",

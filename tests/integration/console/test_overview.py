@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from datetime import timedelta
+
 import pytest
 import sqlalchemy as sa
 from playwright.sync_api import BrowserContext, expect
+from sqlalchemy.engine import Engine
 from starlette.testclient import TestClient
 
 from console.app import create_app
+from core.contracts import Deployment, ModelVersion
+from core.deployments import append_deployment
+from core.tables import inference as table
 from flows.context import LoopContext
+from tests.integration.console.conftest import NOW
 from tests.support.browsers import needs_chromium
+from tests.support.inferences import inference
 
 
 def test_a_classifier_without_a_version_needs_a_person(console: TestClient) -> None:
@@ -48,3 +57,22 @@ class TestInChromium:
         page.goto(console_url)
         expect(page.get_by_role("heading", name="Overview")).to_be_visible()
         expect(page.get_by_role("rowheader", name="organ")).to_be_visible()
+
+
+def test_a_champion_with_answers_shows_its_day(console: TestClient, engine: Engine) -> None:
+    model = ModelVersion("organ", "3", "/models/3", "sha256:3", "tiny")
+    hour = timedelta(hours=1)
+    rows = [
+        inference(1, version="3", occurred_at=NOW - hour, cached=True),
+        inference(2, version="3", occurred_at=NOW - 2 * hour),
+        inference(3, version="3", occurred_at=NOW - 2 * hour, role="shadow"),
+        inference(4, version="3", occurred_at=NOW - 30 * hour, cached=True),
+    ]
+    with engine.begin() as connection:
+        append_deployment(connection, Deployment(model, "champion", 1.0, NOW - 40 * hour, "test"))
+        connection.execute(table.insert(), [asdict(row) for row in rows])
+    page = console.get("/").text
+    assert "version 3" in page
+    assert "2 answers in the last day" in page and "50 %" in page
+    assert "1 of 1 answer" in page
+    assert "75.0 % estimated" in page
