@@ -8,14 +8,16 @@ from datetime import UTC, datetime
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
+from console.api import answers as answers_api
 from console.failures import handle_failures
-from console.pages import overview
+from console.pages import answer, answers, overview
 from console.rendering import FOLDER
 from console.security import protect
 from console.state import ConsoleState
 from flows.context import LoopContext
 
-PAGES = (overview,)
+PAGES = (overview, answers, answer)
+API = (answers_api,)
 
 
 def _now() -> datetime:
@@ -29,8 +31,8 @@ def create_app(context: LoopContext, *, clock: Callable[[], datetime] = _now) ->
     handle_failures(app)
     protect(app, context.settings.host)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
-    for page in PAGES:
-        app.include_router(page.router)
+    for part in (*PAGES, *API):
+        app.include_router(part.router)
 
     @app.get("/livez")
     def livez() -> dict[str, str]:

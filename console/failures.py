@@ -32,6 +32,8 @@ STATUS: dict[type[PerennialError], int] = {
 """The first class that an error belongs to decides; everything else is 500."""
 AWAY = "The database does not answer. The service goes on answering; try again in a moment."
 
+UNSTORABLE = "wanted values that the database can hold; came a character or number that it cannot"
+
 
 def handle_failures(app: FastAPI) -> None:
     """Answer every named error, bad input and an absent database with a page that explains it."""
@@ -39,6 +41,7 @@ def handle_failures(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(sa.exc.OperationalError, _away)
+    app.add_exception_handler(sa.exc.DataError, _unstorable)
 
 
 def status_of(error: PerennialError) -> int:
@@ -62,6 +65,11 @@ def _http(request: Request, error: Any) -> Response:
 
 def _away(request: Request, _error: Any) -> Response:
     return _answer(request, 503, AWAY, code="database_unreachable")
+
+
+def _unstorable(request: Request, _error: Any) -> Response:
+    """A NUL character, or a number out of range."""
+    return _answer(request, 400, UNSTORABLE, code="invalid_request")
 
 
 def _answer(request: Request, status: int, text: str, *, code: str) -> Response:

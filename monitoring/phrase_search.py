@@ -23,7 +23,7 @@ def phrase_matches(
     pg_trgm, the phrase starts with `text`.
     """
     wanted = clean_phrase(text)
-    if _finds_parts(connection):
+    if finds_parts(connection):
         return [cleaned.contains(word, autoescape=True) for word in wanted.split()]
     start = sa.func.left(cleaned, sa.text(str(START)))
     return [start.startswith(wanted[:START], autoescape=True)]
@@ -41,5 +41,6 @@ def matching_keys(connection: Connection, classifier: str, text: str) -> Sequenc
     return None if len(keys) > MANY_PHRASES else keys
 
 
-def _finds_parts(connection: Connection) -> bool:
+def finds_parts(connection: Connection) -> bool:
+    """Return whether the database finds parts of phrases; else it finds how they start."""
     return connection.scalar(sa.select(sa.func.to_regclass(PARTS_INDEX))) is not None
