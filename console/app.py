@@ -10,13 +10,13 @@ from fastapi.staticfiles import StaticFiles
 
 from console.api import answers as answers_api
 from console.failures import handle_failures
-from console.pages import answer, answers, overview
+from console.pages import answer, answers, data, overview, rollout, versions
 from console.rendering import FOLDER
 from console.security import protect
 from console.state import ConsoleState
 from flows.context import LoopContext
 
-PAGES = (overview, answers, answer)
+PAGES = (overview, answers, answer, rollout, versions, data)
 API = (answers_api,)
 
 

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from console.rendering import render
 from core.errors import (
     DataError,
+    HeadRefused,
     PerennialError,
     TransientError,
     UnknownClassifier,
@@ -25,13 +26,13 @@ STATUS: dict[type[PerennialError], int] = {
     UnknownClassifier: 404,
     UnknownRequest: 404,
     UnknownVersion: 404,
+    HeadRefused: 409,
     UsageError: 400,
     DataError: 422,
     TransientError: 503,
 }
 """The first class that an error belongs to decides; everything else is 500."""
 AWAY = "The database does not answer. The service goes on answering; try again in a moment."
-
 UNSTORABLE = "wanted values that the database can hold; came a character or number that it cannot"
 
 

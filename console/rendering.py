@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 FOLDER = Path(__file__).parent
-TABS = (("answers", "Answers"),)
+TABS = (("answers", "Answers"), ("versions", "Versions"), ("data", "Data"))
 """The pages of one classifier: path below `/c/{classifier}/`, and title."""
 
 

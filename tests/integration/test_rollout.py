@@ -26,7 +26,7 @@ from core.tables import decision, inference
 from monitoring.feedback import answered
 from monitoring.performance import measure_performance
 from monitoring.traffic import Traffic
-from operations import rollout as by_hand
+from flows import rollout as by_hand
 from pipelines import promotion
 from pipelines.promotion import append_promotion, end_role, play, reject, retire
 from tests.support.heads import store_head

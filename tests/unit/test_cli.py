@@ -27,7 +27,7 @@ from lineage import reproduce
 from machine import processes
 from machine import status as program_status
 from machine.status import ProgramStatus
-from operations import rollout as by_hand
+from flows import rollout as by_hand
 from operations.setup import remove as removing
 from pipelines.phrase_files import read_phrases
 

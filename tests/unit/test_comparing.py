@@ -10,7 +10,7 @@ import pytest
 
 from core.params import Params
 from monitoring.retraining import drift_start
-from operations import rollout
+from flows import rollout
 from pipelines.gate.recipe import changed_recipe
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
