@@ -23,11 +23,11 @@ from cli.output import output
 from core.contracts import Deployment, ModelVersion, Prediction, Role, Rollout, Verdict
 from core.errors import Busy, InvalidPhrase, UncommittedChanges
 from flows import answering
+from flows import rollout as by_hand
 from lineage import reproduce
 from machine import processes
 from machine import status as program_status
 from machine.status import ProgramStatus
-from flows import rollout as by_hand
 from operations.setup import remove as removing
 from pipelines.phrase_files import read_phrases
 

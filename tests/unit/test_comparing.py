@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from core.params import Params
-from monitoring.retraining import drift_start
 from flows import rollout
+from monitoring.retraining import drift_start
 from pipelines.gate.recipe import changed_recipe
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
