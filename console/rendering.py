@@ -12,7 +12,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 FOLDER = Path(__file__).parent
 TABS = (
+    ("answers", "Answers"),
+    ("versions", "Versions"),
     ("performance", "Performance"),
+    ("data", "Data"),
     ("pins", "Pins"),
 )
 """The pages of one classifier: path below `/c/{classifier}/`, and title."""
