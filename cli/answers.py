@@ -22,7 +22,9 @@ CSV_COLUMNS = ("request_id", "label", "author", "answer", "confidence", "answere
 """The first three are those of `perennial feedback import`, which gives no other a meaning."""
 
 Classifier = Annotated[str, typer.Argument(help="A classifier of params.yaml.")]
-Text = Annotated[str | None, typer.Option(help="A part of the phrase, in any case.")]
+Text = Annotated[
+    str | None, typer.Option(help="Words or parts of words of the phrase, in any order.")
+]
 Label = Annotated[str | None, typer.Option(help="The label that was answered.")]
 Version = Annotated[str | None, typer.Option(help="The version that answered.")]
 Below = Annotated[

@@ -23,10 +23,12 @@ from cli import (
     machine,
     notify,
     performance,
+    pins,
     rollout,
     setup,
     sizing,
     status,
+    users,
 )
 from cli.help import GROUPS, WholeLines, version
 from cli.output import INTERRUPTED, Json, exit_code, new_output
@@ -112,6 +114,7 @@ COMMANDS = (
     status,
     look,
     console,
+    users,
     setup,
     flow,
     history,
@@ -120,6 +123,7 @@ COMMANDS = (
     answers,
     performance,
     feedback,
+    pins,
     rollout,
     lineage,
     sizing,

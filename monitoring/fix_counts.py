@@ -1,7 +1,7 @@
 """Registers fixes, and counts the later answers that say the same as they arrive.
 
 A fix is a label that contradicts the answer it was given for. Its phrase is asked again: each later
-answer that says the fix's label is one that the fix made different.
+answer that says the fix's label, by itself or by a pin, is one that the fix made different.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from sqlalchemy.engine import Connection
 
 from core.answer_tables import ROUTED, answers_counted
 from core.contracts import ANSWERING
+from core.feedback import is_label
 from core.fix_tables import fix
+from core.phrase_tables import phrase_key
+from core.pin_tables import answered_label
 from core.tables import asked_by_clients, feedback, inference
 
 LABELLED = 5_000
 """Feedback rows that one transaction looks at: about a quarter of a second."""
-NO_LABEL = "none_of_these"
 COLUMNS = [column.name for column in fix.columns if column.name != "answers"]
 
 
@@ -42,7 +44,7 @@ def register_fixes(connection: Connection, classifier: str, *, settled: int) -> 
         feedback.c.id > after,
         feedback.c.id <= until,
         feedback.c.phrase.is_(None),
-        feedback.c.kind != NO_LABEL,
+        is_label(),
     )
     connection.execute(_insert_fixes(chosen))
     connection.execute(
@@ -58,9 +60,9 @@ def count_effects(classifier: str, *, after: int, until: int) -> sa.Update:
     fresh = (
         sa.select(fix.c.feedback, sa.func.count().label("answers"))
         .where(
-            fix.c.key == _key(inference.c.cleaned),
+            fix.c.key == phrase_key(inference.c.cleaned),
             fix.c.cleaned == inference.c.cleaned,
-            fix.c.label == inference.c.label,
+            fix.c.label == answered_label(),
             fix.c.received_at < inference.c.occurred_at,
             fix.c.classifier == classifier,
             inference.c.classifier == classifier,
@@ -101,14 +103,14 @@ def _insert_fixes(chosen: tuple[sa.ColumnElement[bool], ...]) -> sa.Executable:
             feedback.c.request_id,
             answer.c.phrase,
             answer.c.cleaned,
-            _key(answer.c.cleaned),
+            phrase_key(answer.c.cleaned),
             answer.c.version,
-            answer.c.label,
+            answered_label(answer),
             label,
             feedback.c.received_at,
         )
         .select_from(feedback.join(answer, sa.true()))
-        .where(*chosen, answer.c.label != label)
+        .where(*chosen, answered_label(answer) != label)
     )
     return insert(fix).from_select(COLUMNS, rows).on_conflict_do_nothing()
 
@@ -128,7 +130,3 @@ def _end_of_chunk(connection: Connection, after: int, settled: int) -> int:
     )
     return connection.scalar(query) or settled
 
-
-def _key(cleaned: sa.ColumnElement[str]) -> sa.ColumnElement[int]:
-    """Return 64 bits that stand for a cleaned phrase."""
-    return sa.func.hashtextextended(cleaned, sa.literal_column("0"))

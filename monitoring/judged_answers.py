@@ -12,13 +12,12 @@ from sqlalchemy.engine import Connection
 
 from core.answer_tables import ROUTED
 from core.errors import InvalidPeriod
-from core.feedback import KINDS
+from core.feedback import KINDS, NONE_OF_THESE
+from core.pin_tables import repeats_a_pin
 from core.tables import asked_by_clients, feedback, inference
 from monitoring.answer_counts import COUNTED_ROLES
 from monitoring.unselected import choose_unselected
 
-NONE = "none_of_these"
-"""The kind of feedback that says: no label of the classifier is right."""
 READ = 100_000
 """Labels that one report reads: about two seconds."""
 EARLY = timedelta(days=1)
@@ -90,7 +89,7 @@ def judge_answers(rows: Sequence[sa.Row[Any]]) -> list[JudgedAnswer]:
     A sampled answer stays one when somebody corrects it later: leaving it out would leave out
     wrong answers. Feedback of a kind that this release does not know says nothing.
     """
-    known = [row for row in rows if row.kind == NONE or row.kind in KINDS]
+    known = [row for row in rows if row.kind == NONE_OF_THESE or row.kind in KINDS]
     unselected = choose_unselected(
         (row.request_id, row.kind, row.author, _right(row) == row.answered)
         for row in known
@@ -119,11 +118,15 @@ def _judge(labels: Sequence[sa.Row[Any]], unselected: Iterable[str]) -> JudgedAn
 
 
 def _right(row: sa.Row[Any]) -> str | None:
-    return None if row.kind == NONE else row.right
+    return None if row.kind == NONE_OF_THESE else row.right
 
 
 def _joined(classifier: str, since: datetime | None) -> sa.Select[tuple[Any, ...]]:
-    """Select feedback with its answers, newest first; `since` keeps both reads to indexes."""
+    """Select feedback with what the versions answered, newest first.
+
+    A label that repeats a pin says nothing, unless its answer was drawn: leaving it out of the
+    sample would leave out right labels. `since` keeps both reads to indexes.
+    """
     query = (
         sa.select(
             feedback.c.request_id,
@@ -144,6 +147,7 @@ def _joined(classifier: str, since: datetime | None) -> sa.Select[tuple[Any, ...
             inference.c.classifier == classifier,
             inference.c.role.in_(COUNTED_ROLES),
             asked_by_clients(),
+            sa.or_(feedback.c.probability.is_not(None), sa.not_(repeats_a_pin(feedback))),
         )
         .order_by(feedback.c.received_at.desc(), feedback.c.id.desc())
     )

@@ -23,9 +23,9 @@ from core.decisions import record_decision
 from core.deployments import append_deployment, current_champions, current_rollouts, history
 from core.errors import HeadRefused, RejectedVersion, UnknownVersion
 from core.tables import decision, inference
+from flows import rollout as by_hand
 from monitoring.feedback import answered
 from monitoring.traffic import Traffic
-from operations import rollout as by_hand
 from pipelines import promotion
 from pipelines.promotion import append_promotion, end_role, play, reject, retire
 from tests.support.heads import store_head
