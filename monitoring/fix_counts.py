@@ -129,4 +129,3 @@ def _end_of_chunk(connection: Connection, after: int, settled: int) -> int:
         .limit(1)
     )
     return connection.scalar(query) or settled
-
