@@ -87,7 +87,8 @@ def judge_answers(rows: Sequence[sa.Row[Any]]) -> list[JudgedAnswer]:
     """Make one judged answer of all feedback on it; `rows` are in order of receipt.
 
     A sampled answer stays one when somebody corrects it later: leaving it out would leave out
-    wrong answers. Feedback of a kind that this release does not know says nothing.
+    wrong answers. An answer that was not drawn and has no right label is left out, and so is
+    feedback of a kind that this release does not know.
     """
     known = [row for row in rows if row.kind == NONE_OF_THESE or row.kind in KINDS]
     unselected = choose_unselected(
@@ -98,7 +99,8 @@ def judge_answers(rows: Sequence[sa.Row[Any]]) -> list[JudgedAnswer]:
     by_answer: dict[tuple[str, str, str], list[sa.Row[Any]]] = {}
     for row in known:
         by_answer.setdefault((row.request_id, row.version, row.role), []).append(row)
-    return [_judge(labels, unselected) for labels in by_answer.values()]
+    judged = [_judge(labels, unselected) for labels in by_answer.values()]
+    return [answer for answer in judged if answer.right is not None or answer.drawn is not None]
 
 
 def _judge(labels: Sequence[sa.Row[Any]], unselected: Iterable[str]) -> JudgedAnswer:
@@ -124,8 +126,7 @@ def _right(row: sa.Row[Any]) -> str | None:
 def _joined(classifier: str, since: datetime | None) -> sa.Select[tuple[Any, ...]]:
     """Select feedback with what the versions answered, newest first.
 
-    A label that repeats a pin says nothing, unless its answer was drawn: leaving it out of the
-    sample would leave out right labels. `since` keeps both reads to indexes.
+    A label that only repeats a pin says nothing. `since` keeps both reads to indexes.
     """
     query = (
         sa.select(
@@ -147,7 +148,7 @@ def _joined(classifier: str, since: datetime | None) -> sa.Select[tuple[Any, ...
             inference.c.classifier == classifier,
             inference.c.role.in_(COUNTED_ROLES),
             asked_by_clients(),
-            sa.or_(feedback.c.probability.is_not(None), sa.not_(repeats_a_pin(feedback))),
+            sa.not_(repeats_a_pin(feedback)),
         )
         .order_by(feedback.c.received_at.desc(), feedback.c.id.desc())
     )
