@@ -179,6 +179,7 @@ class Production:
             vectors=self.vectors,
             seed=SEED,
             remembers=self.memory is not None,
+            serves_all_rows=self.serves_all_rows,
         )
         return self._decide(candidate, reason, drift_start(evidence or {}))
 

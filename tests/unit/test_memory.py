@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from core.errors import HeadRefused
 from pipelines.memory.build import LABEL_COLUMNS, build_memory, count_acts
-from pipelines.memory.evidence import weigh_labels
+from pipelines.memory.evidence import extend_runs, mix_runs, no_run, weigh_labels
 from pipelines.model.memory import (
     AppliedMemory,
     Memory,
@@ -95,6 +95,17 @@ def test_an_agreeing_past_is_weighed_as_any_other(count: int) -> None:
 
 def rows(*entries: tuple[str, str, pd.Timestamp, str]) -> pd.DataFrame:
     return pd.DataFrame(entries, columns=list(LABEL_COLUMNS))
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=120), st.integers(0, 120))
+def test_a_past_is_weighed_in_parts_as_in_one_go(codes: list[int], cut: int) -> None:
+    first = extend_runs(no_run(4), codes[:cut])
+    kept = first.log_chance.copy()
+    in_parts = mix_runs(extend_runs(first, codes[cut:]))
+    whole = weigh_labels(codes, labels=4)
+    assert in_parts.head_share == whole.head_share
+    assert (in_parts.weights == whole.weights).all()
+    assert (first.log_chance == kept).all()
 
 
 def test_one_act_of_one_author_counts_once_a_day() -> None:
