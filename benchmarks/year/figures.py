@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.year.events import WON_BACK
+
 Notes = Mapping[str, Mapping[int, Mapping[str, Any]]]
 """Policy -> seed -> notes of a run."""
 BOUND = "bound"
 LATE_DAYS = 30
-WON_BACK = 0.8
 LEAST_LOSS = 0.02
 """An event that costs its own traffic less has nothing to win back."""
 WORSE = 0.005
@@ -94,7 +95,9 @@ def _drift(runs: Any) -> dict[str, Any]:
     """Calls of drift without an event, and events of the inputs that nobody called."""
     called = false = missed = showing = broken = 0
     delays: list[int] = []
+    named: list[int] = []
     for run in runs:
+        named += [windows_until_named(run, event) for event in run["calendar"] if _is_broken(event)]
         days = [day for day, kind in run["watched"] if kind in ("drift", "needs_labels")]
         moments = [day for event in run["calendar"] for day in _moments(event)]
         called += len(days)
@@ -114,7 +117,18 @@ def _drift(runs: Any) -> dict[str, Any]:
         "large_events_missed": missed,
         "median_days": median,
         "broken_client_retrainings": broken,
+        "windows_until_broken_client": statistics.median(named) if named else None,
     }
+
+
+def _is_broken(event: Mapping[str, Any]) -> bool:
+    return bool(event["kind"] == "broken")
+
+
+def windows_until_named(run: Mapping[str, Any], event: Mapping[str, Any]) -> int:
+    """Windows judged since the broken client began, up to the one that names it, or all of them."""
+    kinds = [kind for day, kind in run["watched"] if day >= event["first"]]
+    return kinds.index("broken_client") + 1 if "broken_client" in kinds else len(kinds)
 
 
 def _moments(event: Mapping[str, Any]) -> list[int]:
@@ -153,7 +167,14 @@ def _event(
     start = errors.get(first)
     told = {"kind": event["kind"], "size": event["size"], "first_error": start, "floor": floor}
     if start is None or start - floor < LEAST_LOSS:
-        return {**told, "loss": 0.0, "days": None, "after_labels": None, "censored": False}
+        return {
+            **told,
+            "loss": 0.0,
+            "days": None,
+            "after_labels": None,
+            "after_most_labels": None,
+            "censored": False,
+        }
     limit = floor + (1 - WON_BACK) * (start - floor)
     days = next((day - first for day in sorted(errors) if errors[day] <= limit), None)
     mean_loss = _mean([error - floor for error in errors.values()])
@@ -164,8 +185,13 @@ def _event(
         "loss": round(mean_loss, 4),
         "days": days,
         "after_labels": max(0, reached - LATE_DAYS),
+        "after_most_labels": _after(event.get("labelled"), first + reached),
         "censored": days is None,
     }
+
+
+def _after(labelled: int | None, reached: int) -> int | None:
+    return None if labelled is None else max(0, reached - labelled)
 
 
 def _errors(run: Mapping[str, Any], number: int) -> dict[int, float]:

@@ -52,7 +52,10 @@ def _overview(figures: Mapping[str, Any]) -> str:
 def _learnt(figures: Mapping[str, Any]) -> str:
     names = {
         "corrections_day": "corrections right after a day",
-        "corrections_fresh": "of phrases without another past",
+        "corrections_fresh": "of phrases without another label",
+        "corrections_short": "with fewer than 10 labels",
+        "corrections_mixed": "with several labels",
+        "corrections_long": "with a long, agreeing past",
         "corrections_next": "after the next revision or retraining",
         "rule_3": "new rule after 3 labels",
         "rule_5": "after 5",
@@ -87,7 +90,7 @@ def _drift(figures: Mapping[str, Any]) -> str:
     rows = [(policy, *own["drift"].values()) for policy, own in figures.items()]
     heads = (
         "policy", "drift called", "without an event", "events of 10 % or more in the inputs",
-        "missed", "median days", "retrainings for the broken client",
+        "missed", "median days", "retrainings for the broken client", "windows until it is named",
     )  # fmt: skip
     return table(heads, rows)
 
