@@ -165,7 +165,14 @@ def _event(
     floor = min(_errors(bound, number).values(), default=0.0) if bound else 0.0
     first = event["first"]
     start = errors.get(first)
-    told = {"kind": event["kind"], "size": event["size"], "first_error": start, "floor": floor}
+    labelled = event.get("labelled")
+    told = {
+        "kind": event["kind"],
+        "size": event["size"],
+        "first_error": start,
+        "floor": floor,
+        "most_labels_after": None if labelled is None else labelled - first - LATE_DAYS,
+    }
     if start is None or start - floor < LEAST_LOSS:
         return {
             **told,
@@ -185,7 +192,7 @@ def _event(
         "loss": round(mean_loss, 4),
         "days": days,
         "after_labels": max(0, reached - LATE_DAYS),
-        "after_most_labels": _after(event.get("labelled"), first + reached),
+        "after_most_labels": _after(labelled, first + reached),
         "censored": days is None,
     }
 

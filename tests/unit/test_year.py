@@ -20,6 +20,7 @@ from benchmarks.year.loop import Setting, Year
 from benchmarks.year.memory import GivenLabel, RunningMemory, evidence_of_rows
 from benchmarks.year.observer import past_of_correction
 from benchmarks.year.people import LABELS_A_WEEK, People
+from benchmarks.year.report import tables_of
 from benchmarks.year.world import World
 from pipelines.memory.build import build_memory
 from pipelines.memory.evidence_rows import join_labels
@@ -233,6 +234,8 @@ def test_an_event_is_won_back_when_four_fifths_of_its_loss_are() -> None:
     won_back = figures["weekly"]["events"][0]
     assert (won_back["days"], won_back["after_labels"]) == (42, 12)
     assert won_back["after_most_labels"] == 5
+    row = "| 1 | rule | 10 % | 7 days | 12 days | 0 days |"
+    assert row in tables_of(figures)[-1]
 
 
 def test_a_broken_client_is_named_within_so_many_windows() -> None:
