@@ -9,12 +9,22 @@ from typing import Any
 from typer.core import TyperGroup
 
 GROUPS: Mapping[str, Sequence[str]] = {
-    "Start and look": ("demo", "up", "down", "status", "open", "logs", "doctor", "notify"),
-    "Train": ("new", "remove", "snapshot", "retrain", "watch", "remember"),
+    "Start and look": (
+        "demo",
+        "up",
+        "down",
+        "status",
+        "console",
+        "open",
+        "logs",
+        "doctor",
+        "notify",
+    ),
+    "Train": ("new", "remove", "snapshot", "retrain", "history", "watch", "remember"),
     "Decide": ("rollout",),
-    "Ask and correct": ("classify", "answers", "quality", "feedback"),
-    "Explain": ("lineage", "reproduce", "replay"),
-    "Serve": ("serve", "keys", "loadtest", "advise"),
+    "Ask and correct": ("classify", "answers", "quality", "performance", "feedback", "pins"),
+    "Explain": ("explain", "lineage", "reproduce", "replay"),
+    "Serve": ("serve", "keys", "users", "loadtest", "advise"),
 }
 OTHER = "Commands"
 

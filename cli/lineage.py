@@ -51,8 +51,8 @@ def lineage(subject: Subject, version: AnyVersion = None, json: Json = False) ->
         )
     out = output()
     with command_context() as context, out.working(f"looking up {subject}"):
-        from operations.lineage.lineage import request_lineage, version_lineage
-        from operations.lineage.page import request_rows, version_rows
+        from lineage.lineage import request_lineage, version_lineage
+        from lineage.page import request_rows, version_rows
 
         if request_id:
             facts = request_lineage(context, request_id)
@@ -78,8 +78,8 @@ def reproduce(
         _reproduce_revision(out, classifier, revision or 0)
         return
     with command_context() as context:
-        from operations.lineage.page import reproduction_rows
-        from operations.lineage.reproduce import reproduce as train_again
+        from lineage.page import reproduction_rows
+        from lineage.reproduce import reproduce as train_again
 
         result = train_again(context, classifier, version)
     out.facts(asdict(result), reproduction_rows(result))
@@ -89,7 +89,7 @@ def reproduce(
 
 def _reproduce_revision(out: Output, classifier: str, revision: int) -> None:
     with command_context() as context:
-        from operations.lineage.reproduce_memory import reproduce_revision
+        from lineage.reproduce_memory import reproduce_revision
 
         verdict = reproduce_revision(context, classifier, revision)
     facts = {"classifier": classifier, "revision": revision, "verdict": verdict}
@@ -111,8 +111,8 @@ def replay(request_id: Request, json: Json = False) -> None:
         )
     out = output()
     with command_context() as context, out.working(f"replaying {canonical_id}"):
-        from operations.lineage.page import replay_rows
-        from operations.lineage.replay import replay as compute_again
+        from lineage.page import replay_rows
+        from lineage.replay import replay as compute_again
 
         rows = compute_again(context, canonical_id)
     facts = {"request_id": canonical_id, "rows": [asdict(row) for row in rows]}

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 COMMANDS_WITH_LOGS = ("demo", "retrain", "watch", "supervisord")
 Page = Annotated[
-    str, typer.Argument(help="prefect, mlflow, evidently, service, or the name of a classifier.")
+    str,
+    typer.Argument(
+        help="console, prefect, mlflow, evidently, service, or the name of a classifier."
+    ),
 ]
 ProgramName = Annotated[
     str,

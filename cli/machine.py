@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 def up(json: Json = False) -> None:
     """Start all processes and wait until they are ready.
 
-    Starts PostgreSQL, Prefect, MLflow, Evidently, the service and the flow runner.
+    Starts PostgreSQL, Prefect, MLflow, Evidently, the console, the service and the flow runner.
     """
     from core.settings import load_settings
     from machine.processes import up as start

@@ -15,8 +15,9 @@ from typing import Any, Protocol, TextIO
 
 import yaml
 
+from core.home import require_home
 from core.logs import listening
-from core.settings import Settings, require_home
+from core.settings import Settings
 from machine.supervision import log_file, private_folder
 
 KEPT_BYTES = 10_000_000

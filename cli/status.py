@@ -14,10 +14,10 @@ from cli.output import NEGATIVE_VERDICT, Json, Output, output
 if TYPE_CHECKING:
     from core.contracts import Deployment, Rollout
     from machine.schedules import Schedule
+    from machine.standings import Standings
     from machine.status import ProgramStatus
     from monitoring.quality import Quality
     from monitoring.standing import Decided, Standing
-    from operations.standing import Standings
 
 FINE = ("ready", "waiting")
 PROGRAM_COLUMNS = ("name", "state", "address", "pid", "what")
@@ -36,8 +36,8 @@ def status(json: Json = False) -> None:
     """
     from core.settings import load_settings
     from flows.answering import rollouts_of
+    from machine.standings import standings_of
     from machine.status import status as look
-    from operations.standing import standings_of
 
     settings = load_settings()
     out = output()
@@ -150,7 +150,9 @@ def _quality(quality: Quality) -> str:
     """Say what labels show, then what confidence estimates, of how many answers."""
     estimate = f"estimated accuracy {quality.estimated_accuracy:.3f} of {quality.answers:,} answers"
     if quality.sampled_accuracy is not None:
-        sampled = f"{quality.sampled_accuracy:.3f} of {quality.sampled:,} sampled labels right"
+        interval = f"{quality.sampled_low:.3f} to {quality.sampled_high:.3f}"
+        share = f"{quality.sampled_accuracy:.3f} ({interval})"
+        sampled = f"{share} right by {quality.sampled:,} sampled labels"
         return f"{sampled}; {estimate}"
     if quality.labelled:
         return f"{quality.right:,} of {quality.labelled:,} labels agree with it; {estimate}"

@@ -18,9 +18,10 @@ from sqlalchemy.engine import Connection, Engine, make_url
 
 from core.embedded import hold_server
 from core.errors import DatabaseUnreachable
+from core.home import require_home
 from core.locks import AdvisoryLock
 from core.logs import first_line
-from core.settings import Settings, require_home
+from core.settings import Settings
 
 DATABASES = ("perennial", "prefect", "mlflow")
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from pathlib import Path
-from tempfile import TemporaryFile
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from core.console_settings import ConsoleSettings
 from core.contracts import is_plain_name
-from core.errors import NO_ROOM, SettingsError
+from core.errors import SettingsError
 from core.groups import Group, group_of, parse_groups
 from core.source_addresses import SourceAddress, named_sources, source_variable
 from core.urls import usable_url
@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 LAST_PORT = 65535
 
 
-class Settings(BaseSettings):
+class Settings(ConsoleSettings):
     """One field per variable: `home` is `PERENNIAL_HOME`. Relative paths become absolute."""
 
     model_config = SettingsConfigDict(env_prefix="PERENNIAL_", frozen=True, extra="ignore")
@@ -70,6 +70,7 @@ class Settings(BaseSettings):
     prefect_port: int = Field(4200, ge=1, le=LAST_PORT)
     mlflow_port: int = Field(5000, ge=1, le=LAST_PORT)
     evidently_port: int = Field(8000, ge=1, le=LAST_PORT)
+    console_port: int = Field(8500, ge=1, le=LAST_PORT)
 
     api_keys_file: Path | None = None
     """One SHA-256 of an API key per line; required when `host` is not loopback."""
@@ -234,6 +235,10 @@ class Settings(BaseSettings):
     def evidently_url(self) -> str:
         return f"http://{self.host}:{self.evidently_port}"
 
+    @property
+    def console_url(self) -> str:
+        return f"http://{self.host}:{self.console_port}"
+
 
 def load_settings(**overrides: object) -> Settings:
     """Read the environment; an argument wins over its variable. Raises `SettingsError`."""
@@ -275,22 +280,3 @@ def _variable(location: tuple[int | str, ...]) -> str:
 
 def _plain(value: object) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-
-
-def require_home(settings: Settings) -> Path:
-    """Create the home and return it.
-
-    Raises `SettingsError` when it cannot be written to. A full disk raises `OSError`, as elsewhere.
-    """
-    try:
-        settings.home.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=settings.home):
-            return settings.home
-    except OSError as error:
-        if error.errno in NO_ROOM:
-            raise
-        raise SettingsError(
-            "PERENNIAL_HOME to be a folder that can be written to",
-            came=f"{settings.home}: {error.strerror}",
-            do="correct PERENNIAL_HOME in the environment, or the permissions of that folder",
-        ) from None

@@ -15,10 +15,11 @@ from core.contracts import ModelVersion
 from core.database import DatabaseUrls, connect, open_database, with_driver
 from core.deployments import current_champions
 from core.errors import Busy, SettingsError
+from core.home import require_home
 from core.locks import AdvisoryLock
 from core.logs import configure_logs
 from core.params import Params, SourceParams, load_params
-from core.settings import Settings, require_home
+from core.settings import Settings
 from core.source_addresses import source_variable
 from core.tables import decision
 from pipelines.registry import Registry

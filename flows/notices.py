@@ -9,6 +9,7 @@ from typing import Any
 
 from core.settings import Settings
 from flows.artifacts import artifact_key
+from machine.journals import waiting_rows
 
 TITLES = {
     ("drift", "drift"): "the traffic drifts, a retraining follows",
@@ -75,8 +76,7 @@ def _disk(settings: Settings) -> Notice | None:
 
 
 def _journal(settings: Settings) -> Notice | None:
-    segments = [file for folder in settings.journals for file in folder.rglob("*.jsonl")]
-    megabytes = sum(file.stat().st_size for file in segments) / MEGABYTE
+    megabytes = waiting_rows(settings).size / MEGABYTE
     limit = settings.journal_mb * JOURNAL_SHARE
     if megabytes <= limit:
         return None

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from core.database import DatabaseUrls, open_database, with_driver
 from core.errors import PortTaken
-from core.settings import REPOSITORY, Settings, require_home, settings_environment
+from core.home import require_home
+from core.settings import REPOSITORY, Settings, settings_environment
 from machine.local_http import answers, ask
 
 TELEMETRY_OFF = {

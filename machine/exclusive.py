@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from typing import IO
 
 from core.errors import Busy
-from core.settings import Settings, require_home
+from core.home import require_home
+from core.settings import Settings
 from machine.supervision import private_folder, supervisor_folder
 
 # `up` waits up to 300 s for its slowest program, and programs start side by side.

@@ -47,6 +47,7 @@ def list_programs(settings: Settings) -> tuple[Program, ...]:
         _prefect(settings),
         _mlflow(settings),
         _evidently(settings),
+        _console(settings),
         _service(settings),
         _runner(),
     )
@@ -144,6 +145,18 @@ def _evidently(settings: Settings) -> Program:
         setting="PERENNIAL_EVIDENTLY_PORT",
         url=settings.evidently_url,
         health="/api/version",
+    )
+
+
+def _console(settings: Settings) -> Program:
+    return Program(
+        "console",
+        "people see, fix and decide",
+        _python("cli.app", "console"),
+        port=settings.console_port,
+        setting="PERENNIAL_CONSOLE_PORT",
+        url=settings.console_url,
+        health="/livez",
     )
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from core.embedded import postmaster
 from core.errors import Busy, SettingsError
-from core.settings import Settings, require_home
+from core.home import require_home
+from core.settings import Settings
 from flows.context import DEMO_MARK
 from machine.processes import down
 

@@ -23,6 +23,7 @@ def write_summary(
         "parts": parts,
         "figures": figures,
         "addresses": {
+            "console (start here)": settings.console_url,
             "Prefect (flow runs)": settings.prefect_url,
             "MLflow (versions)": settings.mlflow_url,
             "Evidently (drift)": settings.evidently_url,

@@ -17,7 +17,9 @@ ROOMS = (
     "monitoring",
     "machine",
     "flows",
+    "lineage",
     "operations",
+    "console",
     "cli",
     "benchmarks",
 )

@@ -3,51 +3,24 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import BrowserContext, sync_playwright
+from playwright.sync_api import BrowserContext
 
+from tests.support.browsers import chromium, needs_chromium
 from tests.support.installations import Place
 from tests.support.repositories import ROOT
 
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-]
-QUIET += ["--disable-component-update", "--disable-sync"]
-pytestmark = [pytest.mark.browser]
-if CHROMIUM is None:
-    warnings.warn(
-        "NO CHROMIUM INSTALLED: the browser tests are skipped; install Debian's package `chromium`",
-        stacklevel=1,
-    )
-    pytestmark.append(pytest.mark.skip(reason="NO CHROMIUM INSTALLED"))
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[BrowserContext]:
-    with tempfile.TemporaryDirectory() as profile, sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            profile,
-            executable_path=CHROMIUM,
-            args=QUIET,
-            headless=True,
-            viewport={"width": 1400, "height": 900},
-        )
+    with chromium() as context:
         yield context
-        context.close()
 
 
 @pytest.fixture(scope="module")

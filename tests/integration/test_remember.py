@@ -23,8 +23,8 @@ from core.tables import feedback
 from flows.context import LoopContext
 from flows.memory import remember_labels, remember_retraining, renew_memory
 from flows.run import Run
+from lineage.reproduce_memory import reproduce_revision
 from monitoring import received_labels
-from operations.lineage.reproduce_memory import reproduce_revision
 from pipelines.memory.store import store_source_labels
 from pipelines.model.memory import Memory, load_memory
 from tests.support.places import own_place

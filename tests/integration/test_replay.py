@@ -20,8 +20,8 @@ from core.params import Params
 from core.tables import inference as inference_table
 from flows.answering import open_version
 from flows.context import LoopContext
-from operations.lineage.page import replay_rows
-from operations.lineage.replay import logged_rows, replay
+from lineage.page import replay_rows
+from lineage.replay import logged_rows, replay
 from tests.support.embedders import build_tiny_embedder
 from tests.support.heads import EMBEDDER_ID, champion, store_head
 from tests.support.inferences import inference
@@ -149,7 +149,7 @@ def test_a_row_that_is_shipped_while_it_is_sought_is_found(
         Shipper(folder, insert=insert_into(loop.engine), counts=counts).ship()
         return listed
 
-    monkeypatch.setattr("operations.lineage.replay.segments", listed_and_shipped)
+    monkeypatch.setattr("lineage.replay.segments", listed_and_shipped)
     [found] = logged_rows(loop, row.request_id)
     assert (found.label, found.occurred_at, found.flags) == (row.label, row.occurred_at, row.flags)
 

@@ -15,9 +15,9 @@ from core.contracts import Deployment
 from core.database import DatabaseUrls, with_driver
 from core.deployments import append_deployment
 from core.errors import NotReproducible, UnknownVersion
-from operations.lineage.lineage import version_lineage
-from operations.lineage.page import reproduction_rows, version_rows
-from operations.lineage.reproduce import reproduce
+from lineage.lineage import version_lineage
+from lineage.page import reproduction_rows, version_rows
+from lineage.reproduce import reproduce
 from pipelines.checks import RESULT
 from pipelines.model_store import problem_of
 from pipelines.registry import RegisteredVersion, Registry

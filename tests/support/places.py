@@ -11,7 +11,7 @@ from typing import Any
 
 from core.settings import Settings, load_settings
 
-PORTS = ("service_port", "prefect_port", "mlflow_port", "evidently_port")
+PORTS = ("service_port", "prefect_port", "mlflow_port", "evidently_port", "console_port")
 OTHERS_SETTINGS = ("PERENNIAL_", "PREFECT_", "MLFLOW_", "BENTOML_")
 
 

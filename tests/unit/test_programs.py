@@ -43,6 +43,7 @@ def test_every_port_of_the_settings_is_bound_on_the_host(settings: Settings) -> 
         "PERENNIAL_PREFECT_PORT": 4200,
         "PERENNIAL_MLFLOW_PORT": 5000,
         "PERENNIAL_EVIDENTLY_PORT": 8000,
+        "PERENNIAL_CONSOLE_PORT": 8500,
         "PERENNIAL_SERVICE_PORT": 3000,
     }
 

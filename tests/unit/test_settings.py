@@ -9,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from core.errors import SettingsError
-from core.settings import REPOSITORY, load_settings, require_home, settings_environment
+from core.home import require_home
+from core.settings import REPOSITORY, load_settings, settings_environment
 
 
 @pytest.fixture(autouse=True)
@@ -82,8 +83,14 @@ def test_a_bare_environment_is_one_machine_offline() -> None:
     settings = load_settings()
     assert (settings.repository, settings.home) == (REPOSITORY, REPOSITORY / "var")
     assert (settings.database_url, settings.source_url) == (None, None)
-    urls = (settings.service_url, settings.prefect_url, settings.mlflow_url, settings.evidently_url)
-    assert urls == tuple(f"http://127.0.0.1:{port}" for port in (3000, 4200, 5000, 8000))
+    urls = (
+        settings.service_url,
+        settings.prefect_url,
+        settings.mlflow_url,
+        settings.evidently_url,
+        settings.console_url,
+    )
+    assert urls == tuple(f"http://127.0.0.1:{port}" for port in (3000, 4200, 5000, 8000, 8500))
 
 
 def test_the_environment_is_read_at_each_call(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""The console: one place in a browser where people see, fix and decide."""

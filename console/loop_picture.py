@@ -1,0 +1,56 @@
+"""The loop as stations with their live state, for the picture of the overview."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from machine.journals import Waiting
+from machine.running import RunningFlow
+from monitoring.standing import Standing
+
+WANTS_PEOPLE = ("drift", "needs_labels", "broken_client")
+GATE_WAITS = ("hold", "undecided", "wait")
+
+
+@dataclass(frozen=True)
+class Station:
+    """One station of the loop: its name, one line of state, and whether it needs a look."""
+
+    name: str
+    state: str
+    needs_look: bool = False
+
+
+def loop_stations(
+    standings: Sequence[Standing], running: Sequence[RunningFlow] | None, waiting: Waiting
+) -> list[Station]:
+    """Return the stations in the order in which rows travel."""
+    answering = sum(row.version is not None for row in standings)
+    answers = sum(row.answers_of_last_day for row in standings)
+    moved = _count(standings, "drift", WANTS_PEOPLE)
+    held = _count(standings, "gate", GATE_WAITS)
+    return [
+        Station("Train", _running(running), running is None),
+        Station("Gate", f"{held} wait" if held else "nothing waits", bool(held)),
+        Station("Serve", f"{answering} of {len(standings)} answer", answering < len(standings)),
+        Station("Log", f"{answers:,} answers in a day, {waiting.rows:,} rows in the journal"),
+        Station("Watch", f"{moved} moved" if moved else "no drift", bool(moved)),
+        Station("People", _people(standings), any(row.attention for row in standings)),
+    ]
+
+
+def _running(running: Sequence[RunningFlow] | None) -> str:
+    if running is None:
+        return "Prefect does not answer"
+    return f"{len(running)} flows run" if running else "no flow runs"
+
+
+def _people(standings: Sequence[Standing]) -> str:
+    needs = sum(len(row.attention) for row in standings)
+    return f"{needs} things to decide" if needs else "nothing to decide"
+
+
+def _count(standings: Sequence[Standing], subject: str, kinds: Sequence[str]) -> int:
+    decided = [getattr(row, subject) for row in standings]
+    return sum(one is not None and one.kind in kinds for one in decided)

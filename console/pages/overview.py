@@ -1,0 +1,83 @@
+"""How the loop and every classifier stand; what needs a person comes first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+
+from console.access.people import Viewer
+from console.loop_picture import loop_stations
+from console.rendering import render
+from console.sparklines import sparkline
+from console.state import ConsoleState, State
+from core.contracts import Rollout
+from core.deployments import current_rollouts
+from machine.journals import waiting_rows
+from machine.running import running_flows
+from machine.standings import read_standings
+from monitoring.hours import NO_HOURS, Hours, answers_by_hour
+from monitoring.standing import Decided, Standing, newest_decision
+
+router = APIRouter()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One classifier in the table. `retraining` is why the newest retraining began."""
+
+    standing: Standing
+    rollout: Rollout | None
+    hours: Hours
+    retraining: Decided | None
+
+    @property
+    def line(self) -> str:
+        """The points of the line of answers per hour."""
+        return sparkline(self.hours.answers)
+
+
+@router.get("/")
+def overview(request: Request, state: State, person: Viewer) -> HTMLResponse:
+    """Show the loop, what needs a person, and every classifier."""
+    rows = _rows(state)
+    running = running_flows(state.settings)
+    waiting = waiting_rows(state.settings)
+    needs = [
+        (need.rank, row.standing.classifier, need.text)
+        for row in rows
+        for need in row.standing.attention
+    ]
+    return render(
+        request,
+        "overview.html",
+        attention=[(name, text) for _, name, text in sorted(needs)],
+        rows=rows,
+        running=running,
+        waiting=waiting,
+        stations=loop_stations([row.standing for row in rows], running, waiting),
+        settings=state.settings,
+    )
+
+
+def _rows(state: ConsoleState) -> list[Row]:
+    blocks = state.context.params.classifiers
+    now = state.clock()
+    with state.reading() as connection:
+        rollouts = current_rollouts(connection)
+        champions = {
+            name: rollouts[name].champion if name in rollouts else None
+            for name in dict.fromkeys([*blocks, *rollouts])
+        }
+        standings = read_standings(connection, champions, blocks, now=now).classifiers
+        hours = answers_by_hour(connection, now=now)
+        return [
+            Row(
+                standing,
+                rollouts.get(name),
+                hours.get(name, NO_HOURS),
+                newest_decision(connection, name, "retraining"),
+            )
+            for name, standing in standings.items()
+        ]

@@ -1,0 +1,61 @@
+"""Templates to pages."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+FOLDER = Path(__file__).parent
+TABS = (
+    ("answers", "Answers"),
+    ("versions", "Versions"),
+    ("performance", "Performance"),
+    ("data", "Data"),
+    ("pins", "Pins"),
+)
+"""The pages of one classifier: path below `/c/{classifier}/`, and title."""
+
+
+def _moment(value: datetime | None) -> str:
+    return f"{value:%Y-%m-%d %H:%M}" if value else "never"
+
+
+def _share(value: float | None, digits: int = 1) -> str:
+    return "unknown" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["moment"] = _moment
+    environment.filters["share"] = _share
+    environment.filters["thousands"] = "{:,}".format
+    return environment
+
+
+_ENVIRONMENT = _environment()
+
+
+def render(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+    """Return the page of a template.
+
+    The template also gets `person`, who looks; `tabs`; and `path`, the path of the request.
+    """
+    shared = {
+        "person": getattr(request.state, "person", None),
+        "tabs": TABS,
+        "path": request.url.path,
+        "classifier": None,
+    }
+    html = _ENVIRONMENT.get_template(template).render(shared | values)
+    return HTMLResponse(html, status)

@@ -1,0 +1,1 @@
+"""The console on a real PostgreSQL, and its pages in Chromium."""

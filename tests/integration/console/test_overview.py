@@ -1,0 +1,78 @@
+"""The overview: every classifier, and what needs a person."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+from playwright.sync_api import BrowserContext, expect
+from sqlalchemy.engine import Engine
+from starlette.testclient import TestClient
+
+from console.app import create_app
+from core.contracts import Deployment, ModelVersion
+from core.deployments import append_deployment
+from core.tables import inference as table
+from flows.context import LoopContext
+from tests.integration.console.conftest import NOW
+from tests.support.browsers import needs_chromium
+from tests.support.inferences import inference
+
+
+def test_a_classifier_without_a_version_needs_a_person(console: TestClient) -> None:
+    page = console.get("/")
+    assert page.status_code == 200
+    assert "nobody yet" in page.text and "perennial retrain organ" in page.text
+
+
+def test_every_answer_forbids_scripts_of_others(console: TestClient) -> None:
+    for path in ("/", "/nowhere", "/static/console.css"):
+        policy = console.get(path).headers["content-security-policy"]
+        assert "default-src 'self'" in policy and "unsafe" not in policy
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/c/organ/nowhere", "/static/../app.py"])
+def test_an_unknown_page_is_a_page(console: TestClient, path: str) -> None:
+    page = console.get(path)
+    assert page.status_code == 404
+    assert "Back to the overview" in page.text
+
+
+def test_an_absent_database_is_a_page(console: TestClient, context: LoopContext) -> None:
+    away = "postgresql+psycopg://nobody@127.0.0.1:1/none"
+    broken = LoopContext(context.settings, context.urls, sa.create_engine(away), context.params)
+    client = TestClient(create_app(broken), base_url="http://127.0.0.1")
+    page = client.get("/")
+    assert page.status_code == 503
+    assert "The service goes on answering" in page.text
+
+
+class TestInChromium:
+    pytestmark = needs_chromium
+
+    def test_the_overview_is_read_by_role(self, console_url: str, browser: BrowserContext) -> None:
+        page = browser.new_page()
+        page.goto(console_url)
+        expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+        expect(page.get_by_role("rowheader", name="organ")).to_be_visible()
+
+
+def test_a_champion_with_answers_shows_its_day(console: TestClient, engine: Engine) -> None:
+    model = ModelVersion("organ", "3", "/models/3", "sha256:3", "tiny")
+    hour = timedelta(hours=1)
+    rows = [
+        inference(1, version="3", occurred_at=NOW - hour, cached=True),
+        inference(2, version="3", occurred_at=NOW - 2 * hour),
+        inference(3, version="3", occurred_at=NOW - 2 * hour, role="shadow"),
+        inference(4, version="3", occurred_at=NOW - 30 * hour, cached=True),
+    ]
+    with engine.begin() as connection:
+        append_deployment(connection, Deployment(model, "champion", 1.0, NOW - 40 * hour, "test"))
+        connection.execute(table.insert(), [asdict(row) for row in rows])
+    page = console.get("/").text
+    assert "version 3" in page
+    assert "2 answers in the last day" in page and "50 %" in page
+    assert "1 of 1 answer" in page
+    assert "75.0 % estimated" in page

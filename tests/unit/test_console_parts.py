@@ -1,0 +1,48 @@
+"""Parts of the console that need no database: lines, stations, what waits in the journals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.loop_picture import loop_stations
+from console.sparklines import HEIGHT, WIDTH, sparkline
+from core.settings import load_settings
+from machine.journals import COUNTED, Waiting, waiting_rows
+from tests.support.inferences import row
+
+
+@given(st.lists(st.integers(min_value=0, max_value=10**7), min_size=1, max_size=48))
+def test_a_line_stays_within_its_box(values: list[int]) -> None:
+    points = [tuple(map(float, point.split(","))) for point in sparkline(values).split()]
+    assert len(points) == len(values)
+    assert all(0 <= x <= WIDTH + 0.1 and 0 <= y <= HEIGHT for x, y in points)
+    tops = {value for value, (_, y) in zip(values, points, strict=True) if y == 1.0}
+    assert tops <= {max(values)}
+
+
+def test_rows_of_all_journals_wait(tmp_path: Path) -> None:
+    settings = load_settings(home=tmp_path)
+    assert waiting_rows(settings) == Waiting(0, 0)
+    for folder, rows in (("journal", 3), ("journal-2", 2)):
+        (tmp_path / folder / "feedback").mkdir(parents=True)
+        lines = b"".join(b"00000000 " + row(number) + b",\n" for number in range(rows))
+        (tmp_path / folder / "1.jsonl").write_bytes(lines)
+    assert waiting_rows(settings).rows == 5
+
+
+def test_rows_of_long_journals_are_estimated(tmp_path: Path) -> None:
+    line = b"00000000 " + row(1) + b",\n"
+    (tmp_path / "journal").mkdir()
+    count = 2 * COUNTED // len(line)
+    (tmp_path / "journal" / "1.jsonl").write_bytes(line * count)
+    assert abs(waiting_rows(load_settings(home=tmp_path)).rows - count) <= 2
+
+
+def test_stations_say_when_prefect_is_away() -> None:
+    train, *_ = loop_stations([], None, Waiting(0, 0))
+    assert (train.state, train.needs_look) == ("Prefect does not answer", True)
+    train, *_ = loop_stations([], [], Waiting(0, 0))
+    assert (train.state, train.needs_look) == ("no flow runs", False)
