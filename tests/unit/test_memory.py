@@ -60,6 +60,23 @@ def test_one_wrong_label_flips_no_long_agreeing_past() -> None:
     assert np.mean(flipped) <= 0.01
 
 
+@pytest.mark.parametrize(
+    ("past", "against_the_head", "with_it"),
+    [(0, 1, 1), (1, 2, 1), (2, 3, 1), (5, 3, 2), (9, 3, 2), (10, 2, 2), (20, 2, 2), (200, 2, 1)],
+)
+def test_so_many_labels_turn_an_agreeing_past(
+    past: int, against_the_head: int, with_it: int
+) -> None:
+    """Decision 0016 quotes these figures."""
+
+    def needed(head: dict[int, float]) -> int:
+        tried = range(1, 9)
+        return next(n for n in tried if answer([0] * past + [1] * n, labels=2, head=head) == 1)
+
+    assert needed({0: 0.97, 1: 0.01}) == against_the_head
+    assert needed({0: 0.01, 1: 0.97}) == with_it
+
+
 def test_one_label_decides_over_a_phrase_that_nobody_labelled_before() -> None:
     assert answer([1], labels=2, head={0: 0.995}) == 1
 
