@@ -17,6 +17,8 @@ LATE_DAYS = 30
 LEAST_LOSS = 0.02
 """An event that costs its own traffic less has nothing to win back."""
 WORSE = 0.005
+WINDOW_DAYS = 7
+"""A drift is dated by the start of the window that shows it."""
 CALLED_WITHIN = 60
 """Days after its beginning or end within which a call of drift answers an event."""
 
@@ -102,7 +104,7 @@ def _drift(runs: Any) -> dict[str, Any]:
         moments = [day for event in run["calendar"] for day in _moments(event)]
         called += len(days)
         false += sum(not any(0 <= day - at < CALLED_WITHIN for at in moments) for day in days)
-        broken += sum(_answers_broken(fit, run["calendar"]) for fit in run["fits"])
+        broken += sum(answers_broken(fit, run["calendar"]) for fit in run["fits"])
         for event in run["calendar"]:
             if event["kind"] in ("names", "season", "topic") and event["size"] >= 0.1:
                 showing += 1
@@ -141,10 +143,17 @@ def _delay(days: Sequence[int], first: int) -> int | None:
     return min(later, default=None)
 
 
-def _answers_broken(fit: Mapping[str, Any], calendar: Sequence[Mapping[str, Any]]) -> bool:
-    """A retraining for drift within three weeks of the broken client."""
+def answers_broken(fit: Mapping[str, Any], calendar: Sequence[Mapping[str, Any]]) -> bool:
+    """A retraining within three weeks of the broken client, for a drift that began with it.
+
+    The drift of an earlier event can be called in these weeks, when its labels have come.
+    """
     broken = [event["first"] for event in calendar if event["kind"] == "broken"]
-    near = any(0 <= fit["day"] - first <= 21 for first in broken)
+    began = fit.get("began")
+    near = any(
+        0 <= fit["day"] - first <= 21 and (began is None or began >= first - WINDOW_DAYS)
+        for first in broken
+    )
     return near and str(fit["reason"]).startswith("drift")
 
 

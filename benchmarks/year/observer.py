@@ -204,6 +204,7 @@ class Observer:
                 "kind": fit.kind,
                 "gain": gain,
                 "why": list(fit.why),
+                "began": (fit.began - EPOCH).days if fit.began else None,
             }
             self.notes["fits"].append(note)
         self._fits_seen = len(production.fits)

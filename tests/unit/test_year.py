@@ -15,7 +15,7 @@ from sklearn.metrics import f1_score
 
 from benchmarks.year.arrivals import Arrivals, expected_weighted_f1
 from benchmarks.year.events import SIZES, draw_calendar
-from benchmarks.year.figures import summarise, windows_until_named
+from benchmarks.year.figures import answers_broken, summarise, windows_until_named
 from benchmarks.year.loop import Setting, Year
 from benchmarks.year.memory import GivenLabel, RunningMemory, evidence_of_rows
 from benchmarks.year.observer import past_of_correction
@@ -236,6 +236,16 @@ def test_an_event_is_won_back_when_four_fifths_of_its_loss_are() -> None:
     assert won_back["after_most_labels"] == 5
     row = "| 1 | rule | 10 % | 7 days | 12 days | 0 days |"
     assert row in tables_of(figures)[-1]
+
+
+@pytest.mark.parametrize(("began", "counted"), [(None, True), (262, True), (180, False)])
+def test_a_retraining_for_an_earlier_drift_answers_no_broken_client(
+    began: int | None, counted: bool
+) -> None:
+    fit = {"day": 273, "reason": "drift", "began": began}
+    calendar = [{"kind": "broken", "first": 266, "last": 269, "size": 0.1}]
+    assert answers_broken(fit, calendar) == counted
+    assert not answers_broken({**fit, "reason": "schedule"}, calendar)
 
 
 def test_a_broken_client_is_named_within_so_many_windows() -> None:
