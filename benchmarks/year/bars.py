@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.harness import Bar
-from benchmarks.year.figures import Notes
+from benchmarks.year.figures import IN_TIME, Notes
 from benchmarks.year.observer import PASTS
 
 DEFAULT = "default"
@@ -28,11 +28,11 @@ def make_bars(figures: Mapping[str, Any], notes: Notes) -> list[Bar]:
         Bar("one wrong label flips a long past", _share(probes, "mistakes"), 0.01),
         Bar("two labels: accuracy lost", own["two_labels_lost"][0], 0.02),
         Bar("calm traffic: weighted F1 lost against weekly", _calm_loss(figures), 0.001),
-        Bar("days to win back 80 % from the first true label (median)", _days(own), 10),
+        Bar("days to win back 80 % from the first true label (median)", _days(own), IN_TIME),
         Bar(
             "days to win back 80 % from a label of 80 % of its traffic (median)",
             _days(own, "after_most_labels"),
-            10,
+            IN_TIME,
         ),
         Bar("days until a large event is called (median)", own["drift"]["median_days"], 21),
         Bar("retrainings for the broken client", own["drift"]["broken_client_retrainings"], 0),

@@ -14,6 +14,8 @@ Notes = Mapping[str, Mapping[int, Mapping[str, Any]]]
 """Policy -> seed -> notes of a run."""
 BOUND = "bound"
 LATE_DAYS = 30
+IN_TIME = 10
+"""Days from the true labels within which an event is to be won back."""
 LEAST_LOSS = 0.02
 """An event that costs its own traffic less has nothing to win back."""
 WORSE = 0.005
@@ -200,14 +202,21 @@ def _event(
         **told,
         "loss": round(mean_loss, 4),
         "days": days,
-        "after_labels": max(0, reached - LATE_DAYS),
-        "after_most_labels": _after(labelled, first + reached),
+        "after_labels": _after(LATE_DAYS, reached, censored=days is None),
+        "after_most_labels": None
+        if labelled is None
+        else _after(labelled - first, reached, censored=days is None),
         "censored": days is None,
     }
 
 
-def _after(labelled: int | None, reached: int) -> int | None:
-    return None if labelled is None else max(0, reached - labelled)
+def _after(labelled: int, reached: int, *, censored: bool) -> int | None:
+    """Days from the labels until an event was won back, or all that were seen of it.
+
+    None where so few were seen that nobody can say whether it is late.
+    """
+    days = reached - labelled
+    return None if censored and days <= IN_TIME else max(0, days)
 
 
 def _errors(run: Mapping[str, Any], number: int) -> dict[int, float]:

@@ -128,7 +128,7 @@ def _labels(figures: Mapping[str, Any]) -> str:
 
 def _won_back(events: Sequence[Mapping[str, Any]], seed: int, kind: str) -> str:
     event = next(e for e in events if (e["seed"], e["kind"]) == (seed, kind))
-    if event["after_labels"] is None:
+    if not event["loss"]:
         return "nothing lost"
     return "not" if event["censored"] else _days(event["after_labels"])
 

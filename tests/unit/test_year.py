@@ -234,6 +234,14 @@ def test_an_event_is_won_back_when_four_fifths_of_its_loss_are() -> None:
     won_back = figures["weekly"]["events"][0]
     assert (won_back["days"], won_back["after_labels"]) == (42, 12)
     assert won_back["after_most_labels"] == 5
+    late = {**run, "events": {"0": {str(day): 1.0 for day in range(1, 90)}}}
+    early = {**run, "events": {"0": {str(day): 1.0 for day in range(1, 35)}}}
+    late_event, early_event = (
+        summarise({"weekly": {1: seen}, "bound": {1: bound}})["weekly"]["events"][0]
+        for seen in (late, early)
+    )
+    assert (late_event["after_labels"], late_event["after_most_labels"]) == (58, 51)
+    assert (early_event["after_labels"], early_event["after_most_labels"]) == (None, None)
     row = "| 1 | rule | 10 % | 7 days | 12 days | 0 days |"
     assert row in tables_of(figures)[-1]
 
