@@ -8,14 +8,15 @@ from datetime import UTC, datetime
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
+from console.api import drift as drift_api
 from console.failures import handle_failures
-from console.pages import overview
+from console.pages import drift, overview
 from console.rendering import FOLDER
 from console.security import protect
 from console.state import ConsoleState
 from flows.context import LoopContext
 
-PAGES = (overview,)
+PAGES = (overview, drift, drift_api)
 
 
 def _now() -> datetime:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import core.console_tables  # noqa: F401  # its tables join the same metadata
+import core.console_tables  # its tables join the same metadata
+import core.drift_review_tables  # noqa: F401
 from core.tables import metadata
 
 __all__ = ["metadata"]

@@ -197,6 +197,12 @@ class InvalidFeedback(DataError):
     code = "invalid_feedback"
 
 
+class InvalidReview(DataError):
+    """A review of a drift window says nothing that can be acted on."""
+
+    code = "invalid_review"
+
+
 class UnknownRequest(DataError):
     """There is no logged inference with that request id."""
 

@@ -12,6 +12,7 @@ from core.contracts import Deployment
 from core.deployments import history
 from core.tables import decision, drift_report, feedback
 from flows.context import LoopContext
+from monitoring.faults import is_faulty
 from monitoring.feedback import CORRECTED, answered, newest_feedback
 from pipelines.registry import RegisteredVersion
 
@@ -80,8 +81,9 @@ def feedback_rows(context: LoopContext, classifier: str, snapshot: Mapping[str, 
     answer = answered(CORRECTED)
     joined = newest.join(answer, answer.c.request_id == newest.c.request_id)
     query = sa.select(sa.func.count()).select_from(joined)
+    mine = (newest.c.classifier == classifier, ~is_faulty(answer, as_of=snapshot["as_of"]))
     with context.engine.connect() as connection:
-        return connection.scalar(query.where(newest.c.classifier == classifier))
+        return connection.scalar(query.where(*mine))
 
 
 def received_feedback(context: LoopContext, request_id: str) -> list[Facts]:

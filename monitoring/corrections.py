@@ -13,6 +13,7 @@ from scipy.stats import binomtest
 from sqlalchemy.engine import Connection
 
 from core.tables import feedback
+from monitoring.faults import is_faulty
 from monitoring.feedback import answered
 from monitoring.unselected import DAYS_READ, unselected_requests
 
@@ -60,7 +61,11 @@ def count_corrections(connection: Connection, classifier: str, *, now: datetime)
             feedback.c.request_id, answer.c.cleaned, feedback.c.author, feedback.c.received_at
         )
         .join(answer, answer.c.request_id == feedback.c.request_id)
-        .where(*received, sa.func.btrim(feedback.c.label) != answer.c.label)
+        .where(
+            *received,
+            sa.func.btrim(feedback.c.label) != answer.c.label,
+            ~is_faulty(answer, as_of=now),
+        )
     )
     chosen = unselected_requests(connection, classifier, since=now - timedelta(days=DAYS_READ))
     acts = {

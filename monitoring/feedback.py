@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection
 from core.contracts import ANSWERING
 from core.feedback import FeedbackRow, Labels, insert_feedback, separate_feedback
 from core.tables import feedback, inference
+from monitoring.faults import is_faulty
 from monitoring.feedback_file import Refusal, read_feedback_file
 
 AHEAD = timedelta(days=1)
@@ -105,6 +106,7 @@ def feedback_rows(
 
     The columns are id (the request id), phrase, occurred_at, region, the label columns and origin.
     Only feedback received by `received_by` counts; of several labels for one request, the newest.
+    Labels of answers that people called a fault of the data by then are left out.
     """
     columns = sorted(set(label_columns.values()))
     schema = pa.schema(
@@ -175,5 +177,9 @@ def _newest(label_columns: Mapping[str, str], received_by: datetime) -> sa.Selec
         sa.func.coalesce(newest.c.region, answer.c.region).label("region"),
     )
     joined = query.outerjoin(answer, answer.c.request_id == newest.c.request_id)
-    of_dataset = joined.where(newest.c.classifier.in_(list(label_columns)), phrase.is_not(None))
+    of_dataset = joined.where(
+        newest.c.classifier.in_(list(label_columns)),
+        phrase.is_not(None),
+        ~is_faulty(answer, as_of=received_by),
+    )
     return of_dataset.order_by(occurred_at, newest.c.request_id)

@@ -13,6 +13,7 @@ from core.contracts import ModelVersion, Verdict
 from core.decisions import record_decision
 from core.tables import decision, feedback
 from monitoring.drift_reports import hold_reports
+from monitoring.faults import is_faulty
 from monitoring.feedback import answered
 from monitoring.label_bets import LabelTest, bet_on_labels, threshold_for
 from monitoring.unselected import DAYS_READ, unselected_requests
@@ -41,14 +42,17 @@ class LabelEvidence:
             f"{100 * result.wrong:.0f} % of {result.labels} unselected labels contradict the "
             f"answer, {100 * result.expected:.0f} % are expected at most"
         )
-        evidence = {
+        return Verdict("drift", (reason,), {"label_test": self.as_evidence()})
+
+    def as_evidence(self) -> dict[str, float]:
+        result = self.result
+        return {
             "labels": result.labels,
             "wrong": round(result.wrong, 4),
             "expected": round(result.expected, 4),
             "sum_of_bets": round(result.highest, 1),
             "threshold": round(self.threshold, 1),
         }
-        return Verdict("drift", (reason,), {"label_test": evidence})
 
 
 def call_by_labels(
@@ -66,8 +70,6 @@ def call_by_labels(
     reference : the champion's reference rows: how sure its answers are of normal traffic
     false_calls : how many false calls per year are tolerated
     """
-    if not reference["weight"].sum():
-        return None
     with engine.begin() as connection:
         classifier = champion.classifier
         hold_reports(connection, classifier)
@@ -90,7 +92,12 @@ def read_label_evidence(
     false_calls: float,
     now: datetime,
 ) -> LabelEvidence | None:
-    """Return what the labels of the champion's answers say; None without any."""
+    """Return what the labels of the champion's answers say; None without any.
+
+    None too without reference rows: nothing says how many wrong answers are normal.
+    """
+    if not reference["weight"].sum():
+        return None
     rows = _unselected_labels(connection, champion.classifier, version=champion.version, now=now)
     if rows.empty:
         return None
@@ -140,6 +147,7 @@ def _unselected_labels(
             answer.c.version == version,
             answer.c.occurred_at > _last_called(connection, classifier),
             answer.c.head_label.is_(None),
+            ~is_faulty(answer, as_of=now),
         )
         .order_by(feedback.c.received_at.desc(), feedback.c.id.desc())
         .limit(LABELS_READ)

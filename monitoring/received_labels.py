@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection, Engine
 from core.errors import Busy
 from core.memory_revisions import MemoryRevision
 from core.tables import feedback
+from monitoring.faults import faults_changed, is_faulty
 from monitoring.feedback import CORRECTED, answered
 
 COLUMNS = (
@@ -76,8 +77,8 @@ def received_labels(
 
     `head_label` is what the head alone answered then, "" for an example; labels are trimmed. Unlike
     the rows of a snapshot, earlier labels of a request that was corrected again are in it: authors
-    who contradict each other are evidence too. Feedback on an answer that the log no longer holds
-    is left out.
+    who contradict each other are evidence too. Feedback on an answer that the log no longer holds,
+    or that people called a fault of the data by then, is left out.
     """
     answer = answered(CORRECTED)
     cleaned = sa.func.coalesce(feedback.c.cleaned, answer.c.cleaned)
@@ -98,6 +99,7 @@ def received_labels(
             feedback.c.classifier == classifier,
             feedback.c.received_at <= received_by,
             cleaned.is_not(None),
+            ~is_faulty(answer, as_of=received_by),
             sa.true() if newest is None else feedback.c.id <= newest,
         )
         .order_by(feedback.c.received_at, feedback.c.id)
@@ -111,8 +113,11 @@ def labels_since(
 ) -> bool:
     """Return True when feedback came that the revision does not know and that is due by `now`.
 
-    Feedback dated in the future of its arrival waits until then.
+    Feedback dated in the future of its arrival waits until then. A window that people called a
+    fault of the data takes labels away, and counts too.
     """
+    if faults_changed(connection, classifier, since=revision.as_of, until=now):
+        return True
     unknown = sa.or_(
         feedback.c.received_at > revision.as_of,
         feedback.c.id > (revision.last_feedback or 0),

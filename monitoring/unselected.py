@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from core.contracts import ANSWERING
 from core.tables import feedback, inference
+from monitoring.faults import is_faulty
 
 DAYS_READ = 365
 """What runs every hour reads the feedback of so many days."""
@@ -37,6 +38,7 @@ def unselected_requests(
         .where(feedback.c.classifier == classifier, inference.c.classifier == classifier)
         .where(inference.c.role.in_(ANSWERING))
         .where(sa.true() if since is None else feedback.c.received_at >= since)
+        .where(~is_faulty(inference))
     )
     return choose_unselected(
         (row.request_id, row.kind, row.author, row.agrees) for row in connection.execute(query)
