@@ -20,10 +20,10 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "doctor",
         "notify",
     ),
-    "Train": ("new", "remove", "snapshot", "retrain", "watch", "remember"),
+    "Train": ("new", "remove", "snapshot", "retrain", "history", "watch", "remember"),
     "Decide": ("rollout",),
     "Ask and correct": ("classify", "answers", "quality", "feedback"),
-    "Explain": ("lineage", "reproduce", "replay"),
+    "Explain": ("explain", "lineage", "reproduce", "replay"),
     "Serve": ("serve", "keys", "loadtest", "advise"),
 }
 OTHER = "Commands"

@@ -1,0 +1,119 @@
+"""Explanations: shares sum to the logits, and agree with Shapley values where those are exact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from math import factorial
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from core.head_params import Head as HeadParams
+from pipelines.model.classifier import PhraseClassifier
+from pipelines.model.explanation import MOST_WORDS, Explanation, explain, split_words
+from pipelines.model.heads import fit_head
+from pipelines.model.scoring import make_scorer
+from tests.support.heads import LABELS, make_head
+from tests.support.training import WORDS, training_rows, vectors_of
+
+KINDS = ("hybrid_svm", "tfidf_svm", "logistic")
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def classifier(request: pytest.FixtureRequest) -> PhraseClassifier:
+    params: HeadParams = TypeAdapter(HeadParams).validate_python({"kind": request.param})
+    head = fit_head(params, training=training_rows(), embedder_id="words-1", seed=7)
+    return PhraseClassifier(head, vectors_of)
+
+
+def assert_adds_up(explanation: Explanation) -> None:
+    answer = explanation.base[0] + sum(word.answer for word in explanation.words)
+    runner_up = explanation.base[1] + sum(word.runner_up for word in explanation.words)
+    assert (answer, runner_up) == pytest.approx(explanation.logits, abs=1e-4)
+
+
+PHRASES = (
+    "acute cardiac murmur",
+    "x-ray of left femur - fracture",
+    "- / -",
+    "heart",
+    "ünïcode ﬁ lung",
+    "pleural pleural pleural",
+    "word " * 300 + "valve",
+)
+
+
+@pytest.mark.parametrize("phrase", PHRASES)
+def test_the_shares_of_the_words_sum_to_the_logits(
+    classifier: PhraseClassifier, phrase: str
+) -> None:
+    explanation = explain(classifier, phrase)
+    assert_adds_up(explanation)
+    assert " ".join(word.word for word in explanation.words) == explanation.cleaned
+
+
+def test_the_word_that_names_a_label_adds_the_most(classifier: PhraseClassifier) -> None:
+    for label, words in WORDS.items():
+        for word in words:
+            explanation = explain(classifier, f"recurrent {word} unspecified")
+            assert explanation.label == label
+            assert max(explanation.words, key=lambda share: share.margin).word == word
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_explained(text: str) -> None:
+    head = make_head("1")
+    model = PhraseClassifier(head, lambda cleaned: np.ones((len(cleaned), 512), np.float32))
+    explanation = explain(model, text)
+    assert explanation.label in LABELS
+    assert_adds_up(explanation)
+
+
+def test_shares_are_near_the_shapley_values(classifier: PhraseClassifier) -> None:
+    """The oracle sums over all orders; n-grams of removed words are gone there too."""
+    phrase = "acute cardiac murmur left"
+    explanation = explain(classifier, phrase)
+    exact = shapley(classifier, phrase, explanation.label)
+    shares = np.array([word.answer for word in explanation.words])
+    assert np.abs(shares - exact).max() <= 0.1 * np.abs(exact).sum()
+
+
+def shapley(classifier: PhraseClassifier, phrase: str, label: str) -> np.ndarray:
+    words = phrase.split()
+    head = classifier.head
+    scorer = make_scorer(head.kind, head.arrays, head.settings)
+    place = head.labels.index(label)
+
+    def value(chosen: tuple[int, ...]) -> float:
+        text = " ".join(words[number] for number in sorted(chosen))
+        return float(scorer([text], vectors_of([text]))[0, place])
+
+    count = len(words)
+    shares = np.zeros(count)
+    for number in range(count):
+        others = [other for other in range(count) if other != number]
+        for size in range(count):
+            weight = factorial(size) * factorial(count - size - 1) / factorial(count)
+            for chosen in combinations(others, size):
+                shares[number] += weight * (value((*chosen, number)) - value(chosen))
+    return shares
+
+
+def test_a_head_of_one_label_is_its_own_runner_up() -> None:
+    model = PhraseClassifier(make_head("1", labels=("heart",)), vectors)
+    explanation = explain(model, "cardiac murmur")
+    assert explanation.label == explanation.runner_up == "heart"
+
+
+def vectors(cleaned: Sequence[str]) -> np.ndarray:
+    return np.ones((len(cleaned), 512), np.float32)
+
+
+def test_long_phrases_end_in_one_share() -> None:
+    words = split_words("w " * 100 + "end")
+    assert len(words) == MOST_WORDS
+    assert words[-1].endswith(" end")
