@@ -74,17 +74,6 @@ def reviewed_as(reviews: Mapping[int, Review], *verdicts: str) -> set[int]:
     return {number for number, review in reviews.items() if review.verdict in verdicts}
 
 
-def closed_by_people(
-    connection: Connection, classifier: str, kind: str, evidence: Mapping[str, Any]
-) -> bool:
-    """Return whether a person said that a call of this kind and evidence is not real."""
-    window = calling_window(kind, evidence)
-    if window is None:
-        return False
-    review = newest_reviews(connection, classifier).get(window)
-    return review is not None and review.verdict != REAL
-
-
 def calling_window(kind: str, evidence: Mapping[str, Any]) -> int | None:
     """Return the window that called: the newest of its kind, or the one whose labels came.
 

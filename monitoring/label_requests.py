@@ -19,9 +19,9 @@ from core.contracts import Verdict
 from core.decisions import record_decision
 from core.tables import decision, drift_report
 from monitoring.drift_reports import hold_reports
-from monitoring.drift_reviews import closed_by_people
 from monitoring.labelled import labelled_by
 from monitoring.moved import Labelled, label_requests, labelled_share
+from monitoring.reviewed import closed_by_people
 
 GATES_READ = 3
 """Each watch looks at the newest gates; the one before looked at those before."""

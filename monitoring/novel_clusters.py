@@ -12,8 +12,6 @@ from monitoring.scoring import WindowScorer
 PHRASES_CLUSTERED = 200
 CLUSTERS_SHOWN = 10
 EXAMPLES_SHOWN = 4
-NOVEL = 0.5
-"""Phrases that the past lacks are novel above this quantile of its novelty."""
 TOPIC = 0.5
 """Largest mean cosine distance within a cluster."""
 
@@ -21,18 +19,17 @@ TOPIC = 0.5
 def novel_clusters(
     window: pd.DataFrame, baseline: pd.DataFrame, scorer: WindowScorer
 ) -> list[dict[str, Any]]:
-    """Return clusters of the window's novel phrases, as {rows, phrases, novelty, examples}.
+    """Return clusters of the phrases that the past lacks, as {rows, phrases, novelty, examples}.
 
-    The cluster with the most answers comes first, and so does the example.
+    The PHRASES_CLUSTERED farthest from every label are clustered. The cluster with the most answers
+    comes first, and so does the example.
     """
     groups = window.assign(novelty=scorer.novelty(window)).groupby("cleaned", sort=True)
     phrases = groups.agg(
         label=("label", "first"), novelty=("novelty", "first"), rows=("label", "size")
     )
-    if len(baseline):
-        far = phrases["novelty"] > np.quantile(scorer.novelty(baseline), NOVEL)
-        phrases = phrases[far & ~phrases.index.isin(baseline["cleaned"])]
-    farthest = phrases.sort_values("novelty", ascending=False, kind="stable")
+    new = phrases[~phrases.index.isin(baseline["cleaned"])]
+    farthest = new.sort_values("novelty", ascending=False, kind="stable")
     chosen = farthest.head(PHRASES_CLUSTERED)
     if chosen.empty:
         return []

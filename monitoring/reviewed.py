@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy.engine import Connection
 
 from monitoring.accepted import AcceptedTraffic, accepted_traffic, accepted_windows, calmed
 from monitoring.calling import HARMLESS
 from monitoring.drift_reports import DriftReport, read_reports
-from monitoring.drift_reviews import FAULT, REAL, newest_reviews, reviewed_as
+from monitoring.drift_reviews import FAULT, REAL, calling_window, newest_reviews, reviewed_as
 
 
 @dataclass(frozen=True)
@@ -44,3 +46,18 @@ def read_reviewed(connection: Connection, classifier: str) -> Reviewed:
         frozenset(reviewed_as(reviews, HARMLESS)),
         frozenset(reviewed_as(reviews, REAL)),
     )
+
+
+def closed_by_people(
+    connection: Connection, classifier: str, kind: str, evidence: Mapping[str, Any]
+) -> bool:
+    """Return whether a call of this kind and evidence is not real: somebody said so of its window,
+    or accepted such traffic.
+    """
+    window = calling_window(kind, evidence)
+    if window is None:
+        return False
+    review = newest_reviews(connection, classifier).get(window)
+    if review is not None:
+        return review.verdict != REAL
+    return window in read_reviewed(connection, classifier).accepted_numbers

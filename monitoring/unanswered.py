@@ -11,8 +11,8 @@ from sqlalchemy.engine import Connection
 
 from core.contracts import Verdict
 from core.tables import decision
-from monitoring.drift_reviews import closed_by_people
 from monitoring.retraining import DRIFT, decide_retraining
+from monitoring.reviewed import closed_by_people
 
 CALLS_READ = 20
 """Of the newest calls without an answer; people close some of them."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -112,6 +111,7 @@ class Loop:
             )
 
     def label(self, ids: list[str], label: str = "label01", *, kind: str = "correction") -> None:
+        self.now += DAY
         with self.engine.begin() as connection:
             for request_id in ids:
                 record_feedback(
@@ -136,7 +136,7 @@ class Loop:
 
 
 @pytest.fixture
-def loop(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
+def loop(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loop:
     """Reports cost seconds and are not written."""
     monkeypatch.setattr(
         "monitoring.window_files.write_report",
@@ -168,6 +168,15 @@ def test_expected_traffic_is_steady_from_the_next_window_on(drifted: Loop) -> No
     heights = [max(window["z"].values()) for window in verdict.evidence["windows"]]
     assert heights[0] > 6, "beside the champion's past it is far"
     assert heights[-1] < 3, "beside its own it is not"
+
+
+def test_what_was_called_of_expected_traffic_is_closed(loop: Loop) -> None:
+    """Window 1 is a warning of the traffic that window 2 called."""
+    loop.answer(1, moved=0.5)
+    loop.answer(1, moved=0.4)
+    assert loop.watch().kind == "drift"
+    loop.review(1, "expected")
+    assert not loop.is_open()
 
 
 def test_a_further_change_of_expected_traffic_is_called(drifted: Loop) -> None:
@@ -295,9 +304,12 @@ def test_labels_of_a_fault_reach_no_training_memory_or_test(drifted: Loop) -> No
         revision = MemoryRevision(
             "topic", 1, before, before, "", "", "", None, 10**6, 0, 0, True, ""
         )
-        due = {"classifier": "topic", "revision": revision}
-        assert labels_since(connection, now=drifted.now, **due)
-        assert not labels_since(connection, now=before, **due)
+
+        def due(now: datetime) -> bool:
+            return labels_since(connection, classifier="topic", revision=revision, now=now)
+
+        assert due(drifted.now)
+        assert not due(before)
     drifted.review(2, "harmless")
     assert used(drifted.now) == [{*faulty, *sound}] * 2
 

@@ -217,6 +217,7 @@ class TestInChromium:
         expect(page.locator("figure.drift canvas")).to_be_visible()
         page.get_by_role("link", name="window 2").click()
         expect(page.get_by_role("heading", name="Window 2 of organ: drift")).to_be_visible()
+        page.locator("iframe").scroll_into_view_if_needed()  # it is loaded when it is seen
         report = page.frame_locator("iframe")
         expect(report.get_by_role("heading", name="organ 1 window 2: drift")).to_be_visible()
         page.get_by_role("radio", name="Expected").check()
