@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import core.console_tables  # its tables join the same metadata
-import core.drift_review_tables  # noqa: F401
+import core.answer_tables
+import core.console_tables
+import core.drift_review_tables
+import core.phrase_tables
+import core.pin_tables
+import core.review_draw_tables
+import core.review_tables  # noqa: F401  # their tables join the same metadata
 from core.tables import metadata
 
 __all__ = ["metadata"]

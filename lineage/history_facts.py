@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from core.contracts import Deployment
 from core.deployments import history
+from core.pin_tables import says_more_than_the_pin
 from core.tables import decision, drift_report, feedback
 from flows.context import LoopContext
 from monitoring.faults import is_faulty
@@ -81,9 +82,14 @@ def feedback_rows(context: LoopContext, classifier: str, snapshot: Mapping[str, 
     answer = answered(CORRECTED)
     joined = newest.join(answer, answer.c.request_id == newest.c.request_id)
     query = sa.select(sa.func.count()).select_from(joined)
-    mine = (newest.c.classifier == classifier, ~is_faulty(answer, as_of=snapshot["as_of"]))
     with context.engine.connect() as connection:
-        return connection.scalar(query.where(*mine))
+        return connection.scalar(
+            query.where(
+                newest.c.classifier == classifier,
+                says_more_than_the_pin(answer, sa.func.btrim(newest.c.label)),
+                ~is_faulty(answer, as_of=snapshot["as_of"]),
+            )
+        )
 
 
 def received_feedback(context: LoopContext, request_id: str) -> list[Facts]:

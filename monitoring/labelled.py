@@ -10,7 +10,9 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from core.feedback import is_label
 from core.memory_revisions import newest_revision_by
+from core.pin_tables import says_more_than_the_pin
 from core.tables import feedback
 from monitoring.faults import is_faulty
 from monitoring.feedback import answered
@@ -45,12 +47,21 @@ def phrases_with_feedback(
     newer = (
         feedback.c.classifier == classifier,
         feedback.c.id > after,
+        is_label(),
         sa.true() if received_by is None else feedback.c.received_at <= received_by,
     )
     answer = answered(sa.select(feedback.c.request_id).where(*newer))
+    answers = (
+        sa.select(answer.c.cleaned)
+        .join(feedback, feedback.c.request_id == answer.c.request_id)
+        .where(
+            *newer,
+            says_more_than_the_pin(answer, sa.func.btrim(feedback.c.label)),
+            ~is_faulty(answer, as_of=received_by),
+        )
+    )
     examples = sa.select(feedback.c.cleaned).where(*newer, feedback.c.cleaned.is_not(None))
-    of_answers = sa.select(answer.c.cleaned).where(~is_faulty(answer, as_of=received_by))
-    return set(connection.scalars(sa.union(of_answers, examples)))
+    return set(connection.scalars(sa.union(answers, examples)))
 
 
 def labelled_by(connection: Connection, classifier: str, *, moment: datetime) -> LabelledPhrases:
