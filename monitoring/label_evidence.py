@@ -15,7 +15,6 @@ from core.feedback import is_label
 from core.pin_tables import says_more_than_the_pin
 from core.tables import decision, feedback
 from monitoring.drift_reports import hold_reports
-from monitoring.faults import is_faulty
 from monitoring.feedback import answered
 from monitoring.label_bets import LabelTest, bet_on_labels, threshold_for
 from monitoring.unselected import DAYS_READ, unselected_requests
@@ -150,7 +149,6 @@ def _unselected_labels(
             answer.c.version == version,
             answer.c.occurred_at > _last_called(connection, classifier),
             answer.c.head_label.is_(None),
-            ~is_faulty(answer, as_of=now),
             says_more_than_the_pin(answer, label),
         )
         .order_by(feedback.c.received_at.desc(), feedback.c.id.desc())

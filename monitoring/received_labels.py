@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
+from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
@@ -86,18 +87,8 @@ def received_labels(
     answer = answered(CORRECTED)
     cleaned = sa.func.coalesce(feedback.c.cleaned, answer.c.cleaned)
     label = sa.func.btrim(feedback.c.label)
-    columns = [
-        feedback.c.id,
-        feedback.c.request_id,
-        cleaned.label("cleaned"),
-        label.label("label"),
-        feedback.c.received_at,
-        feedback.c.author,
-        feedback.c.kind,
-        sa.func.coalesce(answer.c.head_label, answer.c.label, "").label("head_label"),
-    ]
     query = (
-        sa.select(*columns)
+        sa.select(*_columns(answer, cleaned, label))
         .outerjoin(answer, answer.c.request_id == feedback.c.request_id)
         .where(
             feedback.c.classifier == classifier,
@@ -112,6 +103,20 @@ def received_labels(
     )
     rows = [tuple(row) for row in connection.execute(query)]
     return pd.DataFrame.from_records(rows, columns=list(COLUMNS))
+
+
+def _columns(answer: sa.Subquery, cleaned: Any, label: Any) -> list[Any]:
+    """Return what COLUMNS name."""
+    return [
+        feedback.c.id,
+        feedback.c.request_id,
+        cleaned.label("cleaned"),
+        label.label("label"),
+        feedback.c.received_at,
+        feedback.c.author,
+        feedback.c.kind,
+        sa.func.coalesce(answer.c.head_label, answer.c.label, "").label("head_label"),
+    ]
 
 
 def labels_since(
