@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
-from playwright.sync_api import BrowserContext, expect
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import BrowserContext, Page, expect
 from sqlalchemy.engine import Engine
 from starlette.testclient import TestClient
 
@@ -200,6 +201,11 @@ def test_without_prefect_a_real_drift_waits_for_the_next_watch(
     assert "100 %" in shares, "of one reviewed alarm"
 
 
+def grave_findings(page: Page) -> list[str]:
+    found = Axe().run(page, options={"iframes": False}).response["violations"]
+    return [finding["id"] for finding in found if finding["impact"] in ("serious", "critical")]
+
+
 class TestInChromium:
     pytestmark = needs_chromium
 
@@ -215,8 +221,12 @@ class TestInChromium:
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(f"{console_url}/c/organ/drift")
         expect(page.locator("figure.drift canvas")).to_be_visible()
+        assert grave_findings(page) == []
         page.get_by_role("link", name="window 2").click()
         expect(page.get_by_role("heading", name="Window 2 of organ: drift")).to_be_visible()
+        assert grave_findings(page) == []
+        page.set_viewport_size({"width": 400, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         page.get_by_role("radio", name="Expected").check()
         page.get_by_role("textbox", name="Note").fill("the new ward opened")
         page.get_by_role("button", name="Save the answer").click()
