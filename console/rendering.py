@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 FOLDER = Path(__file__).parent
 TABS = (
     ("answers", "Answers"),
+    ("drift", "Drift"),
     ("versions", "Versions"),
     ("performance", "Performance"),
     ("data", "Data"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import console.api.answers
+import console.api.drift
 import console.api.performance
 import console.api.pins
 import console.pages.answer
 import console.pages.answers
 import console.pages.data
+import console.pages.drift
 import console.pages.fixes
 import console.pages.overview
 import console.pages.performance
@@ -21,11 +23,13 @@ ROUTERS = (
     console.pages.answer.router,
     console.pages.versions.router,
     console.pages.rollout.router,
+    console.pages.drift.router,
     console.pages.performance.router,
     console.pages.data.router,
     console.pages.fixes.router,
     console.pages.pins.router,
     console.api.answers.router,
+    console.api.drift.router,
     console.api.performance.router,
     console.api.pins.router,
 )
