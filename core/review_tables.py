@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Double,
@@ -13,6 +14,7 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -72,6 +74,8 @@ review_item = Table(
 null for all others. `needs` is how many people must answer. A decided item has the label that
 counts, null for "none of these", and the id of its row in `feedback`.
 """
+IS_OPEN = literal_column("review_item.state = 'open'", Boolean)
+"""As text: a prepared statement with a parameter would not use the partial indexes."""
 
 review_lease = Table(
     "review_lease",

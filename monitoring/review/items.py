@@ -16,12 +16,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection
 
-from core.review_tables import review_item
+from core.review_tables import IS_OPEN, review_item
 
 DOUBLE_SHARE = 0.1
 """The share of items that two people see."""
 BUCKETS = 10_000
-CHUNK = 1000
 
 
 @dataclass(frozen=True)
@@ -71,12 +70,10 @@ def add_items(
         for row in rows
         if row["probability"] is not None or (row["classifier"], row["cleaned"]) not in drawn
     ]
-    added = 0
-    for start in range(0, len(fresh), CHUNK):
-        query = insert(review_item).values(fresh[start : start + CHUNK])
-        stored = query.on_conflict_do_nothing().returning(review_item.c.id)
-        added += len(connection.execute(stored).all())
-    return added
+    if not fresh:
+        return 0
+    query = insert(review_item).on_conflict_do_nothing().returning(review_item.c.id)
+    return len(connection.execute(query, fresh).all())
 
 
 def _needs(item: ReviewItem, double_share: float) -> int:
@@ -90,7 +87,7 @@ def _open_draws(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> se
     table = review_item.c
     query = sa.select(table.classifier, table.cleaned).where(
         table.cleaned.in_([row["cleaned"] for row in rows]),
-        table.state == "open",
+        IS_OPEN,
         table.probability.is_not(None),
     )
     return {(row.classifier, row.cleaned) for row in connection.execute(query)}
