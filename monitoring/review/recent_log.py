@@ -73,12 +73,11 @@ def first_since(connection: Connection, classifier: str, since: datetime) -> int
     """Return the sequence number at which the answers of a moment begin; None without any."""
     sequence = routed(classifier).with_only_columns(inference.c.sequence)
     moment = inference.c.occurred_at
+    if connection.scalar(sequence.where(moment < since).limit(1)) is None:
+        return connection.scalar(sequence.order_by(inference.c.sequence).limit(1))
     following = sequence.where(moment >= since).order_by(moment).limit(EDGE)
     numbers = list(connection.scalars(following))
-    if not numbers:
-        return None
-    earlier = connection.scalar(sequence.where(moment < since).limit(1))
-    return min(numbers) if earlier is None else int(np.median(numbers))
+    return int(np.median(numbers)) if numbers else None
 
 
 def routed(classifier: str) -> sa.Select[Any]:

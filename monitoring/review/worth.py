@@ -17,7 +17,7 @@ from monitoring.review.recent_log import READ, ROUTED
 from monitoring.review.shares import RANDOM
 
 LONG = timedelta(weeks=8)
-LEAST_LABELS = 40
+LEAST_LABELS = 30
 LEVEL = 0.05
 """That one of the strategies is proposed for switching off although all are as good as random."""
 RESAMPLES = 9999
@@ -89,9 +89,7 @@ def decided_items(connection: Connection, classifier: str, *, since: datetime) -
     table = review_item.c
     query = (
         sa.select(*(table[name] for name in ITEM_COLUMNS))
-        .where(
-            table.classifier == classifier, table.state == "decided", table.decided_at >= since
-        )
+        .where(table.classifier == classifier, table.state == "decided", table.decided_at >= since)
         .order_by(table.decided_at.desc())
         .limit(LABELS_READ)
     )
@@ -154,9 +152,7 @@ def _promotions(connection: Connection, classifier: str) -> Iterator[tuple[datet
     table = decision.c
     query = (
         sa.select(table.decided_at, table.evidence["version"].astext)
-        .where(
-            table.classifier == classifier, table.subject == "gate", table.kind == "promote"
-        )
+        .where(table.classifier == classifier, table.subject == "gate", table.kind == "promote")
         .order_by(table.decided_at)
     )
     for moment, version in connection.execute(query):
