@@ -9,13 +9,13 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from console.failures import handle_failures
-from console.pages import overview
+from console.pages import overview, strategies
 from console.rendering import FOLDER
 from console.security import protect
 from console.state import ConsoleState
 from flows.context import LoopContext
 
-PAGES = (overview,)
+PAGES = (overview, strategies)
 
 
 def _now() -> datetime:

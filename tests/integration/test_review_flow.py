@@ -20,7 +20,13 @@ from core.review_tables import review_item
 from core.settings import REPOSITORY
 from flows.context import LoopContext
 from flows.memory import renew_memory
-from flows.review import Embedders, keep_phrases, refill_review, waiting_candidate
+from flows.review import (
+    Embedders,
+    keep_phrases,
+    refill_review,
+    refill_when_empty,
+    waiting_candidate,
+)
 from monitoring.review.neighbours import phrase_neighbours
 from pipelines.memory.store import store_source_labels
 from pipelines.model.digests import write_digest
@@ -86,6 +92,15 @@ def test_without_an_embedder_at_hand_the_queue_is_filled_all_the_same(
     done = refill_review(context, "topic", now=NOW)
     assert done.added == 40
     assert "novel" not in done.by_strategy
+
+
+def test_an_empty_queue_is_refilled_once_in_a_minute(context: LoopContext) -> None:
+    assert refill_when_empty(context, "topic", now=NOW).added == 40
+    with context.engine.begin() as connection:
+        connection.execute(review_item.update().values(state="withdrawn"))
+    soon = NOW + timedelta(seconds=30)
+    assert refill_when_empty(context, "topic", now=soon).added == 0
+    assert refill_when_empty(context, "topic", now=NOW + timedelta(minutes=2)).added > 0
 
 
 def test_an_embedder_that_is_gone_is_named(context: LoopContext) -> None:
