@@ -74,7 +74,10 @@ def gather(
 
 
 def recent_labels(connection: Connection, classifier: str, *, since: datetime) -> pd.DataFrame:
-    """Return LABEL_COLUMNS of the newest LABELS_READ labels of people, oldest first."""
+    """Return LABEL_COLUMNS of the newest LABELS_READ labels of people, oldest first.
+
+    "None of these" has an empty label.
+    """
     newest = (
         sa.select(feedback)
         .where(feedback.c.classifier == classifier, feedback.c.received_at >= since)
@@ -100,6 +103,7 @@ def contradicted_phrases(labels: pd.DataFrame) -> dict[str, float]:
     `labels` are LABEL_COLUMNS, oldest first. Phrases of which all say the same are left out.
     """
     newest = labels.drop_duplicates(["cleaned", "author"], keep="last")
+    newest = newest[newest["label"] != ""]
     counts = newest.groupby(["cleaned", "label"]).size().groupby(level="cleaned")
     outvoted = 1 - counts.max() / counts.sum()
     return {str(phrase): float(share) for phrase, share in outvoted[outvoted > 0].items()}
