@@ -8,14 +8,17 @@ from datetime import UTC, datetime
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
+from console.api import feedback as feedback_api
+from console.api import review as review_api
 from console.failures import handle_failures
-from console.pages import overview, strategies
+from console.pages import overview, review, strategies
 from console.rendering import FOLDER
 from console.security import protect
 from console.state import ConsoleState
 from flows.context import LoopContext
 
-PAGES = (overview, strategies)
+PAGES = (overview, review, strategies)
+API = (feedback_api, review_api)
 
 
 def _now() -> datetime:
@@ -29,8 +32,8 @@ def create_app(context: LoopContext, *, clock: Callable[[], datetime] = _now) ->
     handle_failures(app)
     protect(app, context.settings.host)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
-    for page in PAGES:
-        app.include_router(page.router)
+    for part in (*PAGES, *API):
+        app.include_router(part.router)
 
     @app.get("/livez")
     def livez() -> dict[str, str]:

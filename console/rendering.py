@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 FOLDER = Path(__file__).parent
-TABS = ()
+TABS = (("review", "Review"),)
 """The pages of one classifier: path below `/c/{classifier}/`, and title."""
 
 

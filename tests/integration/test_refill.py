@@ -22,8 +22,8 @@ from core.review_params import ReviewParams
 from core.review_tables import review_item, review_lease
 from core.tables import inference
 from monitoring.review import draws, recent_log
+from monitoring.review.fixes import logged_phrases
 from monitoring.review.knowing import Versions
-from monitoring.review.neighbours import answers_concerned
 from monitoring.review.recent_log import read_recent
 from monitoring.review.refill import Refilled, refill_queue
 from pipelines.model.classifier import PhraseClassifier
@@ -370,9 +370,13 @@ def test_a_fix_tells_how_many_answers_it_concerns(engine: Engine) -> None:
     answers(engine, ["broken arm"] * 5 + ["broken leg"] * 3 + ["fever"])
     answers(engine, ["broken arm"] * 2, prefix="s", role="shadow", version="2")
     answers(engine, ["broken arm"] * 2, prefix="l", key="loadtest-x")
-    with engine.connect() as connection:
-        assert answers_concerned(connection, "topic", ["broken arm", "broken leg"]) == 8
-        assert answers_concerned(connection, "topic", ["broken arm", "broken arm"]) == 5
-        assert answers_concerned(connection, "topic", ["unknown", ""]) == 0
-        assert answers_concerned(connection, "topic", []) == 0
-        assert answers_concerned(connection, "organ", ["broken arm"]) == 0
+
+    def concerned(*phrases: str, classifier: str = "topic") -> int:
+        with engine.connect() as connection:
+            found = logged_phrases(connection, classifier, phrases)
+        return sum(phrase.answers for phrase in found)
+
+    assert concerned("broken arm", "broken leg") == 8
+    assert concerned("broken arm", "broken arm") == 5
+    assert concerned("unknown", "") == concerned() == 0
+    assert concerned("broken arm", classifier="organ") == 0

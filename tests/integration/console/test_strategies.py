@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from starlette.testclient import TestClient
 
 from core.review_tables import review_item
+from core.tables import inference as table
 from monitoring.review.items import add_items
 from tests.integration.console.conftest import NOW
+from tests.support.inferences import inference
 from tests.support.reviews import item
 
 
@@ -29,6 +33,21 @@ def decided(engine: Engine, strategy: str, numbers: range, *, right: str) -> Non
                 .where(review_item.c.request_id == one.request_id)
                 .values(state="decided", decided_label=right, decided_at=moment)
             )
+
+
+def test_an_empty_queue_is_refilled_from_the_log(console: TestClient, engine: Engine) -> None:
+    moments = [NOW - timedelta(hours=number + 1) for number in range(30)]
+    rows = [asdict(inference(number, occurred_at=moment)) for number, moment in enumerate(moments)]
+    with engine.begin() as connection:
+        connection.execute(table.insert(), rows)
+    found = console.get("/api/organ/review/next").json()["item"]
+    assert found["phrase"].startswith("Phrase ")
+    page = console.get("/c/organ/review").text
+    assert "/c/organ/review/strategies" in page
+    assert '<th scope="row">random</th>' in console.get("/c/organ/review/strategies").text
+    with engine.connect() as connection:
+        waiting = connection.scalar(sa.select(sa.func.count()).select_from(review_item))
+    assert waiting == 30
 
 
 def test_without_labels_every_strategy_has_a_row(console: TestClient) -> None:
