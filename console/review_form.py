@@ -51,6 +51,8 @@ class AnswerForm(BaseModel):
             return {**common, "kind": "none_of_these"}
         if self.choice == "skip" or self._means_skip:
             return {"act": self.act, "kind": "skip", "reason": self.reason.strip() or None}
+        if self.choice != "entered":
+            return {**common, "kind": self.choice}
         label = find_label(labels, self.typed) if self.typed.strip() else item.label
         return {**common, "label": label}
 

@@ -54,6 +54,7 @@ def page(
         "review.html",
         **_card(state, classifier, shown),
         **facts,
+        reviewer=person.name,
         neighbours=[] if shown is None else neighbours_of(state, classifier, shown.cleaned),
         labels=label_choice(state, classifier),
     )

@@ -80,12 +80,16 @@ async function fetchCard(url) {
   return parse(await answer.text());
 }
 
+/** Fetch the next card: neither the one on the page nor one whose answer is not sent yet. */
+function fetchNext() {
+  const items = [form()?.dataset.done ? null : form()?.dataset.item, ...kept().map((entry) => entry.item)];
+  const besides = items.filter(Boolean).slice(0, 20).map((item) => `besides=${item}`).join("&");
+  return fetchCard(`${pages}/card?${besides}`);
+}
+
 function prefetch() {
-  const held = form()?.dataset.item;
-  const unsent = kept().map((entry) => entry.item);
-  const besides = [held, ...unsent].filter(Boolean).map((item) => `besides=${item}`).join("&");
   ahead = null;
-  fetching = fetchCard(`${pages}/card?${besides}`)
+  fetching = fetchNext()
     .then((element) => { ahead = element; addNeighbours(element); })
     .catch(() => { ahead = null; });
 }
@@ -112,7 +116,7 @@ async function advance() {
   if (!ahead) await fetching;
   if (!ahead) {
     try {
-      ahead = await fetchCard(`${pages}/card`);
+      ahead = await fetchNext();
       addNeighbours(ahead);
     } catch {
       show(parse('<p class="card" data-item="">The database does not answer. This page goes on by itself.</p>'));
@@ -125,6 +129,12 @@ async function advance() {
 
 // --- answers ---------------------------------------------------------------------------------
 
+function rank(name, text) {
+  const tests = [name === text, name.startsWith(text), name.includes(text), name.includes(text.split(" ")[0])];
+  const place = tests.indexOf(true);
+  return place < 0 ? tests.length : place;
+}
+
 function find(text) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   const scored = [];
@@ -132,8 +142,7 @@ function find(text) {
     const name = label.name.toLowerCase();
     const all = `${name} ${label.description.toLowerCase()}`;
     if (!words.length || !words.every((word) => all.includes(word))) continue;
-    const rank = name === text.toLowerCase() ? 0 : name.startsWith(words[0]) ? 1 : name.includes(words[0]) ? 2 : 3;
-    scored.push([rank, label]);
+    scored.push([rank(name, words.join(" ")), label]);
   }
   scored.sort((a, b) => a[0] - b[0]);
   return scored.slice(0, SHOWN).map((pair) => pair[1]);
@@ -285,7 +294,7 @@ function inField(event) {
 
 const KEYS = {
   "0": () => choose("none"),
-  "Enter": () => choose("entered"),
+  "enter": () => choose("entered"),
   "/": () => field("typed")?.focus(),
   "s": () => field("reason")?.focus(),
   "u": () => undo(),

@@ -12,15 +12,18 @@ from sqlalchemy.engine import Engine
 from starlette.testclient import TestClient
 
 from core.deployments import append_deployment
+from core.review_tables import review_item
 from core.tables import feedback, inference
 from flows.context import LoopContext
 from monitoring.review.items import add_items
 from tests.support.heads import champion, store_head
 from tests.support.inferences import inference as logged
+from tests.support.review_consoles import console_of, keep_neighbours
 from tests.support.reviews import item
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PAGE = "/c/organ/review"
+LABELS = ("heart", "liver", "lung")
 
 
 class Inputs(HTMLParser):
@@ -42,7 +45,7 @@ class Inputs(HTMLParser):
 
 @pytest.fixture(autouse=True)
 def queue(context: LoopContext) -> None:
-    model = store_head(context.settings.home, "organ", "1")
+    model = store_head(context.settings.home, "organ", "1", labels=LABELS)
     hostile = item(2, phrase="<script>alert(1)</script>", region="north")
     with context.engine.begin() as connection:
         append_deployment(connection, champion(model))
@@ -103,13 +106,6 @@ def test_other_phrases_are_previewed(console: TestClient, engine: Engine) -> Non
     assert labels(engine) == ["lung"] * 3
 
 
-def test_the_nearest_phrases_stand_beside_the_item(
-    console: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    page = console.get(PAGE).text
-    assert "Nearest phrases" not in page  # no refill has stored any yet
-
-
 @pytest.mark.parametrize(
     ("fields", "status"),
     [
@@ -117,7 +113,8 @@ def test_the_nearest_phrases_stand_beside_the_item(
         ({"choice": "label:"}, 422),
         ({"choice": "label:unheard"}, 422),
         ({"typed": "unheard"}, 422),
-        ({"typed": "t"}, 422),
+        ({"typed": "l"}, 422),
+        ({"choice": "maybe"}, 422),
         ({"choice": "maybe" * 300}, 400),
         ({"act": ""}, 400),
         ({"act": "\0"}, 400),
@@ -157,4 +154,27 @@ def test_an_empty_queue_says_so(console: TestClient) -> None:
 
 
 def test_agreement_is_shown(console: TestClient, context: LoopContext) -> None:
-    assert "not known yet" in console.get(PAGE).text
+    """Two people agree on two phrases and disagree on the last, where a third decides."""
+    ada = TestClient(console_of(context, "ada"), base_url="http://127.0.0.1")
+    assert "not known yet" in ada.get(PAGE).text
+    with context.engine.begin() as connection:
+        connection.execute(sa.update(review_item).values(needs=2))
+    said = [("ada", "heart"), ("ada", "lung"), ("ada", "liver")]
+    said += [("bob", "heart"), ("bob", "lung"), ("bob", "lung"), ("eve", "lung")]
+    for number, (name, label) in enumerate(said):
+        other = TestClient(console_of(context, name), base_url="http://127.0.0.1")
+        item = other.get("/api/organ/review/next").json()["item"]["id"]
+        body = {"act": f"act-{number}", "label": label}
+        other.post(f"/api/organ/review/{item}/answer", json=body)
+    page = " ".join(console.get(PAGE).text.split())
+    assert "alpha 0.57 over 3 phrases" in page
+
+
+def test_near_phrases_stand_beside_the_item(console: TestClient, context: LoopContext) -> None:
+    assert "Nearest phrases" not in console.get(PAGE).text
+    keep_neighbours(context, ["phrase 1", "phrase 7"])
+    page = " ".join(console.get(PAGE).text.split())
+    assert "Nearest phrases" in page and 'value="phrase 7"' in page
+    assert "heart, asked 5 times a week" in page
+    item = console.get("/api/organ/review/next").json()["item"]["id"]
+    assert 'value="phrase 7"' in console.get(f"{PAGE}/{item}/neighbours").text
