@@ -20,7 +20,7 @@ from monitoring.review.acts import Act, Outcome, answer_item
 from monitoring.review.deciding import Answer, AnswerKind
 from monitoring.review.fixes import fix_phrases, logged_phrases
 from monitoring.review.neighbours import Neighbour, phrase_neighbours
-from monitoring.review.queue import QueuedItem, lease_item, next_item, read_item
+from monitoring.review.queue import QueuedItem, count_waiting, lease_item, next_item, read_item
 from monitoring.review.undo import undo_act
 
 LARGEST_ID = 2**63 - 1
@@ -108,7 +108,7 @@ def take_back(state: ConsoleState, classifier: str, person: Person, act: str) ->
 def next_or_refilled(
     state: ConsoleState, classifier: str, person: Person, besides: Collection[int] = ()
 ) -> QueuedItem | None:
-    """Lease the next item to a person; where nothing waits for them, refill the queue first."""
+    """Lease the next item to a person; where nothing waits for anybody, refill the queue first."""
 
     def lease() -> QueuedItem | None:
         with state.changing() as connection:
@@ -117,10 +117,15 @@ def next_or_refilled(
             )
 
     found = lease()
-    if found is None and not besides:
+    if found is None and not _waiting(state, classifier):
         refill_when_empty(state.context, classifier, now=state.clock())
         found = lease()
     return found
+
+
+def _waiting(state: ConsoleState, classifier: str) -> int:
+    with state.reading() as connection:
+        return count_waiting(connection, classifier)
 
 
 def open_item(state: ConsoleState, classifier: str, item: int, person: Person) -> QueuedItem:
