@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from core.deployments import current_rollouts
+from core.pins import read_pins
 from core.tables import decision, feedback, inference
 from monitoring.feedback import answered
 from monitoring.label_requests import open_request
@@ -53,7 +54,8 @@ def gather(
     """
     phrases = asked_phrases(recent)
     labels = recent_labels(connection, classifier, since=now - LABELS_SINCE)
-    labelled = frozenset(labels["cleaned"])
+    pinned = read_pins(connection, now=now, classifier=classifier).pins
+    labelled = frozenset([*labels["cleaned"], *(pin.cleaned for pin in pinned)])
     shadowed = shadow_disagreements(connection, classifier, since=since)
     studied, vectors = _studied(phrases, labelled, versions)
     unlearnt, distances = _novel(studied, vectors, versions.champion)

@@ -17,6 +17,7 @@ from core.contracts import Deployment, Verdict
 from core.decisions import record_decision
 from core.deployments import append_deployment
 from core.feedback import record_feedback
+from core.pin_tables import pin
 from core.review_draw_tables import review_draw
 from core.review_params import ReviewParams
 from core.review_tables import review_item, review_lease
@@ -250,6 +251,21 @@ def test_phrases_that_people_labelled_are_withdrawn_and_not_asked_again(engine: 
     assert (done.added, done.withdrawn) == (0, 1)
     [withdrawn] = items(engine, state="withdrawn")
     assert withdrawn.request_id == ids[3]
+
+
+def test_pinned_phrases_are_drawn_at_random_alone(engine: Engine) -> None:
+    """Their label is fixed already; the accuracy of all answers counts them all the same."""
+    answers(engine, ["pinned phrase"] * 20 + ["another phrase"] * 20)
+    fixed = {"classifier": "topic", "cleaned": "pinned phrase", "label": "label05"}
+    with engine.begin() as connection:
+        connection.execute(pin.insert().values(**fixed, since=NOW, author="ada", why="test"))
+    refill(engine, review=ReviewParams.model_validate({"shares": {"low_confidence": 1.0}}))
+    assert [row.cleaned for row in items(engine)] == ["another phrase"]
+    with engine.begin() as connection:
+        connection.execute(review_draw.delete())
+    refill(engine, review=ReviewParams.model_validate({"shares": {"random": 1.0}}))
+    drawn = [row.cleaned for row in items(engine) if row.strategy == "random"]
+    assert (len(drawn), set(drawn)) == (40, {"pinned phrase", "another phrase"})
 
 
 def test_what_somebody_has_open_stays_and_old_items_go(engine: Engine) -> None:
