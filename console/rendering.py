@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 FOLDER = Path(__file__).parent
 TABS = (
+    ("review", "Review"),
     ("answers", "Answers"),
     ("drift", "Drift"),
     ("versions", "Versions"),
