@@ -22,11 +22,14 @@ from cli import (
     look,
     machine,
     notify,
+    performance,
+    pins,
     queue,
     rollout,
     setup,
     sizing,
     status,
+    users,
 )
 from cli.help import GROUPS, WholeLines, version
 from cli.output import INTERRUPTED, Json, exit_code, new_output
@@ -112,6 +115,7 @@ COMMANDS = (
     status,
     look,
     console,
+    users,
     setup,
     flow,
     history,
@@ -119,7 +123,9 @@ COMMANDS = (
     explain,
     answers,
     queue,
+    performance,
     feedback,
+    pins,
     rollout,
     lineage,
     sizing,

@@ -40,6 +40,8 @@ class AdvisoryLock(IntEnum):
 
     REVIEW = 5074
     """Refilling a review queue; seeds the hash of the classifier's name."""
+    PINS = 5073
+    """Adding and ending pins, of all classifiers: their ids become visible in order."""
 
 
 def hold_until_commit(connection: Connection, lock: AdvisoryLock, classifier: str) -> None:

@@ -24,6 +24,7 @@ from core.feedback import (
     insert_feedback,
     separate_feedback,
 )
+from core.pin_tables import says_more_than_the_pin
 from core.tables import feedback, inference
 from monitoring.feedback_file import Refusal, read_feedback_file
 
@@ -111,6 +112,7 @@ def feedback_rows(
 
     The columns are id (the request id), phrase, occurred_at, region, the label columns and origin.
     Only feedback received by `received_by` counts; of several labels for one request, the newest.
+    A label that only repeats the pin of its answer teaches nothing.
     """
     columns = sorted(set(label_columns.values()))
     schema = pa.schema(
@@ -185,5 +187,9 @@ def _newest(label_columns: Mapping[str, str], received_by: datetime) -> sa.Selec
         sa.func.coalesce(newest.c.region, answer.c.region).label("region"),
     )
     joined = query.outerjoin(answer, answer.c.request_id == newest.c.request_id)
-    of_dataset = joined.where(newest.c.classifier.in_(list(label_columns)), phrase.is_not(None))
+    of_dataset = joined.where(
+        newest.c.classifier.in_(list(label_columns)),
+        phrase.is_not(None),
+        says_more_than_the_pin(answer, sa.func.btrim(newest.c.label)),
+    )
     return of_dataset.order_by(occurred_at, newest.c.request_id)

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection, Engine
 from core.contracts import ModelVersion, Verdict
 from core.decisions import record_decision
 from core.feedback import is_label
+from core.pin_tables import says_more_than_the_pin
 from core.tables import decision, feedback
 from monitoring.drift_reports import hold_reports
 from monitoring.feedback import answered
@@ -142,6 +143,7 @@ def _unselected_labels(
             answer.c.version == version,
             answer.c.occurred_at > _last_called(connection, classifier),
             answer.c.head_label.is_(None),
+            says_more_than_the_pin(answer, label),
         )
         .order_by(feedback.c.received_at.desc(), feedback.c.id.desc())
         .limit(LABELS_READ)
