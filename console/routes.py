@@ -34,10 +34,10 @@ ROUTERS = (
     console.pages.data.router,
     console.pages.fixes.router,
     console.pages.pins.router,
+    console.api.feedback.router,
+    console.api.review.router,
     console.api.answers.router,
     console.api.drift.router,
-    console.api.feedback.router,
     console.api.performance.router,
     console.api.pins.router,
-    console.api.review.router,
 )
