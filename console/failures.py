@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from console.pages.login import login_address
 from console.rendering import render
+from console.security import HEADERS
 from core.errors import (
     DataError,
     HeadRefused,
@@ -45,6 +46,10 @@ STATUS: dict[type[PerennialError], int] = {
 }
 """The first class that an error belongs to decides; everything else is 500."""
 AWAY = "The database does not answer. The service goes on answering; try again in a moment."
+UNEXPECTED = (
+    "The console failed at this page; your input is not to blame. "
+    "The file logs/console.log in Perennial's home has the details."
+)
 UNSTORABLE = "wanted values that the database can hold; came a character or number that it cannot"
 
 
@@ -56,6 +61,7 @@ def handle_failures(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(sa.exc.OperationalError, _away)
     app.add_exception_handler(sa.exc.DataError, _unstorable)
+    app.add_exception_handler(Exception, _unexpected)
 
 
 def status_of(error: PerennialError) -> int:
@@ -94,6 +100,13 @@ def _away(request: Request, _error: Any) -> Response:
 def _unstorable(request: Request, _error: Any) -> Response:
     """A NUL character, or a number out of range."""
     return _answer(request, 400, UNSTORABLE, code="invalid_request")
+
+
+def _unexpected(request: Request, _error: Any) -> Response:
+    """Explain a fault of the console, with HEADERS: no middleware of ours sees this answer."""
+    answer = _answer(request, 500, UNEXPECTED, code="internal")
+    answer.headers.update(HEADERS)
+    return answer
 
 
 def _answer(request: Request, status: int, text: str, *, code: str) -> Response:

@@ -32,9 +32,15 @@ def loop_stations(
     held = _count(standings, "gate", GATE_WAITS)
     return [
         Station("Train", _running(running), running is None),
-        Station("Gate", f"{held} wait" if held else "nothing waits", bool(held)),
+        Station(
+            "Gate",
+            _several(held, "version waits", "versions wait", none="nothing waits"),
+            bool(held),
+        ),
         Station("Serve", f"{answering} of {len(standings)} answer", answering < len(standings)),
-        Station("Log", f"{answers:,} answers in a day, {waiting.rows:,} rows in the journal"),
+        Station(
+            "Log", f"{answers:,} answers in the last day, {waiting.rows:,} rows in the journal"
+        ),
         Station("Watch", f"{moved} moved" if moved else "no drift", bool(moved)),
         Station("People", _people(standings), any(row.attention for row in standings)),
     ]
@@ -43,12 +49,17 @@ def loop_stations(
 def _running(running: Sequence[RunningFlow] | None) -> str:
     if running is None:
         return "Prefect does not answer"
-    return f"{len(running)} flows run" if running else "no flow runs"
+    return _several(len(running), "flow runs", "flows run", none="no flow runs")
 
 
 def _people(standings: Sequence[Standing]) -> str:
     needs = sum(len(row.attention) for row in standings)
-    return f"{needs} things to decide" if needs else "nothing to decide"
+    return _several(needs, "thing to decide", "things to decide", none="nothing to decide")
+
+
+def _several(count: int, single: str, plural: str, *, none: str) -> str:
+    counted = f"{count:,} {single if count == 1 else plural}"
+    return counted if count else none
 
 
 def _count(standings: Sequence[Standing], subject: str, kinds: Sequence[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 FOLDER = Path(__file__).parent
 TABS = (
@@ -32,7 +34,13 @@ def _share(value: float | None, digits: int = 1) -> str:
     return "unknown" if value is None else f"{100 * value:.{digits}f} %"
 
 
-def _environment() -> Environment:
+def _code(text: str) -> Markup:
+    """Show what stands between backticks as code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def make_environment() -> Environment:
+    """Return Jinja2 with our templates and filters."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER / "templates"),
         autoescape=True,
@@ -41,12 +49,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["moment"] = _moment
+    environment.filters["code"] = _code
     environment.filters["share"] = _share
     environment.filters["thousands"] = "{:,}".format
     return environment
 
 
-_ENVIRONMENT = _environment()
+_ENVIRONMENT = make_environment()
 
 
 def render(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:

@@ -21,6 +21,8 @@ from monitoring.hours import NO_HOURS, Hours, answers_by_hour
 from monitoring.standing import Decided, Standing, newest_decision
 
 router = APIRouter()
+PAGES = {0: "versions", 1: "drift", 2: "review", 3: "versions", 4: "drift", 5: "versions"}
+"""Where a person goes about an `Attention`, by its rank."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +47,14 @@ def overview(request: Request, state: State, person: Viewer) -> HTMLResponse:
     running = running_flows(state.settings)
     waiting = waiting_rows(state.settings)
     needs = [
-        (need.rank, row.standing.classifier, need.text)
+        (need.rank, row.standing.classifier, PAGES[need.rank], need.text)
         for row in rows
         for need in row.standing.attention
     ]
     return render(
         request,
         "overview.html",
-        attention=[(name, text) for _, name, text in sorted(needs)],
+        attention=[need[1:] for need in sorted(needs)],
         rows=rows,
         running=running,
         waiting=waiting,

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.loop_picture import loop_stations
+from console.rendering import make_environment
 from console.sparklines import HEIGHT, WIDTH, sparkline
 from core.settings import load_settings
 from machine.journals import COUNTED, Waiting, waiting_rows
+from machine.running import RunningFlow
 from tests.support.inferences import row
 
 
@@ -46,3 +48,14 @@ def test_stations_say_when_prefect_is_away() -> None:
     assert (train.state, train.needs_look) == ("Prefect does not answer", True)
     train, *_ = loop_stations([], [], Waiting(0, 0))
     assert (train.state, train.needs_look) == ("no flow runs", False)
+
+
+def test_stations_count_in_english() -> None:
+    flow = RunningFlow("retrain", None, "http://127.0.0.1/runs")
+    assert loop_stations([], [flow], Waiting(0, 0))[0].state == "1 flow runs"
+    assert loop_stations([], [flow, flow], Waiting(0, 0))[0].state == "2 flows run"
+
+
+def test_only_what_stands_between_backticks_is_code() -> None:
+    shown = make_environment().from_string("{{ text|code }}").render(text="do `a <b>`, <i>")
+    assert shown == "do <code>a &lt;b&gt;</code>, &lt;i&gt;"

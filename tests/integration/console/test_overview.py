@@ -76,3 +76,24 @@ def test_a_champion_with_answers_shows_its_day(console: TestClient, engine: Engi
     assert "2 answers in the last day" in page and "50 %" in page
     assert "1 of 1 answer" in page
     assert "75.0 % estimated" in page
+
+
+def test_a_fault_of_the_console_is_a_page(
+    context: LoopContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("boom")
+
+    app = create_app(context, clock=lambda: NOW)
+    client = TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
+    monkeypatch.setattr("console.pages.data.render", fail)
+    page = client.get("/c/organ/data")
+    assert page.status_code == 500
+    assert "logs/console.log" in page.text and "boom" not in page.text
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+
+
+def test_what_needs_a_person_is_a_link_to_its_page(console: TestClient) -> None:
+    page = console.get("/").text
+    assert '<a href="/c/organ/versions">organ</a>' in page
+    assert "<code>perennial retrain organ</code>" in page

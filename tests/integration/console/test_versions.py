@@ -268,3 +268,9 @@ class TestInChromium:
         page.get_by_role("button", name="Roll back").click(timeout=120_000)
         expect(page.get_by_label("champion before version 1")).to_be_visible(timeout=120_000)
         assert playing(engine) == {"champion": "1"}
+
+
+def test_without_a_version_the_page_says_how_to_make_one(console: TestClient) -> None:
+    page = console.get("/c/organ/versions")
+    assert page.status_code == 200
+    assert "No version yet" in page.text and "Roll back" not in page.text
