@@ -51,6 +51,7 @@ COMMANDS = [
     "classify",
     "console",
     "explain",
+    "history",
     "answers",
     "quality",
     "watch",
