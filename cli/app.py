@@ -22,11 +22,13 @@ from cli import (
     look,
     machine,
     notify,
+    performance,
     pins,
     rollout,
     setup,
     sizing,
     status,
+    users,
 )
 from cli.help import GROUPS, WholeLines, version
 from cli.output import INTERRUPTED, Json, exit_code, new_output
@@ -112,12 +114,14 @@ COMMANDS = (
     status,
     look,
     console,
+    users,
     setup,
     flow,
     history,
     classify,
     explain,
     answers,
+    performance,
     feedback,
     pins,
     rollout,

@@ -7,13 +7,19 @@ from typing import Any
 import sqlalchemy as sa
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
+from console.pages.login import login_address
 from console.rendering import render
 from core.errors import (
     DataError,
+    HeadRefused,
     PerennialError,
+    RoleNeeded,
+    SignInNeeded,
+    SignInRefused,
+    TooManyAttempts,
     TransientError,
     UnknownClassifier,
     UnknownRequest,
@@ -26,27 +32,45 @@ STATUS: dict[type[PerennialError], int] = {
     UnknownClassifier: 404,
     UnknownRequest: 404,
     UnknownVersion: 404,
+    SignInNeeded: 401,
+    SignInRefused: 401,
+    RoleNeeded: 403,
+    TooManyAttempts: 429,
     UnknownPin: 404,
     ConflictingPin: 409,
+    HeadRefused: 409,
     UsageError: 400,
     DataError: 422,
     TransientError: 503,
 }
 """The first class that an error belongs to decides; everything else is 500."""
 AWAY = "The database does not answer. The service goes on answering; try again in a moment."
+UNSTORABLE = "wanted values that the database can hold; came a character or number that it cannot"
 
 
 def handle_failures(app: FastAPI) -> None:
     """Answer every named error, bad input and an absent database with a page that explains it."""
+    app.add_exception_handler(SignInNeeded, _sign_in)
     app.add_exception_handler(PerennialError, _named)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(sa.exc.OperationalError, _away)
+    app.add_exception_handler(sa.exc.DataError, _unstorable)
 
 
 def status_of(error: PerennialError) -> int:
     """Return the HTTP status of a named error."""
     return next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
+
+
+def _sign_in(request: Request, error: Any) -> Response:
+    """Send a page's reader to the form, and tell programs and parts of pages that they need it."""
+    if request.url.path.startswith("/api/"):
+        return _named(request, error)
+    if "hx-request" in request.headers:
+        return Response(status_code=401, headers={"hx-redirect": "/login"})
+    page = f"{request.url.path}?{request.url.query}".removesuffix("?")
+    return RedirectResponse(login_address(page if request.method == "GET" else "/"), 303)
 
 
 def _named(request: Request, error: Any) -> Response:
@@ -65,6 +89,11 @@ def _http(request: Request, error: Any) -> Response:
 
 def _away(request: Request, _error: Any) -> Response:
     return _answer(request, 503, AWAY, code="database_unreachable")
+
+
+def _unstorable(request: Request, _error: Any) -> Response:
+    """A NUL character, or a number out of range."""
+    return _answer(request, 400, UNSTORABLE, code="invalid_request")
 
 
 def _answer(request: Request, status: int, text: str, *, code: str) -> Response:

@@ -38,6 +38,8 @@ class AdvisoryLock(IntEnum):
     NOTICES = 5070
     """Sending notices to people; each is sent once."""
 
+    REVIEW = 5074
+    """Refilling a review queue; seeds the hash of the classifier's name."""
     PINS = 5073
     """Adding and ending pins, of all classifiers: their ids become visible in order."""
 

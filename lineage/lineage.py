@@ -69,8 +69,9 @@ def request_lineage(context: LoopContext, request_id: str) -> Facts:
     received = history_facts.received_feedback(context, request_id)
     pin = pin_that_answered(context, answer)
     learned = None
-    if received:
-        learned = _learned(context, answer, received[0]["received_at"])
+    labels = [row for row in received if row["label"]]
+    if labels:
+        learned = _learned(context, answer, labels[0]["received_at"])
 
     return {
         "request_id": request_id,

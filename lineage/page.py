@@ -52,7 +52,8 @@ def version_rows(facts: Facts) -> Rows:
 def request_rows(facts: Facts) -> Rows:
     """One screen about an answer: its feedback, what was learned from it, and its version."""
     feedback = [
-        f"{row['received_at']:%Y-%m-%d %H:%M}: {row['label']}, by {row['author']}"
+        f"{row['received_at']:%Y-%m-%d %H:%M}: {row['label'] or 'none of these'}"
+        f", by {row['author']}"
         for row in facts["feedback"]
     ]
     return [

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from scipy.stats import binomtest
 from sqlalchemy.engine import Connection
 
+from core.feedback import is_label
 from core.pin_tables import says_more_than_the_pin
 from core.tables import feedback
 from monitoring.feedback import answered
@@ -52,6 +53,7 @@ def count_corrections(connection: Connection, classifier: str, *, now: datetime)
     middle = now - timedelta(days=DAYS)
     received = (
         feedback.c.classifier == classifier,
+        is_label(),
         feedback.c.received_at > start,
         feedback.c.received_at <= now,
     )

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from core.contracts import ModelVersion, Verdict
 from core.decisions import record_decision
+from core.feedback import is_label
 from core.pin_tables import says_more_than_the_pin
 from core.tables import decision, feedback
 from monitoring.drift_reports import hold_reports
@@ -120,6 +121,7 @@ def _unselected_labels(
     chosen = unselected_requests(connection, classifier, since=since)
     received = (
         feedback.c.classifier == classifier,
+        is_label(),
         feedback.c.received_at.between(since, now),
         # Before the limit: corrections are many, and must not push the samples out.
         feedback.c.request_id == sa.any_(sa.literal(sorted(chosen), sa.ARRAY(sa.Text))),

@@ -9,6 +9,7 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from core.feedback import is_label
 from core.pin_tables import says_more_than_the_pin
 from core.tables import feedback
 from monitoring.feedback import answered
@@ -37,7 +38,7 @@ class LabelledPhrases:
 
 def phrases_with_feedback(connection: Connection, classifier: str, *, after: int) -> set[str]:
     """Return the cleaned phrases of the feedback with an id above `after`."""
-    newer = (feedback.c.classifier == classifier, feedback.c.id > after)
+    newer = (feedback.c.classifier == classifier, feedback.c.id > after, is_label())
     answer = answered(sa.select(feedback.c.request_id).where(*newer))
     answers = (
         sa.select(answer.c.cleaned)

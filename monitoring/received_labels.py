@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from core.errors import Busy
+from core.feedback import is_label
 from core.memory_revisions import MemoryRevision
 from core.pin_tables import says_more_than_the_pin
 from core.tables import feedback
@@ -98,6 +99,7 @@ def received_labels(
         .outerjoin(answer, answer.c.request_id == feedback.c.request_id)
         .where(
             feedback.c.classifier == classifier,
+            is_label(),
             feedback.c.received_at <= received_by,
             cleaned.is_not(None),
             says_more_than_the_pin(answer, label),
@@ -122,7 +124,7 @@ def labels_since(
     )
     query = sa.select(
         sa.exists().where(
-            feedback.c.classifier == classifier, feedback.c.received_at <= now, unknown
+            feedback.c.classifier == classifier, is_label(), feedback.c.received_at <= now, unknown
         )
     )
     return bool(connection.scalar(query))

@@ -24,12 +24,12 @@ from core.contracts import Deployment, ModelVersion, Prediction, Role, Rollout, 
 from core.errors import Busy, InvalidPhrase, UncommittedChanges
 from core.pins import Pin
 from flows import answering
+from flows import rollout as by_hand
 from flows.answering import Champion
 from lineage import reproduce
 from machine import processes
 from machine import status as program_status
 from machine.status import ProgramStatus
-from operations import rollout as by_hand
 from operations.setup import remove as removing
 from pipelines.phrase_files import read_phrases
 from tests.support.pins import pin_of
