@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from core.errors import InvalidPeriod
 from core.feedback import KINDS
+from core.pin_tables import repeats_a_pin
 from core.tables import asked_by_clients, feedback, inference
 from monitoring.answer_counts import COUNTED_ROLES, ROUTED
 from monitoring.unselected import choose_unselected
@@ -122,7 +123,11 @@ def _right(row: sa.Row[Any]) -> str | None:
 
 
 def _joined(classifier: str, since: datetime | None) -> sa.Select[tuple[Any, ...]]:
-    """Select feedback with its answers, newest first; `since` keeps both reads to indexes."""
+    """Select feedback with its answers, newest first; `since` keeps both reads to indexes.
+
+    The answer is the version's own, whatever a pin told the client; a label that only repeats the
+    pin is left out.
+    """
     query = (
         sa.select(
             feedback.c.request_id,
@@ -143,6 +148,7 @@ def _joined(classifier: str, since: datetime | None) -> sa.Select[tuple[Any, ...
             inference.c.classifier == classifier,
             inference.c.role.in_(COUNTED_ROLES),
             asked_by_clients(),
+            ~repeats_a_pin(feedback),
         )
         .order_by(feedback.c.received_at.desc(), feedback.c.id.desc())
     )

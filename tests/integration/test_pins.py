@@ -25,12 +25,15 @@ from core.pin_tables import answered_label, pin
 from core.pins import Pin, find_pin, newest_pin_row, read_pins
 from core.settings import REPOSITORY, Settings
 from core.tables import feedback, inference
+from flows.rollout import current_person
 from machine.environment import child_settings
 from monitoring import pinning
+from monitoring.answer_counts import count_answers
 from monitoring.corrections import count_corrections
 from monitoring.feedback import feedback_rows
 from monitoring.labelled import phrases_with_feedback
-from monitoring.performance import measure_performance
+from monitoring.performance import measure_by
+from monitoring.periods import Period
 from monitoring.pin_list import list_pins
 from monitoring.pinning import (
     ConflictingPin,
@@ -47,7 +50,6 @@ from monitoring.quality import quality_over_time, recent_quality
 from monitoring.received_labels import received_labels
 from monitoring.standing import _labels_wait
 from monitoring.unselected import unselected_requests
-from operations.rollout import current_person
 from tests.support.heads import champion, store_head
 from tests.support.inferences import inference as logged_row
 from tests.support.places import clean_environment
@@ -311,25 +313,29 @@ class TestFeedbackOnPinnedAnswers:
         told = sa.select(answered_label()).where(inference.c.role == "champion")
         assert set(connection.scalars(told)) == {"label03"}
 
-    def test_performance_is_that_of_the_version(self, connection: Connection) -> None:
-        self.label(connection, "label03", "label01", "label05", "label03 ")
-        found = measure_performance(connection, classifier="topic", version="1")
-        assert (found.answers, found.labelled, found.accuracy) == (10, 2, 0.5)
-
-    def test_performance_of_the_shadow_leaves_them_out_as_well(
-        self, connection: Connection
+    def test_performance_is_that_of_the_version_and_of_the_shadow(
+        self, connection: Connection, engine: Engine
     ) -> None:
-        self.label(connection, "label03", "label01", "label05")
-        found = measure_performance(connection, classifier="topic", version="2")
-        assert (found.labelled, found.accuracy) == (2, 0.5)
+        self.label(connection, "label03", "label01", "label05", "label03 ")
+        connection.commit()
+        counted = count_answers(engine, "topic", now=NOW)
+        found = measure_by(
+            connection, "topic", by=("version",), period=Period(), counted=counted.until,
+            shadows=True,
+        )  # fmt: skip
+        figures = {row.group: (row.answers, row.labelled, row.right) for row in found}
+        assert figures == {("1",): (10, 2, 1), ("2 (shadow)",): (10, 2, 1)}
 
-    def test_quality_counts_those_that_contradict(self, connection: Connection) -> None:
+    def test_quality_counts_those_that_contradict(
+        self, connection: Connection, engine: Engine
+    ) -> None:
         self.label(connection, "label03", "label01", "label05", kind="sample", probability=0.5)
-        [week] = quality_over_time(connection, classifier="topic")
+        connection.commit()
+        [week] = quality_over_time(engine, classifier="topic", now=NOW)
         assert (week.answers, week.labelled, week.right, week.sampled) == (10, 2, 1, 2)
         recent = recent_quality(connection, classifier="topic", version="1")
         assert recent is not None
-        assert (recent.labelled, recent.sampled_accuracy) == (2, 0.5)
+        assert (recent.labelled, recent.right, recent.sampled) == (2, 1, 2)
 
     def test_unselected_labels_and_corrections_leave_out_echoes(
         self, connection: Connection
