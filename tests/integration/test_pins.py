@@ -29,6 +29,7 @@ from flows.rollout import current_person
 from machine.environment import child_settings
 from monitoring import pinning
 from monitoring.answer_counts import count_answers
+from monitoring.answers import Search, search_answers
 from monitoring.corrections import count_corrections
 from monitoring.feedback import feedback_rows
 from monitoring.labelled import phrases_with_feedback
@@ -312,6 +313,12 @@ class TestFeedbackOnPinnedAnswers:
     def test_the_client_got_the_label_of_the_pin(self, connection: Connection) -> None:
         told = sa.select(answered_label()).where(inference.c.role == "champion")
         assert set(connection.scalars(told)) == {"label03"}
+
+    def test_a_search_finds_and_shows_what_the_client_got(self, connection: Connection) -> None:
+        found = search_answers(connection, Search("topic", label="label03"))
+        assert {(row.label, row.pinned) for row in found} == {("label03", True)}
+        assert len(found) == 10
+        assert search_answers(connection, Search("topic", label="label01")) == []
 
     def test_performance_is_that_of_the_version_and_of_the_shadow(
         self, connection: Connection, engine: Engine
