@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 
 from core.contracts import ANSWERING
 from core.phrase_tables import phrase_key
+from core.pin_tables import answered_label
 from core.tables import feedback, inference
 from monitoring.phrase_search import matching_keys, phrase_matches
 
@@ -60,7 +61,11 @@ class Search:
 
 @dataclass(frozen=True)
 class FoundAnswer:
-    """A logged answer; `right` is its newest right label, None without feedback."""
+    """A logged answer; `right` is its newest right label, None without feedback.
+
+    `label` is what the client got: of a `pinned` answer, not what the version said. `probability`
+    is that of the version.
+    """
 
     occurred_at: datetime
     request_id: str
@@ -71,6 +76,7 @@ class FoundAnswer:
     right: str | None
     role: str
     region: str | None
+    pinned: bool
 
 
 @dataclass(frozen=True)
@@ -112,8 +118,12 @@ def answer_page(connection: Connection, search: Search) -> AnswerPage:
 
 _PLACE = ("occurred_at", "request_id", "version")
 _COLUMNS = [
-    inference.c[name]
-    for name in (*_PLACE, "phrase", "cleaned", "label", "probability", "role", "region")
+    *(
+        inference.c[name]
+        for name in (*_PLACE, "phrase", "cleaned", "probability", "role", "region")
+    ),
+    answered_label().label("label"),
+    inference.c.pin.is_not(None).label("pinned"),
 ]
 Columns = sa.ColumnCollection[str, sa.ColumnElement[Any]]
 
@@ -138,7 +148,8 @@ def _indexed(connection: Connection, search: Search) -> Iterator[sa.ColumnElemen
         if keys is not None:
             yield phrase_key(inference.c.cleaned) == sa.any_(sa.cast(list(keys), _KEYS))
     if search.label is not None:
-        yield inference.c.label == search.label
+        pinned = sa.and_(inference.c.pin.is_not(None), inference.c.pinned_label == search.label)
+        yield sa.or_(inference.c.label == search.label, pinned)
 
 
 _KEYS = sa.ARRAY(sa.BigInteger)

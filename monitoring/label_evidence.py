@@ -138,9 +138,7 @@ def _unselected_labels(
         .join(answer, answer.c.request_id == feedback.c.request_id)
         .where(
             *received,
-            answer.c.version == version,
-            answer.c.occurred_at > _last_called(connection, classifier),
-            answer.c.head_label.is_(None),
+            *_given_by(answer, version, since=_last_called(connection, classifier)),
             says_more_than_the_pin(answer, label),
         )
         .order_by(feedback.c.received_at.desc(), feedback.c.id.desc())
@@ -150,6 +148,7 @@ def _unselected_labels(
     return _acts(pd.DataFrame.from_records(read[::-1], columns=list(COLUMNS)))
 
 
+<<<<<<< HEAD
 def _unselected_feedback(
     connection: Connection, classifier: str, now: datetime
 ) -> tuple[sa.ColumnElement[bool], ...]:
@@ -163,6 +162,16 @@ def _unselected_feedback(
         is_label(),
         feedback.c.received_at.between(since, now),
         feedback.c.request_id == sa.any_(sa.literal(sorted(chosen), sa.ARRAY(sa.Text))),
+=======
+def _given_by(
+    answer: sa.Subquery, version: str, *, since: datetime
+) -> tuple[sa.ColumnElement[bool], ...]:
+    """Restrict answers to those of the head of a version."""
+    return (
+        answer.c.version == version,
+        answer.c.occurred_at > since,
+        answer.c.head_label.is_(None),
+>>>>>>> 1a4b5413acfac5ddfde3696ba0fa7addd531c77d
     )
 
 

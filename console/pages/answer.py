@@ -86,7 +86,8 @@ def fix(
     """Store the right label of an answer; the answer's own label confirms it."""
     answer = _logged(state, classifier, request_id)[0]
     received = received_feedback(state.context, request_id)
-    kind = "confirmation" if label.strip() == answer.label else "correction"
+    told = answer.pinned_label or answer.label
+    kind = "confirmation" if label.strip() == told else "correction"
     with state.changing() as connection:
         labels = champion_labels(connection, classifier)
         record_feedback(
