@@ -13,9 +13,9 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 
+from core.addresses import is_loopback
 from core.errors import KeysUnusable
 from core.logs import get_logger
 
@@ -69,19 +69,12 @@ def require_keys_beyond_loopback(host: str, keys_file: Path | None) -> None:
     """Raise `KeysUnusable` for an address beyond loopback without keys, or for an unusable file."""
     if keys_file is not None:
         read_keys(keys_file)
-    elif not _is_loopback(host):
+    elif not is_loopback(host):
         raise KeysUnusable(
             f"API keys for a service on {host}",
             came="no PERENNIAL_API_KEYS_FILE",
             do="make one by `perennial keys` and set PERENNIAL_API_KEYS_FILE, or bind 127.0.0.1",
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:  # a name; only this one is known to be loopback
-        return host == "localhost"
 
 
 @dataclass

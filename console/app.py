@@ -7,17 +7,19 @@ from datetime import UTC, datetime
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
+from starlette.middleware.sessions import SessionMiddleware
 
-from console.api import answers as answers_api
+from console.access.people import SIGNED_IN
+from console.access.sessions import signing_secret
+from console.access.sign_in import open_sign_in
 from console.failures import handle_failures
-from console.pages import answer, answers, data, overview, rollout, versions
+from console.pages import login
 from console.rendering import FOLDER
+from console.routes import ROUTERS
 from console.security import protect
 from console.state import ConsoleState
+from core.settings import Settings
 from flows.context import LoopContext
-
-PAGES = (overview, answers, answer, rollout, versions, data)
-API = (answers_api,)
 
 
 def _now() -> datetime:
@@ -29,13 +31,29 @@ def create_app(context: LoopContext, *, clock: Callable[[], datetime] = _now) ->
     app = FastAPI(title="Perennial console", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.console = ConsoleState(context, clock)
     handle_failures(app)
-    protect(app, context.settings.host)
+    _let_people_in(app, context.settings)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
-    for part in (*PAGES, *API):
-        app.include_router(part.router)
+    for router in ROUTERS:
+        app.include_router(router, dependencies=[SIGNED_IN])
 
     @app.get("/livez")
     def livez() -> dict[str, str]:
         return {"status": "alive"}
 
     return app
+
+
+def _let_people_in(app: FastAPI, settings: Settings) -> None:
+    """Know who asks, and answer nobody else."""
+    app.state.sign_in = open_sign_in(settings)
+    app.include_router(login.router)
+    if settings.openid_issuer:
+        app.add_middleware(
+            SessionMiddleware,
+            secret_key=signing_secret(settings.home).hex(),
+            session_cookie="perennial_openid",
+            max_age=600,
+            path="/login",
+            https_only=(settings.console_address or "").startswith("https:"),
+        )
+    protect(app, settings.host, settings.console_address)

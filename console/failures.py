@@ -7,25 +7,37 @@ from typing import Any
 import sqlalchemy as sa
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
+from console.pages.login import login_address
 from console.rendering import render
 from core.errors import (
     DataError,
     HeadRefused,
     PerennialError,
+    RoleNeeded,
+    SignInNeeded,
+    SignInRefused,
+    TooManyAttempts,
     TransientError,
     UnknownClassifier,
     UnknownRequest,
     UnknownVersion,
     UsageError,
 )
+from monitoring.pinning import ConflictingPin, UnknownPin
 
 STATUS: dict[type[PerennialError], int] = {
     UnknownClassifier: 404,
     UnknownRequest: 404,
     UnknownVersion: 404,
+    SignInNeeded: 401,
+    SignInRefused: 401,
+    RoleNeeded: 403,
+    TooManyAttempts: 429,
+    UnknownPin: 404,
+    ConflictingPin: 409,
     HeadRefused: 409,
     UsageError: 400,
     DataError: 422,
@@ -38,6 +50,7 @@ UNSTORABLE = "wanted values that the database can hold; came a character or numb
 
 def handle_failures(app: FastAPI) -> None:
     """Answer every named error, bad input and an absent database with a page that explains it."""
+    app.add_exception_handler(SignInNeeded, _sign_in)
     app.add_exception_handler(PerennialError, _named)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -48,6 +61,16 @@ def handle_failures(app: FastAPI) -> None:
 def status_of(error: PerennialError) -> int:
     """Return the HTTP status of a named error."""
     return next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
+
+
+def _sign_in(request: Request, error: Any) -> Response:
+    """Send a page's reader to the form, and tell programs and parts of pages that they need it."""
+    if request.url.path.startswith("/api/"):
+        return _named(request, error)
+    if "hx-request" in request.headers:
+        return Response(status_code=401, headers={"hx-redirect": "/login"})
+    page = f"{request.url.path}?{request.url.query}".removesuffix("?")
+    return RedirectResponse(login_address(page if request.method == "GET" else "/"), 303)
 
 
 def _named(request: Request, error: Any) -> Response:

@@ -1,4 +1,4 @@
-"""The tables of the console's own: who changed what."""
+"""The tables of the console's own: who may sign in, and who changed what."""
 
 from __future__ import annotations
 
@@ -19,3 +19,16 @@ console_change = Table(
     Column("after", JSONB, nullable=False),
     Index("console_change_by_moment", "changed_at"),
 )
+
+console_user = Table(
+    "console_user",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("password", Text),
+    Column("session_key", Text, nullable=False),
+    Column("added_at", DateTime(timezone=True), nullable=False),
+)
+"""`password` is an Argon2 hash, null for people who sign in at the OpenID provider. A session names
+the `session_key` of its person: a new key ends all sessions.
+"""

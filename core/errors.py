@@ -109,6 +109,18 @@ class Overloaded(TransientError):
     code = "overloaded"
 
 
+class TooManyAttempts(TransientError):
+    """Too many attempts to sign in failed lately."""
+
+    code = "too_many_attempts"
+
+
+class ProviderUnreachable(TransientError):
+    """The OpenID provider did not answer."""
+
+    code = "provider_unreachable"
+
+
 class Busy(TransientError):
     """Another run holds the lock: of the same classifier, or of the same home."""
 
@@ -124,6 +136,12 @@ class ParamsError(UsageError):
     code = "params_invalid"
 
 
+class InvalidPeriod(UsageError):
+    """The days or the grouping of a report cannot be used."""
+
+    code = "period_invalid"
+
+
 class SettingsError(UsageError):
     """An environment variable (`PERENNIAL_*`) has a value that cannot be used."""
 
@@ -134,6 +152,36 @@ class KeysUnusable(UsageError):
     """The API keys are missing where they are required, or their file cannot be read."""
 
     code = "keys_unusable"
+
+
+class UsersNeeded(UsageError):
+    """The console would be open to other machines, and nobody could sign in."""
+
+    code = "users_needed"
+
+
+class PersonRefused(UsageError):
+    """A user of the console has an unusable name or password, exists already, or is unknown."""
+
+    code = "person_refused"
+
+
+class SignInNeeded(UsageError):
+    """The console does not know who asks."""
+
+    code = "sign_in_needed"
+
+
+class SignInRefused(UsageError):
+    """Name and password, or the answer of the OpenID provider, admit nobody."""
+
+    code = "sign_in_refused"
+
+
+class RoleNeeded(UsageError):
+    """A person's role does not allow what they asked for."""
+
+    code = "role_needed"
 
 
 class UncommittedChanges(UsageError):

@@ -11,8 +11,9 @@ from collections.abc import Collection
 from pathlib import Path
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from core.console_settings import ConsoleSettings
 from core.contracts import is_plain_name
 from core.errors import SettingsError
 from core.groups import Group, group_of, parse_groups
@@ -23,7 +24,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 LAST_PORT = 65535
 
 
-class Settings(BaseSettings):
+class Settings(ConsoleSettings):
     """One field per variable: `home` is `PERENNIAL_HOME`. Relative paths become absolute."""
 
     model_config = SettingsConfigDict(env_prefix="PERENNIAL_", frozen=True, extra="ignore")

@@ -82,7 +82,7 @@ def promote_by_hand(
         _refuse_rejected(context, model)
     before = context.champions().get(classifier)
     now = datetime.now(UTC)
-    promote(context.engine, context.registry, model, why=why, now=now, by=by or _person())
+    promote(context.engine, context.registry, model, why=why, now=now, by=by or current_person())
     _follow_embedder(context, model, before=before, now=now)
     return model
 
@@ -92,7 +92,7 @@ def reject_by_hand(
 ) -> ModelVersion:
     """Record that a version shall not answer. Raises `UnknownVersion`, also for the champion."""
     model = stored_version(context.settings.models, classifier=classifier, version=version)
-    reject(context.engine, model, why=why, now=datetime.now(UTC), by=by or _person())
+    reject(context.engine, model, why=why, now=datetime.now(UTC), by=by or current_person())
     return model
 
 
@@ -107,7 +107,7 @@ def _refuse_rejected(context: LoopContext, model: ModelVersion) -> None:
         )
 
 
-def _person() -> str:
+def current_person() -> str:
     """Return who runs the command: the login name, or the number of a user without one."""
     try:
         return getpass.getuser()
@@ -121,7 +121,7 @@ def roll_back_by_hand(
     """Return to the champion before the present one. Raises `UnknownVersion`."""
     before = context.champions().get(classifier)
     now = datetime.now(UTC)
-    person = by or _person()
+    person = by or current_person()
     model = roll_back(context.engine, context.registry, classifier, why=why, now=now, by=person)
     _follow_embedder(context, model, before=before, now=now)
     return model
@@ -146,7 +146,7 @@ def assign_role(
     if role in ANSWERING and not force:
         _refuse_rejected(context, model)
     now = datetime.now(UTC)
-    play(context.engine, model, role=role, share=share, why=why, now=now, by=by or _person())
+    play(context.engine, model, role=role, share=share, why=why, now=now, by=by or current_person())
     return model
 
 
@@ -155,7 +155,9 @@ def withdraw_role(
 ) -> ModelVersion | None:
     """End the role; return the version that played it, None when no version did."""
     now = datetime.now(UTC)
-    return end_role(context.engine, classifier, role=role, why=why, now=now, by=by or _person())
+    return end_role(
+        context.engine, classifier, role=role, why=why, now=now, by=by or current_person()
+    )
 
 
 def require_same_embedder(context: LoopContext, model: ModelVersion) -> None:

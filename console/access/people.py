@@ -3,34 +3,63 @@
 from __future__ import annotations
 
 import getpass
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from fastapi import Depends, Request
 
+from core.errors import RoleNeeded
+
 Role = Literal["viewer", "reviewer", "operator"]
 """Each role may do what the one before it may."""
+ROLES: tuple[Role, ...] = get_args(Role)
 
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody in front of the console; `name` is the author of what they change."""
+    """Somebody in front of the console; `name` is the author of what they change.
+
+    `signed_in` is False for the local person, who cannot sign out.
+    """
 
     name: str
     role: Role
+    signed_in: bool = False
 
 
 def local_person() -> Person:
     """Return the one person of a console on loopback without users: the system's user."""
-    return Person(getpass.getuser(), "operator")
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        name = f"uid {os.getuid()}"
+    return Person(name, "operator")
 
 
-def _viewer(request: Request) -> Person:
-    request.state.person = local_person()
-    person: Person = request.state.person
+def _person(request: Request) -> Person:
+    """Return who asks. Raises `SignInNeeded`."""
+    person: Person = request.app.state.sign_in.person_of(request.app.state.console, request.cookies)
+    request.state.person = person
     return person
 
 
-Viewer = Annotated[Person, Depends(_viewer)]
-Reviewer = Annotated[Person, Depends(_viewer)]
-Operator = Annotated[Person, Depends(_viewer)]
+def _at_least(role: Role) -> Callable[[Person], Person]:
+    def check(person: Annotated[Person, Depends(_person)]) -> Person:
+        if ROLES.index(person.role) < ROLES.index(role):
+            raise RoleNeeded(
+                f"the role {role}",
+                came=f"{person.name}, {person.role}",
+                do=f"ask an operator for `perennial users role {person.name} {role}`",
+            )
+        return person
+
+    return check
+
+
+Viewer = Annotated[Person, Depends(_person)]
+Reviewer = Annotated[Person, Depends(_at_least("reviewer"))]
+Operator = Annotated[Person, Depends(_at_least("operator"))]
+SIGNED_IN = Depends(_person)
+"""The dependency of every router: a page that forgets to say who may see it is still closed."""

@@ -34,6 +34,7 @@ from tests.support.places import clean_environment
 ROOT = Path(__file__).parents[2]
 MONDAY = datetime(2026, 1, 5, 12, tzinfo=UTC)
 WEEK = timedelta(days=7)
+NOW = MONDAY + 9 * WEEK
 
 
 @pytest.fixture
@@ -111,17 +112,18 @@ def test_an_answer_shows_its_newest_label_and_unlabelled_leaves_it_out(
 
 
 def test_quality_is_counted_by_week_and_version_without_load_tests(
-    connection: Connection,
+    connection: Connection, engine: Engine
 ) -> None:
     for number, right in enumerate(["heart", "heart", "lung"]):
         label(connection, number, right)
-    first, second = quality_over_time(connection, classifier="block")
+    connection.commit()
+    first, second = quality_over_time(engine, classifier="block", now=NOW)
     assert (first.since, first.version) == (MONDAY.replace(hour=0), "1")
     assert (first.answers, first.labelled, first.right, first.sampled) == (10, 3, 2, 0)
     assert first.estimated_accuracy == pytest.approx(0.545)
     assert (first.sampled_accuracy, second.version, second.answers) == (None, "2", 2)
-    assert len(quality_over_time(connection, classifier="block", period="month")) == 2
-    [later] = quality_over_time(connection, classifier="block", since=MONDAY + WEEK)
+    assert len(quality_over_time(engine, classifier="block", period="month", now=NOW)) == 2
+    [later] = quality_over_time(engine, classifier="block", since=MONDAY + WEEK, now=NOW)
     assert later.version == "2"
 
 
@@ -133,6 +135,8 @@ def test_samples_count_by_how_likely_they_were_drawn(connection: Connection) -> 
     assert recent is not None
     assert (recent.labelled, recent.sampled) == (3, 2)
     assert recent.sampled_accuracy == pytest.approx(2 / 6)
+    assert recent.sampled_low is not None and recent.sampled_high is not None
+    assert recent.sampled_low < 0.1 and recent.sampled_high > 0.7
 
 
 def test_a_busy_version_is_estimated_by_its_newest_answers_and_all_its_labels(
