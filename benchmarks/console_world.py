@@ -23,6 +23,7 @@ from core.partitions import tidy_inference
 from core.settings import load_settings
 from core.snapshots import record_snapshot
 from flows.context import LoopContext, open_context
+from monitoring.answer_counts import count_answers
 from pipelines.model.digests import write_digest
 from pipelines.model.head_file import Head, save_head
 
@@ -44,11 +45,14 @@ PARAMS = {"classifiers": {NAME: {"source": {"query": "queries/q.sql", "label": N
 
 @dataclass(frozen=True)
 class Scale:
-    """How many answers, how many distinct phrases, and how many answers of them people labelled."""
+    """How many answers, how many distinct phrases, how many answers people labelled, and how many
+    items wait for reviewers.
+    """
 
     answers: int
     phrases: int
     labelled: int
+    waiting: int = 0
 
 
 @contextmanager
@@ -62,6 +66,8 @@ def open_world(scale: Scale) -> Iterator[LoopContext]:
         with open_context(settings) as loop:
             _write_history(loop)
             write_log(loop.engine, scale)
+            progress("counts")
+            count_answers(loop.engine, NAME, now=END)
             yield loop
 
 
