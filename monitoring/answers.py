@@ -19,9 +19,9 @@ from core.phrase_tables import phrase_key
 from core.tables import feedback, inference
 from monitoring.phrase_search import matching_keys, phrase_matches
 
-FEW = 10_000
+FEW = 5_000
 """As many rows are read by an index and sorted within a tenth of a second."""
-WALKED = 50_000
+WALKED = 100_000
 """As many rows are walked back within two tenths of a second."""
 
 
