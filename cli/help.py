@@ -20,7 +20,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "doctor",
         "notify",
     ),
-    "Train": ("new", "remove", "snapshot", "retrain", "watch", "remember"),
+    "Train": ("new", "remove", "snapshot", "retrain", "history", "watch", "remember"),
     "Decide": ("rollout",),
     "Ask and correct": ("classify", "answers", "quality", "feedback"),
     "Explain": ("explain", "lineage", "reproduce", "replay"),

@@ -48,6 +48,7 @@ COMMANDS = [
     "classify",
     "console",
     "explain",
+    "history",
     "answers",
     "quality",
     "watch",
