@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 
 import bentoml
 
@@ -17,6 +19,7 @@ from bentos.embedder.client import RemoteEmbedder, embedder_address
 from bentos.embedder.server import embedding_app
 from bentos.heads.live_heads import LiveHeads
 from bentos.heads.memories import MemoryFollower, NewMemory
+from bentos.heads.pins import PinFollower
 from bentos.http.app import BYPASSED_PAGES, BYPASSED_PATHS, ClassifierApp
 from bentos.http.endpoint import AppState
 from bentos.http.slow_clients import close_slow_clients
@@ -39,6 +42,7 @@ from bentos.wiring import (
     ship_journals,
     start_process,
 )
+from core.pins import Pin
 from core.settings import Settings
 from pipelines.model.embedder import load_embedder, read_embedder
 
@@ -122,6 +126,8 @@ class Classifier:
             journal=self.journal,
             cache=answer_cache(settings.cache_answers),
         )
+        self.pins = PinFollower(settings.caches, answers.swap_pins, serves=serves)
+        self.pins.start_cold(PACKED, now=datetime.now(UTC))
         self.warmer = make_warmer(settings, answers, self.engine)
         self.heads.prepare = self.warmer.warm
         keys = Keys(settings.api_keys_file)
@@ -144,7 +150,9 @@ class Classifier:
         serves = self.heads.serves
         memories = MemoryFollower(settings.home, self._take_memory, serves=serves)
         return [
-            *follow_database(settings, self.engine, heads=self.heads, memories=memories),
+            *follow_database(
+                settings, self.engine, heads=self.heads, memories=memories, pins=self.pins
+            ),
             *ship_journals(
                 settings,
                 self.engine,
@@ -165,6 +173,7 @@ class Classifier:
             asyncio.create_task(self.answers.shadow.run()),
             asyncio.create_task(close_slow_clients()),
         ]
+        self.pins.hand_over = self._take_pins
         for thread in self.background:
             thread.start()
         freeze_garbage_collector()
@@ -175,6 +184,10 @@ class Classifier:
     def _take_memory(self, new: NewMemory) -> None:
         """Hand a revision from the thread of the poll to the event loop."""
         self.loop.call_soon_threadsafe(self.answers.swap_memory, new)
+
+    def _take_pins(self, pins: Sequence[Pin]) -> None:
+        """Hand the pins that answer from the thread of the poll to the event loop."""
+        self.loop.call_soon_threadsafe(self.answers.swap_pins, pins)
 
     async def _warm(self) -> None:
         await self.remote.heartbeat.wait()
@@ -200,6 +213,7 @@ class Classifier:
             bool(self.heads.current or self.heads.idle)
             and self.remote.heartbeat.alive
             and self.warmer.done
+            and self.pins.settled
         )
 
 

@@ -6,6 +6,7 @@ import gc
 import os
 import socket
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy.engine import Engine
@@ -15,6 +16,7 @@ from bentos.answering.warming import Warmer, read_frequent_from
 from bentos.background import Background
 from bentos.heads.live_heads import LiveHeads
 from bentos.heads.memories import MemoryFollower
+from bentos.heads.pins import PinFollower
 from bentos.heads.refusals import record_refusals
 from bentos.heads.retained import Retained
 from bentos.inference_log.feedback import FOLDER, FeedbackCounts, FeedbackLog, FeedbackShipper
@@ -123,19 +125,33 @@ def make_warmer(settings: Settings, answers: AnswerService, engine: Engine | Non
 
 
 def follow_database(
-    settings: Settings, engine: Engine | None, *, heads: LiveHeads, memories: MemoryFollower
+    settings: Settings,
+    engine: Engine | None,
+    *,
+    heads: LiveHeads,
+    memories: MemoryFollower,
+    pins: PinFollower,
 ) -> list[Background]:
-    """Return the poll of versions and memories; nothing without a database."""
-    if engine is None:
-        return []
+    """Return the poll of versions, memories and pins; without a database, pins only end."""
 
     def follow() -> None:
+        now = datetime.now(UTC)
+        pins.retire(now=now)
+        try:
+            if engine is not None:
+                follow_tables(engine, now)
+        finally:
+            pins.settled = True
+
+    def follow_tables(engine: Engine, now: datetime) -> None:
         with engine.connect() as connection:
             rollouts = current_rollouts(connection)
             revisions = newest_revisions(connection)
+            pins.refresh(connection, now=now)
         memories.refresh(revisions)
         heads.refresh(lambda: rollouts)
         heads.report_refusals(lambda refusals: record_refusals(engine, refusals))
+        pins.save()
 
     return [Background(follow, seconds=settings.poll_seconds, name="deployment poll")]
 

@@ -22,7 +22,9 @@ CSV_COLUMNS = ("request_id", "label", "author", "answer", "confidence", "answere
 """The first three are those of `perennial feedback import`, which gives no other a meaning."""
 
 Classifier = Annotated[str, typer.Argument(help="A classifier of params.yaml.")]
-Text = Annotated[str | None, typer.Option(help="A part of the phrase, in any case.")]
+Text = Annotated[
+    str | None, typer.Option(help="Words or parts of words of the phrase, in any order.")
+]
 Label = Annotated[str | None, typer.Option(help="The label that was answered.")]
 Version = Annotated[str | None, typer.Option(help="The version that answered.")]
 Below = Annotated[
@@ -93,15 +95,18 @@ def quality(classifier: Classifier, by: By = "week", days: Days = 90, json: Json
     """Show live quality over time, from right labels and from confidence.
 
     `right` counts the labels that agree with the answer. People may look at wrong answers first:
-    only `sampled` stands for all answers. `estimate` is the mean confidence.
+    only `sampled` stands for all answers, with its 95 % interval. `estimate` is the mean
+    confidence. `perennial performance` shows the same by label, region and version.
     """
-    since = datetime.now(UTC) - timedelta(days=days)
+    now = datetime.now(UTC)
+    since = now - timedelta(days=days)
     with command_context() as context:
         from monitoring.quality import quality_over_time
 
         context.params.classifier(classifier)
-        with context.engine.connect() as connection:
-            rows = quality_over_time(connection, classifier=classifier, period=by, since=since)
+        rows = quality_over_time(
+            context.engine, classifier=classifier, period=by, since=since, now=now
+        )
     output().table(
         {"quality": rows},
         columns=(by, "version", "answers", "estimate", "labelled", "right", "sampled"),
@@ -151,8 +156,15 @@ def _quality_row(row: Quality) -> tuple[object, ...]:
         f"{row.estimated_accuracy:.3f}",
         f"{row.labelled:,}",
         f"{row.right / row.labelled:.3f}" if row.labelled else "",
-        f"{row.sampled_accuracy:.3f} of {row.sampled:,}" if row.sampled else "",
+        _sampled(row),
     )
+
+
+def _sampled(row: Quality) -> str:
+    if row.sampled_accuracy is None:
+        return ""
+    interval = f"{row.sampled_low:.3f} to {row.sampled_high:.3f}"
+    return f"{row.sampled_accuracy:.3f} ({interval}) of {row.sampled:,}"
 
 
 def _in_utc(moment: datetime | None) -> datetime | None:

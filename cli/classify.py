@@ -44,7 +44,7 @@ def classify(
     column: Column = None,
     json: Json = False,
 ) -> None:
-    """Label phrases with the current champion.
+    """Label phrases with the current champion and the pins.
 
     With --json, prints one object per line, in the order of the input.
     """
@@ -63,16 +63,18 @@ def classify(
         checked = iter(list(checked_phrases(phrases or [])))  # all are checked before any answer
 
     with out.working(f"loading the champion of {classifier}"):
-        version, model = open_champion(load_settings(), classifier)
+        champion = open_champion(load_settings(), classifier)
     for batch in _batches(checked):
-        for phrase, answer in zip(batch, model.predict(batch, top=1), strict=True):
+        for phrase, (answer, pinned) in zip(batch, champion.answer(batch), strict=True):
             row = {
                 "phrase": phrase,
                 "label": answer.label,
                 "probability": round(answer.probability, 6),
-                "version": version,
+                "version": champion.version,
+                "pinned": pinned,
             }
-            out.result(row, f"{answer.label}\t{answer.probability:.3f}\t{phrase}")
+            sure = "pinned" if pinned else f"{answer.probability:.3f}"
+            out.result(row, f"{answer.label}\t{sure}\t{phrase}")
 
 
 def _batches(phrases: Iterator[str]) -> Iterator[list[str]]:

@@ -10,6 +10,7 @@ import typer
 from cli.output import Json, output
 
 if TYPE_CHECKING:
+    from core.pins import Pin
     from pipelines.model.explanation import Explanation
 
 BAR = 20
@@ -38,9 +39,18 @@ def explain(
     out = output()
     [checked] = checked_phrases([phrase])
     with out.working(f"loading the champion of {classifier}"):
-        version, model = open_champion(load_settings(), classifier)
-    explanation = explain_phrase(model, checked)
-    out.result({"version": version, "explanation": explanation}, list(_page(version, explanation)))
+        champion = open_champion(load_settings(), classifier)
+    explanation = explain_phrase(champion.classifier, checked)
+    pin = champion.pin_of(checked)
+    out.result(
+        {"version": champion.version, "explanation": explanation, "pin": pin},
+        [*_page(champion.version, explanation), *_pinned(pin, explanation)],
+    )
+
+
+def _pinned(pin: Pin | None, explanation: Explanation) -> Iterator[str]:
+    if pin is not None and pin.label != explanation.label:
+        yield f"Clients get {pin.label}: {pin.author} pinned the phrase ({pin.why})."
 
 
 def _page(version: str, explanation: Explanation) -> Iterator[str]:

@@ -16,7 +16,7 @@ from cli.output import Json, output
 if TYPE_CHECKING:
     from core.contracts import Role
     from flows.context import LoopContext
-    from operations.rollout import RolloutState
+    from flows.rollout import RolloutState
 
 OFF = "off"
 
@@ -77,7 +77,7 @@ def status(classifier: Classifier, json: Json = False) -> None:
     """
     out = output()
     with _context(classifier) as context:
-        from operations.rollout import rollout_state
+        from flows.rollout import rollout_state
 
         state = rollout_state(context, classifier)
     rows = [
@@ -106,7 +106,7 @@ def promote(
     _require_reason(force, why)
     out = output()
     with _context(classifier) as context:
-        from operations.rollout import promote_by_hand
+        from flows.rollout import promote_by_hand
 
         model = promote_by_hand(
             context,
@@ -130,7 +130,7 @@ def reject(
     """
     out = output()
     with _context(classifier) as context:
-        from operations.rollout import reject_by_hand
+        from flows.rollout import reject_by_hand
 
         model = reject_by_hand(context, classifier, version, why=why)
     out.result(
@@ -147,7 +147,7 @@ def rollback(classifier: Classifier, why: Why = "rolled back by hand", json: Jso
     """
     out = output()
     with _context(classifier) as context:
-        from operations.rollout import roll_back_by_hand
+        from flows.rollout import roll_back_by_hand
 
         model = roll_back_by_hand(context, classifier, why=why)
     out.result(
@@ -222,14 +222,14 @@ def _play(
     why: str,
     force: bool = False,
 ) -> str:
-    from operations.rollout import assign_role
+    from flows.rollout import assign_role
 
     assign_role(context, classifier, version, role=role, share=share, why=why, force=force)
     return f"{classifier}: version {version} is the {role}{_share(share)}"
 
 
 def _end(context: LoopContext, classifier: str, role: Role, why: str) -> str:
-    from operations.rollout import withdraw_role
+    from flows.rollout import withdraw_role
 
     ended = withdraw_role(context, classifier, role=role, why=why)
     if ended is None:

@@ -150,7 +150,9 @@ def _quality(quality: Quality) -> str:
     """Say what labels show, then what confidence estimates, of how many answers."""
     estimate = f"estimated accuracy {quality.estimated_accuracy:.3f} of {quality.answers:,} answers"
     if quality.sampled_accuracy is not None:
-        sampled = f"{quality.sampled_accuracy:.3f} of {quality.sampled:,} sampled labels right"
+        interval = f"{quality.sampled_low:.3f} to {quality.sampled_high:.3f}"
+        share = f"{quality.sampled_accuracy:.3f} ({interval})"
+        sampled = f"{share} right by {quality.sampled:,} sampled labels"
         return f"{sampled}; {estimate}"
     if quality.labelled:
         return f"{quality.right:,} of {quality.labelled:,} labels agree with it; {estimate}"

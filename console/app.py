@@ -13,14 +13,13 @@ from console.access.people import SIGNED_IN
 from console.access.sessions import signing_secret
 from console.access.sign_in import open_sign_in
 from console.failures import handle_failures
-from console.pages import login, overview
+from console.pages import login
 from console.rendering import FOLDER
+from console.routes import ROUTERS
 from console.security import protect
 from console.state import ConsoleState
 from core.settings import Settings
 from flows.context import LoopContext
-
-PAGES = (overview,)
 
 
 def _now() -> datetime:
@@ -34,8 +33,8 @@ def create_app(context: LoopContext, *, clock: Callable[[], datetime] = _now) ->
     handle_failures(app)
     _let_people_in(app, context.settings)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
-    for page in PAGES:
-        app.include_router(page.router, dependencies=[SIGNED_IN])
+    for router in ROUTERS:
+        app.include_router(router, dependencies=[SIGNED_IN])
 
     @app.get("/livez")
     def livez() -> dict[str, str]:

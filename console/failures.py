@@ -14,6 +14,7 @@ from console.pages.login import login_address
 from console.rendering import render
 from core.errors import (
     DataError,
+    HeadRefused,
     PerennialError,
     RoleNeeded,
     SignInNeeded,
@@ -25,6 +26,7 @@ from core.errors import (
     UnknownVersion,
     UsageError,
 )
+from monitoring.pinning import ConflictingPin, UnknownPin
 
 STATUS: dict[type[PerennialError], int] = {
     UnknownClassifier: 404,
@@ -34,12 +36,16 @@ STATUS: dict[type[PerennialError], int] = {
     SignInRefused: 401,
     RoleNeeded: 403,
     TooManyAttempts: 429,
+    UnknownPin: 404,
+    ConflictingPin: 409,
+    HeadRefused: 409,
     UsageError: 400,
     DataError: 422,
     TransientError: 503,
 }
 """The first class that an error belongs to decides; everything else is 500."""
 AWAY = "The database does not answer. The service goes on answering; try again in a moment."
+UNSTORABLE = "wanted values that the database can hold; came a character or number that it cannot"
 
 
 def handle_failures(app: FastAPI) -> None:
@@ -49,6 +55,7 @@ def handle_failures(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(sa.exc.OperationalError, _away)
+    app.add_exception_handler(sa.exc.DataError, _unstorable)
 
 
 def status_of(error: PerennialError) -> int:
@@ -82,6 +89,11 @@ def _http(request: Request, error: Any) -> Response:
 
 def _away(request: Request, _error: Any) -> Response:
     return _answer(request, 503, AWAY, code="database_unreachable")
+
+
+def _unstorable(request: Request, _error: Any) -> Response:
+    """A NUL character, or a number out of range."""
+    return _answer(request, 400, UNSTORABLE, code="invalid_request")
 
 
 def _answer(request: Request, status: int, text: str, *, code: str) -> Response:

@@ -11,7 +11,13 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 FOLDER = Path(__file__).parent
-TABS = ()
+TABS = (
+    ("answers", "Answers"),
+    ("versions", "Versions"),
+    ("performance", "Performance"),
+    ("data", "Data"),
+    ("pins", "Pins"),
+)
 """The pages of one classifier: path below `/c/{classifier}/`, and title."""
 
 

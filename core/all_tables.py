@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-import core.console_tables  # noqa: F401  # its tables join the same metadata
+import core.answer_tables
+import core.console_tables
+import core.phrase_tables
+import core.pin_tables
+import core.review_draw_tables
+import core.review_tables  # noqa: F401  # their tables join the same metadata
 from core.tables import metadata
 
 __all__ = ["metadata"]

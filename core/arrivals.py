@@ -6,7 +6,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from core.locks import AdvisoryLock
-from core.tables import inference
+
+_LOCK = int(AdvisoryLock.ARRIVALS)
+_NEWEST = sa.text(
+    "select case when is_called then last_value else last_value - 1 end from inference_sequence"
+)
+"""Of every row that took a number; a maximum over the log would read all of it."""
 
 
 def newest_arrival(engine: Engine) -> int:
@@ -16,5 +21,13 @@ def newest_arrival(engine: Engine) -> int:
     number is read while no insert is under way: writers wait for the moment that it takes.
     """
     with engine.begin() as connection:
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(int(AdvisoryLock.ARRIVALS))))
-        return connection.scalar(sa.select(sa.func.max(inference.c.sequence))) or 0
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+        return int(connection.execute(_NEWEST).scalar_one())
+
+
+def newest_arrival_at_once(engine: Engine) -> int | None:
+    """Return the same without waiting, None while an insert is under way."""
+    with engine.begin() as connection:
+        if not connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(_LOCK))):
+            return None
+        return int(connection.execute(_NEWEST).scalar_one())

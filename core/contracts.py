@@ -121,6 +121,9 @@ class Inference:
     """One answered or shadowed phrase, as logged.
 
     `occurred_at` is set when the row enters the journal; `probability` is in [0, 1].
+
+    `label`, `probability` and `alternatives` are the version's. Where a pin answered instead, `pin`
+    is its id and `pinned_label` what the client got.
     """
 
     occurred_at: datetime
@@ -141,3 +144,5 @@ class Inference:
     flags: tuple[str, ...] = ()
     revision: int | None = None
     head_label: str | None = None
+    pin: int | None = None
+    pinned_label: str | None = None

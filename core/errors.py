@@ -136,6 +136,12 @@ class ParamsError(UsageError):
     code = "params_invalid"
 
 
+class InvalidPeriod(UsageError):
+    """The days or the grouping of a report cannot be used."""
+
+    code = "period_invalid"
+
+
 class SettingsError(UsageError):
     """An environment variable (`PERENNIAL_*`) has a value that cannot be used."""
 

@@ -20,6 +20,8 @@ KINDS = ("correction", "confirmation", "sample", "double_review", "unknown")
 """Why somebody looked: the answer seemed wrong, or right, was drawn at random, or is seen again."""
 EXAMPLE = "example"
 """The kind of a label that is about no answer: it came with its own phrase."""
+NONE_OF_THESE = "none_of_these"
+"""The kind of feedback that says no label is right. Its label is empty; nothing learns from it."""
 
 Labels = Mapping[str, Collection[str]]
 
@@ -29,8 +31,8 @@ class FeedbackRow:
     """A right label that arrived later.
 
     `row` is its line in a file; `received_at` is timezone-aware, or None when unknown. `kind` is
-    one of KINDS, or EXAMPLE. `probability`, in (0, 1], is how likely a sampled answer was to be
-    sampled. `new_label`: the label may be one that no champion knows.
+    one of KINDS, EXAMPLE or NONE_OF_THESE. `probability`, in (0, 1], is how likely a sampled
+    answer was to be sampled. `new_label`: the label may be one that no champion knows.
 
     An example has a request id of its own, its classifier, `phrase`, `cleaned`, `occurred_at` and
     perhaps `region`.
@@ -55,6 +57,11 @@ class FeedbackRow:
         """Rows of equal identity are the same feedback; `received_at` counts when it is known."""
         content = (self.request_id, self.label, self.author)
         return (*content, self.received_at) if self.received_at else content
+
+
+def is_label() -> sa.ColumnElement[bool]:
+    """Return the condition for rows of `feedback` that name a label."""
+    return feedback.c.kind != NONE_OF_THESE
 
 
 Problem = tuple[FeedbackRow, PerennialError]
@@ -154,15 +161,15 @@ def feedback_problem(
     row: FeedbackRow, classifier: str | None, labels: Labels | None
 ) -> PerennialError | None:
     """Return why a row cannot be stored. `classifier` is None for an answer that is not logged."""
-    if not row.label.strip() or not row.author.strip():
-        return InvalidFeedback("a label and an author", came="an empty one", do="give both")
+    if not row.author.strip() or bool(row.label.strip()) == (row.kind == NONE_OF_THESE):
+        return _unnamed(row)
     if classifier is None:
         return UnknownRequest(
             "the request id of a logged answer",
             came=row.request_id[:80],
             do="send the request_id of the answer",
         )
-    if labels is None or row.new_label or classifier not in labels:
+    if labels is None or row.new_label or classifier not in labels or not row.label:
         return None
     if row.label not in labels[classifier]:
         return InvalidFeedback(
@@ -171,6 +178,12 @@ def feedback_problem(
             do="choose one of the classifier's labels",
         )
     return None
+
+
+def _unnamed(row: FeedbackRow) -> InvalidFeedback:
+    if row.kind == NONE_OF_THESE and row.author.strip():
+        return InvalidFeedback(f"no label with {NONE_OF_THESE}", came=row.label[:80], do="omit one")
+    return InvalidFeedback("a label and an author", came="an empty one", do="give both")
 
 
 def insert_feedback(connection: Connection, rows: Sequence[FeedbackRow]) -> None:

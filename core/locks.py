@@ -38,6 +38,11 @@ class AdvisoryLock(IntEnum):
     NOTICES = 5070
     """Sending notices to people; each is sent once."""
 
+    REVIEW = 5074
+    """Refilling a review queue; seeds the hash of the classifier's name."""
+    PINS = 5073
+    """Adding and ending pins, of all classifiers: their ids become visible in order."""
+
 
 def hold_until_commit(connection: Connection, lock: AdvisoryLock, classifier: str) -> None:
     """Wait for the lock of a classifier; the end of the transaction releases it."""

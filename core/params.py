@@ -32,6 +32,7 @@ from core.params_file import (
     possible_day,
     read_params_file,
 )
+from core.review_params import ReviewParams
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 Column = Annotated[str, StringConstraints(pattern=COLUMN)]
@@ -149,6 +150,8 @@ class ClassifierParams(StrictBlock):
     gate: GateParams = GateParams()
 
     drift: DriftParams = DriftParams()
+
+    review: ReviewParams = ReviewParams()
 
     schedule: Cron = "0 3 * * 1"
     """When the classifier is retrained, as five fields of cron in UTC."""

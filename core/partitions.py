@@ -14,6 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from core.locks import AdvisoryLock
+from core.phrase_tables import distinct_phrase, phrase_key
+from core.tables import inference
 
 OTHER = "inference_other"
 """The default partition.
@@ -40,6 +42,7 @@ def tidy_inference(engine: Engine, *, now: datetime, kept_months: int) -> Tidied
 
     Each month is a transaction. It locks the whole log before a partition, as logging and
     correcting do, so that there is no deadlock. Without work, a call takes a few milliseconds.
+    Phrases without a row in the log leave the search with the last row.
 
     Raises
     ------
@@ -57,6 +60,8 @@ def tidy_inference(engine: Engine, *, now: datetime, kept_months: int) -> Tidied
     created = [_create(engine, month) for month in sorted(required - set(existing))]
     dropped_rows = [_drop(engine, month) for month in existing if month < oldest]
     other_rows = _drop_other(engine, oldest)
+    if dropped_rows or other_rows:
+        _forget_phrases(engine)
     return Tidied(sum(created), len(dropped_rows), sum(dropped_rows) + other_rows)
 
 
@@ -163,3 +168,18 @@ def _drop_other(engine: Engine, oldest: datetime) -> int:
     with _exclusive(engine) as connection:
         connection.execute(sa.text(f"lock table {OTHER} in access exclusive mode"))
         return connection.execute(sa.text(f"delete from {old_rows}"), limit).rowcount
+
+
+def _forget_phrases(engine: Engine) -> None:
+    """Remove the phrases that no row of the log has any more.
+
+    Writers of the log wait meanwhile: a row that is not committed yet may have the phrase.
+    """
+    table = distinct_phrase.c
+    logged = sa.select(inference.c.request_id).where(
+        inference.c.classifier == table.classifier, phrase_key(inference.c.cleaned) == table.key
+    )
+    with _exclusive(engine) as connection:
+        arrivals = AdvisoryLock.ARRIVALS.value
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(arrivals)))
+        connection.execute(sa.delete(distinct_phrase).where(~sa.exists(logged)))

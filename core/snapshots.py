@@ -91,6 +91,11 @@ def previous_tag(connection: sa.Connection, *, dataset: str, before: datetime) -
     return connection.scalars(query.limit(1)).first() or ""
 
 
+def recorded_snapshots(connection: sa.Connection, dataset: str) -> list[sa.Row[Any]]:
+    """Return the snapshots of a dataset that trained, newest first."""
+    return list(connection.execute(_trained(snapshot_table, dataset)))
+
+
 def _trained_on(column: str) -> sa.ColumnElement[bool]:
     """Rows of older releases do not list the columns: they count for each that they hold."""
     summary = snapshot_table.c.summary
@@ -101,10 +106,17 @@ def _trained_on(column: str) -> sa.ColumnElement[bool]:
 
 
 def _newest_first(column: sa.Column[Any], dataset: str, before: datetime) -> sa.Select[Any]:
-    """Select from the snapshots that trained. Older releases recorded others, without a tag."""
+    return _trained(column, dataset).where(snapshot_table.c.as_of < before)
+
+
+def _trained(columns: sa.Column[Any] | sa.Table, dataset: str) -> sa.Select[Any]:
+    """Select from the snapshots that trained, newest first.
+
+    Older releases recorded others, without a tag.
+    """
     table = snapshot_table.c
     return (
-        sa.select(column)
-        .where(table.dataset == dataset, table.as_of < before, table.git_tag != "")
+        sa.select(columns)
+        .where(table.dataset == dataset, table.git_tag != "")
         .order_by(table.as_of.desc(), table.id.desc())
     )

@@ -69,9 +69,12 @@ inference = Table(
     ),
     Column("revision", Integer),
     Column("head_label", Text),
+    Column("pin", BigInteger),
+    Column("pinned_label", Text),
     Index("inference_by_sequence", "classifier", "sequence"),
     Index("inference_by_version", "classifier", "version", "occurred_at"),
     Index("inference_by_request", "request_id"),
+    Index("inference_by_pin", "pin", "occurred_at", postgresql_where=text("pin is not null")),
     postgresql_partition_by="RANGE (occurred_at)",
 )
 

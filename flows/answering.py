@@ -6,13 +6,17 @@ MLflow's aliases are compared with the versions that answer, and repaired.
 from __future__ import annotations
 
 import urllib.parse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.contracts import ModelVersion, Rollout
+from core.contracts import ModelVersion, Prediction, Rollout
 from core.embedded import postmaster
 from core.errors import DatabaseUnreachable, EmbedderUnusable, UnknownVersion
 from core.logs import get_logger
+from core.pins import Pin, apply_pin
 from core.settings import Settings
 from machine.local_http import ask
 
@@ -74,8 +78,32 @@ def _repair(settings: Settings, urls: DatabaseUrls, engine: Engine, classifier: 
     repair_aliases(engine, Registry(mlflow_uri(urls), settings.home / "mlartifacts"), classifier)
 
 
-def open_champion(settings: Settings, classifier: str) -> tuple[str, PhraseClassifier]:
-    """Return the champion's version and the classifier itself, ready to answer.
+@dataclass(frozen=True)
+class Champion:
+    """What answers for a classifier, without a service. `pins` are by cleaned phrase."""
+
+    version: str
+    classifier: PhraseClassifier
+    pins: Mapping[str, Pin]
+
+    def answer(self, phrases: Sequence[str]) -> list[tuple[Prediction, bool]]:
+        """Return what clients get for each phrase, in order, and whether a pin answered."""
+        own = self.classifier.predict(phrases, top=1)
+        answers = [
+            apply_pin(answer, self.pin_of(phrase))
+            for phrase, answer in zip(phrases, own, strict=True)
+        ]
+        return [(answer, answer is not before) for answer, before in zip(answers, own, strict=True)]
+
+    def pin_of(self, phrase: str) -> Pin | None:
+        """Return the pin of a phrase, whether it is awake or rests."""
+        from pipelines.model.text import clean_phrase
+
+        return self.pins.get(clean_phrase(phrase))
+
+
+def open_champion(settings: Settings, classifier: str) -> Champion:
+    """Return the champion, ready to answer, with the pins of now.
 
     Raises `UnknownClassifier`, `UnknownVersion` before the first champion, `HeadRefused`, or
     `EmbedderUnusable`.
@@ -83,8 +111,9 @@ def open_champion(settings: Settings, classifier: str) -> tuple[str, PhraseClass
     from core.params import load_params
 
     load_params(settings.repository / "params.yaml").classifier(classifier)
-    model, revision = _champion(settings, classifier)
-    return model.version, open_version(settings, model, revision)
+    model, revision, pins = _champion(settings, classifier)
+    by_phrase = {pin.cleaned: pin for pin in pins}
+    return Champion(model.version, open_version(settings, model, revision), by_phrase)
 
 
 def open_version(
@@ -117,16 +146,20 @@ def open_embedder(settings: Settings, model: ModelVersion) -> Embed:
     return load_embedder(folder)
 
 
-def _champion(settings: Settings, classifier: str) -> tuple[ModelVersion, MemoryRevision | None]:
+def _champion(
+    settings: Settings, classifier: str
+) -> tuple[ModelVersion, MemoryRevision | None, Sequence[Pin]]:
     from core.database import connect, open_database
     from core.deployments import current_champions
     from core.memory_revisions import newest_revisions
+    from core.pins import read_pins
 
     with open_database(settings) as urls:
         engine = connect(urls.perennial)
         with engine.connect() as connection:
             entry = current_champions(connection).get(classifier)
             revision = newest_revisions(connection).get(classifier)
+            known = read_pins(connection, now=datetime.now(UTC), classifier=classifier)
         engine.dispose()
     if entry is None:
         raise UnknownVersion(
@@ -134,4 +167,4 @@ def _champion(settings: Settings, classifier: str) -> tuple[ModelVersion, Memory
             came="none yet",
             do=f"run `perennial retrain {classifier}`",
         )
-    return entry.model, revision
+    return entry.model, revision, known.pins

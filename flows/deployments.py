@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 REMEMBER_CRON = "23 * * * *"
 """Hourly, beside the full hours at which other flows begin."""
+PERFORMANCE_CRON = "37 5 * * 1"
+"""On Mondays, when the week before is whole."""
 RUNS_AT_ONCE = 2  # of all deployments; a retraining uses a core and about 1.5 GB of memory
 
 
@@ -30,9 +32,10 @@ def list_deployments(
     retrain: Flow[..., Any],
     watch: Flow[..., Any],
     remember: Flow[..., Any],
+    performance: Flow[..., Any],
     schedules: bool = True,
 ) -> list[RunnerDeployment]:
-    """Return two deployments per classifier, and one of `remember` for all.
+    """Return two deployments per classifier; `remember` and `performance` have one for all.
 
     Without `schedules` they run on events and by hand.
     """
@@ -44,7 +47,11 @@ def list_deployments(
             _watch_deployment(watch, name, block, schedules=schedules),
         )
     ]
-    return [*per_classifier, _remember_deployment(remember, schedules=schedules)]
+    return [
+        *per_classifier,
+        _remember_deployment(remember, schedules=schedules),
+        _performance_deployment(performance, schedules=schedules),
+    ]
 
 
 def serve_deployments(deployments: Iterable[RunnerDeployment]) -> None:
@@ -115,6 +122,23 @@ def _remember_deployment(flow: Flow[..., Any], *, schedules: bool) -> RunnerDepl
         description=(
             "Takes the labels that people sent into the memories of the classifiers. "
             "A memory without new labels stays as it is."
+        ),
+    )
+
+
+def _performance_deployment(flow: Flow[..., Any], *, schedules: bool) -> RunnerDeployment:
+    """Return the weekly deployment of `performance`."""
+    return _deployment(
+        flow,
+        "all",
+        cron=PERFORMANCE_CRON,
+        active=schedules,
+        collision="CANCEL_NEW",
+        triggers=[],
+        parameters={},
+        description=(
+            "Reports how good the answers of the last 90 days were, by week, version, region and "
+            "label, as an HTML file and as a page here."
         ),
     )
 
@@ -217,6 +241,7 @@ def main(settings: Settings) -> None:
     configure_logs(settings.log_format)
     params = load_params(settings.repository / "params.yaml")
     with open_flow_database(settings):
+        from flows.performance import performance
         from flows.remember import remember
         from flows.retrain import retrain
         from flows.watch import watch
@@ -227,6 +252,7 @@ def main(settings: Settings) -> None:
                 retrain=retrain,
                 watch=watch,
                 remember=remember,
+                performance=performance,
                 schedules=settings.schedules,
             )
         )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from bentos.packaging.current import holds_current_code, packed_embedder
 from bentos.packaging.package import build_bento
 from bentos.packaging.pruning import prune_bentos
 from core.deployments import current_champions
 from core.errors import PerennialError, ProcessFailed
 from core.logs import first_line, get_logger
+from core.pins import read_pins
 from core.settings import Settings
 from flows.context import LoopContext
 from flows.outages import name_outage
@@ -74,6 +77,8 @@ def package_champions(context: LoopContext, embedder: str, *, version: str) -> s
     champions = {
         name: model for name, model in context.champions().items() if model.embedder_id == embedder
     }
+    with context.engine.connect() as connection:
+        pins = read_pins(connection, now=datetime.now(UTC))
     for group in reversed(context.settings.groups):
         tag = build_bento(
             {name: model for name, model in champions.items() if group.serves(name)},
@@ -82,6 +87,7 @@ def package_champions(context: LoopContext, embedder: str, *, version: str) -> s
             bento_store=home / "bentoml",
             version=version.lower(),
             group=group.number,
+            pins=pins,
         )
         get_logger().info("bento", tag=tag)
     get_logger().info("bentos", removed=prune_bentos(home / "bentoml"))

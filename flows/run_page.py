@@ -33,6 +33,7 @@ STATES = {
     "renewed": "Renewed",
     "waiting": "Waiting",
     "current": "Current",
+    "reported": "Reported",
 }
 """Kind of verdict -> name of the final state. A run of several classifiers takes the first."""
 NAMED = 3

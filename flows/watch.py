@@ -25,6 +25,7 @@ from flows.hooks import HOOKS, quiet_named_errors, timed_task
 from flows.retrain import is_retryable, retrain
 from flows.run_page import shown_run
 from flows.watch_page import newest_reports, render_page
+from monitoring.answer_counts import count_answers
 from monitoring.budget import Budget
 from monitoring.unanswered import unanswered_drift, with_unanswered
 from monitoring.watching import watch_classifier
@@ -92,6 +93,12 @@ def tidy_log(context: LoopContext, now: datetime) -> None:
     get_logger().info("inference log", **asdict(tidied))
 
 
+def count_log(context: LoopContext, classifiers: Sequence[str], now: datetime) -> None:
+    """Count the answers that arrived, so that reports and pages do not have to."""
+    for name in classifiers:
+        count_answers(context.engine, name, now=now)
+
+
 _OPTIONS: dict[str, Any] = {
     "cache_policy": NO_CACHE,
     "retries": 2,
@@ -100,6 +107,7 @@ _OPTIONS: dict[str, Any] = {
 }
 _watch_one = task(name="watch classifier", **_OPTIONS)(timed_task(watch_one))
 _tidy_log = task(name="tidy log", **_OPTIONS)(timed_task(tidy_log))
+_count_log = task(name="count answers", **_OPTIONS)(timed_task(count_log))
 _show_watch = task(name="show watch", **_OPTIONS)(timed_task(show_watch))
 
 
@@ -123,7 +131,8 @@ def watch(
         structlog.contextvars.bound_contextvars(classifiers=classifiers),
     ):
         verdicts, failures = watch_all(context, classifiers, moment, act=act)
-        # A failure is ignored: a lock that is taken now is free at one of the next watches.
+        # Failures are ignored: a lock that is taken now is free at one of the next watches.
+        _count_log(context, classifiers, moment, return_state=True)
         _tidy_log(context, moment, return_state=True)
     if failures:
         raise failures[0]

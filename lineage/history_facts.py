@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from core.contracts import Deployment
 from core.deployments import history
+from core.pin_tables import says_more_than_the_pin
 from core.tables import decision, drift_report, feedback
 from flows.context import LoopContext
 from monitoring.feedback import CORRECTED, answered, newest_feedback
@@ -81,7 +82,12 @@ def feedback_rows(context: LoopContext, classifier: str, snapshot: Mapping[str, 
     joined = newest.join(answer, answer.c.request_id == newest.c.request_id)
     query = sa.select(sa.func.count()).select_from(joined)
     with context.engine.connect() as connection:
-        return connection.scalar(query.where(newest.c.classifier == classifier))
+        return connection.scalar(
+            query.where(
+                newest.c.classifier == classifier,
+                says_more_than_the_pin(answer, sa.func.btrim(newest.c.label)),
+            )
+        )
 
 
 def received_feedback(context: LoopContext, request_id: str) -> list[Facts]:

@@ -17,7 +17,7 @@ from core.errors import PerennialError, UnknownVersion
 from core.tables import snapshot as snapshot_table
 from flows.context import LoopContext
 from lineage import history_facts, training_facts
-from lineage.replay import logged_rows
+from lineage.replay import logged_rows, pin_that_answered
 from pipelines.dvc_repository import tracked_rows
 from pipelines.registry import RegisteredVersion
 
@@ -60,20 +60,23 @@ def version_lineage(context: LoopContext, classifier: str, version: str | None =
 
 
 def request_lineage(context: LoopContext, request_id: str) -> Facts:
-    """An answer, its version, its feedback, and the first version that learned from the feedback.
+    """An answer, its version, its pin, its feedback, and the first version that learned from it.
 
     Raises `UnknownRequest` and `UnknownVersion`.
     """
     rows = logged_rows(context, request_id)
     answer = rows[0]
     received = history_facts.received_feedback(context, request_id)
+    pin = pin_that_answered(context, answer)
     learned = None
-    if received:
-        learned = _learned(context, answer, received[0]["received_at"])
+    labels = [row for row in received if row["label"]]
+    if labels:
+        learned = _learned(context, answer, labels[0]["received_at"])
 
     return {
         "request_id": request_id,
         "answers": [asdict(row) for row in rows],
+        "pin": asdict(pin) if pin else None,
         "feedback": received,
         "learnt": learned,
         "version": version_lineage(context, answer.classifier, answer.version),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import yaml
@@ -51,12 +52,14 @@ def version_rows(facts: Facts) -> Rows:
 def request_rows(facts: Facts) -> Rows:
     """One screen about an answer: its feedback, what was learned from it, and its version."""
     feedback = [
-        f"{row['received_at']:%Y-%m-%d %H:%M}: {row['label']}, by {row['author']}"
+        f"{row['received_at']:%Y-%m-%d %H:%M}: {row['label'] or 'none of these'}"
+        f", by {row['author']}"
         for row in facts["feedback"]
     ]
     return [
         ("request", facts["request_id"]),
         *_titled("answers", [_answer(row) for row in facts["answers"]], none="none"),
+        *([("pinned", _pin(facts["pin"]))] if facts["pin"] else []),
         *_titled("feedback", feedback, none="none received"),
         ("learned", _learned(facts["learnt"], received=bool(feedback))),
         *version_rows(facts["version"]),
@@ -89,6 +92,7 @@ def replay_rows(rows: Sequence[Replayed]) -> Rows:
         shown += [("", reason) for reason in row.verdict.reasons]
         shown.append(("logged", _prediction(row.logged)))
         shown.append(("replayed", replayed))
+        shown += [("pinned", _pin(asdict(row.pin)))] if row.pin else []
     return shown
 
 
@@ -212,6 +216,13 @@ def _answer(row: Facts) -> str:
     where = "; still in the journal" if "journal" in row["flags"] else ""
     moment = f"{row['occurred_at']:%Y-%m-%d %H:%M:%S}"
     return f"{label} by {version} at {moment} for {row['phrase']!r}{where}"
+
+
+def _pin(pin: Facts) -> str:
+    until = f" to {pin['until']:%Y-%m-%d %H:%M}" if pin["until"] else ""
+    since = f"{pin['since']:%Y-%m-%d %H:%M}"
+    number = f"pin {pin['id']} of {pin['author']}, {since}{until}"
+    return f"the client got {pin['label']} by {number}: {pin['why']}"
 
 
 def _learned(learned: Facts | None, *, received: bool) -> str:

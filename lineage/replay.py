@@ -17,6 +17,7 @@ from core.contracts import ANSWERING, Inference, ModelVersion, Prediction, Verdi
 from core.deployments import history
 from core.errors import HeadRefused, PerennialError, UnknownRequest
 from core.memory_revisions import MemoryRevision, find_revision
+from core.pins import Pin, apply_pin, find_pin
 from core.settings import Settings
 from core.tables import inference
 from flows.answering import open_version
@@ -30,7 +31,8 @@ from pipelines.reproduction import compare_answers
 class Replayed:
     """A logged row and the same answer computed now.
 
-    `replayed` is None when the answer of a shadow could not be computed.
+    `replayed` is None when the answer of a shadow could not be computed. Both are the version's
+    own; `pin` is what the client got instead.
     """
 
     role: str
@@ -41,6 +43,7 @@ class Replayed:
     logged: Prediction
     replayed: Prediction | None
     revision: int | None = None
+    pin: Pin | None = None
 
 
 def replay(context: LoopContext, request_id: str) -> list[Replayed]:
@@ -117,6 +120,14 @@ def revision_that_answered(context: LoopContext, row: Inference) -> MemoryRevisi
     return revision
 
 
+def pin_that_answered(context: LoopContext, row: Inference) -> Pin | None:
+    """The pin that the row names; None for an answer of the version itself."""
+    if row.pin is None:
+        return None
+    with context.engine.connect() as connection:
+        return find_pin(connection, row.pin)
+
+
 def _deployed_version(context: LoopContext, row: Inference) -> ModelVersion:
     """The version as it was last deployed, or from the model store when it never was."""
     with context.engine.connect() as connection:
@@ -131,8 +142,10 @@ def _replay_row(context: LoopContext, row: Inference) -> Replayed:
     alternatives = tuple((label, share) for label, share in row.alternatives)
     logged = Prediction(row.label, row.probability, alternatives)
     replayed: Prediction | None = None
+    pin = pin_that_answered(context, row)
     try:
         verdict, replayed = _compute(context, row, logged)
+        verdict = _with_pin(verdict, row, pin, replayed)
     except PerennialError as error:
         if row.role in ANSWERING:
             raise
@@ -146,7 +159,27 @@ def _replay_row(context: LoopContext, row: Inference) -> Replayed:
         logged,
         replayed,
         revision=row.revision,
+        pin=pin,
     )
+
+
+def _with_pin(verdict: Verdict, row: Inference, pin: Pin | None, replayed: Prediction) -> Verdict:
+    """Return "different" when the logged pin would not answer now as it did."""
+    problem = _pin_problem(row, pin, replayed)
+    if problem is None:
+        return verdict
+    reasons = verdict.reasons if verdict.kind == "different" else ()
+    return Verdict("different", (*reasons, problem), verdict.evidence)
+
+
+def _pin_problem(row: Inference, pin: Pin | None, replayed: Prediction) -> str | None:
+    if row.pin is None:
+        return None
+    if pin is None or (pin.cleaned, pin.label) != (row.cleaned, row.pinned_label):
+        return f"pin {row.pin} to {row.pinned_label} was logged, the table has another or none"
+    if apply_pin(replayed, pin) is replayed:
+        return f"pin {row.pin} answered, and the version now says the same"
+    return None
 
 
 def _compute(

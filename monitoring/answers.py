@@ -1,25 +1,46 @@
-"""Searches the log of answers."""
+"""Searches the log of answers, page by page, newest first.
+
+Every page reads a bounded number of rows. Where an index finds few rows, all of them are read.
+Otherwise the log is walked back from the end of the page before, at most WALKED rows at a time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from core.contracts import ANSWERING
-from core.tables import inference
-from monitoring.feedback import newest_feedback
+from core.phrase_tables import phrase_key
+from core.tables import feedback, inference
+from monitoring.phrase_search import matching_keys, phrase_matches
+
+FEW = 20_000
+"""As many rows are read by an index and sorted within a tenth of a second."""
+WALKED = 50_000
+"""As many rows are walked back within two tenths of a second."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A row's place in the order of a search: by moment, then request, then version."""
+
+    occurred_at: datetime
+    request_id: str
+    version: str
 
 
 @dataclass(frozen=True)
 class Search:
     """Which answers are looked for; a field that is None does not restrict them.
 
-    `text` is a part of the phrase in any case, `below` an upper limit of the probability.
-    `unlabelled` leaves out answers that have a right label.
+    `text` holds words or parts of words of the phrase in any case, `below` an upper limit of the
+    probability. Without `role`, the rows are those that answered. `unlabelled` leaves out answers
+    that have a right label. `before` is where the page before ended.
     """
 
     classifier: str
@@ -31,6 +52,10 @@ class Search:
     until: datetime | None = None
     unlabelled: bool = False
     limit: int = 20
+    role: str | None = None
+    region: str | None = None
+    request_id: str | None = None
+    before: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -44,35 +69,155 @@ class FoundAnswer:
     label: str
     probability: float
     right: str | None
+    role: str
+    region: str | None
+
+
+@dataclass(frozen=True)
+class AnswerPage:
+    """At most `limit` answers; older ones may follow from `older` on, None at the end of the log.
+
+    A page with fewer answers than the limit and a place ended at the bound of the walk.
+    """
+
+    answers: Sequence[FoundAnswer]
+    older: Place | None
 
 
 def search_answers(connection: Connection, search: Search) -> list[FoundAnswer]:
-    """Return the newest matching answers, newest first."""
-    newest = newest_feedback()
-    names = [name for name in FoundAnswer.__dataclass_fields__ if name != "right"]
-    query = (
-        sa.select(*(inference.c[name] for name in names), newest.c.label.label("right"))
-        .join(newest, newest.c.request_id == inference.c.request_id, isouter=True)
-        .where(inference.c.classifier == search.classifier, inference.c.role.in_(ANSWERING))
-        .where(*_conditions(search))
-        .order_by(inference.c.occurred_at.desc(), inference.c.request_id.desc())
-        .limit(search.limit)
-    )
-    if search.unlabelled:
-        query = query.where(newest.c.id.is_(None))
-    return [FoundAnswer(*row) for row in connection.execute(query)]
+    """Return the newest matching answers, newest first, however far back they are."""
+    found: list[FoundAnswer] = []
+    before = search.before
+    while len(found) < search.limit:
+        left = search.limit - len(found)
+        page = answer_page(connection, replace(search, before=before, limit=left))
+        found += page.answers
+        before = page.older
+        if before is None:
+            break
+    return found
 
 
-def _conditions(search: Search) -> Iterator[sa.ColumnElement[bool]]:
+def answer_page(connection: Connection, search: Search) -> AnswerPage:
+    """Return one page of the matching answers, newest first; it reads a bounded number of rows."""
+    few = _few(connection, search)
+    if few is not None:
+        chosen = sa.select(*_COLUMNS).where(*_bounds(search), few).cte("chosen")
+        return _page(connection, search, chosen.prefix_with("materialized"))
+
+    walked = sa.select(*_COLUMNS).where(*_bounds(search)).order_by(*_newest(inference.c))
+    page = _page(connection, search, walked.limit(WALKED).subquery("walked"))
+    return page if page.older else AnswerPage(page.answers, _end(connection, walked))
+
+
+_PLACE = ("occurred_at", "request_id", "version")
+_COLUMNS = [
+    inference.c[name]
+    for name in (*_PLACE, "phrase", "cleaned", "label", "probability", "role", "region")
+]
+Columns = sa.ColumnCollection[str, sa.ColumnElement[Any]]
+
+
+def _few(connection: Connection, search: Search) -> sa.ColumnElement[bool] | None:
+    """Return the condition by which an index finds at most FEW rows, None without one."""
+    if search.request_id is not None:
+        return inference.c.request_id == search.request_id
+    for condition in _indexed(connection, search):
+        rows = sa.select(sa.literal(1)).where(
+            inference.c.classifier == search.classifier, condition
+        )
+        counted = sa.select(sa.func.count()).select_from(rows.limit(FEW + 1).subquery())
+        if connection.scalars(counted).one() <= FEW:
+            return condition
+    return None
+
+
+def _indexed(connection: Connection, search: Search) -> Iterator[sa.ColumnElement[bool]]:
     if search.text is not None:
-        yield inference.c.phrase.icontains(search.text, autoescape=True)
+        keys = matching_keys(connection, search.classifier, search.text)
+        if keys is not None:
+            yield phrase_key(inference.c.cleaned) == sa.any_(sa.cast(list(keys), _KEYS))
     if search.label is not None:
         yield inference.c.label == search.label
+
+
+_KEYS = sa.ARRAY(sa.BigInteger)
+
+
+def _bounds(search: Search) -> Iterator[sa.ColumnElement[bool]]:
+    """Conditions that an index in the order of the search serves."""
+    yield inference.c.classifier == search.classifier
     if search.version is not None:
         yield inference.c.version == search.version
-    if search.below is not None:
-        yield inference.c.probability < search.below
     if search.since is not None:
         yield inference.c.occurred_at >= search.since
     if search.until is not None:
         yield inference.c.occurred_at < search.until
+    if search.before is not None:
+        place = [getattr(search.before, name) for name in _PLACE]
+        yield inference.c.occurred_at <= search.before.occurred_at
+        yield sa.tuple_(*(inference.c[name] for name in _PLACE)) < sa.tuple_(*place)
+
+
+def _newest(columns: Columns) -> list[sa.UnaryExpression[Any]]:
+    return [columns[name].desc() for name in _PLACE]
+
+
+def _page(connection: Connection, search: Search, source: sa.FromClause) -> AnswerPage:
+    """Return the newest of the rows of `source` that match."""
+    query = (
+        sa.select(source)
+        .where(*_filters(connection, search, source.c))
+        .order_by(*_newest(source.c))
+        .limit(search.limit + 1)
+    )
+    rows = connection.execute(query).all()
+    shown = rows[: search.limit]
+    right = _right_labels(connection, [row.request_id for row in shown])
+    names = [name for name in FoundAnswer.__dataclass_fields__ if name != "right"]
+    answers = [
+        FoundAnswer(**{name: getattr(row, name) for name in names}, right=right.get(row.request_id))
+        for row in shown
+    ]
+    return AnswerPage(answers, _place(shown[-1]) if len(rows) > len(shown) else None)
+
+
+def _filters(
+    connection: Connection, search: Search, columns: Columns
+) -> Iterator[sa.ColumnElement[bool]]:
+    roles = ANSWERING if search.role is None else (search.role,)
+    yield columns["role"].in_(roles)
+    if search.text is not None:
+        yield from phrase_matches(connection, columns["cleaned"], search.text)
+    if search.label is not None:
+        yield columns["label"] == search.label
+    if search.region is not None:
+        yield columns["region"] == search.region
+    if search.below is not None:
+        yield columns["probability"] < search.below
+    if search.unlabelled:
+        of_answer = feedback.c.request_id == columns["request_id"]
+        yield ~sa.exists(sa.select(feedback.c.id).where(of_answer))
+
+
+def _end(connection: Connection, walked: sa.Select[Any]) -> Place | None:
+    """Return where a walk ended, None when it reached the end of the log."""
+    places = walked.with_only_columns(*(inference.c[name] for name in _PLACE))
+    row = connection.execute(places.offset(WALKED - 1).limit(1)).one_or_none()
+    return _place(row) if row else None
+
+
+def _place(row: sa.Row[Any]) -> Place:
+    return Place(row.occurred_at, row.request_id, row.version)
+
+
+def _right_labels(connection: Connection, request_ids: Sequence[str]) -> dict[str, str]:
+    """Return request id -> its newest right label."""
+    table = feedback.c
+    query = (
+        sa.select(table.request_id, table.label)
+        .distinct(table.request_id)
+        .where(table.request_id.in_(request_ids))
+        .order_by(table.request_id, table.received_at.desc(), table.id.desc())
+    )
+    return {request_id: label for request_id, label in connection.execute(query)}

@@ -12,6 +12,8 @@ import sqlalchemy as sa
 from scipy.stats import binomtest
 from sqlalchemy.engine import Connection
 
+from core.feedback import is_label
+from core.pin_tables import says_more_than_the_pin
 from core.tables import feedback
 from monitoring.feedback import answered
 from monitoring.unselected import DAYS_READ, unselected_requests
@@ -51,16 +53,18 @@ def count_corrections(connection: Connection, classifier: str, *, now: datetime)
     middle = now - timedelta(days=DAYS)
     received = (
         feedback.c.classifier == classifier,
+        is_label(),
         feedback.c.received_at > start,
         feedback.c.received_at <= now,
     )
     answer = answered(sa.select(feedback.c.request_id).where(*received))
+    label = sa.func.btrim(feedback.c.label)
     query = (
         sa.select(
             feedback.c.request_id, answer.c.cleaned, feedback.c.author, feedback.c.received_at
         )
         .join(answer, answer.c.request_id == feedback.c.request_id)
-        .where(*received, sa.func.btrim(feedback.c.label) != answer.c.label)
+        .where(*received, label != answer.c.label, says_more_than_the_pin(answer, label))
     )
     chosen = unselected_requests(connection, classifier, since=now - timedelta(days=DAYS_READ))
     acts = {

@@ -17,7 +17,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from core.contracts import ANSWERING
-from core.feedback import FeedbackRow, Labels, insert_feedback, separate_feedback
+from core.feedback import (
+    NONE_OF_THESE,
+    FeedbackRow,
+    Labels,
+    insert_feedback,
+    separate_feedback,
+)
+from core.pin_tables import says_more_than_the_pin
 from core.tables import feedback, inference
 from monitoring.feedback_file import Line, Refusal, Unlabelled, read_feedback_file
 
@@ -129,6 +136,7 @@ def feedback_rows(
 
     The columns are id (the request id), phrase, occurred_at, region, the label columns and origin.
     Only feedback received by `received_by` counts; of several labels for one request, the newest.
+    A label that only repeats the pin of its answer teaches nothing.
     """
     columns = sorted(set(label_columns.values()))
     schema = pa.schema(
@@ -162,13 +170,17 @@ def _as_row(
 
 
 def newest_feedback(*, received_by: datetime | None = None) -> sa.Subquery:
-    """Select the newest feedback of every request, with all columns of `feedback`."""
+    """Select the newest label of every request, with all columns of `feedback`.
+
+    A request whose newest feedback says "none of these" has no label.
+    """
     query = sa.select(feedback).distinct(feedback.c.request_id)
     if received_by is not None:
         query = query.where(feedback.c.received_at <= received_by)
-    return query.order_by(
+    newest = query.order_by(
         feedback.c.request_id, feedback.c.received_at.desc(), feedback.c.id.desc()
     ).subquery()
+    return sa.select(newest).where(newest.c.kind != NONE_OF_THESE).subquery()
 
 
 CORRECTED = sa.select(feedback.c.request_id)
@@ -199,5 +211,9 @@ def _newest(label_columns: Mapping[str, str], received_by: datetime) -> sa.Selec
         sa.func.coalesce(newest.c.region, answer.c.region).label("region"),
     )
     joined = query.outerjoin(answer, answer.c.request_id == newest.c.request_id)
-    of_dataset = joined.where(newest.c.classifier.in_(list(label_columns)), phrase.is_not(None))
+    of_dataset = joined.where(
+        newest.c.classifier.in_(list(label_columns)),
+        phrase.is_not(None),
+        says_more_than_the_pin(answer, sa.func.btrim(newest.c.label)),
+    )
     return of_dataset.order_by(occurred_at, newest.c.request_id)

@@ -11,6 +11,8 @@ from sqlalchemy.engine import Connection, Engine
 
 from core.contracts import ModelVersion, Verdict
 from core.decisions import record_decision
+from core.feedback import is_label
+from core.pin_tables import says_more_than_the_pin
 from core.tables import decision, feedback
 from monitoring.drift_reports import hold_reports
 from monitoring.feedback import answered
@@ -119,6 +121,7 @@ def _unselected_labels(
     chosen = unselected_requests(connection, classifier, since=since)
     received = (
         feedback.c.classifier == classifier,
+        is_label(),
         feedback.c.received_at.between(since, now),
         # Before the limit: corrections are many, and must not push the samples out.
         feedback.c.request_id == sa.any_(sa.literal(sorted(chosen), sa.ARRAY(sa.Text))),
@@ -140,6 +143,7 @@ def _unselected_labels(
             answer.c.version == version,
             answer.c.occurred_at > _last_called(connection, classifier),
             answer.c.head_label.is_(None),
+            says_more_than_the_pin(answer, label),
         )
         .order_by(feedback.c.received_at.desc(), feedback.c.id.desc())
         .limit(LABELS_READ)

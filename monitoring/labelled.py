@@ -9,6 +9,8 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from core.feedback import is_label
+from core.pin_tables import says_more_than_the_pin
 from core.tables import feedback
 from monitoring.feedback import answered
 from pipelines.model.memory import Memory
@@ -36,7 +38,12 @@ class LabelledPhrases:
 
 def phrases_with_feedback(connection: Connection, classifier: str, *, after: int) -> set[str]:
     """Return the cleaned phrases of the feedback with an id above `after`."""
-    newer = (feedback.c.classifier == classifier, feedback.c.id > after)
+    newer = (feedback.c.classifier == classifier, feedback.c.id > after, is_label())
     answer = answered(sa.select(feedback.c.request_id).where(*newer))
+    answers = (
+        sa.select(answer.c.cleaned)
+        .join(feedback, feedback.c.request_id == answer.c.request_id)
+        .where(*newer, says_more_than_the_pin(answer, sa.func.btrim(feedback.c.label)))
+    )
     examples = sa.select(feedback.c.cleaned).where(*newer, feedback.c.cleaned.is_not(None))
-    return set(connection.scalars(sa.union(sa.select(answer.c.cleaned), examples)))
+    return set(connection.scalars(sa.union(answers, examples)))

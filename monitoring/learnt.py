@@ -8,6 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from core.feedback import is_label
 from core.tables import decision, feedback
 
 
@@ -39,6 +40,6 @@ def learnt_requests(
         return set()
     among = feedback.c.request_id == sa.any_(sa.literal(list(request_ids), sa.ARRAY(sa.Text)))
     query = sa.select(feedback.c.request_id).where(
-        feedback.c.classifier == classifier, feedback.c.received_at <= as_of, among
+        feedback.c.classifier == classifier, is_label(), feedback.c.received_at <= as_of, among
     )
     return set(connection.scalars(query))

@@ -1,20 +1,22 @@
-"""Live quality over time: what labels and confidence say of the answers of each period."""
+"""Live quality in one line: what labels and confidence say of a version, or of a period."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 
 from core.tables import asked_by_clients, inference
-from monitoring.feedback import newest_feedback
+from monitoring.answer_counts import ROUTED, count_answers
+from monitoring.estimates import Estimate, estimate_accuracy
+from monitoring.judged_answers import JudgedAnswer, newest_judged
+from monitoring.performance import label_codes, measure_by, sample_of
+from monitoring.periods import Period
 
-Period = Literal["day", "week", "month"]
-ROUTED = ("champion", "canary")
-"""The roles that answer clients who do not name a version."""
+Interval = Literal["day", "week", "month"]
 RECENT = timedelta(days=90)
 """Labels are often a month late."""
 ESTIMATED = 10_000
@@ -26,8 +28,8 @@ class Quality:
     """Answers of one version in the period that begins at `since`, and what is known of them.
 
     `labelled` have feedback, and `right` of them agree with it. People may look at wrong answers
-    first, so only the `sampled` ones stand for all: `sampled_accuracy` weighs them by the
-    probability of being sampled, None without any. `estimated_accuracy` is the mean confidence.
+    first, so only the `sampled` ones stand for all: `sampled_accuracy` with its 95 % interval,
+    None without any. `estimated_accuracy` is the mean confidence.
     """
 
     since: datetime
@@ -38,22 +40,44 @@ class Quality:
     right: int
     sampled: int
     sampled_accuracy: float | None
+    sampled_low: float | None
+    sampled_high: float | None
 
 
 def quality_over_time(
-    connection: Connection,
+    engine: Engine,
     *,
     classifier: str,
-    period: Period = "week",
+    period: Interval = "week",
     since: datetime | None = None,
+    now: datetime,
 ) -> list[Quality]:
-    """Return one row per period in UTC and version with answers, oldest first."""
-    start = sa.func.date_trunc(period, inference.c.occurred_at, "UTC")
-    query = _measured(start).where(inference.c.classifier == classifier)
-    if since is not None:
-        query = query.where(inference.c.occurred_at >= since)
-    query = query.group_by(start, inference.c.version).order_by(start, inference.c.version)
-    return [Quality(*row) for row in connection.execute(query)]
+    """Return one row per period in UTC and version with answers, oldest first.
+
+    `since` is taken to the beginning of its day.
+    """
+    counted = count_answers(engine, classifier, now=now)
+    with engine.connect() as connection:
+        rows = measure_by(
+            connection,
+            classifier,
+            by=(period, "version"),
+            period=Period(since.astimezone(UTC).date() if since else None),
+            counted=counted.until,
+        )
+    return [
+        Quality(
+            datetime.fromisoformat(row.group[0]).replace(tzinfo=UTC),
+            row.group[1],
+            row.answers,
+            row.estimated_accuracy or 0.0,
+            row.labelled,
+            row.right,
+            row.sampled,
+            *_numbers(row.accuracy if row.basis == "sample" else None),
+        )
+        for row in rows
+    ]
 
 
 def recent_quality(connection: Connection, *, classifier: str, version: str) -> Quality | None:
@@ -69,16 +93,24 @@ def recent_quality(connection: Connection, *, classifier: str, version: str) -> 
     recent = (*mine, inference.c.occurred_at > since, *_routed())
     confidence = sa.select(inference.c.probability).where(*recent)
     estimated = confidence.order_by(inference.c.occurred_at.desc()).limit(ESTIMATED).subquery()
-    answers, accuracy = connection.execute(
+    answers, mean = connection.execute(
         sa.select(sa.func.count(), sa.func.avg(estimated.c.probability))
     ).one()
     if not answers:
         return None
 
-    label = newest_feedback()
-    labelled = inference.join(label, label.c.request_id == inference.c.request_id)
-    query = sa.select(*_labels(label)).select_from(labelled).where(*recent)
-    return Quality(since, version, answers, accuracy, *connection.execute(query).one())
+    judged = newest_judged(connection, classifier, version=version, since=since)
+    drawn = [answer for answer in judged if answer.drawn is not None]
+    return Quality(
+        since,
+        version,
+        answers,
+        mean,
+        len(judged),
+        sum(answer.agrees for answer in judged),
+        len(drawn),
+        *_numbers(_accuracy(drawn, answers, mean)),
+    )
 
 
 def answers_since(connection: Connection, *, classifier: str, since: datetime) -> int:
@@ -92,31 +124,15 @@ def answers_since(connection: Connection, *, classifier: str, since: datetime) -
     return int(connection.scalar(counted) or 0)
 
 
-def _measured(start: sa.ColumnElement[datetime]) -> sa.Select[tuple[object, ...]]:
-    """Select the columns of `Quality` from the answers and their newest labels."""
-    newest = newest_feedback()
-    joined = inference.outerjoin(newest, newest.c.request_id == inference.c.request_id)
-    columns = (
-        start.label("since"),
-        inference.c.version,
-        sa.func.count(),
-        sa.func.avg(inference.c.probability),
-        *_labels(newest),
-    )
-    return sa.select(*columns).select_from(joined).where(*_routed())
+def _accuracy(drawn: list[JudgedAnswer], answers: int, mean: float) -> Estimate | None:
+    """Estimate the accuracy of all recent answers; `answers` may be the newest of them only."""
+    stood_for = round(sum(1 / answer.drawn for answer in drawn if answer.drawn))
+    size = max(answers, stood_for)
+    return estimate_accuracy(sample_of(drawn, label_codes(drawn), size=size, mean_foretold=mean))
 
 
-def _labels(newest: sa.Subquery) -> tuple[sa.ColumnElement[Any], ...]:
-    """Select the last four columns of `Quality` from answers joined with their newest labels."""
-    is_right = newest.c.label == inference.c.label
-    is_sample = newest.c.kind == "sample"
-    weight = 1 / newest.c.probability
-    return (
-        sa.func.count(newest.c.id),
-        sa.func.count().filter(is_right),
-        sa.func.count().filter(is_sample),
-        sa.func.sum(weight).filter(is_sample, is_right) / sa.func.sum(weight).filter(is_sample),
-    )
+def _numbers(estimate: Estimate | None) -> tuple[float | None, float | None, float | None]:
+    return (estimate.value, estimate.low, estimate.high) if estimate else (None, None, None)
 
 
 def _routed() -> tuple[sa.ColumnElement[bool], ...]:

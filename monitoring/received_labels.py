@@ -10,7 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from core.errors import Busy
+from core.feedback import is_label
 from core.memory_revisions import MemoryRevision
+from core.pin_tables import says_more_than_the_pin
 from core.tables import feedback
 from monitoring.feedback import CORRECTED, answered
 
@@ -77,15 +79,16 @@ def received_labels(
     `head_label` is what the head alone answered then, "" for an example; labels are trimmed. Unlike
     the rows of a snapshot, earlier labels of a request that was corrected again are in it: authors
     who contradict each other are evidence too. Feedback on an answer that the log no longer holds
-    is left out.
+    is left out, and so is feedback that only repeats the pin of its answer.
     """
     answer = answered(CORRECTED)
     cleaned = sa.func.coalesce(feedback.c.cleaned, answer.c.cleaned)
+    label = sa.func.btrim(feedback.c.label)
     columns = [
         feedback.c.id,
         feedback.c.request_id,
         cleaned.label("cleaned"),
-        sa.func.btrim(feedback.c.label).label("label"),
+        label.label("label"),
         feedback.c.received_at,
         feedback.c.author,
         feedback.c.kind,
@@ -96,8 +99,10 @@ def received_labels(
         .outerjoin(answer, answer.c.request_id == feedback.c.request_id)
         .where(
             feedback.c.classifier == classifier,
+            is_label(),
             feedback.c.received_at <= received_by,
             cleaned.is_not(None),
+            says_more_than_the_pin(answer, label),
             sa.true() if newest is None else feedback.c.id <= newest,
         )
         .order_by(feedback.c.received_at, feedback.c.id)
@@ -119,7 +124,7 @@ def labels_since(
     )
     query = sa.select(
         sa.exists().where(
-            feedback.c.classifier == classifier, feedback.c.received_at <= now, unknown
+            feedback.c.classifier == classifier, is_label(), feedback.c.received_at <= now, unknown
         )
     )
     return bool(connection.scalar(query))

@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from core.contracts import Deployment
+from core.feedback import is_label
+from core.pin_tables import repeats_a_pin
 from core.tables import decision, feedback
 from monitoring.label_requests import open_request
 from monitoring.learnt import trained_as_of
@@ -129,7 +131,9 @@ def _drift_waits(
 def _labels_wait(connection: Connection, classifier: str, version: str) -> list[str]:
     """Count the labels that the champion's training did not see."""
     trained_at = trained_as_of(connection, classifier=classifier, version=version)
-    query = sa.select(sa.func.count()).where(feedback.c.classifier == classifier)
+    query = sa.select(sa.func.count()).where(
+        feedback.c.classifier == classifier, is_label(), ~repeats_a_pin(feedback)
+    )
     if trained_at is not None:
         query = query.where(feedback.c.received_at > trained_at)
     count = connection.scalar(query) or 0

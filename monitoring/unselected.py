@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from core.contracts import ANSWERING
+from core.feedback import is_label
+from core.pin_tables import says_more_than_the_pin
 from core.tables import feedback, inference
 
 DAYS_READ = 365
@@ -35,7 +37,8 @@ def unselected_requests(
         )
         .join(inference, inference.c.request_id == feedback.c.request_id)
         .where(feedback.c.classifier == classifier, inference.c.classifier == classifier)
-        .where(inference.c.role.in_(ANSWERING))
+        .where(inference.c.role.in_(ANSWERING), is_label())
+        .where(says_more_than_the_pin(inference, sa.func.btrim(feedback.c.label)))
         .where(sa.true() if since is None else feedback.c.received_at >= since)
     )
     return choose_unselected(

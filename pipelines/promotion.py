@@ -127,7 +127,14 @@ def repair_aliases(engine: Engine, registry: Registry, classifier: str) -> bool:
 
 
 def play(
-    engine: Engine, model: ModelVersion, *, role: Role, share: float, why: str, now: datetime
+    engine: Engine,
+    model: ModelVersion,
+    *,
+    role: Role,
+    share: float,
+    why: str,
+    now: datetime,
+    by: str = "",
 ) -> None:
     """Run a version beside the champion, in place of the one that played the role.
 
@@ -149,14 +156,14 @@ def play(
         hold_rollout(connection, model.classifier)
         _require_beside(current_champions(connection).get(model.classifier), model)
         append_deployment(connection, Deployment(model, role, share, now, why))
-        verdict = Verdict(role, (why,), {"version": model.version, "share": share})
+        verdict = Verdict(role, (why,), {**_evidence(model.version, by), "share": share})
         record_decision(
             connection, verdict, classifier=model.classifier, subject="rollout", decided_at=now
         )
 
 
 def end_role(
-    engine: Engine, classifier: str, *, role: Role, why: str, now: datetime
+    engine: Engine, classifier: str, *, role: Role, why: str, now: datetime, by: str = ""
 ) -> ModelVersion | None:
     """End the canary or shadow of a classifier; return its version, None when there was none."""
     with engine.begin() as connection:
@@ -165,7 +172,7 @@ def end_role(
         if playing is None:
             return None
         append_deployment(connection, Deployment(playing.model, role, 0.0, now, why))
-        verdict = Verdict("end", (why,), {"version": playing.model.version, "role": role})
+        verdict = Verdict("end", (why,), {**_evidence(playing.model.version, by), "role": role})
         record_decision(
             connection, verdict, classifier=classifier, subject="rollout", decided_at=now
         )

@@ -19,10 +19,12 @@ from bentos.embedder.contract import Embedder
 from bentos.heads.live_heads import LiveRollout
 from bentos.heads.loading import LiveModel
 from bentos.heads.memories import LiveMemories, NewMemory
+from bentos.heads.pins import LivePins
 from bentos.heads.routing import meets_canary, route
 from bentos.inference_log.journal import Journal
 from bentos.lru import LruCache
 from core.errors import InvalidPhrase
+from core.pins import Pin
 from pipelines.model.memory import phrase_hash
 from pipelines.model.text import clean_phrase
 
@@ -88,7 +90,10 @@ class AnswerService:
         self.counts = AnswerCounts()
         self.cache = cache
         self.memories = LiveMemories()
-        self.batcher = RequestBatcher(embedder, memories=self.memories, keep=cache.put)
+        self.pins = LivePins()
+        self.batcher = RequestBatcher(
+            embedder, memories=self.memories, pins=self.pins, keep=cache.put
+        )
         self.shadow = Shadow(
             embedder,
             journal=journal,
@@ -104,16 +109,18 @@ class AnswerService:
     ) -> list[bytes]:
         """Answer in order, each as a JSON object; every answer is journaled when this returns.
 
-        `model` answers whatever the rollout says. Without it, the key or the cleaned text decides
-        between champion and canary. `cached` in an answer: no embedding had to be computed, because
-        it or the answer was in a cache. Raises `UnknownClassifier`, `InvalidPhrase` (a phrase is
-        empty after cleaning), `EmbedderUnavailable`, `Overloaded`.
+        `model` answers whatever rollout and pins say. Without it, the key or the cleaned text
+        decides between champion and canary. `cached` in an answer: no embedding had to be computed,
+        because it or the answer was in a cache. Raises `UnknownClassifier`, `InvalidPhrase` (a
+        phrase is empty after cleaning), `EmbedderUnavailable`, `Overloaded`.
         """
         started = time.perf_counter()
         rollout = route(self._live(), classifier)
         texts = [cleaned_phrase(request) for request in requests]
         models = _choose(rollout, requests, texts) if model is None else [model] * len(texts)
         cached_answers = await self._find(models, texts)
+        if model is not None:
+            cached_answers = [(encoded.own or encoded, hit) for encoded, hit in cached_answers]
         now = datetime.now(UTC)
         answered = [
             _Answered(
@@ -146,6 +153,12 @@ class AnswerService:
         self.memories.swap(new.memory)
         for cache in (self.cache, self.shadow.cache):
             cache.drop(lambda key: key[0] == name and phrase_hash(key[2]) in new.changed)
+
+    def swap_pins(self, pins: Sequence[Pin]) -> None:
+        """Answer with these pins; the phrases for which that is a change leave the cache."""
+        changed = self.pins.swap(pins)
+        if changed:
+            self.cache.drop(lambda key: (key[0], key[2]) in changed)
 
     async def warm(self, live: LiveModel, cleaned: Sequence[str]) -> list[EncodedAnswer]:
         """Fill the first cache level before traffic; return the new answers. Raises as `answer`."""

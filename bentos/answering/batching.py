@@ -16,6 +16,7 @@ from bentos.answering.encoding import EncodedAnswer, encode_answer
 from bentos.embedder.contract import Embedded, Embedder
 from bentos.heads.loading import LiveModel
 from bentos.heads.memories import LiveMemories
+from bentos.heads.pins import LivePins
 from bentos.lru import BATCH_PHRASES
 from core.contracts import Prediction
 from core.errors import EmbedderUnavailable, Overloaded
@@ -43,7 +44,7 @@ class RequestBatcher:
     """Keeps one promise per (classifier, version, cleaned phrase). For one event loop.
 
     The misses of one turn of the event loop, of all requests, go to the embedder in one call.
-    Calls do not wait for one another.
+    Calls do not wait for one another. Without `pins`, versions answer for themselves.
     """
 
     def __init__(
@@ -51,10 +52,12 @@ class RequestBatcher:
         embedder: Embedder,
         *,
         memories: LiveMemories,
+        pins: LivePins | None = None,
         keep: Callable[[CacheKey, EncodedAnswer], None],
     ) -> None:
         self._embedder = embedder
         self._memories = memories
+        self._pins = LivePins() if pins is None else pins  # those that answer now may be none
         self._keep = keep
         self._promised: dict[CacheKey, asyncio.Future[CachedAnswer]] = {}
         self._gathered: list[_Miss] = []
@@ -147,7 +150,9 @@ class RequestBatcher:
     ) -> None:
         key = miss.key
         revision = memory.memory.revision if memory is not None else None
-        answer = encode_answer(miss.live.model, miss.text, prediction, revision=revision)
+        model = miss.live.model
+        pin = self._pins.find(model.classifier, miss.text)
+        answer = encode_answer(model, miss.text, prediction, revision=revision, pin=pin)
         # A revision that came while this was computed has evicted what it changes.
         if self._memories.beside(miss.live) is memory:
             self._keep(key, answer)

@@ -11,21 +11,27 @@ from datetime import datetime
 import msgspec
 
 from core.contracts import ModelVersion, Prediction
+from core.pins import Pin, apply_pin
+
+PINNED = ("pinned",)
+"""The flags of a row that a pin answered."""
 
 
 class EncodedAnswer(msgspec.Struct, frozen=True, gc=False):
     """The ends of two JSON objects: what depends on version and cleaned phrase alone.
 
-    Their beginnings depend on the request.
+    Their beginnings depend on the request. `own` is the version's own answer where a pin answers.
     """
 
     response: bytes
     row: bytes
+    own: EncodedAnswer | None = None
 
     @property
     def weight(self) -> int:
         """Bytes."""
-        return len(self.response) + len(self.row)
+        own = self.own.weight if self.own is not None else 0
+        return len(self.response) + len(self.row) + own
 
 
 class Alternative(msgspec.Struct):
@@ -43,6 +49,7 @@ class _ResponseEnd(msgspec.Struct):
     version: str
     revision: int | None
     known: bool
+    pinned: bool
 
 
 class _RowShared(msgspec.Struct):
@@ -66,25 +73,30 @@ class _RowEnd(msgspec.Struct):
     flags: tuple[str, ...] = ()
 
 
+class _PinnedRowEnd(msgspec.Struct):
+    """What a pin changes in a row: the columns of the version stay as they are."""
+
+    pin: int
+    pinned_label: str
+
+
 _encode = msgspec.json.Encoder().encode
 
 
 def encode_answer(
-    model: ModelVersion, cleaned: str, prediction: Prediction, *, revision: int | None
+    model: ModelVersion,
+    cleaned: str,
+    prediction: Prediction,
+    *,
+    revision: int | None,
+    pin: Pin | None = None,
 ) -> EncodedAnswer:
     """Encode an answer; costs a few microseconds, once per phrase, version and revision.
 
-    `revision` is that of the memory beside the head, None without one.
+    `revision` is that of the memory beside the head, None without one. A `pin` that is awake
+    answers the client; the row keeps the version's answer, and names the pin beside it.
     """
-    response = _ResponseEnd(
-        model.classifier,
-        prediction.label,
-        prediction.probability,
-        [Alternative(*alternative) for alternative in prediction.alternatives],
-        model.version,
-        revision,
-        prediction.known,
-    )
+    response = _response_end(model, prediction, revision, pinned=False)
     row = _RowEnd(
         model.version,
         model.classifier,
@@ -96,7 +108,29 @@ def encode_answer(
         revision,
         prediction.head_label,
     )
-    return EncodedAnswer(_encode(response)[1:], _encode(row)[1:])
+    own = EncodedAnswer(response, _encode(row)[1:])
+    answer = apply_pin(prediction, pin)
+    if pin is None or answer is prediction:
+        return own
+    row.flags = PINNED
+    pinned_row = b"%b,%b" % (_encode(row)[1:-1], _encode(_PinnedRowEnd(pin.id, pin.label))[1:])
+    return EncodedAnswer(_response_end(model, answer, revision, pinned=True), pinned_row, own)
+
+
+def _response_end(
+    model: ModelVersion, answer: Prediction, revision: int | None, *, pinned: bool
+) -> bytes:
+    end = _ResponseEnd(
+        model.classifier,
+        answer.label,
+        answer.probability,
+        [Alternative(*alternative) for alternative in answer.alternatives],
+        model.version,
+        revision,
+        answer.known,
+        pinned,
+    )
+    return _encode(end)[1:]
 
 
 def response_body(answer: EncodedAnswer, request_id: str, role: str, cached: bool) -> bytes:

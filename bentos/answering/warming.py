@@ -170,7 +170,7 @@ def refuse_meaningless(answers: Sequence[EncodedAnswer]) -> None:
 
     Equal answers count from PROBE_PHRASES phrases on.
     """
-    responses = [answer.response for answer in answers]
+    responses = [(answer.own or answer).response for answer in answers]
     if any(b'"probability":null' in response for response in responses):
         raise HeadRefused(
             "a head that answers with probabilities",

@@ -32,6 +32,7 @@ _PREDICTION = PredictionResponse(
     version=VERSION,
     revision=12,
     known=False,
+    pinned=False,
     role="champion",
     cached=False,
 )

@@ -73,6 +73,12 @@ class _StateCollector(Collector):
             ("classifier",),
             {(name,): number for name, number in self._state.answers.memories.revisions.items()},
         )
+        yield _gauge(
+            "perennial_pins",
+            "Phrases with a pinned label",
+            ("classifier",),
+            {(name,): count for name, count in self._state.answers.pins.counts().items()},
+        )
         yield from _shadow(self._state.answers.shadow)
         yield from _journal(self._state.journal)
         yield from _feedback(self._state.feedback)

@@ -79,6 +79,7 @@ class PredictionResponse(Struct):
     """One answered phrase. `cached`: no embedding had to be computed for it.
 
     `revision` is that of the memory beside the head, null without one; `known` phrases had labels.
+    `pinned`: a person fixed the label of this phrase, and `version` says otherwise.
     """
 
     request_id: str
@@ -89,6 +90,7 @@ class PredictionResponse(Struct):
     version: str
     revision: int | None
     known: bool
+    pinned: bool
     role: str
     cached: bool
 

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import yaml
 
+from bentos.heads.pins import PINS, encode_pins
 from bentos.keys import require_keys_beyond_loopback
 from bentos.packaging.cold_heads import write_cold_heads
 from bentos.vendor_patches.bentoml_serve import FURTHER
 from core.contracts import ModelVersion
 from core.errors import ProcessFailed
+from core.pins import NO_PINS, KnownPins
 from core.settings import REPOSITORY, Settings, settings_environment
 from core.source_addresses import SOURCE_VARIABLE
 from core.surroundings import inherited
@@ -71,20 +73,22 @@ def build_bento(
     bento_store: Path,
     version: str,
     group: int = 1,
+    pins: KnownPins = NO_PINS,
 ) -> str:
     """Build a bento offline and return its tag.
 
     The tag is `perennial:<version>`, or `perennial-2:<version>` for the second group. `embedder`
     holds the model of one runtime and `embedder.json`; `bento_store` is a BENTOML_HOME; `staging`
-    gets a folder for the version, removed after the build. The build runs in a process of its own,
-    in that folder, so that it imports the code that it packs. Raises `HeadRefused` for a corrupt
-    head, `ProcessFailed` when BentoML refuses.
+    gets a folder for the version, removed after the build; `pins` are those of now. The build runs
+    in a process of its own, in that folder, so that it imports the code that it packs. Raises
+    `HeadRefused` for a corrupt head, `ProcessFailed` when BentoML refuses.
     """
     name = bento_name(group)
     folder = staging / version
     shutil.rmtree(folder, ignore_errors=True)
     _stage_code(folder)
     _stage_cold(folder / "cold", heads, embedder=embedder)
+    (folder / "cold" / PINS).write_bytes(encode_pins(pins))
     _write_bentofile(folder, name=name, runtime=read_embedder(embedder)["runtime"])
     _run_build(folder, bento_store, tag=f"{name}:{version}")
     shutil.rmtree(folder)

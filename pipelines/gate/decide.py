@@ -20,6 +20,7 @@ from pipelines.gate.hypotheses import (
     hypotheses,
     overall_differences,
     phrases_of_labels,
+    visible_fall,
 )
 from pipelines.gate.rows import GateRows
 from pipelines.gate.scores import weighted_f1
@@ -188,7 +189,9 @@ def _visible(answers: Comparison) -> dict[str, Any]:
     counts = phrases_of_labels(answers)
     present = counts > 0
     names = [str(name) for name in answers.labels[present]]
-    return {"visible_harm": words.visible_harm(dict(zip(names, counts[present], strict=True)))}
+    phrases = dict(zip(names, counts[present].tolist(), strict=True))
+    seen = [name for name, count in phrases.items() if visible_fall(count) is not None]
+    return {"visible_harm": words.visible_harm(phrases), "seen_labels": seen}
 
 
 def _better(rows: GateRows, evidence: Mapping[str, Any], policy: GateParams) -> dict[str, str]:

@@ -8,12 +8,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from core.contracts import LOADTEST_KEY
@@ -22,8 +23,9 @@ from core.feedback import FeedbackRow, record_feedback
 from core.settings import Settings
 from core.tables import inference as table
 from machine.environment import child_settings
+from monitoring import answers as answers_module
 from monitoring import quality
-from monitoring.answers import Search, search_answers
+from monitoring.answers import FoundAnswer, Search, answer_page, search_answers
 from monitoring.feedback_file import read_feedback_file
 from monitoring.quality import answers_since, quality_over_time, recent_quality
 from tests.support.inferences import inference
@@ -32,12 +34,16 @@ from tests.support.places import clean_environment
 ROOT = Path(__file__).parents[2]
 MONDAY = datetime(2026, 1, 5, 12, tzinfo=UTC)
 WEEK = timedelta(days=7)
+NOW = MONDAY + 9 * WEEK
 
 
 @pytest.fixture
 def connection(engine: Engine) -> Iterator[Connection]:
     """Ten answers of version 1 on a Monday, two of version 2 a week later, and what counts not."""
-    first = [answer(number, probability=0.5 + number / 100) for number in range(10)]
+    first = [
+        answer(number, probability=0.5 + number / 100, region="north" if number % 3 else None)
+        for number in range(10)
+    ]
     second = [answer(20 + number, version="2", occurred_at=MONDAY + WEEK) for number in range(2)]
     others = [
         answer(0, version="2", role="shadow", label="lung"),
@@ -106,17 +112,18 @@ def test_an_answer_shows_its_newest_label_and_unlabelled_leaves_it_out(
 
 
 def test_quality_is_counted_by_week_and_version_without_load_tests(
-    connection: Connection,
+    connection: Connection, engine: Engine
 ) -> None:
     for number, right in enumerate(["heart", "heart", "lung"]):
         label(connection, number, right)
-    first, second = quality_over_time(connection, classifier="block")
+    connection.commit()
+    first, second = quality_over_time(engine, classifier="block", now=NOW)
     assert (first.since, first.version) == (MONDAY.replace(hour=0), "1")
     assert (first.answers, first.labelled, first.right, first.sampled) == (10, 3, 2, 0)
     assert first.estimated_accuracy == pytest.approx(0.545)
     assert (first.sampled_accuracy, second.version, second.answers) == (None, "2", 2)
-    assert len(quality_over_time(connection, classifier="block", period="month")) == 2
-    [later] = quality_over_time(connection, classifier="block", since=MONDAY + WEEK)
+    assert len(quality_over_time(engine, classifier="block", period="month", now=NOW)) == 2
+    [later] = quality_over_time(engine, classifier="block", since=MONDAY + WEEK, now=NOW)
     assert later.version == "2"
 
 
@@ -128,6 +135,8 @@ def test_samples_count_by_how_likely_they_were_drawn(connection: Connection) -> 
     assert recent is not None
     assert (recent.labelled, recent.sampled) == (3, 2)
     assert recent.sampled_accuracy == pytest.approx(2 / 6)
+    assert recent.sampled_low is not None and recent.sampled_high is not None
+    assert recent.sampled_low < 0.1 and recent.sampled_high > 0.7
 
 
 def test_a_busy_version_is_estimated_by_its_newest_answers_and_all_its_labels(
@@ -180,3 +189,65 @@ def test_the_commands_print_what_feedback_import_takes(
     assert [(week["version"], week["answers"]) for week in weeks] == [("1", 10), ("2", 2)]
     header = perennial("quality", "block", "--days", "9999").splitlines()[0]
     assert header.split()[:4] == ["week", "version", "answers", "estimate"]
+
+
+@pytest.mark.parametrize(("few", "walked"), [(100, 100), (0, 1), (0, 3), (2, 2), (0, 100)])
+def test_pages_of_any_size_hold_every_matching_answer_once_in_order(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, few: int, walked: int
+) -> None:
+    """However the rows are read: by an index, or by walking the log back a few at a time."""
+    monkeypatch.setattr(answers_module, "FEW", few)
+    monkeypatch.setattr(answers_module, "WALKED", walked)
+    label(connection, 3, "lung")
+    searches: list[dict[str, Any]] = [
+        {},
+        {"text": "phrase"},
+        {"text": "se 2"},
+        {"text": "3"},
+        {"label": "heart"},
+        {"label": "lung", "role": "shadow"},
+        {"version": "2"},
+        {"region": "north"},
+        {"request_id": "request-0"},
+        {"unlabelled": True, "below": 0.58},
+    ]
+    for search in searches:
+        whole = search_answers(connection, Search("block", **search, limit=100))
+        assert [row.request_id for row in whole] == expected(connection, **search)
+        for size in (1, 2, 5):
+            assert pages(connection, Search("block", **search, limit=size)) == whole
+
+
+def pages(connection: Connection, search: Search) -> list[FoundAnswer]:
+    found: list[FoundAnswer] = []
+    while True:
+        page = answer_page(connection, search)
+        assert len(page.answers) <= search.limit
+        found += page.answers
+        if page.older is None:
+            return found
+        search = replace(search, before=page.older)
+
+
+def expected(connection: Connection, **search: Any) -> list[str]:
+    """Every row of the log, judged one by one."""
+    order = (table.c.occurred_at.desc(), table.c.request_id.desc(), table.c.version.desc())
+    rows = connection.execute(
+        sa.select(table).where(table.c.classifier == "block").order_by(*order)
+    )
+    return [row.request_id for row in rows if matches(row, **search)]
+
+
+def matches(row: sa.Row[Any], **search: Any) -> bool:
+    wanted = {
+        "text": lambda value: value in row.cleaned,
+        "below": lambda value: row.probability < value,
+        "unlabelled": lambda value: row.request_id != "request-3",
+        "role": lambda value: True,
+    }
+    equal = {name: value for name, value in search.items() if name not in wanted}
+    return (
+        (row.role == search.get("role", "champion"))
+        and all(getattr(row, name) == value for name, value in equal.items())
+        and all(rule(search[name]) for name, rule in wanted.items() if name in search)
+    )

@@ -12,8 +12,9 @@ from core.errors import InvalidFeedback, UnknownRequest
 from core.feedback import record_feedback
 from core.tables import feedback
 from monitoring.feedback import CORRECTED, answered, feedback_rows, import_feedback
-from monitoring.performance import measure_performance
+from monitoring.periods import Period
 from operations.known_labels import known_labels
+from tests.support.performances import performance_by_version
 from tests.support.traffic import LABELS, log, promote, store_model, traffic
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
@@ -228,25 +229,32 @@ def test_a_missing_file_is_named(connection: Connection, tmp_path: Path) -> None
         import_feedback(connection, tmp_path / "none.csv")
 
 
-def test_performance_joins_answers_with_the_newest_feedback(connection: Connection) -> None:
+def test_performance_joins_answers_with_the_newest_feedback(
+    connection: Connection, engine: Engine
+) -> None:
     told = traffic(days=1, a_day=30, seed=1).head(4)["label"].tolist()
     for number, label in enumerate(told):
         record(connection, f"r-00000{number}", "label09" if number == 0 else label)
     record(connection, "r-000000", told[0], at=NOW + timedelta(hours=1))
     record(connection, "r-000003", "label19", at=NOW + timedelta(hours=1))
-    champion = measure_performance(connection, classifier="topic", version="1")
-    assert (champion.answers, champion.labelled, champion.accuracy) == (10, 4, 0.75)
+    connection.commit()
+
+    by_version = performance_by_version(engine, "topic")
+    champion = by_version["1"]
+    assert (champion.answers, champion.labelled, champion.right) == (10, 4, 3)
+    assert champion.basis == "unselected"
+    assert champion.accuracy is not None and champion.accuracy.value == 0.75
+    assert champion.accuracy.low < 0.5 and champion.accuracy.high > 0.85
     assert champion.estimated_accuracy == pytest.approx(
         traffic(days=1, a_day=30, seed=1).head(10)["confidence"].mean()
     )
     assert champion.weighted_f1 is not None
-    shadow = measure_performance(connection, classifier="topic", version="2")
-    assert (shadow.labelled, shadow.accuracy) == (
+    shadow = by_version["2 (shadow)"]
+    assert (shadow.labelled, shadow.right) == (
         4,
-        sum(label == "label05" for label in [*told[:3], "label19"]) / 4,
+        sum(label == "label05" for label in [*told[:3], "label19"]),
     )
-    later = measure_performance(connection, classifier="topic", version="1", since=NOW)
-    assert (later.answers, later.weighted_f1, later.estimated_accuracy) == (0, None, None)
+    assert performance_by_version(engine, "topic", Period(since=NOW.date())) == {}
 
 
 def test_a_damaged_head_of_one_classifier_refuses_no_feedback(

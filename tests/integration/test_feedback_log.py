@@ -28,9 +28,9 @@ from core.feedback import EXAMPLE
 from core.tables import feedback
 from monitoring.feedback import feedback_rows
 from monitoring.labelled import phrases_with_feedback
-from monitoring.performance import measure_performance
 from monitoring.received_labels import received_labels
 from tests.support.journals import journaled
+from tests.support.performances import performance_by_version
 from tests.support.traffic import LABELS, log, traffic
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
@@ -226,7 +226,6 @@ def test_an_example_is_learnt_from_and_judges_no_answer(desk: Desk) -> None:
         rows = feedback_rows(connection, label_columns={"topic": "block"}, received_by=NOW)
         received = received_labels(connection, classifier="topic", received_by=NOW)
         phrases = phrases_with_feedback(connection, "topic", after=0)
-        quality = measure_performance(connection, classifier="topic", version="1")
     assert rows.filter([value == "e-1" for value in rows["id"].to_pylist()]).to_pylist() == [
         {
             "id": "e-1",
@@ -240,4 +239,5 @@ def test_an_example_is_learnt_from_and_judges_no_answer(desk: Desk) -> None:
     labels = dict(zip(received["cleaned"], received["head_label"], strict=True))
     assert labels == {ROWS["cleaned"].iloc[1]: ROWS["label"].iloc[1], "new thing 1": ""}
     assert phrases == set(labels)
-    assert (quality.labelled, quality.accuracy) == (1, 1.0)
+    quality = performance_by_version(desk.engine, "topic")["1"]
+    assert (quality.labelled, quality.right) == (1, 1)

@@ -184,6 +184,7 @@ def test_every_classifier_has_a_deployment_of_both_flows_and_memory_one_for_all(
         assert f"retrain/{name}" in listed
         assert f"watch/{name}" in listed
     assert "remember/all" in listed
+    assert "performance/all" in listed
 
 
 @pytest.mark.usefixtures("runner")

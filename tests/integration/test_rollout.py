@@ -23,13 +23,13 @@ from core.decisions import record_decision
 from core.deployments import append_deployment, current_champions, current_rollouts, history
 from core.errors import HeadRefused, RejectedVersion, UnknownVersion
 from core.tables import decision, inference
+from flows import rollout as by_hand
 from monitoring.feedback import answered
-from monitoring.performance import measure_performance
 from monitoring.traffic import Traffic
-from operations import rollout as by_hand
 from pipelines import promotion
 from pipelines.promotion import append_promotion, end_role, play, reject, retire
 from tests.support.heads import store_head
+from tests.support.performances import performance_by_version
 from tests.support.processes import wait_until
 from tests.support.services import House, failed, steady_load
 
@@ -297,7 +297,8 @@ def test_any_retained_version_answers_when_asked(plain: House, client: httpx.Cli
     with plain.engine.connect() as connection:
         watched = set(Traffic(connection, "organ", "2").read()["request_id"])
         assert told["request_id"] not in watched, "in no window"
-        counted = measure_performance(connection, classifier="organ", version="2").answers
+        by_version = performance_by_version(plain.engine, "organ")
+        counted = sum(by_version[key].answers for key in ("2", "2 (shadow)") if key in by_version)
         mine = [row.role for row in plain.logged() if row.version == "2"]
         assert counted == sum(role != "asked" for role in mine) < len(mine), (
             "a try-out is no traffic"

@@ -22,12 +22,12 @@ from core.partitions import tidy_inference
 from core.tables import decision, drift_report, inference
 from monitoring.budget import Budget
 from monitoring.drift_reports import read_reports
-from monitoring.performance import measure_performance
 from monitoring.power_reports import read_powers
 from monitoring.scoring import WindowScorer
 from monitoring.traffic import Traffic
 from monitoring.watching import watch_classifier
 from pipelines.model.head_file import Head, save_head
+from tests.support.performances import performance_by_version
 from tests.support.traffic import (
     START,
     embed_words,
@@ -356,7 +356,7 @@ def test_a_load_test_is_no_traffic(place: Place) -> None:
             key="a client",
         )
         assert len(Traffic(connection, "topic", "1").read()) == 5
-        assert measure_performance(connection, classifier="topic", version="1").answers == 5
+    assert performance_by_version(place.engine, "topic")["1"].answers == 5
     assert place.watch().kind == "insufficient"
 
 

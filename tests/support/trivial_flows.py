@@ -1,4 +1,4 @@
-"""Two flows of one line each under the names of the real ones.
+"""Flows of one line each under the names of the real ones.
 
 `python -m tests.support.trivial_flows` serves them for the classifiers of params.yaml.
 """
@@ -38,6 +38,11 @@ def remember(classifiers: list[str] | None = None, now: datetime | None = None) 
     return f"{classifiers} {now}"
 
 
+@flow(name="performance")
+def performance(classifiers: list[str] | None = None, now: datetime | None = None) -> str:
+    return f"{classifiers} {now}"
+
+
 if __name__ == "__main__":
     from tests.support import (
         trivial_flows,  # by its module path, which the runner imports; not as __main__
@@ -50,6 +55,7 @@ if __name__ == "__main__":
             retrain=trivial_flows.retrain,
             watch=trivial_flows.watch,
             remember=trivial_flows.remember,
+            performance=trivial_flows.performance,
             schedules=False,
         )
     )

@@ -22,14 +22,17 @@ from cli import lineage, rollout, setup
 from cli.output import output
 from core.contracts import Deployment, ModelVersion, Prediction, Role, Rollout, Verdict
 from core.errors import Busy, InvalidPhrase, UncommittedChanges
+from core.pins import Pin
 from flows import answering
+from flows import rollout as by_hand
+from flows.answering import Champion
 from lineage import reproduce
 from machine import processes
 from machine import status as program_status
 from machine.status import ProgramStatus
-from operations import rollout as by_hand
 from operations.setup import remove as removing
 from pipelines.phrase_files import read_phrases
+from tests.support.pins import pin_of
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
@@ -67,6 +70,9 @@ NESTED = [
     "rollout rollback",
     "rollout shadow",
     "rollout canary",
+    "pins list",
+    "pins add",
+    "pins remove",
 ]
 
 
@@ -354,6 +360,10 @@ def test_status_as_json_holds_every_program(monkeypatch: pytest.MonkeyPatch) -> 
     assert status["champions"] == {}
 
 
+def champion_of(classifier: Any, *pins: Pin) -> Champion:
+    return Champion("7", classifier, {pin.cleaned: pin for pin in pins})
+
+
 def test_classify_answers_in_order_one_object_a_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -361,7 +371,7 @@ def test_classify_answers_in_order_one_object_a_line(
         def predict(self, phrases: list[str], *, top: int) -> list[Prediction]:
             return [Prediction(phrase.upper(), 0.5) for phrase in phrases]
 
-    monkeypatch.setattr(answering, "open_champion", lambda settings, classifier: ("7", Echo()))
+    monkeypatch.setattr(answering, "open_champion", lambda *_: champion_of(Echo()))
     file = tmp_path / "phrases.csv"
     file.write_text(
         "id,text\n" + "".join(f"{row},phrase {row}\n" for row in range(3000)), encoding="utf-8"
@@ -378,7 +388,27 @@ def test_classify_answers_in_order_one_object_a_line(
         "label": "PHRASE 0",
         "probability": 0.5,
         "version": "7",
+        "pinned": False,
     }
+
+
+def test_classify_answers_pinned_phrases_as_the_service_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Heart:
+        def predict(self, phrases: list[str], *, top: int) -> list[Prediction]:
+            return [Prediction("heart", 0.5) for _ in phrases]
+
+    champion = champion_of(Heart(), pin_of("a b", "lung"), pin_of("c", "heart", 2))
+    monkeypatch.setattr(answering, "open_champion", lambda *_: champion)
+    lines = run("classify", "block", "A  b", "c", "d", "--json").stdout.splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [(row["label"], row["probability"], row["pinned"]) for row in rows] == [
+        ("lung", 1.0, True),
+        ("heart", 0.5, False),
+        ("heart", 0.5, False),
+    ]
+    assert run("classify", "block", "A  b").stdout == "lung\tpinned\tA  b\n"
 
 
 @pytest.mark.parametrize(
@@ -387,7 +417,7 @@ def test_classify_answers_in_order_one_object_a_line(
 def test_classify_refuses_what_the_service_would(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str
 ) -> None:
-    monkeypatch.setattr(answering, "open_champion", lambda *_: ("7", None))
+    monkeypatch.setattr(answering, "open_champion", lambda *_: champion_of(None))
     file = tmp_path / "phrases.csv"
     file.write_text(content, encoding="utf-8")
     answer = run("--json", "classify", "block", "--file", str(file), "--column", "text")
@@ -409,7 +439,7 @@ def test_classify_answers_no_text_that_the_service_refuses(phrase: str) -> None:
 def test_classify_refuses_such_text_from_a_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, before: bytes, after: str
 ) -> None:
-    monkeypatch.setattr(answering, "open_champion", lambda *_: ("7", None))
+    monkeypatch.setattr(answering, "open_champion", lambda *_: champion_of(None))
     file = tmp_path / "phrases.txt"
     file.write_bytes(b"fine\n" + before + b"\n")
     answer = run("classify", "block", "--file", str(file))

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from core.params import Params
+from flows import rollout
 from monitoring.retraining import drift_start
-from operations import rollout
 from pipelines.gate.recipe import changed_recipe
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from core.contracts import ANSWERING, Deployment, ModelVersion, Role
 from core.decisions import rejected_versions
 from core.deployments import current_rollouts, history
-from core.errors import RejectedVersion
+from core.errors import HeadRefused, RejectedVersion
 from core.logs import get_logger
 from flows.context import LoopContext
 from flows.packaging import package_champions
@@ -63,11 +63,18 @@ def newest_not_rejected(context: LoopContext, classifier: str) -> str:
 
 
 def promote_by_hand(
-    context: LoopContext, classifier: str, *, version: str | None, why: str, force: bool = False
+    context: LoopContext,
+    classifier: str,
+    *,
+    version: str | None,
+    why: str,
+    force: bool = False,
+    by: str = "",
 ) -> ModelVersion:
     """Make a retained version the champion, by default the newest that was not rejected.
 
-    Raises `UnknownVersion`, and `RejectedVersion` without `force`.
+    `by` is the person who decides, by default the user who runs the program. Raises
+    `UnknownVersion`, and `RejectedVersion` without `force`.
     """
     version = version or newest_not_rejected(context, classifier)
     model = stored_version(context.settings.models, classifier=classifier, version=version)
@@ -75,17 +82,17 @@ def promote_by_hand(
         _refuse_rejected(context, model)
     before = context.champions().get(classifier)
     now = datetime.now(UTC)
-    promote(context.engine, context.registry, model, why=why, now=now, by=_person())
+    promote(context.engine, context.registry, model, why=why, now=now, by=by or current_person())
     _follow_embedder(context, model, before=before, now=now)
     return model
 
 
 def reject_by_hand(
-    context: LoopContext, classifier: str, version: str, *, why: str
+    context: LoopContext, classifier: str, version: str, *, why: str, by: str = ""
 ) -> ModelVersion:
     """Record that a version shall not answer. Raises `UnknownVersion`, also for the champion."""
     model = stored_version(context.settings.models, classifier=classifier, version=version)
-    reject(context.engine, model, why=why, now=datetime.now(UTC), by=_person())
+    reject(context.engine, model, why=why, now=datetime.now(UTC), by=by or current_person())
     return model
 
 
@@ -96,11 +103,11 @@ def _refuse_rejected(context: LoopContext, model: ModelVersion) -> None:
         raise RejectedVersion(
             f"a version of {model.classifier} that was not rejected",
             came=f"{model.version}, rejected: {rejected[model.version]}",
-            do="name another version, or repeat the command with --force and --why",
+            do="name another version, or force it, with a reason: --force and --why",
         )
 
 
-def _person() -> str:
+def current_person() -> str:
     """Return who runs the command: the login name, or the number of a user without one."""
     try:
         return getpass.getuser()
@@ -108,11 +115,14 @@ def _person() -> str:
         return f"uid {os.getuid()}"
 
 
-def roll_back_by_hand(context: LoopContext, classifier: str, *, why: str) -> ModelVersion:
+def roll_back_by_hand(
+    context: LoopContext, classifier: str, *, why: str, by: str = ""
+) -> ModelVersion:
     """Return to the champion before the present one. Raises `UnknownVersion`."""
     before = context.champions().get(classifier)
     now = datetime.now(UTC)
-    model = roll_back(context.engine, context.registry, classifier, why=why, now=now, by=_person())
+    person = by or current_person()
+    model = roll_back(context.engine, context.registry, classifier, why=why, now=now, by=person)
     _follow_embedder(context, model, before=before, now=now)
     return model
 
@@ -126,6 +136,7 @@ def assign_role(
     share: float,
     why: str,
     force: bool = False,
+    by: str = "",
 ) -> ModelVersion:
     """Let a retained version play a role for a share in (0, 1] of the requests.
 
@@ -134,15 +145,30 @@ def assign_role(
     model = stored_version(context.settings.models, classifier=classifier, version=version)
     if role in ANSWERING and not force:
         _refuse_rejected(context, model)
-    play(context.engine, model, role=role, share=share, why=why, now=datetime.now(UTC))
+    now = datetime.now(UTC)
+    play(context.engine, model, role=role, share=share, why=why, now=now, by=by or current_person())
     return model
 
 
 def withdraw_role(
-    context: LoopContext, classifier: str, *, role: Role, why: str
+    context: LoopContext, classifier: str, *, role: Role, why: str, by: str = ""
 ) -> ModelVersion | None:
     """End the role; return the version that played it, None when no version did."""
-    return end_role(context.engine, classifier, role=role, why=why, now=datetime.now(UTC))
+    now = datetime.now(UTC)
+    return end_role(
+        context.engine, classifier, role=role, why=why, now=now, by=by or current_person()
+    )
+
+
+def require_same_embedder(context: LoopContext, model: ModelVersion) -> None:
+    """Raise `HeadRefused` where the service cannot answer with the version as it runs now."""
+    champion = context.champions().get(model.classifier)
+    if champion is not None and champion.embedder_id != model.embedder_id:
+        raise HeadRefused(
+            f"a version for embedder {champion.embedder_id}, which the service runs",
+            came=f"version {model.version}, for {model.embedder_id}",
+            do=f"`perennial rollout promote {model.classifier} {model.version}` packs a new bento",
+        )
 
 
 def _follow_embedder(

@@ -1,0 +1,81 @@
+"""The versions of a classifier: what the gate said, side by side, and who answers from now on."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+
+from console.access.people import Viewer
+from console.rendering import render
+from console.state import Classifier, State
+from console.version_pages import (
+    SCORES,
+    label_differences,
+    other_evidence,
+    pages_elsewhere,
+    score_rows,
+    versions_of,
+)
+from flows.verdict_page import VERDICTS, measured_gain
+from monitoring.versions import decisions_about, evaluation_of, one_version, roles_now
+
+router = APIRouter(prefix="/c/{classifier}/versions")
+
+
+@router.get("")
+def versions(
+    request: Request, classifier: Classifier, state: State, person: Viewer
+) -> HTMLResponse:
+    """Show every version, newest first, and which one answers."""
+    with state.reading() as connection:
+        found = versions_of(state, connection, classifier)
+        roles = roles_now(connection, classifier)
+    return render(request, "versions.html", classifier=classifier, versions=found, playing=roles)
+
+
+@router.get("/compare")
+def compare(
+    request: Request,
+    classifier: Classifier,
+    left: str,
+    right: str,
+    state: State,
+    person: Viewer,
+) -> HTMLResponse:
+    """Show two versions side by side."""
+    with state.reading() as connection:
+        found = versions_of(state, connection, classifier)
+    pair = [one_version(found, classifier, version) for version in (left, right)]
+    models = state.settings.models
+    scores = [dict(score_rows(evaluation_of(models, classifier, row.version))) for row in pair]
+    return render(
+        request,
+        "versions_compared.html",
+        classifier=classifier,
+        pair=pair,
+        scores=scores,
+        kinds=[kind for kind in SCORES.values() if any(kind in rows for rows in scores)],
+        labels=label_differences(state, classifier, left, right),
+    )
+
+
+@router.get("/{version}")
+def version(
+    request: Request, classifier: Classifier, version: str, state: State, person: Viewer
+) -> HTMLResponse:
+    """Show one version: the gate's verdict with its evidence, scores, decisions, links."""
+    with state.reading() as connection:
+        found = one_version(versions_of(state, connection, classifier), classifier, version)
+        decisions = decisions_about(connection, classifier, version)
+    return render(
+        request,
+        "version.html",
+        classifier=classifier,
+        row=found,
+        meaning=VERDICTS.get(found.verdict, ""),
+        gain=measured_gain(found.gate).strip("*"),
+        evidence=other_evidence(found),
+        scores=score_rows(evaluation_of(state.settings.models, classifier, version)),
+        decisions=decisions,
+        links=pages_elsewhere(state, classifier, version),
+    )

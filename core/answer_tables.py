@@ -1,0 +1,30 @@
+"""The counted answers: a projection of `inference` by day, which outlives the log's retention."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Double, Table, Text
+
+from core.tables import metadata
+
+answer_count = Table(
+    "answer_count",
+    metadata,
+    Column("classifier", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("shadow", Boolean, primary_key=True),
+    Column("region", Text, primary_key=True),
+    Column("label", Text, primary_key=True),
+    Column("answers", BigInteger, nullable=False),
+    Column("probability_sum", Double, nullable=False),
+)
+"""Answers to clients, and those of shadows, by UTC day; `region` is empty where it is unknown."""
+
+answers_counted = Table(
+    "answers_counted",
+    metadata,
+    Column("classifier", Text, primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("counted_at", DateTime(timezone=True), nullable=False),
+)
+"""Up to which arrival the answers of a classifier are counted."""

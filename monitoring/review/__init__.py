@@ -1,0 +1,1 @@
+"""The review queue: what people label, one item after the other."""

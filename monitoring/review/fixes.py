@@ -1,0 +1,127 @@
+"""One label for several phrases at once: what that concerns, and the act."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from core.contracts import ANSWERING
+from core.review_tables import IS_OPEN, review_answer, review_item
+from core.tables import asked_by_clients, inference
+from monitoring.review.acts import Act, answer_item
+from monitoring.review.items import ReviewItem
+
+NEIGHBOUR = "neighbour"
+"""The strategy of items that somebody fixed together with another one."""
+
+
+@dataclass(frozen=True)
+class LoggedPhrase:
+    """A phrase of the log: how many answers it has, and the newest of them."""
+
+    cleaned: str
+    answers: int
+    newest: sa.Row[Any]
+
+
+def logged_phrases(
+    connection: Connection, classifier: str, cleaned: Sequence[str]
+) -> list[LoggedPhrase]:
+    """Return those of the phrases that the log holds, in the order of `cleaned`."""
+    key = sa.func.hashtextextended(inference.c.cleaned, sa.text("0"))
+    wanted = sa.literal(list(dict.fromkeys(cleaned)), sa.ARRAY(sa.Text))
+    keys = sa.select(sa.func.hashtextextended(sa.func.unnest(wanted), sa.text("0")))
+    rows = (
+        inference.c.classifier == classifier,
+        key.in_(keys),
+        inference.c.cleaned == sa.any_(wanted),
+        inference.c.role.in_(ANSWERING),
+        asked_by_clients(),
+    )
+    counted = sa.select(inference.c.cleaned, sa.func.count()).where(*rows)
+    answers = dict(map(tuple, connection.execute(counted.group_by(inference.c.cleaned))))
+    newest = (
+        sa.select(inference)
+        .distinct(inference.c.cleaned)
+        .where(*rows)
+        .order_by(inference.c.cleaned, inference.c.occurred_at.desc())
+    )
+    found = {row.cleaned: row for row in connection.execute(newest)}
+    known = [phrase for phrase in dict.fromkeys(cleaned) if phrase in found]
+    return [LoggedPhrase(phrase, answers[phrase], found[phrase]) for phrase in known]
+
+
+def fix_phrases(
+    connection: Connection,
+    classifier: str,
+    cleaned: Sequence[str],
+    act: Act,
+    *,
+    now: datetime,
+) -> list[LoggedPhrase]:
+    """Give every phrase of the log that is named the act's answer: one label for each phrase.
+
+    A phrase that waits in the queue is answered there. The caller commits. Returns the phrases.
+    """
+    phrases = logged_phrases(connection, classifier, cleaned)
+    for phrase in phrases:
+        item = _item_of(connection, classifier, phrase, act, now=now)
+        if item is not None:
+            answer_item(connection, classifier, item, act, now=now)
+    return phrases
+
+
+def _item_of(
+    connection: Connection, classifier: str, phrase: LoggedPhrase, act: Act, *, now: datetime
+) -> int | None:
+    """Return the item of a phrase that the act answers; None when the person has answered it."""
+    answer = review_answer.c
+    given = sa.exists().where(
+        answer.item == review_item.c.id,
+        answer.person == act.person,
+        sa.or_(answer.undone_at.is_(None), answer.act == act.id),
+    )
+    same_act = sa.exists().where(
+        answer.item == review_item.c.id, answer.person == act.person, answer.act == act.id
+    )
+    query = (
+        sa.select(review_item.c.id, given.label("given"))
+        .where(
+            review_item.c.classifier == classifier,
+            review_item.c.cleaned == phrase.cleaned,
+            sa.or_(IS_OPEN, same_act),
+        )
+        .order_by(sa.literal_column("given").desc(), review_item.c.id)
+        .limit(1)
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return _new_item(connection, phrase, now=now)
+    return None if row.given else row.id
+
+
+def _new_item(connection: Connection, phrase: LoggedPhrase, *, now: datetime) -> int:
+    newest = phrase.newest
+    item = ReviewItem(
+        classifier=newest.classifier,
+        phrase=newest.phrase,
+        cleaned=newest.cleaned,
+        request_id=newest.request_id,
+        version=newest.version,
+        label=newest.label,
+        confidence=newest.probability,
+        alternatives=newest.alternatives,
+        occurred_at=newest.occurred_at,
+        strategy=NEIGHBOUR,
+        score=0.0,
+        region=newest.region,
+        frequency=phrase.answers,
+    )
+    values = {**asdict(item), "needs": 1, "created_at": now}
+    query = sa.insert(review_item).values(values).returning(review_item.c.id)
+    return int(connection.execute(query).scalar_one())

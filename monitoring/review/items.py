@@ -1,0 +1,93 @@
+"""Items of the review queue: answers that somebody should look at.
+
+Items come up in order of `score`, highest first. At most one item per phrase is open, apart from
+random ones: each of these is a draw of its own, and none may be lost to another.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import Connection
+
+from core.review_tables import IS_OPEN, review_item
+
+DOUBLE_SHARE = 0.1
+"""The share of items that two people see."""
+BUCKETS = 10_000
+
+
+@dataclass(frozen=True)
+class ReviewItem:
+    """A logged answer to look at.
+
+    `label` was answered with `confidence`, `alternatives` come after it. `probability`, in (0, 1],
+    is how likely this very answer was to be drawn, for random items alone: of a phrase asked n
+    times, one of whose answers is drawn with probability p, it is p / n. `frequency` is how often
+    the phrase was asked.
+    """
+
+    classifier: str
+    phrase: str
+    cleaned: str
+    request_id: str
+    version: str
+    label: str
+    confidence: float
+    alternatives: Sequence[tuple[str, float]]
+    occurred_at: datetime
+    strategy: str
+    score: float
+    region: str | None = None
+    probability: float | None = None
+    frequency: int = 1
+
+
+def add_items(
+    connection: Connection,
+    items: Iterable[ReviewItem],
+    *,
+    now: datetime,
+    double_share: float = DOUBLE_SHARE,
+) -> int:
+    """Queue items and return how many are new. The caller commits.
+
+    Left out are a phrase that is open already, unless the item is random, and a random item whose
+    answer was drawn before. A share of `double_share` goes to two people.
+    """
+    rows = [
+        asdict(item) | {"needs": _needs(item, double_share), "created_at": now} for item in items
+    ]
+    drawn = _open_draws(connection, rows)
+    fresh = [
+        row
+        for row in rows
+        if row["probability"] is not None or (row["classifier"], row["cleaned"]) not in drawn
+    ]
+    if not fresh:
+        return 0
+    query = insert(review_item).on_conflict_do_nothing().returning(review_item.c.id)
+    return len(connection.execute(query, fresh).all())
+
+
+def _needs(item: ReviewItem, double_share: float) -> int:
+    """Return 2 for the share of requests that two people see: the same ones every time."""
+    bucket = zlib.crc32(item.request_id.encode()) % BUCKETS
+    return 2 if bucket < double_share * BUCKETS else 1
+
+
+def _open_draws(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> set[tuple[str, str]]:
+    """Return (classifier, cleaned) of the phrases that are open as random items."""
+    table = review_item.c
+    query = sa.select(table.classifier, table.cleaned).where(
+        table.cleaned.in_([row["cleaned"] for row in rows]),
+        IS_OPEN,
+        table.probability.is_not(None),
+    )
+    return {(row.classifier, row.cleaned) for row in connection.execute(query)}

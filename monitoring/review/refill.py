@@ -1,0 +1,198 @@
+"""Refills the review queue of a classifier, and withdraws what no longer matters."""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from core.arrivals import newest_arrival
+from core.locks import AdvisoryLock, hold_until_commit
+from core.logs import get_logger
+from core.review_params import ReviewParams
+from core.review_tables import review_item
+from core.tables import inference
+from monitoring.review.draws import WEEK, Draw, draw_answers, last_draw, record_draw
+from monitoring.review.items import ReviewItem, add_items
+from monitoring.review.knowing import LABELS_SINCE, Versions, gather
+from monitoring.review.recent_log import ROUTED, RecentLog, read_recent
+from monitoring.review.shares import RANDOM, REQUESTED, Week, hide_random, pick
+from monitoring.review.strategies import STRATEGIES, Candidate, Known, requested
+from monitoring.review.withdrawing import withdraw_settled
+
+
+@dataclass(frozen=True)
+class Refilled:
+    """How many items were added and withdrawn, and how many each strategy added."""
+
+    added: int = 0
+    withdrawn: int = 0
+    by_strategy: Mapping[str, int] = field(default_factory=dict)
+
+
+def refill_queue(
+    connection: Connection,
+    classifier: str,
+    *,
+    review: ReviewParams,
+    now: datetime,
+    seed: int,
+    open_versions: Callable[[], Versions] = Versions,
+) -> Refilled:
+    """Add what people should look at next, within the week's labels. The caller commits.
+
+    Equal log, queue, moment and seed give equal items. Two refills at once wait for each other.
+    `open_versions` is called when there is room in the week. Without versions no phrase is
+    embedded, which saves seconds; their share of the labels goes to the other strategies.
+    """
+    last = newest_arrival(connection.engine)
+    hold_until_commit(connection, AdvisoryLock.REVIEW, classifier)
+    since = now - WEEK
+    recent = read_recent(connection, classifier, since=since, last=last)
+    if recent is None or recent.rows.empty:
+        return Refilled()
+    draw = _draw(connection, classifier, recent, review, now=now, seed=seed)
+    week = _week(connection, classifier, review, since=since)
+    versions = open_versions() if week.left(len(draw.drawn)) else Versions()
+    known = gather(
+        connection, classifier, recent, draw.drawn, versions=versions, since=since, now=now
+    )
+    withdrawn = withdraw_settled(connection, classifier, known, scale=recent.scale, now=now)
+    chosen = choose(known, week, taken=_taken(connection, classifier, now), seed=seed)
+    added = add_items(
+        connection,
+        as_items(connection, classifier, chosen, known),
+        now=now,
+        double_share=review.twice,
+    )
+    counts = dict(Counter(candidate.strategy for candidate in chosen))
+    get_logger().info("review", classifier=classifier, added=added, withdrawn=withdrawn, **counts)
+    return Refilled(added, withdrawn, counts)
+
+
+def choose(known: Known, week: Week, *, taken: set[str], seed: int) -> list[Candidate]:
+    """Return what to add, with the values that order the queue: pure."""
+    proposed = {
+        name: STRATEGIES[name](known)
+        for name, share in week.shares.items()
+        if share or name == RANDOM
+    }
+    chosen = pick({REQUESTED: requested(known), **proposed}, week, taken=taken)
+    top = max((candidate.value for candidate in chosen), default=0.0)
+    raised = [
+        replace(candidate, value=candidate.value + top)
+        if candidate.strategy == REQUESTED
+        else candidate
+        for candidate in chosen
+    ]
+    return hide_random(raised, seed=seed)
+
+
+def _draw(
+    connection: Connection,
+    classifier: str,
+    recent: RecentLog,
+    review: ReviewParams,
+    *,
+    now: datetime,
+    seed: int,
+) -> Draw:
+    """Draw from what arrived since the last draw, at the pace of the week's random share."""
+    newest = last_draw(connection, classifier)
+    after, drawn_at = newest or (recent.first - 1, now - WEEK)
+    passed = min(max((now - drawn_at) / WEEK, 0.0), 1.0)
+    random = np.random.default_rng([seed, zlib.crc32(classifier.encode()), after])
+    draw = draw_answers(
+        connection,
+        classifier,
+        after=max(after, recent.first - 1),
+        last=recent.last,
+        expected=review.labels_per_week * review.shares.random * passed,
+        density=recent.density,
+        random=random,
+    )
+    record_draw(connection, classifier, draw, now=now)
+    return draw
+
+
+def _week(
+    connection: Connection, classifier: str, review: ReviewParams, *, since: datetime
+) -> Week:
+    """Count the items of the last seven days, and those that are still open, by strategy."""
+    table = review_item.c
+    query = (
+        sa.select(table.strategy, sa.func.count())
+        .where(
+            table.classifier == classifier,
+            sa.or_(
+                table.state == "open",
+                sa.and_(table.state == "decided", table.created_at > since),
+            ),
+        )
+        .group_by(table.strategy)
+    )
+    used = {strategy: count for strategy, count in connection.execute(query)}
+    return Week(review.labels_per_week, review.shares.by_strategy(), used)
+
+
+def _taken(connection: Connection, classifier: str, now: datetime) -> set[str]:
+    """Return the phrases that are in the queue, or were decided lately."""
+    table = review_item.c
+    query = sa.select(table.cleaned).where(
+        table.classifier == classifier,
+        sa.or_(
+            table.state == "open",
+            sa.and_(table.state == "decided", table.decided_at > now - LABELS_SINCE),
+        ),
+    )
+    return set(connection.scalars(query))
+
+
+def as_items(
+    connection: Connection, classifier: str, chosen: Sequence[Candidate], known: Known
+) -> list[ReviewItem]:
+    """Return the items of candidates, with what the log says of their answers."""
+    answers = _answers(connection, classifier, [candidate.request_id for candidate in chosen])
+    asks = known.phrases.set_index("cleaned")["asks"]
+    return [
+        ReviewItem(
+            classifier=classifier,
+            phrase=row.phrase,
+            cleaned=row.cleaned,
+            request_id=row.request_id,
+            version=row.version,
+            label=row.label,
+            confidence=row.probability,
+            alternatives=row.alternatives,
+            occurred_at=row.occurred_at,
+            region=row.region,
+            strategy=candidate.strategy,
+            score=candidate.value,
+            probability=candidate.probability,
+            frequency=_frequency(asks, row.cleaned),
+        )
+        for candidate in chosen
+        if (row := answers.get(candidate.request_id)) is not None
+    ]
+
+
+def _frequency(asks: pd.Series, cleaned: str) -> int:
+    return max(round(float(asks.get(cleaned, 1.0))), 1)
+
+
+def _answers(
+    connection: Connection, classifier: str, requests: Sequence[str]
+) -> dict[str, sa.Row[tuple[object, ...]]]:
+    query = sa.select(inference).where(
+        inference.c.request_id == sa.any_(sa.literal(list(requests), sa.ARRAY(sa.Text))),
+        inference.c.classifier == classifier,
+        inference.c.role.in_(ROUTED),
+    )
+    return {row.request_id: row for row in connection.execute(query)}

@@ -1,0 +1,174 @@
+"""Which answers people should look at: each strategy is a plain function of what is known.
+
+A strategy takes a `Known` and returns candidates, the one to look at first first. The `value` of a
+candidate is how many answers of the coming week its label will put right: how often the phrase
+will be asked (`monitoring/review/asking.py`) times how likely its answer is wrong. That is the
+expected gain of a label under 0-1 loss (R. A. Howard, 1966, "Information value theory"), taken for
+the phrase alone: what a retraining makes of the label for others comes on top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from monitoring.review.clusters import cluster_vectors
+from pipelines.model.arrays import Float32
+
+NOVEL_SHARE = 0.25
+"""Of the phrases without a label, those farthest from everything that the champion has learnt."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An answer that a strategy wants to be looked at.
+
+    `probability`, in (0, 1], is how likely this answer was to be drawn; None: it was not drawn.
+    """
+
+    strategy: str
+    cleaned: str
+    request_id: str
+    value: float
+    probability: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What strategies choose from.
+
+    Attributes
+    ----------
+    phrases : PHRASE_COLUMNS of `asking`, the phrases of the recent log
+    labelled : phrases of which people have said the label
+    drawn : request_id, cleaned, probability: the answers of this refill's random draw
+    requested : cleaned phrases that a drift asks labels for, the most urgent first
+    vectors : float32 (len(novel), d), of the phrases that are listed in `novel`
+    novel : cleaned phrase -> distance from what the champion has learnt, for unlabelled phrases
+    disagreements : cleaned, request_id, doubt: answers that another version gives otherwise
+    unseen : labels on which the gate could not have proved a fall
+    contradicted : cleaned phrase -> share of its labels that another label outvotes
+    """
+
+    phrases: pd.DataFrame
+    drawn: pd.DataFrame
+    labelled: Collection[str] = frozenset()
+    requested: tuple[str, ...] = ()
+    novel: Mapping[str, float] = field(default_factory=dict)
+    vectors: Float32 = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    disagreements: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=["cleaned", "request_id", "doubt"])
+    )
+    unseen: Collection[str] = frozenset()
+    contradicted: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def unlabelled(self) -> pd.DataFrame:
+        """The phrases whose label people have not said."""
+        return self.phrases[~self.phrases["cleaned"].isin(list(self.labelled))]
+
+
+Strategy = Callable[[Known], list[Candidate]]
+
+
+def random_sample(known: Known) -> list[Candidate]:
+    """Return the answers that were drawn; what they are plays no part."""
+    return [
+        Candidate("random", row.cleaned, row.request_id, 0.0, row.probability)
+        for row in known.drawn.itertuples()
+    ]
+
+
+def low_confidence(known: Known) -> list[Candidate]:
+    """Return the phrases by the number of answers that the champion itself expects to be wrong."""
+    return _ranked("low_confidence", _valued(known.unlabelled))
+
+
+def novel(known: Known) -> list[Candidate]:
+    """Return phrases unlike what the champion has learnt: one of each cluster, then the others.
+
+    The label of the first one is a label for its cluster, whose answers make its value.
+    """
+    far = _far_phrases(known)
+    if far.empty:
+        return []
+    far["cluster"] = cluster_vectors(known.vectors[far["place"].to_numpy()])
+    far = far.sort_values(["value", "cleaned"], ascending=[False, True])
+    far["turn"] = far.groupby("cluster").cumcount()
+    whole = far.groupby("cluster")["value"].transform("sum")
+    far["value"] = np.where(far["turn"] == 0, whole, far["value"])
+    return _ranked("novel", far, first="turn")
+
+
+def disagreement(known: Known) -> list[Candidate]:
+    """Return the phrases whose label another version would change: one of the two is wrong."""
+    asks = known.unlabelled[["cleaned", "asks"]]
+    rows = known.disagreements.merge(asks, on="cleaned")
+    return _ranked("disagreement", _valued(rows))
+
+
+def unseen(known: Known) -> list[Candidate]:
+    """Return answers with labels that the gate cannot judge: one of each label, then the others."""
+    chosen = known.unlabelled[known.unlabelled["label"].isin(list(known.unseen))]
+    rows = _valued(chosen).sort_values(["value", "cleaned"], ascending=[False, True])
+    rows["turn"] = rows.groupby("label").cumcount()
+    return _ranked("unseen", rows, first="turn")
+
+
+def contradicted(known: Known) -> list[Candidate]:
+    """Return phrases to which people gave different labels and that are still asked."""
+    rows = pd.DataFrame(
+        {"cleaned": list(known.contradicted), "doubt": list(known.contradicted.values())}
+    )
+    asked = known.phrases[["cleaned", "request_id", "asks"]]
+    return _ranked("contradicted", _valued(rows.merge(asked, on="cleaned")))
+
+
+STRATEGIES: Mapping[str, Strategy] = {
+    "random": random_sample,
+    "low_confidence": low_confidence,
+    "novel": novel,
+    "disagreement": disagreement,
+    "unseen": unseen,
+    "contradicted": contradicted,
+}
+
+
+def requested(known: Known) -> list[Candidate]:
+    """Return the phrases that a drift asks labels for; they come before all strategies."""
+    rows = _valued(known.phrases).set_index("cleaned")
+    found = [phrase for phrase in known.requested if phrase in rows.index]
+    chosen = rows.loc[found]
+    return [
+        Candidate("requested", str(phrase), str(row.request_id), float(row.value))
+        for phrase, row in chosen.iterrows()
+    ]
+
+
+def _far_phrases(known: Known) -> pd.DataFrame:
+    """Return the NOVEL_SHARE of the unlabelled phrases that are farthest, with their place."""
+    distances = np.array(list(known.novel.values()))
+    if not len(distances):
+        return pd.DataFrame()
+    far = pd.DataFrame({"cleaned": list(known.novel), "place": np.arange(len(distances))})
+    far = far[distances >= np.quantile(distances, 1 - NOVEL_SHARE)]
+    return _valued(far.merge(known.unlabelled, on="cleaned"))
+
+
+def _valued(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(value=rows["doubt"].astype(float) * rows["asks"].astype(float))
+
+
+def _ranked(strategy: str, rows: pd.DataFrame, *, first: str | None = None) -> list[Candidate]:
+    """Return candidates of positive value, the most valuable first, within each turn."""
+    rows = rows[rows["value"] > 0]
+    keys = [first] if first else []
+    order = [True] * len(keys) + [False, True]
+    rows = rows.sort_values([*keys, "value", "cleaned"], ascending=order, kind="stable")
+    return [
+        Candidate(strategy, str(row.cleaned), str(row.request_id), float(row.value))
+        for row in rows.itertuples()
+    ]

@@ -1,0 +1,80 @@
+"""Withdraws open items that no longer matter."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pandas as pd
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from core.review_tables import review_answer, review_item, review_lease
+from monitoring.review.strategies import Known
+
+OPEN_FOR = timedelta(days=28)
+FADED = 0.25
+"""Share of its answers in doubt to which a phrase has fallen when a label is not worth it."""
+SEEN_FOR_SURE = 10
+"""A phrase of which so many rows should have been read is missing because nobody asks it."""
+BY_DOUBT = ("low_confidence", "novel", "unseen")
+ITEM_COLUMNS = ("id", "cleaned", "strategy", "confidence", "frequency", "created_at")
+
+
+def withdraw_settled(
+    connection: Connection, classifier: str, known: Known, *, scale: float, now: datetime
+) -> int:
+    """Withdraw items, and return their number. What somebody has open or answered stays.
+
+    An item is withdrawn after OPEN_FOR. One that is not random goes earlier: its phrase was drawn
+    at random, people have said its label elsewhere, or few of its answers are in doubt by now.
+    Random items are judged by their age alone: what they are must not decide whether they are seen.
+    """
+    items = _open_items(connection, classifier)
+    settled = items["cleaned"].isin(set(known.drawn["cleaned"]))
+    other = ~items["strategy"].isin(["contradicted"])
+    settled |= other & items["cleaned"].isin(list(known.labelled))
+    settled |= faded(items, known.phrases, scale=scale)
+    chosen = items.loc[settled, "id"].astype(int).tolist()
+    table = review_item.c
+    among = sa.or_(
+        table.id == sa.any_(sa.literal(chosen, sa.ARRAY(sa.BigInteger))),
+        table.created_at < now - OPEN_FOR,
+    )
+    query = (
+        review_item.update()
+        .where(table.classifier == classifier, table.state == "open", among, ~_in_hand(now))
+        .values(state="withdrawn")
+    )
+    return connection.execute(query).rowcount
+
+
+def faded(items: pd.DataFrame, phrases: pd.DataFrame, *, scale: float) -> pd.Series:
+    """Mark the items, of ITEM_COLUMNS, whose answers in doubt have fallen to FADED of then: pure.
+
+    `scale` is how many answers each row read stands for: below SEEN_FOR_SURE rows nothing is said.
+    """
+    now = (phrases["doubt"] * phrases["asks"]).groupby(phrases["cleaned"]).sum()
+    then = (1 - items["confidence"].astype(float)) * items["frequency"].astype(float)
+    value = items["cleaned"].map(now).astype(float).fillna(0.0)
+    frequent = items["frequency"].astype(float) >= SEEN_FOR_SURE * scale
+    marks: pd.Series = frequent & items["strategy"].isin(BY_DOUBT) & (value < FADED * then)
+    return marks
+
+
+def _open_items(connection: Connection, classifier: str) -> pd.DataFrame:
+    """Return ITEM_COLUMNS of the open items that are not random."""
+    table = review_item.c
+    query = sa.select(*(table[name] for name in ITEM_COLUMNS)).where(
+        table.classifier == classifier, table.state == "open", table.probability.is_(None)
+    )
+    rows = [tuple(row) for row in connection.execute(query)]
+    return pd.DataFrame.from_records(rows, columns=list(ITEM_COLUMNS))
+
+
+def _in_hand(now: datetime) -> sa.ColumnElement[bool]:
+    """Somebody has the item before them, or has answered it and a second person is still to."""
+    leased = sa.exists().where(review_lease.c.item == review_item.c.id, review_lease.c.until > now)
+    answered = sa.exists().where(
+        review_answer.c.item == review_item.c.id, review_answer.c.undone_at.is_(None)
+    )
+    return sa.or_(leased, answered)
