@@ -17,6 +17,7 @@ TABS = (
     ("performance", "Performance"),
     ("data", "Data"),
     ("pins", "Pins"),
+    ("tasks", "Tasks"),
 )
 """The pages of one classifier: path below `/c/{classifier}/`, and title."""
 

@@ -12,6 +12,7 @@ import console.pages.overview
 import console.pages.performance
 import console.pages.pins
 import console.pages.rollout
+import console.pages.tasks
 import console.pages.versions
 
 ROUTERS = (
@@ -23,6 +24,7 @@ ROUTERS = (
     console.pages.performance.router,
     console.pages.data.router,
     console.pages.pins.router,
+    console.pages.tasks.router,
     console.api.answers.router,
     console.api.performance.router,
     console.api.pins.router,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.feedback import KINDS, FeedbackRow, sample_probability
@@ -17,9 +17,10 @@ JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """A task that nobody has labelled yet."""
+    """A task that nobody has labelled yet; `request_id` is None where the file names none."""
 
     row: int
+    request_id: str | None = field(default=None, compare=False)
 
 
 Line = FeedbackRow | Refusal | Unlabelled
@@ -46,7 +47,8 @@ def read_labels(file: Path, name: FormatName, *, author: str | None = None) -> I
         if isinstance(record, Refusal):
             yield record
         elif not record.values.get("label"):
-            yield Unlabelled(record.row)
+            request_id = record.values.get("request_id")
+            yield Unlabelled(record.row, None if unusable(request_id) else request_id)
         else:
             given = record.values.get("author") or author
             yield _row(Record(record.row, {**record.values, "author": given}))

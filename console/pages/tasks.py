@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Annotated, Literal
@@ -19,10 +21,11 @@ from console.state import Classifier, ConsoleState, State
 from core.deployments import current_champions
 from core.feedback import Labels
 from monitoring.feedback import FeedbackCounts, import_lines
-from monitoring.feedback_file import read_labels
+from monitoring.feedback_file import Line, Unlabelled, read_labels
 from monitoring.tasks.formats import FORMATS, FormatName, write_tasks
 from monitoring.tasks.from_log import labels_given, tasks_to_label
 from monitoring.tasks.label_studio import labelling_interface
+from monitoring.tasks.to_queue import queue_tasks
 
 router = APIRouter()
 REFUSALS_SHOWN = 50
@@ -69,40 +72,52 @@ def upload(
     person: Reviewer,
     file: UploadFile,
     format: Annotated[FormatName, Form()] = "csv",
+    queue: Annotated[bool, Form()] = False,
 ) -> HTMLResponse:
     """Store the labels of a file; its other lines are counted or refused with their number.
 
-    The reviewer is the author of labels whose file does not say who gave them.
+    The reviewer is the author of labels whose file does not say who gave them. `queue` puts the
+    tasks without a label into the review queue.
     """
     with NamedTemporaryFile(suffix=FORMATS[format].suffix) as kept:
         shutil.copyfileobj(file.file, kept)
         kept.flush()
-        counts = _store(state, person, classifier, Path(kept.name), format)
-    return _page(request, classifier, counts)
+        lines = list(read_labels(Path(kept.name), format, author=person.name))
+    return _page(request, classifier, _store(state, person, classifier, lines, queue=queue))
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What became of a file; `queued` is how many of its tasks are new in the queue."""
+
+    counts: FeedbackCounts
+    queued: int
 
 
 def _store(
-    state: ConsoleState, person: Person, classifier: str, file: Path, name: FormatName
-) -> FeedbackCounts:
+    state: ConsoleState, person: Person, classifier: str, lines: Sequence[Line], *, queue: bool
+) -> _Stored:
     now = state.clock()
+    waiting = [line.request_id for line in lines if isinstance(line, Unlabelled) and queue]
     with state.changing() as connection:
         counts = import_lines(
             connection,
-            read_labels(file, name, author=person.name),
+            iter(lines),
             received_at=now,
             labels=_known_labels(connection),
         )
+        queued = queue_tasks(connection, classifier, filter(None, waiting), now=now)
         after = {
-            "format": name,
             "accepted": counts.accepted,
             "repeated": counts.repeated,
             "refused": counts.refused,
             "unlabelled": counts.unlabelled,
+            "queued": queued,
         }
         record_change(
             connection, person, what="import labels", subject=classifier, after=after, now=now
         )
-    return counts
+    return _Stored(counts, queued)
 
 
 def _known_labels(connection: Connection) -> Labels:
@@ -111,14 +126,14 @@ def _known_labels(connection: Connection) -> Labels:
     return {name: known for name, known in labels.items() if known is not None}
 
 
-def _page(request: Request, classifier: str, counts: FeedbackCounts | None = None) -> HTMLResponse:
+def _page(request: Request, classifier: str, stored: _Stored | None = None) -> HTMLResponse:
     return render(
         request,
         "tasks.html",
         classifier=classifier,
         formats=FORMATS,
-        counts=counts,
-        refusals=counts.refusals[:REFUSALS_SHOWN] if counts else (),
+        stored=stored,
+        refusals=stored.counts.refusals[:REFUSALS_SHOWN] if stored else (),
     )
 
 

@@ -60,5 +60,5 @@ def read_csv(lines: TextIO) -> Iterator[Record | Refusal]:
 
 def _line(values: Sequence[object]) -> str:
     text = StringIO()
-    csv.writer(text, lineterminator="\n").writerow(values)
+    csv.writer(text).writerow(values)  # its own line ends: only then a lone \r is quoted
     return text.getvalue()
