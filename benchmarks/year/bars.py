@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.harness import Bar
-from benchmarks.year.figures import Notes
+from benchmarks.year.figures import IN_TIME, Notes
+from benchmarks.year.observer import PASTS
 
 DEFAULT = "default"
 TODAY = "weekly"
@@ -21,15 +22,25 @@ def make_bars(figures: Mapping[str, Any], notes: Notes) -> list[Bar]:
     probes = own["probes"]
     bars = [
         Bar("corrected phrases right after a day", _share(probes, "corrections_day"), 0.98, True),
+        Bar("of these, without a long, agreeing past", _without_long_past(probes), 0.98, True),
         Bar("new rule right after 3 agreeing labels", _share(probes, "rule_3"), 0.80, True),
         Bar("new rule right after 5 agreeing labels", _share(probes, "rule_5"), 0.95, True),
         Bar("one wrong label flips a long past", _share(probes, "mistakes"), 0.01),
         Bar("two labels: accuracy lost", own["two_labels_lost"][0], 0.02),
         Bar("calm traffic: weighted F1 lost against weekly", _calm_loss(figures), 0.001),
-        Bar("days to win back 80 % once labels arrived (median)", _days(own), 10),
+        Bar("days to win back 80 % from the first true label (median)", _days(own), IN_TIME),
+        Bar(
+            "days to win back 80 % from a label of 80 % of its traffic (median)",
+            _days(own, "after_most_labels"),
+            IN_TIME,
+        ),
         Bar("days until a large event is called (median)", own["drift"]["median_days"], 21),
         Bar("retrainings for the broken client", own["drift"]["broken_client_retrainings"], 0),
-        Bar("windows until the broken client is named", None, 2),
+        Bar(
+            "windows until the broken client is named",
+            own["drift"]["windows_until_broken_client"],
+            2,
+        ),
         Bar("drift without an event, per calm year", _false_calls(notes), 0.5),
         Bar("promoted fits truly worse by .005", own["fits"]["promoted_worse"], 1),
         Bar("loss against the bound / that of weekly", _loss_ratio(figures), 0.5),
@@ -50,9 +61,15 @@ def _calm_loss(figures: Mapping[str, Any]) -> float | None:
     return today - own
 
 
-def _days(own: Mapping[str, Any]) -> float | None:
+def _without_long_past(probes: Mapping[str, list[int]]) -> float | None:
+    counts = [probes.get(past, [0, 0]) for past in PASTS if past != "corrections_long"]
+    asked = sum(count[1] for count in counts)
+    return sum(count[0] for count in counts) / asked if asked else None
+
+
+def _days(own: Mapping[str, Any], since: str = "after_labels") -> float | None:
     """An event that was not won back counts with all days that were seen of it."""
-    days = [event["after_labels"] for event in own["events"] if event["after_labels"] is not None]
+    days = [event[since] for event in own["events"] if event[since] is not None]
     return statistics.median(days) if days else None
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.year.answering import Answering
-from benchmarks.year.memory import GivenLabel, PhraseEvidence, RunningMemory
+from benchmarks.year.memory import PhraseEvidence, evidence_of_rows
 from benchmarks.year.source import KEY
 from benchmarks.year.vectors import Vectors
 from core.params import ClassifierParams
@@ -49,9 +49,18 @@ class Candidate:
 
 
 def make_candidate(
-    stored: pa.Table, *, block: ClassifierParams, vectors: Vectors, seed: int, remembers: bool
+    stored: pa.Table,
+    *,
+    block: ClassifierParams,
+    vectors: Vectors,
+    seed: int,
+    remembers: bool,
+    serves_all_rows: bool,
 ) -> Candidate:
-    """Split and fit as a retraining does; raises `TrainingImpossible`."""
+    """Split and fit as a retraining does; raises `TrainingImpossible`.
+
+    Unless it `serves_all_rows`, the judged head is served and the fit ends with it.
+    """
     history = within_history(labelled_rows(stored, label=KEY), days=block.history_days)
     rows, left_out = leave_out_rare(history, min_rows=block.min_rows_per_label)
     parts = split.split_rows(rows, test_days=block.test_days, seed=seed)
@@ -59,7 +68,7 @@ def make_candidate(
     train = split.training_table(rows, test=parts.test, seed=seed)
     labels = split.labels_table(rows, test=parts.test)
     recent = split.with_left_out(split.recent_table(rows, parts), history, left_out=left_out)
-    heads = fit(train, block=block, vectors=vectors, seed=seed)
+    heads = fit(train, block=block, vectors=vectors, seed=seed, on_all_rows=serves_all_rows)
     memory = training_evidence(labels) if remembers else None
     totals = train.group_by("label").aggregate([("rows", "sum")])
     floor = totals["label"][pc.index(totals["rows_sum"], pc.max(totals["rows_sum"])).as_py()]
@@ -76,13 +85,7 @@ def training_evidence(labels: pa.Table) -> dict[str, PhraseEvidence]:
 
 def evidence_of(labels: pa.Table) -> dict[str, PhraseEvidence]:
     """What rows of labels.parquet say of each phrase, every row counted once."""
-    memory = RunningMemory()
-    memory.add(
-        GivenLabel(row["id"], row["cleaned"], row["label"], row["occurred_at"])
-        for row in labels.to_pylist()
-    )
-    memory.renew()
-    return memory.evidence
+    return evidence_of_rows(labels["cleaned"].to_pylist(), labels["label"].to_pylist())
 
 
 def fit_on_all(
@@ -92,12 +95,16 @@ def fit_on_all(
     history = within_history(labelled_rows(stored, label=KEY), days=block.history_days)
     rows, _ = leave_out_rare(history, min_rows=min_rows)
     train = split.training_table(rows, seed=seed)
-    return fit(train, block=block, vectors=vectors, seed=seed).judged
+    return fit(train, block=block, vectors=vectors, seed=seed, on_all_rows=False).judged
 
 
-def fit(train: pa.Table, *, block: ClassifierParams, vectors: Vectors, seed: int) -> Heads:
+def fit(
+    train: pa.Table, *, block: ClassifierParams, vectors: Vectors, seed: int, on_all_rows: bool
+) -> Heads:
     """As the stage `train` does, from the table of `training_table`."""
     training = rows_of(train, embed=vectors)
+    if not on_all_rows:
+        training = training.without_test()
     return fit_heads(block.head, training=training, embedder_id=vectors.embedder_id, seed=seed)
 
 

@@ -22,6 +22,8 @@ _CALENDAR = (
 )
 """Kind, first day and last day (exclusive) of a year; without a last day the change is for good."""
 BROKEN_DAYS = 3
+WON_BACK = 0.8
+"""Share of an event's loss that a policy is to win back."""
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.year.events import WON_BACK
+
 Notes = Mapping[str, Mapping[int, Mapping[str, Any]]]
 """Policy -> seed -> notes of a run."""
 BOUND = "bound"
 LATE_DAYS = 30
-WON_BACK = 0.8
+IN_TIME = 10
+"""Days from the true labels within which an event is to be won back."""
 LEAST_LOSS = 0.02
 """An event that costs its own traffic less has nothing to win back."""
 WORSE = 0.005
+WINDOW_DAYS = 7
+"""A drift is dated by the start of the window that shows it."""
 CALLED_WITHIN = 60
 """Days after its beginning or end within which a call of drift answers an event."""
 
@@ -94,12 +99,14 @@ def _drift(runs: Any) -> dict[str, Any]:
     """Calls of drift without an event, and events of the inputs that nobody called."""
     called = false = missed = showing = broken = 0
     delays: list[int] = []
+    named: list[int] = []
     for run in runs:
+        named += [windows_until_named(run, event) for event in run["calendar"] if _is_broken(event)]
         days = [day for day, kind in run["watched"] if kind in ("drift", "needs_labels")]
         moments = [day for event in run["calendar"] for day in _moments(event)]
         called += len(days)
         false += sum(not any(0 <= day - at < CALLED_WITHIN for at in moments) for day in days)
-        broken += sum(_answers_broken(fit, run["calendar"]) for fit in run["fits"])
+        broken += sum(answers_broken(fit, run["calendar"]) for fit in run["fits"])
         for event in run["calendar"]:
             if event["kind"] in ("names", "season", "topic") and event["size"] >= 0.1:
                 showing += 1
@@ -114,7 +121,18 @@ def _drift(runs: Any) -> dict[str, Any]:
         "large_events_missed": missed,
         "median_days": median,
         "broken_client_retrainings": broken,
+        "windows_until_broken_client": statistics.median(named) if named else None,
     }
+
+
+def _is_broken(event: Mapping[str, Any]) -> bool:
+    return bool(event["kind"] == "broken")
+
+
+def windows_until_named(run: Mapping[str, Any], event: Mapping[str, Any]) -> int:
+    """Windows judged since the broken client began, up to the one that names it, or all of them."""
+    kinds = [kind for day, kind in run["watched"] if day >= event["first"]]
+    return kinds.index("broken_client") + 1 if "broken_client" in kinds else len(kinds)
 
 
 def _moments(event: Mapping[str, Any]) -> list[int]:
@@ -127,10 +145,17 @@ def _delay(days: Sequence[int], first: int) -> int | None:
     return min(later, default=None)
 
 
-def _answers_broken(fit: Mapping[str, Any], calendar: Sequence[Mapping[str, Any]]) -> bool:
-    """A retraining for drift within three weeks of the broken client."""
+def answers_broken(fit: Mapping[str, Any], calendar: Sequence[Mapping[str, Any]]) -> bool:
+    """A retraining within three weeks of the broken client, for a drift that began with it.
+
+    The drift of an earlier event can be called in these weeks, when its labels have come.
+    """
     broken = [event["first"] for event in calendar if event["kind"] == "broken"]
-    near = any(0 <= fit["day"] - first <= 21 for first in broken)
+    began = fit.get("began")
+    near = any(
+        0 <= fit["day"] - first <= 21 and (began is None or began >= first - WINDOW_DAYS)
+        for first in broken
+    )
     return near and str(fit["reason"]).startswith("drift")
 
 
@@ -151,9 +176,23 @@ def _event(
     floor = min(_errors(bound, number).values(), default=0.0) if bound else 0.0
     first = event["first"]
     start = errors.get(first)
-    told = {"kind": event["kind"], "size": event["size"], "first_error": start, "floor": floor}
+    labelled = event.get("labelled")
+    told = {
+        "kind": event["kind"],
+        "size": event["size"],
+        "first_error": start,
+        "floor": floor,
+        "most_labels_after": None if labelled is None else labelled - first - LATE_DAYS,
+    }
     if start is None or start - floor < LEAST_LOSS:
-        return {**told, "loss": 0.0, "days": None, "after_labels": None, "censored": False}
+        return {
+            **told,
+            "loss": 0.0,
+            "days": None,
+            "after_labels": None,
+            "after_most_labels": None,
+            "censored": False,
+        }
     limit = floor + (1 - WON_BACK) * (start - floor)
     days = next((day - first for day in sorted(errors) if errors[day] <= limit), None)
     mean_loss = _mean([error - floor for error in errors.values()])
@@ -163,9 +202,21 @@ def _event(
         **told,
         "loss": round(mean_loss, 4),
         "days": days,
-        "after_labels": max(0, reached - LATE_DAYS),
+        "after_labels": _after(LATE_DAYS, reached, censored=days is None),
+        "after_most_labels": None
+        if labelled is None
+        else _after(labelled - first, reached, censored=days is None),
         "censored": days is None,
     }
+
+
+def _after(labelled: int, reached: int, *, censored: bool) -> int | None:
+    """Days from the labels until an event was won back, or all that were seen of it.
+
+    None where so few were seen that nobody can say whether it is late.
+    """
+    days = reached - labelled
+    return None if censored and days <= IN_TIME else max(0, days)
 
 
 def _errors(run: Mapping[str, Any], number: int) -> dict[int, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -14,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.harness import timed
 from benchmarks.year.arrivals import Arrivals
-from benchmarks.year.events import draw_calendar
+from benchmarks.year.events import WON_BACK, draw_calendar
 from benchmarks.year.observer import Observer
 from benchmarks.year.people import People, PersonLabel
 from benchmarks.year.policies import Policy
@@ -63,6 +64,26 @@ class Year:
         arrivals = [world.day(day) for day in range(setting.days)]
         return cls(world, arrivals, Source(world, arrivals))
 
+    def labelled_day(self, number: int) -> int | None:
+        """The day on which the phrases of most of an event's traffic have a true label.
+
+        Most is the share of the loss that is to be won back; the labels are those of the source.
+        None: not within the year.
+        """
+        event = self.world.calendar[number]
+        rows = self.world.judging(event.first)
+        phrases = rows.cleaned[rows.event == number]
+        if not len(phrases):
+            return None
+        brought = np.concatenate([arrivals.event for arrivals in self.arrivals]) == number
+        chosen = np.flatnonzero(brought) + self.source.past_rows
+        first: dict[str, float] = {}
+        for row in chosen[np.argsort(self.source.arrives[chosen], kind="stable")].tolist():
+            first.setdefault(self.source.cleaned[row], self.source.arrives[row])
+        moments = np.sort([first.get(phrase, np.inf) for phrase in phrases.tolist()])
+        moment = moments[math.ceil(WON_BACK * len(moments)) - 1]
+        return None if moment > 86_400 * len(self.arrivals) else int(moment // 86_400)
+
     def observer(self) -> Observer:
         last_seen: dict[str, int] = {}
         for day, arrivals in enumerate(self.arrivals):
@@ -102,7 +123,10 @@ def play(year: Year, policy: Policy, place: Place) -> dict[str, Any]:
         for moment, verdict in run.production.watched
         if verdict.kind != "insufficient"
     ]
-    notes["calendar"] = [asdict(event) for event in year.world.calendar]
+    notes["calendar"] = [
+        {**asdict(event), "labelled": year.labelled_day(number)}
+        for number, event in enumerate(year.world.calendar)
+    ]
     notes |= {"cpu_seconds": round(timing.cpu, 1), "wall_seconds": round(timing.wall, 1)}
     return notes
 

@@ -5,15 +5,25 @@ A year has hundreds of revisions; only phrases that had a new label since the la
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 
 import numpy as np
 
-from pipelines.memory.evidence import Evidence, weigh_labels
+from pipelines.memory.evidence import (
+    Evidence,
+    Runs,
+    extend_runs,
+    mix_runs,
+    no_run,
+    weigh_labels,
+)
 from pipelines.memory.mixed import habitual_labels
+
+_CHUNK = 64
+"""Labels of a phrase between two stages of weighing that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +74,26 @@ class RunningMemory:
         return changed
 
 
+def evidence_of_rows(cleaned: Sequence[str], labels: Sequence[str]) -> dict[str, PhraseEvidence]:
+    """What rows of the source say of each phrase, every row counted once; rows in order of time."""
+    phrases, phrase_of = np.unique(np.array(cleaned, dtype=object), return_inverse=True)
+    names, codes = np.unique(np.array(labels, dtype=object), return_inverse=True)
+    order = np.argsort(phrase_of, kind="stable")
+    bounds = np.flatnonzero(np.diff(phrase_of[order])) + 1
+    members = np.split(codes[order], bounds) if len(order) else []
+    return {
+        phrase: _of_codes(own.tolist(), names)
+        for phrase, own in zip(phrases.tolist(), members, strict=True)
+    }
+
+
+def _of_codes(codes: list[int], names: np.ndarray) -> PhraseEvidence:
+    own = sorted(set(codes))
+    number = {code: place for place, code in enumerate(own)}
+    evidence = _weigh_codes(tuple([number[code] for code in codes]), len(own))
+    return PhraseEvidence(evidence.head_share, tuple(names[own].tolist()), evidence.weights)
+
+
 def _of_one_row(known: GivenLabel, given: GivenLabel) -> GivenLabel:
     """A person's label of a row replaces the source's, whichever came first."""
     if not (known.author or given.author):
@@ -107,4 +137,19 @@ def _without_expected(labels: Collection[GivenLabel]) -> list[GivenLabel]:
 @lru_cache(maxsize=200_000)
 def _weigh_codes(codes: tuple[int, ...], labels: int) -> Evidence:
     """Each retraining weighs the same past again."""
-    return weigh_labels(codes, labels=labels)
+    if labels == 1 or len(codes) < _CHUNK:
+        return weigh_labels(codes, labels=labels)
+    return mix_runs(_runs_of(codes, labels))
+
+
+def _runs_of(codes: tuple[int, ...], labels: int) -> Runs:
+    """Go on from the longest part of this past that was weighed before, in whole chunks."""
+    known = len(codes) // _CHUNK * _CHUNK
+    return extend_runs(_runs_of_chunks(codes[:known], labels), codes[known:])
+
+
+@lru_cache(maxsize=50_000)
+def _runs_of_chunks(codes: tuple[int, ...], labels: int) -> Runs:
+    if not codes:
+        return no_run(labels)
+    return extend_runs(_runs_of_chunks(codes[:-_CHUNK], labels), codes[-_CHUNK:])

@@ -20,6 +20,8 @@ from pipelines.source.practice import EPOCH
 LONG_PAST = 10
 """Labels that a phrase must have had, 95 % of them agreeing, for its past to count as long."""
 _AGREEING = 0.95
+PASTS = ("corrections_fresh", "corrections_short", "corrections_mixed", "corrections_long")
+"""Corrections by what was known of the phrase: no other label, few labels, several, a long past."""
 _NEW_RULE_COUNTS = (3, 5)
 _KNOWN_RULE_PHRASE = 5
 
@@ -44,7 +46,8 @@ class Observer:
     notes: dict[str, Any] = field(default_factory=dict)
     _judging: dict[tuple[bool, ...], Arrivals] = field(default_factory=dict)
     _corrections: list[Probe] = field(default_factory=list)
-    _corrections_fresh: list[Probe] = field(default_factory=list)
+    _corrections_by_past: dict[str, list[Probe]] = field(default_factory=dict)
+    _received: dict[str, Counter[str]] = field(default_factory=dict)
     _corrections_next: list[Probe] = field(default_factory=list)
     _mistakes: list[Probe] = field(default_factory=list)
     _rule_labels: dict[str, list[tuple[datetime, bool]]] = field(default_factory=dict)
@@ -57,7 +60,7 @@ class Observer:
         self.notes |= {name: [] for name in lists}
         self.notes["events"] = {str(number): {} for number in range(len(self.world.calendar))}
         self.notes["labels"] = Counter()
-        names = ["corrections_day", "corrections_fresh", "corrections_next", "mistakes"]
+        names = ["corrections_day", *PASTS, "corrections_next", "mistakes"]
         names += [f"rule_{count}" for count in _NEW_RULE_COUNTS]
         self.notes["probes"] = {name: [0, 0] for name in names}
         self._number = {label: place for place, label in enumerate(self.world.labels)}
@@ -87,6 +90,7 @@ class Observer:
             said = answers.answer([label.cleaned])[0][0]
             if label.correct and label.kind == "correction":
                 self._plan_correction(label)
+            self._labels_of(label.cleaned)[label.label] += 1
             long_past = self._long_past(label.cleaned)
             if not label.correct and long_past == said and long_past != label.label:
                 probe = Probe(label.cleaned, label.label, label.received_at, True)
@@ -95,6 +99,13 @@ class Observer:
     def note_source(self, cleaned: str, label: str, at: datetime) -> None:
         """Note a label of the source when it arrives."""
         self._note_rule_label(cleaned, label, at, person=False)
+        self._labels_of(cleaned)[label] += 1
+
+    def _labels_of(self, cleaned: str) -> Counter[str]:
+        """How often the phrase had each label, the past and all that was received since."""
+        if cleaned not in self._received:
+            self._received[cleaned] = Counter(self.past.get(cleaned, ()))
+        return self._received[cleaned]
 
     def ask(self, production: Production) -> None:
         """Ask every question that is due now."""
@@ -104,9 +115,10 @@ class Observer:
         self._corrections = self._asked(
             self._corrections, production, probes["corrections_day"], until=day_ago
         )
-        self._corrections_fresh = self._asked(
-            self._corrections_fresh, production, probes["corrections_fresh"], until=day_ago
-        )
+        for past, waiting in self._corrections_by_past.items():
+            self._corrections_by_past[past] = self._asked(
+                waiting, production, probes[past], until=day_ago
+            )
         learnt = production.learnt_labels_at or EPOCH
         self._corrections_next = self._asked(
             self._corrections_next, production, probes["corrections_next"], until=learnt
@@ -132,14 +144,9 @@ class Observer:
         if comes_again and self._best_label(label.cleaned) == label.label:
             probe = Probe(label.cleaned, label.label, label.received_at, False)
             self._corrections.append(probe)
-            if not self._past_contradicts(label):
-                self._corrections_fresh.append(probe)
+            past = past_of_correction(self._labels_of(label.cleaned), label.label)
+            self._corrections_by_past.setdefault(past, []).append(probe)
             self._corrections_next.append(probe)
-
-    def _past_contradicts(self, label: PersonLabel) -> bool:
-        """A phrase that had another label for years: one correction must not turn it alone."""
-        past = self.past.get(label.cleaned)
-        return past is not None and past.most_common(1)[0][0] != label.label
 
     def _best_label(self, cleaned: str) -> str | None:
         """What the oracle would answer; `learn_truth` keeps it up to date."""
@@ -197,6 +204,7 @@ class Observer:
                 "kind": fit.kind,
                 "gain": gain,
                 "why": list(fit.why),
+                "began": (fit.began - EPOCH).days if fit.began else None,
             }
             self.notes["fits"].append(note)
         self._fits_seen = len(production.fits)
@@ -210,3 +218,18 @@ class Observer:
     def _numbers(self, answering: Answering, rows: Arrivals) -> np.ndarray:
         answers = answering.answer(rows.cleaned.tolist())
         return np.array([self._number.get(label, -1) for label, _ in answers])
+
+
+def past_of_correction(known: Counter[str], label: str) -> str:
+    """Name what was known of a phrase when a correction to `label` came: one of PASTS.
+
+    Only against a long, agreeing past a right correction must not decide alone: nothing tells it
+    from a wrong one.
+    """
+    if not known.total() - known[label]:
+        return "corrections_fresh"
+    if known.total() < LONG_PAST:
+        return "corrections_short"
+    frequent, count = known.most_common(1)[0]
+    agreeing = frequent != label and count >= _AGREEING * known.total()
+    return "corrections_long" if agreeing else "corrections_mixed"

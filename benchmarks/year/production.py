@@ -49,12 +49,16 @@ FALSE_ALARMS = Budget.of(max_false_alarms=2.0, classifiers=3)
 
 @dataclass(frozen=True)
 class Fit:
-    """What became of a retraining; `before` and `candidate` are what would answer."""
+    """What became of a retraining; `before` and `candidate` are what would answer.
+
+    `began` is the start of the drift that called for it.
+    """
 
     at: datetime
     reason: str
     kind: str
     why: tuple[str, ...]
+    began: datetime | None
     before: Answering | None
     candidate: Answering
 
@@ -179,6 +183,7 @@ class Production:
             vectors=self.vectors,
             seed=SEED,
             remembers=self.memory is not None,
+            serves_all_rows=self.serves_all_rows,
         )
         return self._decide(candidate, reason, drift_start(evidence or {}))
 
@@ -197,7 +202,7 @@ class Production:
         self._learn_source()
         answering = self._answering(candidate, version)
         self.fits.append(
-            Fit(self.now, reason, verdict.kind, verdict.reasons, self.answering, answering)
+            Fit(self.now, reason, verdict.kind, verdict.reasons, began, self.answering, answering)
         )
         promoted = {"promote", "keep", "undecided"} if self.promotes_equals else {"promote"}
         if verdict.kind in promoted or self.answering is None:

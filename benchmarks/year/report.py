@@ -18,6 +18,7 @@ def tables_of(figures: Mapping[str, Any]) -> list[str]:
         _drift(figures),
         _events(figures, "kind"),
         _events(figures, "size"),
+        _labels(figures),
     ]
 
 
@@ -52,7 +53,10 @@ def _overview(figures: Mapping[str, Any]) -> str:
 def _learnt(figures: Mapping[str, Any]) -> str:
     names = {
         "corrections_day": "corrections right after a day",
-        "corrections_fresh": "of phrases without another past",
+        "corrections_fresh": "of phrases without another label",
+        "corrections_short": "with fewer than 10 labels",
+        "corrections_mixed": "with several labels",
+        "corrections_long": "with a long, agreeing past",
         "corrections_next": "after the next revision or retraining",
         "rule_3": "new rule after 3 labels",
         "rule_5": "after 5",
@@ -87,7 +91,7 @@ def _drift(figures: Mapping[str, Any]) -> str:
     rows = [(policy, *own["drift"].values()) for policy, own in figures.items()]
     heads = (
         "policy", "drift called", "without an event", "events of 10 % or more in the inputs",
-        "missed", "median days", "retrainings for the broken client",
+        "missed", "median days", "retrainings for the broken client", "windows until it is named",
     )  # fmt: skip
     return table(heads, rows)
 
@@ -101,6 +105,36 @@ def _events(figures: Mapping[str, Any], by: str) -> str:
     ]
     names = [f"{100 * value:.0f} %" if by == "size" else value for value in values]
     return table((f"extra error; days won back (by {by})", *names), rows)
+
+
+def _labels(figures: Mapping[str, Any]) -> str:
+    """When the labels of each event come, and when each policy wins it back, in days."""
+    events = {
+        (e["seed"], e["kind"], e["size"]): e for own in figures.values() for e in own["events"]
+    }
+    rows = [
+        (
+            seed,
+            kind,
+            f"{100 * size:.0f} %",
+            _days(event["most_labels_after"]),
+            *(_won_back(own["events"], seed, kind) for own in figures.values()),
+        )
+        for (seed, kind, size), event in events.items()
+    ]
+    heads = ("seed", "event", "size", "labels of 80 % of its traffic, after the first label")
+    return table((*heads, *(f"won back: {policy}" for policy in figures)), rows)
+
+
+def _won_back(events: Sequence[Mapping[str, Any]], seed: int, kind: str) -> str:
+    event = next(e for e in events if (e["seed"], e["kind"]) == (seed, kind))
+    if not event["loss"]:
+        return "nothing lost"
+    return "not" if event["censored"] else _days(event["after_labels"])
+
+
+def _days(days: int | None) -> str:
+    return "later than the year" if days is None else f"{days} days"
 
 
 def _event_cell(events: Sequence[Mapping[str, Any]]) -> str:

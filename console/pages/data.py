@@ -45,7 +45,7 @@ def snapshots(
         classifier=classifier,
         rows=[
             (row, older, _checks(state, row))
-            for row, older in zip(rows, [*rows[1:], None], strict=True)
+            for row, older in zip(rows, [*rows[1:], None], strict=False)
         ],
     )
 
@@ -103,7 +103,7 @@ def _recorded(state: ConsoleState, connection: Connection, classifier: str) -> l
 
 def _one(rows: list[sa.Row[Any]], number: int) -> tuple[sa.Row[Any], sa.Row[Any] | None]:
     """Return a snapshot and the one before it. Raises `UnknownVersion`."""
-    for row, older in zip(rows, [*rows[1:], None], strict=True):
+    for row, older in zip(rows, [*rows[1:], None], strict=False):
         if row.id == number:
             return row, older
     known = ", ".join(str(row.id) for row in rows[:10]) or "none yet"

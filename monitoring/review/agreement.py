@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
+from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
 from core.review_tables import review_answer, review_item
@@ -45,8 +46,6 @@ def read_agreement(connection: Connection, classifier: str) -> Agreement:
 
 def measure_agreement(answers: list[tuple[int, tuple[str, str | None]]]) -> Agreement:
     """Measure the agreement of (item, what was said), one entry per person."""
-    import krippendorff
-
     frame = pd.DataFrame(answers, columns=["item", "said"])
     items, _ = pd.factorize(frame["item"])
     said, distinct = pd.factorize(frame["said"])
@@ -55,5 +54,18 @@ def measure_agreement(answers: list[tuple[int, tuple[str, str | None]]]) -> Agre
     counts = counts[counts.sum(axis=1) > 1]
     if np.count_nonzero(counts.sum(axis=0)) < 2:
         return Agreement(len(counts), None)
-    alpha = krippendorff.alpha(value_counts=counts, level_of_measurement="nominal")
-    return Agreement(len(counts), float(alpha))
+    return Agreement(len(counts), _nominal_alpha(counts))
+
+
+def _nominal_alpha(counts: NDArray[np.int64]) -> float:
+    """Return 1 - observed / expected disagreement of pairs, for counts (items, answers).
+
+    Krippendorff, 2011, "Computing Krippendorff's alpha-reliability", section C: nominal data, any
+    number of people per item.
+    """
+    per_item = counts.sum(axis=1)
+    total = per_item.sum()
+    unlike = per_item**2 - (counts**2).sum(axis=1)  # ordered pairs within an item that differ
+    observed = (unlike / (per_item - 1)).sum() / total
+    expected = (total**2 - (counts.sum(axis=0) ** 2).sum()) / (total * (total - 1))
+    return float(1 - observed / expected)

@@ -27,6 +27,9 @@ MAX_RUNS = 32
 """Run lengths kept, the likeliest; the others hold less than 1e-3 together."""
 HEAD_LABELS = 1.0
 """How many labels the head's answer is worth to a run: one label decides over a new phrase."""
+_LOG_HAZARD = np.log(HAZARD)
+_LOG_GOING_ON = np.log1p(-HAZARD)
+_LOG_UNSEEN = np.log(UNSEEN)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,14 +47,20 @@ def weigh_labels(codes: Sequence[int], *, labels: int) -> Evidence:
     """Weigh the labels of one phrase, oldest first; `codes` are numbers in [0, labels)."""
     if labels == 1:
         return _agreeing(len(codes))
-    return _mixed(_extended(_no_run(labels), codes))
+    return _contested(tuple(codes), labels)
+
+
+@lru_cache(maxsize=4096)
+def _contested(codes: tuple[int, ...], labels: int) -> Evidence:
+    """A split weighs most phrases twice alike, with its test rows and without."""
+    return mix_runs(extend_runs(no_run(labels), codes))
 
 
 def weigh_without(codes: Sequence[int], *, labels: int, places: Sequence[int]) -> list[Evidence]:
     """Weigh all labels of one phrase but the one at each of `places`, which ascend."""
     if labels == 1:
         return [_agreeing(len(codes) - 1)] * len(places)
-    runs = _no_run(labels)
+    runs = no_run(labels)
     done = 0
     weighed: list[Evidence] = []
     for place in places:
@@ -59,8 +68,8 @@ def weigh_without(codes: Sequence[int], *, labels: int, places: Sequence[int]) -
         if weighed and set(codes[done : place + 1]) == {codes[place]}:
             weighed.append(weighed[-1])
             continue
-        runs = _extended(runs, codes[done:place])
-        weighed.append(_mixed(_extended(runs, codes[place + 1 :])))
+        runs = extend_runs(runs, codes[done:place])
+        weighed.append(mix_runs(extend_runs(runs, codes[place + 1 :])))
         done = place
     return weighed
 
@@ -68,14 +77,14 @@ def weigh_without(codes: Sequence[int], *, labels: int, places: Sequence[int]) -
 @lru_cache(maxsize=4096)
 def _agreeing(count: int) -> Evidence:
     """Most phrases never had another label: their evidence depends on the count alone."""
-    return _mixed(_extended(_no_run(1), [0] * min(count, 2000)))
+    return mix_runs(extend_runs(no_run(1), [0] * min(count, 2000)))
 
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class _Runs:
+class Runs:
     """The lengths that the present run may have, (runs,), and what each has counted."""
 
     log_chance: Floats
@@ -83,32 +92,45 @@ class _Runs:
     counts: Floats  # (runs, labels)
 
 
-def _no_run(labels: int) -> _Runs:
-    return _Runs(np.zeros(1), np.zeros(1), np.zeros((1, labels)))
+def no_run(labels: int) -> Runs:
+    """The start, before any label."""
+    return Runs(np.zeros(1), np.zeros(1), np.zeros((1, labels)))
 
 
-def _extended(runs: _Runs, codes: Sequence[int]) -> _Runs:
-    log_chance = runs.log_chance
-    lengths = runs.lengths
-    counts = runs.counts
+def extend_runs(runs: Runs, codes: Sequence[int]) -> Runs:
+    """Take further labels, oldest first, as `weigh_labels` does from `no_run`; `runs` stays."""
+    size = len(runs.lengths)
+    # A row more than is kept: that of the run that begins. Written in place, for speed.
+    log_chance = np.empty(MAX_RUNS + 1)
+    lengths = np.empty(MAX_RUNS + 1)
+    counts = np.empty((MAX_RUNS + 1, runs.counts.shape[1]))
+    log_chance[:size] = runs.log_chance
+    lengths[:size] = runs.lengths
+    counts[:size] = runs.counts
     for code in codes:
-        foretold = (counts[:, code] + CONCENTRATION * UNSEEN) / (lengths + CONCENTRATION)
-        going_on = log_chance + np.log1p(-HAZARD) + np.log(foretold)
-        beginning = np.logaddexp.reduce(log_chance) + np.log(HAZARD) + np.log(UNSEEN)
-        counts = np.vstack([counts, np.zeros((1, counts.shape[1]))])
-        counts[:, code] += 1
-        log_chance = np.append(going_on, beginning)
-        lengths = np.append(lengths + 1, 1)
-        if len(lengths) > MAX_RUNS:
+        going_on = log_chance[:size]
+        foretold = (counts[:size, code] + CONCENTRATION * UNSEEN) / (lengths[:size] + CONCENTRATION)
+        beginning = np.logaddexp.reduce(going_on) + _LOG_HAZARD + _LOG_UNSEEN
+        going_on += _LOG_GOING_ON
+        going_on += np.log(foretold)
+        log_chance[size] = beginning
+        lengths[size] = 0
+        counts[size] = 0
+        size += 1
+        lengths[:size] += 1
+        counts[:size, code] += 1
+        if size > MAX_RUNS:
             kept = np.argpartition(-log_chance, MAX_RUNS)[:MAX_RUNS]
-            log_chance = log_chance[kept]
-            lengths = lengths[kept]
-            counts = counts[kept]
-        log_chance = log_chance - log_chance.max()
-    return _Runs(log_chance, lengths, counts)
+            size = MAX_RUNS
+            log_chance[:size] = log_chance[kept]
+            lengths[:size] = lengths[kept]
+            counts[:size] = counts[kept]
+        log_chance[:size] -= log_chance[:size].max()
+    return Runs(log_chance[:size], lengths[:size], counts[:size])
 
 
-def _mixed(runs: _Runs) -> Evidence:
+def mix_runs(runs: Runs) -> Evidence:
+    """What all lengths say together of the next label."""
     chance = np.exp(runs.log_chance)
     chance /= chance.sum()
     per_label = chance / (runs.lengths + HEAD_LABELS)

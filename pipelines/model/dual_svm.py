@@ -22,10 +22,17 @@ BLOCK_ROWS = 1024
 
 @dataclass(frozen=True)
 class _Block:
-    """Rows with the inner product of every pair of them: `gram` (rows, rows)."""
+    """Rows with the inner product of every pair of them: `gram` (rows, rows).
+
+    `by_ngram` holds the n-grams of the rows, csc (rows, m); `columns` (c,) are those that occur,
+    `ngrams` the same values as csr (c, rows). By n-gram, the large weights are read and written
+    once per block, in their order.
+    """
 
     rows: Int64
     dense: Float32
+    by_ngram: sparse.csc_matrix
+    columns: Int64
     ngrams: sparse.csr_matrix
     gram: Float32
 
@@ -99,11 +106,16 @@ class DualSvm:
             dense = self.dense[block_rows]
             ngrams = self.ngrams[block_rows]
             gram = dense @ dense.T + (ngrams @ ngrams.T).toarray()
-            yield _Block(block_rows, dense, ngrams, gram)
+            by_ngram = ngrams.tocsc()
+            columns = np.flatnonzero(np.diff(by_ngram.indptr))
+            starts = np.append(0, by_ngram.indptr[1:][columns])
+            shape = (len(columns), len(block_rows))
+            present = sparse.csr_matrix((by_ngram.data, by_ngram.indices, starts), shape=shape)
+            yield _Block(block_rows, dense, by_ngram, columns, present, gram)
 
     def _improve(self, block: _Block) -> None:
         margins = block.dense @ self.weights
-        margins += block.ngrams @ self.ngram_weights
+        margins += block.by_ngram @ self.ngram_weights
         change = _step_through(
             block.gram,
             margins,
@@ -113,7 +125,7 @@ class DualSvm:
         )
         self.alphas[block.rows] += change
         self.weights += block.dense.T @ change
-        self.ngram_weights += block.ngrams.T @ change
+        self.ngram_weights[block.columns] += block.ngrams @ change
 
 
 def _slack(costs: Float64) -> Float32:

@@ -59,5 +59,5 @@ def test_the_report_can_be_printed(
 ) -> None:
     figures = summarise(notes)
     assert all(table.startswith("| ") for table in tables_of(figures))
-    assert len(make_bars(figures, notes)) == 13
+    assert len(make_bars(figures, notes)) == 15
     assert draw_year(notes, file=tmp_path / "year.png").stat().st_size > 10_000

@@ -63,6 +63,23 @@ def test_agreement_is_krippendorffs_alpha() -> None:
     assert measure_agreement(said("aa", "bb")).alpha == 1
 
 
+def test_agreement_of_any_number_of_people() -> None:
+    """Reliability data of the paper's section C: 12 units, four people, answers missing."""
+    people = (
+        ("1", "2", "3", "3", "2", "1", "4", "1", "2", None, None, None),
+        ("1", "2", "3", "3", "2", "2", "4", "1", "2", "5", None, "3"),
+        (None, "3", "3", "3", "2", "3", "4", "2", "2", "5", "1", None),
+        ("1", "2", "3", "3", "2", "4", "4", "1", "2", "5", "1", None),
+    )
+    answers: list[tuple[int, tuple[str, str | None]]] = [
+        (unit, ("label", label))
+        for person in people
+        for unit, label in enumerate(person)
+        if label is not None
+    ]
+    assert measure_agreement(answers).alpha == pytest.approx(0.743, abs=0.0005)
+
+
 def test_no_agreement_without_pairs() -> None:
     assert measure_agreement([]).alpha is None
     assert measure_agreement(said("a", "b")).items == 0

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from core.errors import HeadRefused
 from pipelines.memory.build import LABEL_COLUMNS, build_memory, count_acts
-from pipelines.memory.evidence import weigh_labels
+from pipelines.memory.evidence import extend_runs, mix_runs, no_run, weigh_labels
 from pipelines.model.memory import (
     AppliedMemory,
     Memory,
@@ -60,6 +60,23 @@ def test_one_wrong_label_flips_no_long_agreeing_past() -> None:
     assert np.mean(flipped) <= 0.01
 
 
+@pytest.mark.parametrize(
+    ("past", "against_the_head", "with_it"),
+    [(0, 1, 1), (1, 2, 1), (2, 3, 1), (5, 3, 2), (9, 3, 2), (10, 2, 2), (20, 2, 2), (200, 2, 1)],
+)
+def test_so_many_labels_turn_an_agreeing_past(
+    past: int, against_the_head: int, with_it: int
+) -> None:
+    """Decision 0016 quotes these figures."""
+
+    def needed(head: dict[int, float]) -> int:
+        tried = range(1, 9)
+        return next(n for n in tried if answer([0] * past + [1] * n, labels=2, head=head) == 1)
+
+    assert needed({0: 0.97, 1: 0.01}) == against_the_head
+    assert needed({0: 0.01, 1: 0.97}) == with_it
+
+
 def test_one_label_decides_over_a_phrase_that_nobody_labelled_before() -> None:
     assert answer([1], labels=2, head={0: 0.995}) == 1
 
@@ -95,6 +112,17 @@ def test_an_agreeing_past_is_weighed_as_any_other(count: int) -> None:
 
 def rows(*entries: tuple[str, str, pd.Timestamp, str]) -> pd.DataFrame:
     return pd.DataFrame(entries, columns=list(LABEL_COLUMNS))
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=120), st.integers(0, 120))
+def test_a_past_is_weighed_in_parts_as_in_one_go(codes: list[int], cut: int) -> None:
+    first = extend_runs(no_run(4), codes[:cut])
+    kept = first.log_chance.copy()
+    in_parts = mix_runs(extend_runs(first, codes[cut:]))
+    whole = weigh_labels(codes, labels=4)
+    assert in_parts.head_share == whole.head_share
+    assert (in_parts.weights == whole.weights).all()
+    assert (first.log_chance == kept).all()
 
 
 def test_one_act_of_one_author_counts_once_a_day() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -14,9 +15,12 @@ from sklearn.metrics import f1_score
 
 from benchmarks.year.arrivals import Arrivals, expected_weighted_f1
 from benchmarks.year.events import SIZES, draw_calendar
-from benchmarks.year.figures import summarise
-from benchmarks.year.memory import GivenLabel, RunningMemory
+from benchmarks.year.figures import answers_broken, summarise, windows_until_named
+from benchmarks.year.loop import Setting, Year
+from benchmarks.year.memory import GivenLabel, RunningMemory, evidence_of_rows
+from benchmarks.year.observer import past_of_correction
 from benchmarks.year.people import LABELS_A_WEEK, People
+from benchmarks.year.report import tables_of
 from benchmarks.year.world import World
 from pipelines.memory.build import build_memory
 from pipelines.memory.evidence_rows import join_labels
@@ -148,6 +152,54 @@ def test_a_memory_renewed_in_place_equals_one_built_anew() -> None:
         assert own == pytest.approx(weights, rel=1e-5)
 
 
+def test_rows_of_the_source_say_what_a_memory_of_them_says() -> None:
+    random = np.random.default_rng(5)
+    rows = [
+        GivenLabel(str(row), f"phrase {row % 5}", f"label {random.integers(1 + row % 3)}", moment)
+        for row, moment in enumerate(START + timedelta(hours=hour) for hour in range(2_000))
+    ]
+    running = RunningMemory()
+    running.add(rows)
+    running.renew()
+    evidence = evidence_of_rows([row.cleaned for row in rows], [row.label for row in rows])
+    assert evidence.keys() == running.evidence.keys()
+    for cleaned, expected in running.evidence.items():
+        assert evidence[cleaned].labels == expected.labels
+        assert evidence[cleaned].head_share == expected.head_share
+        assert (evidence[cleaned].weights == expected.weights).all()
+
+
+@pytest.mark.parametrize(
+    ("known", "past"),
+    [
+        ({}, "corrections_fresh"),
+        ({"b": 40}, "corrections_fresh"),
+        ({"a": 8, "b": 1}, "corrections_short"),
+        ({"a": 10}, "corrections_long"),
+        ({"a": 39, "b": 1}, "corrections_long"),
+        ({"a": 8, "b": 4}, "corrections_mixed"),
+        ({"a": 1, "b": 39}, "corrections_mixed"),
+    ],
+)
+def test_corrections_are_told_apart_by_the_past_of_the_phrase(
+    known: dict[str, int], past: str
+) -> None:
+    assert past_of_correction(Counter(known), "b") == past
+
+
+def test_an_event_is_labelled_when_most_of_its_traffic_has_a_label_of_the_source() -> None:
+    year = Year.draw(Setting(scale="small", days=182, label="chapter"), seed=1)
+    names = next(n for n, event in enumerate(year.world.calendar) if event.kind == "names")
+    labelled = year.labelled_day(names)
+    assert labelled is not None
+    rows = year.world.judging(year.world.calendar[names].first)
+    phrases = rows.cleaned[rows.event == names]
+    known = year.source.arrives < 86_400 * np.array([[labelled], [labelled + 1]])
+    brought = np.concatenate([part.event for part in year.source.parts]) == names
+    shares = [np.isin(phrases, year.source.cleaned[brought & then]).mean() for then in known]
+    assert shares[0] < 0.8 <= shares[1]
+
+
 def source_frame(rows: list[GivenLabel]) -> pd.DataFrame:
     return pd.DataFrame(
         [(row.row, row.cleaned, row.label, row.received_at) for row in rows],
@@ -165,7 +217,7 @@ def received_frame(labels: list[GivenLabel]) -> pd.DataFrame:
 
 
 def test_an_event_is_won_back_when_four_fifths_of_its_loss_are() -> None:
-    event = {"kind": "rule", "first": 1, "last": 90, "size": 0.1}
+    event = {"kind": "rule", "first": 1, "last": 90, "size": 0.1, "labelled": 38}
     empty = SimpleNamespace(f1=[0.9], probes={}, fits=[], watched=[])
     run = {
         **vars(empty),
@@ -181,3 +233,31 @@ def test_an_event_is_won_back_when_four_fifths_of_its_loss_are() -> None:
     figures = summarise({"weekly": {1: run}, "bound": {1: bound}})
     won_back = figures["weekly"]["events"][0]
     assert (won_back["days"], won_back["after_labels"]) == (42, 12)
+    assert won_back["after_most_labels"] == 5
+    late = {**run, "events": {"0": {str(day): 1.0 for day in range(1, 90)}}}
+    early = {**run, "events": {"0": {str(day): 1.0 for day in range(1, 35)}}}
+    late_event, early_event = (
+        summarise({"weekly": {1: seen}, "bound": {1: bound}})["weekly"]["events"][0]
+        for seen in (late, early)
+    )
+    assert (late_event["after_labels"], late_event["after_most_labels"]) == (58, 51)
+    assert (early_event["after_labels"], early_event["after_most_labels"]) == (None, None)
+    row = "| 1 | rule | 10 % | 7 days | 12 days | 0 days |"
+    assert row in tables_of(figures)[-1]
+
+
+@pytest.mark.parametrize(("began", "counted"), [(None, True), (262, True), (180, False)])
+def test_a_retraining_for_an_earlier_drift_answers_no_broken_client(
+    began: int | None, counted: bool
+) -> None:
+    fit = {"day": 273, "reason": "drift", "began": began}
+    calendar = [{"kind": "broken", "first": 266, "last": 269, "size": 0.1}]
+    assert answers_broken(fit, calendar) == counted
+    assert not answers_broken({**fit, "reason": "schedule"}, calendar)
+
+
+def test_a_broken_client_is_named_within_so_many_windows() -> None:
+    watched = [[260, "warning"], [267, "warning"], [274, "broken_client"], [281, "steady"]]
+    run = {"watched": watched}
+    assert windows_until_named(run, {"kind": "broken", "first": 266}) == 2
+    assert windows_until_named(run, {"kind": "broken", "first": 276}) == 1
