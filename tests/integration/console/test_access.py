@@ -144,7 +144,7 @@ def all_routes(client: TestClient) -> list[APIRoute]:
 
 
 def test_whatever_changes_something_asks_for_more_than_a_viewer(serve: Serve) -> None:
-    """A route that is not safe depends on Reviewer or Operator, but for signing in and out, and replays."""
+    """All but signing in and out, and replays, which compute and change nothing."""
     computes = "/c/{classifier}/answers/{request_id}/replay"
     free = {"/login", "/logout", computes}
     changing = [
