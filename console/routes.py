@@ -19,6 +19,7 @@ import console.pages.pins
 import console.pages.review
 import console.pages.rollout
 import console.pages.strategies
+import console.pages.tasks
 import console.pages.versions
 
 ROUTERS = (
@@ -34,6 +35,7 @@ ROUTERS = (
     console.pages.data.router,
     console.pages.fixes.router,
     console.pages.pins.router,
+    console.pages.tasks.router,
     console.api.feedback.router,
     console.api.review.router,
     console.api.answers.router,
