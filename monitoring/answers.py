@@ -159,12 +159,9 @@ def _indexed(connection: Connection, search: Search) -> Iterator[_Indexed]:
             is_wanted = key == sa.any_(sa.cast(list(keys), _KEYS))
             yield _Indexed(is_wanted, replace(search, text=None))
     if search.label is not None:
-<<<<<<< HEAD
         pinned = sa.and_(inference.c.pin.is_not(None), inference.c.pinned_label == search.label)
-        yield sa.or_(inference.c.label == search.label, pinned)
-=======
-        yield _Indexed(inference.c.label == search.label, replace(search, label=None))
->>>>>>> 5ebf566c830939f3dbff8b0a2090e3d015aa41ff
+        is_wanted = sa.or_(inference.c.label == search.label, pinned)
+        yield _Indexed(is_wanted, replace(search, label=None))
 
 
 _KEYS = sa.ARRAY(sa.BigInteger)

@@ -26,12 +26,8 @@ from core.feedback import (
 )
 from core.pin_tables import says_more_than_the_pin
 from core.tables import feedback, inference
-<<<<<<< HEAD
 from monitoring.faults import is_faulty
-from monitoring.feedback_file import Refusal, read_feedback_file
-=======
 from monitoring.feedback_file import Line, Refusal, Unlabelled, read_feedback_file
->>>>>>> b58bfa1e0f63c29327f6178f1838c380fa613009
 
 AHEAD = timedelta(days=1)
 """A label may be dated this far in the future, where its zone is wrong. It waits until then."""

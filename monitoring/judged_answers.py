@@ -12,11 +12,7 @@ from sqlalchemy.engine import Connection
 
 from core.answer_tables import ROUTED
 from core.errors import InvalidPeriod
-<<<<<<< HEAD
 from core.feedback import KINDS, NONE_OF_THESE
-=======
-from core.feedback import KINDS
->>>>>>> 1a4b5413acfac5ddfde3696ba0fa7addd531c77d
 from core.pin_tables import repeats_a_pin
 from core.tables import asked_by_clients, feedback, inference
 from monitoring.answer_counts import COUNTED_ROLES
@@ -137,16 +133,10 @@ def _right(row: sa.Row[Any]) -> str | None:
 
 
 def _joined(classifier: str, since: datetime | None) -> sa.Select[tuple[Any, ...]]:
-<<<<<<< HEAD
-    """Select feedback with what the versions answered, newest first.
-
-    A label that only repeats a pin says nothing. `since` keeps both reads to indexes.
-=======
     """Select feedback with its answers, newest first; `since` keeps both reads to indexes.
 
     The answer is the version's own, whatever a pin told the client; a label that only repeats the
     pin is left out.
->>>>>>> 1a4b5413acfac5ddfde3696ba0fa7addd531c77d
     """
     query = (
         sa.select(
@@ -168,11 +158,7 @@ def _joined(classifier: str, since: datetime | None) -> sa.Select[tuple[Any, ...
             inference.c.classifier == classifier,
             inference.c.role.in_(COUNTED_ROLES),
             asked_by_clients(),
-<<<<<<< HEAD
-            sa.not_(repeats_a_pin(feedback)),
-=======
             ~repeats_a_pin(feedback),
->>>>>>> 1a4b5413acfac5ddfde3696ba0fa7addd531c77d
         )
         .order_by(feedback.c.received_at.desc(), feedback.c.id.desc())
     )

@@ -148,7 +148,6 @@ def _unselected_labels(
     return _acts(pd.DataFrame.from_records(read[::-1], columns=list(COLUMNS)))
 
 
-<<<<<<< HEAD
 def _unselected_feedback(
     connection: Connection, classifier: str, now: datetime
 ) -> tuple[sa.ColumnElement[bool], ...]:
@@ -162,7 +161,9 @@ def _unselected_feedback(
         is_label(),
         feedback.c.received_at.between(since, now),
         feedback.c.request_id == sa.any_(sa.literal(sorted(chosen), sa.ARRAY(sa.Text))),
-=======
+    )
+
+
 def _given_by(
     answer: sa.Subquery, version: str, *, since: datetime
 ) -> tuple[sa.ColumnElement[bool], ...]:
@@ -171,7 +172,6 @@ def _given_by(
         answer.c.version == version,
         answer.c.occurred_at > since,
         answer.c.head_label.is_(None),
->>>>>>> 1a4b5413acfac5ddfde3696ba0fa7addd531c77d
     )
 
 

@@ -28,16 +28,10 @@ from core.tables import feedback, inference
 from flows.rollout import current_person
 from machine.environment import child_settings
 from monitoring import pinning
-from monitoring.answer_counts import count_answers
 from monitoring.answers import Search, search_answers
 from monitoring.corrections import count_corrections
 from monitoring.feedback import feedback_rows
 from monitoring.labelled import phrases_with_feedback
-<<<<<<< HEAD
-=======
-from monitoring.performance import measure_by
-from monitoring.periods import Period
->>>>>>> 1a4b5413acfac5ddfde3696ba0fa7addd531c77d
 from monitoring.pin_list import list_pins
 from monitoring.pinning import (
     ConflictingPin,
@@ -56,11 +50,8 @@ from monitoring.standing import _labels_wait
 from monitoring.unselected import unselected_requests
 from tests.support.heads import champion, store_head
 from tests.support.inferences import inference as logged_row
-<<<<<<< HEAD
 from tests.support.performances import performance_by_version
-=======
 from tests.support.places import clean_environment
->>>>>>> 1a4b5413acfac5ddfde3696ba0fa7addd531c77d
 from tests.support.traffic import log, traffic
 
 NOW = datetime(2026, 2, 1, 12, tzinfo=UTC)
@@ -321,7 +312,12 @@ class TestFeedbackOnPinnedAnswers:
         told = sa.select(answered_label()).where(inference.c.role == "champion")
         assert set(connection.scalars(told)) == {"label03"}
 
-<<<<<<< HEAD
+    def test_a_search_finds_and_shows_what_the_client_got(self, connection: Connection) -> None:
+        found = search_answers(connection, Search("topic", label="label03"))
+        assert {(row.label, row.pinned) for row in found} == {("label03", True)}
+        assert len(found) == 10
+        assert search_answers(connection, Search("topic", label="label01")) == []
+
     def test_performance_is_that_of_the_version(
         self, connection: Connection, engine: Engine
     ) -> None:
@@ -337,26 +333,6 @@ class TestFeedbackOnPinnedAnswers:
         connection.commit()
         found = performance_by_version(engine, "topic")["2 (shadow)"]
         assert (found.labelled, found.right) == (2, 1)
-=======
-    def test_a_search_finds_and_shows_what_the_client_got(self, connection: Connection) -> None:
-        found = search_answers(connection, Search("topic", label="label03"))
-        assert {(row.label, row.pinned) for row in found} == {("label03", True)}
-        assert len(found) == 10
-        assert search_answers(connection, Search("topic", label="label01")) == []
-
-    def test_performance_is_that_of_the_version_and_of_the_shadow(
-        self, connection: Connection, engine: Engine
-    ) -> None:
-        self.label(connection, "label03", "label01", "label05", "label03 ")
-        connection.commit()
-        counted = count_answers(engine, "topic", now=NOW)
-        found = measure_by(
-            connection, "topic", by=("version",), period=Period(), counted=counted.until,
-            shadows=True,
-        )  # fmt: skip
-        figures = {row.group: (row.answers, row.labelled, row.right) for row in found}
-        assert figures == {("1",): (10, 2, 1), ("2 (shadow)",): (10, 2, 1)}
->>>>>>> 1a4b5413acfac5ddfde3696ba0fa7addd531c77d
 
     def test_quality_counts_those_that_contradict(
         self, connection: Connection, engine: Engine

@@ -36,11 +36,7 @@ def test_retryable_follows_from_the_branch(kind: type[PerennialError]) -> None:
 
 def test_every_concrete_error_has_a_code_of_its_own() -> None:
     codes = [kind.code for kind in CONCRETE]
-<<<<<<< HEAD
     assert len(codes) == len(set(codes)) == 36
-=======
-    assert len(codes) == len(set(codes)) == 35
->>>>>>> b58bfa1e0f63c29327f6178f1838c380fa613009
     assert "error" not in codes
 
 
