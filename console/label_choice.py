@@ -32,18 +32,26 @@ def label_choice(state: ConsoleState, classifier: str) -> list[DescribedLabel]:
 
 
 def label_descriptions(repository: Path, classifier: str) -> Mapping[str, str]:
-    """Return label -> description of `queries/labels/CLASSIFIER.csv`; empty without the file."""
+    """Return label -> description of `queries/labels/CLASSIFIER.csv`.
+
+    Empty where there is no such file with the columns label and description in UTF-8.
+    """
     file = repository / "queries" / "labels" / f"{classifier}.csv"
     try:
         return _read(file, file.stat().st_mtime_ns)
-    except OSError:
+    except (OSError, UnicodeDecodeError, csv.Error):
         return {}
 
 
 @lru_cache(maxsize=64)
 def _read(file: Path, _changed: int) -> dict[str, str]:
     with file.open(encoding="utf-8", newline="") as lines:
-        return {row["label"]: row["description"] for row in csv.DictReader(lines)}
+        rows = list(csv.DictReader(lines))
+    return {
+        row["label"]: row["description"]
+        for row in rows
+        if row.get("label") and row.get("description")
+    }
 
 
 def find_label(labels: Sequence[DescribedLabel], text: str) -> str:

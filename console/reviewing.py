@@ -65,7 +65,7 @@ def review(
 ) -> Outcome:
     """Store an answer and the labels of the phrases beside it, in one transaction."""
     now = state.clock()
-    act = Act(body.act, person.name, body.answer, alone=not getattr(person, "signed_in", False))
+    act = Act(body.act, person.name, body.answer, alone=not person.signed_in)
     with state.changing() as connection:
         _check_label(connection, classifier, body.label)
         outcome = answer_item(connection, classifier, item, act, now=now)

@@ -15,13 +15,11 @@ import console.pages.performance
 import console.pages.pins
 import console.pages.review
 import console.pages.rollout
-import console.pages.strategies
 import console.pages.versions
 
 ROUTERS = (
     console.pages.overview.router,
     console.pages.review.router,
-    console.pages.strategies.router,
     console.pages.answers.router,
     console.pages.answer.router,
     console.pages.versions.router,
@@ -29,9 +27,9 @@ ROUTERS = (
     console.pages.performance.router,
     console.pages.data.router,
     console.pages.pins.router,
-    console.api.answers.router,
     console.api.feedback.router,
+    console.api.review.router,
+    console.api.answers.router,
     console.api.performance.router,
     console.api.pins.router,
-    console.api.review.router,
 )

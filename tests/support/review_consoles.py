@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import get_args
 
@@ -21,13 +20,6 @@ from tests.support.traffic import embed_words
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-@dataclass(frozen=True)
-class SignedIn(Person):
-    """One of several people."""
-
-    signed_in: bool = True
-
-
 def keep_neighbours(context: LoopContext, phrases: Sequence[str]) -> None:
     """Store the phrases as the hourly work of the queue does: all are hearts, asked 5 times."""
     with context.engine.connect() as connection:
@@ -43,7 +35,7 @@ def console_of(context: LoopContext, name: str) -> FastAPI:
     app = create_app(context, clock=lambda: NOW)
 
     def person() -> Person:
-        return SignedIn(name, "reviewer")
+        return Person(name, "reviewer", signed_in=True)
 
     for role in (Viewer, Reviewer, Operator):
         app.dependency_overrides[get_args(role)[1].dependency] = person

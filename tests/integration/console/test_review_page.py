@@ -174,6 +174,15 @@ def test_agreement_is_shown(console: TestClient, context: LoopContext) -> None:
     assert "alpha 0.57 over 3 phrases" in page
 
 
+def test_the_worth_of_labels_stands_below_the_queue(console: TestClient) -> None:
+    press(console, choice="label:lung")
+    assert f"{PAGE}/worth" in console.get(PAGE).text
+    page = " ".join(console.get(f"{PAGE}/worth").text.split())
+    row = page.partition('<th scope="row">low confidence</th>')[2].partition("</tr>")[0]
+    numbers = [cell.partition("<")[0] for cell in row.split('<td class="number">')[1:]]
+    assert numbers[:4] == ["30 %", "2", "1", "1"]
+
+
 def test_near_phrases_stand_beside_the_item(console: TestClient, context: LoopContext) -> None:
     assert "Nearest phrases" not in console.get(PAGE).text
     keep_neighbours(context, ["phrase 1", "phrase 7"])
