@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import console.api.answers
+import console.api.drift
 import console.api.feedback
 import console.api.performance
 import console.api.pins
@@ -10,6 +11,8 @@ import console.api.review
 import console.pages.answer
 import console.pages.answers
 import console.pages.data
+import console.pages.drift
+import console.pages.fixes
 import console.pages.overview
 import console.pages.performance
 import console.pages.pins
@@ -24,12 +27,15 @@ ROUTERS = (
     console.pages.answer.router,
     console.pages.versions.router,
     console.pages.rollout.router,
+    console.pages.drift.router,
     console.pages.performance.router,
     console.pages.data.router,
+    console.pages.fixes.router,
     console.pages.pins.router,
     console.api.feedback.router,
     console.api.review.router,
     console.api.answers.router,
+    console.api.drift.router,
     console.api.performance.router,
     console.api.pins.router,
 )

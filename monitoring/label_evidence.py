@@ -43,14 +43,17 @@ class LabelEvidence:
             f"{100 * result.wrong:.0f} % of {result.labels} unselected labels contradict the "
             f"answer, {100 * result.expected:.0f} % are expected at most"
         )
-        evidence = {
+        return Verdict("drift", (reason,), {"label_test": self.as_evidence()})
+
+    def as_evidence(self) -> dict[str, float]:
+        result = self.result
+        return {
             "labels": result.labels,
             "wrong": round(result.wrong, 4),
             "expected": round(result.expected, 4),
             "sum_of_bets": round(result.highest, 1),
             "threshold": round(self.threshold, 1),
         }
-        return Verdict("drift", (reason,), {"label_test": evidence})
 
 
 def call_by_labels(
@@ -68,8 +71,6 @@ def call_by_labels(
     reference : the champion's reference rows: how sure its answers are of normal traffic
     false_calls : how many false calls per year are tolerated
     """
-    if not reference["weight"].sum():
-        return None
     with engine.begin() as connection:
         classifier = champion.classifier
         hold_reports(connection, classifier)
@@ -92,7 +93,12 @@ def read_label_evidence(
     false_calls: float,
     now: datetime,
 ) -> LabelEvidence | None:
-    """Return what the labels of the champion's answers say; None without any."""
+    """Return what the labels of the champion's answers say; None without any.
+
+    None too without reference rows: nothing says how many wrong answers are normal.
+    """
+    if not reference["weight"].sum():
+        return None
     rows = _unselected_labels(connection, champion.classifier, version=champion.version, now=now)
     if rows.empty:
         return None
