@@ -25,7 +25,6 @@ import console.pages.versions
 ROUTERS = (
     console.pages.overview.router,
     console.pages.review.router,
-    console.pages.strategies.router,
     console.pages.answers.router,
     console.pages.answer.router,
     console.pages.versions.router,
