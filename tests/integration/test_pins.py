@@ -28,13 +28,10 @@ from core.tables import feedback, inference
 from flows.rollout import current_person
 from machine.environment import child_settings
 from monitoring import pinning
-from monitoring.answer_counts import count_answers
 from monitoring.answers import Search, search_answers
 from monitoring.corrections import count_corrections
 from monitoring.feedback import feedback_rows
 from monitoring.labelled import phrases_with_feedback
-from monitoring.performance import measure_by
-from monitoring.periods import Period
 from monitoring.pin_list import list_pins
 from monitoring.pinning import (
     ConflictingPin,
@@ -53,6 +50,7 @@ from monitoring.standing import _labels_wait
 from monitoring.unselected import unselected_requests
 from tests.support.heads import champion, store_head
 from tests.support.inferences import inference as logged_row
+from tests.support.performances import performance_by_version
 from tests.support.places import clean_environment
 from tests.support.traffic import log, traffic
 
@@ -320,18 +318,21 @@ class TestFeedbackOnPinnedAnswers:
         assert len(found) == 10
         assert search_answers(connection, Search("topic", label="label01")) == []
 
-    def test_performance_is_that_of_the_version_and_of_the_shadow(
+    def test_performance_is_that_of_the_version(
         self, connection: Connection, engine: Engine
     ) -> None:
         self.label(connection, "label03", "label01", "label05", "label03 ")
         connection.commit()
-        counted = count_answers(engine, "topic", now=NOW)
-        found = measure_by(
-            connection, "topic", by=("version",), period=Period(), counted=counted.until,
-            shadows=True,
-        )  # fmt: skip
-        figures = {row.group: (row.answers, row.labelled, row.right) for row in found}
-        assert figures == {("1",): (10, 2, 1), ("2 (shadow)",): (10, 2, 1)}
+        found = performance_by_version(engine, "topic")["1"]
+        assert (found.answers, found.labelled, found.right) == (10, 2, 1)
+
+    def test_performance_of_the_shadow_leaves_them_out_as_well(
+        self, connection: Connection, engine: Engine
+    ) -> None:
+        self.label(connection, "label03", "label01", "label05")
+        connection.commit()
+        found = performance_by_version(engine, "topic")["2 (shadow)"]
+        assert (found.labelled, found.right) == (2, 1)
 
     def test_quality_counts_those_that_contradict(
         self, connection: Connection, engine: Engine
