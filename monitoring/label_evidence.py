@@ -138,7 +138,9 @@ def _unselected_labels(
         .join(answer, answer.c.request_id == feedback.c.request_id)
         .where(
             *received,
-            *_given_by(answer, version, since=_last_called(connection, classifier)),
+            answer.c.version == version,
+            answer.c.occurred_at > _last_called(connection, classifier),
+            answer.c.head_label.is_(None),
             says_more_than_the_pin(answer, label),
         )
         .order_by(feedback.c.received_at.desc(), feedback.c.id.desc())
@@ -161,6 +163,7 @@ def _unselected_feedback(
         is_label(),
         feedback.c.received_at.between(since, now),
         feedback.c.request_id == sa.any_(sa.literal(sorted(chosen), sa.ARRAY(sa.Text))),
+<<<<<<< HEAD
     )
 
 
@@ -172,6 +175,8 @@ def _given_by(
         answer.c.version == version,
         answer.c.occurred_at > since,
         answer.c.head_label.is_(None),
+=======
+>>>>>>> 641034110719e1418e825d581707bb186fae0585
     )
 
 

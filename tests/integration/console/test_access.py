@@ -214,6 +214,19 @@ def test_each_role_may_do_what_the_one_before_it_may(serve: Serve) -> None:
 
 
 @pytest.mark.usefixtures("people")
+def test_only_operators_pin(serve: Serve) -> None:
+    asked = {"phrase": "a", "why": "ticket"}
+    for name, statuses in (("vera", {403}), ("rita", {403}), ("olga", {404})):  # no champion yet
+        client = signed_in(serve(), name)
+        assert client.get("/api/organ/pins").status_code == 200
+        responses = [
+            client.post("/api/organ/pins", json=asked | {"label": "heart"}),
+            client.post("/api/organ/pins/end", json=asked),
+        ]
+        assert {response.status_code for response in responses} == statuses
+
+
+@pytest.mark.usefixtures("people")
 def test_a_change_is_recorded_under_the_name_of_who_signed_in(serve: Serve, engine: Engine) -> None:
     signed_in(serve(), "rita").post("/api/asked/reviewer")
     with engine.connect() as connection:
