@@ -9,17 +9,15 @@ PerennialError
 └── MachineError     an operator has to mend this machine: disk, file, process
 ```
 
-Every concrete error belongs to exactly one branch, and `retryable` follows from the branch.
-Each error states three things in this order: what was wanted, what came, what to do.
-`docs/operations.md` lists every code with its remedy.
+Every concrete error belongs to one branch, which says whether it is `retryable`. It states what was
+wanted, what came, what to do. `docs/operations.md` lists every code with its remedy.
 """
 
 from __future__ import annotations
 
 import errno
 
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""Error numbers of the operating system that mean: nothing more can be written."""
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # nothing more can be written
 
 
 class PerennialError(Exception):
@@ -243,6 +241,12 @@ class InvalidFeedback(DataError):
     """A feedback row lacks a field, or names a label that the classifier does not have."""
 
     code = "invalid_feedback"
+
+
+class InvalidReview(DataError):
+    """A review of a drift window says nothing that can be acted on."""
+
+    code = "invalid_review"
 
 
 class UnknownRequest(DataError):

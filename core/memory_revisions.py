@@ -73,5 +73,20 @@ def find_revision(connection: Connection, classifier: str, revision: int) -> Mem
     return _entry(dict(row)) if row else None
 
 
+def newest_revision_by(
+    connection: Connection, classifier: str, *, moment: datetime
+) -> MemoryRevision | None:
+    """Return the newest revision that was made by a moment."""
+    table = memory_revision.c
+    query = (
+        sa.select(memory_revision)
+        .where(table.classifier == classifier, table.made_at <= moment)
+        .order_by(table.revision.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).mappings().one_or_none()
+    return _entry(dict(row)) if row else None
+
+
 def _entry(row: Mapping[str, Any]) -> MemoryRevision:
     return MemoryRevision(**{name: value for name, value in row.items() if name != "id"})

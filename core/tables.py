@@ -189,6 +189,8 @@ drift_report = Table(
     Column("first_sequence", BigInteger),
     Column("last_sequence", BigInteger),
     Column("answers", BigInteger),
+    Column("accepted_window", Integer),
+    Column("evidence", JSONB),
     Index("drift_report_window", "classifier", "version", "window_number", unique=True),
     Index(
         "drift_report_arrival",

@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
-from typing import Any
 
 import httpx
 
 from core.contracts import Verdict
 from core.errors import FlowServerUnreachable
 from core.logs import first_line
+from monitoring.payloads import drift_payload
 
 DRIFT = "drift.detected"
-# Characters of JSON: Prefect copies the payload into the parameters of the run.
-LARGEST_EVIDENCE = 20_000
-PHRASES = frozenset({"novel_phrases", "moved_phrases", "label_requests"})
 
 
 def resource_id(classifier: str) -> str:
     """Return the id under which Prefect knows a classifier."""
     return f"classifier.{classifier}"
-
-
-def drift_payload(verdict: Verdict, *, now: datetime) -> dict[str, Any]:
-    """Return what the retraining receives: the moment that was judged, reasons and numbers.
-
-    The numbers are left out when they exceed LARGEST_EVIDENCE.
-    """
-    # Phrases of clients stay in the project's own database.
-    numbers = {key: value for key, value in verdict.evidence.items() if key not in PHRASES}
-    evidence = json.loads(json.dumps(numbers, default=str))
-    small = evidence if len(json.dumps(evidence)) <= LARGEST_EVIDENCE else {}
-    return {"now": now.isoformat(), "evidence": {"reasons": list(verdict.reasons), **small}}
 
 
 def emit_drift(classifier: str, verdict: Verdict, *, now: datetime) -> None:

@@ -20,13 +20,14 @@ from core.settings import Settings, load_settings
 from flows.answering import open_embedder
 from flows.artifacts import artifact_key
 from flows.context import LoopContext, open_context
-from flows.events import drift_payload, emit_drift
+from flows.events import emit_drift
 from flows.hooks import HOOKS, quiet_named_errors, timed_task
 from flows.retrain import is_retryable, retrain
 from flows.run_page import shown_run
 from flows.watch_page import newest_reports, render_page
 from monitoring.answer_counts import count_answers
 from monitoring.budget import Budget
+from monitoring.payloads import drift_payload
 from monitoring.unanswered import unanswered_drift, with_unanswered
 from monitoring.watching import watch_classifier
 

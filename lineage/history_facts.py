@@ -13,6 +13,7 @@ from core.deployments import history
 from core.pin_tables import says_more_than_the_pin
 from core.tables import decision, drift_report, feedback
 from flows.context import LoopContext
+from monitoring.faults import is_faulty
 from monitoring.feedback import CORRECTED, answered, newest_feedback
 from pipelines.registry import RegisteredVersion
 
@@ -86,6 +87,7 @@ def feedback_rows(context: LoopContext, classifier: str, snapshot: Mapping[str, 
             query.where(
                 newest.c.classifier == classifier,
                 says_more_than_the_pin(answer, sa.func.btrim(newest.c.label)),
+                ~is_faulty(answer, as_of=snapshot["as_of"]),
             )
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -13,6 +13,10 @@ from monitoring.drift_reports import DriftReport
 from monitoring.moved import Labelled, labelled_share
 
 CALLS = ("drift", "needs_labels", "broken_client")
+HARMLESS = "harmless"
+"""The kind of a call that a person closed without changing what is normal."""
+ACCEPTED = "accepted"
+"""The kind of a call that became normal."""
 BROKEN = "broken_client"
 GROWTH = 1.5
 """The same cause calls again when the z of one of its statistics has grown so many times."""
@@ -27,19 +31,24 @@ class Called:
     z: Mapping[str, float]
 
 
-def last_call(reports: Sequence[DriftReport], *, version: str) -> Called | None:
+def last_call(
+    reports: Sequence[DriftReport], *, version: str, harmless: Collection[int] = ()
+) -> Called | None:
     """Return the call that the newest windows still belong to; None after a calm window.
 
     A drift that another version called is not the same cause: the champion was fitted since. A
-    broken client hides no earlier call: that drift goes on when the client is mended.
+    broken client hides no earlier call: that drift goes on when the client is mended. A window that
+    a person called harmless stands for the cause, whatever was called and whichever version did.
     """
     broken = None
     for report in reversed(reports):
         if not report.alarms:
             return broken
+        z = {name: entry["z"] for name, entry in report.statistics.items()}
+        if report.window_number in harmless:
+            return Called(HARMLESS, report.window_number, z)
         if report.verdict in CALLS:
             answered = report.verdict == "drift" and report.version != version
-            z = {name: entry["z"] for name, entry in report.statistics.items()}
             called = Called(report.verdict, report.window_number, z)
             if report.verdict != BROKEN:
                 return broken if answered else called
@@ -82,7 +91,8 @@ def without_repetition(
     verdict: Verdict, called: Called | None, *, alarms: Sequence[str], z: Mapping[str, float]
 ) -> Verdict:
     """Return a "warning" where the same cause was called before and has not grown."""
-    if called is None or called.kind != verdict.kind or grown(called, alarms=alarms, z=z):
+    same = called is not None and called.kind in (verdict.kind, HARMLESS)
+    if called is None or not same or grown(called, alarms=alarms, z=z):
         return verdict
-    again = f"{verdict.kind} was called at window {called.window}, and its cause has not grown"
+    again = f"{called.kind} was called at window {called.window}, and its cause has not grown"
     return Verdict("warning", (*verdict.reasons, again), verdict.evidence)

@@ -10,7 +10,9 @@ from core.contracts import Verdict
 from monitoring.drift_reports import DriftReport
 from monitoring.evidence import moved_labels, novel_phrases
 from monitoring.judging import JudgedWindow
-from monitoring.moved import Labelled, label_requests
+from monitoring.label_evidence import LabelEvidence
+from monitoring.moved import Labelled, label_requests, moved_phrases
+from monitoring.novel_clusters import novel_clusters
 from monitoring.pending import PendingWindows
 from monitoring.power import Power
 from monitoring.scoring import WindowScorer
@@ -30,24 +32,44 @@ def conclude(
     *,
     labelled: Labelled,
     power: Power | None,
-) -> Verdict:
-    """Return the gravest verdict; its evidence details the newest window of that kind.
+) -> list[Verdict]:
+    """Return the gravest verdict, and after a drift the request for labels of a later window.
 
-    `power` is that of the newest window.
+    The evidence of each details the newest window of that kind. `power` is that of the newest
+    window.
     """
-    kind = max((window.verdict.kind for window in judged), key=SEVERITY.index)
-    index = max(index for index, window in enumerate(judged) if window.verdict.kind == kind)
-    worst = judged[index]
-    file = files[index]
-    evidence = {
+    kinds = [window.verdict.kind for window in judged]
+    chosen = [_newest_of(max(kinds, key=SEVERITY.index), kinds)]
+    if "drift" in kinds and "needs_labels" in kinds[chosen[0] :]:
+        chosen.append(_newest_of("needs_labels", kinds))
+    shared = {
         "version": pending.version,
+        "power": power.as_evidence() if power else None,
+        "windows": [_as_evidence(window) for window in judged],
+    }
+    return [
+        Verdict(
+            kinds[index],
+            _reasons(kinds[index], judged),
+            {**shared, **_details(judged[index], files[index], scorer, labelled)},
+        )
+        for index in chosen
+    ]
+
+
+def _newest_of(kind: str, kinds: Sequence[str]) -> int:
+    return max(index for index, found in enumerate(kinds) if found == kind)
+
+
+def _details(
+    worst: JudgedWindow, file: Path, scorer: WindowScorer, labelled: Labelled
+) -> dict[str, Any]:
+    return {
         "window_rows": worst.window.rows,
         "normal_rows": len(worst.baseline),
         "z": worst.z,
         "statistics": worst.statistics,
         "alarms": list(worst.alarms),
-        "power": power.as_evidence() if power else None,
-        "windows": [_as_evidence(window) for window in judged],
         "moved_labels": moved_labels(worst.rows, worst.baseline),
         "novel_phrases": novel_phrases(worst.rows, scorer.novelty(worst.rows)),
         **_needed_labels(worst, labelled),
@@ -57,7 +79,6 @@ def conclude(
             "plot": str(file.with_suffix(".png")),
         },
     }
-    return Verdict(kind, _reasons(kind, judged), evidence)
 
 
 def _reasons(kind: str, judged: Sequence[JudgedWindow]) -> tuple[str, ...]:
@@ -96,8 +117,15 @@ def _as_evidence(judged: JudgedWindow) -> dict[str, Any]:
     }
 
 
-def as_report(judged: JudgedWindow, file: Path, *, version: str) -> DriftReport:
-    """Return the row of `drift_report` of one window."""
+def as_report(
+    judged: JudgedWindow,
+    file: Path,
+    *,
+    version: str,
+    scorer: WindowScorer,
+    labels: LabelEvidence | None,
+) -> DriftReport:
+    """Return the row of `drift_report` of one window; `labels` is what they say at its watch."""
     return DriftReport(
         version=version,
         window_number=judged.window.number,
@@ -112,4 +140,27 @@ def as_report(judged: JudgedWindow, file: Path, *, version: str) -> DriftReport:
         first_sequence=judged.window.first,
         last_sequence=judged.window.last,
         answers=judged.window.answers,
+        accepted_window=judged.normal.window,
+        evidence=_for_review(judged, scorer, labels),
     )
+
+
+def _for_review(
+    judged: JudgedWindow, scorer: WindowScorer, labels: LabelEvidence | None
+) -> dict[str, Any]:
+    """Return what a person needs to see of a window; the clusters of an alarmed one alone."""
+    shown = {
+        "reasons": list(judged.verdict.reasons),
+        "notes": list(judged.notes),
+        "label_test": labels.as_evidence() if labels else None,
+        "moved_labels": moved_labels(judged.rows, judged.baseline),
+        "novel_phrases": novel_phrases(judged.rows, scorer.novelty(judged.rows)),
+    }
+    if not judged.alarms:
+        return shown
+    moved = judged.moved if len(judged.moved) else moved_phrases(judged.rows, judged.baseline)
+    return {
+        **shown,
+        "moved_phrases": moved.round({"rows": 1}).to_dict("records"),
+        "novel_clusters": novel_clusters(judged.rows, judged.baseline, scorer),
+    }

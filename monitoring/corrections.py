@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 from core.feedback import is_label
 from core.pin_tables import says_more_than_the_pin
 from core.tables import feedback
+from monitoring.faults import is_faulty
 from monitoring.feedback import answered
 from monitoring.unselected import DAYS_READ, unselected_requests
 
@@ -64,7 +65,12 @@ def count_corrections(connection: Connection, classifier: str, *, now: datetime)
             feedback.c.request_id, answer.c.cleaned, feedback.c.author, feedback.c.received_at
         )
         .join(answer, answer.c.request_id == feedback.c.request_id)
-        .where(*received, label != answer.c.label, says_more_than_the_pin(answer, label))
+        .where(
+            *received,
+            label != answer.c.label,
+            says_more_than_the_pin(answer, label),
+            ~is_faulty(answer, as_of=now),
+        )
     )
     chosen = unselected_requests(connection, classifier, since=now - timedelta(days=DAYS_READ))
     acts = {

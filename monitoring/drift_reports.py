@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -25,6 +26,8 @@ class DriftReport:
     `statistics` maps each name to {"value", "z", "limit"}; it is empty when the window could not be
     judged. Rows of earlier releases lack the limit.
     Windows of earlier releases were numbered per version and have no `first_sequence`.
+    `accepted_window` names the accepted traffic that the window is like, None for the champion's
+    own past. `evidence` is what a person needs to see; it is not read with the other fields.
     """
 
     version: str
@@ -40,6 +43,8 @@ class DriftReport:
     first_sequence: int | None = None
     last_sequence: int | None = None
     answers: int | None = None
+    accepted_window: int | None = None
+    evidence: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def window(self) -> Window | None:
@@ -62,7 +67,7 @@ class Progress:
 def read_reports(connection: Connection, *, classifier: str) -> list[DriftReport]:
     """Return the newest REPORTS_READ reports of a classifier, oldest first."""
     table = drift_report.c
-    columns = [table[name] for name in DriftReport.__dataclass_fields__]
+    columns = [table[name] for name in DriftReport.__dataclass_fields__ if name != "evidence"]
     query = (
         sa.select(*columns)
         .where(table.classifier == classifier)
@@ -122,7 +127,8 @@ def store_reports(
     common = {"classifier": classifier, "reported_at": reported_at}
     stored = 0
     for report in reports:
-        values = {**vars(report), "alarms": list(report.alarms), **common}
+        lists = {"alarms": list(report.alarms), "evidence": dict(report.evidence)}
+        values = {**vars(report), **lists, **common}
         stored += connection.execute(
             insert(drift_report).values(values).on_conflict_do_nothing()
         ).rowcount

@@ -26,6 +26,7 @@ from core.feedback import (
 )
 from core.pin_tables import says_more_than_the_pin
 from core.tables import feedback, inference
+from monitoring.faults import is_faulty
 from monitoring.feedback_file import Refusal, read_feedback_file
 
 AHEAD = timedelta(days=1)
@@ -112,6 +113,7 @@ def feedback_rows(
 
     The columns are id (the request id), phrase, occurred_at, region, the label columns and origin.
     Only feedback received by `received_by` counts; of several labels for one request, the newest.
+    Labels of answers that people called a fault of the data by then are left out.
     A label that only repeats the pin of its answer teaches nothing.
     """
     columns = sorted(set(label_columns.values()))
@@ -190,6 +192,7 @@ def _newest(label_columns: Mapping[str, str], received_by: datetime) -> sa.Selec
     of_dataset = joined.where(
         newest.c.classifier.in_(list(label_columns)),
         phrase.is_not(None),
+        ~is_faulty(answer, as_of=received_by),
         says_more_than_the_pin(answer, sa.func.btrim(newest.c.label)),
     )
     return of_dataset.order_by(occurred_at, newest.c.request_id)

@@ -25,6 +25,7 @@ from monitoring.clocks import name_wrong_clocks
 from monitoring.damaged import Damage, find_damage
 from monitoring.drift import Score, judge, score, shortage
 from monitoring.moved import Labelled, beyond_usual, moved_phrases
+from monitoring.normals import Comparison, Normal, Normals
 from monitoring.pending import PendingWindows, unlearnt
 from monitoring.power import Power, measure_power
 from monitoring.scoring import WindowScorer
@@ -38,11 +39,13 @@ class JudgedWindow:
     `score` is None when there were too few rows to compare with. `read` counts the rows of the
     window; `rows` lacks those whose right label the champion has learnt. `moved` holds the phrases
     of a drift (see `moved_phrases`), and `notes` names clients that send something wrong.
+    `normal` is what the window was compared with.
     """
 
     window: Window
     read: int
     rows: pd.DataFrame
+    normal: Normal
     baseline: pd.DataFrame
     score: Score | None
     verdict: Verdict
@@ -89,7 +92,7 @@ class Judge:
     """Judges the windows of one champion. `least_share` of the moved answers must have labels."""
 
     scorer: WindowScorer
-    baseline: Baseline
+    normals: Normals
     labelled: Labelled
     least_share: float
     false_alarms: Budget
@@ -98,22 +101,23 @@ class Judge:
     def judge_all(self, pending: PendingWindows) -> Iterator[JudgedWindow]:
         """Judge the windows in order. One without an alarm joins the baseline of the next one."""
         alarms = self._alarms_before(pending)
-        called = last_call(pending.reports, version=pending.version)
+        called = last_call(pending.reports, version=pending.version, harmless=pending.harmless)
         for window, rows in zip(pending.windows, pending.rows, strict=True):
             judged = self._judge(window, rows, before=alarms, called=called)
             alarms = judged.alarms
             called = _call_after(judged, called)
             if not alarms:
-                self.baseline.join(judged.rows)
+                judged.normal.baseline.join(judged.rows)
             yield judged
 
     def power(self, judged: JudgedWindow) -> Power | None:
         """Return how soon a change would be called in windows like this one."""
         size = round_rows(len(judged.rows))
-        if judged.score is None or shortage(self.baseline.pool, size=size):
+        pool = judged.normal.baseline.pool
+        if judged.score is None or shortage(pool, size=size):
             return None
         return measure_power(
-            self.baseline.pool,
+            pool,
             size=size,
             labels=self.scorer.labels,
             alarm=judged.score.alarm,
@@ -128,19 +132,34 @@ class Judge:
         if len(fresh) < LEAST_ROWS:
             reason = f"the champion has learnt {len(rows) - len(fresh)} of the {len(rows)} answers"
             verdict = Verdict("insufficient", (reason,))
-            return JudgedWindow(window, len(rows), rows, self.baseline.rows, None, verdict)
-        damage = find_damage(fresh, self.baseline.rows)
+            own = self.normals.own
+            return JudgedWindow(window, len(rows), rows, own, own.baseline.rows, None, verdict)
+        found = self.normals.compare(fresh, self._score)
+        past = found.past.rows
+        damage = find_damage(fresh, past)
         notes = tuple(filter(None, (damage.sentence, name_wrong_clocks(fresh))))
-        scored = self._score(fresh)
-        if scored is None:
-            lack = shortage(self.baseline.pool, size=round_rows(len(fresh))) or ""
-            verdict = Verdict("insufficient", (lack,))
-        else:
-            verdict = judge(scored.alarms, before=before)
         judged = JudgedWindow(
-            window, len(rows), fresh, self.baseline.rows, scored, verdict, notes=notes
+            window,
+            len(rows),
+            fresh,
+            found.normal,
+            past,
+            found.score,
+            self._verdict(fresh, found, before),
+            notes=notes,
         )
-        return self._called(judged, damage, called) if verdict.kind == "drift" else judged
+        if judged.verdict.kind != "drift":
+            return judged
+        return self._called(judged, damage, called)
+
+    def _verdict(self, rows: pd.DataFrame, found: Comparison, before: Sequence[str]) -> Verdict:
+        if found.score is None:
+            lack = shortage(found.past.pool, size=round_rows(len(rows))) or ""
+            return Verdict("insufficient", (lack,))
+        verdict = judge(found.score.alarms, before=before)
+        if verdict.kind == "steady" and found.accepted:
+            return Verdict("steady", (found.accepted,))
+        return verdict
 
     def _called(self, judged: JudgedWindow, damage: Damage, called: Called | None) -> JudgedWindow:
         """Decide what is done about a window that drifted."""
@@ -175,31 +194,34 @@ class Judge:
             return newest.alarms
         if pending.before is None or len(pending.before) < LEAST_ROWS:
             return ()
-        scored = self._score(pending.before)
+        scored = self._nearest(pending.before)
         return scored.alarms if scored else ()
 
     def _as_before(self, rows: pd.DataFrame, called: Called | None) -> bool:
         """Return True for rows without an alarm, or with those that were called already."""
         if len(rows) < LEAST_ROWS:
             return True  # nothing but damage
-        scored = self._score(rows)
+        scored = self._nearest(rows)
         if scored is None:
             return False
         # the z of a broken client's call contains the damage
         before = None if called is None or called.kind == BROKEN else called
         return not grown(before, alarms=scored.alarms, z=scored.z)
 
-    def _score(self, rows: pd.DataFrame) -> Score | None:
+    def _nearest(self, rows: pd.DataFrame) -> Score | None:
+        return self.normals.nearest(rows, self._score).score
+
+    def _score(self, rows: pd.DataFrame, baseline: Baseline) -> Score | None:
         """Score a window; None when the pool is too small for it.
 
         Of a window that is not of a round size some rows are left out, evenly spread: past windows
         of another size cannot be compared.
         """
         size = round_rows(len(rows))
-        if shortage(self.baseline.pool, size=size):
+        if shortage(baseline.pool, size=size):
             return None
         chosen = rows.iloc[evenly(size, of=len(rows))]
-        calibration = self.baseline.calibration(size)
+        calibration = baseline.calibration(size)
         chance = self.false_alarms.chance(window_days=days_of(rows))
         alarm = alarm_level(calibration.pairs, chance=chance)
         return score(self.scorer.sample(chosen), calibration=calibration, alarm=alarm)

@@ -43,14 +43,17 @@ class LabelEvidence:
             f"{100 * result.wrong:.0f} % of {result.labels} unselected labels contradict the "
             f"answer, {100 * result.expected:.0f} % are expected at most"
         )
-        evidence = {
+        return Verdict("drift", (reason,), {"label_test": self.as_evidence()})
+
+    def as_evidence(self) -> dict[str, float]:
+        result = self.result
+        return {
             "labels": result.labels,
             "wrong": round(result.wrong, 4),
             "expected": round(result.expected, 4),
             "sum_of_bets": round(result.highest, 1),
             "threshold": round(self.threshold, 1),
         }
-        return Verdict("drift", (reason,), {"label_test": evidence})
 
 
 def call_by_labels(
@@ -68,8 +71,6 @@ def call_by_labels(
     reference : the champion's reference rows: how sure its answers are of normal traffic
     false_calls : how many false calls per year are tolerated
     """
-    if not reference["weight"].sum():
-        return None
     with engine.begin() as connection:
         classifier = champion.classifier
         hold_reports(connection, classifier)
@@ -92,7 +93,12 @@ def read_label_evidence(
     false_calls: float,
     now: datetime,
 ) -> LabelEvidence | None:
-    """Return what the labels of the champion's answers say; None without any."""
+    """Return what the labels of the champion's answers say; None without any.
+
+    None too without reference rows: nothing says how many wrong answers are normal.
+    """
+    if not reference["weight"].sum():
+        return None
     rows = _unselected_labels(connection, champion.classifier, version=champion.version, now=now)
     if rows.empty:
         return None
@@ -117,15 +123,7 @@ def _unselected_labels(
     Answers that the memory changed are left out: they do not tell what the head answers. Feedback
     dated in the future waits.
     """
-    since = now - timedelta(days=DAYS_READ)
-    chosen = unselected_requests(connection, classifier, since=since)
-    received = (
-        feedback.c.classifier == classifier,
-        is_label(),
-        feedback.c.received_at.between(since, now),
-        # Before the limit: corrections are many, and must not push the samples out.
-        feedback.c.request_id == sa.any_(sa.literal(sorted(chosen), sa.ARRAY(sa.Text))),
-    )
+    received = _unselected_feedback(connection, classifier, now)
     answer = answered(sa.select(feedback.c.request_id).where(*received))
     label = sa.func.btrim(feedback.c.label)
     query = (
@@ -150,6 +148,22 @@ def _unselected_labels(
     )
     read = [tuple(row) for row in connection.execute(query)]
     return _acts(pd.DataFrame.from_records(read[::-1], columns=list(COLUMNS)))
+
+
+def _unselected_feedback(
+    connection: Connection, classifier: str, now: datetime
+) -> tuple[sa.ColumnElement[bool], ...]:
+    """Return the conditions on feedback. Corrections are many, and must not push samples out of
+    the limit.
+    """
+    since = now - timedelta(days=DAYS_READ)
+    chosen = unselected_requests(connection, classifier, since=since)
+    return (
+        feedback.c.classifier == classifier,
+        is_label(),
+        feedback.c.received_at.between(since, now),
+        feedback.c.request_id == sa.any_(sa.literal(sorted(chosen), sa.ARRAY(sa.Text))),
+    )
 
 
 def _acts(rows: pd.DataFrame) -> pd.DataFrame:

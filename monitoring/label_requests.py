@@ -19,7 +19,12 @@ from core.contracts import Verdict
 from core.decisions import record_decision
 from core.tables import decision, drift_report
 from monitoring.drift_reports import hold_reports
+from monitoring.labelled import labelled_by
 from monitoring.moved import Labelled, label_requests, labelled_share
+from monitoring.reviewed import closed_by_people
+
+GATES_READ = 3
+"""Each watch looks at the newest gates; the one before looked at those before."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,8 @@ def open_request(connection: Connection, classifier: str) -> OpenRequest | None:
     ).one_or_none()
     if newest is None or newest.kind != "needs_labels" or _calm(connection, classifier):
         return None
+    if closed_by_people(connection, classifier, newest.kind, newest.evidence):
+        return None
     verdict = Verdict(newest.kind, tuple(newest.reasons), newest.evidence)
     return OpenRequest(newest.decided_at, verdict)
 
@@ -74,19 +81,52 @@ def follow_request(
     """Return a "drift" where the labels that were asked for have come, and record it.
 
     Until then return a "needs_labels", unrecorded, with the phrases that still need labels. None
-    without an open request.
+    without an open request. Where a retraining has learnt the labels already, its drift is recorded
+    as of that moment, so that nothing calls for it again; the verdict is then "steady".
     """
     with engine.begin() as connection:
         hold_reports(connection, classifier)
         request = open_request(connection, classifier)
         if request is None:
             return None
+        learnt = _learnt_since(connection, classifier, request, least_share, now=now)
+        if learnt is not None:
+            return learnt
         share = labelled_share(request.moved, labelled)
         verdict = _fallen_due(request, share) if share >= least_share else None
         if verdict is None:
             return _still_open(request, share, least_share, labelled)
         record_decision(connection, verdict, classifier=classifier, subject="drift", decided_at=now)
         return verdict
+
+
+def _learnt_since(
+    connection: Connection,
+    classifier: str,
+    request: OpenRequest,
+    least_share: float,
+    *,
+    now: datetime,
+) -> Verdict | None:
+    """Record the drift as of the first gate whose fit knew enough of the labels."""
+    table = decision.c
+    gates = sa.select(table.decided_at).where(
+        table.classifier == classifier,
+        table.subject == "gate",
+        table.decided_at.between(request.asked_at, now),
+    )
+    newest = gates.order_by(table.decided_at.desc()).limit(GATES_READ)
+    for moment in sorted(connection.scalars(newest)):
+        labelled = labelled_by(connection, classifier, moment=moment)
+        share = labelled_share(request.moved, labelled)
+        if share >= least_share:
+            verdict = _fallen_due(request, share)
+            record_decision(
+                connection, verdict, classifier=classifier, subject="drift", decided_at=moment
+            )
+            learnt = f"; the retraining of {moment:%Y-%m-%d %H:%M} learnt them"
+            return Verdict("steady", (verdict.reasons[0] + learnt,))
+    return None
 
 
 def _fallen_due(request: OpenRequest, share: float) -> Verdict:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import pandas as pd
@@ -13,9 +13,11 @@ from core.contracts import ModelVersion
 from core.params import DriftParams
 from monitoring.baseline import JOIN_AT_MOST, Baseline, since_drift
 from monitoring.damaged import is_mojibake
-from monitoring.drift_reports import DriftReport, drift_began, read_progress, read_reports
+from monitoring.drift_reports import DriftReport, Progress, drift_began, read_progress
 from monitoring.label_requests import due_windows
 from monitoring.learnt import learnt_requests, trained_as_of
+from monitoring.normals import Normal, Normals
+from monitoring.reviewed import Reviewed, read_reviewed
 from monitoring.scoring import WindowScorer, log_rows
 from monitoring.traffic import Traffic
 from monitoring.windows import Limits, Window, window_size
@@ -30,11 +32,14 @@ class PendingWindows:
     reference : the champion's reference rows
     size : rows of a window
     number : the newest number of a reported window
-    reports : the newest windows reported before
+    reports : the newest windows reported before, without faults of the data; those of accepted
+        traffic are steady
     rows : one frame per window of `windows`; its column `learnt` is True for the answers whose
         right label the champion has learnt since, and `mojibake` for phrases in a wrong encoding
     steady : past windows that join the baseline
     before : the newest reported window, when the champion has to judge it again
+    accepted : traffic that is normal beside the champion's past
+    harmless : the windows whose cause a person called harmless
     """
 
     classifier: str
@@ -47,6 +52,8 @@ class PendingWindows:
     rows: list[pd.DataFrame]
     steady: list[pd.DataFrame]
     before: pd.DataFrame | None = None
+    accepted: list[AcceptedRows] = field(default_factory=list)
+    harmless: frozenset[int] = frozenset()
 
     def completed(self, scorer: WindowScorer) -> PendingWindows:
         """Fill in the champion's own answers where another version answered instead."""
@@ -55,14 +62,62 @@ class PendingWindows:
             rows=[scorer.completed(rows) for rows in self.rows],
             steady=[scorer.completed(rows) for rows in self.steady],
             before=None if self.before is None else scorer.completed(self.before),
+            accepted=[traffic.completed(scorer) for traffic in self.accepted],
         )
 
-    def baseline(self, scorer: WindowScorer, *, seed: int) -> Baseline:
-        """Return what is normal for the champion: its reference and the past steady windows."""
-        baseline = Baseline(self.reference, scorer, seed=seed)
-        for rows in self.steady:
-            baseline.join(rows)
-        return baseline
+    def normals(self, scorer: WindowScorer, *, seed: int) -> Normals:
+        """Return what is normal for the champion: its reference and the past steady windows.
+
+        Reference rows of the days of accepted traffic belong to that.
+        """
+        own = self.reference
+        kinds = []
+        for traffic in self.accepted:
+            inside = traffic.spans(own)
+            baseline = _joined(own[inside], traffic.rows, scorer, seed)
+            kinds.append(Normal(baseline, traffic.window, traffic.why, unlearnt(traffic.anchor)))
+            own = own[~inside]
+        past = Normal(_joined(own, self.steady, scorer, seed))
+        current = self.reports[-1].accepted_window if self.reports else None
+        known = {kind.window for kind in kinds}
+        return Normals([past, *kinds], current if current in known else None)
+
+
+def _joined(
+    reference: pd.DataFrame, windows: Sequence[pd.DataFrame], scorer: WindowScorer, seed: int
+) -> Baseline:
+    baseline = Baseline(reference.reset_index(drop=True), scorer, seed=seed)
+    for rows in windows:
+        baseline.join(rows)
+    return baseline
+
+
+@dataclass(frozen=True)
+class AcceptedRows:
+    """The rows of accepted traffic: `rows` of its windows, `anchor` of the accepted one.
+
+    `until` is None while the newest window is of this traffic.
+    """
+
+    window: int
+    why: str
+    rows: list[pd.DataFrame]
+    anchor: pd.DataFrame
+    since: datetime
+    until: datetime | None
+
+    def completed(self, scorer: WindowScorer) -> AcceptedRows:
+        return replace(
+            self,
+            rows=[scorer.completed(rows) for rows in self.rows],
+            anchor=scorer.completed(self.anchor),
+        )
+
+    def spans(self, reference: pd.DataFrame) -> pd.Series:
+        """Return bool (n,): which reference rows are of the days of this traffic."""
+        moments = reference["occurred_at"]
+        inside = moments >= self.since
+        return inside if self.until is None else inside & (moments <= self.until)
 
 
 def read_pending(
@@ -76,9 +131,10 @@ def read_pending(
     """Read the complete windows up to the sequence number `until` that were not reported yet."""
     classifier = champion.classifier
     version = champion.version
-    reports = read_reports(connection, classifier=classifier)
+    reviewed = read_reviewed(connection, classifier)
+    reports = reviewed.reports
     fitted_at = trained_as_of(connection, classifier=classifier, version=version)
-    due = due_windows(connection, classifier, by=fitted_at)
+    due = due_windows(connection, classifier, by=fitted_at) - reviewed.accepted_numbers
     began = drift_began(reports, before=version, due=due)
     reference = since_drift(reference, began)
     size = window_size(reference["weight"].sum(), window_rows=drift.window_rows)
@@ -86,11 +142,7 @@ def read_pending(
     traffic = Traffic(connection, classifier, version)
     progress = read_progress(connection, classifier=classifier)
     limits = Limits(size, drift.window_days)
-    windows = list(
-        traffic.windows(
-            after=progress.sequence, until=until, limits=limits, reported=progress.number
-        )
-    )
+    windows = list(_windows(traffic, progress, until=until, limits=limits))
     reader = _Reader(traffic, fitted_at)
     return PendingWindows(
         classifier,
@@ -101,8 +153,18 @@ def read_pending(
         reports,
         windows,
         rows=[reader.rows(window) for window in windows],
-        steady=reader.steady(reports, since=began) if windows else [],
+        steady=reader.steady(reviewed, since=began) if windows else [],
         before=reader.before(reports) if windows else None,
+        accepted=reader.accepted(reviewed, since=began) if windows else [],
+        harmless=reviewed.harmless,
+    )
+
+
+def _windows(
+    traffic: Traffic, progress: Progress, *, until: int, limits: Limits
+) -> Iterator[Window]:
+    return traffic.windows(
+        after=progress.sequence, until=until, limits=limits, reported=progress.number
     )
 
 
@@ -116,9 +178,7 @@ class _Reader:
     def rows(self, window: Window) -> pd.DataFrame:
         return self._marked(self.traffic.read_window(window))
 
-    def steady(
-        self, reports: Sequence[DriftReport], *, since: datetime | None
-    ) -> list[pd.DataFrame]:
+    def steady(self, reviewed: Reviewed, *, since: datetime | None) -> list[pd.DataFrame]:
         """Return the newest windows without an alarm that the log still holds completely.
 
         Of the windows before a drift that the champion has learnt none is normal for it. The log
@@ -126,11 +186,35 @@ class _Reader:
         """
         calm = [
             report
-            for report in reports
-            if not report.alarms and (since is None or report.window_start >= since)
+            for report in reviewed.reports
+            if not report.alarms
+            and report.accepted_window is None
+            and report.window_number not in reviewed.real
+            and (since is None or report.window_start >= since)
         ]
         read = [self._whole(report) for report in calm[-JOIN_AT_MOST:]]
         return [unlearnt(rows) for rows in read if rows is not None]
+
+    def accepted(self, reviewed: Reviewed, *, since: datetime | None) -> list[AcceptedRows]:
+        """Return the accepted traffic since a learnt drift that the log still holds."""
+        found = []
+        for group in reviewed.groups:
+            anchor = self._whole(group.anchor)
+            if anchor is None or (since is not None and group.anchor.window_start < since):
+                continue
+            read = [self._whole(report) for report in group.reports[-JOIN_AT_MOST:]]
+            newest = reviewed.reports[-1].accepted_window == group.window
+            found.append(
+                AcceptedRows(
+                    group.window,
+                    group.why,
+                    [unlearnt(rows) for rows in read if rows is not None],
+                    anchor,
+                    group.reports[0].window_start,
+                    None if newest else group.reports[-1].window_end,
+                )
+            )
+        return found
 
     def before(self, reports: Sequence[DriftReport]) -> pd.DataFrame | None:
         """Return the newest reported window when another version judged it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
+from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from core.feedback import is_label
 from core.memory_revisions import MemoryRevision
 from core.pin_tables import says_more_than_the_pin
 from core.tables import feedback
+from monitoring.faults import faults_changed, is_faulty
 from monitoring.feedback import CORRECTED, answered
 
 COLUMNS = (
@@ -30,6 +32,7 @@ WAIT_SECONDS = 60
 """For an import that is under way; a file of 100,000 rows takes less."""
 TRY_SECONDS = 2
 """Inserts wait behind the request for a lock, so it is given up soon and repeated."""
+AT_ONCE_SECONDS = 0.05
 PAUSE_SECONDS = 0.5
 LOCK_NOT_AVAILABLE = "55P03"
 
@@ -56,6 +59,11 @@ def newest_settled(engine: Engine) -> int:
         time.sleep(PAUSE_SECONDS)
 
 
+def newest_settled_at_once(engine: Engine) -> int | None:
+    """Return the same within AT_ONCE_SECONDS, None while an insert is under way."""
+    return _newest_between_inserts(engine, seconds=AT_ONCE_SECONDS)
+
+
 def _newest_between_inserts(engine: Engine, *, seconds: float) -> int | None:
     """Return the highest id of feedback, 0 without any; None when an insert stays under way."""
     with engine.begin() as connection:
@@ -78,30 +86,22 @@ def received_labels(
 
     `head_label` is what the head alone answered then, "" for an example; labels are trimmed. Unlike
     the rows of a snapshot, earlier labels of a request that was corrected again are in it: authors
-    who contradict each other are evidence too. Feedback on an answer that the log no longer holds
-    is left out, and so is feedback that only repeats the pin of its answer.
+    who contradict each other are evidence too. Feedback on an answer that the log no longer holds,
+    or that people called a fault of the data by then, is left out, and so is feedback that only
+    repeats the pin of its answer.
     """
     answer = answered(CORRECTED)
     cleaned = sa.func.coalesce(feedback.c.cleaned, answer.c.cleaned)
     label = sa.func.btrim(feedback.c.label)
-    columns = [
-        feedback.c.id,
-        feedback.c.request_id,
-        cleaned.label("cleaned"),
-        label.label("label"),
-        feedback.c.received_at,
-        feedback.c.author,
-        feedback.c.kind,
-        sa.func.coalesce(answer.c.head_label, answer.c.label, "").label("head_label"),
-    ]
     query = (
-        sa.select(*columns)
+        sa.select(*_columns(answer, cleaned, label))
         .outerjoin(answer, answer.c.request_id == feedback.c.request_id)
         .where(
             feedback.c.classifier == classifier,
             is_label(),
             feedback.c.received_at <= received_by,
             cleaned.is_not(None),
+            ~is_faulty(answer, as_of=received_by),
             says_more_than_the_pin(answer, label),
             sa.true() if newest is None else feedback.c.id <= newest,
         )
@@ -111,13 +111,30 @@ def received_labels(
     return pd.DataFrame.from_records(rows, columns=list(COLUMNS))
 
 
+def _columns(answer: sa.Subquery, cleaned: Any, label: Any) -> list[Any]:
+    """Return what COLUMNS name."""
+    return [
+        feedback.c.id,
+        feedback.c.request_id,
+        cleaned.label("cleaned"),
+        label.label("label"),
+        feedback.c.received_at,
+        feedback.c.author,
+        feedback.c.kind,
+        sa.func.coalesce(answer.c.head_label, answer.c.label, "").label("head_label"),
+    ]
+
+
 def labels_since(
     connection: Connection, *, classifier: str, revision: MemoryRevision, now: datetime
 ) -> bool:
     """Return True when feedback came that the revision does not know and that is due by `now`.
 
-    Feedback dated in the future of its arrival waits until then.
+    Feedback dated in the future of its arrival waits until then. A window that people called a
+    fault of the data takes labels away, and counts too.
     """
+    if faults_changed(connection, classifier, since=revision.as_of, until=now):
+        return True
     unknown = sa.or_(
         feedback.c.received_at > revision.as_of,
         feedback.c.id > (revision.last_feedback or 0),

@@ -105,6 +105,10 @@ class WindowScorer:
         positions = self._positions(rows["cleaned"])  # first: it makes room for new phrases
         return np.asarray(self._novelty[positions])
 
+    def vectors(self, cleaned: Sequence[str]) -> np.ndarray:
+        """Return (n, d): the unit embeddings of phrases."""
+        return np.asarray(self._embed(cleaned))
+
     def _positions(self, cleaned: pd.Series) -> np.ndarray:
         new = sorted(set(cleaned) - self._position.keys())
         if new:

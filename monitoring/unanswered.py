@@ -12,6 +12,10 @@ from sqlalchemy.engine import Connection
 from core.contracts import Verdict
 from core.tables import decision
 from monitoring.retraining import DRIFT, decide_retraining
+from monitoring.reviewed import closed_by_people
+
+CALLS_READ = 20
+"""Of the newest calls without an answer; people close some of them."""
 
 
 @dataclass(frozen=True)
@@ -34,24 +38,30 @@ def open_drift(connection: Connection, classifier: str, *, now: datetime) -> Ope
     """Return the newest drift that no gate has answered; None without one.
 
     A drift is answered when the gate has judged a fit of its moment or later, whatever it said of
-    it: the fit saw the rows since the drift began.
+    it: the fit saw the rows since the drift began. It is answered too when a person called its
+    window expected, harmless or a fault of the data.
     """
     table = decision.c
     mine = (table.classifier == classifier, table.decided_at <= now)
-    called = connection.execute(
-        sa.select(table.decided_at, table.reasons, table.evidence)
-        .where(*mine, table.subject == "drift", table.kind == "drift")
-        .order_by(table.id.desc())
-        .limit(1)
-    ).one_or_none()
-    if called is None:
-        return None
     judged_at = connection.scalar(
         sa.select(sa.func.max(table.decided_at)).where(*mine, table.subject == "gate")
     )
-    if judged_at is not None and judged_at >= called.decided_at:
-        return None
-    return OpenDrift(called.decided_at, judged_at, tuple(called.reasons), dict(called.evidence))
+    calls = connection.execute(
+        sa.select(table.decided_at, table.reasons, table.evidence)
+        .where(
+            *mine,
+            table.subject == "drift",
+            table.kind == "drift",
+            sa.true() if judged_at is None else table.decided_at > judged_at,
+        )
+        .order_by(table.id.desc())
+        .limit(CALLS_READ)
+    )
+    for called in calls:
+        if not closed_by_people(connection, classifier, DRIFT, called.evidence):
+            evidence = dict(called.evidence)
+            return OpenDrift(called.decided_at, judged_at, tuple(called.reasons), evidence)
+    return None
 
 
 def unanswered_drift(

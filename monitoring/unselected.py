@@ -13,6 +13,7 @@ from core.contracts import ANSWERING
 from core.feedback import is_label
 from core.pin_tables import says_more_than_the_pin
 from core.tables import feedback, inference
+from monitoring.faults import is_faulty
 
 DAYS_READ = 365
 """What runs every hour reads the feedback of so many days."""
@@ -40,6 +41,7 @@ def unselected_requests(
         .where(inference.c.role.in_(ANSWERING), is_label())
         .where(says_more_than_the_pin(inference, sa.func.btrim(feedback.c.label)))
         .where(sa.true() if since is None else feedback.c.received_at >= since)
+        .where(~is_faulty(inference))
     )
     return choose_unselected(
         (row.request_id, row.kind, row.author, row.agrees) for row in connection.execute(query)

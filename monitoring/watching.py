@@ -21,9 +21,9 @@ from core.params import ClassifierParams
 from monitoring.budget import Budget
 from monitoring.concluding import WAIT, as_report, conclude
 from monitoring.corrections import count_corrections
-from monitoring.drift_reports import hold_reports, read_progress, store_reports
-from monitoring.judging import Judge, JudgedWindow
-from monitoring.label_evidence import call_by_labels
+from monitoring.drift_reports import DriftReport, hold_reports, read_progress, store_reports
+from monitoring.judging import Judge
+from monitoring.label_evidence import LabelEvidence, call_by_labels, read_label_evidence
 from monitoring.label_requests import follow_request, with_request
 from monitoring.labelled import LabelledPhrases, phrases_with_feedback
 from monitoring.moved import Labelled
@@ -142,7 +142,7 @@ def _judge(
     pending = watched.pending.completed(scorer)
     judge = Judge(
         scorer,
-        pending.baseline(scorer, seed=seed),
+        pending.normals(scorer, seed=seed),
         watched.labelled,
         watched.least_share,
         false_alarms,
@@ -153,11 +153,29 @@ def _judge(
         write_window_files(window, pending, judged, scorer, reports=reports) for window in judged
     ]
     power = judge.power(judged[-1])
-    verdict = conclude(pending, judged, files, scorer, labelled=watched.labelled, power=power)
-    verdict = _store(engine, verdict, pending, judged, files, now=now)
+    verdicts = conclude(pending, judged, files, scorer, labelled=watched.labelled, power=power)
+    labels = _label_evidence(engine, watched, false_alarms, now=now)
+    rows = [
+        as_report(window, file, version=pending.version, scorer=scorer, labels=labels)
+        for window, file in zip(judged, files, strict=True)
+    ]
+    verdict = _store(engine, verdicts, pending, rows, now=now)
     with engine.connect() as connection:
         remove_old_pages(connection, pending.classifier, reports=reports)
     return verdict
+
+
+def _label_evidence(
+    engine: Engine, watched: _Watched, false_alarms: Budget, *, now: datetime
+) -> LabelEvidence | None:
+    with engine.connect() as connection:
+        return read_label_evidence(
+            connection,
+            watched.model,
+            reference=watched.reference,
+            false_calls=false_alarms.for_labels,
+            now=now,
+        )
 
 
 def _with_labels(
@@ -208,17 +226,13 @@ def _registered_head(folder: Path, *, digest: str) -> Head:
 
 def _store(
     engine: Engine,
-    verdict: Verdict,
+    verdicts: Sequence[Verdict],
     pending: PendingWindows,
-    judged: Sequence[JudgedWindow],
-    files: Sequence[Path],
+    reports: Sequence[DriftReport],
     *,
     now: datetime,
 ) -> Verdict:
-    reports = [
-        as_report(window, file, version=pending.version)
-        for window, file in zip(judged, files, strict=True)
-    ]
+    """Store rows and verdicts; return the first verdict."""
     classifier = pending.classifier
     with engine.begin() as connection:
         hold_reports(connection, classifier)
@@ -226,5 +240,8 @@ def _store(
             reason = "another watch reported these windows at the same time"
             return Verdict("insufficient", (reason,))
         store_reports(connection, reports, classifier=classifier, reported_at=now)
-        record_decision(connection, verdict, classifier=classifier, subject="drift", decided_at=now)
-    return verdict
+        for verdict in verdicts:
+            record_decision(
+                connection, verdict, classifier=classifier, subject="drift", decided_at=now
+            )
+    return verdicts[0]

@@ -15,6 +15,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from console.prefect import REASON, start_retraining
 from core.database import DatabaseUrls, connect
 from core.embedded import postmaster
 from core.errors import PortTaken
@@ -23,8 +24,9 @@ from core.settings import Settings
 from core.tables import decision
 from machine.environment import child_settings, flow_environment, prefect_answers
 from machine.schedules import schedules_of
+from monitoring.retraining import decide_retraining
 from tests.support.places import free_ports
-from tests.support.prefect_servers import flow_runs, server_and_runner
+from tests.support.prefect_servers import flow_runs, server_and_runner, state_of
 from tests.support.processes import wait_for
 from tests.support.repositories import ROOT
 
@@ -208,6 +210,33 @@ def test_drift_of_one_classifier_runs_its_retraining_and_no_other(
     parameters = done[0]["parameters"]
     assert parameters["evidence"] == {"reasons": ["labels moved twice"], "z": {"labels": 4.5}}
     assert parameters["now"] == "2026-03-01T00:00:00+00:00"
+
+
+@pytest.mark.usefixtures("runner")
+def test_a_person_starts_a_retraining_that_waits_for_no_cool_down(place: Settings) -> None:
+    evidence = {"reasons": ["ann called window 2 real"], "windows": [{"number": 2}]}
+    page = start_retraining(place, "block", evidence)
+    assert page is not None
+    run = page.rpartition("/")[2]
+    wait_for(lambda: state_of(place, run) == "COMPLETED", seconds=120, what="the retraining ended")
+    [found] = [row for row in flow_runs(place) if row["id"] == run]
+    assert found["parameters"] == {
+        "classifiers": ["block"],
+        "reason": "review",
+        "evidence": evidence,
+    }
+    assert decide_retraining(
+        REASON,
+        last_retraining_at=datetime.now(UTC),
+        now=datetime.now(UTC),
+        cool_down_days=7,
+    ).kind == "retrain"  # fmt: skip
+    assert start_retraining(place, "no such classifier", {}) is None
+
+
+def test_without_prefect_no_retraining_starts(place: Settings) -> None:
+    away = place.model_copy(update={"prefect_port": free_ports(1)[0]})
+    assert start_retraining(away, "block", {}) is None
 
 
 @pytest.mark.usefixtures("runner")

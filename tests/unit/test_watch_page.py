@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from core.contracts import Verdict
-from flows.events import LARGEST_EVIDENCE, drift_payload
 from flows.watch_page import MEANING, render_page
+from monitoring.payloads import LARGEST_EVIDENCE, drift_payload
 from monitoring.reports import report_page
 from monitoring.statistics import STATISTICS
 

@@ -1,0 +1,246 @@
+"""Drift review: windows along time, one window with its report, and an answer to its end."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import BrowserContext, Page, expect
+from sqlalchemy.engine import Engine
+from starlette.testclient import TestClient
+
+from core.console_tables import console_change
+from core.contracts import Verdict
+from core.drift_review_tables import drift_review
+from core.params import ClassifierParams
+from core.tables import drift_report
+from flows.context import LoopContext
+from monitoring.budget import Budget
+from monitoring.drift_history import stored_report
+from monitoring.unanswered import open_drift
+from monitoring.watching import watch_classifier
+from tests.integration.console.conftest import NOW
+from tests.support.browsers import needs_chromium
+from tests.support.traffic import START, embed_words, log, promote, store_model, traffic
+
+WINDOW = 500
+DRIFT = {"window_rows": WINDOW, "window_days": 30, "min_labelled_share": 0}
+BLOCK = {"source": {"query": "queries/q.sql", "label": "organ"}, "drift": DRIFT}
+
+
+class Watched:
+    """`organ` with version 1 as champion; two fifths of the traffic are of a new topic."""
+
+    def __init__(self, context: LoopContext) -> None:
+        self.context = context
+        self.next = START + timedelta(days=60)
+        self.parts = 0
+        model = store_model(
+            context.settings.models,
+            classifier="organ",
+            version="1",
+            reference=traffic(days=60, a_day=60, seed=1),
+        )
+        with context.engine.begin() as connection:
+            promote(connection, model)
+
+    def answer(self, *, moved: bool) -> None:
+        self.parts += 1
+        rows = traffic(days=12, a_day=60, seed=20 + self.parts, start=self.next).head(WINDOW)
+        self.next = rows["occurred_at"].iloc[-1] + timedelta(minutes=1)
+        if moved:
+            rows = _with_new_topic(rows, seed=self.parts)
+        with self.context.engine.begin() as connection:
+            log(connection, rows, classifier="organ", version="1", prefix=f"w{self.parts}")
+
+    def watch(self) -> Verdict:
+        return watch_classifier(
+            self.context.engine,
+            classifier="organ",
+            block=ClassifierParams.model_validate(BLOCK),
+            models=self.context.settings.models,
+            reports=self.context.settings.reports,
+            embed=embed_words,
+            now=NOW - timedelta(days=1),
+            seed=7,
+            false_alarms=Budget(2.0),
+        )
+
+    def is_open(self) -> bool:
+        with self.context.engine.connect() as connection:
+            return open_drift(connection, "organ", now=NOW) is not None
+
+
+def _with_new_topic(rows: pd.DataFrame, *, seed: int) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    moved = random.random(len(rows)) < 0.4
+    phrases = [f"odd strange ward{number}" for number in random.integers(0, 6, len(rows))]
+    return rows.assign(
+        cleaned=np.where(moved, phrases, rows["cleaned"]),
+        confidence=np.where(moved, 0.3, rows["confidence"]),
+    )
+
+
+@pytest.fixture
+def watched(context: LoopContext, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    """A steady window and a drift of two. Pages of Evidently cost seconds: these have one line."""
+
+    def write_line(*_: object, file: Path, **__: object) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("<p>the report</p>", encoding="utf-8")
+
+    monkeypatch.setattr("monitoring.window_files.write_report", write_line)
+    watched = Watched(context)
+    watched.answer(moved=False)
+    watched.answer(moved=True)
+    watched.answer(moved=True)
+    assert watched.watch().kind == "drift"
+    return watched
+
+
+def test_windows_along_time_have_their_statistics_and_a_chart(
+    console: TestClient, watched: Watched
+) -> None:
+    page = console.get("/c/organ/drift").text
+    assert page.count('<polyline class="series') == 6
+    assert page.count('<circle class="alarm"') == 2
+    for number in (1, 2, 3):
+        assert f">window {number}</a>" in page
+    assert "no retraining has answered it yet" in page
+    windows = console.get("/api/organ/drift").json()["windows"]
+    assert [row["verdict"] for row in windows] == ["steady", "warning", "drift"]
+    assert len(windows[2]["z"]) == 6 and windows[2]["limit"] == 3.0
+
+
+def test_one_window_shows_what_moved_and_novel_phrases_in_clusters(
+    console: TestClient, watched: Watched
+) -> None:
+    page = console.get("/c/organ/drift/3").text
+    assert "Labels that moved most" in page and "label00" in page
+    assert "Phrases that moved most" in page
+    assert "answers of 6 phrases" in page, "the six wards are one topic"
+    assert "<q>odd strange ward" in page
+    assert "novelty mean" in page
+
+
+def test_the_report_has_no_origin_and_lies_below_the_reports(
+    console: TestClient, watched: Watched, engine: Engine, tmp_path: Path
+) -> None:
+    answer = console.get("/c/organ/drift/3/report")
+    assert answer.status_code == 200 and "the report" in answer.text
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("sandbox allow-scripts; default-src 'none'")
+    outside = tmp_path / "secret.html"
+    outside.write_text("secret")
+    reports = watched.context.settings.reports
+    for path in (str(outside), str(reports / "../../secret.html"), str(reports), "", "a\x00.html"):
+        assert stored_report(path, reports=reports) is None
+    change = sa.update(drift_report).values(report=str(outside))
+    with engine.begin() as connection:
+        connection.execute(change)
+    assert console.get("/c/organ/drift/3/report").status_code == 404
+    assert "no longer kept" in console.get("/c/organ/drift/3").text
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/c/organ/drift/9", "/c/organ/drift/9/report", "/c/nobody/drift", "/api/nobody/drift"],
+)
+def test_what_is_not_there_is_said(console: TestClient, path: str) -> None:
+    assert console.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "x", "99999999999999999999", "1.5", "%00"])
+def test_bad_numbers_are_never_a_failure_of_the_server(console: TestClient, number: str) -> None:
+    for path in (f"/c/organ/drift/{number}", f"/c/organ/drift/{number}/report"):
+        assert 400 <= console.get(path).status_code < 500
+    answer = console.post(f"/c/organ/drift/{number}/review", data={"verdict": "real"})
+    assert 400 <= answer.status_code < 500
+
+
+def test_bad_answers_are_refused_and_stored_nowhere(
+    console: TestClient, watched: Watched, engine: Engine
+) -> None:
+    bad: list[dict[str, str]] = [
+        {},
+        {"verdict": "nonsense"},
+        {"verdict": "real", "action": "nonsense"},
+        {"verdict": "harmless", "note": "x" * 2001},
+        {"verdict": "harmless", "note": "a\x00b"},
+    ]
+    for data in bad:
+        answer = console.post("/c/organ/drift/3/review", data=data)
+        assert answer.status_code == 422, data
+    assert console.post("/c/organ/drift/3/review", content=b"\xff\xfe{").status_code == 422
+    assert 400 <= console.get("/c/organ/drift/3?outcome=nonsense").status_code < 500
+    with engine.connect() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(drift_review)) == 0
+
+
+def test_without_prefect_a_real_drift_waits_for_the_next_watch(
+    console: TestClient, watched: Watched, engine: Engine
+) -> None:
+    page = console.post(
+        "/c/organ/drift/2/review",
+        data={"verdict": "real", "action": "retrain", "note": "<script>x</script>"},
+    )
+    assert page.url.path == "/c/organ/drift/2"
+    assert "the next watch starts the retraining" in page.text
+    assert "&lt;script&gt;x" in page.text
+    assert watched.is_open()
+    with engine.connect() as connection:
+        change = connection.execute(sa.select(console_change)).one()
+    assert (change.what, change.subject) == ("review drift", "organ window 2")
+    assert (change.before, change.after["verdict"]) == ({}, "real")
+    shares = console.get("/c/organ/drift").text
+    assert "100 %" in shares, "of one reviewed alarm"
+
+
+def grave_findings(page: Page) -> list[str]:
+    found = Axe().run(page, options={"iframes": False}).response["violations"]
+    return [finding["id"] for finding in found if finding["impact"] in ("serious", "critical")]
+
+
+class TestInChromium:
+    pytestmark = needs_chromium
+
+    def test_a_review_from_the_chart_to_the_next_verdict(
+        self, console_url: str, browser: BrowserContext, context: LoopContext
+    ) -> None:
+        watched = Watched(context)
+        watched.answer(moved=True)
+        watched.answer(moved=True)
+        assert watched.watch().kind == "drift"
+        page = browser.new_page()
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"{console_url}/c/organ/drift")
+        expect(page.locator("figure.drift canvas")).to_be_visible()
+        assert grave_findings(page) == []
+        page.get_by_role("link", name="window 2").click()
+        expect(page.get_by_role("heading", name="Window 2 of organ: drift")).to_be_visible()
+        assert grave_findings(page) == []
+        page.set_viewport_size({"width": 400, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        page.get_by_role("radio", name="Expected").check()
+        page.get_by_role("textbox", name="Note").fill("the new ward opened")
+        page.get_by_role("button", name="Save the answer").click()
+        expect(page.get_by_role("status")).to_contain_text("The answer is saved")
+        expect(page.get_by_role("listitem").filter(has_text="the new ward opened")).to_be_visible()
+        assert not watched.is_open()
+
+        watched.answer(moved=True)
+        assert watched.watch().kind == "steady"
+        page.goto(f"{console_url}/c/organ/drift/3")
+        expect(page.get_by_role("heading", name="Window 3 of organ: steady")).to_be_visible()
+        expect(page.get_by_text("like window 2")).to_be_visible()
+        page.locator("iframe").scroll_into_view_if_needed()  # it is loaded when it is seen
+        report = page.frame_locator("iframe")
+        expect(report.get_by_role("heading", name="organ 1 window 3: steady")).to_be_visible()
+        assert errors == []
+        page.close()
