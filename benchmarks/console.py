@@ -29,6 +29,7 @@ SEARCH_MS = 500
 
 
 def main() -> None:
+    """Write the log, measure, and print the result."""
     arguments = options("how fast the console answers on a year's log").parse_args()
     scale = QUICK if arguments.quick else WHOLE
     with open_world(scale) as loop:
