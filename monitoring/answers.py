@@ -159,8 +159,9 @@ def _indexed(connection: Connection, search: Search) -> Iterator[_Indexed]:
             is_wanted = key == sa.any_(sa.cast(list(keys), _KEYS))
             yield _Indexed(is_wanted, replace(search, text=None))
     if search.label is not None:
+        own = sa.and_(inference.c.pin.is_(None), inference.c.label == search.label)
         pinned = sa.and_(inference.c.pin.is_not(None), inference.c.pinned_label == search.label)
-        is_wanted = sa.or_(inference.c.label == search.label, pinned)
+        is_wanted = sa.or_(own, pinned)
         yield _Indexed(is_wanted, replace(search, label=None))
 
 

@@ -133,16 +133,10 @@ def _right(row: sa.Row[Any]) -> str | None:
 
 
 def _joined(classifier: str, since: datetime | None) -> sa.Select[tuple[Any, ...]]:
-<<<<<<< HEAD
     """Select feedback with its answers, newest first; `since` keeps both reads to indexes.
 
     The answer is the version's own, whatever a pin told the client; a label that only repeats the
     pin is left out.
-=======
-    """Select feedback with what the versions answered, newest first.
-
-    A label that only repeats a pin says nothing. `since` keeps both reads to indexes.
->>>>>>> 641034110719e1418e825d581707bb186fae0585
     """
     query = (
         sa.select(
@@ -164,11 +158,7 @@ def _joined(classifier: str, since: datetime | None) -> sa.Select[tuple[Any, ...
             inference.c.classifier == classifier,
             inference.c.role.in_(COUNTED_ROLES),
             asked_by_clients(),
-<<<<<<< HEAD
             ~repeats_a_pin(feedback),
-=======
-            sa.not_(repeats_a_pin(feedback)),
->>>>>>> 641034110719e1418e825d581707bb186fae0585
         )
         .order_by(feedback.c.received_at.desc(), feedback.c.id.desc())
     )

@@ -163,7 +163,6 @@ def _unselected_feedback(
         is_label(),
         feedback.c.received_at.between(since, now),
         feedback.c.request_id == sa.any_(sa.literal(sorted(chosen), sa.ARRAY(sa.Text))),
-<<<<<<< HEAD
     )
 
 
@@ -175,8 +174,6 @@ def _given_by(
         answer.c.version == version,
         answer.c.occurred_at > since,
         answer.c.head_label.is_(None),
-=======
->>>>>>> 641034110719e1418e825d581707bb186fae0585
     )
 
 
