@@ -9,7 +9,7 @@ PerennialError
 └── MachineError     an operator has to mend this machine: disk, file, process
 ```
 
-Every concrete error belongs to one branch, which says whether it is `retryable`, and states what was
+Every concrete error belongs to one branch, which says whether it is `retryable`. It states what was
 wanted, what came, what to do. `docs/operations.md` lists every code with its remedy.
 """
 
