@@ -22,7 +22,15 @@ GROUPS: Mapping[str, Sequence[str]] = {
     ),
     "Train": ("new", "remove", "snapshot", "retrain", "history", "watch", "remember"),
     "Decide": ("rollout",),
-    "Ask and correct": ("classify", "answers", "quality", "performance", "feedback", "pins"),
+    "Ask and correct": (
+        "classify",
+        "answers",
+        "quality",
+        "performance",
+        "queue",
+        "feedback",
+        "pins",
+    ),
     "Explain": ("explain", "lineage", "reproduce", "replay"),
     "Serve": ("serve", "keys", "users", "loadtest", "advise"),
 }

@@ -12,11 +12,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 FOLDER = Path(__file__).parent
 TABS = (
+    ("review", "Review"),
     ("answers", "Answers"),
     ("drift", "Drift"),
     ("versions", "Versions"),
     ("performance", "Performance"),
     ("data", "Data"),
+    ("fixes", "Fixes"),
     ("pins", "Pins"),
 )
 """The pages of one classifier: path below `/c/{classifier}/`, and title."""

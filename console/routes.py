@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import console.api.answers
 import console.api.drift
+import console.api.feedback
 import console.api.performance
 import console.api.pins
+import console.api.review
 import console.pages.answer
 import console.pages.answers
 import console.pages.data
 import console.pages.drift
+import console.pages.fixes
 import console.pages.overview
 import console.pages.performance
 import console.pages.pins
+import console.pages.review
 import console.pages.rollout
+import console.pages.strategies
 import console.pages.versions
 
 ROUTERS = (
     console.pages.overview.router,
+    console.pages.review.router,
+    console.pages.strategies.router,
     console.pages.answers.router,
     console.pages.answer.router,
     console.pages.versions.router,
@@ -25,7 +32,10 @@ ROUTERS = (
     console.pages.drift.router,
     console.pages.performance.router,
     console.pages.data.router,
+    console.pages.fixes.router,
     console.pages.pins.router,
+    console.api.feedback.router,
+    console.api.review.router,
     console.api.answers.router,
     console.api.drift.router,
     console.api.performance.router,

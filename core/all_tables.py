@@ -5,6 +5,7 @@ from __future__ import annotations
 import core.answer_tables
 import core.console_tables
 import core.drift_review_tables
+import core.fix_tables
 import core.phrase_tables
 import core.pin_tables
 import core.review_draw_tables

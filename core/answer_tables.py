@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Double, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Double, Table, Text, text
 
 from core.tables import metadata
+
+ROUTED = ("champion", "canary")
+"""The roles that answer clients who do not name a version."""
 
 answer_count = Table(
     "answer_count",
@@ -25,6 +28,7 @@ answers_counted = Table(
     metadata,
     Column("classifier", Text, primary_key=True),
     Column("sequence", BigInteger, nullable=False),
+    Column("feedback", BigInteger, nullable=False, server_default=text("0")),
     Column("counted_at", DateTime(timezone=True), nullable=False),
 )
-"""Up to which arrival the answers of a classifier are counted."""
+"""Up to which arrival the answers of a classifier are counted, and up to which id its feedback."""

@@ -17,6 +17,7 @@ from flows.artifacts import artifact_key
 from flows.context import LoopContext, open_context
 from flows.hooks import HOOKS, quiet_named_errors, timed_task
 from flows.memory import remember_labels
+from flows.review import Embedders, keep_phrases, refill_review
 from flows.run_page import shown_run
 
 COLUMNS = ("cleaned", "before", "after", "labels", "share")
@@ -47,6 +48,8 @@ def changes_page(classifier: str, verdict: Verdict) -> str:
 
 
 _remember_labels = task(name="remember labels", cache_policy=NO_CACHE)(timed_task(remember_labels))
+_refill_review = task(name="refill review", cache_policy=NO_CACHE)(timed_task(refill_review))
+_keep_phrases = task(name="keep phrases", cache_policy=NO_CACHE)(timed_task(keep_phrases))
 _show_changes = task(name="show changes", cache_policy=NO_CACHE)(timed_task(show_changes))
 
 
@@ -57,6 +60,8 @@ def remember(
 ) -> dict[str, Verdict]:
     """Renew the memories of the classifiers that labels came for; by default, of all.
 
+    Then refill what people should look at, and keep the phrases of all classifiers up to date.
+
     Returns classifier -> Verdict: "renewed", "current" or "waiting". An error of one classifier
     does not stop the others; the first error is raised at the end.
     """
@@ -65,11 +70,17 @@ def remember(
     verdicts: dict[str, Verdict] = {}
     failures: list[PerennialError] = []
     with open_context(load_settings()) as context:
+        embedders = Embedders(context)
         for name in context.known_classifiers(classifiers or []):
             try:
                 verdicts[name] = _remember(context, name, moment)
+                _refill_review(context, name, now=moment, embedders=embedders)
             except PerennialError as error:
                 failures.append(error)
+        try:
+            _keep_phrases(context, now=moment, embedders=embedders)
+        except PerennialError as error:
+            failures.append(error)
     if failures:
         raise failures[0]
     return verdicts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -35,6 +35,7 @@ from pipelines.model_store import stored_version
 
 WAITING = ("hold", "undecided", "wait")
 """Verdicts of the gate after which a candidate may still become champion."""
+EMPTY_PAUSE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,12 @@ class Embedders:
 
 
 def refill_review(
-    context: LoopContext, classifier: str, *, now: datetime, embedders: Embedders | None = None
+    context: LoopContext,
+    classifier: str,
+    *,
+    now: datetime,
+    embedders: Embedders | None = None,
+    pause: timedelta = timedelta(0),
 ) -> Refilled:
     """Refill the queue of a classifier; without `embedders` in a second, but with nothing novel."""
     block = context.params.classifiers.get(classifier)
@@ -74,7 +80,13 @@ def refill_review(
             now=now,
             seed=context.params.seed,
             open_versions=open_versions,
+            pause=pause,
         )
+
+
+def refill_when_empty(context: LoopContext, classifier: str, *, now: datetime) -> Refilled:
+    """Refill a queue in which nothing waits, at most once in EMPTY_PAUSE: a second of work."""
+    return refill_review(context, classifier, now=now, pause=EMPTY_PAUSE)
 
 
 def versions_of(connection: Connection, classifier: str, embedders: Embedders) -> Versions:

@@ -13,12 +13,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection, Engine
 
-from core.answer_tables import answer_count, answers_counted
+from core.answer_tables import ROUTED, answer_count, answers_counted
 from core.arrivals import newest_arrival, newest_arrival_at_once
 from core.tables import asked_by_clients, inference
+from monitoring.fix_counts import count_effects, has_new_feedback, register_fixes
+from monitoring.received_labels import newest_settled_at_once
 
-ROUTED = ("champion", "canary")
-"""The roles that answer clients who do not name a version."""
 COUNTED_ROLES = (*ROUTED, "shadow")
 CHUNK = 50_000
 """Answers counted in one transaction: about a quarter of a second."""
@@ -36,8 +36,13 @@ class Counted:
 
 
 def count_answers(engine: Engine, classifier: str, *, now: datetime) -> Counted:
-    """Count every answer that arrived; answers that arrive meanwhile wait for the next call."""
+    """Count every answer that arrived; answers that arrive meanwhile wait for the next call.
+
+    Fixes are registered first, so that the answers that agree with them count for them.
+    """
     newest = newest_arrival(engine)
+    while not _register_fixes(engine, classifier, now=now):
+        pass
     while True:
         counted = _count_chunk(engine, classifier, newest, rows=CHUNK, now=now)
         if counted.complete:
@@ -50,6 +55,7 @@ def count_some_answers(engine: Engine, classifier: str, *, now: datetime) -> Cou
     if newest is None:
         with engine.connect() as connection:
             return Counted(counted_until(connection, classifier), complete=False)
+    _register_fixes(engine, classifier, now=now)
     return _count_chunk(engine, classifier, newest, rows=AT_ONCE, now=now)
 
 
@@ -57,6 +63,19 @@ def counted_until(connection: Connection, classifier: str) -> int:
     """Return the sequence number up to which answers are counted, 0 before the first count."""
     query = sa.select(answers_counted.c.sequence).where(answers_counted.c.classifier == classifier)
     return connection.scalar(query) or 0
+
+
+def _register_fixes(engine: Engine, classifier: str, *, now: datetime) -> bool:
+    """Register some fixes; return whether these were all that can be registered now."""
+    with engine.connect() as connection:
+        if not has_new_feedback(connection, classifier):
+            return True
+    settled = newest_settled_at_once(engine)
+    if settled is None:
+        return True  # an import is under way: the next call registers its fixes
+    with engine.begin() as connection:
+        _held_progress(connection, classifier, now)
+        return register_fixes(connection, classifier, settled=settled)
 
 
 def _count_chunk(
@@ -69,6 +88,7 @@ def _count_chunk(
             return Counted(after, complete=True)
         until = _end_of_chunk(connection, classifier, after, newest, rows)
         connection.execute(_add_counts(classifier, after, until))
+        connection.execute(count_effects(classifier, after=after, until=until))
         connection.execute(
             sa.update(answers_counted)
             .where(answers_counted.c.classifier == classifier)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import inf, isfinite, sqrt
 from typing import Any
 
 import numpy as np
@@ -197,15 +198,16 @@ def _interval(value: float, influence: Numbers, weights: Numbers, *, lost: int =
     alike = float(np.average(influence**2, weights=weights) * unseen.sum())
     few = len(weights) / max(len(weights) - lost, 1)
     variance = few * (by_design + alike) / 2
+    kish = float(unseen.sum())
     if variance > NOTHING and NOTHING < value < 1 - NOTHING:
         return _wilson(value, value * (1 - value) / variance)
-    return _wilson(value, 1 / float(unseen.sum())) if unseen.sum() > 0 else _wilson(value, np.inf)
+    return _wilson(value, 1 / kish if kish > 0 else inf)
 
 
 def _wilson(value: float, answers: float) -> Estimate:
-    if not np.isfinite(answers):
+    if not isfinite(answers):
         return Estimate(value, value, value)
     scale = 1 + Z**2 / answers
     centre = (value + Z**2 / (2 * answers)) / scale
-    half = Z * np.sqrt(value * (1 - value) / answers + (Z / (2 * answers)) ** 2) / scale
+    half = Z * sqrt(value * (1 - value) / answers + (Z / (2 * answers)) ** 2) / scale
     return Estimate(value, min(value, max(0.0, centre - half)), max(value, min(1.0, centre + half)))

@@ -10,14 +10,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from core.answer_tables import ROUTED
 from core.errors import InvalidPeriod
-from core.feedback import KINDS
+from core.feedback import KINDS, NONE_OF_THESE
+from core.pin_tables import repeats_a_pin
 from core.tables import asked_by_clients, feedback, inference
-from monitoring.answer_counts import COUNTED_ROLES, ROUTED
+from monitoring.answer_counts import COUNTED_ROLES
 from monitoring.unselected import choose_unselected
 
-NONE = "none_of_these"
-"""The kind of feedback that says: no label of the classifier is right."""
 READ = 100_000
 """Labels that one report reads: about two seconds."""
 EARLY = timedelta(days=1)
@@ -87,9 +87,10 @@ def judge_answers(rows: Sequence[sa.Row[Any]]) -> list[JudgedAnswer]:
     """Make one judged answer of all feedback on it; `rows` are in order of receipt.
 
     A sampled answer stays one when somebody corrects it later: leaving it out would leave out
-    wrong answers. Feedback of a kind that this release does not know says nothing.
+    wrong answers. An answer that was not drawn and has no right label is left out, and so is
+    feedback of a kind that this release does not know.
     """
-    known = [row for row in rows if row.kind == NONE or row.kind in KINDS]
+    known = [row for row in rows if row.kind == NONE_OF_THESE or row.kind in KINDS]
     unselected = choose_unselected(
         (row.request_id, row.kind, row.author, _right(row) == row.answered)
         for row in known
@@ -98,7 +99,8 @@ def judge_answers(rows: Sequence[sa.Row[Any]]) -> list[JudgedAnswer]:
     by_answer: dict[tuple[str, str, str], list[sa.Row[Any]]] = {}
     for row in known:
         by_answer.setdefault((row.request_id, row.version, row.role), []).append(row)
-    return [_judge(labels, unselected) for labels in by_answer.values()]
+    judged = [_judge(labels, unselected) for labels in by_answer.values()]
+    return [answer for answer in judged if answer.right is not None or answer.drawn is not None]
 
 
 def _judge(labels: Sequence[sa.Row[Any]], unselected: Iterable[str]) -> JudgedAnswer:
@@ -118,11 +120,14 @@ def _judge(labels: Sequence[sa.Row[Any]], unselected: Iterable[str]) -> JudgedAn
 
 
 def _right(row: sa.Row[Any]) -> str | None:
-    return None if row.kind == NONE else row.right
+    return None if row.kind == NONE_OF_THESE else row.right
 
 
 def _joined(classifier: str, since: datetime | None) -> sa.Select[tuple[Any, ...]]:
-    """Select feedback with its answers, newest first; `since` keeps both reads to indexes."""
+    """Select feedback with what the versions answered, newest first.
+
+    A label that only repeats a pin says nothing. `since` keeps both reads to indexes.
+    """
     query = (
         sa.select(
             feedback.c.request_id,
@@ -143,6 +148,7 @@ def _joined(classifier: str, since: datetime | None) -> sa.Select[tuple[Any, ...
             inference.c.classifier == classifier,
             inference.c.role.in_(COUNTED_ROLES),
             asked_by_clients(),
+            sa.not_(repeats_a_pin(feedback)),
         )
         .order_by(feedback.c.received_at.desc(), feedback.c.id.desc())
     )

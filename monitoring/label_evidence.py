@@ -123,15 +123,7 @@ def _unselected_labels(
     Answers that the memory changed are left out: they do not tell what the head answers. Feedback
     dated in the future waits.
     """
-    since = now - timedelta(days=DAYS_READ)
-    chosen = unselected_requests(connection, classifier, since=since)
-    received = (
-        feedback.c.classifier == classifier,
-        is_label(),
-        feedback.c.received_at.between(since, now),
-        # Before the limit: corrections are many, and must not push the samples out.
-        feedback.c.request_id == sa.any_(sa.literal(sorted(chosen), sa.ARRAY(sa.Text))),
-    )
+    received = _unselected_feedback(connection, classifier, now)
     answer = answered(sa.select(feedback.c.request_id).where(*received))
     label = sa.func.btrim(feedback.c.label)
     query = (
@@ -156,6 +148,22 @@ def _unselected_labels(
     )
     read = [tuple(row) for row in connection.execute(query)]
     return _acts(pd.DataFrame.from_records(read[::-1], columns=list(COLUMNS)))
+
+
+def _unselected_feedback(
+    connection: Connection, classifier: str, now: datetime
+) -> tuple[sa.ColumnElement[bool], ...]:
+    """Return the conditions on feedback. Corrections are many, and must not push samples out of
+    the limit.
+    """
+    since = now - timedelta(days=DAYS_READ)
+    chosen = unselected_requests(connection, classifier, since=since)
+    return (
+        feedback.c.classifier == classifier,
+        is_label(),
+        feedback.c.received_at.between(since, now),
+        feedback.c.request_id == sa.any_(sa.literal(sorted(chosen), sa.ARRAY(sa.Text))),
+    )
 
 
 def _acts(rows: pd.DataFrame) -> pd.DataFrame:

@@ -43,8 +43,8 @@ class Performance:
     it is unknown) or the label answered. `estimated_accuracy` is the mean served probability.
 
     `labelled` answers have a right label, `right` of them agree with it, `sampled` were drawn at
-    random. `basis` says which of them stand for all: the random sample; without one, labels of
-    people who look at right answers too; or none. `corrections` are the labels that do not.
+    random. `basis` says which stand for all, and `judges` how many: the random sample; without
+    one, labels of people who look at right answers too; or none. `corrections` are the others.
     `coverage` is the share of answers that have a right label at all. Of a label, `accuracy` is
     its precision, `weighted_f1` its F1, and `recall` belongs to it alone.
     """
@@ -55,6 +55,7 @@ class Performance:
     labelled: int
     right: int
     sampled: int
+    judges: int
     corrections: int
     basis: Basis
     accuracy: Estimate | None
@@ -199,9 +200,10 @@ def _counted(
         "group": group,
         "answers": count.answers,
         "estimated_accuracy": count.mean,
-        "labelled": len(judged),
+        "labelled": sum(answer.right is not None for answer in judged),
         "right": sum(answer.agrees for answer in judged),
         "sampled": sum(answer.drawn is not None for answer in judged),
+        "judges": len(basis),
         "corrections": len(judged) - len(basis),
     }
 

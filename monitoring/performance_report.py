@@ -125,7 +125,7 @@ def judged_by(row: Performance) -> str:
     """Return such as "200 of a random sample"."""
     if row.basis == "none":
         return BASIS["none"]
-    return f"{row.labelled - row.corrections:,} {BASIS[row.basis]}"
+    return f"{row.judges:,} {BASIS[row.basis]}"
 
 
 def record(row: Performance, by: Sequence[Dimension]) -> dict[str, Any]:
@@ -137,7 +137,15 @@ def record(row: Performance, by: Sequence[Dimension]) -> dict[str, Any]:
         "recall": row.recall,
     }
     flat: dict[str, Any] = dict(zip(by, row.group, strict=True))
-    for key in ("answers", "estimated_accuracy", "labelled", "right", "sampled", "corrections"):
+    for key in (
+        "answers",
+        "estimated_accuracy",
+        "labelled",
+        "right",
+        "sampled",
+        "judges",
+        "corrections",
+    ):
         flat[key] = getattr(row, key)
     flat["basis"] = row.basis
     for key, estimate in estimates.items():
@@ -156,5 +164,5 @@ def describe(report: Report) -> str:
     if whole.accuracy is None:
         corrections = f"{whole.corrections:,} corrections, which say nothing of the rest"
         return f"no labels that stand for all answers; {corrections}; {estimate}"
-    judges = f"{whole.labelled - whole.corrections:,} labels {BASIS[whole.basis]}"
+    judges = f"{whole.judges:,} labels {BASIS[whole.basis]}"
     return f"accuracy {interval(whole.accuracy)} by {judges}; {estimate}"

@@ -9,8 +9,9 @@ from typing import Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from core.answer_tables import ROUTED
 from core.tables import asked_by_clients, inference
-from monitoring.answer_counts import ROUTED, count_answers
+from monitoring.answer_counts import count_answers
 from monitoring.estimates import Estimate, estimate_accuracy
 from monitoring.judged_answers import JudgedAnswer, newest_judged
 from monitoring.performance import label_codes, measure_by, sample_of

@@ -32,6 +32,7 @@ WAIT_SECONDS = 60
 """For an import that is under way; a file of 100,000 rows takes less."""
 TRY_SECONDS = 2
 """Inserts wait behind the request for a lock, so it is given up soon and repeated."""
+AT_ONCE_SECONDS = 0.05
 PAUSE_SECONDS = 0.5
 LOCK_NOT_AVAILABLE = "55P03"
 
@@ -56,6 +57,11 @@ def newest_settled(engine: Engine) -> int:
                 do="wait for it, or end the session that left its transaction open",
             )
         time.sleep(PAUSE_SECONDS)
+
+
+def newest_settled_at_once(engine: Engine) -> int | None:
+    """Return the same within AT_ONCE_SECONDS, None while an insert is under way."""
+    return _newest_between_inserts(engine, seconds=AT_ONCE_SECONDS)
 
 
 def _newest_between_inserts(engine: Engine, *, seconds: float) -> int | None:

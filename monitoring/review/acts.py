@@ -134,7 +134,7 @@ def _decide(
         "label": decided.label or "",
         "author": answers[-1][0],
         "kind": kind,
-        "probability": item.probability if kind == "sample" else None,
+        "probability": item.probability,
     }
     row = connection.scalar(sa.insert(feedback).values(values).returning(feedback.c.id))
     _update(

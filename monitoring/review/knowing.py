@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from core.deployments import current_rollouts
+from core.pins import read_pins
 from core.tables import decision, feedback, inference
 from monitoring.feedback import answered
 from monitoring.label_requests import open_request
@@ -53,7 +54,8 @@ def gather(
     """
     phrases = asked_phrases(recent)
     labels = recent_labels(connection, classifier, since=now - LABELS_SINCE)
-    labelled = frozenset(labels["cleaned"])
+    pinned = read_pins(connection, now=now, classifier=classifier).pins
+    labelled = frozenset([*labels["cleaned"], *(pin.cleaned for pin in pinned)])
     shadowed = shadow_disagreements(connection, classifier, since=since)
     studied, vectors = _studied(phrases, labelled, versions)
     unlearnt, distances = _novel(studied, vectors, versions.champion)
@@ -74,7 +76,10 @@ def gather(
 
 
 def recent_labels(connection: Connection, classifier: str, *, since: datetime) -> pd.DataFrame:
-    """Return LABEL_COLUMNS of the newest LABELS_READ labels of people, oldest first."""
+    """Return LABEL_COLUMNS of the newest LABELS_READ labels of people, oldest first.
+
+    "None of these" has an empty label.
+    """
     newest = (
         sa.select(feedback)
         .where(feedback.c.classifier == classifier, feedback.c.received_at >= since)
@@ -100,6 +105,7 @@ def contradicted_phrases(labels: pd.DataFrame) -> dict[str, float]:
     `labels` are LABEL_COLUMNS, oldest first. Phrases of which all say the same are left out.
     """
     newest = labels.drop_duplicates(["cleaned", "author"], keep="last")
+    newest = newest[newest["label"] != ""]
     counts = newest.groupby(["cleaned", "label"]).size().groupby(level="cleaned")
     outvoted = 1 - counts.max() / counts.sum()
     return {str(phrase): float(share) for phrase, share in outvoted[outvoted > 0].items()}

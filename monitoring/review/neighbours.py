@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -10,12 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
-from core.contracts import ANSWERING, ModelVersion
+from core.contracts import ModelVersion
 from core.files import replacing
-from core.tables import asked_by_clients, inference
 from monitoring.review.phrase_vectors import PhraseVectors, open_vectors, vectors_folder
 from pipelines.model.arrays import Float32
 from pipelines.model.embedder import Embed
@@ -121,29 +117,3 @@ def _read_facts(file: Path, changed: int, vectors: PhraseVectors) -> _Facts:
     there = places >= 0
     row_of[places[there]] = np.flatnonzero(there)
     return _Facts(facts, row_of)
-
-
-def answers_concerned(
-    connection: Connection, classifier: str, cleaned_phrases: Collection[str]
-) -> int:
-    """Return how many logged answers to clients a fix of these phrases concerns.
-
-    The condition on the hash is that of the index `inference_by_phrase`.
-    """
-    phrases = sa.literal(sorted(set(cleaned_phrases)), sa.ARRAY(sa.Text))
-    wanted = sa.select(sa.func.unnest(phrases).label("cleaned")).subquery()
-    key = sa.func.hashtextextended(inference.c.cleaned, sa.text("0"))
-    query = (
-        sa.select(sa.func.count())
-        .select_from(wanted)
-        .join(
-            inference,
-            sa.and_(
-                inference.c.classifier == classifier,
-                key == sa.func.hashtextextended(wanted.c.cleaned, sa.text("0")),
-                inference.c.cleaned == wanted.c.cleaned,
-            ),
-        )
-        .where(inference.c.role.in_(ANSWERING), asked_by_clients())
-    )
-    return int(connection.scalar(query) or 0)

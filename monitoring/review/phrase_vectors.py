@@ -25,8 +25,8 @@ from pipelines.model.arrays import Float32, Int64
 from pipelines.model.embedder import Embed
 
 MOST = 200_000
-NEW_AT_ONCE = 20_000
-"""Phrases that one update embeds; an hour later come the next."""
+NEW_AT_ONCE = 50_000
+"""Phrases that one update embeds, in some 10 s; an hour later come the next."""
 SHORT = 128
 SHORTLIST = 1000
 FITTED_ON = 20_000

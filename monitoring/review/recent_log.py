@@ -71,17 +71,13 @@ def counted_to(connection: Connection, rows: sa.Select[Any], most: int) -> int:
 
 def first_since(connection: Connection, classifier: str, since: datetime) -> int | None:
     """Return the sequence number at which the answers of a moment begin; None without any."""
-    query = (
-        routed(classifier)
-        .with_only_columns(inference.c.sequence)
-        .where(inference.c.occurred_at >= since)
-        .order_by(inference.c.occurred_at)
-        .limit(EDGE)
-    )
-    numbers = list(connection.scalars(query))
-    if not numbers:
-        return None
-    return min(numbers) if len(numbers) < EDGE else int(np.median(numbers))
+    sequence = routed(classifier).with_only_columns(inference.c.sequence)
+    moment = inference.c.occurred_at
+    if connection.scalar(sequence.where(moment < since).limit(1)) is None:
+        return connection.scalar(sequence.order_by(inference.c.sequence).limit(1))
+    following = sequence.where(moment >= since).order_by(moment).limit(EDGE)
+    numbers = list(connection.scalars(following))
+    return int(np.median(numbers)) if numbers else None
 
 
 def routed(classifier: str) -> sa.Select[Any]:

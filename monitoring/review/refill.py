@@ -6,7 +6,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -45,19 +45,45 @@ def refill_queue(
     now: datetime,
     seed: int,
     open_versions: Callable[[], Versions] = Versions,
+    pause: timedelta = timedelta(0),
 ) -> Refilled:
     """Add what people should look at next, within the week's labels. The caller commits.
 
     Equal log, queue, moment and seed give equal items. Two refills at once wait for each other.
     `open_versions` is called when there is room in the week. Without versions no phrase is
     embedded, which saves seconds; their share of the labels goes to the other strategies.
+    Nothing is done within `pause` of the last refill.
     """
     last = newest_arrival(connection.engine)
     hold_until_commit(connection, AdvisoryLock.REVIEW, classifier)
-    since = now - WEEK
-    recent = read_recent(connection, classifier, since=since, last=last)
+    newest = last_draw(connection, classifier)
+    if newest is not None and now - newest[1] < pause:
+        return Refilled()
+    recent = read_recent(connection, classifier, since=now - WEEK, last=last)
     if recent is None or recent.rows.empty:
         return Refilled()
+    done = _refill(connection, classifier, recent, review, open_versions, now=now, seed=seed)
+    get_logger().info(
+        "review",
+        classifier=classifier,
+        added=done.added,
+        withdrawn=done.withdrawn,
+        **done.by_strategy,
+    )
+    return done
+
+
+def _refill(
+    connection: Connection,
+    classifier: str,
+    recent: RecentLog,
+    review: ReviewParams,
+    open_versions: Callable[[], Versions],
+    *,
+    now: datetime,
+    seed: int,
+) -> Refilled:
+    since = now - WEEK
     draw = _draw(connection, classifier, recent, review, now=now, seed=seed)
     week = _week(connection, classifier, review, since=since)
     versions = open_versions() if week.left(len(draw.drawn)) else Versions()
@@ -66,15 +92,9 @@ def refill_queue(
     )
     withdrawn = withdraw_settled(connection, classifier, known, scale=recent.scale, now=now)
     chosen = choose(known, week, taken=_taken(connection, classifier, now), seed=seed)
-    added = add_items(
-        connection,
-        as_items(connection, classifier, chosen, known),
-        now=now,
-        double_share=review.twice,
-    )
-    counts = dict(Counter(candidate.strategy for candidate in chosen))
-    get_logger().info("review", classifier=classifier, added=added, withdrawn=withdrawn, **counts)
-    return Refilled(added, withdrawn, counts)
+    items = as_items(connection, classifier, chosen, known)
+    added = add_items(connection, items, now=now, double_share=review.twice)
+    return Refilled(added, withdrawn, dict(Counter(item.strategy for item in chosen)))
 
 
 def choose(known: Known, week: Week, *, taken: set[str], seed: int) -> list[Candidate]:

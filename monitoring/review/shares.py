@@ -96,11 +96,11 @@ def hide_random(chosen: Sequence[Candidate], *, seed: int) -> list[Candidate]:
     Whether a random item is looked at must not depend on what it is, or those that are labelled
     would no longer be a sample. A requested phrase keeps its place before the others.
     """
-    values = [candidate.value for candidate in chosen if candidate.probability is None]
+    values = [candidate.value for candidate in chosen if candidate.probability is None] or [1.0]
     random = np.random.default_rng(seed)
-    return [
-        candidate
-        if candidate.probability is None
-        else replace(candidate, value=float(random.choice(values)) if values else 1.0)
-        for candidate in chosen
-    ]
+    hidden = []
+    for candidate in chosen:
+        if candidate.probability is not None:
+            candidate = replace(candidate, value=float(random.choice(values)))
+        hidden.append(candidate)
+    return hidden

@@ -43,7 +43,7 @@ class Known:
     Attributes
     ----------
     phrases : PHRASE_COLUMNS of `asking`, the phrases of the recent log
-    labelled : phrases of which people have said the label
+    labelled : phrases of which people have said the label, or that they have pinned
     drawn : request_id, cleaned, probability: the answers of this refill's random draw
     requested : cleaned phrases that a drift asks labels for, the most urgent first
     vectors : float32 (len(novel), d), of the phrases that are listed in `novel`

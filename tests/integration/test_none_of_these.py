@@ -21,12 +21,12 @@ from monitoring.feedback import feedback_rows
 from monitoring.label_evidence import read_label_evidence
 from monitoring.labelled import phrases_with_feedback
 from monitoring.learnt import learnt_requests
-from monitoring.performance import measure_performance
 from monitoring.quality import quality_over_time, recent_quality
 from monitoring.received_labels import labels_since, received_labels
 from monitoring.standing import _labels_wait
 from monitoring.unselected import unselected_requests
 from tests.support.inferences import inference as logged
+from tests.support.performances import performance_by_version
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -41,7 +41,7 @@ EMPTY_MEMORY = MemoryRevision(
 
 @pytest.fixture
 def connection(engine: Engine) -> Iterator[Connection]:
-    with engine.begin() as connection:
+    with engine.connect() as connection:
         row = logged(1, occurred_at=NOW - timedelta(days=1))
         connection.execute(inference.insert(), asdict(row))
         yield connection
@@ -64,6 +64,16 @@ def _evidence(connection: Connection) -> int:
     return found is not None
 
 
+def _performance(connection: Connection) -> int:
+    connection.commit()
+    return performance_by_version(connection.engine, "organ")["1"].labelled
+
+
+def _quality(connection: Connection) -> int:
+    connection.commit()
+    return quality_over_time(connection.engine, **ORGAN, now=LATER)[0].labelled
+
+
 READERS: dict[str, Callable[[Connection], Any]] = {
     "snapshot": lambda c: (
         feedback_rows(c, label_columns={"organ": "organ"}, received_by=LATER).num_rows
@@ -72,8 +82,8 @@ READERS: dict[str, Callable[[Connection], Any]] = {
     "memory due": lambda c: labels_since(c, **ORGAN, revision=EMPTY_MEMORY, now=LATER),
     "labelled phrases": lambda c: phrases_with_feedback(c, "organ", after=0),
     "gate": lambda c: unselected_requests(c, "organ"),
-    "performance": lambda c: measure_performance(c, **VERSION).labelled,
-    "quality": lambda c: quality_over_time(c, **ORGAN)[0].labelled,
+    "performance": _performance,
+    "quality": _quality,
     "status": lambda c: recent_quality(c, **VERSION).labelled,  # type: ignore[union-attr]
     "waiting labels": lambda c: _labels_wait(c, "organ", "1"),
     "label bets": _evidence,

@@ -201,7 +201,8 @@ def test_none_of_these_is_a_wrong_answer_where_it_is_sampled(
     label(connection, 2, "", "none_of_these", probability=0.5)
     label(connection, 3, "", "none_of_these")
     row = measure(engine)[()]
-    assert (row.sampled, row.right, row.corrections) == (2, 1, 1)
+    assert (row.sampled, row.judges, row.labelled, row.right) == (2, 2, 1, 1)
+    assert row.corrections == 0
     assert row.accuracy is not None and row.accuracy.value == 0.5
     assert row.coverage is not None and row.coverage.value == 0.5
     assert row.weighted_f1 is not None and row.weighted_f1.value == 0.5

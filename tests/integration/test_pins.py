@@ -23,7 +23,6 @@ from monitoring import pinning
 from monitoring.corrections import count_corrections
 from monitoring.feedback import feedback_rows
 from monitoring.labelled import phrases_with_feedback
-from monitoring.performance import measure_performance
 from monitoring.pin_list import list_pins
 from monitoring.pinning import (
     ConflictingPin,
@@ -42,6 +41,7 @@ from monitoring.standing import _labels_wait
 from monitoring.unselected import unselected_requests
 from tests.support.heads import champion, store_head
 from tests.support.inferences import inference as logged_row
+from tests.support.performances import performance_by_version
 from tests.support.traffic import log, traffic
 
 NOW = datetime(2026, 2, 1, 12, tzinfo=UTC)
@@ -302,21 +302,28 @@ class TestFeedbackOnPinnedAnswers:
         told = sa.select(answered_label()).where(inference.c.role == "champion")
         assert set(connection.scalars(told)) == {"label03"}
 
-    def test_performance_is_that_of_the_version(self, connection: Connection) -> None:
+    def test_performance_is_that_of_the_version(
+        self, connection: Connection, engine: Engine
+    ) -> None:
         self.label(connection, "label03", "label01", "label05", "label03 ")
-        found = measure_performance(connection, classifier="topic", version="1")
-        assert (found.answers, found.labelled, found.accuracy) == (10, 2, 0.5)
+        connection.commit()
+        found = performance_by_version(engine, "topic")["1"]
+        assert (found.answers, found.labelled, found.right) == (10, 2, 1)
 
     def test_performance_of_the_shadow_leaves_them_out_as_well(
-        self, connection: Connection
+        self, connection: Connection, engine: Engine
     ) -> None:
         self.label(connection, "label03", "label01", "label05")
-        found = measure_performance(connection, classifier="topic", version="2")
-        assert (found.labelled, found.accuracy) == (2, 0.5)
+        connection.commit()
+        found = performance_by_version(engine, "topic")["2 (shadow)"]
+        assert (found.labelled, found.right) == (2, 1)
 
-    def test_quality_counts_those_that_contradict(self, connection: Connection) -> None:
+    def test_quality_counts_those_that_contradict(
+        self, connection: Connection, engine: Engine
+    ) -> None:
         self.label(connection, "label03", "label01", "label05", kind="sample", probability=0.5)
-        [week] = quality_over_time(connection, classifier="topic")
+        connection.commit()
+        [week] = quality_over_time(engine, classifier="topic", now=NOW)
         assert (week.answers, week.labelled, week.right, week.sampled) == (10, 2, 1, 2)
         recent = recent_quality(connection, classifier="topic", version="1")
         assert recent is not None

@@ -148,6 +148,13 @@ class TestDeciding:
         say(connection, "ada", "lung")
         assert kept(connection) == [("request-1", "lung", "ada", "sample", 0.02)]
 
+    def test_a_random_item_without_a_right_label_keeps_its_probability(
+        self, connection: Connection
+    ) -> None:
+        add(connection, 1, strategy="random", probability=0.02)
+        say(connection, "ada", NONE)
+        assert kept(connection) == [("request-1", "", "ada", "none_of_these", 0.02)]
+
     def test_two_people_agree(self, connection: Connection) -> None:
         add(connection, 1, twice=True)
         assert say(connection, "ada", "lung") == "waits"

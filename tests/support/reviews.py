@@ -20,7 +20,7 @@ def item(number: int, **changes: Any) -> ReviewItem:
         "confidence": 0.5,
         "alternatives": [("lung", 0.3), ("liver", 0.1), ("kidney", 0.06), ("spleen", 0.04)],
         "occurred_at": datetime(2026, 2, 1, tzinfo=UTC),
-        "strategy": "low confidence",
+        "strategy": "low_confidence",
         "score": -float(number),
     }
     return ReviewItem(**{**values, **changes})

@@ -1,0 +1,65 @@
+"""What became of the labels that contradicted an answer, and a thank-you that is a number."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse
+
+from console.access.people import Viewer
+from console.rendering import render
+from console.state import Classifier, ConsoleState, State
+from monitoring.answer_counts import count_some_answers
+from monitoring.fixes import SHOWN, Fate, Thanks, count_thanks, fate_of, read_fixes, read_history
+
+router = APIRouter()
+LARGEST_ID = 2**63 - 1
+
+By = Annotated[str, Query(alias="by", max_length=200, description="The author of the fixes.")]
+Before = Annotated[int, Query(alias="before", ge=0, le=LARGEST_ID, description="An id: go on.")]
+
+
+@router.get("/c/{classifier}/fixes")
+def fixes(
+    request: Request,
+    classifier: Classifier,
+    state: State,
+    person: Viewer,
+    by: By = "",
+    before: Before = LARGEST_ID,
+) -> HTMLResponse:
+    """Show the newest fixes, of everybody or of one author, SHOWN on a page."""
+    count_some_answers(state.context.engine, classifier, now=state.clock())
+    author = by.replace("\0", "").strip()
+    fates, thanks = _read(state, classifier, author, before)
+    return render(
+        request,
+        "fixes.html",
+        classifier=classifier,
+        author=author,
+        is_own=author == person.name,
+        viewer=person.name,
+        fates=fates,
+        thanks=thanks,
+        next_page=fates[-1].fix.id if len(fates) == SHOWN else None,
+    )
+
+
+def _read(
+    state: ConsoleState, classifier: str, author: str, before: int
+) -> tuple[list[Fate], Thanks | None]:
+    """Return what became of the fixes of a page, and the thanks when they are one author's."""
+    block = state.context.params.classifiers.get(classifier)
+    with state.reading() as connection:
+        found = read_fixes(connection, classifier, author=author or None, before=before)
+        thanks = count_thanks(connection, classifier, author=author) if author else None
+        if not found:
+            return [], thanks
+        history = read_history(
+            connection,
+            classifier,
+            dataset=block.source.dataset if block else None,
+            since=min(fix.received_at for fix in found),
+        )
+    return [fate_of(fix, history) for fix in found], thanks
