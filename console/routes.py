@@ -18,7 +18,6 @@ import console.pages.performance
 import console.pages.pins
 import console.pages.review
 import console.pages.rollout
-import console.pages.strategies
 import console.pages.tasks
 import console.pages.versions
 
