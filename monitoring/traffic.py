@@ -160,7 +160,10 @@ class Traffic:
 
     def _frame(self, query: sa.Select[Any]) -> pd.DataFrame:
         rows = [tuple(row) for row in self.connection.execute(query)]
-        return pd.DataFrame.from_records(rows, columns=list(LOG_COLUMNS))
+        frame = pd.DataFrame.from_records(rows, columns=list(LOG_COLUMNS))
+        # In UTC, as reference rows are: the database answers in a zone of its own, and moments of
+        # two zones joined are no column of moments any more.
+        return frame.assign(occurred_at=pd.to_datetime(frame["occurred_at"], utc=True))
 
 
 def _moments(values: list[Any]) -> np.ndarray:

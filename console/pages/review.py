@@ -29,6 +29,7 @@ from console.state import Classifier, ConsoleState, State
 from monitoring.review.agreement import read_agreement
 from monitoring.review.queue import QueuedItem, count_waiting, read_item
 from monitoring.review.undo import newest_act
+from monitoring.review.worth import queue_report
 
 router = APIRouter(prefix="/c/{classifier}/review")
 Asked = Annotated[int | None, Query(ge=1, le=LARGEST_ID)]
@@ -58,6 +59,19 @@ def page(
         neighbours=[] if shown is None else neighbours_of(state, classifier, shown.cleaned),
         labels=label_choice(state, classifier),
     )
+
+
+@router.get("/worth")
+def worth(request: Request, classifier: Classifier, state: State, person: Viewer) -> HTMLResponse:
+    """Show what the labels of each strategy of the queue were worth."""
+    params = state.context.params
+    block = params.classifiers.get(classifier)
+    shares = {} if block is None else block.review.shares.by_strategy()
+    with state.reading() as connection:
+        rows = queue_report(
+            connection, classifier, shares=shares, now=state.clock(), seed=params.seed
+        )
+    return render(request, "review_worth.html", classifier=classifier, rows=rows)
 
 
 @router.get("/card")

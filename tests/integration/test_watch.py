@@ -422,6 +422,23 @@ def test_steady_windows_become_normal(place: Place) -> None:
 
 
 @pytest.mark.usefixtures("no_evidently")
+def test_a_drift_is_called_whatever_zone_the_database_answers_in(place: Place) -> None:
+    """Steady windows join the reference rows: their moments make one column."""
+    with place.engine.begin() as connection:
+        database = connection.engine.url.database
+        connection.execute(sa.text(f'alter database "{database}" set timezone to "Asia/Kolkata"'))
+    place.engine.dispose()
+    place.answer(live(8))
+    assert place.watch().kind == "steady"
+    moved = live(2, seed=12, start=LIVE + timedelta(days=300), moved=0.4, garbled=0.2)
+    place.answer(moved, prefix="b")
+    verdict = place.watch()
+    assert verdict.kind == "drift"
+    reference = len(pd.read_parquet(place.models / "topic/1/reference.parquet"))
+    assert verdict.evidence["normal_rows"] > reference
+
+
+@pytest.mark.usefixtures("no_evidently")
 def test_a_version_that_learnt_a_drift_is_not_held_against_the_world_before_it(
     place: Place,
 ) -> None:
