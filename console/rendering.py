@@ -35,6 +35,15 @@ def _share(value: float | None, digits: int = 1) -> str:
     return "unknown" if value is None else f"{100 * value:.{digits}f} %"
 
 
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
+
+
+def _sentence(text: str) -> str:
+    """Return what others say in lower case as a sentence of a page."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
 def _code(text: str) -> Markup:
     """Show what stands between backticks as code."""
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
@@ -51,7 +60,9 @@ def make_environment() -> Environment:
     )
     environment.filters["moment"] = _moment
     environment.filters["code"] = _code
+    environment.filters["sentence"] = _sentence
     environment.filters["share"] = _share
+    environment.filters["times"] = _times
     environment.filters["thousands"] = "{:,}".format
     return environment
 

@@ -9,6 +9,8 @@ from core.settings import Settings
 
 ROW_MARK = b'"request_id":'
 """Once in every row of a segment: quotes inside a value are escaped."""
+POSITION = ".position"
+"""Suffix of the file beside a segment that says how far it is shipped."""
 COUNTED = 8 * 2**20
 """Bytes of segments that are counted row by row; the rest is estimated from them."""
 
@@ -24,12 +26,13 @@ class Waiting:
 def waiting_rows(settings: Settings) -> Waiting:
     """Return what waits in all journals, answers and feedback alike."""
     segments = sorted(file for folder in settings.journals for file in folder.rglob("*.jsonl"))
-    size = sum(_size(file) for file in segments)
+    starts = {file: _shipped(file) for file in segments}
+    size = sum(max(_size(file) - starts[file], 0) for file in segments)
     read = rows = 0
     for file in segments:
         if read >= COUNTED:
             break
-        content = _head(file, COUNTED - read)
+        content = _head(file, starts[file], COUNTED - read)
         read += len(content)
         rows += content.count(ROW_MARK)
     return Waiting(round(rows * size / read) if read else 0, size)
@@ -43,9 +46,18 @@ def _size(file: Path) -> int:
         return 0
 
 
-def _head(file: Path, most: int) -> bytes:
+def _shipped(file: Path) -> int:
+    """Return the bytes of a segment that the database has: the shipper saves them beside it."""
+    try:
+        return int(file.with_suffix(POSITION).read_text())
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def _head(file: Path, start: int, most: int) -> bytes:
     try:
         with file.open("rb") as opened:
+            opened.seek(start)
             return opened.read(most)
     except FileNotFoundError:
         return b""

@@ -7,7 +7,7 @@ and they stay when the months of the log are dropped.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -63,6 +63,14 @@ def counted_until(connection: Connection, classifier: str) -> int:
     """Return the sequence number up to which answers are counted, 0 before the first count."""
     query = sa.select(answers_counted.c.sequence).where(answers_counted.c.classifier == classifier)
     return connection.scalar(query) or 0
+
+
+def newest_day(connection: Connection, classifier: str) -> date | None:
+    """Return the newest day that has counted answers, None without any."""
+    table = answer_count.c
+    newest = sa.select(sa.func.max(table.day)).where(table.classifier == classifier)
+    day: date | None = connection.scalar(newest)
+    return day
 
 
 def _register_fixes(engine: Engine, classifier: str, *, now: datetime) -> bool:

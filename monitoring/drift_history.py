@@ -77,7 +77,7 @@ def seen_windows(connection: Connection, classifier: str) -> list[SeenWindow]:
 def _in_thresholds(label_test: Mapping[str, float] | None) -> float | None:
     if not label_test or not label_test["threshold"]:
         return None
-    return label_test["sum_of_bets"] / label_test["threshold"]
+    return min(label_test["sum_of_bets"] / label_test["threshold"], 1.0)
 
 
 def window_reviews(connection: Connection, classifier: str, window: int) -> list[Review]:

@@ -9,7 +9,7 @@ from console.access.people import Viewer
 from console.api.performance import From, To
 from console.rendering import render
 from console.state import Classifier, State
-from monitoring.answer_counts import count_some_answers
+from monitoring.answer_counts import count_some_answers, newest_day
 from monitoring.performance_report import (
     LABELS_SHOWN,
     NOTE,
@@ -33,11 +33,13 @@ def performance(
     since: From = "",
     until: To = "",
 ) -> HTMLResponse:
-    """Show one sentence, a picture over time, and a table per section."""
+    """Show one sentence, a picture over time, and a table per section, up to the newest answer."""
     now = state.clock()
-    period = read_period(since, until, today=now.date())
     engine = state.context.engine
     counted = count_some_answers(engine, classifier, now=now)
+    with state.reading() as connection:
+        newest = newest_day(connection, classifier)
+    period = read_period(since, until, today=min(newest or now.date(), now.date()))
     report = read_report(engine, classifier, period, counted)
     sections = [
         {

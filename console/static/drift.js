@@ -20,7 +20,7 @@
   }));
   const limit = { label: "alarm above", stroke: colour("--ink"), dash: [6, 4] };
   const labels = {
-    label: "labels, of a call",
+    label: "labels (right axis)",
     scale: "share",
     stroke: colour("--soft"),
     dash: [2, 3],
@@ -40,11 +40,13 @@
       y: { distr: 4, asinh: 3 },
       share: { range: (_, _low, high) => [0, Math.max(high ?? 0, 1)] },
     },
-    axes: [axis, axis, { ...axis, scale: "share", side: 1, values: (_, all) => all.map((s) => `${Math.round(100 * s)} %`) }],
-    series: [{}, ...series, limit, labels],
+    axes: [{ ...axis, values: "{YYYY}-{MM}-{DD}", space: 100 }, axis, { ...axis, size: 60, scale: "share", side: 1, values: (_, all) => all.map((s) => `${Math.round(100 * s)} %`) }],
+    tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+    series: [{ label: "window until", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" }, ...series, limit, labels],
   };
   const chart = new uPlot(options, data, box);
   place.querySelector("svg").replaceWith(box);
+  place.querySelectorAll(".key").forEach((key) => key.remove());   // the chart has its own legend
   chart.over.addEventListener("click", () => {
     const index = chart.cursor.idx;
     if (index != null) location.assign(`${place.dataset.page}/${judged[index].number}`);

@@ -263,6 +263,7 @@ function list() {
     return entry;
   }));
   found.hidden = !matches.length;
+  if (typed.value.trim() && !matches.length) say(`No label matches “${typed.value.trim()}”.`);
   typed.setAttribute("aria-expanded", String(matches.length > 0));
 }
 
@@ -298,7 +299,11 @@ const KEYS = {
   "/": () => field("typed")?.focus(),
   "s": () => field("reason")?.focus(),
   "u": () => undo(),
-  "n": () => card.querySelector("input[name=also]")?.focus(),
+  "n": () => {
+    const nearest = card.querySelector("input[name=also]");
+    if (nearest) nearest.focus();
+    else say("No nearest phrases are known for this phrase yet.");
+  },
   "?": () => { const keys = document.getElementById("keys"); keys.open = !keys.open; },
 };
 

@@ -80,8 +80,8 @@ def retrain_and_serve(run: DemoRun, context: LoopContext, drifted: DriftedTraffi
         run.figures["seconds_until_served"] = round(seconds, 2)
 
 
-def play_again(run: DemoRun, drifted: DriftedTraffic) -> None:
-    """Play the exam once more, at a later time, for the new champion to answer."""
+def play_again(run: DemoRun, drifted: DriftedTraffic) -> datetime:
+    """Play the exam once more, at a later time, for the new champion; return its end."""
     span = drifted.exam[-1].occurred_at - drifted.exam[0].occurred_at
     later = [replace(row, occurred_at=row.occurred_at + span) for row in drifted.exam]
     before = drifted.exam_score
@@ -94,3 +94,17 @@ def play_again(run: DemoRun, drifted: DriftedTraffic) -> None:
     cached = sum(row.cached for row in run.answered)
     run.figures["cache_hit_rate"] = round(cached / len(run.answered), 4)
     run.figures["answers"] = len(run.answered)
+    return later[-1].occurred_at
+
+
+def fill_review_queue(run: DemoRun, context: LoopContext, now: datetime) -> None:
+    """Ask people for labels of the last week, which the console's clock finds too old."""
+    from flows.review import Embedders, keep_phrases, refill_review
+
+    with run.step("Fill the review queue of the console") as step:
+        waiting.until_logged(context.engine, run.request_ids())
+        embedders = Embedders(context)
+        added = refill_review(context, WATCHED, now=now, embedders=embedders).added
+        keep_phrases(context, now=now, embedders=embedders)
+        step.outcome = f"{added:,} phrases wait for a person at {run.settings.console_url}"
+        step.require(added > 0, "phrases to review")

@@ -47,4 +47,5 @@ def _play(run: DemoRun, context: LoopContext) -> None:
     drifting.import_late_labels(run, context, traffic)
     drifting.detect_drift(run, context, traffic)
     drifting.retrain_and_serve(run, context, traffic)
-    drifting.play_again(run, traffic)
+    end = drifting.play_again(run, traffic)
+    drifting.fill_review_queue(run, context, end)

@@ -35,6 +35,17 @@ def test_rows_of_all_journals_wait(tmp_path: Path) -> None:
     assert waiting_rows(settings).rows == 5
 
 
+def test_shipped_rows_do_not_wait(tmp_path: Path) -> None:
+    lines = [b"00000000 " + row(number) + b",\n" for number in range(5)]
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "journal" / "1.jsonl").write_bytes(b"".join(lines))
+    position = tmp_path / "journal" / "1.position"
+    position.write_text(str(len(lines[0]) + len(lines[1])))
+    assert waiting_rows(load_settings(home=tmp_path)).rows == 3
+    position.write_text(str(sum(map(len, lines))))
+    assert waiting_rows(load_settings(home=tmp_path)) == Waiting(0, 0)
+
+
 def test_rows_of_long_journals_are_estimated(tmp_path: Path) -> None:
     line = b"00000000 " + row(1) + b",\n"
     (tmp_path / "journal").mkdir()

@@ -54,7 +54,7 @@ def answers(engine: Engine) -> None:
 def test_the_page_says_how_good_the_answers_were(console: TestClient) -> None:
     page = console.get("/c/organ/performance")
     assert page.status_code == 200
-    assert "accuracy 0.900 (0." in page.text and "40 labels of a random sample" in page.text
+    assert "Accuracy 0.900 (0." in page.text and "40 labels of a random sample" in page.text
     for name in ("week", "version", "region", "label"):
         assert f'<h2 id="by-{name}">' in page.text
     assert SCRIPT not in page.text and "&lt;script&gt;" in page.text
@@ -90,7 +90,7 @@ def test_the_csv_has_the_records_of_the_json(console: TestClient) -> None:
 
 
 def test_no_answers_are_no_failure(console: TestClient) -> None:
-    assert "no answers in this period" in console.get("/c/organ/performance").text
+    assert "No answers in this period." in console.get("/c/organ/performance").text
     assert console.get("/api/organ/performance").json()["performance"] == []
     assert console.get("/api/organ/performance?format=csv").text == ""
 

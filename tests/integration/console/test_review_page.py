@@ -188,6 +188,6 @@ def test_near_phrases_stand_beside_the_item(console: TestClient, context: LoopCo
     keep_neighbours(context, ["phrase 1", "phrase 7"])
     page = " ".join(console.get(PAGE).text.split())
     assert "Nearest phrases" in page and 'value="phrase 7"' in page
-    assert "heart, asked 5 times a week" in page
+    assert "heart, asked 5 times this week" in page
     item = console.get("/api/organ/review/next").json()["item"]["id"]
     assert 'value="phrase 7"' in console.get(f"{PAGE}/{item}/neighbours").text
