@@ -33,6 +33,14 @@ def test_rows_of_all_journals_wait(tmp_path: Path) -> None:
     assert waiting_rows(settings).rows == 5
 
 
+def test_shipped_rows_wait_no_longer(tmp_path: Path) -> None:
+    line = b"00000000 " + row(1) + b",\n"
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "journal" / "1.jsonl").write_bytes(line * 5)
+    (tmp_path / "journal" / "1.position").write_text(str(3 * len(line)), encoding="ascii")
+    assert waiting_rows(load_settings(home=tmp_path)) == Waiting(2, 2 * len(line))
+
+
 def test_rows_of_long_journals_are_estimated(tmp_path: Path) -> None:
     line = b"00000000 " + row(1) + b",\n"
     (tmp_path / "journal").mkdir()
