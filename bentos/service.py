@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 
 import bentoml
 
@@ -19,7 +18,6 @@ from bentos.embedder.client import RemoteEmbedder, embedder_address
 from bentos.embedder.server import embedding_app
 from bentos.heads.live_heads import LiveHeads
 from bentos.heads.memories import MemoryFollower, NewMemory
-from bentos.heads.pins import PinFollower
 from bentos.http.app import BYPASSED_PAGES, BYPASSED_PATHS, ClassifierApp
 from bentos.http.endpoint import AppState
 from bentos.http.slow_clients import close_slow_clients
@@ -40,6 +38,7 @@ from bentos.wiring import (
     open_journal,
     served_group,
     ship_journals,
+    start_pins,
     start_process,
 )
 from core.pins import Pin
@@ -126,8 +125,7 @@ class Classifier:
             journal=self.journal,
             cache=answer_cache(settings.cache_answers),
         )
-        self.pins = PinFollower(settings.caches, answers.swap_pins, serves=serves)
-        self.pins.start_cold(PACKED, now=datetime.now(UTC))
+        self.pins = start_pins(settings, answers, serves)
         self.warmer = make_warmer(settings, answers, self.engine)
         self.heads.prepare = self.warmer.warm
         keys = Keys(settings.api_keys_file)
@@ -136,14 +134,9 @@ class Classifier:
             Background(self.warmer.save, seconds=SAVE_SECONDS, name="phrases kept"),
             *self._follow_database(settings, counts),
         ]
+        retained = make_retained(settings, self.heads)
         classifying.state.app_state = AppState(
-            answers,
-            self.heads,
-            counts,
-            self.feedback,
-            self.remote.stats,
-            keys,
-            make_retained(settings, self.heads),
+            answers, self.heads, counts, self.feedback, self.remote.stats, keys, retained
         )
 
     def _follow_database(self, settings: Settings, counts: JournalCounts) -> list[Background]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -122,6 +122,15 @@ def make_warmer(settings: Settings, answers: AnswerService, engine: Engine | Non
         seconds=settings.warm_seconds,
         frequent=frequent,
     )
+
+
+def start_pins(
+    settings: Settings, answers: AnswerService, serves: Callable[[str], bool]
+) -> PinFollower:
+    """Answer with the pins known last; return what follows them."""
+    pins = PinFollower(settings.caches, answers.swap_pins, serves=serves)
+    pins.start_cold(PACKED, now=datetime.now(UTC))
+    return pins
 
 
 def follow_database(

@@ -142,7 +142,7 @@ def _answer_row(row: FoundAnswer) -> tuple[object, ...]:
         row.request_id,
         row.version,
         row.label,
-        f"{row.probability:.2f}",
+        "pinned" if row.pinned else f"{row.probability:.2f}",
         row.right or "",
         " ".join(row.phrase.split()),
     )

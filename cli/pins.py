@@ -76,8 +76,8 @@ def add(
     The pin rests while the version says the same. To end it, use `perennial pins remove`.
     """
     with _context(classifier) as context:
+        from flows.rollout import current_person
         from monitoring.pinning import WantedPin, add_pin, champion_labels
-        from operations.rollout import current_person
 
         end = until.replace(tzinfo=UTC) if until else None
         wanted = WantedPin(classifier, phrase, label, current_person(), why, end)
@@ -91,8 +91,8 @@ def add(
 def remove(classifier: Classifier, phrase: Phrase, why: Why, json: Json = False) -> None:
     """Let the version answer a pinned phrase again."""
     with _context(classifier) as context:
+        from flows.rollout import current_person
         from monitoring.pinning import end_pin
-        from operations.rollout import current_person
 
         with context.engine.begin() as connection:
             pin = end_pin(

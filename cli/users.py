@@ -7,13 +7,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from sqlalchemy.engine import Connection
 
 from cli.help import WholeLines
 from cli.output import Json, output
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As they sign in, or as the provider.")]
 Role = Literal["viewer", "reviewer", "operator"]

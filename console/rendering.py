@@ -20,6 +20,7 @@ TABS = (
     ("data", "Data"),
     ("fixes", "Fixes"),
     ("pins", "Pins"),
+    ("tasks", "Tasks"),
 )
 """The pages of one classifier: path below `/c/{classifier}/`, and title."""
 

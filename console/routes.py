@@ -18,13 +18,12 @@ import console.pages.performance
 import console.pages.pins
 import console.pages.review
 import console.pages.rollout
-import console.pages.strategies
+import console.pages.tasks
 import console.pages.versions
 
 ROUTERS = (
     console.pages.overview.router,
     console.pages.review.router,
-    console.pages.strategies.router,
     console.pages.answers.router,
     console.pages.answer.router,
     console.pages.versions.router,
@@ -34,6 +33,7 @@ ROUTERS = (
     console.pages.data.router,
     console.pages.fixes.router,
     console.pages.pins.router,
+    console.pages.tasks.router,
     console.api.feedback.router,
     console.api.review.router,
     console.api.answers.router,

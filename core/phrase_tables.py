@@ -1,6 +1,6 @@
 """The distinct phrases of the log, and the indexes by which answers are found.
 
-A trigger on `inference` fills `distinct_phrase` (migration 0012), whichever bento wrote the rows.
+A trigger on `inference` fills `distinct_phrase`, whichever bento wrote the rows.
 """
 
 from __future__ import annotations

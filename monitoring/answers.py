@@ -16,12 +16,13 @@ from sqlalchemy.engine import Connection
 
 from core.contracts import ANSWERING
 from core.phrase_tables import phrase_key
+from core.pin_tables import answered_label
 from core.tables import feedback, inference
 from monitoring.phrase_search import matching_keys, phrase_matches
 
-FEW = 20_000
+FEW = 5_000
 """As many rows are read by an index and sorted within a tenth of a second."""
-WALKED = 50_000
+WALKED = 100_000
 """As many rows are walked back within two tenths of a second."""
 
 
@@ -60,7 +61,11 @@ class Search:
 
 @dataclass(frozen=True)
 class FoundAnswer:
-    """A logged answer; `right` is its newest right label, None without feedback."""
+    """A logged answer; `right` is its newest right label, None without feedback.
+
+    `label` is what the client got: of a `pinned` answer, not what the version said. `probability`
+    is that of the version.
+    """
 
     occurred_at: datetime
     request_id: str
@@ -71,6 +76,7 @@ class FoundAnswer:
     right: str | None
     role: str
     region: str | None
+    pinned: bool
 
 
 @dataclass(frozen=True)
@@ -102,8 +108,8 @@ def answer_page(connection: Connection, search: Search) -> AnswerPage:
     """Return one page of the matching answers, newest first; it reads a bounded number of rows."""
     few = _few(connection, search)
     if few is not None:
-        chosen = sa.select(*_COLUMNS).where(*_bounds(search), few).cte("chosen")
-        return _page(connection, search, chosen.prefix_with("materialized"))
+        chosen = sa.select(*_COLUMNS).where(*_bounds(search), few.condition).cte("chosen")
+        return _page(connection, few.rest, chosen.prefix_with("materialized"))
 
     walked = sa.select(*_COLUMNS).where(*_bounds(search)).order_by(*_newest(inference.c))
     page = _page(connection, search, walked.limit(WALKED).subquery("walked"))
@@ -112,33 +118,51 @@ def answer_page(connection: Connection, search: Search) -> AnswerPage:
 
 _PLACE = ("occurred_at", "request_id", "version")
 _COLUMNS = [
-    inference.c[name]
-    for name in (*_PLACE, "phrase", "cleaned", "label", "probability", "role", "region")
+    *(
+        inference.c[name]
+        for name in (*_PLACE, "phrase", "cleaned", "probability", "role", "region")
+    ),
+    answered_label().label("label"),
+    inference.c.pin.is_not(None).label("pinned"),
 ]
 Columns = sa.ColumnCollection[str, sa.ColumnElement[Any]]
 
 
-def _few(connection: Connection, search: Search) -> sa.ColumnElement[bool] | None:
-    """Return the condition by which an index finds at most FEW rows, None without one."""
+@dataclass(frozen=True)
+class _Indexed:
+    """A field of a search as a condition that an index serves, and the search without the field."""
+
+    condition: sa.ColumnElement[bool]
+    rest: Search
+
+
+def _few(connection: Connection, search: Search) -> _Indexed | None:
+    """Return the field by which an index finds at most FEW rows, None without one."""
     if search.request_id is not None:
-        return inference.c.request_id == search.request_id
-    for condition in _indexed(connection, search):
+        of_request = inference.c.request_id == search.request_id
+        return _Indexed(of_request, replace(search, request_id=None))
+    for indexed in _indexed(connection, search):
         rows = sa.select(sa.literal(1)).where(
-            inference.c.classifier == search.classifier, condition
+            inference.c.classifier == search.classifier, indexed.condition
         )
         counted = sa.select(sa.func.count()).select_from(rows.limit(FEW + 1).subquery())
         if connection.scalars(counted).one() <= FEW:
-            return condition
+            return indexed
     return None
 
 
-def _indexed(connection: Connection, search: Search) -> Iterator[sa.ColumnElement[bool]]:
+def _indexed(connection: Connection, search: Search) -> Iterator[_Indexed]:
     if search.text is not None:
         keys = matching_keys(connection, search.classifier, search.text)
         if keys is not None:
-            yield phrase_key(inference.c.cleaned) == sa.any_(sa.cast(list(keys), _KEYS))
+            key = phrase_key(inference.c.cleaned)
+            is_wanted = key == sa.any_(sa.cast(list(keys), _KEYS))
+            yield _Indexed(is_wanted, replace(search, text=None))
     if search.label is not None:
-        yield inference.c.label == search.label
+        own = sa.and_(inference.c.pin.is_(None), inference.c.label == search.label)
+        pinned = sa.and_(inference.c.pin.is_not(None), inference.c.pinned_label == search.label)
+        is_wanted = sa.or_(own, pinned)
+        yield _Indexed(is_wanted, replace(search, label=None))
 
 
 _KEYS = sa.ARRAY(sa.BigInteger)

@@ -5,7 +5,7 @@ Labels about answers take phrase and moment from the log; examples bring their o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -27,7 +27,7 @@ from core.feedback import (
 from core.pin_tables import says_more_than_the_pin
 from core.tables import feedback, inference
 from monitoring.faults import is_faulty
-from monitoring.feedback_file import Refusal, read_feedback_file
+from monitoring.feedback_file import Line, Refusal, Unlabelled, read_feedback_file
 
 AHEAD = timedelta(days=1)
 """A label may be dated this far in the future, where its zone is wrong. It waits until then."""
@@ -40,15 +40,22 @@ class FeedbackCounts:
     """The result of an import: rows accepted, rows known already, and rows refused.
 
     `refusals` holds the first REFUSALS_SHOWN of the refused rows, with the reason of each.
+    `unlabelled` counts the tasks that nobody has labelled yet.
     """
 
     accepted: int = 0
     repeated: int = 0
     refused: int = 0
     refusals: tuple[Refusal, ...] = field(default=())
+    unlabelled: int = 0
 
     def plus(
-        self, *, accepted: int = 0, repeated: int = 0, refusals: Iterable[Refusal] = ()
+        self,
+        *,
+        accepted: int = 0,
+        repeated: int = 0,
+        refusals: Iterable[Refusal] = (),
+        unlabelled: int = 0,
     ) -> FeedbackCounts:
         more = tuple(refusals)
         return FeedbackCounts(
@@ -56,6 +63,7 @@ class FeedbackCounts:
             self.repeated + repeated,
             self.refused + len(more),
             (self.refusals + more)[:REFUSALS_SHOWN],
+            self.unlabelled + unlabelled,
         )
 
 
@@ -74,27 +82,43 @@ def import_feedback(
     before. Rows dated more than AHEAD after that moment are refused. Raises `InvalidFeedback` when
     the file as a whole cannot be read.
     """
+    return import_lines(
+        connection, read_feedback_file(file), received_at=received_at, labels=labels
+    )
+
+
+def import_lines(
+    connection: Connection,
+    lines: Iterator[Line],
+    *,
+    received_at: datetime | None = None,
+    labels: Labels | None = None,
+) -> FeedbackCounts:
+    """Store what `read_feedback_file` or `read_labels` yields; see `import_feedback`."""
     moment = received_at or datetime.now(UTC)
     counts = FeedbackCounts()
-    lines = read_feedback_file(file)
     while chunk := list(islice(lines, CHUNK)):
         chunk = [_not_ahead(line, moment) for line in chunk]
         rows = [line for line in chunk if isinstance(line, FeedbackRow)]
         separated = separate_feedback(connection, rows, labels=labels)
         insert_feedback(connection, [_received(row, moment) for row in separated.accepted])
 
+        unlabelled = sum(isinstance(line, Unlabelled) for line in chunk)
         unreadable = [line for line in chunk if isinstance(line, Refusal)]
         refused = [Refusal(row.row, str(error)) for row, error in separated.problems]
         counts = counts.plus(
             accepted=len(separated.accepted),
             repeated=separated.repeated,
             refusals=sorted(unreadable + refused, key=lambda refusal: refusal.row),
+            unlabelled=unlabelled,
         )
     return counts
 
 
-def _not_ahead(line: FeedbackRow | Refusal, moment: datetime) -> FeedbackRow | Refusal:
-    if isinstance(line, Refusal) or not line.received_at or line.received_at <= moment + AHEAD:
+def _not_ahead(line: Line, moment: datetime) -> Line:
+    if not isinstance(line, FeedbackRow) or line.received_at is None:
+        return line
+    if line.received_at <= moment + AHEAD:
         return line
     return Refusal(
         line.row,

@@ -1,95 +1,67 @@
-"""Reads files of feedback, CSV with a header or JSON lines: each line is a row or a refusal."""
+"""Reads files of labels: each line is a row of feedback or a refusal."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
 
-from core.csv_files import DamagedRow, HeaderUnusable, is_unicode, open_text, read_rows
-from core.errors import InvalidFeedback
 from core.feedback import KINDS, FeedbackRow, sample_probability
+from monitoring.tasks.flat import NEEDED
+from monitoring.tasks.formats import FormatName, read_records
+from monitoring.tasks.records import Record, Refusal, unusable, utc_moment
 
-NEEDED = ("request_id", "label", "author")
-OPTIONAL = ("received_at", "kind", "probability")
+__all__ = ["Line", "Refusal", "Unlabelled", "read_feedback_file", "read_labels"]
 JSON_LINES = frozenset({".jsonl", ".ndjson", ".json"})
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """A line that was refused, and why."""
+class Unlabelled:
+    """A task that nobody has labelled yet; `request_id` is None where the file names none."""
 
     row: int
-    reason: str
+    request_id: str | None = field(default=None, compare=False)
+
+
+Line = FeedbackRow | Refusal | Unlabelled
 
 
 def read_feedback_file(file: Path) -> Iterator[FeedbackRow | Refusal]:
-    """Yield the rows in the order of the file.
+    """Yield the rows in the order of the file; a row without a label is refused.
 
     `.jsonl`, `.ndjson` and `.json` hold JSON lines, every other file is CSV. Raises
     `InvalidFeedback` when the file cannot be opened, or a CSV lacks a needed column or has one
     twice.
     """
-    try:
-        with open_text(file) as lines:
-            is_json = file.suffix.lower() in JSON_LINES
-            yield from _json_lines(lines) if is_json else _csv_lines(lines)
-    except OSError as error:
-        raise InvalidFeedback(
-            "a readable file",
-            came=f"{file.name}: {error.strerror}",
-            do="name a CSV or JSON-lines file",
-        ) from None
+    is_json = file.suffix.lower() in JSON_LINES
+    for record in read_records(file, "jsonl" if is_json else "csv"):
+        yield record if isinstance(record, Refusal) else _row(record)
 
 
-def _json_lines(lines: TextIO) -> Iterator[FeedbackRow | Refusal]:
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            yield _json_line(number, line)
+def read_labels(file: Path, name: FormatName, *, author: str | None = None) -> Iterator[Line]:
+    """Yield what a file of tasks holds, in its order; see `read_records`.
+
+    `author` is the author of labels whose file does not say who gave them.
+    """
+    for record in read_records(file, name):
+        if isinstance(record, Refusal):
+            yield record
+        elif not record.values.get("label"):
+            request_id = record.values.get("request_id")
+            yield Unlabelled(record.row, None if unusable(request_id) else request_id)
+        else:
+            given = record.values.get("author") or author
+            yield _row(Record(record.row, {**record.values, "author": given}))
 
 
-def _json_line(number: int, line: str) -> FeedbackRow | Refusal:
-    try:
-        fields = json.loads(line, object_pairs_hook=_distinct)
-    except (ValueError, RecursionError) as error:
-        return Refusal(number, f"wanted JSON; {error}")
-    if not isinstance(fields, dict):
-        return Refusal(number, f"wanted an object; came {type(fields).__name__}")
-    return _row(number, fields)
-
-
-def _distinct(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)} more than once")
-    return fields
-
-
-def _csv_lines(lines: TextIO) -> Iterator[FeedbackRow | Refusal]:
-    try:
-        for row in read_rows(lines, needed=NEEDED, used=OPTIONAL, unlike_rows=NEEDED):
-            if isinstance(row, DamagedRow):
-                yield Refusal(row.line, row.reason)
-            else:
-                yield _row(row.line, row.values)
-    except HeaderUnusable as error:
-        raise InvalidFeedback(
-            f"a header in line 1 with each of {', '.join(NEEDED)} once",
-            came=str(error),
-            do="name the columns in line 1 of a CSV, or name a JSON-lines file",
-        ) from None
-
-
-def _row(number: int, fields: Mapping[str, Any]) -> FeedbackRow | Refusal:
+def _row(record: Record) -> FeedbackRow | Refusal:
+    number = record.row
+    fields = record.values
     for name in NEEDED:
-        if reason := _unusable(fields.get(name)):
+        if reason := unusable(fields.get(name)):
             return Refusal(number, f"{name}: {reason}")
     try:
-        moment = _moment(fields.get("received_at"))
+        moment = utc_moment(fields.get("received_at"))
     except (TypeError, ValueError, OverflowError):
         return Refusal(number, "received_at: wanted ISO 8601, such as 2026-01-31T08:00:00Z")
     kind = fields.get("kind") or "unknown"
@@ -108,23 +80,3 @@ def _row(number: int, fields: Mapping[str, Any]) -> FeedbackRow | Refusal:
         kind=kind,
         probability=probability,
     )
-
-
-def _unusable(value: object) -> str | None:
-    if value is not None and not isinstance(value, str):
-        return f"wanted a text; came {json.dumps(value)[:80]}"
-    if value is None or not value.strip():
-        return "wanted a text that is not empty"
-    if "\0" in value or "\ufffd" in value:
-        return "wanted a text without NUL"
-    return None if is_unicode(value) else "wanted UTF-8"
-
-
-def _moment(value: object) -> datetime | None:
-    """Read an ISO 8601 time; one without a zone is UTC."""
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str):
-        raise TypeError(value)
-    moment = datetime.fromisoformat(value)
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from core.phrase_tables import PARTS_INDEX, START, distinct_phrase
 from pipelines.model.text import clean_phrase
 
-MANY_PHRASES = 2_000
+MANY_PHRASES = 500
 """Of more matching phrases, the log itself is searched."""
 
 

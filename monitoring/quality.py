@@ -84,7 +84,7 @@ def quality_over_time(
 def recent_quality(connection: Connection, *, classifier: str, version: str) -> Quality | None:
     """Return the quality of the answers within RECENT of the version's newest one.
 
-    `answers` and `estimated_accuracy` are those of the newest ESTIMATED; all labels count.
+    `answers` and `estimated_accuracy` are those of the newest ESTIMATED. The newest labels count.
     """
     mine = (inference.c.classifier == classifier, inference.c.version == version)
     newest = connection.scalar(sa.select(sa.func.max(inference.c.occurred_at)).where(*mine))

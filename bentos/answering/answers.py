@@ -122,20 +122,7 @@ class AnswerService:
         if model is not None:
             cached_answers = [(encoded.own or encoded, hit) for encoded, hit in cached_answers]
         now = datetime.now(UTC)
-        answered = [
-            _Answered(
-                request,
-                live,
-                text,
-                encoded,
-                hit,
-                str(uuid_utils.uuid7()),
-                request.occurred_at or now,
-            )
-            for request, live, text, (encoded, hit) in zip(
-                requests, models, texts, cached_answers, strict=True
-            )
-        ]
+        answered = _answered(requests, models, texts, cached_answers, now=now)
 
         seconds = time.perf_counter() - started
         await self._journal.log(_rows(answered, latency_ms=round(seconds * 1000, 3)))
@@ -219,6 +206,30 @@ def _choose(
         for request, text in zip(requests, cleaned, strict=True)
     ]
     return [canary if meets else champion for meets in to_canary]
+
+
+def _answered(
+    requests: Sequence[PhraseRequest],
+    models: Sequence[LiveModel],
+    cleaned: Sequence[str],
+    answers: Sequence[CachedAnswer],
+    *,
+    now: datetime,
+) -> list[_Answered]:
+    return [
+        _Answered(
+            request,
+            live,
+            text,
+            encoded,
+            hit,
+            str(uuid_utils.uuid7()),
+            request.occurred_at or now,
+        )
+        for request, live, text, (encoded, hit) in zip(
+            requests, models, cleaned, answers, strict=True
+        )
+    ]
 
 
 def _shadowed(shadow: LiveModel, answered: Sequence[_Answered], *, now: datetime) -> list[Shadowed]:

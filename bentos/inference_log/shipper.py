@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 
 from bentos.inference_log.journal import (
     JournalCounts,
@@ -64,12 +64,17 @@ def insert_into(engine: Engine) -> Insert:
     def insert(rows: Sequence[bytes]) -> Sequence[RefusedRow]:
         try:
             with engine.begin() as connection:
-                connection.execute(_INSERT, {"rows": b"[%b]" % b",".join(rows)})
+                insert_rows(connection, b"[%b]" % b",".join(rows))
         except (sa.exc.DataError, sa.exc.IntegrityError) as error:
             raise RowRefused(first_line(error)) from None
         return []
 
     return insert
+
+
+def insert_rows(connection: Connection, rows: bytes) -> None:
+    """Store a JSON list of rows; those that are stored already stay. The caller commits."""
+    connection.execute(_INSERT, {"rows": rows})
 
 
 class _Line(NamedTuple):

@@ -55,8 +55,8 @@ class Attempts:
                 moments.pop()
 
     def _forget_old(self, now: datetime, keys: Iterable[tuple[str, str]]) -> None:
-        everything = len(self._moments) > KEPT
-        for key in list(self._moments) if everything else keys:
+        """Forget what is old of these keys, and the keys that were new longest ago."""
+        for key in keys:
             moments = self._moments.get(key, deque())
             while moments and moments[0] <= now - WITHIN:
                 moments.popleft()

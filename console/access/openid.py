@@ -73,7 +73,8 @@ class OpenId:
         return more
 
 
-_FAULTS = (OAuthError, OAuth2Error, JoseError, httpx.HTTPError, RuntimeError, KeyError, ValueError)
+_MALFORMED = (RuntimeError, LookupError, ValueError, TypeError, AttributeError)
+_FAULTS = (OAuthError, OAuth2Error, JoseError, httpx.HTTPError, *_MALFORMED)
 """What Authlib and its parts raise for answers that are missing, malformed or forged."""
 
 

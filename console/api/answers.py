@@ -16,7 +16,10 @@ router = APIRouter()
 
 
 class LoggedAnswer(BaseModel, from_attributes=True):
-    """One answer; `right` is its newest right label, null without feedback."""
+    """One answer; `right` is its newest right label, null without feedback.
+
+    `label` is what the client got, also where it was `pinned`; `probability` is the version's.
+    """
 
     occurred_at: datetime
     request_id: str
@@ -27,6 +30,7 @@ class LoggedAnswer(BaseModel, from_attributes=True):
     label: str
     probability: float
     right: str | None
+    pinned: bool
 
 
 class Answers(BaseModel):

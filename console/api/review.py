@@ -105,7 +105,7 @@ def answer(
 
 @router.post("/{item}/preview")
 def preview(
-    classifier: Classifier, item: ItemId, body: PreviewBody, state: State, person: Viewer
+    classifier: Classifier, item: ItemId, body: PreviewBody, state: State, person: Reviewer
 ) -> Preview:
     """Count the logged answers that one label for the item and other phrases concerns."""
     phrases, answers = count_concerned(state, classifier, item, body.also)

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 from core.errors import UnknownRequest
 from core.review_tables import IS_OPEN, review_answer, review_item, review_lease
 
+Condition = sa.ColumnElement[bool]
 LEASE = timedelta(minutes=10)
 """How long nobody else gets an item that a person looks at."""
 TRIES = 100
@@ -122,31 +123,44 @@ def _take(
     """Lock an item that has room for the person.
 
     A lease that was committed after the statement began is invisible to it, and the lock is free
-    again: so the room is looked at once more behind the lock.
+    again: so the room is looked at once more behind the lock. An item without room is released
+    at once: whoever waits for a lock holds none.
     """
     passed = list(besides)
+    has_room = room_for(person, now)
     for _ in range(TRIES):
-        has_room = room_for(person, now)
-        query = (
-            sa.select(review_item.c.id)
-            .where(*_open(classifier, passed), has_room)
-            .order_by(review_item.c.score.desc(), review_item.c.id)
-            .limit(1)
-            .with_for_update(of=review_item, skip_locked=True)
-        )
-        item: int | None = connection.scalar(query)
+        tried = connection.begin_nested()
+        item = _lock_best(connection, classifier, passed, has_room)
         if item is None or _still(connection, item, has_room):
+            tried.commit()
             return item
+        tried.rollback()
         passed.append(item)
     return None
 
 
-def _still(connection: Connection, item: int, has_room: sa.ColumnElement[bool]) -> bool:
+def _lock_best(
+    connection: Connection, classifier: str, passed: Collection[int], has_room: Condition
+) -> int | None:
+    """Lock the best item that nobody else has locked; wait for one where all are locked."""
+    query = (
+        sa.select(review_item.c.id)
+        .where(*_open(classifier, passed), has_room)
+        .order_by(review_item.c.score.desc(), review_item.c.id)
+        .limit(1)
+    )
+    item: int | None = connection.scalar(query.with_for_update(of=review_item, skip_locked=True))
+    if item is None:
+        item = connection.scalar(query.with_for_update(of=review_item))
+    return item
+
+
+def _still(connection: Connection, item: int, has_room: Condition) -> bool:
     query = sa.select(sa.true()).where(review_item.c.id == item, IS_OPEN, has_room)
     return connection.scalar(query) is not None
 
 
-def _open(classifier: str, besides: Collection[int]) -> tuple[sa.ColumnElement[bool], ...]:
+def _open(classifier: str, besides: Collection[int]) -> tuple[Condition, ...]:
     passed = sa.literal(list(besides), sa.ARRAY(sa.BigInteger))
     return (
         review_item.c.classifier == classifier,
@@ -155,7 +169,7 @@ def _open(classifier: str, besides: Collection[int]) -> tuple[sa.ColumnElement[b
     )
 
 
-def room_for(person: str, now: datetime) -> sa.ColumnElement[bool]:
+def room_for(person: str, now: datetime) -> Condition:
     """Return the condition for items that need one more answer, which this person may give.
 
     Counts, because the database looks them up item by item; a join reads all answers of a person.

@@ -49,6 +49,8 @@ def refill_queue(
 ) -> Refilled:
     """Add what people should look at next, within the week's labels. The caller commits.
 
+    The transaction must not have inserted answers: the refill waits for such inserts to end.
+
     Equal log, queue, moment and seed give equal items. Two refills at once wait for each other.
     `open_versions` is called when there is room in the week. Without versions no phrase is
     embedded, which saves seconds; their share of the labels goes to the other strategies.

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from bentos.inference_log.shipper import insert_into
-from core.database import DatabaseUrls, create_database, migrate, with_driver
+from core.database import MIGRATIONS, DatabaseUrls, create_database, migrate, with_driver
 from core.partitions import tidy_inference
 from core.phrase_tables import PARTS_INDEX, STARTS_INDEX, distinct_phrase
 from core.tables import inference
@@ -122,13 +122,14 @@ def found(connection: Connection, text: str) -> list[str]:
 
 
 def run_migration(connection: Connection, *, offered: bool) -> None:
-    """Run migration 0012 down and up, with or without the right to use the extension."""
+    """Run the migration of the phrases down and up, with or without the extension."""
     import importlib
 
     from alembic.migration import MigrationContext
     from alembic.operations import Operations
 
-    revision: Any = importlib.import_module("core.migrations.versions.0012_distinct_phrases")
+    [file] = (MIGRATIONS / "versions").glob("*_distinct_phrases.py")
+    revision: Any = importlib.import_module(f"core.migrations.versions.{file.stem}")
     with Operations.context(MigrationContext.configure(connection)):
         revision.downgrade()
         connection.execute(sa.text("drop extension if exists pg_trgm"))

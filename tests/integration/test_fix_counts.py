@@ -94,6 +94,13 @@ def test_later_answers_that_say_so_are_counted_once(connection: Connection, engi
     assert counted(connection, engine) == {"Phrase 1": 2}
 
 
+def test_an_answer_that_a_pin_changed_counts(connection: Connection, engine: Engine) -> None:
+    correct(connection, 1)
+    pinned = {"pin": 1, "pinned_label": "lung", "occurred_at": START + 2 * HOUR}
+    answer(engine, row(1, again=1, **pinned))
+    assert counted(connection, engine) == {"Phrase 1": 1}
+
+
 def test_a_thank_you_counts_an_answer_once_however_many_fixes_asked_for_it(
     connection: Connection, engine: Engine
 ) -> None:

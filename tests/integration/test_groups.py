@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +25,7 @@ from flows.context import LoopContext
 from flows.packaging import package_champions
 from machine.health import is_ready
 from machine.programs import further_services, list_programs
+from monitoring.pinning import WantedPin, add_pin
 from tests.support.embedders import build_tiny_embedder
 from tests.support.heads import EMBEDDER_ID, champion, store_head
 from tests.support.inferences import row
@@ -30,6 +33,7 @@ from tests.support.places import free_row
 from tests.support.processes import wait_until
 from tests.support.services import House
 
+PINNED = "pinned before the build"
 ORGAN = 1
 CHAPTER = 2
 
@@ -54,6 +58,8 @@ def pair() -> Iterator[House]:
             with engine.begin() as connection:
                 for name in ("organ", "chapter"):
                     append_deployment(connection, champion(store_head(home, name, "1")))
+                wanted = WantedPin("organ", PINNED, "liver", "anna", "before the build")
+                add_pin(connection, wanted, labels=["liver"], now=datetime.now(UTC))
             loop = LoopContext(settings, urls, engine, load_params(REPOSITORY / "params.yaml"))
             tag = package_champions(loop, EMBEDDER_ID, version="1")
             house = House(settings, engine, home / "postgres", sockets, urls.perennial, tag, {})
@@ -198,3 +204,23 @@ def test_both_end_together_and_leave_empty_journals(
     files = [path for journal in pair.settings.journals for path in journal.rglob("*")]
     assert [path for path in files if path.is_file() and path.stat().st_size] == []
     assert not [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_a_group_that_knows_nothing_but_its_bento_answers_with_the_packed_pins(
+    pair: House,
+) -> None:
+    pair.stop_service()
+    for folder in pair.settings.home.glob("caches*"):
+        shutil.rmtree(folder)
+    pair.stop_database()
+    try:
+        pair.start_service()
+        with httpx.Client(base_url=pair.settings.group_url(ORGAN), timeout=30) as client:
+            answer = classify(client, "organ", PINNED).json()
+        assert (answer["label"], answer["pinned"]) == ("liver", True)
+        with httpx.Client(base_url=pair.settings.group_url(CHAPTER), timeout=30) as client:
+            wait_until(partial(answers_ready, client), seconds=120, what="the other group ready")
+            assert classify(client, "chapter", PINNED).json()["pinned"] is False
+            assert "perennial_pins{" not in client.get("/metrics").text, "it holds its own alone"
+    finally:
+        pair.start_database()

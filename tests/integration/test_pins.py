@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,13 +17,18 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from core.database import DatabaseUrls
 from core.deployments import append_deployment
 from core.errors import InvalidPhrase, PerennialError, UnknownVersion
 from core.feedback import record_feedback
 from core.pin_tables import answered_label, pin
 from core.pins import Pin, find_pin, newest_pin_row, read_pins
+from core.settings import REPOSITORY, Settings
 from core.tables import feedback, inference
+from flows.rollout import current_person
+from machine.environment import child_settings
 from monitoring import pinning
+from monitoring.answers import Search, search_answers
 from monitoring.corrections import count_corrections
 from monitoring.feedback import feedback_rows
 from monitoring.labelled import phrases_with_feedback
@@ -42,6 +51,7 @@ from monitoring.unselected import unselected_requests
 from tests.support.heads import champion, store_head
 from tests.support.inferences import inference as logged_row
 from tests.support.performances import performance_by_version
+from tests.support.places import clean_environment
 from tests.support.traffic import log, traffic
 
 NOW = datetime(2026, 2, 1, 12, tzinfo=UTC)
@@ -302,6 +312,12 @@ class TestFeedbackOnPinnedAnswers:
         told = sa.select(answered_label()).where(inference.c.role == "champion")
         assert set(connection.scalars(told)) == {"label03"}
 
+    def test_a_search_finds_and_shows_what_the_client_got(self, connection: Connection) -> None:
+        found = search_answers(connection, Search("topic", label="label03"))
+        assert {(row.label, row.pinned) for row in found} == {("label03", True)}
+        assert len(found) == 10
+        assert search_answers(connection, Search("topic", label="label01")) == []
+
     def test_performance_is_that_of_the_version(
         self, connection: Connection, engine: Engine
     ) -> None:
@@ -327,7 +343,7 @@ class TestFeedbackOnPinnedAnswers:
         assert (week.answers, week.labelled, week.right, week.sampled) == (10, 2, 1, 2)
         recent = recent_quality(connection, classifier="topic", version="1")
         assert recent is not None
-        assert (recent.labelled, recent.sampled_accuracy) == (2, 0.5)
+        assert (recent.labelled, recent.right, recent.sampled) == (2, 1, 2)
 
     def test_unselected_labels_and_corrections_leave_out_echoes(
         self, connection: Connection
@@ -379,3 +395,35 @@ class TestFeedbackOnPinnedAnswers:
             connection, label_columns={"topic": "block"}, received_by=NOW
         ).to_pylist()
         assert row["block"] == "label03"
+
+
+def test_the_command_adds_lists_and_removes(
+    connection: Connection, database: DatabaseUrls, session_settings: Settings, tmp_path: Path
+) -> None:
+    model = store_head(tmp_path, "block", "1", labels=("S60-S69", "S50-S59"))
+    append_deployment(connection, champion(model))
+    connection.commit()
+    environment = clean_environment() | child_settings(session_settings, database)
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+
+    def perennial(*arguments: str, code: int = 0) -> dict[str, Any]:
+        command = [sys.executable, "-m", "cli.app", "pins", *arguments, "--json"]
+        done = subprocess.run(
+            command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == code, done.stderr
+        text = done.stderr.splitlines()[-1] if code else done.stdout
+        printed: dict[str, Any] = json.loads(text)
+        return printed
+
+    made = perennial("add", "block", "FX of left wrist", "S60-S69", "--why", "ticket 12")["pin"]
+    assert (made["cleaned"], made["author"]) == ("fx of left wrist", current_person())
+    [listed] = perennial("list", "block")["pins"]
+    assert (listed["pin"], listed["state"]) == (made, "answers")
+    refused = perennial("add", "block", "fx of left wrist", "S50-S59", "--why", "x", code=2)
+    assert refused["error"]["code"] == "conflicting_pin"
+    ended = perennial("remove", "block", "fx of left wrist", "--why", "learnt")["ended"]
+    assert ended == made
+    assert perennial("list", "block") == {"pins": []}
+    [past] = perennial("list", "block", "--past")["pins"]
+    assert (past["state"], past["ended_why"]) == ("ended", "learnt")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -87,12 +88,22 @@ def unmet(extra: str, *, pinned: dict[str, str], python: str) -> list[str]:
     while waiting:
         requirement = waiting.pop()
         name = canonicalize_name(requirement.name)
+        if name in overridden():
+            continue
         if not requirement.specifier.contains(pinned.get(name, "0.dev0"), prereleases=True):
             missing.append(str(requirement))
         if (name, *sorted(requirement.extras)) not in seen:
             seen.add((name, *sorted(requirement.extras)))
             waiting += needs(requirement, version=pinned.get(name), python=python)
     return missing
+
+
+@cache
+def overridden() -> frozenset[str]:
+    """Names of packages whose requirements pyproject.toml replaces."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    lines = project["tool"]["uv"]["override-dependencies"]
+    return frozenset(canonicalize_name(Requirement(line).name) for line in lines)
 
 
 def declared(extra: str) -> Iterator[Requirement]:

@@ -64,6 +64,12 @@ COMMANDS = [
 ]
 NESTED = [
     "feedback import",
+    "feedback export",
+    "users add",
+    "users list",
+    "users remove",
+    "users role",
+    "users password",
     "rollout status",
     "rollout promote",
     "rollout reject",

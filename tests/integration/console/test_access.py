@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from axe_playwright_python.sync_playwright import Axe
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
+from playwright.sync_api import expect
 from sqlalchemy.engine import Engine
 from starlette.testclient import TestClient
 
@@ -35,6 +37,7 @@ from core.errors import PersonRefused, SettingsError, UsersNeeded
 from core.settings import load_settings
 from flows.context import LoopContext
 from tests.integration.console.conftest import NOW
+from tests.support.browsers import chromium, needs_chromium
 
 PASSWORD = "correct horse battery"
 LOCAL = Person("setup", "operator")
@@ -141,8 +144,9 @@ def all_routes(client: TestClient) -> list[APIRoute]:
 
 
 def test_whatever_changes_something_asks_for_more_than_a_viewer(serve: Serve) -> None:
-    """A route that is not safe depends on Reviewer or Operator, but for signing in and out."""
-    free = {"/login", "/logout"}
+    """All but signing in and out, and what computes and changes nothing."""
+    answer = "/c/{classifier}/answers/{request_id}"
+    free = {"/login", "/logout", f"{answer}/replay", f"{answer}/why"}
     changing = [
         route
         for route in all_routes(serve())
@@ -207,6 +211,19 @@ def test_each_role_may_do_what_the_one_before_it_may(serve: Serve) -> None:
     refusal = signed_in(serve(), "vera").post("/api/asked/operator").json()["error"]
     assert refusal["code"] == "role_needed"
     assert "perennial users role vera operator" in refusal["message"]
+
+
+@pytest.mark.usefixtures("people")
+def test_only_operators_pin(serve: Serve) -> None:
+    asked = {"phrase": "a", "why": "ticket"}
+    for name, statuses in (("vera", {403}), ("rita", {403}), ("olga", {404})):  # no champion yet
+        client = signed_in(serve(), name)
+        assert client.get("/api/organ/pins").status_code == 200
+        responses = [
+            client.post("/api/organ/pins", json=asked | {"label": "heart"}),
+            client.post("/api/organ/pins/end", json=asked),
+        ]
+        assert {response.status_code for response in responses} == statuses
 
 
 @pytest.mark.usefixtures("people")
@@ -415,3 +432,35 @@ def test_a_body_that_is_too_long_is_refused(serve: Serve, monkeypatch: pytest.Mo
     form = {"content-type": "application/x-www-form-urlencoded"}
     assert client.post("/login", content=chunks, headers=form).status_code == 413
     assert client.post("/login", content=b"", headers={"content-length": "-1"}).status_code == 413
+
+
+class TestInChromium:
+    pytestmark = needs_chromium
+
+    @pytest.mark.usefixtures("people")
+    @pytest.mark.parametrize("width", [400, 1600])
+    def test_one_signs_in_and_out_by_keyboard(self, console_url: str, width: int) -> None:
+        with chromium(width=width) as browser:
+            page = browser.new_page()
+            page.goto(f"{console_url}/c/organ/tasks")
+            expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+            found = Axe().run(page).response["violations"]
+            assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
+            seen, wanted = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+            assert seen <= wanted
+
+            expect(page.get_by_label("Name")).to_be_focused()
+            page.keyboard.type("rita")
+            page.keyboard.press("Tab")
+            page.keyboard.type("not her password")
+            page.keyboard.press("Enter")
+            expect(page.get_by_role("alert")).to_contain_text("do not belong together")
+
+            page.get_by_label("Name").fill("rita")
+            page.get_by_label("Password").fill(PASSWORD)
+            page.keyboard.press("Enter")
+            expect(page.get_by_role("heading", name="Label in another tool")).to_be_visible()
+            page.get_by_role("button", name="Sign out").press("Enter")
+            expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+            page.goto(f"{console_url}/c/organ/tasks")
+            expect(page.get_by_role("heading", name="Sign in")).to_be_visible()

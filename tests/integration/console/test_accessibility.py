@@ -17,6 +17,7 @@ from core.decisions import record_decision
 from core.deployments import append_deployment
 from core.tables import inference as table
 from flows.context import LoopContext
+from monitoring.pinning import WantedPin, add_pin
 from tests.integration.console.conftest import NOW
 from tests.support.browsers import chromium, needs_chromium
 from tests.support.heads import champion, store_head
@@ -31,7 +32,7 @@ REQUEST = "0198c1f2-6d0e-7c31-9f3e-2b1f6f0c8a55"
 
 @pytest.fixture(autouse=True)
 def _lived(context: LoopContext, engine: Engine) -> None:
-    """A champion with a few answers of the last day, and its verdicts."""
+    """A champion with a few answers of the last day, its verdicts, and a pinned phrase."""
     model = store_head(context.settings.home, "organ", "1")
     rows = [
         asdict(inference(number, request_id=f"{REQUEST[:-2]}{number:02}", occurred_at=moment))
@@ -40,6 +41,8 @@ def _lived(context: LoopContext, engine: Engine) -> None:
     with engine.begin() as connection:
         append_deployment(connection, champion(model))
         connection.execute(table.insert(), rows)
+        wanted = WantedPin("organ", "Broken heart", "lung", "anna", "ticket 12")
+        add_pin(connection, wanted, labels=["lung"], now=NOW)
         for subject, kind in (("gate", "promote"), ("drift", "steady")):
             verdict = Verdict(kind, ("as expected",), {"version": "1"})
             record_decision(

@@ -97,7 +97,10 @@ def test_a_fresh_fix_has_not_become_anything_yet(console: TestClient) -> None:
 def test_a_page_says_what_learnt_the_fix_and_what_the_gate_said(console: TestClient) -> None:
     page = console.get("/c/organ/fixes").text
     assert "revision 1" in page and "retrain-77" in page
-    assert "version 2: promote" in page and "version 2 answers with it since" in page
+    assert '<a href="/c/organ/versions/2">version 2</a>: promote' in page
+    assert '<a href="/c/organ/answers/request-1">' in page
+    assert console.get("/c/organ/answers/request-1").status_code == 200
+    assert "version 2 answers with it since" in page
     assert "not yet" not in page and SCRIPT not in page
 
 

@@ -1,0 +1,1 @@
+"""Answers to label and their labels, in files of other labelling tools."""
