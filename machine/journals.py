@@ -9,8 +9,6 @@ from core.settings import Settings
 
 ROW_MARK = b'"request_id":'
 """Once in every row of a segment: quotes inside a value are escaped."""
-POSITION = ".position"
-"""Suffix of the file beside a segment that says how far it is shipped."""
 COUNTED = 8 * 2**20
 """Bytes of segments that are counted row by row; the rest is estimated from them."""
 
@@ -26,16 +24,24 @@ class Waiting:
 def waiting_rows(settings: Settings) -> Waiting:
     """Return what waits in all journals, answers and feedback alike."""
     segments = sorted(file for folder in settings.journals for file in folder.rglob("*.jsonl"))
-    starts = {file: _shipped(file) for file in segments}
-    size = sum(max(_size(file) - starts[file], 0) for file in segments)
+    parts = [(file, _shipped(file), _size(file)) for file in segments]
+    size = sum(max(end - begin, 0) for _, begin, end in parts)
     read = rows = 0
-    for file in segments:
+    for file, begin, end in parts:
         if read >= COUNTED:
             break
-        content = _head(file, starts[file], COUNTED - read)
+        content = _content(file, begin, min(end - begin, COUNTED - read))
         read += len(content)
         rows += content.count(ROW_MARK)
     return Waiting(round(rows * size / read) if read else 0, size)
+
+
+def _shipped(segment: Path) -> int:
+    """Return how many bytes of a segment are in the database: a whole segment goes when it ends."""
+    try:
+        return int(segment.with_suffix(".position").read_bytes() or 0)
+    except (FileNotFoundError, ValueError):
+        return 0
 
 
 def _size(file: Path) -> int:
@@ -46,18 +52,10 @@ def _size(file: Path) -> int:
         return 0
 
 
-def _shipped(file: Path) -> int:
-    """Return the bytes of a segment that the database has: the shipper saves them beside it."""
-    try:
-        return int(file.with_suffix(POSITION).read_text())
-    except (FileNotFoundError, ValueError):
-        return 0
-
-
-def _head(file: Path, start: int, most: int) -> bytes:
+def _content(file: Path, begin: int, most: int) -> bytes:
     try:
         with file.open("rb") as opened:
-            opened.seek(start)
-            return opened.read(most)
+            opened.seek(begin)
+            return opened.read(max(most, 0))
     except FileNotFoundError:
         return b""
