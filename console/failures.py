@@ -45,6 +45,7 @@ STATUS: dict[type[PerennialError], int] = {
 }
 """The first class that an error belongs to decides; everything else is 500."""
 AWAY = "The database does not answer. The service goes on answering; try again in a moment."
+OVERTAKEN = "Somebody else changed the same thing at this moment. Try again."
 UNSTORABLE = "wanted values that the database can hold; came a character or number that it cannot"
 
 
@@ -56,6 +57,7 @@ def handle_failures(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(sa.exc.OperationalError, _away)
     app.add_exception_handler(sa.exc.DataError, _unstorable)
+    app.add_exception_handler(sa.exc.IntegrityError, _overtaken)
 
 
 def status_of(error: PerennialError) -> int:
@@ -94,6 +96,11 @@ def _away(request: Request, _error: Any) -> Response:
 def _unstorable(request: Request, _error: Any) -> Response:
     """A NUL character, or a number out of range."""
     return _answer(request, 400, UNSTORABLE, code="invalid_request")
+
+
+def _overtaken(request: Request, _error: Any) -> Response:
+    """Two people stored the same thing at the same moment."""
+    return _answer(request, 409, OVERTAKEN, code="overtaken")
 
 
 def _answer(request: Request, status: int, text: str, *, code: str) -> Response:

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from console.access.changes import record_change
 from console.access.people import Person
+from console.access.users import reviews_alone
 from console.champion_labels import champion_labels
 from console.state import ConsoleState
 from core.deployments import current_champions
@@ -65,8 +66,9 @@ def review(
 ) -> Outcome:
     """Store an answer and the labels of the phrases beside it, in one transaction."""
     now = state.clock()
-    act = Act(body.act, person.name, body.answer, alone=not person.signed_in)
     with state.changing() as connection:
+        alone = not person.signed_in or reviews_alone(connection, person.name)
+        act = Act(body.act, person.name, body.answer, alone=alone)
         _check_label(connection, classifier, body.label)
         outcome = answer_item(connection, classifier, item, act, now=now)
         answered = read_item(connection, classifier, item)

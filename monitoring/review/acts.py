@@ -88,6 +88,9 @@ def give_answer(connection: Connection, item: sa.Row[Any], act: Act, *, now: dat
     )
     if act.answer.kind == "skip":
         return "skipped"
+    if item.state == "withdrawn":  # while the person looked at it: a label given is not lost
+        close_item(connection, item, now=now)
+        return "decided"
     if item.state != "open":
         return "late"
     return judge_item(connection, item, alone=act.alone, now=now)
@@ -103,6 +106,14 @@ def judge_item(connection: Connection, item: sa.Row[Any], *, alone: bool, now: d
         return "waits"
     _decide(connection, item, answers, judgement.decided, now=now)
     return "decided"
+
+
+def close_item(connection: Connection, item: sa.Row[Any], *, now: datetime) -> bool:
+    """Decide a locked item by its newest answer, as no more will come; False without any."""
+    answers = given_answers(connection, item.id)
+    if answers:
+        _decide(connection, item, answers, answers[-1][1], now=now)
+    return bool(answers)
 
 
 def given_answers(connection: Connection, item: int) -> list[tuple[str, Answer]]:

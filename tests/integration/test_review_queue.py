@@ -14,10 +14,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from core.answer_tables import answers_counted
 from core.errors import InvalidFeedback, UnknownRequest
 from core.memory_revisions import MemoryRevision, append_revision
 from core.review_tables import review_answer, review_item
 from core.tables import feedback, inference
+from monitoring.fix_counts import register_fixes
+from monitoring.fixes import read_fixes
 from monitoring.review.acts import Act, answer_item
 from monitoring.review.deciding import Answer
 from monitoring.review.fixes import fix_phrases, logged_phrases
@@ -211,6 +214,17 @@ class TestDeciding:
         assert [row[1] for row in kept(connection)] == ["lung"]
         assert len(connection.execute(sa.select(review_answer)).all()) == 2
 
+    def test_a_label_for_an_item_that_was_withdrawn_meanwhile_counts(
+        self, connection: Connection
+    ) -> None:
+        add(connection, 1)
+        found = next_item(connection, "organ", person="ada", now=NOW)
+        assert found is not None
+        connection.execute(sa.update(review_item).values(state="withdrawn"))
+        act = Act("late", "ada", Answer("label", "liver"))
+        assert answer_item(connection, "organ", found.id, act, now=NOW + 2 * LEASE) == "decided"
+        assert [row[1] for row in kept(connection)] == ["liver"]
+
     def test_a_second_answer_of_a_person_is_refused(self, connection: Connection) -> None:
         add(connection, 1)
         say(connection, "ada", "lung", act="a")
@@ -240,6 +254,21 @@ class TestUndo:
         assert take(connection, "bob") == 2
         say(connection, "ada", "liver", act="again")
         assert [row[1] for row in kept(connection)] == ["liver"]
+
+    def test_an_undone_fix_is_none(self, connection: Connection) -> None:
+        rows = [asdict(logged(1, classifier="organ", request_id="request-1", label="heart"))]
+        connection.execute(inference.insert(), rows)
+        add(connection, 1)
+        say(connection, "ada", "lung")
+        connection.execute(
+            answers_counted.insert().values(classifier="organ", sequence=0, counted_at=NOW)
+        )
+        newest = connection.scalar(sa.select(sa.func.max(feedback.c.id)))
+        assert newest is not None
+        register_fixes(connection, "organ", settled=newest)
+        assert len(read_fixes(connection, "organ")) == 1
+        self.undo(connection, "ada")
+        assert read_fixes(connection, "organ") == []
 
     def test_a_skip_can_be_undone(self, connection: Connection) -> None:
         add(connection, 1)
