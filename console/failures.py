@@ -99,11 +99,12 @@ def _unstorable(request: Request, _error: Any) -> Response:
 
 
 def _overtaken(request: Request, _error: Any) -> Response:
-    """Two people stored the same thing at the same moment."""
-    return _answer(request, 409, OVERTAKEN, code="overtaken")
+    """Two people stored the same thing at the same moment: 503, so that it is sent again."""
+    return _answer(request, 503, OVERTAKEN, code="overtaken")
 
 
 def _answer(request: Request, status: int, text: str, *, code: str) -> Response:
+    text = text.encode("utf-8", "replace").decode()
     if request.url.path.startswith("/api/"):
         return JSONResponse({"error": {"code": code, "message": text}}, status)
     return render(request, "failure.html", status=status, text=text, title="That did not work")
