@@ -17,7 +17,7 @@ from console.state import ConsoleState
 from core.deployments import current_champions
 from core.errors import InvalidFeedback
 from flows.review import refill_when_empty
-from monitoring.review.acts import Act, Outcome, answer_item
+from monitoring.review.acts import Act, Outcome, answer_as_before, answer_item
 from monitoring.review.deciding import Answer, AnswerKind
 from monitoring.review.fixes import fix_phrases, logged_phrases
 from monitoring.review.neighbours import Neighbour, phrase_neighbours
@@ -113,10 +113,14 @@ def next_or_refilled(
     """Lease the next item to a person; where nothing waits for anybody, refill the queue first."""
 
     def lease() -> QueuedItem | None:
-        with state.changing() as connection:
-            return next_item(
-                connection, classifier, person=person.name, now=state.clock(), besides=besides
-            )
+        while True:
+            now = state.clock()
+            with state.changing() as connection:
+                found = next_item(
+                    connection, classifier, person=person.name, now=now, besides=besides
+                )
+                if found is None or not answer_as_before(connection, classifier, found.id, now=now):
+                    return found
 
     found = lease()
     if found is None and not _waiting(state, classifier):
