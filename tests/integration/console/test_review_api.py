@@ -250,8 +250,8 @@ def test_the_only_user_who_may_review_decides_alone(context: LoopContext) -> Non
     ada = TestClient(console_of(context, "ada"), base_url="http://127.0.0.1")
     with context.engine.begin() as connection:
         connection.execute(sa.update(review_item).values(needs=2))
-        for name, role in (("ada", "reviewer"), ("eve", "viewer")):
-            add_user(connection, name, role, password=None, by=local_person(), now=NOW)
+        add_user(connection, "ada", "reviewer", password=None, by=local_person(), now=NOW)
+        add_user(connection, "eve", "viewer", password=None, by=local_person(), now=NOW)
     alone = ada.post(f"{API}/{first(ada)['id']}/answer", json=LUNG)
     assert alone.json() == {"outcome": "decided"}
     with context.engine.begin() as connection:
