@@ -24,15 +24,24 @@ class Waiting:
 def waiting_rows(settings: Settings) -> Waiting:
     """Return what waits in all journals, answers and feedback alike."""
     segments = sorted(file for folder in settings.journals for file in folder.rglob("*.jsonl"))
-    size = sum(_size(file) for file in segments)
+    parts = [(file, _shipped(file), _size(file)) for file in segments]
+    size = sum(max(end - begin, 0) for _, begin, end in parts)
     read = rows = 0
-    for file in segments:
+    for file, begin, end in parts:
         if read >= COUNTED:
             break
-        content = _head(file, COUNTED - read)
+        content = _content(file, begin, min(end - begin, COUNTED - read))
         read += len(content)
         rows += content.count(ROW_MARK)
     return Waiting(round(rows * size / read) if read else 0, size)
+
+
+def _shipped(segment: Path) -> int:
+    """Return how many bytes of a segment are in the database: a whole segment goes when it ends."""
+    try:
+        return int(segment.with_suffix(".position").read_bytes() or 0)
+    except (FileNotFoundError, ValueError):
+        return 0
 
 
 def _size(file: Path) -> int:
@@ -43,9 +52,10 @@ def _size(file: Path) -> int:
         return 0
 
 
-def _head(file: Path, most: int) -> bytes:
+def _content(file: Path, begin: int, most: int) -> bytes:
     try:
         with file.open("rb") as opened:
-            return opened.read(most)
+            opened.seek(begin)
+            return opened.read(max(most, 0))
     except FileNotFoundError:
         return b""

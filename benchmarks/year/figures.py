@@ -41,7 +41,7 @@ def _policy(policy: str, notes: Notes) -> dict[str, Any]:
         "wall_seconds": interval([run["wall_seconds"] for run in runs.values()]),
         "labels": interval([float(sum(run["labels"].values())) for run in runs.values()]),
         "probes": _probes(runs.values()),
-        "fits": _fits(runs.values()),
+        "fits": count_fits(runs.values()),
         "drift": _drift(runs.values()),
         "events": event_figures(policy, notes),
     }
@@ -84,14 +84,14 @@ def _probes(runs: Any) -> dict[str, list[int]]:
     return totals
 
 
-def _fits(runs: Any) -> dict[str, int]:
+def count_fits(runs: Any) -> dict[str, int]:
     """Retrainings of the year (the first fit is not one), and what became of them."""
     fits = [fit for run in runs for fit in run["fits"] if fit["gain"] is not None]
-    promoted = [fit for fit in fits if fit["kind"] == "promote"]
+    promoted = [fit for fit in fits if fit["promoted"]]
     kinds = sorted({fit["kind"] for fit in fits})
     counts = {kind: sum(fit["kind"] == kind for fit in fits) for kind in kinds}
     worse = sum(fit["gain"] <= -WORSE for fit in promoted)
-    lost = sum(fit["gain"] >= WORSE for fit in fits if fit["kind"] != "promote")
+    lost = sum(fit["gain"] >= WORSE for fit in fits if not fit["promoted"])
     return {"retrainings": len(fits), **counts, "promoted_worse": worse, "better_kept_out": lost}
 
 

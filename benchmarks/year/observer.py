@@ -204,6 +204,7 @@ class Observer:
                 "kind": fit.kind,
                 "gain": gain,
                 "why": list(fit.why),
+                "promoted": fit.promoted,
                 "began": (fit.began - EPOCH).days if fit.began else None,
             }
             self.notes["fits"].append(note)

@@ -59,6 +59,7 @@ class Fit:
     kind: str
     why: tuple[str, ...]
     began: datetime | None
+    promoted: bool
     before: Answering | None
     candidate: Answering
 
@@ -201,11 +202,13 @@ class Production:
         self._last_fit_at = self.now
         self._learn_source()
         answering = self._answering(candidate, version)
+        kinds = {"promote", "keep", "undecided"} if self.promotes_equals else {"promote"}
+        promoted = verdict.kind in kinds or self.answering is None
+        before = self.answering
         self.fits.append(
-            Fit(self.now, reason, verdict.kind, verdict.reasons, began, self.answering, answering)
+            Fit(self.now, reason, verdict.kind, verdict.reasons, began, promoted, before, answering)
         )
-        promoted = {"promote", "keep", "undecided"} if self.promotes_equals else {"promote"}
-        if verdict.kind in promoted or self.answering is None:
+        if promoted:
             self._promote(candidate, answering, reason)
             if CHANCE_ROUTES & set(verdict.evidence.get("better", ())):
                 self._proved = self.champion

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Lock
 from typing import Annotated
 from urllib.parse import quote
@@ -22,6 +24,7 @@ from lineage.history_facts import received_feedback
 from lineage.lineage import request_lineage
 from lineage.page import replay_rows, request_rows
 from lineage.replay import logged_rows, replay
+from lineage.why import explain_answer, explanation_rows
 
 router = APIRouter(prefix="/c/{classifier}/answers/{request_id}")
 _REPLAYING = Lock()
@@ -65,14 +68,33 @@ def replayed(
 ) -> HTMLResponse:
     """Compute the answer again with the version and the embedder that gave it."""
     _logged(state, classifier, request_id)
+    with _one_at_a_time():
+        rows = replay_rows(replay(state.context, request_id))
+    return _facts(request, classifier, request_id, "Replay", rows)
+
+
+@router.post("/why")
+def why(
+    request: Request, classifier: Classifier, request_id: str, state: State, person: Viewer
+) -> HTMLResponse:
+    """Show what each word of the phrase added to the lead of the answer."""
+    _logged(state, classifier, request_id)
+    with _one_at_a_time():
+        _, explanation = explain_answer(state.context, request_id)
+    title = "Lead over the runner-up, by word"
+    return _facts(request, classifier, request_id, title, explanation_rows(explanation))
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Allow one computation of an old answer; name what the database or MLflow raises."""
     if not _REPLAYING.acquire(blocking=False):
         raise Busy("no other replay", came="one in progress", do="try again in a moment")
     try:
         with named_outages():
-            rows = replay_rows(replay(state.context, request_id))
+            yield
     finally:
         _REPLAYING.release()
-    return _facts(request, classifier, request_id, "Replay", rows)
 
 
 @router.post("/fix")

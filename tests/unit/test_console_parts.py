@@ -19,8 +19,8 @@ def test_a_line_stays_within_its_box(values: list[int]) -> None:
     points = [tuple(map(float, point.split(","))) for point in sparkline(values).split()]
     assert len(points) == len(values)
     assert all(0 <= x <= WIDTH + 0.1 and 0 <= y <= HEIGHT for x, y in points)
-    tops = {value for value, (_, y) in zip(values, points, strict=True) if y == 1.0}
-    assert tops <= {max(values)}
+    largest = [y for value, (_, y) in zip(values, points, strict=True) if value == max(values)]
+    assert set(largest) == {1.0 if max(values) else HEIGHT - 1.0}
 
 
 def test_rows_of_all_journals_wait(tmp_path: Path) -> None:
@@ -31,6 +31,14 @@ def test_rows_of_all_journals_wait(tmp_path: Path) -> None:
         lines = b"".join(b"00000000 " + row(number) + b",\n" for number in range(rows))
         (tmp_path / folder / "1.jsonl").write_bytes(lines)
     assert waiting_rows(settings).rows == 5
+
+
+def test_shipped_rows_wait_no_longer(tmp_path: Path) -> None:
+    line = b"00000000 " + row(1) + b",\n"
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "journal" / "1.jsonl").write_bytes(line * 5)
+    (tmp_path / "journal" / "1.position").write_text(str(3 * len(line)), encoding="ascii")
+    assert waiting_rows(load_settings(home=tmp_path)) == Waiting(2, 2 * len(line))
 
 
 def test_rows_of_long_journals_are_estimated(tmp_path: Path) -> None:

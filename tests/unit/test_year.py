@@ -15,7 +15,7 @@ from sklearn.metrics import f1_score
 
 from benchmarks.year.arrivals import Arrivals, expected_weighted_f1
 from benchmarks.year.events import SIZES, draw_calendar
-from benchmarks.year.figures import answers_broken, summarise, windows_until_named
+from benchmarks.year.figures import answers_broken, count_fits, summarise, windows_until_named
 from benchmarks.year.loop import Setting, Year
 from benchmarks.year.memory import GivenLabel, RunningMemory, evidence_of_rows
 from benchmarks.year.observer import past_of_correction
@@ -254,6 +254,17 @@ def test_a_retraining_for_an_earlier_drift_answers_no_broken_client(
     calendar = [{"kind": "broken", "first": 266, "last": 269, "size": 0.1}]
     assert answers_broken(fit, calendar) == counted
     assert not answers_broken({**fit, "reason": "schedule"}, calendar)
+
+
+def test_a_candidate_that_was_promoted_without_being_better_was_not_kept_out() -> None:
+    fits = [
+        {"kind": "keep", "gain": 0.02, "promoted": True},
+        {"kind": "keep", "gain": 0.02, "promoted": False},
+        {"kind": "undecided", "gain": -0.02, "promoted": True},
+        {"kind": "promote", "gain": None, "promoted": True},
+    ]
+    counts = count_fits([{"fits": fits}])
+    assert (counts["retrainings"], counts["better_kept_out"], counts["promoted_worse"]) == (3, 1, 1)
 
 
 def test_a_broken_client_is_named_within_so_many_windows() -> None:

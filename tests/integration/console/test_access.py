@@ -144,9 +144,9 @@ def all_routes(client: TestClient) -> list[APIRoute]:
 
 
 def test_whatever_changes_something_asks_for_more_than_a_viewer(serve: Serve) -> None:
-    """All but signing in and out, and replays, which compute and change nothing."""
-    computes = "/c/{classifier}/answers/{request_id}/replay"
-    free = {"/login", "/logout", computes}
+    """All but signing in and out, and what computes and changes nothing."""
+    answer = "/c/{classifier}/answers/{request_id}"
+    free = {"/login", "/logout", f"{answer}/replay", f"{answer}/why"}
     changing = [
         route
         for route in all_routes(serve())

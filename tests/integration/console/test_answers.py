@@ -143,6 +143,7 @@ def test_an_unknown_answer_is_a_page(console: TestClient, logged: Engine, reques
         console.get(address),
         console.get(f"{address}/lineage"),
         console.post(f"{address}/replay"),
+        console.post(f"{address}/why"),
         console.post(f"{address}/fix", data={"label": "lung"}),
     ):
         assert answer.status_code in (400, 404)
@@ -200,7 +201,7 @@ def test_a_label_that_nobody_knows_is_refused(
         assert connection.scalar(sa.select(sa.func.count()).select_from(console_change)) == 0
 
 
-def test_a_replay_says_whether_the_answer_comes_out_again(
+def test_an_answer_is_computed_again_and_explained(
     console: TestClient, context: LoopContext, engine: Engine, model: ModelVersion
 ) -> None:
     build_tiny_embedder(Path(context.settings.home) / "embedders" / EMBEDDER_ID)
@@ -218,6 +219,9 @@ def test_a_replay_says_whether_the_answer_comes_out_again(
     )
     page = console.post("/c/organ/answers/request-1/replay").text
     assert "identical" in page and "replayed" in page
+    reasons = console.post("/c/organ/answers/request-1/why").text
+    assert f"{answer.label} {answer.probability:.3f}" in reasons
+    assert ">cough</th>" in reasons and "without any word" in reasons
 
 
 def test_a_version_that_mlflow_does_not_know_has_no_lineage(
