@@ -50,6 +50,7 @@ UNEXPECTED = (
     "The console failed at this page; your input is not to blame. "
     "The file logs/console.log in Perennial's home has the details."
 )
+OVERTAKEN = "Somebody else changed the same thing at this moment. Try again."
 UNSTORABLE = "wanted values that the database can hold; came a character or number that it cannot"
 
 
@@ -62,6 +63,7 @@ def handle_failures(app: FastAPI) -> None:
     app.add_exception_handler(sa.exc.OperationalError, _away)
     app.add_exception_handler(sa.exc.DataError, _unstorable)
     app.add_exception_handler(Exception, _unexpected)
+    app.add_exception_handler(sa.exc.IntegrityError, _overtaken)
 
 
 def status_of(error: PerennialError) -> int:
@@ -107,9 +109,13 @@ def _unexpected(request: Request, _error: Any) -> Response:
     answer = _answer(request, 500, UNEXPECTED, code="internal")
     answer.headers.update(HEADERS)
     return answer
+def _overtaken(request: Request, _error: Any) -> Response:
+    """Two people stored the same thing at the same moment: 503, so that it is sent again."""
+    return _answer(request, 503, OVERTAKEN, code="overtaken")
 
 
 def _answer(request: Request, status: int, text: str, *, code: str) -> Response:
+    text = text.encode("utf-8", "replace").decode()
     if request.url.path.startswith("/api/"):
         return JSONResponse({"error": {"code": code, "message": text}}, status)
     return render(request, "failure.html", status=status, text=text, title="That did not work")

@@ -82,4 +82,4 @@ def render(request: Request, template: str, *, status: int = 200, **values: Any)
         "classifier": None,
     }
     html = _ENVIRONMENT.get_template(template).render(shared | values)
-    return HTMLResponse(html, status)
+    return HTMLResponse(html.encode("utf-8", "replace"), status)  # a file may hold other bytes

@@ -11,12 +11,13 @@ from sqlalchemy.engine import Connection
 
 from console.access.changes import record_change
 from console.access.people import Person
+from console.access.users import reviews_alone
 from console.champion_labels import champion_labels
 from console.state import ConsoleState
 from core.deployments import current_champions
 from core.errors import InvalidFeedback
 from flows.review import refill_when_empty
-from monitoring.review.acts import Act, Outcome, answer_item
+from monitoring.review.acts import Act, Outcome, answer_as_before, answer_item
 from monitoring.review.deciding import Answer, AnswerKind
 from monitoring.review.fixes import fix_phrases, logged_phrases
 from monitoring.review.neighbours import Neighbour, phrase_neighbours
@@ -65,8 +66,9 @@ def review(
 ) -> Outcome:
     """Store an answer and the labels of the phrases beside it, in one transaction."""
     now = state.clock()
-    act = Act(body.act, person.name, body.answer, alone=not person.signed_in)
     with state.changing() as connection:
+        alone = not person.signed_in or reviews_alone(connection, person.name)
+        act = Act(body.act, person.name, body.answer, alone=alone)
         _check_label(connection, classifier, body.label)
         outcome = answer_item(connection, classifier, item, act, now=now)
         answered = read_item(connection, classifier, item)
@@ -111,10 +113,14 @@ def next_or_refilled(
     """Lease the next item to a person; where nothing waits for anybody, refill the queue first."""
 
     def lease() -> QueuedItem | None:
-        with state.changing() as connection:
-            return next_item(
-                connection, classifier, person=person.name, now=state.clock(), besides=besides
-            )
+        while True:
+            now = state.clock()
+            with state.changing() as connection:
+                found = next_item(
+                    connection, classifier, person=person.name, now=now, besides=besides
+                )
+                if found is None or not answer_as_before(connection, classifier, found.id, now=now):
+                    return found
 
     found = lease()
     if found is None and not _waiting(state, classifier):

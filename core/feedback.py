@@ -23,6 +23,9 @@ EXAMPLE = "example"
 NONE_OF_THESE = "none_of_these"
 """The kind of feedback that says no label is right. Its label is empty; nothing learns from it."""
 
+LEAST_PROBABILITY = 1e-9
+"""One answer in years of traffic. A smaller number is a mistake that outweighs all other labels."""
+
 Labels = Mapping[str, Collection[str]]
 
 
@@ -87,8 +90,8 @@ def sample_probability(value: object, kind: str) -> float | None:
     if not isinstance(value, str | int | float):
         raise ValueError("wanted a number in (0, 1]")
     probability = float(value)
-    if not 0 < probability <= 1:
-        raise ValueError(f"wanted a number in (0, 1]; came {value}")
+    if not LEAST_PROBABILITY <= probability <= 1:
+        raise ValueError(f"wanted a number in (0, 1], at least {LEAST_PROBABILITY:g}; came {value}")
     return probability
 
 

@@ -51,6 +51,12 @@ def any_users(connection: Connection) -> bool:
     return bool(connection.scalar(sa.select(sa.exists().select_from(console_user))))
 
 
+def reviews_alone(connection: Connection, name: str) -> bool:
+    """Return whether the only user who may review is this one."""
+    may_review = sa.select(console_user.c.name).where(console_user.c.role != "viewer").limit(2)
+    return list(connection.scalars(may_review)) == [name]
+
+
 def add_user(
     connection: Connection,
     name: str,

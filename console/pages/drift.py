@@ -16,7 +16,7 @@ from console.rendering import render
 from console.state import Classifier, ConsoleState, State
 from core.contracts import Verdict
 from monitoring.drift_history import seen_windows, stored_report, window_reviews
-from monitoring.drift_reports import DriftReport
+from monitoring.drift_reports import DriftReport, hold_reports
 from monitoring.drift_reviews import ANSWERS, Review, alarm_precision
 from monitoring.label_requests import open_request
 from monitoring.payloads import drift_payload
@@ -104,10 +104,13 @@ def review(
     note: Annotated[str, Form()] = "",
 ) -> RedirectResponse:
     """Store what a person says of a window; a real drift retrains now, or asks for labels."""
-    now = state.clock()
-    answer = Review(number, verdict, person.name, note.strip(), now)
     with state.changing() as connection:
         found = _require_window(find_window(connection, classifier, number))
+        hold_reports(connection, classifier)
+        # Behind the lock, which may take minutes: a memory made meanwhile would miss the review,
+        # and never look for one that is older than itself.
+        now = state.clock()
+        answer = Review(number, verdict, person.name, note.strip(), now)
         before, call = review_window(
             connection, answer, found, classifier=classifier, action=action
         )

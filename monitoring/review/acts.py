@@ -1,4 +1,4 @@
-"""What one press of a key does: answers an item, and with it every open draw of its phrase.
+"""What one press of a key does: answers an item, and later the open draws of its phrase.
 
 A label becomes feedback when it is decided, once per item.
 """
@@ -17,7 +17,6 @@ from core.errors import InvalidFeedback, UnknownRequest
 from core.review_tables import IS_OPEN, review_answer, review_item, review_lease
 from core.tables import feedback
 from monitoring.review.deciding import Answer, feedback_kind, judge_answers
-from monitoring.review.queue import room_for
 
 Outcome = Literal["decided", "waits", "skipped", "late"]
 """Of an answer: it decided the item, other people must answer, or the item was decided before."""
@@ -49,8 +48,6 @@ def answer_item(
         return _outcome(row, act)
     state = give_answer(connection, row, act, now=now)
     if act.answer.kind != "skip":
-        for sibling in _other_draws(connection, row, act.person, now):
-            give_answer(connection, sibling, act, now=now)
         _withdraw_others(connection, row, act.person, now)
     return state
 
@@ -88,6 +85,9 @@ def give_answer(connection: Connection, item: sa.Row[Any], act: Act, *, now: dat
     )
     if act.answer.kind == "skip":
         return "skipped"
+    if item.state == "withdrawn":  # while the person looked at it: a label given is not lost
+        close_item(connection, item, now=now)
+        return "decided"
     if item.state != "open":
         return "late"
     return judge_item(connection, item, alone=act.alone, now=now)
@@ -103,6 +103,14 @@ def judge_item(connection: Connection, item: sa.Row[Any], *, alone: bool, now: d
         return "waits"
     _decide(connection, item, answers, judgement.decided, now=now)
     return "decided"
+
+
+def close_item(connection: Connection, item: sa.Row[Any], *, now: datetime) -> bool:
+    """Decide a locked item by its newest answer, as no more will come; False without any."""
+    answers = given_answers(connection, item.id)
+    if answers:
+        _decide(connection, item, answers, answers[-1][1], now=now)
+    return bool(answers)
 
 
 def given_answers(connection: Connection, item: int) -> list[tuple[str, Answer]]:
@@ -186,17 +194,48 @@ def _of_phrase(item: sa.Row[Any]) -> tuple[sa.ColumnElement[bool], ...]:
     )
 
 
-def _other_draws(
-    connection: Connection, item: sa.Row[Any], person: str, now: datetime
-) -> list[sa.Row[Any]]:
-    """Return the open random items of the same phrase: its label counts for each draw."""
-    query = (
-        sa.select(review_item)
-        .where(*_of_phrase(item), review_item.c.probability.is_not(None), room_for(person, now))
-        .order_by(review_item.c.id)
-        .with_for_update(of=review_item, skip_locked=True)
+def answer_as_before(connection: Connection, classifier: str, item: int, *, now: datetime) -> bool:
+    """Give a random item the label that its phrase got while it waited; False without one.
+
+    Called when its turn comes, not before: draws that were labelled along with others of their
+    phrase would be more often of frequent phrases than of rare ones, unless all are labelled.
+    """
+    row = lock_item(connection, classifier, item)
+    act = _said_meanwhile(connection, row) if row.probability is not None else None
+    if act is None:
+        return False
+    give_answer(connection, row, act, now=now)
+    return True
+
+
+def _said_meanwhile(connection: Connection, item: sa.Row[Any]) -> Act | None:
+    """Return the newest act that decided another item of the phrase, of somebody new to this."""
+    answer = review_answer.c
+    other = review_item.c
+    have_answered = sa.select(answer.person).where(
+        answer.item == item.id, answer.undone_at.is_(None)
     )
-    return list(connection.execute(query))
+    query = (
+        sa.select(review_answer)
+        .join(review_item, other.id == answer.item)
+        .where(
+            other.classifier == item.classifier,
+            other.cleaned == item.cleaned,
+            other.state == "decided",
+            other.decided_at >= item.created_at,
+            answer.undone_at.is_(None),
+            answer.kind != "skip",
+            answer.label.is_not_distinct_from(other.decided_label),
+            answer.person.not_in(have_answered),
+        )
+        .order_by(answer.id.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    # Alone: one person's answer again is no second opinion, and no agreement.
+    return Act(row.act, row.person, Answer(row.kind, row.label), alone=True)
 
 
 def _withdraw_others(connection: Connection, item: sa.Row[Any], person: str, now: datetime) -> None:

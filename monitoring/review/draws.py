@@ -48,6 +48,19 @@ def last_draw(connection: Connection, classifier: str) -> tuple[int, datetime] |
     return None if row is None else (row.last_sequence, row.drawn_at)
 
 
+def last_chance(connection: Connection, classifier: str) -> datetime | None:
+    """Return when answers last had a chance; a draw without any leaves its share to the next."""
+    table = review_draw.c
+    newest = (
+        sa.select(table.drawn_at)
+        .where(table.classifier == classifier, table.probability > 0)
+        .order_by(table.id.desc())
+        .limit(1)
+    )
+    moment: datetime | None = connection.scalar(newest)
+    return moment
+
+
 def record_draw(connection: Connection, classifier: str, draw: Draw, *, now: datetime) -> None:
     """Append a draw: the next one begins behind it."""
     values = {

@@ -94,7 +94,8 @@ def _item_of(
         .where(
             review_item.c.classifier == classifier,
             review_item.c.cleaned == phrase.cleaned,
-            sa.or_(IS_OPEN, same_act),
+            # A random item has its own turn, or those of fixed phrases would be labelled first.
+            sa.or_(sa.and_(IS_OPEN, review_item.c.probability.is_(None)), same_act),
         )
         .order_by(sa.literal_column("given").desc(), review_item.c.id)
         .limit(1)

@@ -17,9 +17,16 @@ from core.arrivals import newest_arrival
 from core.locks import AdvisoryLock, hold_until_commit
 from core.logs import get_logger
 from core.review_params import ReviewParams
-from core.review_tables import review_item
+from core.review_tables import review_answer, review_item
 from core.tables import inference
-from monitoring.review.draws import WEEK, Draw, draw_answers, last_draw, record_draw
+from monitoring.review.draws import (
+    WEEK,
+    Draw,
+    draw_answers,
+    last_chance,
+    last_draw,
+    record_draw,
+)
 from monitoring.review.items import ReviewItem, add_items
 from monitoring.review.knowing import LABELS_SINCE, Versions, gather
 from monitoring.review.recent_log import ROUTED, RecentLog, read_recent
@@ -93,14 +100,25 @@ def _refill(
         connection, classifier, recent, draw.drawn, versions=versions, since=since, now=now
     )
     withdrawn = withdraw_settled(connection, classifier, known, scale=recent.scale, now=now)
-    chosen = choose(known, week, taken=_taken(connection, classifier, now), seed=seed)
+    chosen = choose(
+        known,
+        week,
+        taken=_taken(connection, classifier, now),
+        waiting=_waiting_values(connection, classifier),
+        seed=seed,
+    )
     items = as_items(connection, classifier, chosen, known)
     added = add_items(connection, items, now=now, double_share=review.twice)
     return Refilled(added, withdrawn, dict(Counter(item.strategy for item in chosen)))
 
 
-def choose(known: Known, week: Week, *, taken: set[str], seed: int) -> list[Candidate]:
-    """Return what to add, with the values that order the queue: pure."""
+def choose(
+    known: Known, week: Week, *, taken: set[str], waiting: Sequence[float] = (), seed: int
+) -> list[Candidate]:
+    """Return what to add, with the values that order the queue: pure.
+
+    `waiting` are the values of the items that are open and not random.
+    """
     proposed = {
         name: STRATEGIES[name](known)
         for name, share in week.shares.items()
@@ -114,7 +132,7 @@ def choose(known: Known, week: Week, *, taken: set[str], seed: int) -> list[Cand
         else candidate
         for candidate in chosen
     ]
-    return hide_random(raised, seed=seed)
+    return hide_random(raised, waiting=waiting, seed=seed)
 
 
 def _draw(
@@ -128,8 +146,9 @@ def _draw(
 ) -> Draw:
     """Draw from what arrived since the last draw, at the pace of the week's random share."""
     newest = last_draw(connection, classifier)
-    after, drawn_at = newest or (recent.first - 1, now - WEEK)
-    passed = min(max((now - drawn_at) / WEEK, 0.0), 1.0)
+    after = newest[0] if newest else recent.first - 1
+    begun = last_chance(connection, classifier) or now - WEEK
+    passed = min(max((now - begun) / WEEK, 0.0), 1.0)
     random = np.random.default_rng([seed, zlib.crc32(classifier.encode()), after])
     draw = draw_answers(
         connection,
@@ -147,15 +166,21 @@ def _draw(
 def _week(
     connection: Connection, classifier: str, review: ReviewParams, *, since: datetime
 ) -> Week:
-    """Count the items of the last seven days, and those that are still open, by strategy."""
+    """Count the items of the last seven days, and those that nobody has looked at, by strategy.
+
+    An older item that was skipped, or waits for a second person, does not keep others out.
+    """
     table = review_item.c
+    looked_at = sa.exists().where(
+        review_answer.c.item == table.id, review_answer.c.undone_at.is_(None)
+    )
     query = (
         sa.select(table.strategy, sa.func.count())
         .where(
             table.classifier == classifier,
             sa.or_(
-                table.state == "open",
-                sa.and_(table.state == "decided", table.created_at > since),
+                sa.and_(table.state == "open", ~looked_at),
+                sa.and_(table.state != "withdrawn", table.created_at > since),
             ),
         )
         .group_by(table.strategy)
@@ -175,6 +200,15 @@ def _taken(connection: Connection, classifier: str, now: datetime) -> set[str]:
         ),
     )
     return set(connection.scalars(query))
+
+
+def _waiting_values(connection: Connection, classifier: str) -> list[float]:
+    """Return the values of the open items that are not random."""
+    table = review_item.c
+    query = sa.select(table.score).where(
+        table.classifier == classifier, table.state == "open", table.probability.is_(None)
+    )
+    return list(connection.scalars(query.order_by(table.id)))
 
 
 def as_items(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -90,17 +91,22 @@ def _fresh(candidates: Sequence[Candidate], seen: set[str], room: int) -> Iterat
             yield candidate
 
 
-def hide_random(chosen: Sequence[Candidate], *, seed: int) -> list[Candidate]:
+def hide_random(
+    chosen: Sequence[Candidate], *, waiting: Sequence[float] = (), seed: int
+) -> list[Candidate]:
     """Give random items the value of others, drawn at random: the queue goes by value.
 
     Whether a random item is looked at must not depend on what it is, or those that are labelled
-    would no longer be a sample. A requested phrase keeps its place before the others.
+    would no longer be a sample. A requested phrase keeps its place before the others. `waiting`
+    are the values of the others that are open: most refills add random items alone.
     """
-    values = [candidate.value for candidate in chosen if candidate.probability is None] or [1.0]
-    random = np.random.default_rng(seed)
+    others = [candidate.value for candidate in chosen if candidate.probability is None]
+    values = [*others, *waiting] or [1.0]
     hidden = []
     for candidate in chosen:
         if candidate.probability is not None:
+            # Of the request: one seed for all refills would give each of them the same place.
+            random = np.random.default_rng([seed, zlib.crc32(candidate.request_id.encode())])
             candidate = replace(candidate, value=float(random.choice(values)))
         hidden.append(candidate)
     return hidden

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from core.errors import Busy, InvalidFeedback, UnknownRequest
+from core.fix_tables import fix
 from core.locks import AdvisoryLock
 from core.review_tables import IS_OPEN, review_answer, review_item
 from core.tables import feedback, memory_revision, snapshot
@@ -103,6 +104,7 @@ def _take_back(connection: Connection, item: sa.Row[Any]) -> None:
             came=f"one of {item.decided_at:%Y-%m-%d %H:%M}",
             do="search the answer and label it again: the newest label counts",
         )
+    connection.execute(sa.delete(fix).where(fix.c.feedback == item.feedback))
     connection.execute(sa.delete(feedback).where(feedback.c.id == item.feedback))
 
 

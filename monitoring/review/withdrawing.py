@@ -8,7 +8,8 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from core.review_tables import review_answer, review_item, review_lease
+from core.review_tables import IS_OPEN, review_answer, review_item, review_lease
+from monitoring.review.acts import close_item
 from monitoring.review.strategies import Known
 
 OPEN_FOR = timedelta(days=28)
@@ -25,7 +26,8 @@ def withdraw_settled(
 ) -> int:
     """Withdraw items, and return their number. What somebody has open or answered stays.
 
-    An item is withdrawn after OPEN_FOR. One that is not random goes earlier: its phrase was drawn
+    An item is withdrawn after OPEN_FOR, unless somebody has said its label: that one then counts,
+    as the second person did not come. One that is not random goes earlier: its phrase was drawn
     at random, people have said its label elsewhere, or few of its answers are in doubt by now.
     Random items are judged by their age alone: what they are must not decide whether they are seen.
     """
@@ -35,6 +37,7 @@ def withdraw_settled(
     settled |= other & items["cleaned"].isin(list(known.labelled))
     settled |= faded(items, known.phrases, scale=scale)
     chosen = items.loc[settled, "id"].astype(int).tolist()
+    _close_old(connection, classifier, now=now)
     table = review_item.c
     among = sa.or_(
         table.id == sa.any_(sa.literal(chosen, sa.ARRAY(sa.BigInteger))),
@@ -71,10 +74,36 @@ def _open_items(connection: Connection, classifier: str) -> pd.DataFrame:
     return pd.DataFrame.from_records(rows, columns=list(ITEM_COLUMNS))
 
 
+def _close_old(connection: Connection, classifier: str, *, now: datetime) -> None:
+    """Decide the items that have waited for another person for OPEN_FOR."""
+    table = review_item.c
+    query = (
+        sa.select(review_item)
+        .where(
+            table.classifier == classifier,
+            IS_OPEN,
+            table.created_at < now - OPEN_FOR,
+            _is_answered(),
+            ~_is_leased(now),
+        )
+        .order_by(table.id)
+        .with_for_update(skip_locked=True)
+    )
+    for item in connection.execute(query).all():
+        close_item(connection, item, now=now)
+
+
 def _in_hand(now: datetime) -> sa.ColumnElement[bool]:
     """Somebody has the item before them, or has answered it and a second person is still to."""
-    leased = sa.exists().where(review_lease.c.item == review_item.c.id, review_lease.c.until > now)
-    answered = sa.exists().where(
-        review_answer.c.item == review_item.c.id, review_answer.c.undone_at.is_(None)
+    return sa.or_(_is_leased(now), _is_answered())
+
+
+def _is_leased(now: datetime) -> sa.ColumnElement[bool]:
+    return sa.exists().where(review_lease.c.item == review_item.c.id, review_lease.c.until > now)
+
+
+def _is_answered() -> sa.ColumnElement[bool]:
+    answer = review_answer.c
+    return sa.exists().where(
+        answer.item == review_item.c.id, answer.undone_at.is_(None), answer.kind != "skip"
     )
-    return sa.or_(leased, answered)

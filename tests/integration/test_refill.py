@@ -20,9 +20,11 @@ from core.feedback import record_feedback
 from core.pin_tables import pin
 from core.review_draw_tables import review_draw
 from core.review_params import ReviewParams
-from core.review_tables import review_item, review_lease
+from core.review_tables import review_answer, review_item, review_lease
 from core.tables import inference
 from monitoring.review import draws, recent_log
+from monitoring.review.acts import Act, answer_item
+from monitoring.review.deciding import Answer
 from monitoring.review.fixes import logged_phrases
 from monitoring.review.knowing import Versions
 from monitoring.review.recent_log import read_recent
@@ -282,6 +284,50 @@ def test_what_somebody_has_open_stays_and_old_items_go(engine: Engine) -> None:
     left = {row.id: row.state for row in items(engine) if row.created_at == NOW}
     assert left.pop(held) == "open"
     assert set(left.values()) == {"withdrawn"}
+
+
+def test_a_draw_without_answers_leaves_its_share_to_the_next(engine: Engine) -> None:
+    everything = ReviewParams.model_validate({"labels_per_week": 168, "shares": {"random": 1.0}})
+    answers(engine, mixed_phrases(100), prefix="a")
+    refill(engine, review=everything)
+    for hour in range(1, 6):
+        refill(engine, NOW + hour * HOUR, review=everything)  # at night nobody asks
+    answers(engine, mixed_phrases(60), prefix="b", until=NOW + 6 * HOUR, days=0.2)
+    refill(engine, NOW + 6 * HOUR, review=everything)
+    later = [row for row in items(engine) if row.request_id.startswith("b")]
+    assert len(later) == 6
+    assert {row.probability for row in later} == {6 / 60}
+
+
+def test_items_that_wait_for_another_person_neither_fill_the_week_nor_lose_their_label(
+    engine: Engine,
+) -> None:
+    """Of two reviewers, one has left: each week, what one alone can do goes on."""
+    twice = ReviewParams.model_validate({"twice": 1.0})
+    answers(engine, mixed_phrases(400))
+    added = refill(engine, review=twice).added
+    with engine.begin() as connection:
+        for row in items(engine):
+            skips = row.id % 4 == 0 and row.probability is None
+            said = Answer("skip", reason="unsure") if skips else Answer("label", "other")
+            act = Act(f"act-{row.id}", "ada", said)
+            answer_item(connection, "topic", row.id, act, now=NOW + HOUR)
+    answered = {row.id for row in items(engine)}
+    week_later = NOW + timedelta(days=7, hours=1)
+    answers(engine, [f"new {n}" for n in range(400)], prefix="z", until=week_later)
+    assert refill(engine, week_later, review=twice).added >= added / 2
+    later = NOW + timedelta(days=29)
+    answers(engine, ["still asked"], prefix="y", until=later, days=0.1)
+    refill(engine, later, review=twice)
+    states = {row.id: (row.state, row.decided_label) for row in items(engine) if row.id in answered}
+    assert set(states.values()) <= {("decided", "other"), ("withdrawn", None)}
+    with engine.connect() as connection:
+        skipped = set(
+            connection.scalars(
+                sa.select(review_answer.c.item).where(review_answer.c.kind == "skip")
+            )
+        )
+    assert {item for item, (state, _) in states.items() if state == "withdrawn"} == skipped
 
 
 def test_phrases_that_a_drift_asks_for_come_first(engine: Engine) -> None:

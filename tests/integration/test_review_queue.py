@@ -10,15 +10,19 @@ from datetime import UTC, datetime, timedelta
 from threading import Barrier
 from time import perf_counter
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from core.answer_tables import answers_counted
 from core.errors import InvalidFeedback, UnknownRequest
 from core.memory_revisions import MemoryRevision, append_revision
 from core.review_tables import review_answer, review_item
 from core.tables import feedback, inference
-from monitoring.review.acts import Act, answer_item
+from monitoring.fix_counts import register_fixes
+from monitoring.fixes import read_fixes
+from monitoring.review.acts import Act, answer_as_before, answer_item
 from monitoring.review.deciding import Answer
 from monitoring.review.fixes import fix_phrases, logged_phrases
 from monitoring.review.items import add_items
@@ -181,8 +185,47 @@ class TestDeciding:
         for number in (1, 2):
             add(connection, number, cleaned="same", strategy="random", probability=0.1)
         say(connection, "ada", "lung")
-        assert [row[0] for row in kept(connection)] == ["request-1", "request-2"]
+        assert [row[0] for row in kept(connection)] == ["request-1"]
+        second = next_item(connection, "organ", person="bob", now=NOW)
+        assert second is not None
+        assert answer_as_before(connection, "organ", second.id, now=NOW)
+        assert [row[:2] for row in kept(connection)] == [
+            ("request-1", "lung"),
+            ("request-2", "lung"),
+        ]
         assert count_waiting(connection, "organ") == 0
+        act = newest_act(connection, "organ", person="ada")
+        assert act is not None
+        assert len(undo_act(connection, "organ", person="ada", act=act, now=NOW)) == 2
+        assert kept(connection) == []
+
+    def test_a_draw_is_labelled_at_its_own_turn_alone(self, connection: Connection) -> None:
+        """Else the labelled part of a sample has more of the frequent phrases than the sample."""
+        random = np.random.default_rng(1)
+        frequent = random.random(400) < 0.5
+        for number in range(400):
+            phrase = "frequent" if frequent[number] else f"rare {number}"
+            add(connection, number, cleaned=phrase, strategy="random", probability=0.1)
+        for turn in range(100):
+            found = next_item(connection, "organ", person="ada", now=NOW)
+            assert found is not None
+            if not answer_as_before(connection, "organ", found.id, now=NOW):
+                act = Act(f"act-{turn}", "ada", Answer("label", "heart"))
+                answer_item(connection, "organ", found.id, act, now=NOW)
+        labelled = {int(row[0].split("-")[1]) for row in kept(connection)}
+        assert labelled == set(range(100))
+
+    def test_a_fix_beside_another_leaves_a_draw_to_its_turn(self, connection: Connection) -> None:
+        rows = [asdict(logged(1, classifier="organ", cleaned="same", request_id="request-1"))]
+        connection.execute(inference.insert(), rows)
+        add(connection, 5, cleaned="same", strategy="random", probability=0.1)
+        act = Act("a", "ada", Answer("label", "lung"))
+        fix_phrases(connection, "organ", ["same"], act, now=NOW)
+        assert [row[0] for row in kept(connection)] == ["request-1"]
+        drawn = next_item(connection, "organ", person="ada", now=NOW)
+        assert drawn is not None and drawn.request_id == "request-5"
+        assert answer_as_before(connection, "organ", drawn.id, now=NOW)
+        assert [row[0] for row in kept(connection)] == ["request-1", "request-5"]
 
     def test_a_phrase_is_asked_once(self, connection: Connection) -> None:
         add(connection, 2, cleaned="same")
@@ -210,6 +253,17 @@ class TestDeciding:
         assert answer_item(connection, "organ", found.id, act, now=later) == "late"
         assert [row[1] for row in kept(connection)] == ["lung"]
         assert len(connection.execute(sa.select(review_answer)).all()) == 2
+
+    def test_a_label_for_an_item_that_was_withdrawn_meanwhile_counts(
+        self, connection: Connection
+    ) -> None:
+        add(connection, 1)
+        found = next_item(connection, "organ", person="ada", now=NOW)
+        assert found is not None
+        connection.execute(sa.update(review_item).values(state="withdrawn"))
+        act = Act("late", "ada", Answer("label", "liver"))
+        assert answer_item(connection, "organ", found.id, act, now=NOW + 2 * LEASE) == "decided"
+        assert [row[1] for row in kept(connection)] == ["liver"]
 
     def test_a_second_answer_of_a_person_is_refused(self, connection: Connection) -> None:
         add(connection, 1)
@@ -240,6 +294,21 @@ class TestUndo:
         assert take(connection, "bob") == 2
         say(connection, "ada", "liver", act="again")
         assert [row[1] for row in kept(connection)] == ["liver"]
+
+    def test_an_undone_fix_is_none(self, connection: Connection) -> None:
+        rows = [asdict(logged(1, classifier="organ", request_id="request-1", label="heart"))]
+        connection.execute(inference.insert(), rows)
+        add(connection, 1)
+        say(connection, "ada", "lung")
+        connection.execute(
+            answers_counted.insert().values(classifier="organ", sequence=0, counted_at=NOW)
+        )
+        newest = connection.scalar(sa.select(sa.func.max(feedback.c.id)))
+        assert newest is not None
+        register_fixes(connection, "organ", settled=newest)
+        assert len(read_fixes(connection, "organ")) == 1
+        self.undo(connection, "ada")
+        assert read_fixes(connection, "organ") == []
 
     def test_a_skip_can_be_undone(self, connection: Connection) -> None:
         add(connection, 1)

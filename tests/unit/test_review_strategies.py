@@ -257,6 +257,18 @@ def test_the_place_of_a_random_item_says_nothing_of_it() -> None:
     assert hide_random(random[:1], seed=5)[0].value > 0
 
 
+def test_random_items_hide_among_those_that_wait_for_long() -> None:
+    """A week's labels are soon used up: then refills add random items alone."""
+    waiting = [float(value) for value in range(100, 109)]
+    hidden = [
+        hide_random([Candidate(RANDOM, "d", f"d{number}", 0.0, 0.1)], waiting=waiting, seed=5)[0]
+        for number in range(400)
+    ]
+    values = [item.value for item in hidden]
+    assert set(values) == set(waiting)
+    assert abs(np.mean(values) - 104) < 0.5
+
+
 def test_items_fade_when_few_of_their_answers_are_in_doubt() -> None:
     items = pd.DataFrame(
         {

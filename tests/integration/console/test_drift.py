@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from sqlalchemy.engine import Engine
 from starlette.testclient import TestClient
 
+from console.app import create_app
 from core.console_tables import console_change
 from core.contracts import Verdict
 from core.drift_review_tables import drift_review
@@ -22,12 +24,14 @@ from core.tables import drift_report
 from flows.context import LoopContext
 from monitoring.budget import Budget
 from monitoring.drift_history import stored_report
+from monitoring.drift_reports import hold_reports
 from monitoring.unanswered import open_drift
 from monitoring.watching import watch_classifier
 from tests.integration.console.conftest import NOW
 from tests.support.browsers import needs_chromium
 from tests.support.traffic import START, embed_words, log, promote, store_model, traffic
 
+WAITING = sa.text("select exists (select from pg_locks where not granted)")
 WINDOW = 500
 DRIFT = {"window_rows": WINDOW, "window_days": 30, "min_labelled_share": 0}
 BLOCK = {"source": {"query": "queries/q.sql", "label": "organ"}, "drift": DRIFT}
@@ -101,6 +105,33 @@ def watched(context: LoopContext, monkeypatch: pytest.MonkeyPatch) -> Watched:
     watched.answer(moved=True)
     assert watched.watch().kind == "drift"
     return watched
+
+
+def test_an_answer_that_waited_for_a_watch_has_the_moment_after_it(
+    context: LoopContext, watched: Watched
+) -> None:
+    """A memory that is made meanwhile must find the review to be newer than itself."""
+    moments = [NOW]
+    app = create_app(context, clock=lambda: moments[0])
+    client = TestClient(app, base_url="http://127.0.0.1")
+    number = seen_number(context.engine)
+    with ThreadPoolExecutor(1) as pool, context.engine.begin() as watching:
+        hold_reports(watching, "organ")
+        sent = pool.submit(
+            client.post, f"/c/organ/drift/{number}/review", data={"verdict": "fault"}
+        )
+        while not watching.scalar(WAITING):
+            assert not sent.done()
+        moments[0] = NOW + timedelta(minutes=2)
+        watching.commit()
+        assert sent.result().status_code == 200
+    with context.engine.connect() as connection:
+        assert connection.scalar(sa.select(drift_review.c.reviewed_at)) == moments[0]
+
+
+def seen_number(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return int(connection.scalar(sa.select(sa.func.max(drift_report.c.window_number))) or 0)
 
 
 def test_windows_along_time_have_their_statistics_and_a_chart(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,18 +12,22 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from starlette.testclient import TestClient
 
+from console.access.people import local_person
+from console.access.users import add_user
 from core.console_tables import console_change
 from core.deployments import append_deployment
-from core.review_tables import review_lease
+from core.review_tables import review_item, review_lease
 from core.tables import feedback, inference
 from flows.context import LoopContext
 from monitoring.review.items import add_items
 from tests.support.heads import champion, store_head
 from tests.support.inferences import inference as logged
+from tests.support.review_consoles import console_of
 from tests.support.reviews import item
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 API = "/api/organ/review"
+WAITING = sa.text("select exists (select from pg_locks where not granted)")
 LUNG = {"act": "a-1", "label": "lung"}
 
 
@@ -221,6 +226,7 @@ class TestFeedback:
             ({"label": "lung", "kind": "sample"}, 400),
             ({"label": "lung", "probability": 0.5}, 400),
             ({"label": "lung", "kind": "sample", "probability": 0}, 400),
+            ({"label": "lung", "kind": "sample", "probability": 1e-300}, 400),
             ({"label": "lung", "kind": "none_of_these"}, 400),
             ({"label": "lung", "kind": "example"}, 400),
         ],
@@ -237,3 +243,38 @@ def test_a_lease_is_renewed_not_doubled(console: TestClient, engine: Engine) -> 
         first(console)
     with engine.connect() as connection:
         assert len(connection.execute(sa.select(review_lease)).all()) == 1
+
+
+def test_the_only_user_who_may_review_decides_alone(context: LoopContext) -> None:
+    """An item for two people would wait for ever."""
+    ada = TestClient(console_of(context, "ada"), base_url="http://127.0.0.1")
+    with context.engine.begin() as connection:
+        connection.execute(sa.update(review_item).values(needs=2))
+        add_user(connection, "ada", "reviewer", password=None, by=local_person(), now=NOW)
+        add_user(connection, "eve", "viewer", password=None, by=local_person(), now=NOW)
+    alone = ada.post(f"{API}/{first(ada)['id']}/answer", json=LUNG)
+    assert alone.json() == {"outcome": "decided"}
+    with context.engine.begin() as connection:
+        add_user(connection, "bob", "reviewer", password=None, by=local_person(), now=NOW)
+    one_of_two = ada.post(f"{API}/{first(ada)['id']}/answer", json={**LUNG, "act": "a-2"})
+    assert one_of_two.json() == {"outcome": "waits"}
+
+
+def test_a_phrase_that_is_queued_at_this_moment_is_to_be_sent_again(
+    console: TestClient, context: LoopContext
+) -> None:
+    shown = first(console)["id"]
+    also = {**LUNG, "also": ["phrase 7"]}
+    with context.engine.connect() as refill, ThreadPoolExecutor(1) as pool:
+        add_items(refill, [item(7)], now=NOW, double_share=0)
+        sent = pool.submit(console.post, f"{API}/{shown}/answer", json=also)
+        with context.engine.connect() as watching:
+            while not watching.scalar(WAITING) and not sent.done():
+                watching.rollback()
+        refill.commit()
+        answer = sent.result()
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "overtaken"
+    assert stored(context.engine) == []
+    assert console.post(f"{API}/{shown}/answer", json=also).status_code == 200
+    assert len(stored(context.engine)) == 2

@@ -233,6 +233,8 @@ def test_what_a_file_says_is_shown_as_text(console: TestClient) -> None:
         ("csv", b"", 422),
         ("csv", b"a,b\n1,2\n", 422),
         ("csv", bytes(range(256)), 422),
+        ("csv", "request_id,label\n".encode("utf-16"), 422),
+        ("csv", b"request_id,label,author\n\xff,\xff,\xff\n", 200),
         ("jsonl", bytes(range(256)), 200),
         ("doccano", b"[" * 100_000, 200),
         ("prodigy", b'{"answer": "accept"}', 200),
