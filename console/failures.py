@@ -109,6 +109,8 @@ def _unexpected(request: Request, _error: Any) -> Response:
     answer = _answer(request, 500, UNEXPECTED, code="internal")
     answer.headers.update(HEADERS)
     return answer
+
+
 def _overtaken(request: Request, _error: Any) -> Response:
     """Two people stored the same thing at the same moment: 503, so that it is sent again."""
     return _answer(request, 503, OVERTAKEN, code="overtaken")
