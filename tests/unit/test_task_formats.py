@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import InvalidFeedback
-from core.feedback import KINDS, FeedbackRow
+from core.feedback import KINDS, LEAST_PROBABILITY, FeedbackRow
 from monitoring.feedback_file import Unlabelled, read_labels
 from monitoring.tasks.formats import FORMATS, FormatName, read_tasks, write_tasks
 from monitoring.tasks.label_studio import labelling_interface
@@ -48,7 +48,7 @@ def tasks(draw: st.DrawFn) -> Task:
         draw(names),
         draw(texts),
         kind=kind,
-        probability=draw(st.floats(0, 1, exclude_min=True)) if kind == "sample" else None,
+        probability=draw(st.floats(LEAST_PROBABILITY, 1)) if kind == "sample" else None,
         classifier=draw(st.none() | names),
         version=draw(st.none() | names),
         answer=draw(st.none() | names),
