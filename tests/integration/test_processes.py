@@ -71,6 +71,7 @@ def test_all_is_ready_and_the_service_waits_for_its_first_bento(running: Setting
         "prefect": "ready",
         "mlflow": "ready",
         "evidently": "ready",
+        "console": "ready",
         "runner": "ready",
         "service": "waiting",
     }
