@@ -42,7 +42,7 @@ def test_a_watch_without_a_prefect_server_is_quiet_to_its_end(place_with_champio
     alone = {"PERENNIAL_PREFECT_PORT": str(free_port())}
     done = place_with_champion.run("cli.app", "watch", "organ", **alone)
     assert done.returncode == 0, done.stderr
-    assert stages(done.stderr) == ["Watch one (organ)", "Show watch", "Tidy log"]
+    assert stages(done.stderr) == ["Watch one (organ)", "Show watch", "Count log", "Tidy log"]
 
 
 def stages(screen: str) -> list[str]:

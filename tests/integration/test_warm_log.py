@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime
 
@@ -95,4 +96,4 @@ def test_only_recent_months_are_read_and_by_the_index(filled: Engine) -> None:
     assert len(read) <= 4, (
         "this month, the one before in its first week, the next, and the rows of no month"
     )
-    assert "classifier_version_occurred_at_idx" in plan, plan
+    assert re.search("classifier_(version_)?occurred_at_idx", plan), plan
