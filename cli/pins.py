@@ -76,11 +76,11 @@ def add(
     The pin rests while the version says the same. To end it, use `perennial pins remove`.
     """
     with _context(classifier) as context:
-        from flows.rollout import current_person
+        from machine.user import system_user
         from monitoring.pinning import WantedPin, add_pin, champion_labels
 
         end = until.replace(tzinfo=UTC) if until else None
-        wanted = WantedPin(classifier, phrase, label, current_person(), why, end)
+        wanted = WantedPin(classifier, phrase, label, system_user(), why, end)
         with context.engine.begin() as connection:
             labels = champion_labels(connection, classifier)
             pin = add_pin(connection, wanted, labels=labels, now=datetime.now(UTC))
@@ -91,7 +91,7 @@ def add(
 def remove(classifier: Classifier, phrase: Phrase, why: Why, json: Json = False) -> None:
     """Let the version answer a pinned phrase again."""
     with _context(classifier) as context:
-        from flows.rollout import current_person
+        from machine.user import system_user
         from monitoring.pinning import end_pin
 
         with context.engine.begin() as connection:
@@ -99,7 +99,7 @@ def remove(classifier: Classifier, phrase: Phrase, why: Why, json: Json = False)
                 connection,
                 classifier,
                 phrase,
-                author=current_person(),
+                author=system_user(),
                 why=why,
                 now=datetime.now(UTC),
             )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -15,6 +13,7 @@ from core.logs import get_logger
 from flows.context import LoopContext
 from flows.packaging import package_champions
 from machine.processes import restart_service
+from machine.user import system_user
 from pipelines.model_store import stored_version
 from pipelines.promotion import end_role, play, promote, reject, repair_aliases, roll_back
 
@@ -82,7 +81,7 @@ def promote_by_hand(
         _refuse_rejected(context, model)
     before = context.champions().get(classifier)
     now = datetime.now(UTC)
-    promote(context.engine, context.registry, model, why=why, now=now, by=by or current_person())
+    promote(context.engine, context.registry, model, why=why, now=now, by=by or system_user())
     _follow_embedder(context, model, before=before, now=now)
     return model
 
@@ -92,7 +91,7 @@ def reject_by_hand(
 ) -> ModelVersion:
     """Record that a version shall not answer. Raises `UnknownVersion`, also for the champion."""
     model = stored_version(context.settings.models, classifier=classifier, version=version)
-    reject(context.engine, model, why=why, now=datetime.now(UTC), by=by or current_person())
+    reject(context.engine, model, why=why, now=datetime.now(UTC), by=by or system_user())
     return model
 
 
@@ -107,21 +106,13 @@ def _refuse_rejected(context: LoopContext, model: ModelVersion) -> None:
         )
 
 
-def current_person() -> str:
-    """Return who runs the command: the login name, or the number of a user without one."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
-
-
 def roll_back_by_hand(
     context: LoopContext, classifier: str, *, why: str, by: str = ""
 ) -> ModelVersion:
     """Return to the champion before the present one. Raises `UnknownVersion`."""
     before = context.champions().get(classifier)
     now = datetime.now(UTC)
-    person = by or current_person()
+    person = by or system_user()
     model = roll_back(context.engine, context.registry, classifier, why=why, now=now, by=person)
     _follow_embedder(context, model, before=before, now=now)
     return model
@@ -146,7 +137,7 @@ def assign_role(
     if role in ANSWERING and not force:
         _refuse_rejected(context, model)
     now = datetime.now(UTC)
-    play(context.engine, model, role=role, share=share, why=why, now=now, by=by or current_person())
+    play(context.engine, model, role=role, share=share, why=why, now=now, by=by or system_user())
     return model
 
 
@@ -155,9 +146,7 @@ def withdraw_role(
 ) -> ModelVersion | None:
     """End the role; return the version that played it, None when no version did."""
     now = datetime.now(UTC)
-    return end_role(
-        context.engine, classifier, role=role, why=why, now=now, by=by or current_person()
-    )
+    return end_role(context.engine, classifier, role=role, why=why, now=now, by=by or system_user())
 
 
 def require_same_embedder(context: LoopContext, model: ModelVersion) -> None:

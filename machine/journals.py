@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from bentos.inference_log.journal import ROW_MARK, SUFFIX
+from bentos.inference_log.positions import shipped_position
 from core.settings import Settings
 
-ROW_MARK = b'"request_id":'
-"""Once in every row of a segment: quotes inside a value are escaped."""
 COUNTED = 8 * 2**20
 """Bytes of segments that are counted row by row; the rest is estimated from them."""
 
@@ -23,39 +25,28 @@ class Waiting:
 
 def waiting_rows(settings: Settings) -> Waiting:
     """Return what waits in all journals, answers and feedback alike."""
-    segments = sorted(file for folder in settings.journals for file in folder.rglob("*.jsonl"))
-    parts = [(file, _shipped(file), _size(file)) for file in segments]
-    size = sum(max(end - begin, 0) for _, begin, end in parts)
+    parts = [part for folder in settings.journals for part in _unshipped(folder)]
+    size = sum(end - begin for _, begin, end in parts)
     read = rows = 0
-    for file, begin, end in parts:
-        if read >= COUNTED:
-            break
-        content = _content(file, begin, min(end - begin, COUNTED - read))
+    for segment, begin, end in parts:
+        content = _content(segment, begin, min(end - begin, COUNTED - read))
         read += len(content)
         rows += content.count(ROW_MARK)
     return Waiting(round(rows * size / read) if read else 0, size)
 
 
-def _shipped(segment: Path) -> int:
-    """Return how many bytes of a segment are in the database: a whole segment goes when it ends."""
+def _unshipped(folder: Path) -> Iterator[tuple[Path, int, int]]:
+    """Yield each segment with the bytes that wait; it may be shipped and removed meanwhile."""
+    for segment in sorted(folder.rglob(f"*{SUFFIX}")):
+        with suppress(FileNotFoundError):
+            end = segment.stat().st_size
+            yield segment, min(shipped_position(segment), end), end
+
+
+def _content(segment: Path, begin: int, most: int) -> bytes:
     try:
-        return int(segment.with_suffix(".position").read_bytes() or 0)
-    except (FileNotFoundError, ValueError):
-        return 0
-
-
-def _size(file: Path) -> int:
-    """Return the size, 0 for a segment that was shipped and removed meanwhile."""
-    try:
-        return file.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def _content(file: Path, begin: int, most: int) -> bytes:
-    try:
-        with file.open("rb") as opened:
-            opened.seek(begin)
-            return opened.read(max(most, 0))
+        with segment.open("rb") as file:
+            file.seek(begin)
+            return file.read(most)
     except FileNotFoundError:
         return b""

@@ -19,7 +19,7 @@ from bentos.inference_log.journal import (
     segments,
     split_rows,
 )
-from core.files import replacing
+from bentos.inference_log.positions import position_file, save_position, shipped_position
 from core.logs import first_line, get_logger
 from core.tables import inference
 
@@ -105,9 +105,7 @@ class Shipper:
         self._insert = insert
         self._counts = counts
         self._lock: IO[str] | None = None
-        self._counts.found += sum(
-            _rows_after(segment, _position(segment)) for segment in segments(folder)
-        )
+        self._counts.found += sum(_waiting_rows(segment) for segment in segments(folder))
 
     def ship(self) -> None:
         """Ship every complete line. Raises SQLAlchemy's errors in an outage; nothing is lost."""
@@ -117,7 +115,7 @@ class Shipper:
             abandoned = is_abandoned(segment)  # first: rows written after it are read below
             self._ship_segment(segment, abandoned=abandoned)
             if abandoned:
-                _position_file(segment).unlink(missing_ok=True)
+                position_file(segment).unlink(missing_ok=True)
                 segment.unlink()
 
     def _alone(self) -> bool:
@@ -137,15 +135,15 @@ class Shipper:
         Rows that are written meanwhile wait, so that they too are shipped in a batch.
         """
         with segment.open("rb") as file:
-            file.seek(_position(segment))
+            file.seek(shipped_position(segment))
             while lines := file.readlines(BATCH_BYTES):
                 torn = not lines[-1].endswith(b"\n")
                 if torn and not abandoned:
                     lines.pop()
-                position = _position(segment)
+                position = shipped_position(segment)
                 read_bytes = sum(map(len, lines))
                 shipped = self._ship_lines(_placed(lines, position))
-                _save_position(segment, position + read_bytes)
+                save_position(segment, position + read_bytes)
                 self._count(shipped, segment)
                 if torn or read_bytes < BATCH_BYTES:
                     return
@@ -224,28 +222,7 @@ def _placed(lines: Sequence[bytes], position: int) -> list[_Line]:
     return [_Line(offset, line) for offset, line in zip(ends, lines, strict=False)]
 
 
-def _position_file(segment: Path) -> Path:
-    return segment.with_suffix(".position")
-
-
-def _position(segment: Path) -> int:
-    """Return the saved position, or 0 when it is missing or impossible.
-
-    The table's key ignores rows that are shipped again.
-    """
-    try:
-        position = int(_position_file(segment).read_text())
-    except (FileNotFoundError, ValueError):
-        return 0
-    return position if 0 <= position <= segment.stat().st_size else 0
-
-
-def _save_position(segment: Path, position: int) -> None:
-    with replacing(_position_file(segment)) as draft:
-        draft.write_text(str(position))
-
-
-def _rows_after(segment: Path, position: int) -> int:
+def _waiting_rows(segment: Path) -> int:
     with segment.open("rb") as file:
-        file.seek(position)
+        file.seek(shipped_position(segment))
         return sum(map(count_rows, file))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
@@ -11,6 +9,7 @@ from typing import Annotated, Literal, get_args
 from fastapi import Depends, Request
 
 from core.errors import RoleNeeded
+from machine.user import system_user
 
 Role = Literal["viewer", "reviewer", "operator"]
 """Each role may do what the one before it may."""
@@ -31,11 +30,7 @@ class Person:
 
 def local_person() -> Person:
     """Return the one person of a console on loopback without users: the system's user."""
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        name = f"uid {os.getuid()}"
-    return Person(name, "operator")
+    return Person(system_user(), "operator")
 
 
 def _person(request: Request) -> Person:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from sqlalchemy.engine import Connection
 
 from console.access.attempts import Attempts
-from console.access.openid import OpenId
 from console.access.passwords import verify_password
 from console.access.people import Person, local_person
 from console.access.sessions import Session, Sessions, signing_secret
@@ -20,6 +20,9 @@ from core.addresses import is_every_address, is_loopback
 from core.errors import SettingsError, SignInNeeded, SignInRefused, UsersNeeded
 from core.logs import get_logger
 from core.settings import Settings
+
+if TYPE_CHECKING:
+    from console.access.openid import OpenId
 
 COOKIE = "perennial_console"
 
@@ -89,9 +92,15 @@ def open_sign_in(settings: Settings) -> SignIn:
     return SignIn(
         Sessions(signing_secret(settings.home)),
         Attempts(),
-        OpenId(settings) if settings.openid_issuer else None,
+        _provider(settings) if settings.openid_issuer else None,
         is_local(settings),
     )
+
+
+def _provider(settings: Settings) -> OpenId:
+    """Return the provider; without one, Authlib is not imported: it takes a while and warns."""
+
+    return OpenId(settings)
 
 
 def is_local(settings: Settings) -> bool:

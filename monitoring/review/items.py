@@ -48,6 +48,34 @@ class ReviewItem:
     probability: float | None = None
     frequency: int = 1
 
+    @classmethod
+    def of_answer(
+        cls,
+        row: sa.Row[Any],
+        *,
+        strategy: str,
+        score: float,
+        probability: float | None = None,
+        frequency: int = 1,
+    ) -> ReviewItem:
+        """Return the item of a row of `inference`."""
+        return cls(
+            classifier=row.classifier,
+            phrase=row.phrase,
+            cleaned=row.cleaned,
+            request_id=row.request_id,
+            version=row.version,
+            label=row.label,
+            confidence=row.probability,
+            alternatives=row.alternatives,
+            occurred_at=row.occurred_at,
+            region=row.region,
+            strategy=strategy,
+            score=score,
+            probability=probability,
+            frequency=frequency,
+        )
+
 
 def add_items(
     connection: Connection,

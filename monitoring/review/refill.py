@@ -218,17 +218,8 @@ def as_items(
     answers = _answers(connection, classifier, [candidate.request_id for candidate in chosen])
     asks = known.phrases.set_index("cleaned")["asks"]
     return [
-        ReviewItem(
-            classifier=classifier,
-            phrase=row.phrase,
-            cleaned=row.cleaned,
-            request_id=row.request_id,
-            version=row.version,
-            label=row.label,
-            confidence=row.probability,
-            alternatives=row.alternatives,
-            occurred_at=row.occurred_at,
-            region=row.region,
+        ReviewItem.of_answer(
+            row,
             strategy=candidate.strategy,
             score=candidate.value,
             probability=candidate.probability,

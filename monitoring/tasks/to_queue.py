@@ -32,7 +32,8 @@ def queue_tasks(
     for start in range(0, len(wanted), CHUNK):
         chunk = wanted[start : start + CHUNK]
         rows = connection.execute(_answers(classifier, chunk)).all()
-        new += add_items(connection, [_item(row, score) for row in rows], now=now)
+        items = [ReviewItem.of_answer(row, strategy=IMPORTED, score=score) for row in rows]
+        new += add_items(connection, items, now=now)
     return new
 
 
@@ -50,20 +51,3 @@ def _answers(classifier: str, request_ids: list[str]) -> sa.Select[Any]:
         inference.c.classifier == classifier,
         inference.c.role.in_(ANSWERING),
     ).order_by(inference.c.request_id, inference.c.occurred_at)
-
-
-def _item(row: sa.Row[Any], score: float) -> ReviewItem:
-    return ReviewItem(
-        classifier=row.classifier,
-        phrase=row.phrase,
-        cleaned=row.cleaned,
-        request_id=row.request_id,
-        version=row.version,
-        label=row.label,
-        confidence=row.probability,
-        alternatives=row.alternatives,
-        occurred_at=row.occurred_at,
-        strategy=IMPORTED,
-        score=score,
-        region=row.region,
-    )

@@ -25,8 +25,8 @@ from core.pin_tables import answered_label, pin
 from core.pins import Pin, find_pin, newest_pin_row, read_pins
 from core.settings import REPOSITORY, Settings
 from core.tables import feedback, inference
-from flows.rollout import current_person
 from machine.environment import child_settings
+from machine.user import system_user
 from monitoring import pinning
 from monitoring.answers import Search, search_answers
 from monitoring.corrections import count_corrections
@@ -417,7 +417,7 @@ def test_the_command_adds_lists_and_removes(
         return printed
 
     made = perennial("add", "block", "FX of left wrist", "S60-S69", "--why", "ticket 12")["pin"]
-    assert (made["cleaned"], made["author"]) == ("fx of left wrist", current_person())
+    assert (made["cleaned"], made["author"]) == ("fx of left wrist", system_user())
     [listed] = perennial("list", "block")["pins"]
     assert (listed["pin"], listed["state"]) == (made, "answers")
     refused = perennial("add", "block", "fx of left wrist", "S50-S59", "--why", "x", code=2)
