@@ -69,6 +69,6 @@ def find_label(labels: Sequence[DescribedLabel], text: str) -> str:
     ]
     if len(found) == 1 and wanted:
         return found[0]
-    came = f"{text[:80]!r}, which matches {len(found)}"
+    matches = f"{text[:80]!r}, which matches {len(found)}"
     examples = f": {', '.join(found[:SHOWN])}" if found else ""
-    raise InvalidFeedback("one label", came=came, do=f"write more of its name{examples}")
+    raise InvalidFeedback("one label", came=matches, do=f"write more of its name{examples}")

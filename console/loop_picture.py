@@ -63,5 +63,5 @@ def _several(count: int, single: str, plural: str, *, none: str) -> str:
 
 
 def _count(standings: Sequence[Standing], subject: str, kinds: Sequence[str]) -> int:
-    decided = [getattr(row, subject) for row in standings]
-    return sum(one is not None and one.kind in kinds for one in decided)
+    decisions = [getattr(row, subject) for row in standings]
+    return sum(entry is not None and entry.kind in kinds for entry in decisions)

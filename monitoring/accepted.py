@@ -59,13 +59,13 @@ def _kept_windows(connection: Connection, classifier: str) -> set[int]:
         report.first_sequence.is_not(None),
     )
     due = decision.c.evidence["due"]["window"].astext
-    came = sa.select(sa.cast(due, sa.Integer), decision.c.decided_at).where(
+    due_later = sa.select(sa.cast(due, sa.Integer), decision.c.decided_at).where(
         decision.c.classifier == classifier,
         decision.c.subject == "drift",
         decision.c.kind == "drift",
         due.is_not(None),
     )
-    calls = sa.union_all(called, came).subquery()
+    calls = sa.union_all(called, due_later).subquery()
     gate = decision.alias()
     answer = (
         sa.select(gate.c.kind)

@@ -34,8 +34,8 @@ class Review:
 
     @property
     def sentence(self) -> str:
-        said = "a fault of the data" if self.verdict == FAULT else self.verdict
-        return f"{self.author} called window {self.window} {said}"
+        verdict = "a fault of the data" if self.verdict == FAULT else self.verdict
+        return f"{self.author} called window {self.window} {verdict}"
 
 
 def append_review(
@@ -116,5 +116,5 @@ def alarm_precision(connection: Connection, classifier: str) -> list[Precision]:
 def _precision(
     statistic: str, alarmed: Mapping[int, Collection[str]], reviews: Mapping[int, Review]
 ) -> Precision:
-    told = [reviews[number] for number, alarms in alarmed.items() if statistic in alarms]
-    return Precision(statistic, sum(review.verdict == REAL for review in told), len(told))
+    reviewed = [reviews[number] for number, alarms in alarmed.items() if statistic in alarms]
+    return Precision(statistic, sum(review.verdict == REAL for review in reviewed), len(reviewed))

@@ -174,11 +174,11 @@ def _f1(
     total = weights.sum()
     hits = right == answered
     true = np.bincount(right, weights, labels)
-    said = np.bincount(answered, weights, labels)
+    predicted = np.bincount(answered, weights, labels)
     agreed = np.bincount(right[hits], weights[hits], labels)
-    both = np.where(true + said > 0, true + said, 1.0)
+    both = np.where(true + predicted > 0, true + predicted, 1.0)
     value = float((2 * true * agreed / both).sum() / total)
-    by_true = 2 * agreed * said / both**2
+    by_true = 2 * agreed * predicted / both**2
     by_agreed = 2 * true / both
     by_said = -2 * true * agreed / both**2
     influence: Any = by_true[right] + by_said[answered] + np.where(hits, by_agreed[right], 0.0)

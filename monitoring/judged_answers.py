@@ -80,14 +80,14 @@ def newest_judged(
     connection: Connection, classifier: str, *, version: str, since: datetime
 ) -> list[JudgedAnswer]:
     """Read what a version answered clients since a moment, by the newest NEWEST labels."""
-    mine = (inference.c.version == version, inference.c.role.in_(ROUTED))
+    of_version = (inference.c.version == version, inference.c.role.in_(ROUTED))
     newest = (
         sa.select(feedback.c.id)
         .where(feedback.c.classifier == classifier)
         .order_by(feedback.c.received_at.desc(), feedback.c.id.desc())
         .limit(NEWEST)
     )
-    query = _joined(classifier, since).where(*mine, feedback.c.id.in_(newest))
+    query = _joined(classifier, since).where(*of_version, feedback.c.id.in_(newest))
     rows = connection.execute(query).all()
     return judge_answers(rows[::-1])
 

@@ -177,13 +177,13 @@ def _by_label(counts: Mapping[Group, _Count], judged: Sequence[JudgedAnswer]) ->
         count = counts.get((label,), _NO_ANSWERS)
         code = codes[label]
         own = by_answer[label]
-        said = whole.only(
+        answered = whole.only(
             whole.answered == code, size=count.answers, mean_foretold=count.mean or 0.0
         )
         return Performance(
             **_counted((label,), count, own, [row for row in own if id(row) in stands]),
             basis=kind,
-            accuracy=estimate_accuracy(said),
+            accuracy=estimate_accuracy(answered),
             weighted_f1=estimate_f1(whole, code),
             coverage=None,
             recall=estimate_recall(whole, code),

@@ -133,17 +133,17 @@ def _fit(trained: LabelledRows, tested: LabelledRows, days: int, fitting: Fittin
 def _compare(
     fitted: Sequence[_Fitted], tested: LabelledRows, *, margin: float
 ) -> HistoryComparison:
-    scores = [weighted_f1(tested.labels, one.answers) for one in fitted]
+    scores = [weighted_f1(tested.labels, window.answers) for window in fitted]
     best = int(np.argmax(scores))
     windows = []
-    for place, (one, score) in enumerate(zip(fitted, scores, strict=True)):
-        lower = _gain_bound(tested, one.answers, fitted[best].answers)
+    for place, (window, score) in enumerate(zip(fitted, scores, strict=True)):
+        lower = _gain_bound(tested, window.answers, fitted[best].answers)
         behind_at_most = 0.0 if place == best else -lower
         windows.append(
             HistoryWindow(
-                one.days,
-                one.rows,
-                round(one.seconds, 1),
+                window.days,
+                window.rows,
+                round(window.seconds, 1),
                 score,
                 behind=scores[best] - score,
                 behind_at_most=behind_at_most,

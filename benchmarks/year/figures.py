@@ -177,7 +177,7 @@ def _event(
     first = event["first"]
     start = errors.get(first)
     labelled = event.get("labelled")
-    told = {
+    per_event = {
         "kind": event["kind"],
         "size": event["size"],
         "first_error": start,
@@ -186,7 +186,7 @@ def _event(
     }
     if start is None or start - floor < LEAST_LOSS:
         return {
-            **told,
+            **per_event,
             "loss": 0.0,
             "days": None,
             "after_labels": None,
@@ -199,7 +199,7 @@ def _event(
     observed = max(errors) - first
     reached = days if days is not None else observed
     return {
-        **told,
+        **per_event,
         "loss": round(mean_loss, 4),
         "days": days,
         "after_labels": _after(LATE_DAYS, reached, censored=days is None),

@@ -99,6 +99,7 @@ def open_sign_in(settings: Settings) -> SignIn:
 
 def _provider(settings: Settings) -> OpenId:
     """Return the provider; without one, Authlib is not imported: it takes a while and warns."""
+    from console.access.openid import OpenId
 
     return OpenId(settings)
 

@@ -108,8 +108,8 @@ def fix(
     """Store the right label of an answer; the answer's own label confirms it."""
     answer = _logged(state, classifier, request_id)[0]
     received = received_feedback(state.context, request_id)
-    told = answer.pinned_label or answer.label
-    kind = "confirmation" if label.strip() == told else "correction"
+    client_label = answer.pinned_label or answer.label
+    kind = "confirmation" if label.strip() == client_label else "correction"
     with state.changing() as connection:
         labels = champion_labels(connection, classifier)
         record_feedback(

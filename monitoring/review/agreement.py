@@ -46,11 +46,11 @@ def read_agreement(connection: Connection, classifier: str) -> Agreement:
 
 def measure_agreement(answers: list[tuple[int, tuple[str, str | None]]]) -> Agreement:
     """Measure the agreement of (item, what was said), one entry per person."""
-    frame = pd.DataFrame(answers, columns=["item", "said"])
+    frame = pd.DataFrame(answers, columns=["item", "answer"])
     items, _ = pd.factorize(frame["item"])
-    said, distinct = pd.factorize(frame["said"])
+    codes, distinct = pd.factorize(frame["answer"])
     counts = np.zeros((items.max(initial=-1) + 1, len(distinct)), int)
-    np.add.at(counts, (items, said), 1)
+    np.add.at(counts, (items, codes), 1)
     counts = counts[counts.sum(axis=1) > 1]
     if np.count_nonzero(counts.sum(axis=0)) < 2:
         return Agreement(len(counts), None)

@@ -38,8 +38,8 @@ def judge_answers(answers: Sequence[Answer], *, needs: int) -> Judgement:
     """
     if len(answers) < needs:
         return Judgement(needs)
-    said = {(answer.kind, answer.label) for answer in answers}
-    if len(said) == 1 or len(answers) >= MOST:
+    distinct = {(answer.kind, answer.label) for answer in answers}
+    if len(distinct) == 1 or len(answers) >= MOST:
         return Judgement(needs, answers[-1])
     return Judgement(MOST)
 

@@ -95,7 +95,9 @@ def test_status_names_every_program_and_the_version_that_answers(
 def test_classify_answers_without_a_service(place: Place, played: dict, phrase: str) -> None:
     done = place.perennial("--json", "classify", "block", phrase)
     assert done.returncode == 0, done.stderr
-    assert set(json.loads(done.stdout)) == {"phrase", "label", "probability", "version"}
+    answer = json.loads(done.stdout)
+    assert set(answer) == {"phrase", "label", "probability", "version", "pinned"}
+    assert answer["pinned"] is False
 
 
 def test_a_critical_check_stops_the_retraining_and_the_champion_stays(
