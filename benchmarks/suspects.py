@@ -29,22 +29,13 @@ if TYPE_CHECKING:
 PACKAGES = ("numpy", "scipy", "scikit-learn")
 SEED = 7
 """Of params.yaml: the demo's source was drawn by it."""
+ONCE = "phrases of one row"
 SHARES = (0.02, 0.05)
 RECALL = 0.7
 PRECISION = 0.5
 MOST_SECONDS = 25.0
-HEADS = (
-    "rows",
-    "wrong",
-    "named",
-    "recall",
-    "precision",
-    "peer: recall",
-    "precision",
-    "cleanlab: named",
-    "recall",
-    "precision",
-)
+HEADS = ("labels", "rows", "wrong", "named", "recall", "precision")
+PEERS = ("peer: recall", "precision", "cleanlab: named", "recall", "precision")
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,12 +82,14 @@ def measure(key: str, file: Path | None, *, quick: bool, seed: int) -> Result:
         result.figures[case.name] = figures
         seconds = max(seconds, figures["cpu_seconds"])
         lines.append((case.name, *_cells(figures)))
+        if ONCE in figures:
+            lines.append((f"of these, {ONCE}", "", *_own_cells(figures[ONCE]), *["–"] * 5))
         result.bars += [
             Bar(f"{case.name}: recall", figures["recall"], RECALL, at_least=True),
             Bar(f"{case.name}: precision", figures["precision"], PRECISION, at_least=True),
         ]
     result.bars.append(Bar("CPU-s of the slowest case, folds alone", seconds, MOST_SECONDS))
-    result.tables.append(table(("labels", *HEADS), lines))
+    result.tables.append(table((*HEADS, *PEERS), lines))
     return result
 
 
@@ -241,7 +234,7 @@ def judge_case(case: Case) -> dict[str, Any]:
     if once.any() and not once.all():
         alone = np.zeros(len(rows), bool)
         alone[judged.places[once]] = True
-        figures["phrases of one row"] = {
+        figures[ONCE] = {
             "wrong": int(case.wrong[alone].sum()),
             **_found(case, rows, named[alone[named]], among=alone),
         }
@@ -286,14 +279,18 @@ def _peer_shares(
 
 
 def _cells(figures: dict[str, Any]) -> list[str]:
-    cells = [f"{figures['rows']:,}", f"{figures['wrong']:,}", f"{figures['named']:,}"]
-    cells += [f"{figures[name]:.3f}" for name in ("recall", "precision")]
-    cells += [f"{figures['peer'][name]:.3f}" for name in ("recall", "precision")]
+    cells = [f"{figures['rows']:,}", *_own_cells(figures), *_shares(figures["peer"])]
     if "cleanlab" not in figures:
         return [*cells, *["not installed"] * 3]
-    cleanlab = figures["cleanlab"]
-    cells.append(f"{cleanlab['named']:,}")
-    return [*cells, *(f"{cleanlab[name]:.3f}" for name in ("recall", "precision"))]
+    return [*cells, f"{figures['cleanlab']['named']:,}", *_shares(figures["cleanlab"])]
+
+
+def _own_cells(figures: dict[str, Any]) -> list[str]:
+    return [f"{figures['wrong']:,}", f"{figures['named']:,}", *_shares(figures)]
+
+
+def _shares(figures: dict[str, Any]) -> list[str]:
+    return [f"{figures[name]:.3f}" for name in ("recall", "precision")]
 
 
 if __name__ == "__main__":
