@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from core.abstain_params import AbstainParams
 from core.builtin_embedder import USE
 from core.errors import UnknownClassifier
 from core.head_params import Head, HybridSvmHead, StrictBlock
@@ -105,6 +106,9 @@ class GateParams(StrictBlock):
     max_flips: Share = 1.0
     """Largest share of the recent answers that may change without a person; 1 never waits."""
 
+    max_abstained_change: Share = 0.05
+    """Largest change of the share of recent answers that are refused, without a person."""
+
     promote: Literal["automatic", "by_hand"] = "automatic"
     """`by_hand`: a candidate that would be promoted waits for `perennial rollout promote`."""
 
@@ -146,6 +150,9 @@ class ClassifierParams(StrictBlock):
 
     compare: list[Head] = Field(default_factory=list)
     """Heads that a retraining also trains and scores, for its report alone."""
+
+    abstain: AbstainParams | None = None
+    """When it answers "none of these"; None for a classifier that always answers."""
 
     gate: GateParams = GateParams()
 

@@ -140,7 +140,7 @@ def _deployed_version(context: LoopContext, row: Inference) -> ModelVersion:
 
 def _replay_row(context: LoopContext, row: Inference) -> Replayed:
     alternatives = tuple((label, share) for label, share in row.alternatives)
-    logged = Prediction(row.label, row.probability, alternatives)
+    logged = Prediction(row.label, row.probability, alternatives, abstained=bool(row.abstained))
     replayed: Prediction | None = None
     pin = pin_that_answered(context, row)
     try:
