@@ -55,6 +55,8 @@ def _facts(name: str, verdict: Verdict, settings: Settings) -> Iterator[tuple[st
     evidence = verdict.evidence
     if score := _score(evidence):
         yield "score", score
+    if promise := evidence.get("promise"):
+        yield "promise", promise
     for number, reason in enumerate(verdict.reasons[:REASONS]):
         yield "" if number else "because", reason
     if worse := list(_worse(evidence)):

@@ -55,7 +55,7 @@ def choose_rule(unseen: Unseen, policy: Policy) -> Choice:
         return NOTHING
     score = fit_score(unseen.confidence, unseen.novelty)
     scores = score.scores(unseen.confidence, unseen.novelty)
-    ranked = _proved(scores, unseen.right)
+    ranked = proved_scores(scores, unseen.right)
     share = policy["max_false"]
     least = policy["min_precision"]
     threshold = refusing_at_most(scores, share) if share else right_at_least(ranked, least or 1.0)
@@ -78,7 +78,7 @@ def right_at_least(proved: Mapping[float, float], share: float) -> float:
     return min((score for score, bound in proved.items() if bound >= share), default=EVERYTHING)
 
 
-def _proved(scores: Float64, right: Bool) -> dict[float, float]:
+def proved_scores(scores: Float64, right: Bool) -> dict[float, float]:
     """Return score -> bound of the share that is right among phrases of at least that score.
 
     The bound is the one-sided one of Clopper and Pearson, with 95 %.
