@@ -108,7 +108,8 @@ def describe_promise(promise: Promise | None) -> str:
     done = f"it answers {_percent(promise.answered)} of {promise.answers:,}"
     if promise.precision is None:
         return f"{sentence}; {done}, and no label stands for these answers yet"
-    low, high = _percent(promise.precision.low), _percent(promise.precision.high)
+    low = _percent(promise.precision.low)
+    high = _percent(promise.precision.high)
     found = (
         f"{_percent(promise.precision.value)} right ({low} to {high}) by {promise.judges:,} labels"
     )
