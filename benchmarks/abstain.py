@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks.abstain_phrases import Parts, Phrases, read_classifier, read_file, some, split
-from benchmarks.abstain_scores import CONFIDENCE, MIN_PRECISION, NOVELTY, OURS, contend
+from benchmarks.abstain_scores import CONFIDENCE, MAX_FALSE, MIN_PRECISION, NOVELTY, OURS, contend
 from benchmarks.harness import Bar, Result, options, present, progress, table
 from pipelines.__main__ import pin_arithmetic
 
 if TYPE_CHECKING:
+    from pipelines.model.abstention import Abstention
     from pipelines.model.classifier import PhraseClassifier
     from pipelines.model.head_file import Head
 
@@ -91,14 +93,25 @@ def cost(head: Head, parts: Parts) -> float:
 
     Of several rounds the fastest counts: others wait for the processor.
     """
-    from pipelines.model.abstention import Abstention
     from pipelines.model.classifier import PhraseClassifier
 
     asked = parts.fresh.take(np.arange(min(ASKED, len(parts.fresh.cleaned))))
-    rules = (None, Abstention(0.0, 0.4, 10.0))
+    rules = (None, rule_of(head, parts.unseen))
     models = [PhraseClassifier(head, lambda _: asked.vectors, abstention=rule) for rule in rules]
     fastest = [min(_seconds_each(model, asked) for _ in range(ROUNDS)) for model in models]
     return 1e6 * (fastest[1] - fastest[0])
+
+
+def rule_of(head: Head, unseen: Phrases) -> Abstention:
+    """Return the rule that refuses MAX_FALSE of the phrases that have a label."""
+    from pipelines.model.abstention import fit_score
+    from pipelines.model.novelty import novelty
+    from pipelines.stages.abstention_rule import refusing_at_most
+
+    confidence = head.probabilities(list(unseen.cleaned), unseen.vectors).max(axis=1)
+    far = novelty(head, unseen.vectors)
+    score = fit_score(confidence, far)
+    return replace(score, threshold=refusing_at_most(score.scores(confidence, far), MAX_FALSE))
 
 
 def _seconds_each(model: PhraseClassifier, asked: Phrases) -> float:

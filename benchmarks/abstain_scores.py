@@ -51,17 +51,20 @@ def contenders(head: Head, parts: Parts) -> dict[str, Score]:
     def far(phrases: Phrases) -> np.ndarray:
         return novelty(head, phrases.vectors)
 
-    sure = log_odds(confidence(parts.unseen))
+    def odds(shares: np.ndarray) -> np.ndarray:
+        return np.array([log_odds(share) for share in shares.tolist()])
+
+    sure = odds(confidence(parts.unseen))
     usual = far(parts.unseen)
     rule = fit_score(confidence(parts.unseen), usual)
     local = LocalOutlierFactor(n_neighbors=20, novelty=True).fit(parts.train.vectors)
     forest = IsolationForest(random_state=0).fit(parts.train.vectors)
     return {
         OURS: lambda phrases: rule.scores(confidence(phrases), far(phrases)),
-        CONFIDENCE: lambda phrases: log_odds(confidence(phrases)),
+        CONFIDENCE: lambda phrases: odds(confidence(phrases)),
         NOVELTY: lambda phrases: -far(phrases),
         "sum of both, standardised": lambda phrases: (
-            log_odds(confidence(phrases)) / sure.std() - far(phrases) / usual.std()
+            odds(confidence(phrases)) / sure.std() - far(phrases) / usual.std()
         ),
         "LocalOutlierFactor": lambda phrases: local.score_samples(phrases.vectors),
         "IsolationForest": lambda phrases: forest.score_samples(phrases.vectors),

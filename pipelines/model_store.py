@@ -157,7 +157,7 @@ def _abstention_problem(folder: Path) -> str:
         evaluation = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
         present = as_json(load_abstention(folder))
     except (OSError, ValueError):
-        return "" if not (folder / ABSTENTION).exists() else "an evaluation that is not readable"
+        return ""  # a head without an evaluation has nothing to be compared with
     except HeadRefused as error:
         return f"the rule of abstention: {error.came}"
     described = (evaluation.get("abstention") or {}).get("rule")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import HeadRefused
-from pipelines.model.arrays import Bool, Float32, Float64
+from pipelines.model.arrays import Float32, Float64
 
 FILE = "abstention.json"
 FORMAT = "perennial-abstention-1"
@@ -41,23 +41,29 @@ class Abstention:
     novelty_limit: float
     novelty_weight: float
 
+    def score(self, confidence: float, novelty: float) -> float:
+        """Return the score from the best label's probability and the novelty of a phrase."""
+        far = max(novelty - self.novelty_limit, 0.0)
+        return log_odds(confidence) - self.novelty_weight * far
+
     def scores(self, confidence: Float32, novelty: Float32) -> Float64:
-        """Return float64 (n,) from the best label's probability and `novelty`, (n,) each."""
-        far = np.maximum(np.asarray(novelty, float) - self.novelty_limit, 0.0)
-        scores: Float64 = log_odds(confidence) - self.novelty_weight * far
-        return scores
+        """Return float64 (n,); `confidence` and `novelty` are (n,) each."""
+        pairs = zip(confidence.tolist(), novelty.tolist(), strict=True)
+        return np.array([self.score(*pair) for pair in pairs], np.float64)
 
-    def refuses(self, confidence: Float32, novelty: Float32) -> Bool:
-        """Mark the phrases that no label fits: bool (n,)."""
-        refused: Bool = self.scores(confidence, novelty) < self.threshold
-        return refused
+    def refuses(self, confidence: Float32, novelty: Float32) -> list[bool]:
+        """Mark the phrases that no label fits.
+
+        In plain Python: for one phrase, an operation of numpy costs more than all of this.
+        """
+        pairs = zip(confidence.tolist(), novelty.tolist(), strict=True)
+        return [self.score(*pair) < self.threshold for pair in pairs]
 
 
-def log_odds(probability: Float32) -> Float64:
-    """Return the finite log-odds of probabilities."""
-    share = np.clip(np.asarray(probability, float), LEAST_ODDS, 1 - LEAST_ODDS)
-    odds: Float64 = np.log(share) - np.log1p(-share)
-    return odds
+def log_odds(probability: float) -> float:
+    """Return the finite log-odds of a probability."""
+    share = min(max(probability, LEAST_ODDS), 1 - LEAST_ODDS)
+    return math.log(share) - math.log1p(-share)
 
 
 def fit_score(confidence: Float32, novelty: Float32) -> Abstention:
@@ -67,7 +73,8 @@ def fit_score(confidence: Float32, novelty: Float32) -> Abstention:
     """
     spread = float(np.std(novelty))
     limit = float(np.mean(novelty)) + USUAL * spread
-    weight = STEEPNESS * float(np.std(log_odds(confidence))) / spread if spread > 0 else 0.0
+    of_odds = float(np.std([log_odds(share) for share in confidence.tolist()]))
+    weight = STEEPNESS * of_odds / spread if spread > 0 else 0.0
     return Abstention(-math.inf, limit, weight)
 
 

@@ -13,7 +13,7 @@ from pipelines.model.arrays import Float32
 from pipelines.model.embedder import Embed
 from pipelines.model.head_file import Head
 from pipelines.model.memory import AppliedMemory, Memory
-from pipelines.model.novelty import novelty
+from pipelines.model.novelty import distance_to_label, novelty
 from pipelines.model.text import clean_phrase
 
 
@@ -72,12 +72,30 @@ class PhraseClassifier:
         """Mark the answers to phrases that no label fits; `probabilities` are the head's own."""
         if self.abstention is None or not answers:
             return answers
-        far = novelty(self.head, vectors)
-        refused = self.abstention.refuses(probabilities.max(axis=1), far).tolist()
+        refused = set(refused_places(self.head, self.abstention, probabilities, vectors))
         return [
-            replace(answer, abstained=True) if refuses and not answer.known else answer
-            for answer, refuses in zip(answers, refused, strict=True)
+            replace(answer, abstained=True) if place in refused and not answer.known else answer
+            for place, answer in enumerate(answers)
         ]
+
+
+def refused_places(
+    head: Head, rule: Abstention, probabilities: Float32, vectors: Float32
+) -> list[int]:
+    """Return the rows of `probabilities`, (n, labels), that a rule refuses.
+
+    The novelty is at most the distance to the best label, which alone decides for most phrases:
+    the centroids of all labels are a matrix that is rarely in the processor's cache.
+    """
+    best = probabilities.argmax(axis=1)
+    confidence = probabilities.max(axis=1)
+    at_most = distance_to_label(head, vectors, best)
+    doubtful = np.flatnonzero(rule.refuses(confidence, at_most))
+    if not len(doubtful):
+        return []
+    far = novelty(head, vectors[doubtful])
+    refused: list[int] = doubtful[rule.refuses(confidence[doubtful], far)].tolist()
+    return refused
 
 
 def best_labels(head: Head, cleaned: Sequence[str], vectors: Float32) -> list[str]:

@@ -42,7 +42,7 @@ def describe_abstention(
 
     refused = np.zeros(len(codes), bool)
     if choice.rule is not None:
-        refused[new] = choice.rule.refuses(confidence, far)[of_row]
+        refused[new] = np.array(choice.rule.refuses(confidence, far), bool)[of_row]
     whole = _answered(right, refused, codes)
     return choice.rule, {
         "policy": {name: limit for name, limit in policy.items() if limit is not None},

@@ -21,12 +21,17 @@ from pipelines.memory.build import build_memory
 from pipelines.model.abstention import (
     FILE,
     Abstention,
+    as_json,
     fit_score,
     load_abstention,
     save_abstention,
 )
-from pipelines.model.classifier import PhraseClassifier
+from pipelines.model.classifier import PhraseClassifier, refused_places
+from pipelines.model.digests import recorded_digest
+from pipelines.model.head_file import save_head
+from pipelines.model.novelty import distance_to_label, novelty
 from pipelines.model.promise import promise_sentence
+from pipelines.model_store import problem_of, store_version
 from pipelines.stages import abstaining
 from pipelines.stages.abstaining import abstention_metrics, describe_abstention
 from pipelines.stages.abstention_rule import (
@@ -84,7 +89,7 @@ def test_novelty_lowers_a_score_only_beyond_its_limit() -> None:
 
 
 def test_a_certain_answer_has_a_finite_score() -> None:
-    assert np.isfinite(RULE.scores(np.array([1, 0], np.float32), np.zeros(2, np.float32))).all()
+    assert all(math.isfinite(RULE.score(share, 0.0)) for share in (0.0, 1.0))
 
 
 def test_equal_novelty_of_all_phrases_has_no_weight() -> None:
@@ -117,7 +122,7 @@ def test_fresh_phrases_with_a_label_are_refused_as_seldom_as_was_asked() -> None
         rule = choose_rule(draw(random, 300), {"max_false": 0.04, "min_precision": None}).rule
         assert rule is not None
         fresh = draw(random, 2000)
-        refused.append(rule.refuses(fresh.confidence, fresh.novelty).mean())
+        refused.append(np.mean(rule.refuses(fresh.confidence, fresh.novelty)))
     assert 0.034 < np.mean(refused) < 0.042
 
 
@@ -128,7 +133,7 @@ def test_fresh_answers_are_as_often_right_as_was_asked() -> None:
         rule = choose_rule(draw(random, 1000), {"max_false": None, "min_precision": 0.9}).rule
         assert rule is not None
         fresh = draw(random, 20_000)
-        answered = ~rule.refuses(fresh.confidence, fresh.novelty)
+        answered = ~np.array(rule.refuses(fresh.confidence, fresh.novelty))
         missed += fresh.right[answered].mean() < 0.9
     assert missed / 100 < 0.12
 
@@ -138,7 +143,7 @@ def test_a_precision_that_no_threshold_shows_refuses_every_new_phrase() -> None:
     choice = choose_rule(phrases, {"max_false": None, "min_precision": 0.97})
     assert choice.rule is not None
     assert choice.rule.threshold == EVERYTHING
-    assert choice.rule.refuses(np.ones(1, np.float32), np.zeros(1, np.float32)).all()
+    assert choice.rule.refuses(np.ones(1, np.float32), np.zeros(1, np.float32)) == [True]
     assert 0.5 < choice.provable < 0.97
 
 
@@ -332,3 +337,61 @@ def test_rows_of_one_phrase_count_as_one_observation() -> None:
     assert clustered["precision_low"] < 0.61 < 0.87 < alone["precision_low"]
     assert share_of_rows(right[:0], np.zeros(0, int))["precision_low"] == 0
     assert share_of_rows(right[:900], np.repeat(np.arange(9), 100))["precision_low"] < 0.71
+
+
+def test_a_stored_version_has_the_rule_that_its_evaluation_describes(tmp_path: Path) -> None:
+    folder = Path(store_head(tmp_path, "organ", "1").head_location)
+    digest = recorded_digest(folder)
+    assert problem_of(folder, digest=digest) == ""
+    (folder / "evaluation.json").write_text(json.dumps({"abstention": {"rule": as_json(RULE)}}))
+    assert problem_of(folder, digest=digest) == "another rule of abstention"
+    save_abstention(RULE, folder)
+    assert problem_of(folder, digest=digest) == ""
+    (folder / FILE).write_text("{}")
+    assert "the rule of abstention" in problem_of(folder, digest=digest)
+    (folder / "evaluation.json").write_text(json.dumps({"rows": 3}))
+    save_abstention(None, folder)
+    assert problem_of(folder, digest=digest) == ""
+
+
+def test_a_version_is_stored_with_its_rule(tmp_path: Path) -> None:
+    evaluation = tmp_path / "evaluation"
+    save_abstention(RULE, evaluation)
+    report = json.dumps({"abstention": {"rule": as_json(RULE)}})
+    (evaluation / "evaluation.json").write_text(report)
+    (evaluation / "reference.parquet").write_bytes(b"rows")
+    save_head(make_head("1"), tmp_path / "model")
+    stored = store_version(
+        tmp_path / "models",
+        classifier="organ",
+        version="1",
+        model=tmp_path / "model",
+        evaluation=evaluation,
+    )
+    assert load_abstention(Path(stored.head_location)) == RULE
+    (evaluation / FILE).unlink()
+    (evaluation / "evaluation.json").write_text("{}")
+    older = store_version(
+        tmp_path / "models",
+        classifier="organ",
+        version="2",
+        model=tmp_path / "model",
+        evaluation=evaluation,
+    )
+    assert load_abstention(Path(older.head_location)) is None
+
+
+def test_what_the_best_label_decides_is_what_all_labels_decide() -> None:
+    random = np.random.default_rng(9)
+    head = make_head("1", labels=[f"label {number}" for number in range(20)])
+    vectors = random.normal(size=(400, 512)).astype(np.float32) + 20 * head.centroids[0]
+    probabilities = head.probabilities(["x"] * 400, vectors)
+    far = novelty(head, vectors)
+    limit = float(np.median(far))
+    rule = Abstention(threshold=1.0, novelty_limit=limit, novelty_weight=80.0)
+    refused = refused_places(head, rule, probabilities, vectors)
+    every = rule.refuses(probabilities.max(axis=1), far)
+    assert refused == np.flatnonzero(every).tolist()
+    assert 0 < len(refused) < 400
+    own = distance_to_label(head, vectors, probabilities.argmax(axis=1))
+    assert (own >= far - 1e-6).all() and (own > far + 1e-3).any()
