@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from core.abstain_params import AbstainParams
 from core.builtin_embedder import USE
 from core.errors import UnknownClassifier
 from core.head_params import Head, HybridSvmHead, StrictBlock
@@ -106,6 +107,9 @@ class GateParams(StrictBlock):
     max_flips: Share = 1.0
     """Largest share of the recent answers that may change without a person; 1 never waits."""
 
+    max_abstained_change: Share = 0.05
+    """Largest change of the share of recent answers that are refused, without a person."""
+
     promote: Literal["automatic", "by_hand"] = "automatic"
     """`by_hand`: a candidate that would be promoted waits for `perennial rollout promote`."""
 
@@ -150,6 +154,9 @@ class ClassifierParams(StrictBlock):
 
     rules: list[RuleParams] = Field(default_factory=list)
     """Patterns that decide a label after the head, in this order; off where they hurt."""
+
+    abstain: AbstainParams | None = None
+    """When it answers "none of these"; None for a classifier that always answers."""
 
     gate: GateParams = GateParams()
 

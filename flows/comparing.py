@@ -16,6 +16,7 @@ from core.snapshots import published_summary
 from core.tables import decision
 from flows.context import LoopContext
 from flows.promoting import COMPARED
+from flows.refusals import read_refusals
 from flows.run import Run, embedder_id
 from monitoring.learnt import trained_as_of
 from monitoring.outlook import drift_outlook, with_outlook
@@ -27,7 +28,9 @@ from pipelines.gate.flips import hold_large_changes
 from pipelines.gate.holds import gone_labels, hold_by_hand, hold_gone_labels
 from pipelines.gate.reading import Surroundings, read_flips, read_gate_rows
 from pipelines.gate.recipe import Recipe, changed_recipe
+from pipelines.gate.refusals import hold_moved_refusals
 from pipelines.model.head_file import load_head
+from pipelines.model.promise import promise_sentence
 from pipelines.model.rules import describe_rule
 from pipelines.model_store import has_judged_head, stored_version
 from pipelines.provenance import params_at
@@ -70,10 +73,14 @@ def compare_with_champion(
         flips = read_flips(workspace, classifier, champion)
         verdict = hold_large_changes(verdict, flips, block.gate)
         verdict = hold_gone_labels(verdict, _gone_labels(context, workspace, champion))
+        refusals = read_refusals(context, workspace, champion)
+        verdict = hold_moved_refusals(verdict, refusals, block.gate)
     verdict = hold_by_hand(verdict, block.gate)
     reference = read_reference(built / "evaluation" / "reference.parquet")
     outlook = drift_outlook(reference, drift=block.drift, began=drift_start(run.evidence))
     verdict = with_outlook(verdict, outlook)
+    if promise := promise_sentence(evaluation["abstention"]):
+        compared["promise"] = promise
     return Verdict(verdict.kind, verdict.reasons, {**verdict.evidence, **compared})
 
 

@@ -19,7 +19,7 @@ VERDICTS = {
     "failed": "The classifier could not be trained. The champion stays.",
 }
 PLOTS = ("reliability.png", "confusions.png", "f1_by_support.png")
-IN_THE_TABLE = frozenset({"accuracy_by_slice", "gain_by_slice"})
+IN_THE_TABLE = frozenset({"accuracy_by_slice", "gain_by_slice", "promise"})
 
 
 def render_verdict(
@@ -41,6 +41,7 @@ def render_verdict(
         title,
         VERDICTS.get(verdict.kind, ""),
         measured_gain(verdict.evidence),
+        _promise(verdict.evidence),
         "\n".join(f"- {sentence}" for sentence in verdict.reasons),
         f"Reason: **{reason}**. {links_line(links)}",
         _same_rows(verdict.evidence),
@@ -72,6 +73,12 @@ def measured_gain(evidence: Mapping[str, Any]) -> str:
         f"at least {evidence['gain_lower_bound']:+.4f}; "
         f"a drop of {evidence['allowed_drop']:.4f} would be tolerated.**"
     )
+
+
+def _promise(evidence: Mapping[str, Any]) -> str:
+    """Say what a version that may refuse promises; "" for one that always answers."""
+    promise = evidence.get("promise", "")
+    return f"On its test rows it {promise}." if promise else ""
 
 
 def _same_rows(evidence: Mapping[str, Any]) -> str:

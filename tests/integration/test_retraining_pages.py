@@ -12,6 +12,8 @@ import httpx
 import pytest
 
 from machine.environment import mlflow_uri
+from pipelines.model.abstention import as_json, load_abstention
+from pipelines.model.promise import promise_sentence
 from tests.support.prefect_servers import flow_runs
 from tests.support.repositories import ROOT
 from tests.support.retrainings import Place
@@ -57,6 +59,28 @@ def test_its_page_links_the_version_and_the_checks_that_mlflow_keeps(place: Plac
     run_id = address.split("/runs/")[1].split("/")[0]
     kept = place.settings.home / "mlartifacts" / "organ" / run_id / "artifacts" / "checks"
     assert (kept / "report.html").is_file()
+
+
+def test_its_page_says_what_a_version_that_may_refuse_promises(place: Place) -> None:
+    found = httpx.post(
+        f"{place.settings.prefect_url}/api/artifacts/filter",
+        json={"artifacts": {"key": {"any_": ["verdict-organ"]}}},
+        trust_env=False,
+    ).json()
+    [page, *_] = [row["data"] for row in found if ": promote" in row["data"].splitlines()[0]]
+    promise = re.search(
+        r"On its test rows it (answers [0-9.]+ % alone at [0-9.]+ % or better)", page
+    )
+    assert promise is not None
+    stored = place.settings.models / "organ" / str(place.champion())
+    evaluation = json.loads((stored / "evaluation.json").read_text())
+    report = evaluation["abstention"]
+    assert report["policy"] == {"max_false": 0.2}
+    assert as_json(load_abstention(stored)) == report["rule"]
+    [evidence] = place.rows(
+        "select evidence from decision where subject = 'gate' order by id desc limit 1"
+    )
+    assert evidence.evidence["promise"] == promise_sentence(report)
 
 
 def test_its_champion_is_loaded_from_mlflow_and_answers(place: Place) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from pipelines.model.abstention import load_abstention
 from pipelines.model.classifier import PhraseClassifier
 from pipelines.model.embedder import load_embedder
 from pipelines.model.head_file import load_head
@@ -153,6 +155,25 @@ def test_rules_are_judged_and_travel_with_the_heads(repository: Path, embedder: 
     write_params(repository, embedder, {"organ": ORGAN})
     dvc(repository, "repro")
     assert not (folder / "model" / "rules.json").exists()
+
+
+def test_a_rule_of_abstention_fits_no_head_again(repository: Path, embedder: Path) -> None:
+    evaluation = repository / "build" / "classifiers" / "organ" / "evaluation"
+    assert load_abstention(evaluation) is None
+    assert json.loads((evaluation / "evaluation.json").read_text())["abstention"] == {"rule": None}
+    refusing = {**ORGAN, "head": {"kind": "logistic"}, "abstain": {"max_false": 0.2}}
+    write_params(repository, embedder, {"organ": refusing})
+    said = dvc(repository, "repro")
+    ran = {line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")}
+    assert ran == {"resolve", "evaluate@organ", "compare@organ"}
+    rule = load_abstention(evaluation)
+    assert rule is not None
+    report = json.loads((evaluation / "evaluation.json").read_text())["abstention"]
+    assert report["rule"] == dataclasses.asdict(rule)
+    assert report["unseen"]["answered"] >= 0.8
+    metrics = json.loads((evaluation / "metrics.json").read_text())
+    assert metrics["answered_share"] == report["all"]["answered"]
+    assert metrics["unseen_answered_precision"] == report["unseen"]["precision"]
 
 
 def test_outputs_are_what_the_other_rooms_read(repository: Path) -> None:
