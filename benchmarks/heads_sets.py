@@ -147,10 +147,10 @@ def _icd(level: str, file: Path | None, seed: int) -> Pairs:
     """ICD-10-CM terms of up to eight words under their block or category."""
     catalogue = load_catalogue()
     texts = catalogue.base + catalogue.ending
-    label_of = {"blocks": lambda code: code.block, "categories": lambda code: code.code[:3]}[level]
     labels: dict[str, str] = {}
     for text, number in zip(texts.tolist(), catalogue.code.tolist(), strict=True):
-        labels.setdefault(clean_phrase(text), label_of(catalogue.codes[number]))
+        code = catalogue.codes[number]
+        labels.setdefault(clean_phrase(text), code.block if level == "blocks" else code.code[:3])
     phrases = np.array(list(labels), dtype=object)
     tests = chosen_phrases(phrases, share=TEST_SHARE, salt=f"test-{seed}")
     pairs = Pairs(phrases, np.array(list(labels.values()), dtype=object), tests)

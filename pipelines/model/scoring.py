@@ -142,8 +142,8 @@ def _ensemble(arrays: Arrays, settings: Settings) -> Scorer:
 
     def score(cleaned: Sequence[str], vectors: Float32) -> Float32:
         shares = softmax(svm(cleaned, vectors)) + weight * softmax(perceptron(cleaned, vectors))
-        logits: Float32 = np.log(np.maximum(shares, LEAST_SHARE)) / temperature
-        return logits
+        logits = np.log(np.maximum(shares, LEAST_SHARE)) / temperature
+        return logits.astype(np.float32, copy=False)
 
     return score
 
