@@ -26,6 +26,9 @@ from pipelines.model.text import clean_phrase
 Float64 = NDArray[np.float64]
 MOST_WORDS = 40
 """Further words are explained as one: clients may send 2,000 characters."""
+EXACT_NGRAMS = frozenset({"hybrid_svm", "tfidf_svm"})
+"""Kinds whose n-grams add to the logits. In the mean of an ensemble they do not: words are left out
+there of embedding and n-grams together."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +81,11 @@ def explain(classifier: PhraseClassifier, phrase: str) -> Explanation:
     places = [head.labels.index(own.label), head.labels.index(runner_up)]
 
     scorer = make_scorer(head.kind, head.arrays, head.settings)
-    embedded = scorer([""] * len(vectors), vectors)[:, places].astype(np.float64)
-    base, shares = _occlusion_shares(embedded, words=len(words))
-    if "ngram_values" in head.arrays:
+    exact = head.kind in EXACT_NGRAMS
+    texts = [""] * len(vectors) if exact else _texts(cleaned, words)
+    occluded = scorer(texts, vectors)[:, places].astype(np.float64)
+    base, shares = _occlusion_shares(occluded, words=len(words))
+    if exact:
         shares = shares + _ngram_shares(head, cleaned, words)[:, places]
     return Explanation(
         cleaned,
