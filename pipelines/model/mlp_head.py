@@ -39,10 +39,11 @@ def fit_mlp(params: blocks.MlpHead, rows: TrainingRows, seed: int) -> Fits:
     part_codes = np.searchsorted(label_set[known], part.labels)
     network = _network(keras, params, dimensions=rows.vectors.shape[1], labels=len(label_set))
     settings = {"temperature": 1.0}
+    loss = _loss(keras, params.focal)
 
     def train(rows: TrainingRows, chosen: Bool, epochs: int, rate: float) -> None:
         targets = np.searchsorted(label_set, rows.labels)
-        _train(keras, network, rows, targets, chosen, epochs=epochs, rate=rate)
+        _train(keras, network, rows, targets, chosen, epochs=epochs, rate=rate, loss=loss)
 
     last_epochs = max(1, round(LAST_SHARE * params.epochs))
     train(part, fitting_rows(part, part_codes), params.epochs, LEARNING_RATE)
@@ -67,6 +68,19 @@ def _network(keras: Any, params: blocks.MlpHead, *, dimensions: int, labels: int
     )
 
 
+def _loss(keras: Any, focal: float) -> Any:
+    """Return cross-entropy; with `focal`, phrases that are already right count less."""
+    if focal == 0:
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    def focal_loss(truth: Any, logits: Any) -> Any:
+        codes = keras.ops.reshape(truth, (-1,))
+        entropy = keras.ops.sparse_categorical_crossentropy(codes, logits, from_logits=True)
+        return (1 - keras.ops.exp(-entropy)) ** focal * entropy
+
+    return focal_loss
+
+
 def _train(
     keras: Any,
     network: Any,
@@ -76,12 +90,13 @@ def _train(
     *,
     epochs: int,
     rate: float,
+    loss: Any,
 ) -> None:
     """Run Adam over the rows `chosen`, at a rate that falls from `rate` to 0."""
     steps = epochs * -(-int(chosen.sum()) // BATCH)
     network.compile(
         optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps)),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        loss=loss,
     )
     weights = fitting_weights(rows)[chosen].astype(np.float32)
     network.fit(

@@ -30,9 +30,12 @@ def run(key: str) -> None:
     """
     spec: dict[str, Any] = read_json(SPEC / key / "head.json")
     seed = spec.pop("seed")
+    favour = spec.pop("favour", "weighted")  # older files have no such key
     params: HeadParams = TypeAdapter(HeadParams).validate_python(spec)
     embedder_id = read_json(EMBEDDINGS / "embedder.json")["embedder_id"]
-    heads = fit_heads(params, training=training_rows(key), embedder_id=embedder_id, seed=seed)
+    heads = fit_heads(
+        params, training=training_rows(key), embedder_id=embedder_id, seed=seed, favour=favour
+    )
     folder = classifier_folder(key) / "model"
     save_head(heads.served, folder)
     save_head(heads.judged, folder / JUDGED)
