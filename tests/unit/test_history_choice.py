@@ -25,6 +25,7 @@ from pipelines.history_choice import (
     why_stale,
 )
 from pipelines.history_files import compare_checkout, write_history
+from pipelines.model.text import clean_phrase
 from pipelines.stages.resolve import specs
 from pipelines.stages.vectors import store_vectors
 from pipelines.workspace import Workspace
@@ -151,8 +152,9 @@ def test_what_is_no_window_is_refused(tmp_path: Path, block: dict[str, Any], wan
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A checkout whose snapshot goes back 400 days, embedded."""
-    rows = write_snapshot(tmp_path / "data")
-    phrases = sorted(set(pq.read_table(rows / "rows.parquet")["phrase"].to_pylist()))
+    rows = write_snapshot(tmp_path)
+    written = pq.read_table(rows / "rows.parquet")["phrase"].to_pylist()
+    phrases = sorted({clean_phrase(phrase) for phrase in written})
     folder = tmp_path / "build" / "embeddings"
     folder.mkdir(parents=True)
     store_vectors(folder, phrases, vectors_of(phrases), "words-1")
