@@ -13,8 +13,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    Discriminator,
     Field,
     StringConstraints,
+    Tag,
     ValidationError,
     model_validator,
 )
@@ -22,7 +24,7 @@ from pydantic import (
 from core.abstain_params import AbstainParams
 from core.builtin_embedder import USE
 from core.errors import UnknownClassifier
-from core.head_params import Head, HybridSvmHead, StrictBlock
+from core.head_params import Favour, Head, HybridSvmHead, StrictBlock
 from core.params_file import (
     COLUMN,
     CRON,
@@ -42,6 +44,13 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Cron = Annotated[str, StringConstraints(pattern=CRON), AfterValidator(possible_day)]
 LONGEST_DAYS = 365_000
 """A thousand years. Dates overflow beyond some hundred thousand days more."""
+Days = Annotated[int, Field(ge=1, le=LONGEST_DAYS)]
+HistoryDays = Annotated[
+    Annotated[Days, Tag("days")] | Annotated[Literal["auto"], Tag("auto")],
+    Discriminator(lambda given: "auto" if isinstance(given, str) else "days"),
+]
+DEFAULT_HISTORY_DAYS = 1095
+"""Also the window of `auto` where none was ever chosen, as in a bare `dvc repro`."""
 RESERVED_COLUMNS = frozenset({"id", "phrase", "occurred_at", "region", "origin", "cleaned"})
 """Columns of a snapshot that cannot be labels."""
 
@@ -138,8 +147,11 @@ class ClassifierParams(StrictBlock):
 
     source: SourceParams
 
-    history_days: int = Field(1095, ge=1, le=LONGEST_DAYS)
-    """How many days back the training and test rows go."""
+    history_days: HistoryDays = DEFAULT_HISTORY_DAYS
+    """How many days back the training and test rows go; `auto`: a retraining chooses."""
+
+    history_budget_seconds: float = Field(600.0, gt=0, le=86_400)
+    """With `auto`: the longest that a choice may take; then the last choice stays."""
 
     test_days: int = Field(90, ge=1)
     """The newest days: their rows test the model and do not train it."""
@@ -148,6 +160,9 @@ class ClassifierParams(StrictBlock):
     """Labels with fewer rows are left out."""
 
     head: Head = HybridSvmHead()
+
+    favour: Favour = "weighted"
+    """The F1 that the head leans towards; the gate looks at it beside the weighted F1."""
 
     compare: list[Head] = Field(default_factory=list)
     """Heads that a retraining also trains and scores, for its report alone."""
@@ -169,12 +184,17 @@ class ClassifierParams(StrictBlock):
 
     @model_validator(mode="after")
     def _history_covers_test(self) -> ClassifierParams:
-        if self.test_days >= self.history_days:
+        if self.test_days >= self.fixed_history_days:
             raise ValueError(
                 f"test_days ({self.test_days}) must be smaller "
-                f"than history_days ({self.history_days})"
+                f"than history_days ({self.fixed_history_days})"
             )
         return self
+
+    @property
+    def fixed_history_days(self) -> int:
+        """`history_days` as a number; DEFAULT_HISTORY_DAYS for `auto`."""
+        return DEFAULT_HISTORY_DAYS if self.history_days == "auto" else self.history_days
 
 
 class EmbedderParams(StrictBlock):

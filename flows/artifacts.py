@@ -11,6 +11,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from core.contracts import ModelVersion, Verdict
 from flows.context import LoopContext
+from flows.history import history_sentence
 from flows.run import Run
 from flows.verdict_page import render_no_candidate, render_verdict
 from pipelines.registry import CHECKS
@@ -38,6 +39,7 @@ def show_verdict(
         verdict,
         reason=run.reason,
         links=_links(context, candidate),
+        history=history_sentence(built.parents[2], classifier),
         comparison=(built / "comparison" / "table.md").read_text(encoding="utf-8"),
     )
     create_markdown_artifact(

@@ -67,7 +67,7 @@ def compare_with_champion(
     block = context.params.classifier(classifier)
     around = _surroundings(context, champion, classifier, run)
     rows = read_gate_rows(workspace, classifier, block.source.dataset, around)
-    verdict = decide(rows, block.gate, seed=context.params.seed)
+    verdict = decide(rows, block.gate, seed=context.params.seed, favour=block.favour)
     if champion is not None:
         compared["champion_head"] = champion_head(champion, around.refit)
         flips = read_flips(workspace, classifier, champion)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from core.contracts import ModelVersion, Verdict
 from core.database import require_reachable
@@ -84,13 +85,23 @@ def _log_results(
     registry.log_evaluation(
         run_id,
         metrics=json.loads((built / "evaluation" / "metrics.json").read_text()),
-        params=context.params.classifier(classifier).head.model_dump(),
+        params=_training_params(context, classifier, built),
         evaluation=built / "evaluation",
         model=built / "model",
     )
     if comparison := logged_metrics(built / "comparison"):
         registry.log_comparison(run_id, built / "comparison", metrics=comparison)
     registry.log_verdict(run_id, verdict)
+    if (built / "history").is_dir():
+        registry.log_folder(run_id, built / "history", "history")
+
+
+def _training_params(context: LoopContext, classifier: str, built: Path) -> dict[str, Any]:
+    """Return the settings of the head, the window of history, and what the head leans towards."""
+    block = context.params.classifier(classifier)
+    spec = built.parents[1] / "spec" / classifier / "split.json"
+    days = json.loads(spec.read_text(encoding="utf-8"))["history_days"]
+    return {**block.head.model_dump(), "history_days": days, "favour": block.favour}
 
 
 def _log_model(

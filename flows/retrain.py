@@ -19,7 +19,7 @@ from core.errors import PerennialError
 from core.groups import refuse_unknown
 from core.logs import get_logger
 from core.settings import Settings, load_settings
-from flows import comparing, memory, packaging, promoting, registering, steps
+from flows import comparing, history, memory, packaging, promoting, registering, steps
 from flows.artifacts import show_checks, show_no_candidate, show_verdict
 from flows.attempt import Attempt
 from flows.context import HeldClassifiers, LoopContext, hold_classifiers, open_context
@@ -66,6 +66,7 @@ def _step(function: Callable[P, R], *, retried: bool = False) -> Task[P, R]:
 take_snapshot = _step(steps.take_snapshot, retried=True)
 check_snapshot = _step(steps.check_snapshot)
 require_sound = _step(steps.require_sound)
+choose_histories = _step(history.choose_histories)
 train_classifiers = _step(steps.train_classifiers)
 publish_lock = _step(steps.publish_lock, retried=True)
 compare_with_champion = _step(comparing.compare_with_champion, retried=True)
@@ -163,6 +164,7 @@ def _train(context: LoopContext, workspace: Workspace, attempt: Attempt, run: Ru
     checks = check_snapshot(context, workspace, run)
     _show_checks(checks, return_state=True)  # a failing page does not stop a retraining
     attempt.leave_out(require_sound(context, workspace, attempt.remaining, run))
+    choose_histories(context, workspace, attempt.remaining, run)
     attempt.leave_out(train_classifiers(context, workspace, attempt.remaining, run))
     return publish_lock(context, workspace, attempt.remaining, snapshots, run)
 

@@ -17,6 +17,7 @@ from flows import steps
 from flows.attempt import Attempt
 from flows.comparing import compare_with_champion
 from flows.context import LoopContext, open_context
+from flows.history import choose_histories
 from flows.run import Run
 from pipelines.uncommitted import bring_uncommitted
 from pipelines.workspace import Workspace, open_workspace
@@ -69,6 +70,7 @@ def _train(context: LoopContext, workspace: Workspace, attempt: Attempt, run: Ru
     attempt.leave_out(refused)
     steps.check_snapshot(context, workspace, run)
     attempt.leave_out(steps.require_sound(context, workspace, attempt.remaining, run))
+    choose_histories(context, workspace, attempt.remaining, run, record=False)
     attempt.leave_out(steps.train_classifiers(context, workspace, attempt.remaining, run))
 
 

@@ -47,10 +47,13 @@ def mlp_steps(params: blocks.MlpHead, rows: TrainingRows, seed: int) -> Fits:
     part_codes = np.searchsorted(label_set[known], part.labels)
     network = _network(keras, params, dimensions=rows.vectors.shape[1], labels=len(label_set))
     settings = {"temperature": 1.0}
+    loss = _loss(keras, params.focal)
 
     def train(rows: TrainingRows, chosen: Bool, epochs: int, rate: float, **watched: Bool) -> int:
         targets = np.searchsorted(label_set, rows.labels)
-        return _train(keras, network, rows, targets, chosen, epochs=epochs, rate=rate, **watched)
+        return _train(
+            keras, network, rows, targets, chosen, epochs=epochs, rate=rate, loss=loss, **watched
+        )
 
     fitting = fitting_rows(part, part_codes)
     epochs = train(part, fitting, params.epochs, LEARNING_RATE, held=~fitting)
@@ -78,6 +81,19 @@ def _network(keras: Any, params: blocks.MlpHead, *, dimensions: int, labels: int
     )
 
 
+def _loss(keras: Any, focal: float) -> Any:
+    """Return cross-entropy; with `focal`, phrases that are already right count less."""
+    if focal == 0:
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    def focal_loss(truth: Any, logits: Any) -> Any:
+        codes = keras.ops.reshape(truth, (-1,))
+        entropy = keras.ops.sparse_categorical_crossentropy(codes, logits, from_logits=True)
+        return (1 - keras.ops.exp(-entropy)) ** focal * entropy
+
+    return focal_loss
+
+
 def _train(
     keras: Any,
     network: Any,
@@ -87,6 +103,7 @@ def _train(
     *,
     epochs: int,
     rate: float,
+    loss: Any,
     held: Bool | None = None,
 ) -> int:
     """Run Adam over the rows `chosen`, at a rate that falls from `rate` to 0.
@@ -97,7 +114,7 @@ def _train(
     steps = epochs * -(-int(chosen.sum()) // BATCH)
     network.compile(
         optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps)),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        loss=loss,
         weighted_metrics=[],
     )
     weights = fitting_weights(rows).astype(np.float32)

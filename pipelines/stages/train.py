@@ -34,10 +34,11 @@ def run(key: str) -> None:
     spec: dict[str, Any] = read_json(SPEC / key / "head.json")
     seed = spec.pop("seed")
     rules = spec.pop("rules", [])
+    favour = spec.pop("favour", "weighted")  # older files have no such key
     params: HeadParams = TypeAdapter(HeadParams).validate_python(spec)
     embedder_id = read_json(EMBEDDINGS / "embedder.json")["embedder_id"]
     rows = training_rows(key)
-    heads = fit_heads(params, training=rows, embedder_id=embedder_id, seed=seed)
+    heads = fit_heads(params, training=rows, embedder_id=embedder_id, seed=seed, favour=favour)
     folder = classifier_folder(key) / "model"
     if rules:
         judged_rules, kept = judge_rules(rules, heads.judged.labels, rule_rows(heads.judged, rows))
