@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
+
+from pipelines.model.explanation import WordShare
 
 FOLDER = Path(__file__).parent
 TABS = (
@@ -49,6 +52,13 @@ def _code(text: str) -> Markup:
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
+def _tint(margin: float, words: Sequence[WordShare]) -> str:
+    """Return the class of a word: for or against the answer, and how strongly, from 0 to 3."""
+    strongest = max(abs(word.margin) for word in words) or 1.0
+    strength = round(3 * abs(margin) / strongest)
+    return f"{'for' if margin > 0 else 'against'}-{strength}"
+
+
 def make_environment() -> Environment:
     """Return Jinja2 with our templates and filters."""
     environment = Environment(
@@ -62,6 +72,7 @@ def make_environment() -> Environment:
     environment.filters["code"] = _code
     environment.filters["sentence"] = _sentence
     environment.filters["share"] = _share
+    environment.filters["tint"] = _tint
     environment.filters["times"] = _times
     environment.filters["thousands"] = "{:,}".format
     return environment

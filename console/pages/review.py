@@ -26,6 +26,8 @@ from console.reviewing import (
     take_back,
 )
 from console.state import Classifier, ConsoleState, State
+from flows.outages import named_outages
+from lineage.why import explain_answer
 from monitoring.review.agreement import read_agreement
 from monitoring.review.queue import QueuedItem, count_waiting, read_item
 from monitoring.review.undo import newest_act
@@ -101,6 +103,18 @@ def neighbours(
         shown = read_item(connection, classifier, item)
     found = neighbours_of(state, classifier, shown.cleaned)
     return render(request, "review_neighbours.html", neighbours=found)
+
+
+@router.get("/{item}/why")
+def why(
+    request: Request, classifier: Classifier, item: ItemId, state: State, person: Viewer
+) -> HTMLResponse:
+    """Return what each word added to the answer of an item, as a part of the page."""
+    with state.reading() as connection:
+        shown = read_item(connection, classifier, item)
+    with named_outages():
+        reasons = explain_answer(state.context, shown.request_id)
+    return render(request, "why.html", reasons=reasons)
 
 
 @router.post("/undo")

@@ -48,7 +48,11 @@ class Head:
         """Return float32 (n, labels), rows summing to 1. `vectors`, (n, d), embed `cleaned`."""
         if not len(cleaned):
             return np.empty((0, len(self.labels)), np.float32)
-        return softmax(self._score(cleaned, vectors))
+        return softmax(self.logits(cleaned, vectors))
+
+    def logits(self, cleaned: Sequence[str], vectors: Float32) -> Float32:
+        """Return float32 (n, labels): the probabilities before `softmax`, for a phrase or more."""
+        return self._score(cleaned, vectors)
 
     @cached_property
     def centroids(self) -> Float32:

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from core.head_params import Head as HeadParams
 from pipelines.model.head_file import JUDGED, save_head
 from pipelines.model.heads import TrainingRows, fit_heads
+from pipelines.model.training_phrases import choose_training_phrases, save_training_phrases
 from pipelines.stages.files import EMBEDDINGS, SPEC, classifier_folder, read_json, read_rows
 from pipelines.stages.vectors import read_vectors
 
@@ -25,17 +26,19 @@ def run(key: str) -> None:
     """Train the head of one classifier.
 
     Reads build/spec/<key>/head.json, the split and build/embeddings; writes
-    the served head to build/classifiers/<key>/model/, and the judged one, which has not seen the
-    test rows, to its folder judged/.
+    the served head to build/classifiers/<key>/model/, beside it the phrases that it was trained on,
+    and the judged head, which has not seen the test rows, to its folder judged/.
     """
     spec: dict[str, Any] = read_json(SPEC / key / "head.json")
     seed = spec.pop("seed")
     params: HeadParams = TypeAdapter(HeadParams).validate_python(spec)
     embedder_id = read_json(EMBEDDINGS / "embedder.json")["embedder_id"]
-    heads = fit_heads(params, training=training_rows(key), embedder_id=embedder_id, seed=seed)
+    rows = training_rows(key)
+    heads = fit_heads(params, training=rows, embedder_id=embedder_id, seed=seed)
     folder = classifier_folder(key) / "model"
     save_head(heads.served, folder)
     save_head(heads.judged, folder / JUDGED)
+    save_training_phrases(choose_training_phrases(rows.with_test()), folder)
 
 
 def training_rows(key: str, *, root: Path = Path()) -> TrainingRows:
