@@ -1,16 +1,13 @@
 """Why a phrase got its answer: what each of its words added to the answer and to the runner-up.
 
-Logits of n-grams are linear, so their shares are exact. The embedding is not linear in the words:
-the share of a word is the mean of what it adds to nothing and of what it adds to the others, scaled
-so that the shares sum to the whole. It is the mean of the first and the last term of the Shapley
-value (Lundberg and Lee, 2017), for 2 n embeddings instead of 2^n.
+Logits are a part of the embedding and a part of the n-grams. The part of the n-grams costs
+microseconds, so that its Shapley values are exact. Those of the embedding come from few phrases.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -18,15 +15,22 @@ from numpy.typing import NDArray
 
 from pipelines.model.arrays import Float32
 from pipelines.model.classifier import PhraseClassifier, rank_labels
-from pipelines.model.features import count_ngrams
 from pipelines.model.head_file import Head
 from pipelines.model.memory import AppliedMemory
 from pipelines.model.text import clean_phrase
 from pipelines.model.training_phrases import NearPhrase, TrainingPhrases
+from pipelines.model.word_shares import (
+    Float64,
+    all_phrases,
+    exact_shares,
+    occluded,
+    occlusion_shares,
+)
 
-Float64 = NDArray[np.float64]
 MOST_WORDS = 40
 """Further words are explained as one: clients may send 2,000 characters."""
+EXACT_WORDS = 7
+"""Words of a phrase for which all 2^n are scored by their n-grams; longer ones are occluded."""
 LINEAR_NGRAMS = ("hybrid_svm", "tfidf_svm")
 """Kinds of head whose logits are the sum of a part of the vector and a part of the n-grams."""
 
@@ -125,7 +129,7 @@ def explain_embedded(
     places = [head.labels.index(own.label), head.labels.index(runner_up)]
 
     words = split_words(cleaned)
-    base, shares = _word_shares(head, cleaned, words, vectors, places)
+    base, shares = _word_shares(head, words, vectors, places)
     logits = head.logits([cleaned], own_vector)[0, places]
     return Explanation(
         cleaned,
@@ -153,88 +157,24 @@ def split_words(cleaned: str) -> list[str]:
 
 
 def texts_to_embed(cleaned: str) -> list[str]:
-    """Return the phrase, nothing, each word alone, and the phrase without each word."""
-    words = split_words(cleaned)
-    without = [" ".join([*words[:place], *words[place + 1 :]]) for place in range(len(words))]
-    return [cleaned, "", *words, *without]
+    """Return the phrase and the parts of it whose embeddings the shares of its words need."""
+    return occluded(split_words(cleaned))
 
 
 def _word_shares(
-    head: Head, cleaned: str, words: Sequence[str], vectors: Float32, places: Sequence[int]
+    head: Head, words: Sequence[str], vectors: Float32, places: Sequence[int]
 ) -> tuple[Float64, Float64]:
     """Return the logits of nothing, (2,), and the share of each word, (words, 2)."""
-    linear = head.kind in LINEAR_NGRAMS
-    texts = [""] * len(vectors) if linear else texts_to_embed(cleaned)
-    logits = head.logits(texts, vectors)[:, places].astype(np.float64)
-    base, shares = _occlusion_shares(logits, words=len(words))
-    if linear:
-        shares = shares + _ngram_shares(head, cleaned, words, places)
-    return base, shares
 
+    def logits(texts: Sequence[str], vectors: Float32) -> Float64:
+        return head.logits(texts, vectors)[:, places].astype(np.float64)
 
-def _occlusion_shares(logits: Float64, *, words: int) -> tuple[Float64, Float64]:
-    """Return the logits of nothing, (2,), and the share of each word, (words, 2).
-
-    `logits`, (2 + 2 words, 2), are those of `texts_to_embed`.
-    """
-    whole = logits[0]
-    nothing = logits[1]
-    alone = logits[2 : 2 + words] - nothing
-    last = whole - logits[2 + words :]
-    shares = (alone + last) / 2
-    missing = (whole - nothing) - shares.sum(axis=0)
-    size = np.abs(shares)
-    total = size.sum(axis=0)
-    weight = np.where(total > 0, size / np.where(total > 0, total, 1), 1 / words)
-    return nothing, shares + weight * missing
-
-
-def _ngram_shares(head: Head, cleaned: str, words: Sequence[str], places: Sequence[int]) -> Float64:
-    """Return what the n-grams of each word add to the logits of two labels: (words, 2).
-
-    Runs of characters lie within one word. Two neighbours share the n-gram that they form.
-    """
-    pairs = [f"{first} {second}" for first, second in pairwise(words)]
-    logits = _ngram_logits(head, [cleaned, *words, *pairs], places)
-    whole, own, both = np.split(logits, [1, 1 + len(words)])
-    shared = (both - own[:-1] - own[1:]) / 2
-    shares = own.copy()
-    shares[:-1] += shared
-    shares[1:] += shared
-    # Left over is what neighbours form across a word without letters, as in "a - b".
-    left_over: Float64 = shares + (whole[0] - shares.sum(axis=0)) / len(words)
-    return left_over
-
-
-def _ngram_logits(head: Head, texts: Sequence[str], places: Sequence[int]) -> Float64:
-    """Return the logits of n-grams, all scaled by the length of the first text's: (n, 2)."""
-    counts = count_ngrams(texts, buckets=int(head.settings["buckets"]))
-    values = counts.values * head.arrays["idf"].astype(np.float64)[counts.columns]
-    length = float(np.linalg.norm(values[counts.rows == 0])) or 1.0
-    columns, column_of = np.unique(counts.columns, return_inverse=True)
-    weights = _ngram_weights(head, columns, places)[column_of]
-    sums = [
-        np.bincount(counts.rows, values * weights[:, number], minlength=len(texts))
-        for number in range(len(places))
-    ]
-    scale = head.settings["ngram_weight"] / length / head.settings["temperature"]
-    logits: Float64 = (np.stack(sums, axis=1) * scale).astype(np.float64)
-    return logits
-
-
-def _ngram_weights(head: Head, columns: NDArray[np.int64], places: Sequence[int]) -> Float64:
-    """Return the weights of some n-grams for two labels, (columns, 2), without the whole table."""
-    starts = head.arrays["ngram_starts"].astype(np.int64)
-    sizes = starts[columns + 1] - starts[columns]
-    rows = np.repeat(np.arange(len(columns)), sizes)
-    entries = np.arange(sizes.sum()) + np.repeat(starts[columns] - np.cumsum(sizes) + sizes, sizes)
-    labels = head.arrays["ngram_labels"][entries]
-    values = head.arrays["ngram_values"][entries].astype(np.float64)
-    weights = np.zeros((len(columns), len(places)))
-    for number, place in enumerate(places):
-        of_label = labels == place
-        weights[rows[of_label], number] = values[of_label]
-    return weights
+    if head.kind not in LINEAR_NGRAMS or len(words) > EXACT_WORDS:
+        return occlusion_shares(logits(occluded(words), vectors), words=len(words))
+    base, embedded = occlusion_shares(logits([""] * len(vectors), vectors), words=len(words))
+    phrases = all_phrases(words)
+    ngrams = logits(phrases, np.zeros((len(phrases), vectors.shape[1]), np.float32))
+    return base, embedded + exact_shares(ngrams, words=len(words))
 
 
 def _pair(values: NDArray[np.floating]) -> tuple[float, float]:
