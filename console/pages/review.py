@@ -41,7 +41,7 @@ Asked = Annotated[int | None, Query(ge=1, le=LARGEST_ID)]
 def page(
     request: Request, classifier: Classifier, state: State, person: Reviewer, item: Asked = None
 ) -> HTMLResponse:
-    """Show the next item, or the one asked for."""
+    """Show the next item, or the one asked for, when the person holds it."""
     if item is None:
         shown = next_or_refilled(state, classifier, person)
     else:
@@ -148,7 +148,7 @@ def answer(
 def _preview(
     request: Request, state: ConsoleState, classifier: str, item: QueuedItem, body: AnswerBody
 ) -> HTMLResponse:
-    phrases, answers = count_concerned(state, classifier, item.id, body.also)
+    concerned = count_concerned(state, classifier, item.id, body.also)
     return render(
         request,
         "review_preview.html",
@@ -156,8 +156,7 @@ def _preview(
         item=item,
         body=body,
         choice="none" if body.label is None else LABEL + body.label,
-        phrases=phrases,
-        answers=answers,
+        concerned=concerned,
     )
 
 

@@ -197,7 +197,7 @@ async function agreed(item, body) {
   try {
     const answer = await send(`${api}/${item}/preview`, { also: body.also });
     const counts = await answer.json();
-    if (answer.ok) text = `${what} for ${counts.phrases} phrases, which ${counts.answers} logged answers asked: one label for each phrase.`;
+    if (answer.ok) text = `${what} for ${counts.phrases} phrases, which ${counts.more ? "at least " : ""}${counts.answers} logged answers asked: one label for each phrase.`;
   } catch { /* the text says so */ }
   document.getElementById("preview-text").textContent = text;
   dialog.returnValue = "no";
