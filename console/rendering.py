@@ -81,16 +81,26 @@ def make_environment() -> Environment:
 _ENVIRONMENT = make_environment()
 
 
+def _open_tab(path: str) -> str:
+    """Return the tab of a path below `/c/{classifier}/`; the first one for other paths."""
+    names = [name for name, _ in TABS]
+    parts = path.split("/")
+    return parts[3] if len(parts) > 3 and parts[3] in names else names[0]
+
+
 def render(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """Return the page of a template.
 
-    The template also gets `person`, who looks; `tabs`; and `path`, the path of the request.
+    The template also gets `person`, who looks; `path`, that of the request; `tabs`, and which is
+    open; and the `classifiers` to switch to.
     """
     shared = {
         "person": getattr(request.state, "person", None),
         "tabs": TABS,
         "path": request.url.path,
+        "open_tab": _open_tab(request.url.path),
         "classifier": None,
+        "classifiers": getattr(request.state, "classifiers", ()),
     }
     html = _ENVIRONMENT.get_template(template).render(shared | values)
     return HTMLResponse(html.encode("utf-8", "replace"), status)  # a file may hold other bytes
