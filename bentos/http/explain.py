@@ -39,11 +39,15 @@ class TrainingPhrase(Struct):
 
 
 class Step(Struct):
-    """What one part makes of the phrase: the head, labels of the phrase itself, a person's pin."""
+    """What one part makes of the phrase: head, rule, labels of the phrase itself, a person's pin.
 
-    by: Literal["head", "memory", "pin"]
+    `rule` is the pattern of a rule, "" for other parts.
+    """
+
+    by: Literal["head", "rule", "memory", "pin"]
     label: str
     probability: Probability
+    rule: str = ""
 
 
 class ExplanationResponse(Struct):
@@ -86,7 +90,7 @@ def _response(explained: Explained) -> ExplanationResponse:
     model = explained.live.model
     pinned_label = None if explained.pin is None else explained.pin.label
     steps = [
-        Step(step.by, step.label, step.probability)
+        Step(step.by, step.label, step.probability, step.rule)
         for step in answer_steps(explanation, pinned_label=pinned_label)
     ]
     nearest = explanation.neighbours

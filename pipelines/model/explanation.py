@@ -17,6 +17,8 @@ from pipelines.model.arrays import Float32
 from pipelines.model.classifier import PhraseClassifier, rank_labels
 from pipelines.model.head_file import Head
 from pipelines.model.memory import AppliedMemory
+from pipelines.model.rules import first_match
+from pipelines.model.scoring import softmax
 from pipelines.model.text import clean_phrase
 from pipelines.model.training_phrases import NearPhrase, TrainingPhrases
 from pipelines.model.word_shares import (
@@ -55,8 +57,9 @@ class Explanation:
 
     `base` holds the logits of both without any word: with the shares they sum to `logits`.
     `known` is true when people or the source labelled the phrase itself; `label` is the answer with
-    those labels, `head_label` that of the head, which the words explain. `neighbours` are the
-    nearest training phrases, None where the version keeps none.
+    those labels, `head_label` that of the head alone, which the words explain. `rule` is the
+    pattern of the rule that decided between both, "" for none, `with_rule` its answer. `neighbours`
+    are the nearest training phrases, None where the version keeps none.
     """
 
     cleaned: str
@@ -69,16 +72,19 @@ class Explanation:
     words: tuple[WordShare, ...]
     base: tuple[float, float]
     logits: tuple[float, float]
+    rule: str = ""
+    with_rule: tuple[str, float] = ("", 0.0)
     neighbours: tuple[NearPhrase, ...] | None = None
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one part makes of a phrase: the head, labels of the phrase itself, a person's pin."""
+    """What one part makes of a phrase: head, rule, labels of the phrase itself, a person's pin."""
 
-    by: Literal["head", "memory", "pin"]
+    by: Literal["head", "rule", "memory", "pin"]
     label: str
     probability: float
+    rule: str = ""
 
     @property
     def sentence(self) -> str:
@@ -87,6 +93,8 @@ class Step:
         found = f"{self.label} with probability {self.probability:.3f}"
         if self.by == "memory":
             return f"With the labels that the phrase itself had: {found}."
+        if self.by == "rule":
+            return f"By the rule {self.rule}, which matches the phrase: {found}."
         return f"By its words: {found}."
 
 
@@ -96,6 +104,9 @@ def answer_steps(explanation: Explanation, *, pinned_label: str | None) -> list[
     `pinned_label` is None without a pin. A pin to the label before it rests.
     """
     steps = [Step("head", explanation.head_label, explanation.head_probability)]
+    if explanation.rule:
+        label, probability = explanation.with_rule
+        steps.append(Step("rule", label, probability, explanation.rule))
     if explanation.known:
         steps.append(Step("memory", explanation.label, explanation.probability))
     if pinned_label not in (None, explanation.label):
@@ -124,13 +135,15 @@ def explain_embedded(
     head = classifier.head
     own_vector = vectors[:1]
     [answer] = classifier.predict_cleaned([cleaned], own_vector, memory=memory)
-    [own] = rank_labels(head.labels, head.probabilities([cleaned], own_vector), top=2)
+    own_logits = head.logits([cleaned], own_vector)
+    [own] = rank_labels(head.labels, softmax(own_logits), top=2)
+    rule = first_match(head.rules, cleaned)
+    [ruled] = rank_labels(head.labels, head.probabilities([cleaned], own_vector), top=1)
     runner_up = own.alternatives[0][0] if own.alternatives else own.label
     places = [head.labels.index(own.label), head.labels.index(runner_up)]
 
     words = split_words(cleaned)
     base, shares = _word_shares(head, words, vectors, places)
-    logits = head.logits([cleaned], own_vector)[0, places]
     return Explanation(
         cleaned,
         answer.label,
@@ -144,7 +157,9 @@ def explain_embedded(
             for word, (first, second) in zip(words, shares, strict=True)
         ),
         base=_pair(base),
-        logits=_pair(logits),
+        logits=_pair(own_logits[0, places]),
+        rule=rule.pattern if rule else "",
+        with_rule=(ruled.label, ruled.probability),
         neighbours=None if phrases is None else tuple(phrases.nearest(vectors[0], besides=cleaned)),
     )
 
