@@ -29,6 +29,7 @@ from cli import (
     setup,
     sizing,
     status,
+    suspects,
     users,
 )
 from cli.help import GROUPS, WholeLines, version
@@ -119,6 +120,7 @@ COMMANDS = (
     setup,
     flow,
     history,
+    suspects,
     classify,
     explain,
     answers,

@@ -20,7 +20,17 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "doctor",
         "notify",
     ),
-    "Train": ("new", "remove", "snapshot", "retrain", "history", "watch", "remember"),
+    "Train": (
+        "new",
+        "remove",
+        "snapshot",
+        "retrain",
+        "history",
+        "suspects",
+        "labels",
+        "watch",
+        "remember",
+    ),
     "Decide": ("rollout",),
     "Ask and correct": (
         "classify",

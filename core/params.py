@@ -23,6 +23,7 @@ from pydantic import (
 
 from core.abstain_params import AbstainParams
 from core.builtin_embedder import USE
+from core.cost_params import CostParams
 from core.errors import UnknownClassifier
 from core.head_params import Favour, Head, HybridSvmHead, StrictBlock
 from core.params_file import (
@@ -178,6 +179,9 @@ class ClassifierParams(StrictBlock):
     drift: DriftParams = DriftParams()
 
     review: ReviewParams = ReviewParams()
+
+    costs: CostParams = CostParams()
+    """What a wrong answer costs; without the block every mistake costs 1."""
 
     schedule: Cron = "0 3 * * 1"
     """When the classifier is retrained, as five fields of cron in UTC."""

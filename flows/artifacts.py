@@ -12,6 +12,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from core.contracts import ModelVersion, Verdict
 from flows.context import LoopContext
 from flows.history import history_sentence
+from flows.label_report import SUSPECTS
 from flows.run import Run
 from flows.verdict_page import render_no_candidate, render_verdict
 from pipelines.registry import CHECKS
@@ -40,13 +41,19 @@ def show_verdict(
         reason=run.reason,
         links=_links(context, candidate),
         history=history_sentence(built.parents[2], classifier),
-        comparison=(built / "comparison" / "table.md").read_text(encoding="utf-8"),
+        comparison=_tables(built),
     )
     create_markdown_artifact(
         page,
         key=artifact_key("verdict", classifier),
         description=f"{classifier} version {candidate.version}: {verdict.kind}",
     )
+
+
+def _tables(built: Path) -> str:
+    """Return the heads that were compared, and what was found about labels."""
+    files = (built / "comparison" / "table.md", built / SUSPECTS / "table.md")
+    return "\n\n".join(file.read_text(encoding="utf-8") for file in files)
 
 
 def _links(context: LoopContext, candidate: ModelVersion) -> dict[str, str]:

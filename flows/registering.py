@@ -11,6 +11,7 @@ from core.contracts import ModelVersion, Verdict
 from core.database import require_reachable
 from core.errors import DatabaseUnreachable, RegistryUnreachable
 from flows.context import LoopContext
+from flows.label_report import keep_label_report
 from flows.mlflow_model import write_mlflow_model
 from flows.run import PublishedRun, Run, embedder_id
 from pipelines.model.head_file import head_digest, judged_folder
@@ -58,6 +59,7 @@ def register_candidate(
             model=built / "model",
             evaluation=built / "evaluation",
         )
+        keep_label_report(context, classifier, version=version, run_id=run_id, built=built, run=run)
         registry.complete(classifier, version)
     return stored
 

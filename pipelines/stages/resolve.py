@@ -27,6 +27,7 @@ def specs(params: Params) -> dict[str, dict[str, Any]]:
     for key, block in params.classifiers.items():
         files[f"{key}/split.json"] = _split(block, params.seed)
         files[f"{key}/head.json"] = _head(block, params.seed)
+        files[f"{key}/costs.json"] = block.costs.model_dump()
         files[f"{key}/compare.json"] = _compare(block, params.seed)
         files[f"{key}/abstain.json"] = block.abstain.model_dump() if block.abstain else {}
     return files
