@@ -128,6 +128,14 @@ class DriftParams(StrictBlock):
     """When windows are judged, as five fields of cron in UTC."""
 
 
+class ErrorsParams(StrictBlock):
+    """What the error report of a retraining warns of."""
+
+    max_gap: Share = 0.2
+    """Largest fall in the share of phrases answered right, from training phrases to new ones and
+    from these to the newest ones. A larger one turns the report red and stops nothing."""
+
+
 class ClassifierParams(StrictBlock):
     """One classifier. Only `source` is required."""
 
@@ -152,6 +160,8 @@ class ClassifierParams(StrictBlock):
     drift: DriftParams = DriftParams()
 
     review: ReviewParams = ReviewParams()
+
+    errors: ErrorsParams = ErrorsParams()
 
     schedule: Cron = "0 3 * * 1"
     """When the classifier is retrained, as five fields of cron in UTC."""

@@ -30,11 +30,13 @@ def render_verdict(
     reason: str,
     links: Mapping[str, str],
     comparison: str = "",
+    errors: str = "",
 ) -> str:
     """Return Markdown.
 
-    `folder` holds the plots, `links` maps a text to an address or a path, and `comparison` is the
-    Markdown table of the compared heads, empty without any.
+    `folder` holds the plots, `links` maps a text to an address or a path, `comparison` is the
+    Markdown table of the compared heads, and `errors` the summary of the error report; both are
+    empty without any.
     """
     title = f"# {candidate.classifier} version {candidate.version}: {verdict.kind}"
     parts = [
@@ -44,6 +46,7 @@ def render_verdict(
         "\n".join(f"- {sentence}" for sentence in verdict.reasons),
         f"Reason: **{reason}**. {links_line(links)}",
         _same_rows(verdict.evidence),
+        errors,
         _evidence(verdict.evidence),
         comparison.strip(),
         *(inline_image(folder / name) for name in PLOTS if (folder / name).exists()),
