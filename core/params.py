@@ -143,6 +143,14 @@ class DriftParams(StrictBlock):
     """When windows are judged, as five fields of cron in UTC."""
 
 
+class ErrorsParams(StrictBlock):
+    """What the error report of a retraining warns of."""
+
+    max_gap: Share = 0.2
+    """Largest fall in the share of phrases answered right, from training phrases to new ones and
+    from these to the newest ones. A larger one turns the report red and stops nothing."""
+
+
 class ClassifierParams(StrictBlock):
     """One classifier. Only `source` is required."""
 
@@ -182,6 +190,8 @@ class ClassifierParams(StrictBlock):
 
     costs: CostParams = CostParams()
     """What a wrong answer costs; without the block every mistake costs 1."""
+
+    errors: ErrorsParams = ErrorsParams()
 
     schedule: Cron = "0 3 * * 1"
     """When the classifier is retrained, as five fields of cron in UTC."""

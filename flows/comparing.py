@@ -15,6 +15,7 @@ from core.errors import HeadRefused, ParamsError, UnknownVersion
 from core.snapshots import published_summary
 from core.tables import decision
 from flows.context import LoopContext
+from flows.error_report import complete_report
 from flows.promoting import COMPARED
 from flows.refusals import read_refusals
 from flows.run import Run, embedder_id
@@ -67,6 +68,7 @@ def compare_with_champion(
     block = context.params.classifier(classifier)
     around = _surroundings(context, champion, classifier, run)
     rows = read_gate_rows(workspace, classifier, block.source.dataset, around)
+    complete_report(built, rows.champion, champion=compared[COMPARED])
     verdict = decide(rows, block.gate, seed=context.params.seed, favour=block.favour)
     if champion is not None:
         compared["champion_head"] = champion_head(champion, around.refit)

@@ -11,6 +11,7 @@ from core.contracts import ModelVersion, Verdict
 from core.database import require_reachable
 from core.errors import DatabaseUnreachable, RegistryUnreachable
 from flows.context import LoopContext
+from flows.error_report import report_folder
 from flows.label_report import keep_label_report
 from flows.mlflow_model import write_mlflow_model
 from flows.run import PublishedRun, Run, embedder_id
@@ -18,7 +19,7 @@ from pipelines.model.head_file import head_digest, judged_folder
 from pipelines.model_store import store_version, stored_version
 from pipelines.provenance import surroundings
 from pipelines.recovery import finish_or_forget
-from pipelines.registry import CHECKS, MODEL
+from pipelines.registry import CHECKS, ERRORS, MODEL
 from pipelines.stages.compare import logged_metrics
 from pipelines.workspace import Workspace
 
@@ -58,6 +59,7 @@ def register_candidate(
             version=version,
             model=built / "model",
             evaluation=built / "evaluation",
+            errors=report_folder(built),
         )
         keep_label_report(context, classifier, version=version, run_id=run_id, built=built, run=run)
         registry.complete(classifier, version)
@@ -82,7 +84,7 @@ def require_registry(context: LoopContext) -> None:
 def _log_results(
     context: LoopContext, classifier: str, run_id: str, built: Path, verdict: Verdict
 ) -> None:
-    """Log metrics, plots, the comparison of heads where there is one, and the verdict."""
+    """Log metrics, plots, the comparison of heads, the error report and the verdict."""
     registry = context.registry
     registry.log_evaluation(
         run_id,
@@ -93,6 +95,8 @@ def _log_results(
     )
     if comparison := logged_metrics(built / "comparison"):
         registry.log_comparison(run_id, built / "comparison", metrics=comparison)
+    if errors := report_folder(built):
+        registry.log_folder(run_id, errors, ERRORS)
     registry.log_verdict(run_id, verdict)
     if (built / "history").is_dir():
         registry.log_folder(run_id, built / "history", "history")

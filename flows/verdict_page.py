@@ -31,12 +31,13 @@ def render_verdict(
     links: Mapping[str, str],
     comparison: str = "",
     history: str = "",
+    errors: str = "",
 ) -> str:
     """Return Markdown.
 
     `folder` holds the plots, `links` maps a text to an address or a path, `comparison` is the
-    Markdown table of the compared heads, and `history` says which window was chosen and why. Both
-    may be empty.
+    Markdown table of the compared heads, `history` says which window was chosen and why, and
+    `errors` is the summary of the error report. The last three may be empty.
     """
     title = f"# {candidate.classifier} version {candidate.version}: {verdict.kind}"
     parts = [
@@ -48,6 +49,7 @@ def render_verdict(
         f"Reason: **{reason}**. {links_line(links)}",
         history,
         _same_rows(verdict.evidence),
+        errors,
         _evidence(verdict.evidence),
         comparison.strip(),
         *(inline_image(folder / name) for name in PLOTS if (folder / name).exists()),

@@ -30,6 +30,7 @@ def specs(params: Params) -> dict[str, dict[str, Any]]:
         files[f"{key}/costs.json"] = block.costs.model_dump()
         files[f"{key}/compare.json"] = _compare(block, params.seed)
         files[f"{key}/abstain.json"] = block.abstain.model_dump() if block.abstain else {}
+        files[f"{key}/errors.json"] = block.errors.model_dump()
     return files
 
 

@@ -118,7 +118,7 @@ def test_a_repeated_run_does_nothing(repository: Path) -> None:
 def test_two_forced_runs_give_one_lock(repository: Path) -> None:
     before = (repository / "dvc.lock").read_bytes()
     said = dvc(repository, "repro", "--force")
-    assert said.count("Running stage") == 8
+    assert said.count("Running stage") == 9
     assert (repository / "dvc.lock").read_bytes() == before
 
 
@@ -131,7 +131,7 @@ def test_one_key_runs_only_what_it_changes(repository: Path, embedder: Path) -> 
     )
     said = dvc(repository, "repro")
     ran = {line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")}
-    assert ran == {"resolve", "train@organ", "evaluate@organ", "compare@organ"}
+    assert ran == {"resolve", "train@organ", "evaluate@organ", "compare@organ", "errors@organ"}
     changed = {name for name, digest in outputs(repository).items() if before[name] != digest}
     assert "train@organ: build/classifiers/organ/model" in changed
     assert not any(name.startswith(("split", "embed", "check")) for name in changed)
@@ -235,6 +235,31 @@ def test_the_trained_head_answers_as_the_evaluation_says(repository: Path) -> No
     assert np.allclose(
         [answer.probability for answer in answers], [row["probability"] for row in rows], atol=1e-5
     )
+
+
+def test_the_error_report_agrees_with_the_evaluation_and_its_limit_reruns_it_alone(
+    repository: Path, embedder: Path
+) -> None:
+    folder = repository / "build" / "classifiers" / "organ"
+    write_params(repository, embedder, {"organ": ORGAN})
+    dvc(repository, "repro")
+    report = json.loads((folder / "errors" / "errors.json").read_text())
+    evaluation = json.loads((folder / "evaluation" / "evaluation.json").read_text())
+    assert report["rows"] == evaluation["rows"]
+    assert report["accuracy"] == evaluation["metrics"]["accuracy"]
+    tested = {row["label"]: row["support"] for row in report["labels"] if row["support"]}
+    assert tested == evaluation["support_by_label"]
+    assert report["curve"]["held_out"] >= 30 and report["gap"]["parts"][1]["right"] > 0.5
+    assert report["gap"]["exceeded"] is False
+
+    strict = {**ORGAN, "errors": {"max_gap": 0.0}}
+    write_params(repository, embedder, {"organ": strict})
+    said = dvc(repository, "repro")
+    ran = {line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")}
+    assert ran == {"resolve", "errors@organ"}
+    changed = json.loads((folder / "errors" / "errors.json").read_text())
+    assert changed["gap"]["limit"] == 0.0
+    assert changed["curve"] == report["curve"] and changed["labels"] == report["labels"]
 
 
 def test_heads_asked_for_are_compared_on_the_same_rows_twice_alike(
