@@ -8,7 +8,7 @@ import platform
 import sys
 from importlib import import_module
 
-PER_CLASSIFIER = ("split", "train", "evaluate", "compare")
+PER_CLASSIFIER = ("split", "train", "evaluate", "compare", "bias")
 STAGES = ("resolve", "embedder", "check", "embed", *PER_CLASSIFIER)
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 

@@ -28,6 +28,7 @@ def specs(params: Params) -> dict[str, dict[str, Any]]:
         files[f"{key}/split.json"] = _split(block, params.seed)
         files[f"{key}/head.json"] = {**block.head.model_dump(), "seed": params.seed}
         files[f"{key}/compare.json"] = _compare(block, params.seed)
+        files[f"{key}/bias.json"] = block.bias.model_dump()
     return files
 
 
