@@ -12,6 +12,7 @@ import typer
 
 from cli import (
     answers,
+    cards,
     classify,
     console,
     explain,
@@ -121,6 +122,7 @@ COMMANDS = (
     history,
     classify,
     explain,
+    cards,
     answers,
     performance,
     queue,

@@ -31,7 +31,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "feedback",
         "pins",
     ),
-    "Explain": ("explain", "lineage", "reproduce", "replay"),
+    "Explain": ("explain", "cards", "lineage", "reproduce", "replay"),
     "Serve": ("serve", "keys", "users", "loadtest", "advise"),
 }
 OTHER = "Commands"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,8 @@ REUSED = ("data", "build/embedder", "build/embeddings")
 """Outputs of the previous run that make this one cheaper: only new phrases are embedded."""
 SPLIT = {"split": "split"}
 """Stage -> its folder. It refuses rows that cannot train, before any head is fitted."""
-JUDGED = {"compare": "comparison", "bias": "bias"}
-"""The last stages of a classifier, each with its folder."""
+LAST = {"compare": "comparison", "bias": "bias"}
+"""The last stages: what DVC runs for them is the whole training."""
 
 OWN_ERRORS = (DataError, SourceUnreachable, SettingsError)
 """What stops the classifiers of one source and no others."""
@@ -143,7 +143,7 @@ def train_classifiers(
     """
     errors: Errors = {}
     left = list(classifiers)
-    for stages in (SPLIT, JUDGED) if len(left) > 1 else (JUDGED,):
+    for stages in [SPLIT, LAST] if len(left) > 1 else [LAST]:
         failed = reproduce_each(workspace, stages, left)
         left = [name for name in left if name not in failed]
         errors |= failed
@@ -157,9 +157,10 @@ def train_classifiers(
 def reproduce_each(
     workspace: Workspace, stages: Mapping[str, str], classifiers: Sequence[str]
 ) -> Errors:
-    """Run stages of every classifier; return the errors of those that fail.
+    """Run the stages of every classifier; return the errors of those that fail.
 
-    `stages` are SPLIT or JUDGED. Raises `StageFailed` when all fail: then the cause may be shared.
+    `stages` maps a stage to its folder. Raises `StageFailed` when all fail: then the cause may be
+    shared.
     """
     try:
         workspace.reproduce(_targets(stages, classifiers), keep_going=len(classifiers) > 1)
@@ -180,11 +181,11 @@ def reproduce_each(
     return {}
 
 
-def _targets(stages: Mapping[str, str], classifiers: Sequence[str]) -> list[str]:
-    return [f"{stage}@{name}" for name in classifiers for stage in stages]
+def _targets(stages: Iterable[str], classifiers: Sequence[str]) -> list[str]:
+    return [f"{stage}@{name}" for stage in stages for name in classifiers]
 
 
-def _error_alone(workspace: Workspace, targets: list[str]) -> StageFailed | None:
+def _error_alone(workspace: Workspace, targets: Sequence[str]) -> StageFailed | None:
     """Run one classifier again for its own error: that of all shows only the last one."""
     try:
         workspace.reproduce(targets)

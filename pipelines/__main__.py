@@ -19,6 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     pin_arithmetic()
     from core.errors import PerennialError
     from core.logs import configure_logs, timed
+    from pipelines.stage_times import write_times
 
     configure_logs()
     try:
@@ -31,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     except PerennialError as error:
         _print_error(error)
         return 1
+    write_times(call.stage, call.key)
     return 0
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
+from typing import Literal
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from console.access.people import Viewer
 from console.rendering import render
@@ -18,8 +20,14 @@ from console.version_pages import (
 )
 from flows.verdict_page import VERDICTS, measured_gain
 from monitoring.versions import decisions_about, evaluation_of, one_version, roles_now
+from pipelines.cards.files import NAMES as CARD_NAMES
+from pipelines.cards.files import stored_page
 
 router = APIRouter(prefix="/c/{classifier}/versions")
+CARD_POLICY = (
+    "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'"
+)
+"""A card shows labels of the data: it gets no origin, no scripts and no network."""
 
 
 @router.get("")
@@ -78,4 +86,25 @@ def version(
         scores=score_rows(evaluation_of(state.settings.models, classifier, version)),
         decisions=decisions,
         links=pages_elsewhere(state, classifier, version),
+        cards=[
+            name
+            for name in CARD_NAMES
+            if stored_page(state.settings.reports, classifier, version, name)
+        ],
     )
+
+
+@router.get("/{version}/cards/{name}")
+def card(
+    classifier: Classifier,
+    version: str,
+    name: Literal["model", "data"],
+    state: State,
+    person: Viewer,
+) -> Response:
+    """Return a card of a version, for a frame without an origin."""
+    page = stored_page(state.settings.reports, classifier, version, name)
+    if page is None:
+        raise HTTPException(404, "No card was written for this version.")
+    headers = {"content-security-policy": CARD_POLICY}
+    return FileResponse(page, media_type="text/html", headers=headers)

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from core.bias_params import BiasParams
 from core.contracts import Verdict
-from core.params import BiasParams
 from pipelines.bias import measures
 from pipelines.bias.clustered import gap, mean, ratio
 from pipelines.bias.groups import label_frequencies

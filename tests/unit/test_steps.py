@@ -11,9 +11,9 @@ import pytest
 
 from core.errors import PerennialError, QueryRefused, SettingsError, SourceUnreachable, StageFailed
 from flows import steps
-from flows.steps import JUDGED, SPLIT, _write_each, reproduce_each
+from flows.steps import LAST, SPLIT, _write_each, reproduce_each
 
-FOLDERS = {**SPLIT, **JUDGED}
+FOLDERS = {**SPLIT, **LAST}
 
 
 class Workspace:
@@ -45,7 +45,7 @@ def reproduced(
     return reproduce_each(workspace, stages, ["a", "b", "c"]), workspace
 
 
-@pytest.mark.parametrize("stages", [SPLIT, JUDGED])
+@pytest.mark.parametrize("stages", [SPLIT, LAST])
 def test_each_failed_classifier_has_an_error_of_its_own(
     tmp_path: Path, stages: dict[str, str]
 ) -> None:
@@ -54,17 +54,17 @@ def test_each_failed_classifier_has_an_error_of_its_own(
         "a": "the error of a",
         "c": "the error of c",
     }
-    assert workspace.calls[0] == ([f"{stage}@{name}" for name in "abc" for stage in stages], True)
+    assert workspace.calls[0] == ([f"{stage}@{name}" for stage in stages for name in "abc"], True)
 
 
 def test_one_call_is_enough_when_nothing_fails(tmp_path: Path) -> None:
-    errors, workspace = reproduced(tmp_path, JUDGED)
+    errors, workspace = reproduced(tmp_path, LAST)
     assert errors == {} and len(workspace.calls) == 1
 
 
 def test_a_failure_of_all_is_raised_once(tmp_path: Path) -> None:
     with pytest.raises(StageFailed):
-        reproduced(tmp_path, JUDGED, "a", "b", "c")
+        reproduced(tmp_path, LAST, "a", "b", "c")
 
 
 class Sources:
