@@ -39,6 +39,9 @@ def log_records(context: LoopContext, workspace: Workspace, classifier: str, run
             text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
             (Path(temporary) / f"{name}.json").write_text(text, encoding="utf-8")
         context.registry.log_folder(run_id, Path(temporary), RECORDS)
+    kinds: Mapping[str, Any] = records["bias"]["kinds"]
+    numbers = {f"bias/{kind}": found.get("value") for kind, found in kinds.items()}
+    context.registry.log_numbers(run_id, numbers)
 
 
 def read_facts(context: LoopContext, registered: RegisteredVersion) -> Facts:

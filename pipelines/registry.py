@@ -92,7 +92,7 @@ class Registry:
         """Log the metrics that are numbers, the head's params, and both folders as artifacts."""
         from mlflow.entities import Param
 
-        self._log_numbers(run_id, metrics)
+        self.log_numbers(run_id, metrics)
         settings = [Param(name, str(value)) for name, value in params.items()]
         self._client.log_batch(run_id, params=settings)
         self._client.log_artifacts(run_id, str(evaluation), "evaluation")
@@ -100,8 +100,20 @@ class Registry:
 
     def log_comparison(self, run_id: str, folder: Path, *, metrics: Mapping[str, float]) -> None:
         """Log the scores of the compared heads, and the folder with their table."""
-        self._log_numbers(run_id, metrics)
+        self.log_numbers(run_id, metrics)
         self._client.log_artifacts(run_id, str(folder), "comparison")
+
+    def log_numbers(self, run_id: str, metrics: Mapping[str, Any]) -> None:
+        """Log the metrics that are numbers, in one request."""
+        from mlflow.entities import Metric
+
+        milliseconds = int(time.time() * 1000)
+        numbers = [
+            Metric(name, float(value), milliseconds, 0)
+            for name, value in metrics.items()
+            if isinstance(value, int | float)
+        ]
+        self._client.log_batch(run_id, metrics=numbers)
 
     def log_folder(self, run_id: str, folder: Path, name: str) -> None:
         """Log a folder under a name, such as MODEL or CHECKS."""
@@ -115,7 +127,7 @@ class Registry:
             "evidence": dict(verdict.evidence),
         }
         self._client.log_text(run_id, json.dumps(report, indent=2, sort_keys=True), "gate.json")
-        self._log_numbers(run_id, gate_metrics(verdict))
+        self.log_numbers(run_id, gate_metrics(verdict))
         self._client.set_tag(run_id, "verdict", verdict.kind)
 
     def register(
@@ -247,18 +259,6 @@ class Registry:
             with known_version(classifier, version or current[alias]):
                 self._set_alias(classifier, alias, version)
         return bool(stale)
-
-    def _log_numbers(self, run_id: str, metrics: Mapping[str, Any]) -> None:
-        """Log the metrics that are numbers, in one request."""
-        from mlflow.entities import Metric
-
-        milliseconds = int(time.time() * 1000)
-        numbers = [
-            Metric(name, float(value), milliseconds, 0)
-            for name, value in metrics.items()
-            if isinstance(value, int | float)
-        ]
-        self._client.log_batch(run_id, metrics=numbers)
 
     def _set_alias(self, classifier: str, alias: str, version: str | None) -> None:
         if version is None:

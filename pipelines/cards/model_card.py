@@ -24,7 +24,7 @@ def model_card(facts: Facts) -> Card:
         Section("Data", _data(write)),
         _figures(write),
         _worst_labels(write),
-        Section("What the gate said", _gate(write)),
+        Section("What the gate said", _gate(write), _slices(write)),
         Section("Harm that could not be seen", _unseen_harm(write)),
         Section("When it does not answer", _abstention(write)),
         _bias(write),
@@ -95,6 +95,9 @@ def _figures(write: Writer) -> Section:
         if write.knows(calibration):
             cell = write.cells(f"{calibration}:score", "", "")
             rows.append([plain(f"calibration error, {rows_name}"), *cell])
+    if write.knows("derived/cost"):
+        cost = [f"derived/cost/{name}:number" for name in ("value", "low", "high")]
+        rows.append([plain("cost of a thousand answers"), *write.cells(*cost)])
     sentence = plain(
         "The judged head gave these answers: it has not seen the test rows. The served head has "
         "learnt them too. Intervals hold with 95 %; they draw phrases, because rows of one phrase "
@@ -143,6 +146,19 @@ def _gate(write: Writer) -> list[Sentence]:
             )
         )
     return found
+
+
+def _slices(write: Writer) -> list[Table]:
+    """Return candidate and champion on the same test rows, by the gate's slices."""
+    place = "gate/evidence/accuracy_by_slice"
+    slices: Mapping[str, Any] = ask(place, write.facts) or {}
+    rows = []
+    for name in slices:
+        of_slice = f"{place}/{step(name)}"
+        asked = (f"{of_slice}/rows:count", f"{of_slice}/candidate:score")
+        rows.append([plain(name), *write.cells(*asked, f"{of_slice}/champion:score")])
+    columns = ("accuracy on", "test rows", "this version", "the champion of then")
+    return [Table(columns, rows)] if rows else []
 
 
 def _unseen_harm(write: Writer) -> list[Sentence]:

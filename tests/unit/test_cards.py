@@ -67,12 +67,14 @@ def facts(**changed: Any) -> dict[str, Any]:
         "purpose": "To sort notes.", "owner": "The desk", "source": {"label": "l", "query": "q"},
         "gate": {"min_weighted_f1": 0.5, "max_weighted_f1_drop": 0.005}, "costs": None,
     }  # fmt: skip
+    slices = {"a/b": {"rows": 9, "candidate": 0.8, "champion": 0.7}}
+    evidence = {"visible_harm": "above 3 %", "accuracy_by_slice": slices}
     found: dict[str, Any] = {
         "classifier": "organ",
         "version": "3",
         "params": params,
         "run": {"run": "r", "reason": "manual", "git_commit": "c", "embedder_id": "e"},
-        "gate": {"kind": "promote", "reasons": [EVIL], "evidence": {"visible_harm": "above 3 %"}},
+        "gate": {"kind": "promote", "reasons": [EVIL], "evidence": evidence},
         "snapshot": {"logical_hash": "h", "as_of": "2026", "rows": 5000, "git_tag": "t",
                      "summary": {"labels": {"l": {EVIL: 7, "b": 2}}}},
         "evaluation": {"labels": {EVIL: scores}, "metrics": {"calibration_error": 0.01},
@@ -129,6 +131,11 @@ def test_labels_and_sentences_of_the_data_do_not_become_markup() -> None:
         text = as_markdown(card)
         assert "<script" not in text.replace("\\<script", "") and "\\| a/b {x}" in text
         assert EVIL in as_text(card)
+
+
+def test_slices_of_the_gate_show_both_versions() -> None:
+    lines = as_text(model_card(facts())).splitlines()
+    assert any(line.split() == ["a/b", "9", "0.8000", "0.7000"] for line in lines)
 
 
 def test_an_old_version_says_what_nobody_recorded() -> None:
