@@ -62,20 +62,30 @@ def check(classifiers: Classifiers = None, version: Version = "", json: Json = F
     if version and len(classifiers or ()) != 1:
         raise typer.BadParameter("--version takes one classifier")
     with command_context() as context:
-        from flows.cards import check_cards
+        from flows.cards import check_cards, has_cards
 
-        names = context.known_classifiers(classifiers or ())
-        chosen = [name for name in names if classifiers or name in context.champions()]
+        champions = context.champions()
+        names = classifiers or [name for name in context.params.classifiers if name in champions]
+        numbers = {name: version or _champion(context, name) for name in names}
+        absent = {
+            name: number
+            for name, number in numbers.items()
+            if not (classifiers or has_cards(context, name, number))
+        }
         checked = [
-            check_cards(context, name, version or _champion(context, name)) for name in chosen
+            check_cards(context, name, number)
+            for name, number in numbers.items()
+            if name not in absent
         ]
     out = output()
+    for name, number in absent.items():
+        out.say(f"{name} version {number}: no card was written")
     value = {"checked": checked, "true": all(card.is_true for card in checked)}
     rows = [row for card in checked for row in _rows(card)]
     if rows or out.json:
         out.table(value, columns=COLUMNS, rows=rows)
     if not out.json:
-        out.say("; ".join(map(_sentence, checked)) or "no classifier has a champion yet")
+        out.say("; ".join(map(_sentence, checked)) or "no champion has cards yet")
     if not value["true"]:
         raise typer.Exit(FAILED)
 

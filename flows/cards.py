@@ -72,6 +72,11 @@ def with_card(description: str, card: str) -> str:
     return text[:LONGEST_DESCRIPTION].rpartition("\n\n## ")[0] + MORE
 
 
+def has_cards(context: LoopContext, classifier: str, version: str) -> bool:
+    """Return whether cards of a version were written in this home."""
+    return bool(stored_cards(context.settings.reports, classifier, version))
+
+
 def cards_of(context: LoopContext, classifier: str, version: str) -> dict[str, Card]:
     """Return the cards of a version. Raises `UnknownVersion` when none was written."""
     context.registry.version(classifier, version)

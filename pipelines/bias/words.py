@@ -33,8 +33,8 @@ def beyond(measure: Mapping[str, Any]) -> str:
 
 
 def group_name(measure: Mapping[str, Any]) -> str:
-    """Return "region north", "rare labels" and the like."""
-    if measure["dimension"] in ("region", "label source"):
+    """Return "region north", "rare labels", "all test rows" and the like."""
+    if measure["dimension"] in ("all", "region", "label source"):
         return f"{measure['dimension']} {measure['group']}"
     return str(measure["group"])
 

@@ -39,7 +39,7 @@ class Figure:
         if self.value is None:
             return NOTHING
         if self.form in POINTS:
-            return POINTS[self.form].format(100 * self.value)
+            return POINTS[self.form].format(round(100 * self.value, 2) + 0.0)  # never -0.00
         return FORMS[self.form].format(self.value)
 
 
