@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 from pipelines.model.arrays import Bool, Float64, Int64
 
@@ -51,7 +51,7 @@ def ratio(
         share = (marks.sum() + 0.5) / (len(marks) + 1)
         logarithm += sign * np.log(share)
         variance += _variance((marks - marks.mean()) / (share * len(marks)), clusters)
-    reach = float(stats.norm.ppf(1 - doubt / 2)) * np.sqrt(variance)
+    reach = float(ndtri(1 - doubt / 2)) * np.sqrt(variance)
     return Estimate(*(float(np.exp(logarithm + side * reach)) for side in (0, -1, 1)))
 
 
@@ -61,7 +61,7 @@ def _estimate(
     """Return the interval by Student's t with the phrases of the smaller part as its freedom."""
     deciding = phrases if smaller is None else _smaller(phrases, smaller)
     freedom = max(len(np.unique(deciding)) - 1, 1)
-    reach = float(stats.t.ppf(1 - doubt / 2, freedom)) * np.sqrt(_variance(influence, phrases))
+    reach = float(stdtrit(freedom, 1 - doubt / 2)) * np.sqrt(_variance(influence, phrases))
     return Estimate(value, float(value - reach), float(value + reach))
 
 

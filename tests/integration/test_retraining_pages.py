@@ -87,7 +87,7 @@ def test_its_cards_are_in_prefect_and_in_mlflow(place: Place) -> None:
 
 
 def test_a_card_is_red_after_one_of_its_figures_was_changed(place: Place) -> None:
-    whole = place.run("cli", "cards", "check", "organ")
+    whole = place.run("cli.app", "cards", "check", "organ")
     assert whole.returncode == 0, whole.stderr[-4000:]
     assert "all true" in whole.stderr
     version = str(place.champion())
@@ -98,7 +98,7 @@ def test_a_card_is_red_after_one_of_its_figures_was_changed(place: Place) -> Non
     tampered = text.replace(f'"value": {trained["value"]}\n', '"value": 123456\n')
     file.write_text(tampered)
     try:
-        red = place.run("cli", "--json", "cards", "check", "organ", "--version", version)
+        red = place.run("cli.app", "cards", "check", "organ", "--version", version, "--json")
         assert red.returncode == 1, red.stderr[-4000:]
         [checked] = json.loads(red.stdout)["checked"]
         changed = {
@@ -114,15 +114,15 @@ def test_a_version_without_cards_says_so_and_gets_them(place: Place) -> None:
     version = str(place.champion())
     folder = place.settings.reports / "cards" / "organ" / version
     shutil.move(folder, folder.with_name("aside"))
-    absent = place.run("cli", "cards", "show", "organ", "--version", version)
+    absent = place.run("cli.app", "cards", "show", "organ", "--version", version)
     assert absent.returncode == 1 and "no card was written" in absent.stderr
-    written = place.run("cli", "cards", "write", "organ", "--version", version)
+    written = place.run("cli.app", "cards", "write", "organ", "--version", version)
     assert written.returncode == 0, written.stderr[-4000:]
     for name in ("card.json", "model.html", "data.md"):
         assert (folder / name).read_text() == (folder.with_name("aside") / name).read_text()
-    shown = place.run("cli", "cards", "show", "organ", "--markdown")
+    shown = place.run("cli.app", "cards", "show", "organ", "--markdown")
     assert f"# Model card: organ version {version}" in shown.stdout
-    unknown = place.run("cli", "cards", "show", "organ", "--version", "99")
+    unknown = place.run("cli.app", "cards", "show", "organ", "--version", "99")
     assert unknown.returncode == 1 and "name one of" in unknown.stderr
 
 
