@@ -17,6 +17,7 @@ from core.tables import snapshot as snapshot_table
 from flows.context import LoopContext
 from pipelines.cards.card import Facts
 from pipelines.cards.derived import derive
+from pipelines.model.rules import ON
 from pipelines.registry import CHECKS, RegisteredVersion
 from pipelines.stage_times import read_times
 from pipelines.workspace import Workspace
@@ -132,10 +133,12 @@ def _counts(facts: Mapping[str, Any]) -> dict[str, int]:
     """Return how many entries the lists and tables of the facts have."""
     checks = (facts.get("checks") or {}).get("checks", [])
     measures = (facts.get("bias") or {}).get("measures", [])
+    rules = (facts.get("evaluation") or {}).get("rules", [])
     column = (facts["params"].get("source") or {}).get("label")
     summary = (facts.get("snapshot") or {}).get("summary", {})
     return {
         "labels": len((facts.get("head") or {}).get("labels", ())),
+        "rules": sum(rule["state"] == ON for rule in rules),
         "labels_left_out": len((facts.get("split") or {}).get("left_out", ())),
         "groups_not_measured": sum(bool(row["missing"]) for row in measures),
         "snapshot_labels": len(summary.get("labels", {}).get(column, ())),

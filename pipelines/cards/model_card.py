@@ -61,8 +61,9 @@ def _version(write: Writer) -> list[Sentence]:
         reason="run/reason:text",
         commit="run/git_commit:text",
     )
+    rules = write.say("After the head, {rules} rules decide phrases.", rules="rules:count")
     again = plain("`perennial reproduce` trains it again from its snapshot.")
-    return [made, head, again]
+    return [made, head, *([rules] if ask("rules", write.facts) else []), again]
 
 
 def _data(write: Writer) -> list[Sentence]:
