@@ -85,8 +85,8 @@ def facts(**changed: Any) -> dict[str, Any]:
         "times": times,
         "checks": {"verdict": "warn", "checks": [failed]},
         "derived": derive(predictions(), costs=None, times=times),
-        "labels": 3, "rules": 2, "labels_left_out": 1, "groups_not_measured": 2, "snapshot_labels": 2,
-        "checks_made": 1, "checks_failed": 1,
+        "labels": 3, "rules": 2, "labels_left_out": 1, "groups_not_measured": 2,
+        "snapshot_labels": 2, "checks_made": 1, "checks_failed": 1,
     }  # fmt: skip
     return found | changed
 
