@@ -12,6 +12,7 @@ import typer
 
 from cli import (
     answers,
+    cards,
     classify,
     console,
     errors,
@@ -125,6 +126,7 @@ COMMANDS = (
     classify,
     explain,
     errors,
+    cards,
     answers,
     performance,
     queue,

@@ -41,7 +41,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "feedback",
         "pins",
     ),
-    "Explain": ("explain", "errors", "lineage", "reproduce", "replay"),
+    "Explain": ("explain", "errors", "cards", "lineage", "reproduce", "replay"),
     "Serve": ("serve", "keys", "users", "loadtest", "advise"),
 }
 OTHER = "Commands"

@@ -26,7 +26,7 @@ from monitoring.scoring import read_reference
 from monitoring.unselected import unselected_requests
 from pipelines.gate.decide import CHANCE_ROUTES, decide
 from pipelines.gate.flips import hold_large_changes
-from pipelines.gate.holds import gone_labels, hold_by_hand, hold_gone_labels
+from pipelines.gate.holds import gone_labels, hold_biased, hold_by_hand, hold_gone_labels
 from pipelines.gate.reading import Surroundings, read_flips, read_gate_rows
 from pipelines.gate.recipe import Recipe, changed_recipe
 from pipelines.gate.refusals import hold_moved_refusals
@@ -77,6 +77,7 @@ def compare_with_champion(
         verdict = hold_gone_labels(verdict, _gone_labels(context, workspace, champion))
         refusals = read_refusals(context, workspace, champion)
         verdict = hold_moved_refusals(verdict, refusals, block.gate)
+    verdict = hold_biased(verdict, json.loads((built / "bias" / "bias.json").read_text()))
     verdict = hold_by_hand(verdict, block.gate)
     reference = read_reference(built / "evaluation" / "reference.parquet")
     outlook = drift_outlook(reference, drift=block.drift, began=drift_start(run.evidence))

@@ -10,6 +10,7 @@ from typing import Any
 from core.contracts import ModelVersion, Verdict
 from core.database import require_reachable
 from core.errors import DatabaseUnreachable, RegistryUnreachable
+from flows.card_facts import log_records
 from flows.context import LoopContext
 from flows.error_report import report_folder
 from flows.label_report import keep_label_report
@@ -50,6 +51,7 @@ def register_candidate(
     why = f"{verdict.kind}: {'; '.join(verdict.reasons)}"
     with registry.run(classifier, name=run.id, tags=tags) as run_id:
         _log_results(context, classifier, run_id, built, verdict)
+        log_records(context, workspace, classifier, run_id)
         _log_model(context, classifier, run_id, built / "model", embedder=tags["embedder_id"])
         registry.log_folder(run_id, context.settings.reports / "checks" / run.id, CHECKS)
         version = registry.register(classifier, run_id=run_id, tags=tags, why=why)

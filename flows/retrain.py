@@ -19,8 +19,8 @@ from core.errors import PerennialError
 from core.groups import refuse_unknown
 from core.logs import get_logger
 from core.settings import Settings, load_settings
-from flows import comparing, history, memory, packaging, promoting, registering, steps
-from flows.artifacts import show_checks, show_no_candidate, show_verdict
+from flows import cards, comparing, history, memory, packaging, promoting, registering, steps
+from flows.artifacts import show_cards, show_checks, show_no_candidate, show_verdict
 from flows.attempt import Attempt
 from flows.context import HeldClassifiers, LoopContext, hold_classifiers, open_context
 from flows.hooks import HOOKS, quiet_named_errors, timed_task
@@ -74,6 +74,8 @@ register_candidate = _step(registering.register_candidate, retried=True)
 decide_and_promote = _step(promoting.decide_and_promote, retried=True)
 package = _step(packaging.package, retried=True)
 remember_retraining = _step(memory.remember_retraining, retried=True)
+_write_cards = _step(cards.write_cards)
+_show_cards = _step(show_cards)
 _show_checks = _step(show_checks)
 _show_verdict = _step(show_verdict)
 _show_no_candidate = _step(show_no_candidate)
@@ -208,6 +210,8 @@ def _judge_candidate(
         held.require()
         verdict = decide_and_promote(context, candidate, verdict, run)
         _remember(context, workspace, classifier, run)
+        _write_cards(context, candidate, return_state=True)
+        _show_cards(context, candidate, return_state=True)
 
         built = workspace.folder / "build" / "classifiers" / classifier
         _show_verdict(context, built, candidate, verdict, run, return_state=True)

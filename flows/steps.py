@@ -31,7 +31,7 @@ REUSED = ("data", "build/embedder", "build/embeddings")
 """Outputs of the previous run that make this one cheaper: only new phrases are embedded."""
 SPLIT = {"split": "split"}
 """Stage -> its folder. It refuses rows that cannot train, before any head is fitted."""
-LAST = {"compare": "comparison", "suspects": "suspects", "errors": "errors"}
+LAST = {"compare": "comparison", "suspects": "suspects", "errors": "errors", "bias": "bias"}
 """The last stages: what DVC runs for them is the whole training."""
 
 OWN_ERRORS = (DataError, SourceUnreachable, SettingsError)

@@ -31,6 +31,7 @@ def specs(params: Params) -> dict[str, dict[str, Any]]:
         files[f"{key}/compare.json"] = _compare(block, params.seed)
         files[f"{key}/abstain.json"] = block.abstain.model_dump() if block.abstain else {}
         files[f"{key}/errors.json"] = block.errors.model_dump()
+        files[f"{key}/bias.json"] = block.bias.model_dump()
     return files
 
 

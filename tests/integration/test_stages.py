@@ -131,7 +131,14 @@ def test_one_key_runs_only_what_it_changes(repository: Path, embedder: Path) -> 
     )
     said = dvc(repository, "repro")
     ran = {line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")}
-    assert ran == {"resolve", "train@organ", "evaluate@organ", "compare@organ", "errors@organ"}
+    assert ran == {
+        "resolve",
+        "train@organ",
+        "evaluate@organ",
+        "compare@organ",
+        "errors@organ",
+        "bias@organ",
+    }
     changed = {name for name, digest in outputs(repository).items() if before[name] != digest}
     assert "train@organ: build/classifiers/organ/model" in changed
     assert not any(name.startswith(("split", "embed", "check")) for name in changed)
@@ -187,7 +194,7 @@ def test_outputs_are_what_the_other_rooms_read(repository: Path) -> None:
         "present",
         "present_with_test",
     ]
-    labels = ["id", "cleaned", "label", "occurred_at", "from_source", "test"]
+    labels = ["id", "cleaned", "label", "occurred_at", "from_source", "test", "region"]
     assert pq.read_schema(folder / "split" / "labels.parquet").names == labels
     assert {path.name for path in (folder / "model" / "judged").iterdir()} == {
         "head.json",
