@@ -29,6 +29,7 @@ from cli import (
     setup,
     sizing,
     status,
+    tune,
     users,
 )
 from cli.help import GROUPS, WholeLines, version
@@ -119,6 +120,7 @@ COMMANDS = (
     setup,
     flow,
     history,
+    tune,
     classify,
     explain,
     answers,

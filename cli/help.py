@@ -20,7 +20,16 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "doctor",
         "notify",
     ),
-    "Train": ("new", "remove", "snapshot", "retrain", "history", "watch", "remember"),
+    "Train": (
+        "new",
+        "remove",
+        "snapshot",
+        "retrain",
+        "history",
+        "tune",
+        "watch",
+        "remember",
+    ),
     "Decide": ("rollout",),
     "Ask and correct": (
         "classify",

@@ -33,6 +33,7 @@ from core.params_file import (
     read_params_file,
 )
 from core.review_params import ReviewParams
+from core.tune_params import NEVER, Tune
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 Column = Annotated[str, StringConstraints(pattern=COLUMN)]
@@ -146,6 +147,9 @@ class ClassifierParams(StrictBlock):
 
     compare: list[Head] = Field(default_factory=list)
     """Heads that a retraining also trains and scores, for its report alone."""
+
+    tune: Tune = NEVER
+    """Whether a retraining first looks for better settings of the head."""
 
     gate: GateParams = GateParams()
 

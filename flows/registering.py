@@ -12,12 +12,14 @@ from core.errors import DatabaseUnreachable, RegistryUnreachable
 from flows.context import LoopContext
 from flows.mlflow_model import write_mlflow_model
 from flows.run import PublishedRun, Run, embedder_id
+from flows.tuning import log_tuning
 from pipelines.model.head_file import head_digest, judged_folder
 from pipelines.model_store import store_version, stored_version
 from pipelines.provenance import surroundings
 from pipelines.recovery import finish_or_forget
 from pipelines.registry import CHECKS, MODEL
 from pipelines.stages.compare import logged_metrics
+from pipelines.stages.files import SPEC
 from pipelines.workspace import Workspace
 
 
@@ -46,7 +48,8 @@ def register_candidate(
     tags = _version_tags(workspace, built / "model", published, run) | {"verdict": verdict.kind}
     why = f"{verdict.kind}: {'; '.join(verdict.reasons)}"
     with registry.run(classifier, name=run.id, tags=tags) as run_id:
-        _log_results(context, classifier, run_id, built, verdict)
+        _log_results(context, classifier, run_id, workspace, verdict)
+        log_tuning(context, classifier, run_id, run)
         _log_model(context, classifier, run_id, built / "model", embedder=tags["embedder_id"])
         registry.log_folder(run_id, context.settings.reports / "checks" / run.id, CHECKS)
         version = registry.register(classifier, run_id=run_id, tags=tags, why=why)
@@ -77,14 +80,19 @@ def require_registry(context: LoopContext) -> None:
 
 
 def _log_results(
-    context: LoopContext, classifier: str, run_id: str, built: Path, verdict: Verdict
+    context: LoopContext, classifier: str, run_id: str, workspace: Workspace, verdict: Verdict
 ) -> None:
-    """Log metrics, plots, the comparison of heads where there is one, and the verdict."""
+    """Log metrics, plots, the comparison of heads where there is one, and the verdict.
+
+    The settings are those of the workspace: a tuning may have changed them.
+    """
     registry = context.registry
+    built = workspace.folder / "build" / "classifiers" / classifier
+    spec = json.loads((workspace.folder / SPEC / classifier / "head.json").read_text())
     registry.log_evaluation(
         run_id,
         metrics=json.loads((built / "evaluation" / "metrics.json").read_text()),
-        params=context.params.classifier(classifier).head.model_dump(),
+        params={name: value for name, value in spec.items() if name != "seed"},
         evaluation=built / "evaluation",
         model=built / "model",
     )

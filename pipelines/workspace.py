@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,7 +84,7 @@ class Workspace:
             folder=self.folder,
             environment=dvc_environment(self.folder),
             seconds=self.seconds,
-            on_line=_log_line,
+            on_line=log_line,
         )
 
     def track_data(self) -> None:
@@ -148,6 +148,23 @@ class Workspace:
             path.write_text(text, encoding="utf-8")
         prune_data(self.folder / "data", datasets)
 
+    def change_params(self, edit: Callable[[str], str], *, message: str) -> str:
+        """Commit an edit of the params.yaml of HEAD, alone; return the commit.
+
+        The narrowed file of the workspace is edited too, and stays uncommitted until `publish`: the
+        commit holds nothing but the change, and can be taken over by `git cherry-pick`.
+        """
+        path = self.folder / "params.yaml"
+        narrowed = path.read_text(encoding="utf-8")
+        whole = run_git(["show", "HEAD:params.yaml"], self.folder, strip=False)
+        path.write_text(edit(whole), encoding="utf-8")
+        run_git(
+            [*AUTHOR, "commit", "--quiet", "--only", "-m", message, "--", "params.yaml"],
+            self.folder,
+        )
+        path.write_text(edit(narrowed), encoding="utf-8")
+        return run_git(["rev-parse", "HEAD"], self.folder)
+
     def try_publishing(self) -> None:
         """Commit, tag and push as `publish` will, and leave nothing.
 
@@ -172,6 +189,10 @@ class Workspace:
         heads = [f"HEAD:refs/heads/{branch}" for branch in branches]
         run_git(["push", "--quiet", "--atomic", "origin", *heads, f"refs/tags/{tag}"], self.folder)
         return run_git(["rev-parse", "HEAD"], self.folder)
+
+    def push_branch(self, branch: str) -> None:
+        """Push the present commit as a branch of the repository."""
+        run_git(["push", "--quiet", "origin", f"HEAD:refs/heads/{branch}"], self.folder)
 
 
 @contextmanager
@@ -236,7 +257,7 @@ def _is_abandoned(folder: Path) -> bool:
     return True
 
 
-def _log_line(line: str) -> None:
+def log_line(line: str) -> None:
     """Pass a stage's log lines on with their fields, and DVC's as text."""
     try:
         fields = json.loads(line)
