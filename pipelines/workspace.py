@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -39,6 +40,8 @@ OWNER = "owner"
 CLONE = ("clone", "--quiet", "--no-checkout", "--origin", "origin", "--template=")
 TRIAL = "refs/perennial/trial"
 """What a retraining pushes and removes, to see that it can publish."""
+REPRODUCING = "pipelines/reproducing.py"
+ALL_CORES = (sys.executable, "-m", "pipelines.reproducing")
 STAGE_SECONDS = 6 * 3600.0
 
 
@@ -63,11 +66,14 @@ class Workspace:
     def reproduce(self, targets: Sequence[str], *, keep_going: bool = False) -> None:
         """Run `dvc repro` on the targets; with `keep_going`, also after the failure of a stage.
 
-        Raises `StageFailed` with the last lines of the stage, or naming a rotten cache file
-        that DVC used.
+        Several targets run on all cores (`pipelines/reproducing.py`), where the commit of the clone
+        has that program. Raises `StageFailed` with the last lines of the stage, or naming a rotten
+        cache file that DVC used.
         """
+        has_program = (self.folder / REPRODUCING).exists()
+        program = ALL_CORES if len(targets) > 1 and has_program else (*DVC, "repro")
         try:
-            self._call_dvc("repro", *(["--keep-going"] if keep_going else []), *targets)
+            self._run(*program, *(["--keep-going"] if keep_going else []), *targets)
         except StageFailed:
             self._refuse_rotten()
             raise
@@ -75,12 +81,12 @@ class Workspace:
 
     def compute_again(self, targets: Sequence[str]) -> None:
         """Run every stage up to the targets without any cache; the shared cache stays as it is."""
-        self._call_dvc("repro", "--force", "--no-commit", *targets)
+        self._run(*DVC, "repro", "--force", "--no-commit", *targets)
 
-    def _call_dvc(self, *arguments: str) -> None:
+    def _run(self, *command: str) -> None:
         """Run a long command; each of its lines becomes a log line at once."""
         run_program(
-            [*DVC, *arguments],
+            command,
             folder=self.folder,
             environment=dvc_environment(self.folder),
             seconds=self.seconds,
