@@ -32,6 +32,7 @@ from cli import (
     sizing,
     status,
     suspects,
+    tune,
     users,
 )
 from cli.help import GROUPS, WholeLines, version
@@ -123,6 +124,7 @@ COMMANDS = (
     flow,
     history,
     suspects,
+    tune,
     classify,
     explain,
     errors,

@@ -28,6 +28,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "history",
         "suspects",
         "labels",
+        "tune",
         "watch",
         "remember",
     ),

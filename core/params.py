@@ -36,6 +36,7 @@ from core.params_file import (
 )
 from core.review_params import ReviewParams
 from core.rule_params import RuleParams
+from core.tune_params import NEVER, Tune
 
 Days = Annotated[int, Field(ge=1, le=LONGEST_DAYS)]
 HistoryDays = Annotated[
@@ -135,6 +136,9 @@ class ClassifierParams(StrictBlock):
 
     abstain: AbstainParams | None = None
     """When it answers "none of these"; None for a classifier that always answers."""
+
+    tune: Tune = NEVER
+    """Whether a retraining first looks for better settings of the head."""
 
     gate: GateParams = GateParams()
 

@@ -26,6 +26,8 @@ from flows.context import HeldClassifiers, LoopContext, hold_classifiers, open_c
 from flows.hooks import HOOKS, quiet_named_errors, timed_task
 from flows.run import PublishedRun, Run
 from flows.run_page import shown_run
+from flows.tuning import tune_heads as _tune_heads
+from flows.tuning_page import show_tuning
 from machine.environment import TAG
 from monitoring.retraining import decide_retraining
 from pipelines.git_repository import require_committed
@@ -67,6 +69,7 @@ take_snapshot = _step(steps.take_snapshot, retried=True)
 check_snapshot = _step(steps.check_snapshot)
 require_sound = _step(steps.require_sound)
 choose_histories = _step(history.choose_histories)
+tune_heads = _step(_tune_heads)
 train_classifiers = _step(steps.train_classifiers)
 publish_lock = _step(steps.publish_lock, retried=True)
 compare_with_champion = _step(comparing.compare_with_champion, retried=True)
@@ -77,6 +80,7 @@ remember_retraining = _step(memory.remember_retraining, retried=True)
 _write_cards = _step(cards.write_cards)
 _show_cards = _step(show_cards)
 _show_checks = _step(show_checks)
+_show_tuning = _step(show_tuning)
 _show_verdict = _step(show_verdict)
 _show_no_candidate = _step(show_no_candidate)
 
@@ -167,6 +171,8 @@ def _train(context: LoopContext, workspace: Workspace, attempt: Attempt, run: Ru
     _show_checks(checks, return_state=True)  # a failing page does not stop a retraining
     attempt.leave_out(require_sound(context, workspace, attempt.remaining, run))
     choose_histories(context, workspace, attempt.remaining, run)
+    for tuning in tune_heads(context, workspace, attempt.remaining, run):
+        _show_tuning(tuning, return_state=True)
     attempt.leave_out(train_classifiers(context, workspace, attempt.remaining, run))
     return publish_lock(context, workspace, attempt.remaining, snapshots, run)
 
