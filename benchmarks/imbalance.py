@@ -229,7 +229,9 @@ def main() -> None:
 
         import_keras()  # the import is not part of a fit
     run = partial(measure, quick=arguments.quick, seed=arguments.seed)
-    figures, tables, inputs = {}, [], []
+    figures = {}
+    tables = []
+    inputs = []
     for given in sets(arguments):
         figures[given.name] = run(given)
         labels = len(set(given.training.labels.tolist()))

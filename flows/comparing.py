@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +60,9 @@ def compare_with_champion(
 
     built = workspace.folder / "build" / "classifiers" / classifier
     evaluation = json.loads((built / "evaluation" / "evaluation.json").read_text())
-    served = evaluation["served"]
-    if "rules" in evaluation:
-        compared["rules"] = [describe_rule(rule) for rule in evaluation["rules"]]
-    if problem := served_problem(served):
-        return Verdict("reject", (problem,), {"served": served, **compared})
+    compared |= _found(evaluation)
+    if problem := served_problem(evaluation["served"]):
+        return Verdict("reject", (problem,), {"served": evaluation["served"], **compared})
 
     block = context.params.classifier(classifier)
     around = _surroundings(context, champion, classifier, run)
@@ -72,19 +71,34 @@ def compare_with_champion(
     verdict = decide(rows, block.gate, seed=context.params.seed, favour=block.favour)
     if champion is not None:
         compared["champion_head"] = champion_head(champion, around.refit)
-        flips = read_flips(workspace, classifier, champion)
-        verdict = hold_large_changes(verdict, flips, block.gate)
-        verdict = hold_gone_labels(verdict, _gone_labels(context, workspace, champion))
-        refusals = read_refusals(context, workspace, champion)
-        verdict = hold_moved_refusals(verdict, refusals, block.gate)
+        verdict = _hold_changes(context, workspace, champion, verdict)
     verdict = hold_biased(verdict, json.loads((built / "bias" / "bias.json").read_text()))
     verdict = hold_by_hand(verdict, block.gate)
     reference = read_reference(built / "evaluation" / "reference.parquet")
     outlook = drift_outlook(reference, drift=block.drift, began=drift_start(run.evidence))
     verdict = with_outlook(verdict, outlook)
-    if promise := promise_sentence(evaluation["abstention"]):
-        compared["promise"] = promise
     return Verdict(verdict.kind, verdict.reasons, {**verdict.evidence, **compared})
+
+
+def _found(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the evaluation found of rules, and what the version promises."""
+    found: dict[str, Any] = {}
+    if "rules" in evaluation:
+        found["rules"] = [describe_rule(rule) for rule in evaluation["rules"]]
+    if promise := promise_sentence(evaluation["abstention"]):
+        found["promise"] = promise
+    return found
+
+
+def _hold_changes(
+    context: LoopContext, workspace: Workspace, champion: ModelVersion, verdict: Verdict
+) -> Verdict:
+    """Let a person decide where the candidate changes much of what clients get."""
+    gate = context.params.classifier(champion.classifier).gate
+    flips = read_flips(workspace, champion.classifier, champion)
+    verdict = hold_large_changes(verdict, flips, gate)
+    verdict = hold_gone_labels(verdict, _gone_labels(context, workspace, champion))
+    return hold_moved_refusals(verdict, read_refusals(context, workspace, champion), gate)
 
 
 def champion_head(champion: ModelVersion, refit: Recipe | None) -> str:

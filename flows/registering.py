@@ -44,8 +44,7 @@ def register_candidate(
     registry = context.registry
     models = context.settings.models
     finish_or_forget(registry, models, classifier)
-    registered = registry.version_of(classifier, run.id)
-    if registered is not None:
+    if registered := registry.version_of(classifier, run.id):
         return stored_version(models, classifier=classifier, version=registered)
 
     built = workspace.folder / "build" / "classifiers" / classifier
@@ -53,7 +52,6 @@ def register_candidate(
     why = f"{verdict.kind}: {'; '.join(verdict.reasons)}"
     with registry.run(classifier, name=run.id, tags=tags) as run_id:
         _log_results(context, classifier, run_id, workspace, verdict)
-        log_records(context, workspace, classifier, run_id)
         log_tuning(context, classifier, run_id, run)
         _log_model(context, classifier, run_id, built / "model", embedder=tags["embedder_id"])
         registry.log_folder(run_id, context.settings.reports / "checks" / run.id, CHECKS)
@@ -92,6 +90,7 @@ def _log_results(
     """Log metrics, plots, the comparison of heads, the error report and the verdict."""
     registry = context.registry
     built = workspace.folder / "build" / "classifiers" / classifier
+    log_records(context, workspace, classifier, run_id)
     registry.log_evaluation(
         run_id,
         metrics=json.loads((built / "evaluation" / "metrics.json").read_text()),

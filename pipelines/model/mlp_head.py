@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from core import head_params as blocks
-from pipelines.model.arrays import AnyArray, Bool, Int64
+from pipelines.model.arrays import AnyArray, Bool, Float32, Int64
 from pipelines.model.calibration import calibrate
 from pipelines.model.scoring import Fits
 from pipelines.model.silence import quiet
@@ -120,12 +120,7 @@ def _train(
     weights = fitting_weights(rows).astype(np.float32)
     watched: dict[str, Any] = {}
     if held is not None and held.any():
-        stop = keras.callbacks.EarlyStopping(patience=PATIENCE, restore_best_weights=True)
-        watched = {
-            "validation_data": (rows.vectors[held], codes[held], weights[held]),
-            "validation_batch_size": 1024,
-            "callbacks": [stop],
-        }
+        watched = _watch(keras, rows.vectors[held], codes[held], weights[held])
     history = network.fit(
         rows.vectors[chosen],
         codes[chosen],
@@ -136,6 +131,17 @@ def _train(
         **watched,
     )
     return len(history.epoch)
+
+
+def _watch(keras: Any, vectors: Float32, codes: Int64, weights: Float32) -> dict[str, Any]:
+    """Return the arguments of a fit that stops by the loss on these rows."""
+    return {
+        "validation_data": (vectors, codes, weights),
+        "validation_batch_size": 1024,
+        "callbacks": [
+            keras.callbacks.EarlyStopping(patience=PATIENCE, restore_best_weights=True),
+        ],
+    }
 
 
 def _arrays(network: Any, known: Bool) -> dict[str, AnyArray]:

@@ -91,7 +91,8 @@ def test_the_branch_begins_with_the_change_alone_and_the_users_files_stay(place:
 
     change = git(place, "rev-parse", f"{first}^{{commit}}~1").strip()
     assert git(place, "show", "--format=", "--name-only", change).split() == ["params.yaml"]
-    assert file_at(place.settings.repository, change, "params.yaml").startswith(COMMENT)
+    params = file_at(place.settings.repository, change, "params.yaml")
+    assert params is not None and params.startswith(COMMENT)
     assert git(place, "show", "--format=%s", "--no-patch", change).startswith("Tune organ: C ")
     git(place, "cherry-pick", "--no-commit", change)
     assert (
@@ -128,6 +129,7 @@ def test_mlflow_has_the_chosen_settings_and_a_nested_run_per_trial(place: Place)
         for version in client.search_model_versions("name='organ'")
         if version.version in (1, "1")
     ]
+    assert run_id is not None
     run = client.get_run(run_id)
     first, _ = tags(place)
     assert float(run.data.params["C"]) == head_at(place, first)["C"]
