@@ -55,8 +55,7 @@ def _facts(name: str, verdict: Verdict, settings: Settings) -> Iterator[tuple[st
     evidence = verdict.evidence
     if score := _score(evidence):
         yield "score", score
-    if promise := evidence.get("promise"):
-        yield "promise", promise
+    yield from _promise(evidence)
     for number, reason in enumerate(verdict.reasons[:REASONS]):
         yield "" if number else "because", reason
     if worse := list(_worse(evidence)):
@@ -66,10 +65,18 @@ def _facts(name: str, verdict: Verdict, settings: Settings) -> Iterator[tuple[st
     if evidence.get("flips_share"):
         changes = "; ".join(evidence["flips"][:SHOWN])
         yield "changes", f"{100 * evidence['flips_share']:.1f} % of recent answers: {changes}"
+    for number, rule in enumerate(evidence.get("rules", ())[:SHOWN]):
+        yield "" if number else "rules", rule
     if version := evidence.get("version"):
         yield "version", f"{settings.mlflow_url}/#/models/{name}/versions/{version}"
     yield "runs", f"{settings.prefect_url}/runs"
     yield "next", _next(name, verdict)
+
+
+def _promise(evidence: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a version that may refuse promises; nothing of one that always answers."""
+    if promise := evidence.get("promise"):
+        yield "promise", promise
 
 
 def _score(evidence: Mapping[str, Any]) -> str:

@@ -34,6 +34,7 @@ from core.params_file import (
     read_params_file,
 )
 from core.review_params import ReviewParams
+from core.rule_params import RuleParams
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 Column = Annotated[str, StringConstraints(pattern=COLUMN)]
@@ -153,6 +154,9 @@ class ClassifierParams(StrictBlock):
 
     abstain: AbstainParams | None = None
     """When it answers "none of these"; None for a classifier that always answers."""
+
+    rules: list[RuleParams] = Field(default_factory=list)
+    """Patterns that decide a label after the head, in this order; off where they hurt."""
 
     gate: GateParams = GateParams()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -30,6 +32,7 @@ from pipelines.gate.recipe import Recipe, changed_recipe
 from pipelines.gate.refusals import hold_moved_refusals
 from pipelines.model.head_file import load_head
 from pipelines.model.promise import promise_sentence
+from pipelines.model.rules import describe_rule
 from pipelines.model_store import has_judged_head, stored_version
 from pipelines.provenance import params_at
 from pipelines.stages.served import served_problem
@@ -46,7 +49,7 @@ def compare_with_champion(
     The evidence names the version that the candidate was compared with, "" for none.
     """
     champion = context.champions().get(classifier)
-    compared = {COMPARED: champion.version if champion else ""}
+    compared: dict[str, Any] = {COMPARED: champion.version if champion else ""}
     if champion and champion.embedder_id != embedder_id(workspace):
         reason = (
             "the champion uses another embedder, so both cannot be scored on the same vectors; "
@@ -57,6 +60,7 @@ def compare_with_champion(
     built = workspace.folder / "build" / "classifiers" / classifier
     evaluation = json.loads((built / "evaluation" / "evaluation.json").read_text())
     served = evaluation["served"]
+    compared |= _in_words(evaluation)
     if problem := served_problem(served):
         return Verdict("reject", (problem,), {"served": served, **compared})
 
@@ -75,9 +79,17 @@ def compare_with_champion(
     reference = read_reference(built / "evaluation" / "reference.parquet")
     outlook = drift_outlook(reference, drift=block.drift, began=drift_start(run.evidence))
     verdict = with_outlook(verdict, outlook)
-    if promise := promise_sentence(evaluation["abstention"]):
-        compared["promise"] = promise
     return Verdict(verdict.kind, verdict.reasons, {**verdict.evidence, **compared})
+
+
+def _in_words(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the evaluation says of rules and refusals; nothing of a block without them."""
+    found: dict[str, Any] = {}
+    if "rules" in evaluation:
+        found["rules"] = [describe_rule(rule) for rule in evaluation["rules"]]
+    if promise := promise_sentence(evaluation["abstention"]):
+        found["promise"] = promise
+    return found
 
 
 def champion_head(champion: ModelVersion, refit: Recipe | None) -> str:
