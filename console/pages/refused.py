@@ -15,7 +15,7 @@ from console.reviewing import MOST_PHRASES, Phrase
 from console.state import Classifier, State
 from core.errors import InvalidFeedback
 from monitoring.promises import check_promise, describe_promise
-from monitoring.review.refused import SHOWN, champion_proposals, name_label
+from monitoring.review.refused import SHOWN, champion_proposals, judged_refusals, name_label
 
 router = APIRouter(prefix="/c/{classifier}/refused")
 
@@ -26,6 +26,7 @@ def refused(request: Request, classifier: Classifier, state: State, person: View
     with state.reading() as connection:
         proposals = champion_proposals(connection, classifier, home=state.settings.home)
         promise = check_promise(connection, classifier)
+        judged = judged_refusals(connection, classifier)
         labels = champion_labels(connection, classifier)
     return render(
         request,
@@ -35,6 +36,7 @@ def refused(request: Request, classifier: Classifier, state: State, person: View
         more=len(proposals[SHOWN:]),
         most=MOST_PHRASES,
         promise=describe_promise(promise),
+        judged=str(judged),
         labels=sorted(labels or ()),
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from core.contracts import ModelVersion
+from core.contracts import ANSWERING, ModelVersion
 from core.deployments import current_champions
 from core.errors import InvalidFeedback
 from core.feedback import NONE_OF_THESE, FeedbackRow, insert_feedback, separate_feedback
@@ -26,6 +26,7 @@ READ = 100_000
 CLUSTERED = 500
 """Refused phrases with the most answers; clustering is quadratic."""
 SHOWN = 20
+LABELS_READ = 20_000
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,42 @@ def _judged(classifier: str) -> sa.Select[tuple[str]]:
         .select_from(about)
         .where(feedback.c.classifier == classifier, inference.c.classifier == classifier)
     )
+
+
+@dataclass(frozen=True)
+class JudgedRefusals:
+    """Refused answers about which people have said something: rightly refused, and falsely."""
+
+    confirmed: int
+    false: int
+
+    def __str__(self) -> str:
+        judged = self.confirmed + self.false
+        if not judged:
+            return "nobody has judged a refused answer yet"
+        return f"of {judged:,} refused answers that people judged, {self.confirmed:,} fit no label"
+
+
+def judged_refusals(connection: Connection, classifier: str) -> JudgedRefusals:
+    """Count refused answers by their newest feedback, of the newest LABELS_READ."""
+    newest = (
+        sa.select(feedback.c.id, feedback.c.request_id, feedback.c.kind)
+        .where(feedback.c.classifier == classifier)
+        .order_by(feedback.c.id.desc())
+        .limit(LABELS_READ)
+        .subquery()
+    )
+    last = (
+        sa.select(newest.c.request_id, newest.c.kind)
+        .distinct(newest.c.request_id)
+        .join(inference, inference.c.request_id == newest.c.request_id)
+        .where(inference.c.role.in_(ANSWERING), was_refused())
+        .order_by(newest.c.request_id, newest.c.id.desc())
+        .subquery()
+    )
+    confirmed = sa.func.count().filter(last.c.kind == NONE_OF_THESE)
+    row = connection.execute(sa.select(confirmed, sa.func.count()).select_from(last)).one()
+    return JudgedRefusals(row[0], row[1] - row[0])
 
 
 def name_label(

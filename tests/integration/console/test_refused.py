@@ -28,7 +28,7 @@ from monitoring.periods import Period
 from monitoring.promises import check_promise, describe_promise
 from monitoring.quality import quality_over_time
 from monitoring.review.phrase_vectors import update_vectors, vectors_folder
-from monitoring.review.refused import champion_proposals
+from monitoring.review.refused import champion_proposals, judged_refusals
 from monitoring.traffic import Traffic
 from monitoring.windows import Window
 from tests.support.heads import EMBEDDER_ID, champion, store_head
@@ -273,6 +273,20 @@ def test_a_label_for_a_refused_answer_says_that_the_refusal_was_false(
     with logged.connect() as connection:
         [row] = connection.execute(sa.select(feedback))
     assert (row.label, row.kind) == (label, kind)
+
+
+def test_feedback_says_whether_refusals_were_right(console: TestClient, logged: Engine) -> None:
+    assert "Nobody has judged a refused answer yet" in console.get(PAGE).text
+    judge(logged, 100, "heart", "correction")
+    judge(logged, 101, "heart", "correction")
+    judge(logged, 101, "", "none_of_these")
+    judge(logged, 102, "", "none_of_these")
+    judge(logged, 1, "lung", "correction")
+    with logged.connect() as connection:
+        judged = judged_refusals(connection, "organ")
+    assert (judged.confirmed, judged.false) == (2, 1)
+    words = "f 3 refused answers that people judged, 2 fit no label"
+    assert words in console.get(PAGE).text
 
 
 def test_recent_phrases_are_those_that_clients_asked(logged: Engine) -> None:
