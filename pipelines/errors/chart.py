@@ -39,14 +39,18 @@ class _Frame:
 
 
 def draw_curve(curve: Mapping[str, Any]) -> Markup:
-    """Return the picture; "" without a curve. All text in it is ours: nothing needs escaping."""
+    """Return the picture; "" without a curve. All text in it is ours: nothing needs escaping.
+
+    The interval is drawn from the last but one refit on: it is meant for what lies ahead.
+    """
     if curve["reason"]:
         return Markup("")
     line = curve["line"]
-    highest = max(point["high"] for point in line)
-    highest = max(highest, *(point["wrong"] for point in curve["points"]))
+    ahead = [point for point in line if point["phrases"] >= curve["points"][-2]["phrases"]]
+    highest = max(point["high"] for point in ahead)
+    highest = max(highest, *(point["wrong"] for point in [*line, *curve["points"]]))
     frame = _Frame(line[0]["phrases"], line[-1]["phrases"], max(highest, 1e-6))
-    band = [*frame.path(line, "high"), *reversed(frame.path(line, "low"))]
+    band = [*frame.path(ahead, "high"), *reversed(frame.path(ahead, "low"))]
     now = frame.x(curve["phrases"])
     parts = [
         *_grid(frame),

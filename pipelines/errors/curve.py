@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,10 +12,10 @@ from pipelines.model.arrays import Bool, Float64
 REPLICATES = 1000
 EXPONENTS = np.linspace(0.05, 2.0, 40)
 LEAST_POINTS = 3
-LOWEST_FLOOR = 0.5
-"""The floor of a resample may be negative, down to this share of the smallest error. A floor of
-nothing would cut the interval off where errors fall as a pure power law or faster, as on the demo:
-it then contained the gain in 8 of 10 draws instead of 9."""
+FLOOR = 0.5
+"""How far the floor of a resample may be from 0, as a share of the smallest error, where the refits
+do not say. It may be negative: a floor of nothing would cut the interval off where errors fall as a
+pure power law or faster, as on the demo."""
 LEAST_HELD = 30
 """With fewer held-out phrases, a share has a standard error of .07 or more."""
 INTERVAL = (2.5, 97.5)
@@ -75,13 +75,19 @@ def fit_power_laws(refits: Sequence[Refit], *, seed: int) -> PowerLaws:
     used = np.arange(len(refits)) >= first[:, None]
     weights = used / np.maximum(wrong.mean(axis=0), least) ** 2
     sizes = np.array([refit.phrases for refit in refits], float)
-    lowest = -LOWEST_FLOOR * errors[:, -1]
-    lowest[0] = 0.0
-    return _least_squares(sizes, errors, weights, lowest)
+    # Two refits leave the floor open: it is drawn, and the law goes through what is above it.
+    open_floor = used.sum(axis=1) == 2
+    drawn = generator.uniform(-FLOOR, FLOOR, REPLICATES) * errors[:, -1] * open_floor
+    allowed = np.where(open_floor, 0.0, FLOOR * errors[:, -1])
+    allowed[0] = 0.0
+    laws = _least_squares(sizes, errors - drawn[:, None], weights, lowest=-allowed)
+    return replace(laws, floor=laws.floor + drawn)
 
 
-def _least_squares(sizes: Float64, errors: Float64, weights: Float64, lowest: Float64) -> PowerLaws:
-    """Try every exponent; floor, at least `lowest`, and scale, at least 0, are then linear."""
+def _least_squares(
+    sizes: Float64, errors: Float64, weights: Float64, *, lowest: Float64
+) -> PowerLaws:
+    """Try every exponent: floor, at least `lowest`, and scale, at least 0, are then linear."""
     unit = float(sizes.max())
     best = np.full(len(errors), np.inf)
     fitted = np.zeros((3, len(errors)))
@@ -170,5 +176,7 @@ def gain_of(laws: PowerLaws, traffic: Traffic, *, factor: float, known_wrong: fl
 
 
 def _interval(values: Float64) -> tuple[float, float, float]:
-    low, high = np.percentile(values, INTERVAL)
-    return round(float(values[0]), 6), round(float(low), 6), round(float(high), 6)
+    """Return the estimate, the first value, and the interval of the others around it."""
+    estimate = float(values[0])
+    low, high = np.percentile(values, INTERVAL).tolist()
+    return round(estimate, 6), round(min(low, estimate), 6), round(max(high, estimate), 6)

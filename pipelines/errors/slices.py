@@ -7,7 +7,7 @@ mistaken in a slice when most of its rows there are answered wrong.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +24,10 @@ NEW_PHRASES = "new phrases"
 WORD = re.compile(r"[^\W_]+")
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 HOURS = 6
-LENGTHS = ((1, "1 word"), (2, "2 words"), (3, "3 words"), (5, "4 or 5 words"), (8, "6 to 8 words"))
-LONGEST = "9 or more words"
+SHORT = (2, 3, 5)
+LONG = (4, 6, 9)
+"""Words of the longest short phrases, and of the shortest long ones: the slices overlap, so that
+those of the same mistakes are merged under the one that fits best."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,9 @@ def _phrase_slices(rows: AnsweredRows, among: str) -> Iterator[Slice]:
     """Yield the slices by words and by length, which a phrase belongs to as a whole."""
     wrong = _mistaken(rows, np.ones(len(rows.codes), bool))
     words = [frozenset(WORD.findall(phrase)) for phrase in rows.phrases]
-    lengths = [_length(phrase) for phrase in rows.phrases]
+    lengths = [_lengths(len(phrase.split())) for phrase in rows.phrases]
     by_word = _members(words)
-    by_length = _members([(length,) for length in lengths])
+    by_length = _members(lengths)
     for kind, members in (("word", by_word), ("length", by_length)):
         for name, codes in members.items():
             inside = np.array(codes)
@@ -90,7 +92,7 @@ def _phrase_slices(rows: AnsweredRows, among: str) -> Iterator[Slice]:
             )
 
 
-def _members(names_of_phrases: list[frozenset[str]] | list[tuple[str]]) -> dict[str, list[int]]:
+def _members(names_of_phrases: Sequence[Iterable[str]]) -> dict[str, list[int]]:
     """Return name -> codes of the phrases that carry it, where there are enough."""
     members: dict[str, list[int]] = {}
     for code, names in enumerate(names_of_phrases):
@@ -99,9 +101,12 @@ def _members(names_of_phrases: list[frozenset[str]] | list[tuple[str]]) -> dict[
     return {name: members[name] for name in sorted(members) if len(members[name]) >= LEAST_PHRASES}
 
 
-def _length(phrase: str) -> str:
-    count = len(phrase.split())
-    return next((name for most, name in LENGTHS if count <= most), LONGEST)
+def _lengths(words: int) -> list[str]:
+    return [
+        *(["one word"] if words == 1 else []),
+        *(f"at most {most} words" for most in SHORT if words <= most),
+        *(f"at least {least} words" for least in LONG if words >= least),
+    ]
 
 
 def _row_slices(rows: AnsweredRows, among: str) -> Iterator[Slice]:

@@ -61,7 +61,8 @@ def _patterns(patterns: Report) -> Iterator[str]:
     if not found:
         yield f"No pattern among {patterns['tested']:,} slices."
         return
-    yield f"{len(found)} patterns among {patterns['tested']:,} slices; the strongest:"
+    count = "1 pattern" if len(found) == 1 else f"{len(found)} patterns"
+    yield f"{count} among {patterns['tested']:,} slices; the strongest:"
     for pattern in found[:2]:
         yield f"  {pattern_sentence(pattern)}"
 

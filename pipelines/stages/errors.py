@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -26,10 +27,12 @@ def run(key: str) -> None:
 
     Reads the split, the judged head, the evaluation's predictions and build/embeddings; writes
     build/classifiers/<key>/errors/. A gap beyond its limit turns the page red and stops nothing.
+    New phrases are answered by heads alone, without rules.
     """
     folder = classifier_folder(key)
     spec = read_json(SPEC / key / "head.json")
     seed = spec.pop("seed")
+    spec.pop("rules", None)
     params: HeadParams = TypeAdapter(HeadParams).validate_python(spec)
     embedder_id = read_json(EMBEDDINGS / "embedder.json")["embedder_id"]
     training = training_rows(key)
@@ -68,6 +71,7 @@ def _gap(
     if isinstance(refits, Refits) and refits.kind == params.kind:
         return {**measure_gap(parts_of(refits), limit=limit), "share": round(refits.share, 4)}
     judged = load_head(judged_folder(classifier_folder(key) / "model"))
+    judged = replace(judged, rules=())
     return {**measure_gap(judged_parts(judged, training), limit=limit), "share": 1.0}
 
 

@@ -116,15 +116,17 @@ def test_its_page_summarises_and_links_the_error_report_with_the_change_since_th
 
 def test_the_command_summarises_the_error_report_of_a_version(place: Place) -> None:
     champion = str(place.champion())
-    shown = place.run("cli", "errors", "organ")
+    shown = place.run("cli.app", "errors", "organ")
     assert shown.returncode == 0, shown.stderr[-4000:]
     lines = shown.stdout.splitlines()
     assert lines[0] == f"organ version {champion}:"
     page = place.settings.models.resolve() / "organ" / champion / "errors" / "errors.html"
     assert lines[-1] == f"page: {page}"
-    answered = json.loads(place.run("cli", "errors", "organ", "--version", "1", "--json").stdout)
+    answered = json.loads(
+        place.run("cli.app", "errors", "organ", "--version", "1", "--json").stdout
+    )
     assert answered["version"] == "1" and answered["report"]["classifier"] == "organ"
-    unknown = place.run("cli", "errors", "organ", "--version", "999")
+    unknown = place.run("cli.app", "errors", "organ", "--version", "999")
     assert unknown.returncode != 0 and "999" in unknown.stderr
 
 
@@ -133,7 +135,7 @@ def test_a_version_of_an_earlier_release_has_no_error_report(place: Place) -> No
     aside = folder.with_name("aside")
     folder.rename(aside)
     try:
-        shown = place.run("cli", "errors", "organ")
+        shown = place.run("cli.app", "errors", "organ")
     finally:
         aside.rename(folder)
     assert shown.returncode != 0

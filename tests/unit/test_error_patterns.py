@@ -123,7 +123,7 @@ def test_a_planted_length_is_found() -> None:
     phrases = [f"n{number}" for number in range(60)]
     phrases += [f"some words for n{number}" for number in range(300)]
     wrong = np.array([number % 3 == 0 for number in range(60)] + [False] * 300)
-    assert ("length", "1 word") in found(answered(phrases, wrong))
+    assert ("length", "one word") in found(answered(phrases, wrong))
 
 
 def test_slices_of_the_same_mistakes_are_merged_under_the_strongest() -> None:
