@@ -17,7 +17,7 @@ from pipelines.model.training_phrases import choose_training_phrases, save_train
 from pipelines.stages.files import EMBEDDINGS, SPEC, classifier_folder, read_json
 from pipelines.stages.training_pairs import rows_of, training_rows
 
-__all__ = ["rows_of", "run", "training_rows"]
+__all__ = ["rows_of", "rule_rows", "run", "training_rows"]
 
 
 def run(key: str) -> None:

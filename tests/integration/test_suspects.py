@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 import pytest
 import sqlalchemy as sa
+from mlflow import MlflowClient
 from sqlalchemy.engine import Connection, Engine
+from typer.testing import CliRunner
 
+from cli import app as cli
+from core.database import DatabaseUrls, with_driver
 from core.label_reports import open_suspects, read_label_report, record_label_report
+from core.params import load_params
 from core.review_params import ReviewParams
 from core.review_tables import review_item
+from core.settings import REPOSITORY
 from core.tables import feedback
+from flows.context import LoopContext
+from flows.label_report import keep_label_report
+from flows.run import Run
 from monitoring.feedback import feedback_rows
 from monitoring.received_labels import received_labels
 from monitoring.review.acts import Act, answer_item
@@ -26,10 +37,39 @@ from monitoring.review.refill import refill_queue
 from monitoring.review.undo import undo_act
 from monitoring.review.worth import queue_report
 from pipelines.memory.evidence_rows import join_labels
+from tests.support.places import own_place
 from tests.support.traffic import log
 
 NOW = datetime(2026, 3, 10, tzinfo=UTC)
 DAY = timedelta(days=1)
+LABELS: dict[str, Any] = {
+    "phrases": 900,
+    "labels": 3,
+    "accuracy": 0.9,
+    "merges": [
+        {
+            "labels": ["label01", "label02"],
+            "phrases": 80,
+            "confused": 20,
+            "saved": 4.5,
+            "lost": 1.0,
+            "pays": True,
+        }
+    ],
+    "splits": [
+        {
+            "label": "label03",
+            "phrases": 90,
+            "share": 0.4,
+            "silhouette": 0.2,
+            "wrong": [0.1, 0.4],
+            "saved": 2.0,
+            "p_value": 0.0001,
+            "pays": True,
+            "examples": [["one"], ["two"]],
+        }
+    ],
+}
 ALONE = ReviewParams.model_validate({"shares": {SUSPECTS: 1.0}, "twice": 0.0})
 
 
@@ -202,7 +242,51 @@ def test_the_report_of_a_newer_retraining_replaces_the_old_one(connection: Conne
 def test_rows_without_a_decision_stay_in_training(connection: Connection) -> None:
     """Nothing is left out silently: a snapshot knows nothing of suspects."""
     refill(connection)
-    assert isinstance(feedback_rows(
-        connection, label_columns={"topic": "column"}, received_by=NOW + DAY
-    ), pa.Table)  # fmt: skip
     assert fixed(connection, "topic") == []
+
+
+def commands(engine: Engine, database: DatabaseUrls, folder: Path) -> LoopContext:
+    return LoopContext(own_place(folder), database, engine, load_params(REPOSITORY / "params.yaml"))
+
+
+def test_a_retraining_keeps_its_report_where_the_commands_find_it(
+    engine: Engine, database: DatabaseUrls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = commands(engine, database, tmp_path)
+    monkeypatch.setattr("cli.suspects.command_context", lambda: nullcontext(context))
+    early = CliRunner().invoke(cli.app, ["suspects", "chapter"])
+    assert early.exit_code == 2
+    assert CliRunner().invoke(cli.app, ["labels", "unknown"]).exit_code == 2
+
+    built = tmp_path / "built"
+    (built / "suspects").mkdir(parents=True)
+    found = [suspect("rare", "7", labels={"label02": 30, "label01": 1}), suspect("next", "8")]
+    (built / "suspects" / "suspects.json").write_text(
+        json.dumps({"judged": 1000, "found": 2, "suspects": found})
+    )
+    (built / "suspects" / "labels.json").write_text(json.dumps(LABELS))
+    run = Run("r1", NOW, "manual", {})
+    with context.registry.run("chapter", name="r1", tags={}) as run_id:
+        for _ in range(2):  # a repeated step changes nothing
+            keep_label_report(context, "chapter", version="4", run_id=run_id, built=built, run=run)
+    uri = with_driver(database.mlflow, "psycopg")
+    client = MlflowClient(uri, uri)
+    files = [file.path for file in client.list_artifacts(run_id, "suspects")]
+    assert files == ["suspects/labels.json", "suspects/suspects.json"]
+
+    printed = CliRunner().invoke(cli.app, ["suspects", "chapter", "--json", "--top", "1"])
+    report = json.loads(printed.stdout)
+    assert (report["version"], report["found"]) == ("4", 2)
+    [first] = report["suspects"]
+    assert (first["given"], first["proposed"], first["rows"][0]["id"]) == (
+        "label01",
+        "label02",
+        "7",
+    )
+    table = CliRunner().invoke(cli.app, ["suspects", "chapter"]).stdout
+    assert all(word in table for word in ("rare", "label01", "label02", "98.0%", "label02 30"))
+
+    advice = CliRunner().invoke(cli.app, ["labels", "chapter"]).stdout
+    assert all(word in advice for word in ("label01 + label02", "4.50", "label03", "yes"))
+    as_json = json.loads(CliRunner().invoke(cli.app, ["labels", "chapter", "--json"]).stdout)
+    assert as_json["merges"] == LABELS["merges"]
