@@ -50,12 +50,22 @@ def build_result(measured: Measured) -> Result:
             for name, row in measured.nearness.items()
         ],
     )
+    kept = measured.phrases
+    small = table(
+        ("training phrases", "MB", "of the five nearest"),
+        [(f"{kept['phrases']:,.0f}", f"{kept['file_mb']:.1f}", f"{kept['of_five_nearest']:.0%}")],
+    )
     http = measured.http
     over_http = table(("over HTTP", "value"), [(name, f"{http[name]:.1f}") for name in http])
     slower = http["predict_p95_beside_ms"] - http["predict_p95_alone_ms"]
     ours = measured.costs[OURS]
     return Result(
-        figures={"costs": measured.costs, "nearness": measured.nearness, "http": http},
+        figures={
+            "costs": measured.costs,
+            "nearness": measured.nearness,
+            "phrases": kept,
+            "http": http,
+        },
         bars=[
             Bar("an explanation in the process: CPU, ms", ours["cpu_ms"], 50),
             Bar("an explanation in the process: p95, ms", ours["p95_ms"], 50),
@@ -64,7 +74,7 @@ def build_result(measured: Measured) -> Result:
             Bar("error beside exact Shapley values", measured.nearness[OURS]["error"], 0.1),
             Bar("a predict beside two clients that explain: p95 above alone, ms", slower, 20),
         ],
-        tables=[costs, nearness, over_http],
+        tables=[costs, nearness, small, over_http],
     )
 
 

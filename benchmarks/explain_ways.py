@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from itertools import combinations
 from math import factorial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
 
 import httpx
@@ -25,7 +26,9 @@ from pipelines.model.embedder import load_embedder
 from pipelines.model.explanation import explain
 from pipelines.model.head_file import load_head
 from pipelines.model.text import clean_phrase
+from pipelines.model.training import TrainingRows
 from pipelines.model.training_phrases import (
+    PHRASES_FILE,
     TrainingPhrases,
     choose_training_phrases,
     save_training_phrases,
@@ -35,6 +38,7 @@ from pipelines.stages.train import training_rows
 BUILD = Path("build")
 CLASSIFIER = "block"
 OURS = "perennial explain"
+NEAREST_OF = 200
 MOST_WORDS = 7
 """Of the phrases for which the exact values are computed: 128 predictions."""
 Margins = Callable[[str], np.ndarray]
@@ -56,10 +60,11 @@ FULL = Scale(phrases=300, exact=60, seconds=20)
 
 @dataclass(frozen=True)
 class Measured:
-    """Milliseconds and nearness by way, and the figures of the service by name."""
+    """Milliseconds and nearness by way; figures of the training phrases and of the service."""
 
     costs: dict[str, Figures]
     nearness: dict[str, Figures]
+    phrases: Figures
     http: Figures
 
 
@@ -69,7 +74,9 @@ def measure(scale: Scale, *, seed: int) -> Measured:
     phrases = [text for text in cleaned if len(text.split()) >= 2]
     random.Random(seed).shuffle(phrases)
     progress("the training phrases")
-    kept = choose_training_phrases(training_rows(CLASSIFIER).with_test())
+    rows = training_rows(CLASSIFIER).with_test()
+    kept = choose_training_phrases(rows)
+    nearest = measure_nearest(rows, kept, seed=seed)
     head = load_head(BUILD / "classifiers" / CLASSIFIER / "model")
     classifier = PhraseClassifier(head, load_embedder(BUILD / "embedder"))
     costs = measure_costs(classifier, phrases[: scale.phrases], kept)
@@ -78,7 +85,26 @@ def measure(scale: Scale, *, seed: int) -> Measured:
     progress("the service")
     with served(BUILD) as service:
         http = measure_service(service, phrases, scale)
-    return Measured(costs, nearness, http)
+    return Measured(costs, nearness, nearest, http)
+
+
+def measure_nearest(rows: TrainingRows, kept: TrainingPhrases, *, seed: int) -> Figures:
+    """Compare the five nearest of the small file with those of the whole vectors."""
+    phrases = kept.text.decode().split("\n")
+    place_of = {phrase: place for place, phrase in enumerate(rows.cleaned.tolist())}
+    vectors = rows.vectors[[place_of[phrase] for phrase in phrases]]
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    found = []
+    for place in random.Random(seed).sample(range(len(phrases)), NEAREST_OF):
+        cosines = unit @ unit[place]
+        cosines[place] = -2
+        exact = {phrases[near] for near in np.argsort(-cosines)[:5]}
+        near = kept.nearest(unit[place], besides=phrases[place])
+        found.append(len(exact & {each.phrase for each in near}) / 5)
+    with TemporaryDirectory() as folder:
+        save_training_phrases(kept, Path(folder))
+        size = (Path(folder) / PHRASES_FILE).stat().st_size / 1e6
+    return {"phrases": len(phrases), "file_mb": size, "of_five_nearest": statistics.fmean(found)}
 
 
 def measure_costs(
