@@ -39,11 +39,10 @@ def fit_mlp(params: blocks.MlpHead, rows: TrainingRows, seed: int) -> Fits:
     part_codes = np.searchsorted(label_set[known], part.labels)
     network = _network(keras, params, dimensions=rows.vectors.shape[1], labels=len(label_set))
     settings = {"temperature": 1.0}
-    loss = _loss(keras, params.focal)
 
     def train(rows: TrainingRows, chosen: Bool, epochs: int, rate: float) -> None:
         targets = np.searchsorted(label_set, rows.labels)
-        _train(keras, network, rows, targets, chosen, epochs=epochs, rate=rate, loss=loss)
+        _train(keras, network, rows, targets, chosen, epochs=epochs, rate=rate, focal=params.focal)
 
     last_epochs = max(1, round(LAST_SHARE * params.epochs))
     train(part, fitting_rows(part, part_codes), params.epochs, LEARNING_RATE)
@@ -90,13 +89,13 @@ def _train(
     *,
     epochs: int,
     rate: float,
-    loss: Any,
+    focal: float = 0.0,
 ) -> None:
     """Run Adam over the rows `chosen`, at a rate that falls from `rate` to 0."""
     steps = epochs * -(-int(chosen.sum()) // BATCH)
     network.compile(
         optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps)),
-        loss=loss,
+        loss=_loss(keras, focal),
     )
     weights = fitting_weights(rows)[chosen].astype(np.float32)
     network.fit(
