@@ -32,7 +32,9 @@ def specs(params: Params) -> dict[str, dict[str, Any]]:
 
 
 def _head(block: ClassifierParams, seed: int) -> dict[str, Any]:
-    return {**block.head.model_dump(), "seed": seed, **_favour(block)}
+    """Return the head's settings; `rules` only where there are any: a head without stays equal."""
+    rules = {"rules": [rule.model_dump() for rule in block.rules]} if block.rules else {}
+    return {**block.head.model_dump(), "seed": seed, **rules, **_favour(block)}
 
 
 def _favour(block: ClassifierParams) -> dict[str, Any]:
