@@ -42,7 +42,7 @@ def test_a_vector_that_is_not_finite_is_refused_with_its_phrase(bad: float) -> N
         return np.where(np.array(cleaned)[:, None] == "b", bad, 1.0).astype(np.float32)
 
     with pytest.raises(StageFailed, match="came NaN or infinity for 'b', 1 phrases in all"):
-        merge_vectors(["a", "b"], [], np.empty((0, 0)), embed=broken, width=1)
+        merge_vectors(["a", "b"], [], np.empty((0, 0), np.float32), embed=broken, width=1)
 
 
 def test_stored_vectors_that_are_not_finite_train_nothing(tmp_path: Path) -> None:
