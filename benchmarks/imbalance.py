@@ -2,8 +2,9 @@
 
     python -m benchmarks.imbalance [--classifier block] [--file PHRASES.csv] [--quick]
 
-The sets: a snapshot under build/ (needs `make data` and `dvc repro`), a generated one, and a CSV
-of columns part (train or test), phrase and label, which is cut to a long tail.
+The sets: a snapshot under build/ (needs `make data` and `dvc repro`), a CSV of columns part (train
+or test), phrase and label, which is cut to a long tail, and a generated one. `--sets` and `--heads`
+choose some of them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pipelines.model.training import TrainingRows
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "imbalanced-learn", "keras")
+SETS = ("built", "file", "generated")
+HEADS = ("hybrid_svm", "logistic", "mlp")
 FOCAL = 2.0
 """The gamma that Lin et al. (2017) recommend."""
 COLUMNS = (
@@ -51,28 +53,6 @@ class Way:
     adjusted: bool = False
 
 
-def ways(*, quick: bool) -> list[Way]:
-    """Return every way; with `quick`, without the heads that need Keras or half a minute."""
-    svm = {"kind": "hybrid_svm"}
-    logistic = {"kind": "logistic"}
-    mlp = {"kind": "mlp"}
-    rows = [
-        Way("hybrid_svm", svm),
-        Way("hybrid_svm, favour: macro", svm, "macro"),
-        Way("hybrid_svm, favour: tail", svm, "tail"),
-        Way("hybrid_svm, logit adjustment", svm, adjusted=True),
-        Way("hybrid_svm, over-sampled", svm, change=over_sample),
-    ]
-    slow = [
-        Way("logistic", logistic),
-        Way("logistic, favour: macro", logistic, "macro"),
-        Way("mlp", mlp),
-        Way("mlp, favour: macro", mlp, "macro"),
-        Way("mlp, focal loss", {**mlp, "focal": FOCAL}),
-    ]
-    return rows if quick else [*rows, *slow]
-
-
 def over_sample(rows: TrainingRows) -> TrainingRows:
     """Repeat pairs of labels that have fewer than the average; the validation slice stays."""
     import numpy as np
@@ -89,6 +69,22 @@ def over_sample(rows: TrainingRows) -> TrainingRows:
     places, _ = sampler.fit_resample(fitting[:, None], labels)
     chosen = np.concatenate([places[:, 0], np.flatnonzero(rows.validation)])
     return picked(rows, np.sort(chosen))
+
+
+WAYS = (
+    Way("hybrid_svm", {"kind": "hybrid_svm"}),
+    Way("hybrid_svm, favour: macro", {"kind": "hybrid_svm"}, "macro"),
+    Way("hybrid_svm, favour: tail", {"kind": "hybrid_svm"}, "tail"),
+    Way("hybrid_svm, logit adjustment", {"kind": "hybrid_svm"}, adjusted=True),
+    Way("hybrid_svm, over-sampled", {"kind": "hybrid_svm"}, change=over_sample),
+    Way("logistic", {"kind": "logistic"}),
+    Way("logistic, favour: macro", {"kind": "logistic"}, "macro"),
+    Way("logistic, favour: tail", {"kind": "logistic"}, "tail"),
+    Way("mlp", {"kind": "mlp"}),
+    Way("mlp, favour: macro", {"kind": "mlp"}, "macro"),
+    Way("mlp, favour: tail", {"kind": "mlp"}, "tail"),
+    Way("mlp, focal loss", {"kind": "mlp", "focal": FOCAL}),
+)
 
 
 def picked(rows: TrainingRows, places: Any) -> TrainingRows:
@@ -179,19 +175,22 @@ def sets(arguments: argparse.Namespace) -> Iterator[ImbalancedSet]:
     """Yield the sets that were asked for."""
     from benchmarks.imbalance_world import built_set, file_set, generated_set
 
-    yield built_set(arguments.classifier)
-    if arguments.file:
+    if "built" in arguments.sets:
+        yield built_set(arguments.classifier)
+    if "file" in arguments.sets and arguments.file:
         from pipelines.model.embedder import load_embedder
         from pipelines.stages.files import EMBEDDER
 
         yield file_set(arguments.file, embed=load_embedder(EMBEDDER), seed=arguments.seed)
-    yield generated_set(labels=40, most_rows=1000, seed=arguments.seed)
+    if "generated" in arguments.sets:
+        most_rows = 100 if arguments.quick else 1000
+        yield generated_set(labels=40, most_rows=most_rows, seed=arguments.seed)
 
 
-def measure(given: ImbalancedSet, *, quick: bool, seed: int) -> dict[str, dict[str, float]]:
+def measure(given: ImbalancedSet, ways: list[Way], *, seed: int) -> dict[str, dict[str, float]]:
     """Return way -> scores and CPU seconds of one fit."""
     figures = {}
-    for way in ways(quick=quick):
+    for way in ways:
         progress(f"{given.name}: {way.name}")
         with timed() as timing:
             head, adjustment = fit(way, given.training, seed=seed)
@@ -221,10 +220,15 @@ def main() -> None:
     parser = options("Compare ways of serving rare labels.")
     parser.add_argument("--classifier", default="block", help="a classifier under build/")
     parser.add_argument("--file", type=Path, help="a CSV of columns part, phrase, label")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS, help="of all sets")
+    parser.add_argument("--heads", nargs="+", choices=HEADS, default=HEADS, help="of all heads")
     parser.set_defaults(seed=7)
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.sets = ["generated"]
+        arguments.heads = ["hybrid_svm"]
     pin_arithmetic()  # before numpy is imported, as in a stage
-    if not arguments.quick:
+    if "mlp" in arguments.heads:
         from pipelines.model.mlp_head import import_keras
 
         import_keras()  # the import is not part of a fit
@@ -233,13 +237,12 @@ def main() -> None:
     tables = []
     inputs = []
     for given in sets(arguments):
-        figures[given.name] = run(given)
+        figures[given.name] = measure(given, ways, seed=arguments.seed)
         labels = len(set(given.training.labels.tolist()))
-        pairs = len(given.training.labels)
-        inputs.append(f"{given.name}: {pairs:,} phrases, {labels} labels, {len(given.labels):,}")
+        pairs = f"{len(given.training.labels):,} phrases, {labels} labels"
+        inputs.append(f"{given.name}: {pairs}, {len(given.labels):,} test rows")
         tables.append(f"### {given.name}\n\n{_table(figures[given.name])}")
-    about = "; ".join(f"{line} test rows" for line in inputs)
-    result = Result(figures={"sets": figures}, tables=tables, input=about)
+    result = Result(figures={"sets": figures}, tables=tables, input="; ".join(inputs))
     present(result, title="Imbalance", packages=PACKAGES, arguments=arguments)
 
 

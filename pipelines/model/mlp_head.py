@@ -47,7 +47,6 @@ def mlp_steps(params: blocks.MlpHead, rows: TrainingRows, seed: int) -> Fits:
     part_codes = np.searchsorted(label_set[known], part.labels)
     network = _network(keras, params, dimensions=rows.vectors.shape[1], labels=len(label_set))
     settings = {"temperature": 1.0}
-    loss = _loss(keras, params.focal)
 
     def train(rows: TrainingRows, chosen: Bool, epochs: int, rate: float, **watched: Bool) -> int:
         targets = np.searchsorted(label_set, rows.labels)
