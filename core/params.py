@@ -33,6 +33,7 @@ from core.params_file import (
     read_params_file,
 )
 from core.review_params import ReviewParams
+from core.rule_params import RuleParams
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 Column = Annotated[str, StringConstraints(pattern=COLUMN)]
@@ -146,6 +147,9 @@ class ClassifierParams(StrictBlock):
 
     compare: list[Head] = Field(default_factory=list)
     """Heads that a retraining also trains and scores, for its report alone."""
+
+    rules: list[RuleParams] = Field(default_factory=list)
+    """Patterns that decide a label after the head, in this order; off where they hurt."""
 
     gate: GateParams = GateParams()
 
