@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ import pyarrow as pa
 
 from pipelines.bias.clustered import mean
 from pipelines.model.arrays import Bool, Float64, Int64, Strings
+from pipelines.stages.scores import CALIBRATION_BINS
 
+CALIBRATION = "calibration_error"
 DRAWS = 400
 SEED = 7
 WATTS_PER_CORE = 10.0
@@ -36,46 +39,79 @@ def scores_with_intervals(predictions: pa.Table) -> dict[str, dict[str, dict[str
     }
 
 
+@dataclass(frozen=True)
+class _Answers:
+    """Test rows as numbers: labels, phrases, and the bin and the excess of each probability.
+
+    `excess` is the probability minus 1 for a right answer, minus 0 for a wrong one.
+    """
+
+    truth: Int64
+    predicted: Int64
+    labels: int
+    phrases: Int64
+    bins: Int64
+    excess: Float64
+
+
 def _scores(rows: pa.Table) -> dict[str, dict[str, float]]:
-    truth, predicted, labels = _coded(rows)
-    phrases = _phrases(rows)
-    count = int(phrases.max()) + 1
-    point = _of_weights(np.ones(len(phrases)), truth, predicted, labels)
+    answers = _coded(rows)
+    count = int(answers.phrases.max()) + 1
+    point = _of_weights(np.ones(len(answers.phrases)), answers)
     draws = {name: np.empty(DRAWS) for name in point}
     rng = np.random.default_rng(SEED)
     for draw in range(DRAWS):
         drawn = np.bincount(rng.integers(count, size=count), minlength=count)
-        weights = drawn[phrases].astype(np.float64)
-        for name, value in _of_weights(weights, truth, predicted, labels).items():
+        weights = drawn[answers.phrases].astype(np.float64)
+        for name, value in _of_weights(weights, answers).items():
             draws[name][draw] = value
-    return {name: _interval(value, draws[name]) for name, value in point.items()}
+    return {name: _interval(name, value, draws[name]) for name, value in point.items()}
 
 
-def _interval(value: float, draws: Float64) -> dict[str, float]:
+def _interval(name: str, value: float, draws: Float64) -> dict[str, float]:
+    """Return the quantiles of the draws, turned about the value for the calibration error.
+
+    A drawn sample is calibrated worse than its origin, because luck adds to every bin.
+    """
     low, high = np.quantile(draws, [0.025, 0.975])
-    return {"value": round(value, 6), "low": round(float(low), 6), "high": round(float(high), 6)}
+    if name == CALIBRATION:
+        low, high = max(2 * value - high, 0.0), 2 * value - low
+    bounds = {"value": value, "low": low, "high": high}
+    return {place: round(float(bound), 6) for place, bound in bounds.items()}
 
 
-def _of_weights(weights: Float64, truth: Int64, predicted: Int64, labels: int) -> dict[str, float]:
+def _of_weights(weights: Float64, answers: _Answers) -> dict[str, float]:
     """Return the scores of weighted rows, as scores.py defines them."""
-    right = np.bincount(truth[truth == predicted], weights[truth == predicted], labels)
-    support = np.bincount(truth, weights, labels)
-    answered = np.bincount(predicted, weights, labels)
+    is_right = answers.truth == answers.predicted
+    right = np.bincount(answers.truth[is_right], weights[is_right], answers.labels)
+    support = np.bincount(answers.truth, weights, answers.labels)
+    answered = np.bincount(answers.predicted, weights, answers.labels)
     f1 = 2 * right / np.maximum(support + answered, 1e-12)
-    present = support > 0
+    gaps = np.bincount(answers.bins, weights * answers.excess, CALIBRATION_BINS)
     return {
         "accuracy": float(right.sum() / support.sum()),
         "weighted_f1": float((f1 * support).sum() / support.sum()),
-        "macro_f1": float(f1[present].mean()),
+        "macro_f1": float(f1[support > 0].mean()),
+        CALIBRATION: float(np.abs(gaps).sum() / support.sum()),
     }
 
 
-def _coded(rows: pa.Table) -> tuple[Int64, Int64, int]:
+def _coded(rows: pa.Table) -> _Answers:
     truth = rows["label"].to_pylist()
     names, codes = np.unique(
         np.array(truth + rows["predicted"].to_pylist(), dtype=str), return_inverse=True
     )
-    return codes[: len(truth)], codes[len(truth) :], len(names)
+    right = codes[: len(truth)] == codes[len(truth) :]
+    probability = rows["probability"].to_numpy()
+    bins = np.minimum((probability * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    return _Answers(
+        truth=codes[: len(truth)],
+        predicted=codes[len(truth) :],
+        labels=len(names),
+        phrases=_phrases(rows),
+        bins=bins,
+        excess=probability - right,
+    )
 
 
 def _phrases(rows: pa.Table) -> Int64:

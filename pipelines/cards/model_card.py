@@ -7,9 +7,13 @@ from typing import Any
 
 from pipelines.cards.card import Card, Facts, Section, Sentence, Table, Writer, ask, plain, step
 
-SCORES = {"weighted_f1": "weighted F1", "macro_f1": "macro F1", "accuracy": "accuracy"}
+SCORES = {
+    "weighted_f1": "weighted F1",
+    "macro_f1": "macro F1",
+    "accuracy": "accuracy",
+    "calibration_error": "calibration error",
+}
 PARTS = {"all": "all test rows", "unseen": "unseen phrases"}
-METRICS = {"all": "metrics", "unseen": "unseen_metrics"}
 WORST_LABELS = 5
 LEAST_SUPPORT = 10
 """Test rows from which on a label is listed among the worst."""
@@ -92,10 +96,6 @@ def _figures(write: Writer) -> Section:
             if write.knows(place):
                 asked = (f"{place}/value:score", f"{place}/low:score", f"{place}/high:score")
                 rows.append([plain(f"{name}, {rows_name}"), *write.cells(*asked)])
-        calibration = f"evaluation/{METRICS[part]}/calibration_error"
-        if write.knows(calibration):
-            cell = write.cells(f"{calibration}:score", "", "")
-            rows.append([plain(f"calibration error, {rows_name}"), *cell])
     if write.knows("derived/cost"):
         cost = [f"derived/cost/{name}:number" for name in ("value", "low", "high")]
         rows.append([plain("cost of a thousand answers"), *write.cells(*cost)])

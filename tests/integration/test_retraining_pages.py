@@ -195,7 +195,7 @@ def test_a_version_without_cards_says_so_and_gets_them(place: Place) -> None:
     folder = place.settings.reports / "cards" / "organ" / version
     shutil.move(folder, folder.with_name("aside"))
     absent = place.run("cli.app", "cards", "show", "organ", "--version", version)
-    assert absent.returncode == 1 and "no card was written" in absent.stderr
+    assert absent.returncode == 2 and "no card was written" in absent.stderr
     written = place.run("cli.app", "cards", "write", "organ", "--version", version)
     assert written.returncode == 0, written.stderr[-4000:]
     for name in ("card.json", "model.html", "data.md"):
@@ -203,7 +203,7 @@ def test_a_version_without_cards_says_so_and_gets_them(place: Place) -> None:
     shown = place.run("cli.app", "cards", "show", "organ", "--markdown")
     assert f"# Model card: organ version {version}" in shown.stdout
     unknown = place.run("cli.app", "cards", "show", "organ", "--version", "99")
-    assert unknown.returncode == 1 and "name one of" in unknown.stderr
+    assert unknown.returncode == 2 and "name one of" in unknown.stderr
 
 
 def test_its_champion_is_loaded_from_mlflow_and_answers(place: Place) -> None:

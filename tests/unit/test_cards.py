@@ -22,6 +22,8 @@ from pipelines.cards.derived import answer_costs, cost_per_thousand, derive, ene
 from pipelines.cards.files import changed_pages, save_cards, stored_cards, stored_page
 from pipelines.cards.model_card import model_card
 from pipelines.cards.pages import as_html, as_markdown, as_text
+from pipelines.stages.scores import ScoredAnswers
+from pipelines.stages.scores import score as score_answers
 from tests.unit.test_bias import fair
 
 EVIL = "<script>alert(1)</script> | a/b {x}"
@@ -38,6 +40,7 @@ def predictions(rows: int = 600) -> pa.Table:
             "cleaned": [f"phrase {number}" for number in phrase],
             "label": list(label),
             "predicted": list(predicted),
+            "probability": 0.5 + rng.random(rows) / 2,
             "seen": phrase % 2 == 0,
         }
     )
@@ -173,6 +176,14 @@ def test_scores_have_intervals_that_hold_them() -> None:
     assert found["all"]["accuracy"]["value"] == pytest.approx(right, abs=1e-6)
     for score in found["all"].values():
         assert score["low"] < score["value"] < score["high"]
+    asked = ScoredAnswers(
+        truth=np.array(table["label"], dtype=str),
+        predicted=np.array(table["predicted"], dtype=str),
+        probability=table["probability"].to_numpy(),
+    )
+    expected = score_answers(asked)
+    assert expected.pop("rows") == len(table)
+    assert {name: score["value"] for name, score in found["all"].items()} == expected
     assert derive(predictions(), costs=None, times={})["scores"] == found
     with_cost = cost_per_thousand(predictions(), None)
     assert with_cost["value"] == pytest.approx(1000 * (1 - right), abs=1e-3)
