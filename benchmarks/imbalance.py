@@ -232,7 +232,7 @@ def main() -> None:
         from pipelines.model.mlp_head import import_keras
 
         import_keras()  # the import is not part of a fit
-    run = partial(measure, quick=arguments.quick, seed=arguments.seed)
+    ways = [way for way in WAYS if way.head["kind"] in arguments.heads]
     figures = {}
     tables = []
     inputs = []

@@ -51,7 +51,15 @@ def mlp_steps(params: blocks.MlpHead, rows: TrainingRows, seed: int) -> Fits:
     def train(rows: TrainingRows, chosen: Bool, epochs: int, rate: float, **watched: Bool) -> int:
         targets = np.searchsorted(label_set, rows.labels)
         return _train(
-            keras, network, rows, targets, chosen, epochs=epochs, rate=rate, loss=loss, **watched
+            keras,
+            network,
+            rows,
+            targets,
+            chosen,
+            epochs=epochs,
+            rate=rate,
+            focal=params.focal,
+            **watched,
         )
 
     fitting = fitting_rows(part, part_codes)
@@ -102,7 +110,7 @@ def _train(
     *,
     epochs: int,
     rate: float,
-    loss: Any,
+    focal: float = 0.0,
     held: Bool | None = None,
 ) -> int:
     """Run Adam over the rows `chosen`, at a rate that falls from `rate` to 0.
@@ -113,7 +121,7 @@ def _train(
     steps = epochs * -(-int(chosen.sum()) // BATCH)
     network.compile(
         optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps)),
-        loss=loss,
+        loss=_loss(keras, focal),
         weighted_metrics=[],
     )
     weights = fitting_weights(rows).astype(np.float32)

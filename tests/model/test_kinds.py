@@ -170,10 +170,7 @@ def epochs_run(rows: TrainingRows, held: np.ndarray | None, *, epochs: int) -> i
     params = MlpHead(kind="mlp", hidden=64, dropout=0.0)
     network = mlp_head._network(keras, params, dimensions=rows.vectors.shape[1], labels=3)
     chosen = np.ones(len(codes), bool) if held is None else ~held
-    loss = mlp_head._loss(keras, 0.0)
-    return mlp_head._train(
-        keras, network, rows, codes, chosen, epochs=epochs, rate=0.05, loss=loss, held=held
-    )
+    return mlp_head._train(keras, network, rows, codes, chosen, epochs=epochs, rate=0.05, held=held)
 
 
 def test_a_fit_stops_when_the_validation_slice_no_longer_gains() -> None:
@@ -211,7 +208,8 @@ def test_focal_loss_is_less_sure_of_what_is_easy() -> None:
     rows = training_rows()
     focal = MlpHead(kind="mlp", hidden=24, epochs=6, focal=3.0)
     heads = [
-        fit_head(params, training=rows, embedder_id="words-1", seed=7) for params in (SMALL, focal)
+        fit_head(params, training=rows, embedder_id="words-1", seed=7)
+        for params in (SMALL["mlp"], focal)
     ]
     plain, hard = (
         head.probabilities(rows.cleaned.tolist(), rows.vectors).argmax(axis=1) for head in heads
@@ -227,8 +225,7 @@ def test_the_arrays_of_a_perceptron_answer_as_keras_does() -> None:
     codes = np.unique(rows.labels, return_inverse=True)[1]
     params = MlpHead(kind="mlp", hidden=24)
     network = mlp_head._network(keras, params, dimensions=rows.vectors.shape[1], labels=3)
-    loss = mlp_head._loss(keras, 0.0)
-    mlp_head._train(keras, network, rows, codes, codes >= 0, epochs=20, rate=0.01, loss=loss)
+    mlp_head._train(keras, network, rows, codes, codes >= 0, epochs=20, rate=0.01)
     arrays = mlp_head._arrays(network, np.ones(3, bool))
     ours = Head("mlp", ("bone", "heart", "lung"), "words-1", arrays, {"temperature": 1.0})
     theirs = keras.ops.softmax(network(rows.vectors, training=False)).numpy()
