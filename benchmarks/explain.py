@@ -59,13 +59,14 @@ def build_result(measured: Measured) -> Result:
     over_http = table(("over HTTP", "value"), [(name, f"{http[name]:.1f}") for name in http])
     slower = http["predict_p95_beside_ms"] - http["predict_p95_alone_ms"]
     ours = measured.costs[OURS]
+    figures = {
+        "costs": measured.costs,
+        "nearness": measured.nearness,
+        "phrases": kept,
+        "http": http,
+    }
     return Result(
-        figures={
-            "costs": measured.costs,
-            "nearness": measured.nearness,
-            "phrases": kept,
-            "http": http,
-        },
+        figures=figures,
         bars=[
             Bar("an explanation in the process: CPU, ms", ours["cpu_ms"], 50),
             Bar("an explanation in the process: p95, ms", ours["p95_ms"], 50),
