@@ -12,8 +12,10 @@ import typer
 
 from cli import (
     answers,
+    cards,
     classify,
     console,
+    errors,
     explain,
     feedback,
     flow,
@@ -30,6 +32,7 @@ from cli import (
     sizing,
     status,
     suspects,
+    tune,
     users,
 )
 from cli.help import GROUPS, WholeLines, version
@@ -121,8 +124,11 @@ COMMANDS = (
     flow,
     history,
     suspects,
+    tune,
     classify,
     explain,
+    errors,
+    cards,
     answers,
     performance,
     queue,

@@ -71,6 +71,7 @@ inference = Table(
     Column("head_label", Text),
     Column("pin", BigInteger),
     Column("pinned_label", Text),
+    Column("abstained", Boolean),
     Index("inference_by_sequence", "classifier", "sequence"),
     Index("inference_by_version", "classifier", "version", "occurred_at"),
     Index("inference_by_request", "request_id"),

@@ -85,10 +85,14 @@ class PreviewBody(BaseModel):
 
 
 class Preview(BaseModel):
-    """How many phrases of the log a label concerns, and how many of its answers."""
+    """How many phrases of the log a label concerns, and how many of its answers.
+
+    `more`: of a phrase that is asked often, not all answers were counted.
+    """
 
     phrases: int
     answers: int
+    more: bool
 
 
 @router.get("/next")
@@ -113,8 +117,8 @@ def preview(
     classifier: Classifier, item: ItemId, body: PreviewBody, state: State, person: Reviewer
 ) -> Preview:
     """Count the logged answers that one label for the item and other phrases concerns."""
-    phrases, answers = count_concerned(state, classifier, item, body.also)
-    return Preview(phrases=phrases, answers=answers)
+    found = count_concerned(state, classifier, item, body.also)
+    return Preview(phrases=found.phrases, answers=found.answers, more=found.more)
 
 
 @router.post("/undo")

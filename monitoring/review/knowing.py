@@ -20,7 +20,8 @@ from monitoring.review.asking import asked_phrases
 from monitoring.review.recent_log import ROUTED, RecentLog
 from monitoring.review.strategies import Known
 from pipelines.model.arrays import Float32
-from pipelines.model.classifier import PhraseClassifier, novelty
+from pipelines.model.classifier import PhraseClassifier
+from pipelines.model.novelty import novelty
 
 LABELS_SINCE = timedelta(days=90)
 LABELS_READ = 20_000

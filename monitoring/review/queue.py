@@ -99,6 +99,13 @@ def lease_item(connection: Connection, item: int, *, person: str, now: datetime)
     connection.execute(renewed)
 
 
+def is_held(connection: Connection, item: int, *, person: str, now: datetime) -> bool:
+    """Return whether a person has the item before them."""
+    lease = review_lease.c
+    held = sa.exists().where(lease.item == item, lease.person == person, lease.until > now)
+    return bool(connection.scalar(sa.select(held)))
+
+
 def count_waiting(connection: Connection, classifier: str) -> int:
     """Count the open items of a classifier."""
     query = sa.select(sa.func.count()).where(review_item.c.classifier == classifier, IS_OPEN)

@@ -217,6 +217,7 @@ def labels_table(rows: LabelledRows, *, test: Bool) -> pa.Table:
             "occurred_at": pa.array(rows.occurred_at, pa.timestamp("us", "UTC")),
             "from_source": pa.array(rows.from_source),
             "test": pa.array(test),
+            "region": pa.array(rows.regions, pa.string()),
         }
     )
 

@@ -13,6 +13,7 @@ from core.head_params import Head as HeadParams
 from pipelines.model.head_file import JUDGED, Head, save_head
 from pipelines.model.heads import Heads, TrainingRows, fit_heads
 from pipelines.model.rules import JUDGED_RULES, RuleRows, judge_rules
+from pipelines.model.training_phrases import choose_training_phrases, save_training_phrases
 from pipelines.stages.files import EMBEDDINGS, SPEC, classifier_folder, read_json
 from pipelines.stages.training_pairs import rows_of, training_rows
 
@@ -23,16 +24,17 @@ def run(key: str) -> None:
     """Train the head of one classifier.
 
     Reads build/spec/<key>/head.json, the split and build/embeddings; writes
-    the served head to build/classifiers/<key>/model/, and the judged one, which has not seen the
-    test rows, to its folder judged/.
+    the served head to build/classifiers/<key>/model/, beside it the phrases that it was trained on,
+    and the judged head, which has not seen the test rows, to its folder judged/.
     """
     spec: dict[str, Any] = read_json(SPEC / key / "head.json")
     seed = spec.pop("seed")
     rules = spec.pop("rules", [])
+    favour = spec.pop("favour", "weighted")  # older files have no such key
     params: HeadParams = TypeAdapter(HeadParams).validate_python(spec)
     embedder_id = read_json(EMBEDDINGS / "embedder.json")["embedder_id"]
     rows = training_rows(key)
-    heads = fit_heads(params, training=rows, embedder_id=embedder_id, seed=seed)
+    heads = fit_heads(params, training=rows, embedder_id=embedder_id, seed=seed, favour=favour)
     folder = classifier_folder(key) / "model"
     if rules:
         judged_rules, kept = judge_rules(rules, heads.judged.labels, rule_rows(heads.judged, rows))
@@ -40,6 +42,7 @@ def run(key: str) -> None:
         write_json(folder / JUDGED_RULES, {"rules": [asdict(rule) for rule in judged_rules]})
     save_head(heads.served, folder)
     save_head(heads.judged, folder / JUDGED)
+    save_training_phrases(choose_training_phrases(rows.with_test()), folder)
 
 
 def rule_rows(judged: Head, rows: TrainingRows) -> RuleRows:

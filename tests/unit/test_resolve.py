@@ -81,6 +81,7 @@ def test_a_label_column_is_checked_by_the_least_demanding_classifier() -> None:
         ({"test_days": 60}, {"organ/split.json"}),
         ({"gate": {"min_weighted_f1": 0.9}}, set()),
         ({"drift": {"window_rows": 500}}, set()),
+        ({"bias": {"evaluation": 0.1}}, {"organ/bias.json"}),
         ({"min_rows_per_label": 2}, {"organ/split.json", "checks.json"}),
         ({"costs": {"labels": {"heart": 5.0}}}, {"organ/costs.json"}),
     ],

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Engine
 from starlette.testclient import TestClient
 
 from core.deployments import append_deployment
-from core.review_tables import review_item
+from core.review_tables import review_item, review_lease
 from core.tables import feedback, inference
 from flows.context import LoopContext
 from monitoring.review.items import add_items
@@ -94,6 +94,27 @@ def test_the_last_answer_is_undone(console: TestClient, engine: Engine) -> None:
     page = console.post(f"{PAGE}/undo", data={"act": act})
     assert "Phrase 1" in page.text
     assert labels(engine) == []
+
+
+def test_an_address_opens_no_item_out_of_its_turn(context: LoopContext, engine: Engine) -> None:
+    """Not that of somebody else, and no random draw because somebody chose to label it."""
+    ada, bob = (
+        TestClient(console_of(context, name), base_url="http://127.0.0.1")
+        for name in ("ada", "bob")
+    )
+    with engine.begin() as connection:
+        drawn = item(7, strategy="random", probability=0.01, score=-99.0)
+        add_items(connection, [drawn], now=NOW, double_share=0)
+        query = sa.select(review_item.c.cleaned, review_item.c.id)
+        ids = {cleaned: number for cleaned, number in connection.execute(query)}
+    assert "Phrase 1" in ada.get(PAGE).text
+    for phrase in ("phrase 1", "phrase 7", "phrase 3"):
+        for address in (f"{PAGE}?item={ids[phrase]}", f"{PAGE}/{ids[phrase]}/card"):
+            assert bob.get(address).status_code == 404
+    assert ada.get(f"{PAGE}?item={ids['phrase 1']}").status_code == 200
+    with engine.connect() as connection:
+        leases = set(connection.execute(sa.select(review_lease.c.item, review_lease.c.person)))
+    assert leases == {(ids["phrase 1"], "ada")}
 
 
 def test_other_phrases_are_previewed(console: TestClient, engine: Engine) -> None:
