@@ -25,6 +25,7 @@ TABS = (
     ("data", "Data"),
     ("fixes", "Fixes"),
     ("pins", "Pins"),
+    ("refused", "None of these"),
     ("tasks", "Tasks"),
 )
 """The pages of one classifier: path below `/c/{classifier}/`, and title."""

@@ -140,7 +140,7 @@ def deployed_version(context: LoopContext, row: Inference) -> ModelVersion:
 
 def _replay_row(context: LoopContext, row: Inference) -> Replayed:
     alternatives = tuple((label, share) for label, share in row.alternatives)
-    logged = Prediction(row.label, row.probability, alternatives)
+    logged = Prediction(row.label, row.probability, alternatives, abstained=bool(row.abstained))
     replayed: Prediction | None = None
     pin = pin_that_answered(context, row)
     try:
@@ -190,12 +190,18 @@ def _compute(
     labels = classifier.memory.labels if classifier.memory else classifier.head.labels
     [answer] = classifier.predict([row.phrase], top=len(labels))
     shown = Prediction(
-        answer.label, answer.probability, answer.alternatives[: len(logged.alternatives)]
+        answer.label,
+        answer.probability,
+        answer.alternatives[: len(logged.alternatives)],
+        abstained=answer.abstained,
     )
     cleaned = clean_phrase(row.phrase)
     if cleaned != row.cleaned:
         reason = f"the phrase was cleaned to {row.cleaned!r} then, to {cleaned!r} now"
         return Verdict("different", (reason,)), shown
+    if logged.abstained and not answer.abstained:
+        # The other way round may be a pin, which settles what the version refuses.
+        return Verdict("different", ("the phrase was refused then, and is answered now",)), shown
     shares = dict([(answer.label, answer.probability), *answer.alternatives])
     return compare_answers(logged, shares), shown
 

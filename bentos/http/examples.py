@@ -40,6 +40,7 @@ _PREDICTION = PredictionResponse(
     revision=12,
     known=False,
     pinned=False,
+    abstained=False,
     role="champion",
     cached=False,
 )

@@ -40,7 +40,11 @@ class Likely(BaseModel):
 
 
 class Item(BaseModel):
-    """An answer to look at; `likeliest` are up to five labels, the answered one first."""
+    """An answer to look at; `likeliest` are up to five labels, the answered one first.
+
+    Of a row of the source whose label is probably wrong, `likeliest` are the proposed label and
+    that of the row, and `proposed_label` is the former; it is null for an answer.
+    """
 
     id: int
     phrase: str
@@ -50,6 +54,7 @@ class Item(BaseModel):
     occurred_at: datetime
     frequency: int
     likeliest: list[Likely]
+    proposed_label: str | None = None
 
 
 class NextItem(BaseModel):

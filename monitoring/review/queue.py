@@ -36,11 +36,23 @@ class QueuedItem:
     region: str | None
     occurred_at: datetime
     frequency: int
+    proposed_label: str | None = None
 
     @property
     def likeliest(self) -> tuple[tuple[str, float], ...]:
-        """The five likeliest labels with their probabilities, the answer first."""
-        return ((self.label, self.confidence), *self.alternatives)[:5]
+        """The five likeliest labels with their probabilities, the answer first.
+
+        Of a suspect the proposed label comes first, then that of the source.
+        """
+        own = (self.label, self.confidence)
+        if self.proposed_label is not None:
+            return (*self.alternatives, own)
+        return (own, *self.alternatives)[:5]
+
+    @property
+    def accepted(self) -> str:
+        """The label that one key accepts."""
+        return self.likeliest[0][0]
 
 
 def next_item(

@@ -28,7 +28,7 @@ from monitoring.review.draws import (
     last_draw,
     record_draw,
 )
-from monitoring.review.items import ReviewItem, add_items
+from monitoring.review.items import SUSPECTS, ReviewItem, add_items
 from monitoring.review.knowing import LABELS_SINCE, Versions, gather
 from monitoring.review.recent_log import ROUTED, RecentLog, read_recent
 from monitoring.review.shares import RANDOM, REQUESTED, Week, hide_random, pick
@@ -220,15 +220,33 @@ def as_items(
     answers = _answers(connection, classifier, [candidate.request_id for candidate in chosen])
     asks = known.phrases.set_index("cleaned")["asks"]
     return [
-        ReviewItem.of_answer(
-            row,
-            strategy=candidate.strategy,
+        *_suspected_items(classifier, chosen, known, asks),
+        *(
+            ReviewItem.of_answer(
+                row,
+                strategy=candidate.strategy,
+                score=candidate.value,
+                probability=candidate.probability,
+                frequency=_frequency(asks, row.cleaned),
+            )
+            for candidate in chosen
+            if (row := answers.get(candidate.request_id)) is not None
+        ),
+    ]
+
+
+def _suspected_items(
+    classifier: str, chosen: Sequence[Candidate], known: Known, asks: pd.Series
+) -> list[ReviewItem]:
+    return [
+        ReviewItem.of_suspect(
+            known.suspects[candidate.request_id],
+            classifier=classifier,
             score=candidate.value,
-            probability=candidate.probability,
-            frequency=_frequency(asks, row.cleaned),
+            frequency=_frequency(asks, candidate.cleaned),
         )
         for candidate in chosen
-        if (row := answers.get(candidate.request_id)) is not None
+        if candidate.strategy == SUSPECTS
     ]
 
 

@@ -15,6 +15,7 @@ from core.review_tables import IS_OPEN, review_answer, review_item, review_lease
 from core.tables import feedback, memory_revision, snapshot
 from monitoring.review.acts import close_item, given_answers, judge_item
 from monitoring.review.queue import lease_item
+from monitoring.review.source_rows import is_feedback_of
 
 
 def undo_act(
@@ -105,7 +106,7 @@ def _take_back(connection: Connection, item: sa.Row[Any]) -> None:
             do="search the answer and label it again: the newest label counts",
         )
     connection.execute(sa.delete(fix).where(fix.c.feedback == item.feedback))
-    connection.execute(sa.delete(feedback).where(feedback.c.id == item.feedback))
+    connection.execute(sa.delete(feedback).where(is_feedback_of(item)))
 
 
 def _reopen(connection: Connection, item: sa.Row[Any], *, person: str, now: datetime) -> None:

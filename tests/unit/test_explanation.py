@@ -15,18 +15,26 @@ from pydantic import TypeAdapter
 from core.head_params import Head as HeadParams
 from pipelines.model.classifier import PhraseClassifier
 from pipelines.model.explanation import EXACT_WORDS, MOST_WORDS, Explanation, explain, split_words
+from pipelines.model.head_file import Head
 from pipelines.model.heads import fit_head
-from tests.support.heads import LABELS, make_head
+from tests.support.heads import LABELS, ensemble_of, make_head
 from tests.support.training import WORDS, training_rows, vectors_of
 
-KINDS = ("hybrid_svm", "tfidf_svm", "logistic")
+KINDS = ("hybrid_svm", "tfidf_svm", "logistic", "ensemble")
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def classifier(request: pytest.FixtureRequest) -> PhraseClassifier:
-    params: HeadParams = TypeAdapter(HeadParams).validate_python({"kind": request.param})
-    head = fit_head(params, training=training_rows(), embedder_id="words-1", seed=7)
+    if request.param == "ensemble":
+        head = ensemble_of(fit("hybrid_svm"), fit("logistic"))
+    else:
+        head = fit(request.param)
     return PhraseClassifier(head, vectors_of)
+
+
+def fit(kind: str) -> Head:
+    params: HeadParams = TypeAdapter(HeadParams).validate_python(kind)
+    return fit_head(params, training=training_rows(), embedder_id="words-1", seed=7)
 
 
 def assert_adds_up(explanation: Explanation) -> None:
