@@ -26,6 +26,7 @@ from console.reviewing import (
     take_back,
 )
 from console.state import Classifier, ConsoleState, State
+from core.errors import EmbedderUnusable, HeadRefused, UnknownRequest, UnknownVersion
 from flows.outages import named_outages
 from lineage.why import explain_answer
 from monitoring.review.agreement import read_agreement
@@ -108,12 +109,18 @@ def neighbours(
 @router.get("/{item}/why")
 def why(
     request: Request, classifier: Classifier, item: ItemId, state: State, person: Viewer
-) -> HTMLResponse:
-    """Return what each word added to the answer of an item, as a part of the page."""
+) -> Response:
+    """Return what each word added to the answer of an item, as a part of the page.
+
+    Nothing where it cannot be said: the answer left the log, or its version or embedder the home.
+    """
     with state.reading() as connection:
         shown = read_item(connection, classifier, item)
-    with named_outages():
-        reasons = explain_answer(state.context, shown.request_id)
+    try:
+        with named_outages():
+            reasons = explain_answer(state.context, shown.request_id)
+    except (UnknownRequest, UnknownVersion, HeadRefused, EmbedderUnusable):
+        return Response(status_code=204)
     return render(request, "why.html", reasons=reasons)
 
 

@@ -102,7 +102,7 @@ function addReasons(element) {
 async function addPart(element, part) {
   if (!element.dataset.item) return;
   const answer = await fetch(`${pages}/${element.dataset.item}/${part}`);
-  if (answer.ok) element.querySelector(`.${part}`).innerHTML = await answer.text();
+  if (answer.status === 200) element.querySelector(`.${part}`).innerHTML = await answer.text();
 }
 
 function show(element) {

@@ -80,9 +80,9 @@ def exact_shares(values: Float64, *, words: int) -> Float64:
     chosen = np.arange(len(values))
     sizes = np.bitwise_count(chosen).astype(int)
     weights = np.array([1 / (words * comb(words - 1, size)) for size in range(words)])
-    shares = [
-        weights[sizes[without]] @ (values[without | 1 << place] - values[without])
-        for place in range(words)
-        for without in [chosen[chosen >> place & 1 == 0]]
-    ]
-    return np.stack(shares)
+    shares = np.zeros((words, values.shape[1]))
+    for place in range(words):
+        without = chosen[chosen >> place & 1 == 0]
+        added = values[without | 1 << place] - values[without]
+        shares[place] = weights[sizes[without]] @ added
+    return shares
