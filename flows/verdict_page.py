@@ -30,11 +30,14 @@ def render_verdict(
     reason: str,
     links: Mapping[str, str],
     comparison: str = "",
+    history: str = "",
+    errors: str = "",
 ) -> str:
     """Return Markdown.
 
-    `folder` holds the plots, `links` maps a text to an address or a path, and `comparison` is the
-    Markdown table of the compared heads, empty without any.
+    `folder` holds the plots, `links` maps a text to an address or a path, `comparison` is the
+    Markdown table of the compared heads, `history` says which window was chosen and why, and
+    `errors` is the summary of the error report. The last three may be empty.
     """
     title = f"# {candidate.classifier} version {candidate.version}: {verdict.kind}"
     parts = [
@@ -44,7 +47,9 @@ def render_verdict(
         _promise(verdict.evidence),
         "\n".join(f"- {sentence}" for sentence in verdict.reasons),
         f"Reason: **{reason}**. {links_line(links)}",
+        history,
         _same_rows(verdict.evidence),
+        errors,
         _evidence(verdict.evidence),
         comparison.strip(),
         *(inline_image(folder / name) for name in PLOTS if (folder / name).exists()),

@@ -85,7 +85,7 @@ def version_that_answered(context: LoopContext, row: Inference) -> ModelVersion:
 
     Raises `HeadRefused` when its files are gone or altered; the error says how to restore them.
     """
-    model = _deployed_version(context, row)
+    model = deployed_version(context, row)
     if problem := problem_of(Path(model.head_location), digest=model.head_digest):
         version = f"version {row.version} of {row.classifier}"
         raise HeadRefused(
@@ -128,7 +128,7 @@ def pin_that_answered(context: LoopContext, row: Inference) -> Pin | None:
         return find_pin(connection, row.pin)
 
 
-def _deployed_version(context: LoopContext, row: Inference) -> ModelVersion:
+def deployed_version(context: LoopContext, row: Inference) -> ModelVersion:
     """The version as it was last deployed, or from the model store when it never was."""
     with context.engine.connect() as connection:
         entries = history(connection, row.classifier)

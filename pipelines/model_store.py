@@ -22,6 +22,8 @@ from pipelines.model.digests import (
 )
 from pipelines.model.head_file import JUDGED, Head, head_digest, load_checked, load_head
 
+ERRORS = "errors"
+"""Folder of the error report beside a head; versions of earlier releases have none."""
 STORED_WITH_HEAD = ("reference.parquet", "evaluation.json")
 """Files of the evaluation that are stored beside the head, with its rule of abstention.
 
@@ -30,9 +32,15 @@ Evaluations of earlier releases have no rule: such a version always answers.
 
 
 def store_version(
-    models: Path, *, classifier: str, version: str, model: Path, evaluation: Path
+    models: Path,
+    *,
+    classifier: str,
+    version: str,
+    model: Path,
+    evaluation: Path,
+    errors: Path | None = None,
 ) -> ModelVersion:
-    """Copy the head, its reference rows and its evaluation into the model store.
+    """Copy the head, its reference rows, its evaluation and its error report into the model store.
 
     The version appears whole or not at all. Its digest is recorded, so that no other head is
     used under the number.
@@ -49,6 +57,8 @@ def store_version(
             shutil.copy(evaluation / name, part / name)
         if (evaluation / ABSTENTION).exists():
             shutil.copy(evaluation / ABSTENTION, part / ABSTENTION)
+        if errors is not None:
+            shutil.copytree(errors, part / ERRORS)
         _claim_number(folder, head_digest(part))
         if (part / JUDGED).is_dir():
             write_judged_digest(folder, head_digest(part / JUDGED))
@@ -180,10 +190,15 @@ def restore_version(
 ) -> ModelVersion:
     """Put a version's files back; damaged ones move to `.<version>.damaged`."""
     folder = models / classifier / version
+    aside = models / classifier / f".{version}.damaged"
     if folder.exists():
-        aside = models / classifier / f".{version}.damaged"
         shutil.rmtree(aside, ignore_errors=True)
         folder.rename(aside)
     return store_version(
-        models, classifier=classifier, version=version, model=model, evaluation=evaluation
+        models,
+        classifier=classifier,
+        version=version,
+        model=model,
+        evaluation=evaluation,
+        errors=aside / ERRORS if (aside / ERRORS).is_dir() else None,
     )

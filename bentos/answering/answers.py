@@ -119,7 +119,9 @@ class AnswerService:
         started = time.perf_counter()
         rollout = route(self._live(), classifier)
         texts = [cleaned_phrase(request) for request in requests]
-        models = _choose(rollout, requests, texts) if model is None else [model] * len(texts)
+        models = (
+            choose_versions(rollout, requests, texts) if model is None else [model] * len(texts)
+        )
         cached_answers = await self._find(models, texts)
         if model is not None:
             cached_answers = [(encoded.own or encoded, hit) for encoded, hit in cached_answers]
@@ -195,7 +197,7 @@ class AnswerService:
         counts.requests += 1
 
 
-def _choose(
+def choose_versions(
     rollout: LiveRollout, requests: Sequence[PhraseRequest], cleaned: Sequence[str]
 ) -> list[LiveModel]:
     """Return champion or canary for each phrase: by its key, else by its cleaned text."""

@@ -24,7 +24,7 @@ from lineage.history_facts import received_feedback
 from lineage.lineage import request_lineage
 from lineage.page import replay_rows, request_rows
 from lineage.replay import logged_rows, replay
-from lineage.why import explain_answer, explanation_rows
+from lineage.why import explain_answer
 
 router = APIRouter(prefix="/c/{classifier}/answers/{request_id}")
 _REPLAYING = Lock()
@@ -77,12 +77,17 @@ def replayed(
 def why(
     request: Request, classifier: Classifier, request_id: str, state: State, person: Viewer
 ) -> HTMLResponse:
-    """Show what each word of the phrase added to the lead of the answer."""
+    """Show what each word added to the lead of the answer, and the nearest training phrases."""
     _logged(state, classifier, request_id)
-    with _one_at_a_time():
-        _, explanation = explain_answer(state.context, request_id)
-    title = "Lead over the runner-up, by word"
-    return _facts(request, classifier, request_id, title, explanation_rows(explanation))
+    with named_outages():
+        reasons = explain_answer(state.context, request_id)
+    return render(
+        request,
+        "answer_why.html",
+        classifier=classifier,
+        request_id=request_id,
+        reasons=reasons,
+    )
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from core.deployments import current_rollouts
+from core.label_reports import open_suspects, suspect_request
 from core.pins import read_pins
 from core.tables import decision, feedback, inference
 from monitoring.feedback import answered
@@ -73,6 +74,10 @@ def gather(
         .drop_duplicates("cleaned"),
         unseen=unseen_labels(connection, classifier, versions.champion),
         contradicted=contradicted_phrases(labels),
+        suspects={
+            suspect_request(classifier, suspect.rows[0]): suspect
+            for suspect in open_suspects(connection, classifier)
+        },
     )
 
 

@@ -66,8 +66,8 @@ def run(key: str) -> None:
         **evaluate(key, tested),
         **score_near(tested, pairs),
         "served": compare_heads(judged, served, pairs),
-        "abstention": abstention,
         **_judged_rules(folder / "model" / JUDGED_RULES),
+        "abstention": abstention,
     }
 
     out = folder / "evaluation"
