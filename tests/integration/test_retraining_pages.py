@@ -7,20 +7,16 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import mlflow
 import pytest
 
-from core.tables import inference as inference_log
 from machine.environment import mlflow_uri
 from pipelines.model.abstention import as_json, load_abstention
 from pipelines.model.promise import promise_sentence
 from pipelines.registry import WHO_DECIDES
-from tests.support.inferences import inference
 from tests.support.prefect_servers import flow_runs
 from tests.support.repositories import ROOT
 from tests.support.retrainings import Place, verdict
@@ -227,23 +223,3 @@ def test_its_champion_is_loaded_from_mlflow_and_answers(place: Place) -> None:
     assert len(answers) == 2
     assert {answer["label"] for answer in answers} <= set(labels)
     assert all(0 < answer["probability"] <= 1 for answer in answers)
-
-
-def test_the_gate_compares_what_both_versions_refuse_of_recent_answers(place: Place) -> None:
-    """The last test here: it retrains, and promotes a newer version."""
-    rows = [
-        inference(number, cleaned=f"strange words {number % 30}", occurred_at=datetime.now(UTC))
-        for number in range(150)
-    ]
-    values = [{**asdict(row), "flags": []} for row in rows]
-    with place.engine.begin() as connection:
-        connection.execute(inference_log.insert(), values)
-    done = place.retrain()
-    assert verdict(done) in ("promote", "hold"), done.stderr[-4000:]
-    [row] = place.rows(
-        "select evidence, reasons from decision where subject = 'gate' order by id desc limit 1"
-    )
-    assert row.evidence["abstained_answers"] == 150
-    for name in ("abstained_share", "champion_abstained_share"):
-        assert 0 <= row.evidence[name] <= 1
-    assert any("of the recent answers, the champion" in reason for reason in row.reasons)
