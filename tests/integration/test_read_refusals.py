@@ -6,6 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,7 +26,7 @@ EVERYTHING = Abstention(threshold=100.0, novelty_limit=0.0, novelty_weight=0.0)
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The build of a candidate; its rows label the phrase `known`."""
     folder = tmp_path_factory.mktemp("workspace")
     build_tiny_embedder(folder / "build" / "embedder")
@@ -47,10 +48,10 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 
 
 def test_both_versions_are_asked_beside_the_newest_memory(
-    workspace: SimpleNamespace, engine: Engine, tmp_path: Path
+    workspace: Any, engine: Engine, tmp_path: Path
 ) -> None:
     champion = store_head(tmp_path, "organ", "1")
-    context = SimpleNamespace(engine=engine)
+    context: Any = SimpleNamespace(engine=engine)
     evaluation = workspace.folder / "build" / "classifiers" / "organ" / "evaluation"
     save_abstention(None, evaluation)
     assert read_refusals(context, workspace, champion) is None, "neither refuses anything"
