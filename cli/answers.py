@@ -99,7 +99,8 @@ def quality(classifier: Classifier, by: By = "week", days: Days = 90, json: Json
 
     `right` counts the labels that agree with the answer. People may look at wrong answers first:
     only `sampled` stands for all answers, with its 95 % interval. `estimate` is the mean
-    confidence. `perennial performance` shows the same by label, region and version.
+    confidence, `refused` the share of answers with "none of these". `perennial performance` shows
+    the same by label, region and version.
     """
     now = datetime.now(UTC)
     since = now - timedelta(days=days)
@@ -115,7 +116,7 @@ def quality(classifier: Classifier, by: By = "week", days: Days = 90, json: Json
             promise = describe_promise(check_promise(connection, classifier))
     output().table(
         {"quality": rows},
-        columns=(by, "version", "answers", "refused", "estimate", "labelled", "right", "sampled"),
+        columns=(by, "version", "answers", "estimate", "labelled", "right", "sampled", "refused"),
         rows=map(_quality_row, rows),
     )
     if promise and not output().json:
@@ -161,11 +162,11 @@ def _quality_row(row: Quality) -> tuple[object, ...]:
         f"{row.since:%Y-%m-%d}",
         row.version,
         f"{row.answers:,}",
-        f"{row.abstained / row.answers:.1%}" if row.abstained else "",
         f"{row.estimated_accuracy:.3f}",
         f"{row.labelled:,}",
         f"{row.right / row.labelled:.3f}" if row.labelled else "",
         _sampled(row),
+        f"{row.abstained / row.answers:.1%}" if row.abstained else "",
     )
 
 

@@ -102,7 +102,7 @@ def test_classify_answers_without_a_service(place: Place, played: dict, phrase: 
     done = place.perennial("--json", "classify", "block", phrase)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
-    assert set(answer) == {"phrase", "label", "probability", "version", "pinned"}
+    assert set(answer) == {"phrase", "label", "probability", "version", "pinned", "abstained"}
     assert answer["pinned"] is False
 
 

@@ -395,6 +395,7 @@ def test_classify_answers_in_order_one_object_a_line(
         "probability": 0.5,
         "version": "7",
         "pinned": False,
+        "abstained": False,
     }
 
 
@@ -415,6 +416,23 @@ def test_classify_answers_pinned_phrases_as_the_service_does(
         ("heart", 0.5, False),
     ]
     assert run("classify", "block", "A  b").stdout == "lung\tpinned\tA  b\n"
+
+
+def test_classify_refuses_as_the_service_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unsure:
+        def predict(self, phrases: list[str], *, top: int) -> list[Prediction]:
+            return [Prediction("heart", 0.2, abstained=True) for _ in phrases]
+
+    champion = champion_of(Unsure(), pin_of("same", "heart"), pin_of("other", "lung", 2))
+    monkeypatch.setattr(answering, "open_champion", lambda *_: champion)
+    lines = run("classify", "block", "odd", "same", "other", "--json").stdout.splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [(row["label"], row["pinned"], row["abstained"]) for row in rows] == [
+        ("heart", False, True),
+        ("heart", False, False),
+        ("lung", True, False),
+    ]
+    assert run("classify", "block", "odd").stdout == "none of these (heart)\t0.200\todd\n"
 
 
 @pytest.mark.parametrize(
