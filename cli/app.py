@@ -12,6 +12,7 @@ import typer
 
 from cli import (
     answers,
+    cards,
     classify,
     console,
     errors,
@@ -30,6 +31,8 @@ from cli import (
     setup,
     sizing,
     status,
+    suspects,
+    tune,
     users,
 )
 from cli.help import GROUPS, WholeLines, version
@@ -120,9 +123,12 @@ COMMANDS = (
     setup,
     flow,
     history,
+    suspects,
+    tune,
     classify,
     explain,
     errors,
+    cards,
     answers,
     performance,
     queue,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
@@ -24,6 +26,8 @@ from monitoring.versions import (
     one_version,
     roles_now,
 )
+from pipelines.cards.files import NAMES as CARD_NAMES
+from pipelines.cards.files import stored_page
 
 router = APIRouter(prefix="/c/{classifier}/versions")
 ERRORS_POLICY = (
@@ -31,6 +35,10 @@ ERRORS_POLICY = (
     "script-src 'unsafe-inline'; frame-ancestors 'self'"
 )
 """The error report has a small script of its own: it gets no origin, no cookies, no network."""
+CARD_POLICY = (
+    "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'"
+)
+"""A card shows labels of the data: it gets no origin, no scripts and no network."""
 
 
 @router.get("")
@@ -90,6 +98,11 @@ def version(
         decisions=decisions,
         has_errors=error_page(state.settings.models, classifier, version) is not None,
         links=pages_elsewhere(state, classifier, version),
+        cards=[
+            name
+            for name in CARD_NAMES
+            if stored_page(state.settings.reports, classifier, version, name)
+        ],
     )
 
 
@@ -100,4 +113,20 @@ def errors(classifier: Classifier, version: str, state: State, person: Viewer) -
     if page is None:
         raise HTTPException(404, "This version has no error report: an earlier release made it.")
     headers = {"content-security-policy": ERRORS_POLICY}
+    return FileResponse(page, media_type="text/html", headers=headers)
+
+
+@router.get("/{version}/cards/{name}")
+def card(
+    classifier: Classifier,
+    version: str,
+    name: Literal["model", "data"],
+    state: State,
+    person: Viewer,
+) -> Response:
+    """Return a card of a version, for a frame without an origin."""
+    page = stored_page(state.settings.reports, classifier, version, name)
+    if page is None:
+        raise HTTPException(404, "No card was written for this version.")
+    headers = {"content-security-policy": CARD_POLICY}
     return FileResponse(page, media_type="text/html", headers=headers)

@@ -13,6 +13,8 @@ from core.errors import PerennialError, QueryRefused, SettingsError, SourceUnrea
 from flows import steps
 from flows.steps import LAST, SPLIT, _write_each, reproduce_each
 
+FOLDERS = {**SPLIT, **LAST}
+
 
 class Workspace:
     """Makes the folder of a stage, or fails for the classifiers that it is told to fail for."""
@@ -30,7 +32,7 @@ class Workspace:
             if name in self.fails:
                 failed.append(name)
             else:
-                place = self.folder / "build" / "classifiers" / name / {**SPLIT, **LAST}[stage]
+                place = self.folder / "build" / "classifiers" / name / FOLDERS[stage]
                 place.mkdir(parents=True, exist_ok=True)
         if failed:
             raise StageFailed("success", came=f"the error of {failed[-1]}", do="look")

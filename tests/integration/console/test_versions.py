@@ -21,6 +21,8 @@ from core.snapshots import record_snapshot
 from core.tables import decision
 from flows.context import LoopContext
 from monitoring.versions import roles_now
+from pipelines.cards.card import Card, Section, Table, plain
+from pipelines.cards.files import card_folder, save_cards
 from pipelines.errors.files import write_report
 from tests.integration.console.conftest import NOW
 from tests.support.browsers import needs_chromium
@@ -325,3 +327,24 @@ def test_without_a_version_the_page_says_how_to_make_one(console: TestClient) ->
         expect(rows.last).to_contain_text("label 00")
         assert set(asked) <= {f"{console_url}/c/organ/versions/2/errors"}
         assert problems == []
+
+
+def test_a_version_shows_its_cards_in_frames_without_scripts(
+    console: TestClient, organ: LoopContext
+) -> None:
+    page = console.get("/c/organ/versions/2").text
+    assert "No card was written." in page and "perennial cards write organ --version 2" in page
+    assert console.get("/c/organ/versions/2/cards/model").status_code == 404
+
+    folder = card_folder(organ.settings.reports, "organ", "2")
+    cells = [[plain(SCRIPT)]]
+    section = Section("Labels", tables=[Table(("label",), cells)])
+    save_cards(folder, {name: Card(f"{name} card", [section]) for name in ("model", "data")})
+    page = console.get("/c/organ/versions/2").text
+    for name in ("model", "data"):
+        assert f'src="/c/organ/versions/2/cards/{name}" sandbox ' in page
+        shown = console.get(f"/c/organ/versions/2/cards/{name}")
+        policy = shown.headers["content-security-policy"]
+        assert policy.startswith("sandbox; default-src 'none'") and "script" not in policy
+        assert SCRIPT not in shown.text and "&lt;script&gt;" in shown.text
+    assert console.get("/c/organ/versions/2/cards/card.json").status_code == 400
