@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from core.head_params import EnsembleHead, Favour, HybridSvmHead, MlpHead
 from core.head_params import Head as HeadParams
-from core.head_params import HybridSvmHead, MlpHead
 from pipelines.errors.curve import LEAST_HELD, Refit
 from pipelines.model.arrays import Bool, Float64, Int64, Strings
 from pipelines.model.head_file import Head
@@ -79,13 +79,18 @@ class Refits:
 def curve_head(params: HeadParams) -> HeadParams:
     """Return the head that is refitted: the block's own, or the default one where that is slow.
 
-    Four refits of a perceptron take minutes of Keras.
+    Four refits of a perceptron take minutes of Keras, and an ensemble has one.
     """
-    return HybridSvmHead() if isinstance(params, MlpHead) else params
+    return HybridSvmHead() if isinstance(params, MlpHead | EnsembleHead) else params
 
 
 def fit_parts(
-    params: HeadParams, rows: TrainingRows, *, embedder_id: str, seed: int
+    params: HeadParams,
+    rows: TrainingRows,
+    *,
+    embedder_id: str,
+    seed: int,
+    favour: Favour = "weighted",
 ) -> Refits | NotMeasured:
     """Fit the head on nested parts of the phrases outside the validation slice."""
     held = hold_out(rows)
@@ -96,7 +101,7 @@ def fit_parts(
     points: list[Refit] = []
     largest: tuple[Head, TrainingRows] | None = None
     for count, sample in pool.samples():
-        head = fit_head(fitted, training=sample, embedder_id=embedder_id, seed=seed)
+        head = fit_head(fitted, training=sample, embedder_id=embedder_id, seed=seed, favour=favour)
         answers, _ = best_answers(head, held.rows)
         points.append(Refit(count, answers != held.rows.labels))
         largest = head, sample

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import TypeAdapter
 
+from core.head_params import Favour
 from core.head_params import Head as HeadParams
 from core.logs import get_logger
 from pipelines.errors.files import write_report
@@ -30,14 +31,11 @@ def run(key: str) -> None:
     New phrases are answered by heads alone, without rules.
     """
     folder = classifier_folder(key)
-    spec = read_json(SPEC / key / "head.json")
-    seed = spec.pop("seed")
-    spec.pop("rules", None)
-    params: HeadParams = TypeAdapter(HeadParams).validate_python(spec)
+    params, seed, favour = head_recipe(key)
     embedder_id = read_json(EMBEDDINGS / "embedder.json")["embedder_id"]
     training = training_rows(key)
     recent = read_rows(folder / "split" / "recent.parquet")
-    refits = fit_parts(params, training, embedder_id=embedder_id, seed=seed)
+    refits = fit_parts(params, training, embedder_id=embedder_id, seed=seed, favour=favour)
     measured = Measured(
         rows=answered_rows(
             read_rows(folder / "evaluation" / "predictions.parquet"),
@@ -61,6 +59,16 @@ def run(key: str) -> None:
         patterns=len(report["patterns"]["found"]),
         gap_exceeded=report["gap"]["exceeded"],
     )
+
+
+def head_recipe(key: str) -> tuple[HeadParams, int, Favour]:
+    """Return the block's head, its seed and what it favours; the rules after it are left out."""
+    spec = read_json(SPEC / key / "head.json")
+    seed = spec.pop("seed")
+    favour = spec.pop("favour", "weighted")
+    spec.pop("rules", None)
+    params: HeadParams = TypeAdapter(HeadParams).validate_python(spec)
+    return params, seed, favour
 
 
 def _gap(

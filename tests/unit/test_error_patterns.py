@@ -121,9 +121,10 @@ def test_a_pattern_of_rows_is_found_though_every_phrase_is_on_both_sides(
 
 def test_a_planted_length_is_found() -> None:
     phrases = [f"n{number}" for number in range(60)]
+    phrases += [f"two n{number}" for number in range(60)]
     phrases += [f"some words for n{number}" for number in range(300)]
-    wrong = np.array([number % 3 == 0 for number in range(60)] + [False] * 300)
-    assert ("length", "one word") in found(answered(phrases, wrong))
+    wrong = np.array([number < 60 and number % 3 == 0 for number in range(420)])
+    assert found(answered(phrases, wrong)) == [("length", "one word")]
 
 
 def test_slices_of_the_same_mistakes_are_merged_under_the_strongest() -> None:

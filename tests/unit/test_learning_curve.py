@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from core.head_params import HybridSvmHead, LogisticHead, MlpHead
+from core.files import write_json
+from core.head_params import EnsembleHead, HybridSvmHead, LogisticHead, MlpHead
+from core.params import Params
 from pipelines.errors.curve import (
     Refit,
     Traffic,
@@ -30,6 +33,9 @@ from pipelines.errors.refits import (
 )
 from pipelines.model.heads import fit_head
 from pipelines.model.training import TrainingRows
+from pipelines.stages.errors import head_recipe
+from pipelines.stages.files import SPEC
+from pipelines.stages.resolve import specs
 from tests.support.training import training_rows
 
 SIZES = (1000, 2000, 4000, 8000)
@@ -112,6 +118,19 @@ def test_phrases_of_the_test_part_are_held_out_unless_they_were_trained_on() -> 
     assert not set(held.rows.cleaned[~held.newest]) & set(rows.cleaned[:40])
 
 
+def test_every_key_of_a_head_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    block = {
+        "source": {"query": "queries/notes.sql", "label": "organ"},
+        "head": {"kind": "logistic"},
+        "favour": "tail",
+        "rules": [{"pattern": "cough", "label": "lung"}],
+    }
+    files = specs(Params.model_validate({"seed": 3, "classifiers": {"organ": block}}))
+    write_json(SPEC / "organ" / "head.json", files["organ/head.json"])
+    assert head_recipe("organ") == (LOGISTIC, 3, "tail")
+
+
 def test_an_empty_validation_slice_is_a_stated_reason() -> None:
     rows = replace(training_rows(), validation=np.zeros(330, bool))
     refits = fit_parts(LOGISTIC, rows, embedder_id="e", seed=7)
@@ -136,6 +155,7 @@ def test_a_label_with_one_row_stops_no_refit() -> None:
 
 def test_a_perceptron_is_replaced_by_the_default_head() -> None:
     assert isinstance(curve_head(MlpHead(kind="mlp")), HybridSvmHead)
+    assert isinstance(curve_head(EnsembleHead(kind="ensemble")), HybridSvmHead)
     assert curve_head(LOGISTIC) is LOGISTIC
 
 
