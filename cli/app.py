@@ -15,6 +15,7 @@ from cli import (
     cards,
     classify,
     console,
+    errors,
     explain,
     feedback,
     flow,
@@ -30,6 +31,8 @@ from cli import (
     setup,
     sizing,
     status,
+    suspects,
+    tune,
     users,
 )
 from cli.help import GROUPS, WholeLines, version
@@ -120,8 +123,11 @@ COMMANDS = (
     setup,
     flow,
     history,
+    suspects,
+    tune,
     classify,
     explain,
+    errors,
     cards,
     answers,
     performance,

@@ -31,7 +31,7 @@ REUSED = ("data", "build/embedder", "build/embeddings")
 """Outputs of the previous run that make this one cheaper: only new phrases are embedded."""
 SPLIT = {"split": "split"}
 """Stage -> its folder. It refuses rows that cannot train, before any head is fitted."""
-LAST = {"compare": "comparison", "bias": "bias"}
+LAST = {"compare": "comparison", "suspects": "suspects", "errors": "errors", "bias": "bias"}
 """The last stages: what DVC runs for them is the whole training."""
 
 OWN_ERRORS = (DataError, SourceUnreachable, SettingsError)
@@ -136,7 +136,7 @@ def require_sound(
 def train_classifiers(
     context: LoopContext, workspace: Workspace, classifiers: Sequence[str], run: Run
 ) -> Errors:
-    """Run every DVC stage from the snapshot to the evaluations and the comparison of heads.
+    """Run every DVC stage from the snapshot to the comparison of heads, suspects and error reports.
 
     Returns the errors of the classifiers that cannot be trained; raises when none can. The
     workspace then holds the others alone, and nothing in its pipeline is out of date.

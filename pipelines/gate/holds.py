@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from core.contracts import Verdict
-from core.params import GateParams
+from core.gate_params import GateParams
 from pipelines.bias.report import off_limits
 from pipelines.bias.words import beyond
 from pipelines.gate.words import lost_labels

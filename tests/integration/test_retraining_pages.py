@@ -14,10 +14,12 @@ import mlflow
 import pytest
 
 from machine.environment import mlflow_uri
+from pipelines.model.abstention import as_json, load_abstention
+from pipelines.model.promise import promise_sentence
 from pipelines.registry import WHO_DECIDES
 from tests.support.prefect_servers import flow_runs
 from tests.support.repositories import ROOT
-from tests.support.retrainings import Place
+from tests.support.retrainings import Place, verdict
 
 LOAD = """
 import mlflow, pandas, sys
@@ -60,6 +62,84 @@ def test_its_page_links_the_version_and_the_checks_that_mlflow_keeps(place: Plac
     run_id = address.split("/runs/")[1].split("/")[0]
     kept = place.settings.home / "mlartifacts" / "organ" / run_id / "artifacts" / "checks"
     assert (kept / "report.html").is_file()
+
+
+def test_its_page_says_what_a_version_that_may_refuse_promises(place: Place) -> None:
+    found = httpx.post(
+        f"{place.settings.prefect_url}/api/artifacts/filter",
+        json={"artifacts": {"key": {"any_": ["verdict-organ"]}}},
+        trust_env=False,
+    ).json()
+    [page, *_] = [row["data"] for row in found if ": promote" in row["data"].splitlines()[0]]
+    promise = re.search(
+        r"On its test rows it (answers [0-9.]+ % alone at [0-9.]+ % or better)", page
+    )
+    assert promise is not None
+    stored = place.settings.models / "organ" / str(place.champion())
+    evaluation = json.loads((stored / "evaluation.json").read_text())
+    report = evaluation["abstention"]
+    assert report["policy"] == {"max_false": 0.2}
+    assert as_json(load_abstention(stored)) == report["rule"]
+    [evidence] = place.rows(
+        "select evidence from decision where subject = 'gate' order by id desc limit 1"
+    )
+    assert evidence.evidence["promise"] == promise_sentence(report)
+
+
+def test_its_page_summarises_and_links_the_error_report_with_the_change_since_the_champion(
+    place: Place,
+) -> None:
+    assert verdict(place.retrain()) == "promote"
+    champion = int(str(place.champion()))
+    found = httpx.post(
+        f"{place.settings.prefect_url}/api/artifacts/filter",
+        json={"artifacts": {"key": {"any_": ["verdict-organ"]}}},
+        trust_env=False,
+    ).json()
+    title = f"# organ version {champion}: promote"
+    [page] = [artifact["data"] for artifact in found if artifact["data"].startswith(title)]
+    assert "## Errors" in page and f"Since the champion, version {champion - 1}: " in page
+    [address] = re.findall(r"\((\S+/artifacts/errors/errors\.html)\)", page)
+    run_id = address.split("/runs/")[1].split("/")[0]
+    kept = place.settings.home / "mlartifacts" / "organ" / run_id / "artifacts" / "errors"
+    stored = place.settings.models / "organ" / str(champion) / "errors"
+    for name in ("errors.json", "errors.html"):
+        assert (kept / name).read_bytes() == (stored / name).read_bytes()
+    report = json.loads((stored / "errors.json").read_text(encoding="utf-8"))
+    assert report["champion"]["version"] == str(champion - 1)
+    evaluation = json.loads((stored.parent / "evaluation.json").read_text(encoding="utf-8"))
+    assert report["rows"] == evaluation["rows"]
+    assert report["accuracy"] == evaluation["metrics"]["accuracy"]
+    scores = {row["label"]: row["recall"] for row in report["labels"] if row["support"]}
+    assert scores == {label: row["recall"] for label, row in evaluation["labels"].items()}
+
+
+def test_the_command_summarises_the_error_report_of_a_version(place: Place) -> None:
+    champion = str(place.champion())
+    shown = place.run("cli.app", "errors", "organ")
+    assert shown.returncode == 0, shown.stderr[-4000:]
+    lines = shown.stdout.splitlines()
+    assert lines[0] == f"organ version {champion}:"
+    page = place.settings.models.resolve() / "organ" / champion / "errors" / "errors.html"
+    assert lines[-1] == f"page: {page}"
+    answered = json.loads(
+        place.run("cli.app", "errors", "organ", "--version", "1", "--json").stdout
+    )
+    assert answered["version"] == "1" and answered["report"]["classifier"] == "organ"
+    unknown = place.run("cli.app", "errors", "organ", "--version", "999")
+    assert unknown.returncode != 0 and "999" in unknown.stderr
+
+
+def test_a_version_of_an_earlier_release_has_no_error_report(place: Place) -> None:
+    folder = place.settings.models / "organ" / str(place.champion()) / "errors"
+    aside = folder.with_name("aside")
+    folder.rename(aside)
+    try:
+        shown = place.run("cli.app", "errors", "organ")
+    finally:
+        aside.rename(folder)
+    assert shown.returncode != 0
+    assert "earlier release" in shown.stderr and "perennial retrain organ" in shown.stderr
 
 
 def test_its_cards_are_in_prefect_and_in_mlflow(place: Place) -> None:

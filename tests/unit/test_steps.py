@@ -54,7 +54,9 @@ def test_each_failed_classifier_has_an_error_of_its_own(
         "a": "the error of a",
         "c": "the error of c",
     }
-    assert workspace.calls[0] == ([f"{stage}@{name}" for stage in stages for name in "abc"], True)
+    targets = [f"{stage}@{name}" for stage in stages for name in "abc"]
+    assert workspace.calls[0] == (targets, True)
+    assert workspace.calls[1] == ([f"{stage}@a" for stage in stages], False)
 
 
 def test_one_call_is_enough_when_nothing_fails(tmp_path: Path) -> None:
