@@ -119,7 +119,7 @@ def _rows(card: CheckedCard) -> list[tuple[str, ...]]:
     figures: list[tuple[str, ...]] = [
         (*place, change.section, change.query, change.was, change.is_now) for change in card.changes
     ]
-    pages = [(*place, "page", name, "as card.json says", "changed") for name in card.pages]
+    pages = [(*place, "page", name, "as written", "changed") for name in card.pages]
     return [*figures, *pages]
 
 

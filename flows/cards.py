@@ -24,7 +24,7 @@ MORE = "\n\nThe rest is in the artifact cards/model.md of the run."
 
 @dataclass(frozen=True)
 class CheckedCard:
-    """What is no longer true of a version's cards; `pages` differ from card.json."""
+    """What is no longer true of a version's cards; `pages` are not as they were written."""
 
     classifier: str
     version: str
@@ -102,5 +102,4 @@ def check_cards(context: LoopContext, classifier: str, version: str) -> CheckedC
     ]
     found = [change for card in cards.values() for change in changes(card, facts)]
     folder = card_folder(context.settings.reports, classifier, version)
-    pages = changed_pages(folder, cards)
-    return CheckedCard(classifier, version, len(figures), found, pages)
+    return CheckedCard(classifier, version, len(figures), found, changed_pages(folder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from pipelines.cards.pages import as_html, as_markdown
 
 CARD_FILE = "card.json"
 NAMES = ("model", "data")
+PAGES = "pages"
+"""Key of card.json: page -> its digest."""
 
 
 def card_folder(reports: Path, classifier: str, version: str) -> Path:
@@ -22,13 +25,22 @@ def card_folder(reports: Path, classifier: str, version: str) -> Path:
 
 
 def save_cards(folder: Path, cards: Mapping[str, Card]) -> None:
-    """Write card.json and the pages of each card, and remove what lay there."""
+    """Write card.json and the pages of each card, and remove what lay there.
+
+    card.json has the digests of the pages: a release that renders otherwise changes no page.
+    """
     shutil.rmtree(folder, ignore_errors=True)
-    for name, page in pages_of(cards).items():
-        folder.mkdir(parents=True, exist_ok=True)
+    pages = pages_of(cards)
+    for name, page in pages.items():
         with replacing(folder / name) as part:
             part.write_text(page, encoding="utf-8")
-    write_json(folder / CARD_FILE, {name: as_json(card) for name, card in cards.items()})
+    content = {name: as_json(card) for name, card in cards.items()}
+    digests = {name: _digest(page.encode()) for name, page in pages.items()}
+    write_json(folder / CARD_FILE, {**content, PAGES: digests})
+
+
+def _digest(page: bytes) -> str:
+    return hashlib.sha256(page).hexdigest()
 
 
 def pages_of(cards: Mapping[str, Card]) -> dict[str, str]:
@@ -59,10 +71,11 @@ def stored_page(reports: Path, classifier: str, version: str, name: str) -> Path
     return page if page.is_file() else None
 
 
-def changed_pages(folder: Path, cards: Mapping[str, Card]) -> list[str]:
-    """Return the names of the pages that are not what card.json says."""
+def changed_pages(folder: Path) -> list[str]:
+    """Return the names of the pages that are not as they were written."""
+    content = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
     return [
         name
-        for name, page in pages_of(cards).items()
-        if not (folder / name).is_file() or (folder / name).read_text(encoding="utf-8") != page
+        for name, digest in content[PAGES].items()
+        if not (folder / name).is_file() or _digest((folder / name).read_bytes()) != digest
     ]
