@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+Favour = Literal["weighted", "macro", "tail"]
+"""The F1 that a head leans towards: of the traffic, of all labels alike, of the rare third."""
+
 
 class StrictBlock(BaseModel):
     """A frozen block of params.yaml: no unknown key, no coercion, no NaN or infinity."""
@@ -53,12 +56,14 @@ class MlpHead(StrictBlock):
 
     hidden : units of the hidden layer
     dropout : share of the hidden units that each training step leaves out
+    focal : gamma of the focal loss (Lin et al. 2017); 0 is cross-entropy
     """
 
     kind: Literal["mlp"]
     hidden: int = Field(512, ge=1, le=8192)
     epochs: int = Field(40, ge=1, le=1000)
     dropout: float = Field(0.5, ge=0, lt=1)
+    focal: float = Field(0.0, ge=0, le=10)
 
 
 class EnsembleHead(StrictBlock):

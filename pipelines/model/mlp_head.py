@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from core import head_params as blocks
-from pipelines.model.arrays import AnyArray, Bool, Int64
+from pipelines.model.arrays import AnyArray, Bool, Float32, Int64
 from pipelines.model.calibration import calibrate
 from pipelines.model.scoring import Fits
 from pipelines.model.silence import quiet
@@ -50,7 +50,17 @@ def mlp_steps(params: blocks.MlpHead, rows: TrainingRows, seed: int) -> Fits:
 
     def train(rows: TrainingRows, chosen: Bool, epochs: int, rate: float, **watched: Bool) -> int:
         targets = np.searchsorted(label_set, rows.labels)
-        return _train(keras, network, rows, targets, chosen, epochs=epochs, rate=rate, **watched)
+        return _train(
+            keras,
+            network,
+            rows,
+            targets,
+            chosen,
+            epochs=epochs,
+            rate=rate,
+            focal=params.focal,
+            **watched,
+        )
 
     fitting = fitting_rows(part, part_codes)
     epochs = train(part, fitting, params.epochs, LEARNING_RATE, held=~fitting)
@@ -78,6 +88,19 @@ def _network(keras: Any, params: blocks.MlpHead, *, dimensions: int, labels: int
     )
 
 
+def _loss(keras: Any, focal: float) -> Any:
+    """Return cross-entropy; with `focal`, phrases that are already right count less."""
+    if focal == 0:
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    def focal_loss(truth: Any, logits: Any) -> Any:
+        codes = keras.ops.reshape(truth, (-1,))
+        entropy = keras.ops.sparse_categorical_crossentropy(codes, logits, from_logits=True)
+        return (1 - keras.ops.exp(-entropy)) ** focal * entropy
+
+    return focal_loss
+
+
 def _train(
     keras: Any,
     network: Any,
@@ -87,6 +110,7 @@ def _train(
     *,
     epochs: int,
     rate: float,
+    focal: float = 0.0,
     held: Bool | None = None,
 ) -> int:
     """Run Adam over the rows `chosen`, at a rate that falls from `rate` to 0.
@@ -97,18 +121,13 @@ def _train(
     steps = epochs * -(-int(chosen.sum()) // BATCH)
     network.compile(
         optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps)),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        loss=_loss(keras, focal),
         weighted_metrics=[],
     )
     weights = fitting_weights(rows).astype(np.float32)
     watched: dict[str, Any] = {}
     if held is not None and held.any():
-        stop = keras.callbacks.EarlyStopping(patience=PATIENCE, restore_best_weights=True)
-        watched = {
-            "validation_data": (rows.vectors[held], codes[held], weights[held]),
-            "validation_batch_size": 1024,
-            "callbacks": [stop],
-        }
+        watched = _watch(keras, rows.vectors[held], codes[held], weights[held])
     history = network.fit(
         rows.vectors[chosen],
         codes[chosen],
@@ -119,6 +138,17 @@ def _train(
         **watched,
     )
     return len(history.epoch)
+
+
+def _watch(keras: Any, vectors: Float32, codes: Int64, weights: Float32) -> dict[str, Any]:
+    """Return the arguments of a fit that stops by the loss on these rows."""
+    return {
+        "validation_data": (vectors, codes, weights),
+        "validation_batch_size": 1024,
+        "callbacks": [
+            keras.callbacks.EarlyStopping(patience=PATIENCE, restore_best_weights=True),
+        ],
+    }
 
 
 def _arrays(network: Any, known: Bool) -> dict[str, AnyArray]:

@@ -204,6 +204,21 @@ def test_an_ensemble_is_judged_without_the_test_rows_and_served_with_all() -> No
     assert best_labels(fitted.served, rows.cleaned[bones][:5].tolist(), vectors) == ["bone"] * 5
 
 
+def test_focal_loss_is_less_sure_of_what_is_easy() -> None:
+    rows = training_rows()
+    focal = MlpHead(kind="mlp", hidden=24, epochs=6, focal=3.0)
+    heads = [
+        fit_head(params, training=rows, embedder_id="words-1", seed=7)
+        for params in (SMALL["mlp"], focal)
+    ]
+    plain, hard = (
+        head.probabilities(rows.cleaned.tolist(), rows.vectors).argmax(axis=1) for head in heads
+    )
+    assert np.mean(plain == hard) > 0.9
+    assert not np.array_equal(heads[0].arrays["weights"], heads[1].arrays["weights"])
+    assert heads[1].settings["temperature"] < heads[0].settings["temperature"]
+
+
 def test_the_arrays_of_a_perceptron_answer_as_keras_does() -> None:
     keras = mlp_head.import_keras()
     rows = training_rows()
