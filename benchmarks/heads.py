@@ -29,10 +29,10 @@ PACKAGES = ("numpy", "scipy", "scikit-learn", "tensorflow", "keras")
 COLUMNS = {
     "weighted_f1": "weighted F1",
     "macro_f1": "macro F1",
-    "tail_f1": "tail third",
-    "unseen_weighted_f1": "unseen",
+    "tail_f1": "F1 of the tail third",
+    "unseen_weighted_f1": "unseen: weighted F1",
     "calibration_error": "calibration error",
-    "unseen_calibration_error": "unseen",
+    "unseen_calibration_error": "unseen: calibration error",
 }
 DEFAULT = "hybrid_svm"
 QUICK_SETS = ("blocks-20", "commands-20")
