@@ -157,6 +157,7 @@ _STAGES: Mapping[str, Sequence[str]] = {
         "stage train",
         "stage evaluate",
         "stage compare",
+        "stage errors",
     ),
 }
 

@@ -20,7 +20,18 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "doctor",
         "notify",
     ),
-    "Train": ("new", "remove", "snapshot", "retrain", "history", "watch", "remember"),
+    "Train": (
+        "new",
+        "remove",
+        "snapshot",
+        "retrain",
+        "history",
+        "suspects",
+        "labels",
+        "tune",
+        "watch",
+        "remember",
+    ),
     "Decide": ("rollout",),
     "Ask and correct": (
         "classify",
@@ -31,7 +42,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "feedback",
         "pins",
     ),
-    "Explain": ("explain", "lineage", "reproduce", "replay"),
+    "Explain": ("explain", "errors", "cards", "lineage", "reproduce", "replay"),
     "Serve": ("serve", "keys", "users", "loadtest", "advise"),
 }
 OTHER = "Commands"

@@ -108,6 +108,8 @@ class Stages:
             self._begin(name, event)
         elif state in ("end", "failed") and name in self.open:
             self._end(name, event)
+        elif self.open and name == "trial":
+            self.screen.advance(_trial(event), done=False)
         elif self.open and str(event.get("line", "")).startswith(SKIPPED):
             self.screen.advance(str(event["line"]), done=True)
 
@@ -125,6 +127,12 @@ class Stages:
             self.screen.advance(_title(name, event), done=name.startswith("stage "))
         else:
             self.screen.end(_line(name, event))
+
+
+def _trial(event: Mapping[str, Any]) -> str:
+    """Return such as "trial 12, best 0.8312"; no trial may be complete yet."""
+    best = event.get("best")
+    return f"trial {event['number']}" + (f", best {best:.4f}" if best is not None else "")
 
 
 def _title(name: str, event: Mapping[str, Any]) -> str:

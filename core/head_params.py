@@ -66,6 +66,22 @@ class MlpHead(StrictBlock):
     focal: float = Field(0.0, ge=0, le=10)
 
 
+class EnsembleHead(StrictBlock):
+    """The mean of a linear SVC and a short-trained perceptron, weighted on the validation slice.
+
+    The first four keys are those of `HybridSvmHead`, the others those of `MlpHead`.
+    """
+
+    kind: Literal["ensemble"]
+    C: float = Field(1.0, gt=0)
+    ngram_weight: float = Field(0.7, gt=0)
+    buckets: int = Field(2**14, ge=2**8, le=2**20)
+    keep: float = Field(0.05, gt=0, le=1)
+    hidden: int = Field(256, ge=1, le=8192)
+    epochs: int = Field(16, ge=1, le=1000)
+    dropout: float = Field(0.5, ge=0, lt=1)
+
+
 class MajorityHead(StrictBlock):
     """Always answers the most frequent label: the floor that other heads must beat."""
 
@@ -79,7 +95,7 @@ def _block_of_kind(given: Any) -> Any:
 
 Head = Annotated[
     Annotated[
-        LogisticHead | HybridSvmHead | TfidfSvmHead | MlpHead | MajorityHead,
+        LogisticHead | HybridSvmHead | TfidfSvmHead | MlpHead | EnsembleHead | MajorityHead,
         Field(discriminator="kind"),
     ],
     BeforeValidator(_block_of_kind),

@@ -43,6 +43,9 @@ class AdvisoryLock(IntEnum):
     PINS = 5073
     """Adding and ending pins, of all classifiers: their ids become visible in order."""
 
+    TUNING = 5076
+    """Creating Optuna's schema and tables."""
+
 
 def hold_until_commit(connection: Connection, lock: AdvisoryLock, classifier: str) -> None:
     """Wait for the lock of a classifier; the end of the transaction releases it."""

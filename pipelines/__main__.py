@@ -8,7 +8,16 @@ import platform
 import sys
 from importlib import import_module
 
-PER_CLASSIFIER = ("split", "train", "evaluate", "compare", "windows")
+PER_CLASSIFIER = (
+    "split",
+    "train",
+    "evaluate",
+    "compare",
+    "suspects",
+    "errors",
+    "bias",
+    "windows",
+)
 STAGES = ("resolve", "embedder", "check", "embed", *PER_CLASSIFIER)
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -19,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     pin_arithmetic()
     from core.errors import PerennialError
     from core.logs import configure_logs, timed
+    from pipelines.stage_times import write_times
 
     configure_logs()
     try:
@@ -29,8 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
             with timed(f"stage {call.stage}", classifier=call.key):
                 import_module(f"pipelines.stages.{call.stage}").run(call.key)
     except PerennialError as error:
-        _print_error(error)
+        print_error(error)
         return 1
+    write_times(call.stage, call.key)
     return 0
 
 
@@ -63,7 +74,8 @@ def pin_arithmetic() -> None:
         os.environ.setdefault("OPENBLAS_CORETYPE", "Haswell")
 
 
-def _print_error(error: object) -> None:
+def print_error(error: object) -> None:
+    """Print a named error as one line of JSON on standard error."""
     import json
 
     fields = {name: getattr(error, name) for name in ("code", "wanted", "came", "do", "retryable")}

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,7 +40,17 @@ def run_program(
     StageFailed
         The exit code is not 0, or the program takes longer than `seconds`.
     """
-    process = _start(command, folder, environment)
+    _follow(_start(command, folder, environment), command, seconds=seconds, on_line=on_line)
+
+
+def _follow(
+    process: subprocess.Popen[str],
+    command: Sequence[str],
+    *,
+    seconds: float,
+    on_line: Callable[[str], None],
+) -> None:
+    """Read what a program prints until it ends. Raises `StageFailed`."""
     late = threading.Event()
     timer = _end_when_late(process, seconds, late)
     try:
@@ -59,6 +70,34 @@ def run_program(
         )
     if process.returncode != 0:
         raise failed(command, lines)
+
+
+def run_programs(
+    commands: Sequence[Sequence[str]],
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    seconds: float,
+    on_line: Callable[[str], None],
+) -> None:
+    """Run several programs at once, each as `run_program` does; an interrupt ends them all.
+
+    Raises the error of the first one that failed, after the others have ended by themselves.
+    """
+    processes = [_start(command, folder, environment) for command in commands]
+    with ThreadPoolExecutor(len(commands)) as pool:
+        followed = [
+            pool.submit(_follow, process, command, seconds=seconds, on_line=on_line)
+            for process, command in zip(processes, commands, strict=True)
+        ]
+        try:
+            wait(followed)
+        except BaseException:
+            for process in processes:
+                end_group(process)
+            raise
+    for future in followed:
+        future.result()
 
 
 def _start(

@@ -9,8 +9,9 @@ import fcntl
 import json
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,8 @@ OWNER = "owner"
 CLONE = ("clone", "--quiet", "--no-checkout", "--origin", "origin", "--template=")
 TRIAL = "refs/perennial/trial"
 """What a retraining pushes and removes, to see that it can publish."""
+REPRODUCING = "pipelines/reproducing.py"
+ALL_CORES = (sys.executable, "-m", "pipelines.reproducing")
 STAGE_SECONDS = 6 * 3600.0
 
 
@@ -64,11 +67,14 @@ class Workspace:
     def reproduce(self, targets: Sequence[str], *, keep_going: bool = False) -> None:
         """Run `dvc repro` on the targets; with `keep_going`, also after the failure of a stage.
 
-        Raises `StageFailed` with the last lines of the stage, or naming a rotten cache file
-        that DVC used.
+        Several targets run on all cores (`pipelines/reproducing.py`), where the commit of the clone
+        has that program. Raises `StageFailed` with the last lines of the stage, or naming a rotten
+        cache file that DVC used.
         """
+        has_program = (self.folder / REPRODUCING).exists()
+        program = ALL_CORES if len(targets) > 1 and has_program else (*DVC, "repro")
         try:
-            self._call_dvc("repro", *(["--keep-going"] if keep_going else []), *targets)
+            self._run(*program, *(["--keep-going"] if keep_going else []), *targets)
         except StageFailed:
             self._refuse_rotten()
             raise
@@ -76,16 +82,16 @@ class Workspace:
 
     def compute_again(self, targets: Sequence[str]) -> None:
         """Run every stage up to the targets without any cache; the shared cache stays as it is."""
-        self._call_dvc("repro", "--force", "--no-commit", *targets)
+        self._run(*DVC, "repro", "--force", "--no-commit", *targets)
 
-    def _call_dvc(self, *arguments: str) -> None:
+    def _run(self, *command: str) -> None:
         """Run a long command; each of its lines becomes a log line at once."""
         run_program(
-            [*DVC, *arguments],
+            command,
             folder=self.folder,
             environment=dvc_environment(self.folder),
             seconds=self.seconds,
-            on_line=_log_line,
+            on_line=log_line,
         )
 
     def track_data(self) -> None:
@@ -162,6 +168,23 @@ class Workspace:
             )
             path.write_text(text, encoding="utf-8")
 
+    def change_params(self, edit: Callable[[str], str], *, message: str) -> str:
+        """Commit an edit of the params.yaml of HEAD, alone; return the commit.
+
+        The narrowed file of the workspace is edited too, and stays uncommitted until `publish`: the
+        commit holds nothing but the change, and can be taken over by `git cherry-pick`.
+        """
+        path = self.folder / "params.yaml"
+        narrowed = path.read_text(encoding="utf-8")
+        whole = run_git(["show", "HEAD:params.yaml"], self.folder, strip=False)
+        path.write_text(edit(whole), encoding="utf-8")
+        run_git(
+            [*AUTHOR, "commit", "--quiet", "--only", "-m", message, "--", "params.yaml"],
+            self.folder,
+        )
+        path.write_text(edit(narrowed), encoding="utf-8")
+        return run_git(["rev-parse", "HEAD"], self.folder)
+
     def try_publishing(self) -> None:
         """Commit, tag and push as `publish` will, and leave nothing.
 
@@ -186,6 +209,10 @@ class Workspace:
         heads = [f"HEAD:refs/heads/{branch}" for branch in branches]
         run_git(["push", "--quiet", "--atomic", "origin", *heads, f"refs/tags/{tag}"], self.folder)
         return run_git(["rev-parse", "HEAD"], self.folder)
+
+    def push_branch(self, branch: str) -> None:
+        """Push the present commit as a branch of the repository."""
+        run_git(["push", "--quiet", "origin", f"HEAD:refs/heads/{branch}"], self.folder)
 
 
 @contextmanager
@@ -250,7 +277,7 @@ def _is_abandoned(folder: Path) -> bool:
     return True
 
 
-def _log_line(line: str) -> None:
+def log_line(line: str) -> None:
     """Pass a stage's log lines on with their fields, and DVC's as text."""
     try:
         fields = json.loads(line)

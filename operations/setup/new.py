@@ -14,10 +14,10 @@ import pyarrow as pa
 from core.errors import ParamsError, SettingsError
 from core.files import replacing
 from core.params import RESERVED_COLUMNS, ClassifierParams
+from core.params_edits import add_block, read_params
 from core.params_file import FROM, NAME
 from core.settings import Settings
 from core.source_addresses import absolute_address, is_path, source_variable
-from operations.setup.blocks import add_block, read_params
 from operations.setup.first_model import FirstModel, try_first_model
 from operations.setup.keys import choose_keys
 from operations.setup.languages import find_languages

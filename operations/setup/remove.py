@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from core.files import replacing
+from core.params_edits import read_params, remove_block
 from flows.context import LoopContext
 from machine.supervision import connect_supervisor
-from operations.setup.blocks import read_params, remove_block
 from pipelines.git_repository import can_give_back
 from pipelines.promotion import retire
 

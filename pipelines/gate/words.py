@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from core.params import GateParams
+from core.gate_params import GateParams
 from pipelines.gate.hypotheses import POOLED, PROOF_PHRASES, visible_fall
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from scipy import sparse
 
 from core import head_params as blocks
 from pipelines.model.arrays import AnyArray, Int64
+from pipelines.model.ensemble_head import fit_ensemble
 from pipelines.model.head_file import Head
 from pipelines.model.linear_heads import fit_hybrid_svm, fit_logistic, fit_tfidf_svm
 from pipelines.model.mlp_head import fit_mlp
@@ -94,4 +95,5 @@ _FITS: dict[str, Callable[..., Fits]] = {
     "hybrid_svm": fit_hybrid_svm,
     "tfidf_svm": fit_tfidf_svm,
     "mlp": fit_mlp,
+    "ensemble": fit_ensemble,
 }

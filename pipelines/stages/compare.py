@@ -100,7 +100,7 @@ def score_head(key: str, head: Head, tested: pa.Table, memory: Memory) -> dict[s
 
 
 def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+    return sum(file.stat().st_size for file in folder.glob("head.*"))
 
 
 def comparison_page(heads: Mapping[str, Mapping[str, float]], *, chosen: str) -> str:

@@ -27,14 +27,18 @@ def specs(params: Params) -> dict[str, dict[str, Any]]:
     for key, block in params.classifiers.items():
         files[f"{key}/split.json"] = _split(block, params.seed)
         files[f"{key}/head.json"] = _head(block, params.seed)
+        files[f"{key}/costs.json"] = block.costs.model_dump()
         files[f"{key}/compare.json"] = _compare(block, params.seed)
+        files[f"{key}/abstain.json"] = block.abstain.model_dump() if block.abstain else {}
+        files[f"{key}/errors.json"] = block.errors.model_dump()
+        files[f"{key}/bias.json"] = block.bias.model_dump()
     return files
 
 
 def _head(block: ClassifierParams, seed: int) -> dict[str, Any]:
     """Return the head's settings; `rules` only where there are any: a head without stays equal."""
     rules = {"rules": [rule.model_dump() for rule in block.rules]} if block.rules else {}
-    return {**block.head.model_dump(), "seed": seed, **rules, **_favour(block)}
+    return {**block.head.model_dump(), "seed": seed, **_favour(block), **rules}
 
 
 def _favour(block: ClassifierParams) -> dict[str, Any]:

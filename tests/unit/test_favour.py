@@ -14,9 +14,10 @@ from benchmarks.imbalance import scores_of
 from benchmarks.imbalance_world import ImbalancedSet, generated_set
 from core.contracts import Verdict
 from core.errors import ParamsError
+from core.gate_params import GateParams
 from core.head_params import Favour
 from core.head_params import Head as HeadParams
-from core.params import GateParams, load_params
+from core.params import load_params
 from pipelines.gate.decide import decide
 from pipelines.gate.hypotheses import compare_answers, overall_differences
 from pipelines.gate.rows import GateRows, gate_rows

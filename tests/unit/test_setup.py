@@ -18,8 +18,8 @@ from cli.output import Output
 from cli.setup import _say_next
 from core.errors import ParamsError, PerennialError, QueryRefused, TrainingImpossible
 from core.params import load_params
+from core.params_edits import add_block, remove_block
 from core.settings import load_settings
-from operations.setup.blocks import add_block, remove_block
 from operations.setup.languages import find_languages
 from operations.setup.likely_power import likely_power
 from operations.setup.new import Setup, set_up

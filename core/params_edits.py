@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -40,6 +41,57 @@ def remove_block(text: str, name: str) -> str:
     key, value = next((key, value) for key, value in mapping.value if key.value == name)
     lines = text.splitlines()
     return _checked([*lines[: key.start_mark.line], *lines[_last_line(value) + 1 :]])
+
+
+def set_head(text: str, name: str, settings: Mapping[str, float | int]) -> str:
+    """Return the text with other settings in the head of a block; its kind stays.
+
+    Raises `ParamsError` when that would change another block too: both share it by an alias.
+    """
+    params = read_params(text)
+    head = params.classifier(name).head
+    expected = {key: block.head.model_dump() for key, block in params.classifiers.items()}
+    expected[name].update(settings)
+    for key, value in settings.items():
+        text = _set_setting(text, name, key, value, kind=head.kind)
+    edited = read_params(text).classifiers
+    if {key: block.head.model_dump() for key, block in edited.items()} != expected:
+        raise ParamsError(
+            f"a block of {name} with a head of its own", came="one shared by an alias", do=BY_HAND
+        )
+    return text
+
+
+def _set_setting(text: str, name: str, key: str, value: float, *, kind: str) -> str:
+    shown = yaml.safe_dump([value], default_flow_style=True).strip()[1:-1]
+    block = _value_of(_classifiers(text), name)
+    head = _value_of(block, "head")
+    if head is None:
+        return _insert(text, block, "head", f"{{kind: {kind}, {key}: {shown}}}")
+    if isinstance(head, yaml.ScalarNode):
+        return _replace(text, head, f"{{kind: {kind}, {key}: {shown}}}")
+    present = _value_of(head, key)
+    return _insert(text, head, key, shown) if present is None else _replace(text, present, shown)
+
+
+def _value_of(mapping: yaml.MappingNode, name: str) -> Any:
+    """Return the node of a key's value, None when the mapping lacks the key."""
+    return next((value for key, value in mapping.value if key.value == name), None)
+
+
+def _replace(text: str, node: yaml.Node, shown: str) -> str:
+    return text[: node.start_mark.index] + shown + text[node.end_mark.index :]
+
+
+def _insert(text: str, mapping: yaml.MappingNode, key: str, shown: str) -> str:
+    """Add a key at the end of a mapping, in braces or with one key per line."""
+    if mapping.flow_style:
+        end = mapping.end_mark.index - 1
+        return f"{text[:end]}, {key}: {shown}{text[end:]}"
+    indent = " " * mapping.value[0][0].start_mark.column
+    lines = text.splitlines()
+    lines.insert(_last_line(mapping) + 1, f"{indent}{key}: {shown}")
+    return "\n".join(lines) + "\n"
 
 
 def _classifiers(text: str) -> yaml.MappingNode:
