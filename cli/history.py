@@ -63,7 +63,7 @@ def _row(window: HistoryWindow) -> tuple[object, ...]:
 
 def _recommendation(comparison: HistoryComparison) -> str:
     seconds = {window.days: window.seconds for window in comparison.windows}
-    saved = comparison.windows[-1].seconds - seconds[comparison.recommended]
+    saved = max(comparison.windows[-1].seconds - seconds[comparison.recommended], 0.0)
     return (
         f"recommended: `history_days: {comparison.recommended}`; a fit takes {saved:.0f} CPU "
         "seconds less than with the longest window"

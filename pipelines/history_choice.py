@@ -68,7 +68,7 @@ def chosen(
     windows = list(figures["windows"])
     days = int(figures["recommended"])
     own = next(window for window in windows if window["days"] == days)
-    saved = windows[-1]["seconds"] - own["seconds"]
+    saved = max(windows[-1]["seconds"] - own["seconds"], 0.0)
     sentence = (
         f"{days} days of history, the shortest window that is not worse: weighted F1 "
         f"{own['weighted_f1']:.4f}, at most {own['behind_at_most']:.4f} behind the best of "

@@ -106,3 +106,10 @@ def test_both_versions_stand_beside_each_other_on_the_same_rows_and_slices(tmp_p
         f"| {scores['champion_weighted_f1']:.4f} |" in page
     )
     assert "a drop of 0.0050 would be tolerated" in page
+
+
+def test_it_says_which_window_of_history_was_chosen(plots: Path) -> None:
+    verdict = Verdict("keep", ("not worse",), {})
+    sentence = "History window: 730 days of history, the last choice: the budget was exhausted."
+    assert sentence in page_of(plots, verdict, history=sentence)
+    assert "History window" not in page_of(plots, verdict)
