@@ -11,7 +11,7 @@ DVC_STATE := .dvc/tmp/site
 export DVC_SITE_CACHE_DIR := $(CURDIR)/$(DVC_STATE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow coverage check types fast-tests data repro up down lock
+.PHONY: help setup demo test test-slow coverage check types fast-tests data notebooks repro up down lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,14 @@ fast-tests: setup ## Unit and architecture tests alone
 
 data: setup | $(DVC_STATE) ## Rebuild the default demo snapshot, the one that data.dvc describes
 	$(BIN)/perennial snapshot --demo
+
+notebooks: setup ## Run notebooks/final on the loop of this clone; HTML in build/notebooks
+	for page in notebooks/final/*.py; do \
+	  name=build/notebooks/$$(basename $$page .py); mkdir -p build/notebooks; \
+	  $(BIN)/python -m jupytext --quiet --to notebook --output $$name.ipynb $$page && \
+	  $(BIN)/python -m nbconvert --execute --to html --template offline \
+	    --TemplateExporter.extra_template_basedirs=notebooks $$name.ipynb || exit 1; \
+	done
 
 repro: setup | $(DVC_STATE) ## Run the stages of dvc.yaml that are out of date, on the data that is here
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m dvc repro

@@ -19,7 +19,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 DUPLICATE_LINES = 6
-_TRIVIAL = re.compile(r"\W*$|#|import |from \S+ import |\"\"\"|return\b.{0,6}$|else:|try:")
+_TRIVIAL = re.compile(r"\W*$|#|\"\"\"|return\b.{0,6}$|else:|try:")
 
 
 @dataclass(frozen=True)
@@ -179,5 +179,15 @@ def duplicates(sources: Sequence[Source], *, least: int = DUPLICATE_LINES) -> li
 
 
 def _compared_lines(source: Source) -> list[tuple[int, str]]:
+    imported = {
+        number
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for number in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
     numbered = ((number, line.strip()) for number, line in enumerate(source.lines, 1))
-    return [(number, line) for number, line in numbered if not _TRIVIAL.match(line)]
+    return [
+        (number, line)
+        for number, line in numbered
+        if number not in imported and not _TRIVIAL.match(line)
+    ]

@@ -57,6 +57,8 @@ def _page(version: str, explanation: Explanation) -> Iterator[str]:
     yield f"{explanation.label} with probability {explanation.probability:.3f}, version {version}"
     if explanation.known:
         yield "The phrase itself was labelled before, and those labels count beside the words."
+    if explanation.rule:
+        yield f"The rule {explanation.rule} matches it."
     if explanation.head_label != explanation.label:
         yield f"By its words alone it would be {explanation.head_label}, which is explained here."
     yield f"Lead over {explanation.runner_up}, by word:"

@@ -64,6 +64,8 @@ def _facts(name: str, verdict: Verdict, settings: Settings) -> Iterator[tuple[st
     if evidence.get("flips_share"):
         changes = "; ".join(evidence["flips"][:SHOWN])
         yield "changes", f"{100 * evidence['flips_share']:.1f} % of recent answers: {changes}"
+    for number, rule in enumerate(evidence.get("rules", ())[:SHOWN]):
+        yield "" if number else "rules", rule
     if version := evidence.get("version"):
         yield "version", f"{settings.mlflow_url}/#/models/{name}/versions/{version}"
     yield "runs", f"{settings.prefect_url}/runs"

@@ -169,7 +169,10 @@ def shadow(
         if shadow_version is None:
             text = _end(context, classifier, "shadow", why)
         else:
-            text = _play(context, classifier, version, role="shadow", share=1.0, why=why)
+            from flows.rollout import assign_role
+
+            assign_role(context, classifier, version, role="shadow", share=1.0, why=why)
+            text = f"{classifier}: version {version} is the shadow"
     out.result({"classifier": classifier, "shadow": shadow_version}, text)
 
 
@@ -194,15 +197,12 @@ def canary(
         if percent == 0:
             text = _end(context, classifier, "canary", reason)
         else:
-            text = _play(
-                context,
-                classifier,
-                version,
-                role="canary",
-                share=share,
-                why=reason,
-                force=force,
+            from flows.rollout import assign_role
+
+            assign_role(
+                context, classifier, version, role="canary", share=share, why=reason, force=force
             )
+            text = f"{classifier}: version {version} is the canary{_share(share)}"
     canary_version = version if percent else None
     out.result({"classifier": classifier, "canary": canary_version, "share": share}, text)
 
@@ -210,22 +210,6 @@ def canary(
 def _require_reason(force: bool, why: str | None) -> None:
     if force and not why:
         raise typer.BadParameter("--force requires a reason", param_hint="--why")
-
-
-def _play(
-    context: LoopContext,
-    classifier: str,
-    version: str,
-    *,
-    role: Role,
-    share: float,
-    why: str,
-    force: bool = False,
-) -> str:
-    from flows.rollout import assign_role
-
-    assign_role(context, classifier, version, role=role, share=share, why=why, force=force)
-    return f"{classifier}: version {version} is the {role}{_share(share)}"
 
 
 def _end(context: LoopContext, classifier: str, role: Role, why: str) -> str:

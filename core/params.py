@@ -33,6 +33,7 @@ from core.params_file import (
     read_params_file,
 )
 from core.review_params import ReviewParams
+from core.rule_params import RuleParams
 from core.tune_params import NEVER, Tune
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
@@ -150,6 +151,9 @@ class ClassifierParams(StrictBlock):
 
     tune: Tune = NEVER
     """Whether a retraining first looks for better settings of the head."""
+
+    rules: list[RuleParams] = Field(default_factory=list)
+    """Patterns that decide a label after the head, in this order; off where they hurt."""
 
     gate: GateParams = GateParams()
 

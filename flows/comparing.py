@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -27,6 +28,7 @@ from pipelines.gate.holds import gone_labels, hold_by_hand, hold_gone_labels
 from pipelines.gate.reading import Surroundings, read_flips, read_gate_rows
 from pipelines.gate.recipe import Recipe, changed_recipe
 from pipelines.model.head_file import load_head
+from pipelines.model.rules import describe_rule
 from pipelines.model_store import has_judged_head, stored_version
 from pipelines.provenance import params_at
 from pipelines.stages.served import served_problem
@@ -43,7 +45,7 @@ def compare_with_champion(
     The evidence names the version that the candidate was compared with, "" for none.
     """
     champion = context.champions().get(classifier)
-    compared = {COMPARED: champion.version if champion else ""}
+    compared: dict[str, Any] = {COMPARED: champion.version if champion else ""}
     if champion and champion.embedder_id != embedder_id(workspace):
         reason = (
             "the champion uses another embedder, so both cannot be scored on the same vectors; "
@@ -52,7 +54,10 @@ def compare_with_champion(
         return Verdict("reject", (reason,), {"champion_embedder": champion.embedder_id, **compared})
 
     built = workspace.folder / "build" / "classifiers" / classifier
-    served = json.loads((built / "evaluation" / "evaluation.json").read_text())["served"]
+    evaluation = json.loads((built / "evaluation" / "evaluation.json").read_text())
+    served = evaluation["served"]
+    if "rules" in evaluation:
+        compared["rules"] = [describe_rule(rule) for rule in evaluation["rules"]]
     if problem := served_problem(served):
         return Verdict("reject", (problem,), {"served": served, **compared})
 

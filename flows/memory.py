@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
+from sqlalchemy.engine import Connection
 
 from core.contracts import Verdict
 from core.deployments import current_champions
@@ -134,17 +135,13 @@ def renew_memory(
         settled = newest_settled(context.engine)
         before = newest_revisions(connection).get(classifier)
         as_of = max(now, before.as_of) if before else now
-        champion = current_champions(connection).get(classifier)
-        fitted_at = champion and trained_as_of(
-            connection, classifier=classifier, version=champion.model.version
-        )
         made = make_memory(
             source,
             received_labels(connection, classifier=classifier, received_by=as_of, newest=settled),
             classifier=classifier,
             revision=before.revision + 1 if before else 1,
             as_of=as_of,
-            judged_since=fitted_at or as_of,
+            judged_since=_fitted_at(connection, classifier) or as_of,
         )
         revision = MemoryRevision(
             made_at=now,
@@ -158,6 +155,14 @@ def renew_memory(
         append_revision(connection, revision)
     get_logger().info("memory", **asdict(revision))
     return revision
+
+
+def _fitted_at(connection: Connection, classifier: str) -> datetime | None:
+    """Return the moment up to which the champion's training rows reach."""
+    champion = current_champions(connection).get(classifier)
+    if champion is None:
+        return None
+    return trained_as_of(connection, classifier=classifier, version=champion.model.version)
 
 
 def make_memory(

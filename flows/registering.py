@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from core.contracts import ModelVersion, Verdict
 from core.database import require_reachable
 from core.errors import DatabaseUnreachable, RegistryUnreachable
+from core.params import load_params
 from flows.context import LoopContext
 from flows.mlflow_model import write_mlflow_model
 from flows.run import PublishedRun, Run, embedder_id
@@ -19,7 +20,6 @@ from pipelines.provenance import surroundings
 from pipelines.recovery import finish_or_forget
 from pipelines.registry import CHECKS, MODEL
 from pipelines.stages.compare import logged_metrics
-from pipelines.stages.files import SPEC
 from pipelines.workspace import Workspace
 
 
@@ -88,11 +88,11 @@ def _log_results(
     """
     registry = context.registry
     built = workspace.folder / "build" / "classifiers" / classifier
-    spec = json.loads((workspace.folder / SPEC / classifier / "head.json").read_text())
+    params = load_params(workspace.folder / "params.yaml")
     registry.log_evaluation(
         run_id,
         metrics=json.loads((built / "evaluation" / "metrics.json").read_text()),
-        params={name: value for name, value in spec.items() if name != "seed"},
+        params=params.classifier(classifier).head.model_dump(),
         evaluation=built / "evaluation",
         model=built / "model",
     )

@@ -27,6 +27,8 @@ def explanation_rows(explanation: Explanation) -> list[tuple[str, str]]:
         rows.append(
             ("known", "the phrase itself was labelled; those labels count beside the words")
         )
+    if explanation.rule:
+        rows.append(("by a rule", f"{explanation.rule} is found in the phrase"))
     if explanation.head_label != explanation.label:
         rows.append(("by its words", f"{explanation.head_label}, which is explained here"))
     rows.append(("runner-up", explanation.runner_up))

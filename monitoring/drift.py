@@ -107,13 +107,7 @@ def calibrate(pool: Pool, *, size: int, labels: int, seed: int) -> Calibration:
     `labels` is the number of label codes.
     """
     deals = deal_pairs(pool, size=size, pairs=PAST_WINDOWS, seed=seed)
-    references = make_references(
-        pool.sample,
-        weight=pool.weight,
-        group=deals.group,
-        chosen=deals.in_reference,
-        labels=labels,
-    )
+    references = references_of(pool, deals, labels=labels)
     past = measure_pairs(pool, deals, references, labels=labels)
     every = past.reshape(-1, len(STATISTICS))
     mean = np.mean(every, axis=0)
@@ -121,6 +115,17 @@ def calibrate(pool: Pool, *, size: int, labels: int, seed: int) -> Calibration:
     pairs = ((past - mean) / np.maximum(spread, LEAST_SCALE)).min(axis=1).max(axis=1)
     widened = spread * _widening(size / pool.rows)
     return Calibration(references, mean, np.maximum(widened, LEAST_SCALE), pairs)
+
+
+def references_of(pool: Pool, deals: Deals, *, labels: int) -> References:
+    """Make the reference of each deal from the rows that the deal puts in it."""
+    return make_references(
+        pool.sample,
+        weight=pool.weight,
+        group=deals.group,
+        chosen=deals.in_reference,
+        labels=labels,
+    )
 
 
 def measure_pairs(pool: Pool, deals: Deals, references: References, *, labels: int) -> np.ndarray:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from monitoring.drift import LEAST_SCALE, Deals, Pool, deal_pairs, measure_pairs
-from monitoring.statistics import STATISTICS, make_references
+from monitoring.drift import LEAST_SCALE, Deals, Pool, deal_pairs, measure_pairs, references_of
+from monitoring.statistics import STATISTICS
 
 CHANGE = 0.1
 """Share of the traffic that moves: to phrases of rare labels."""
@@ -57,13 +57,7 @@ def measure_power(
     if not len(rare):
         return None
     deals = deal_pairs(pool, size=size, pairs=PAIRS, seed=seed)
-    references = make_references(
-        pool.sample,
-        weight=pool.weight,
-        group=deals.group,
-        chosen=deals.in_reference,
-        labels=labels,
-    )
+    references = references_of(pool, deals, labels=labels)
     calm = measure_pairs(pool, deals, references, labels=labels)
     random = np.random.default_rng(seed)
     changed = Deals(

@@ -31,7 +31,6 @@ def promote(
     *,
     why: str,
     now: datetime,
-    run: str = "",
     by: str = "",
 ) -> None:
     """Make a version the champion in one transaction, then repair MLflow's aliases.
@@ -40,7 +39,7 @@ def promote(
     """
     with engine.begin() as connection:
         hold_rollout(connection, model.classifier)
-        append_promotion(connection, model, why=why, now=now, run=run, by=by)
+        append_promotion(connection, model, why=why, now=now, by=by)
     repair_aliases(engine, registry, model.classifier)
 
 

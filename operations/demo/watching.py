@@ -21,8 +21,21 @@ def watch_step(
     with run.step(title) as step:
         waiting.until_logged(context.engine, run.request_ids())
         verdict: Verdict = watch([WATCHED], now=now)[WATCHED]
-        step.outcome = f"{verdict.kind}: {'; '.join(verdict.reasons)}"
+        step.outcome = describe_watch(verdict)
         step.require(verdict.kind in expected, f"a verdict of {' or '.join(sorted(expected))}")
+
+
+def describe_watch(verdict: Verdict) -> str:
+    """Return the verdict with the newest window of its kind, and the number of other windows."""
+    windows = verdict.evidence["windows"][-len(verdict.reasons) :]
+    of_kind = [
+        reason
+        for window, reason in zip(windows, verdict.reasons, strict=False)
+        if window["verdict"] == verdict.kind
+    ]
+    others = len(verdict.evidence["windows"]) - 1
+    more = f"; {others} other windows" if others else ""
+    return f"{verdict.kind}: {(of_kind or verdict.reasons)[-1]}{more}"
 
 
 def window_size(context: LoopContext) -> int:

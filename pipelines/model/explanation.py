@@ -9,7 +9,7 @@ value (Lundberg and Lee, 2017), for 2 n embeddings instead of 2^n.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -19,6 +19,7 @@ from scipy import sparse
 from pipelines.model.classifier import PhraseClassifier, rank_labels
 from pipelines.model.features import as_matrix, count_ngrams
 from pipelines.model.head_file import Head
+from pipelines.model.rules import first_match
 from pipelines.model.scoring import make_scorer
 from pipelines.model.text import clean_phrase
 
@@ -47,7 +48,8 @@ class Explanation:
 
     `base` holds the logits of both without any word: with the shares they sum to `logits`.
     `known` is true when people or the source labelled the phrase itself; `label` is the answer with
-    those labels, `head_label` that of the head, which the words explain.
+    those labels, `head_label` that of the head, which the words explain. `rule` is the pattern that
+    decided before such labels, "" for none.
     """
 
     cleaned: str
@@ -59,6 +61,7 @@ class Explanation:
     words: tuple[WordShare, ...]
     base: tuple[float, float]
     logits: tuple[float, float]
+    rule: str = ""
 
 
 def explain(classifier: PhraseClassifier, phrase: str) -> Explanation:
@@ -68,7 +71,9 @@ def explain(classifier: PhraseClassifier, phrase: str) -> Explanation:
     words = split_words(cleaned)
     vectors = classifier.embed(_texts(cleaned, words))
     [answer] = classifier.predict_cleaned([cleaned], vectors[:1], memory=classifier.memory)
-    [own] = rank_labels(head.labels, head.probabilities([cleaned], vectors[:1]), top=2)
+    without_rules = replace(head, rules=()).probabilities([cleaned], vectors[:1])
+    [own] = rank_labels(head.labels, without_rules, top=2)
+    rule = first_match(head.rules, cleaned)
     runner_up = own.alternatives[0][0] if own.alternatives else own.label
     places = [head.labels.index(own.label), head.labels.index(runner_up)]
 
@@ -90,6 +95,7 @@ def explain(classifier: PhraseClassifier, phrase: str) -> Explanation:
         ),
         base=(float(base[0]), float(base[1])),
         logits=_pair(scorer([cleaned], vectors[:1])[0, places]),
+        rule=rule.pattern if rule else "",
     )
 
 

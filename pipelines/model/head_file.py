@@ -7,7 +7,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 
 from core.errors import HeadRefused
 from pipelines.model.arrays import AnyArray, Float32
+from pipelines.model.rules import Rule, apply_rules, misfit_rules
 from pipelines.model.scoring import Arrays, Scorer, make_scorer, misfit, softmax
 
 FORMAT = "perennial-head-1"
@@ -36,6 +37,7 @@ class Head:
 
     `arrays`, by name, are those that `scoring.misfit` checks. `centroids` is always among them:
     float16 (labels, d), of unit length. `settings` holds the numbers that applying the head needs.
+    `rules` decide the phrases that they match.
     """
 
     kind: str
@@ -43,12 +45,16 @@ class Head:
     embedder_id: str
     arrays: Arrays
     settings: Mapping[str, float] = field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()
 
     def probabilities(self, cleaned: Sequence[str], vectors: Float32) -> Float32:
         """Return float32 (n, labels), rows summing to 1. `vectors`, (n, d), embed `cleaned`."""
         if not len(cleaned):
             return np.empty((0, len(self.labels)), np.float32)
-        return softmax(self._score(cleaned, vectors))
+        probabilities = softmax(self._score(cleaned, vectors))
+        if not self.rules:
+            return probabilities
+        return apply_rules(self.rules, self.labels, cleaned, probabilities)
 
     @cached_property
     def centroids(self) -> Float32:
@@ -76,6 +82,7 @@ def save_head(head: Head, folder: Path) -> str:
         "labels": list(head.labels),
         "settings": dict(head.settings),
         "arrays": _described(head.arrays),
+        **({"rules": [asdict(rule) for rule in head.rules]} if head.rules else {}),
     }
     digest = _digest(manifest, packed)
     (folder / "head.npz").write_bytes(packed)
@@ -96,6 +103,7 @@ def load_head(folder: Path) -> Head:
         manifest["embedder_id"],
         _unpack(folder, packed),
         manifest["settings"],
+        tuple(Rule(**rule) for rule in manifest.get("rules", [])),
     )
     _check_arrays(folder, head, manifest["arrays"])
     return head
@@ -112,7 +120,7 @@ def _misfit_manifest(manifest: Mapping[str, Any]) -> str | None:
     texts = all(isinstance(label, str) for label in labels)
     if not labels or not texts or len(set(labels)) < len(labels):
         return "labels that are not distinct texts"
-    return None
+    return misfit_rules(manifest.get("rules", []), labels)
 
 
 def head_digest(folder: Path) -> str:

@@ -52,6 +52,18 @@ class TrainingRows:
             present=None if self.present is None else self.present[chosen],
         )
 
+    def tested(self) -> TrainingRows:
+        """Return the pairs with a test row, weighted by their test rows."""
+        counts = np.zeros(len(self.labels)) if self.test_weights is None else self.test_weights
+        chosen = counts > 0
+        return TrainingRows(
+            cleaned=self.cleaned[chosen],
+            labels=self.labels[chosen],
+            weights=counts[chosen],
+            vectors=self.vectors[chosen],
+            validation=self.validation[chosen],
+        )
+
     def with_test(self) -> TrainingRows:
         """Return all pairs, weighted by all rows: what the served head knows."""
         if self.test_weights is None:

@@ -5,7 +5,8 @@ Writes plots and drift's reference rows.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 from core.files import write_json
 from pipelines.model.arrays import AnyArray, Bool
 from pipelines.model.head_file import Head, judged_folder, load_head
+from pipelines.model.rules import JUDGED_RULES
 from pipelines.stages.evaluation import answer_rows, answers_of, evaluate, flat_metrics
 from pipelines.stages.files import classifier_folder, read_json, read_rows, write_rows
 from pipelines.stages.memories import answers_without_own, training_memory
@@ -61,6 +63,7 @@ def run(key: str) -> None:
         **evaluate(key, tested),
         **score_near(tested, pairs),
         "served": compare_heads(judged, served, pairs),
+        **_judged_rules(folder / "model" / JUDGED_RULES),
     }
 
     out = folder / "evaluation"
@@ -71,6 +74,11 @@ def run(key: str) -> None:
     reference = reference_table(answer_known(served, recent, labels), test_share=test_share)
     write_rows(out / "reference.parquet", reference)
     draw_plots(out, answers_of(tested), evaluation)
+
+
+def _judged_rules(path: Path) -> dict[str, Any]:
+    """Return what `train` found of the block's rules; empty for a block without any."""
+    return read_json(path) if path.exists() else {}
 
 
 def reference_table(recent: pa.Table, *, test_share: float) -> pa.Table:

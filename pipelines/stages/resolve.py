@@ -26,9 +26,15 @@ def specs(params: Params) -> dict[str, dict[str, Any]]:
     }
     for key, block in params.classifiers.items():
         files[f"{key}/split.json"] = _split(block, params.seed)
-        files[f"{key}/head.json"] = {**block.head.model_dump(), "seed": params.seed}
+        files[f"{key}/head.json"] = _head(block, params.seed)
         files[f"{key}/compare.json"] = _compare(block, params.seed)
     return files
+
+
+def _head(block: ClassifierParams, seed: int) -> dict[str, Any]:
+    """Return the head's settings; `rules` only where there are any: a head without stays equal."""
+    rules = {"rules": [rule.model_dump() for rule in block.rules]} if block.rules else {}
+    return {**block.head.model_dump(), "seed": seed, **rules}
 
 
 def _compare(block: ClassifierParams, seed: int) -> dict[str, Any]:

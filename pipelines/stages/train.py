@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import TypeAdapter
 
+from core.files import write_json
 from core.head_params import Head as HeadParams
-from pipelines.model.head_file import JUDGED, save_head
-from pipelines.model.heads import TrainingRows, fit_heads
+from pipelines.model.head_file import JUDGED, Head, save_head
+from pipelines.model.heads import Heads, TrainingRows, fit_heads
+from pipelines.model.rules import JUDGED_RULES, RuleRows, judge_rules
 from pipelines.stages.files import EMBEDDINGS, SPEC, classifier_folder, read_json, read_rows
 from pipelines.stages.vectors import read_vectors
 
@@ -30,12 +33,30 @@ def run(key: str) -> None:
     """
     spec: dict[str, Any] = read_json(SPEC / key / "head.json")
     seed = spec.pop("seed")
+    rules = spec.pop("rules", [])
     params: HeadParams = TypeAdapter(HeadParams).validate_python(spec)
     embedder_id = read_json(EMBEDDINGS / "embedder.json")["embedder_id"]
-    heads = fit_heads(params, training=training_rows(key), embedder_id=embedder_id, seed=seed)
+    rows = training_rows(key)
+    heads = fit_heads(params, training=rows, embedder_id=embedder_id, seed=seed)
     folder = classifier_folder(key) / "model"
+    if rules:
+        judged_rules, kept = judge_rules(rules, heads.judged.labels, rule_rows(heads.judged, rows))
+        heads = Heads(replace(heads.judged, rules=kept), replace(heads.served, rules=kept))
+        write_json(folder / JUDGED_RULES, {"rules": [asdict(rule) for rule in judged_rules]})
     save_head(heads.served, folder)
     save_head(heads.judged, folder / JUDGED)
+
+
+def rule_rows(judged: Head, rows: TrainingRows) -> RuleRows:
+    """Return the test rows of the training pairs with the judged head's answers."""
+    tested = rows.tested()
+    codes = judged.probabilities(tested.cleaned.tolist(), tested.vectors).argmax(axis=1)
+    return RuleRows(
+        cleaned=tested.cleaned,
+        truth=tested.labels,
+        answered=np.array(judged.labels, dtype=str)[codes],
+        rows=tested.weights,
+    )
 
 
 def training_rows(key: str, *, root: Path = Path()) -> TrainingRows:

@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
+from operations.demo.home import OWN_NAMES
 from tests.support.installations import Place
 from tests.support.processes import wait_until
 
@@ -89,6 +90,11 @@ def test_status_names_every_program_and_the_version_that_answers(
     assert done.returncode == 0, done.stderr
     for word in ("prefect", "mlflow", "service", "evidently", "runner", "postgres", "block"):
         assert word in done.stdout
+
+
+def test_the_next_demo_may_clear_whatever_the_loop_left(place: Place, played: dict) -> None:
+    names = [entry.name for entry in place.home.iterdir()]
+    assert [name for name in names if not OWN_NAMES.fullmatch(name)] == []
 
 
 @pytest.mark.parametrize("phrase", ["fx of left wrist", "Type 2 diabetes"])

@@ -231,14 +231,14 @@ def test_a_promotion_is_a_row_a_decision_and_the_alias(
     registry: Registry, engine: Engine, classifier: str, tmp_path: Path
 ) -> None:
     model = register(registry, classifier, tmp_path, "1")
-    promote(engine, registry, model, why="first version", now=NOW, run="run-1")
+    promote(engine, registry, model, why="first version", now=NOW)
     with engine.connect() as connection:
         assert current_champions(connection) == {
             classifier: Deployment(model, "champion", 1.0, NOW, "first version")
         }
     [row] = rollouts(engine, classifier)
     assert (row.kind, row.reasons, row.evidence, row.run, row.decided_at) == (
-        "promote", ["first version"], {"version": "1"}, "run-1", NOW,
+        "promote", ["first version"], {"version": "1"}, "", NOW,
     )  # fmt: skip
     assert registry.aliases(classifier) == {"candidate": "1", "champion": "1"}
 

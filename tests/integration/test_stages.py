@@ -135,6 +135,26 @@ def test_one_key_runs_only_what_it_changes(repository: Path, embedder: Path) -> 
     assert not any(name.startswith(("split", "embed", "check")) for name in changed)
 
 
+def test_rules_are_judged_and_travel_with_the_heads(repository: Path, embedder: Path) -> None:
+    rules = [
+        {"pattern": "murmur|valve", "label": "heart"},
+        {"pattern": "murmur|valve", "label": "bone"},
+        {"pattern": "fracture", "label": "lung"},
+    ]
+    write_params(repository, embedder, {"organ": {**ORGAN, "rules": rules}})
+    dvc(repository, "repro")
+    folder = repository / "build" / "classifiers" / "organ"
+    judged = json.loads((folder / "evaluation" / "evaluation.json").read_text())["rules"]
+    assert [rule["state"].partition(":")[0] for rule in judged] == ["on", "off", "off"]
+    assert judged[0]["precision"] == 1.0
+    for head in (load_head(folder / "model"), load_head(folder / "model" / "judged")):
+        assert [(rule.pattern, rule.label) for rule in head.rules] == [("murmur|valve", "heart")]
+
+    write_params(repository, embedder, {"organ": ORGAN})
+    dvc(repository, "repro")
+    assert not (folder / "model" / "rules.json").exists()
+
+
 def test_outputs_are_what_the_other_rooms_read(repository: Path) -> None:
     folder = repository / "build" / "classifiers" / "organ"
     assert pq.read_schema(folder / "split" / "train.parquet").names == [

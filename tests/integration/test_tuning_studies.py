@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
+import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 from optuna.trial import TrialState
@@ -23,7 +24,7 @@ from pipelines.tuning.study import (
     open_study,
 )
 from tests.support.processes import wait_for
-from tests.support.tunings import HEAD, finish, proposals, start, write_problem
+from tests.support.tunings import finish, proposals, start, write_problem
 
 PRESENT = {"C": 1.0, "ngram_weight": 0.7}
 
@@ -137,9 +138,6 @@ def test_too_few_phrases_are_refused_by_name(
     tmp_path: Path, url: str, storage: optuna.storages.RDBStorage
 ) -> None:
     folder = write_problem(tmp_path)
-    (folder / "build/spec/organ/head.json").write_text(json.dumps({**HEAD, "seed": 7}))
-    import pyarrow.parquet as pq
-
     rows = folder / "build/classifiers/organ/split/train.parquet"
     pq.write_table(pq.read_table(rows).slice(0, 40), rows)
     begin(storage, "small")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from console.access.sessions import signing_secret
 from core.errors import SettingsError
 from core.settings import load_settings
 from flows.context import DEMO_MARK
@@ -25,8 +26,9 @@ def test_the_demo_refuses_databases_of_yours(tmp_path: Path, name: str) -> None:
 
 def test_the_demo_clears_what_a_demo_left_or_what_holds_no_model(tmp_path: Path) -> None:
     settings = load_settings(home=tmp_path / "home", database_url=None, source_url=None)
-    for name in ("supervisor", "journal", "journal-2", "caches-11"):
+    for name in ("supervisor", "journal", "journal-2", "caches-11", "phrases"):
         (settings.home / name).mkdir(parents=True)
+    signing_secret(settings.home)
     clear_home(settings)
     assert [entry.name for entry in settings.home.iterdir()] == [DEMO_MARK]
     (settings.models / "block").mkdir(parents=True)

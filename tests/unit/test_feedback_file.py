@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,8 @@ def test_what_spreadsheets_save_is_read(tmp_path: Path, encoding: str, delimiter
         lines += ["", delimiter.join(["b", "x ", " ada"])]
     (tmp_path / "late.csv").write_bytes("\r\n".join(lines).encode(encoding))
     rows = list(read_feedback_file(tmp_path / "late.csv"))
-    assert [(row.request_id, row.label, row.author) for row in rows] == [  # type: ignore[union-attr]  # all are rows
+    fields = attrgetter("request_id", "label", "author")
+    assert [fields(row) for row in rows] == [
         ("a", 'x, "y"', "Jürgen"),
         ("b", "x", "ada"),
     ]
@@ -119,7 +121,8 @@ def test_a_row_says_why_somebody_looked(tmp_path: Path) -> None:
     correction, sample, silent = rows_of(
         tmp_path, "a,x,ada,correction,", "b,x,ada,sample,0.05", "c,x,ada,,"
     )
-    assert [(row.kind, row.probability) for row in (correction, sample, silent)] == [  # type: ignore[union-attr]  # all are rows
+    fields = attrgetter("kind", "probability")
+    assert [fields(row) for row in (correction, sample, silent)] == [
         ("correction", None),
         ("sample", 0.05),
         ("unknown", None),

@@ -80,7 +80,8 @@ def test_the_last_known_pins_are_read_as_they_were_written(
     tmp_path_factory: pytest.TempPathFactory, pins: list[Pin], newest: int, until: object
 ) -> None:
     folder = tmp_path_factory.mktemp("pins")
-    known = KnownPins(newest, tuple(replace(pin, until=until) for pin in pins))  # type: ignore[arg-type]
+    ended = tuple(replace(pin, until=until) for pin in pins)  # type: ignore[arg-type]
+    known = KnownPins(newest, ended)
     (folder / PINS).write_bytes(encode_pins(known))
     assert load_pins(folder) == known
 

@@ -62,7 +62,8 @@ def test_a_run_ends_in_a_state_of_the_verdicts_name(kinds: list[str], state: str
         state,
         verdicts,
     )
-    assert ended.message == "\n".join(f"{name}: because" for name in verdicts)  # type: ignore[attr-defined]
+    message = ended.message  # type: ignore[attr-defined]
+    assert message == "\n".join(f"{name}: because" for name in verdicts)
 
 
 def test_every_verdict_of_a_flow_has_a_state() -> None:

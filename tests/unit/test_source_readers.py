@@ -145,7 +145,8 @@ def test_rows_that_came_count_when_closing_fails(
         return fail
 
     for connection in (adbc_dbapi.Connection, Connection):
-        monkeypatch.setattr(connection, "close", failing(connection.close))  # type: ignore[attr-defined]
+        close = failing(connection.close)  # type: ignore[attr-defined]
+        monkeypatch.setattr(connection, "close", close)
     assert (read(lite), read(duck), len(closed)) == (1, 1, 2)
 
 

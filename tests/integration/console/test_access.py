@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from axe_playwright_python.sync_playwright import Axe
-from fastapi import APIRouter
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from playwright.sync_api import expect
 from sqlalchemy.engine import Engine
@@ -85,7 +85,14 @@ def people(engine: Engine) -> None:
     """A viewer, a reviewer and an operator with one password, hashed once per session."""
     with engine.begin() as connection:
         for name, role in (("vera", "viewer"), ("rita", "reviewer"), ("olga", "operator")):
-            add_user(connection, name, role, password=None, by=LOCAL, now=NOW)  # type: ignore[arg-type]  # a role
+            add_user(
+                connection,
+                name,
+                role,  # type: ignore[arg-type]
+                password=None,
+                by=LOCAL,
+                now=NOW,
+            )
         connection.execute(console_user.update().values(password=hashed()))
 
 
@@ -140,7 +147,8 @@ def all_routes(client: TestClient) -> list[APIRoute]:
             included = getattr(route, "original_router", None)
             yield from flat(included.routes) if included else [route]
 
-    return [route for route in flat(client.app.routes) if isinstance(route, APIRoute)]  # type: ignore[attr-defined]  # FastAPI
+    app: FastAPI = client.app  # type: ignore[assignment]
+    return [route for route in flat(app.routes) if isinstance(route, APIRoute)]
 
 
 def test_whatever_changes_something_asks_for_more_than_a_viewer(serve: Serve) -> None:
@@ -387,7 +395,14 @@ def test_a_provider_needs_to_know_where_people_come_from(engine: Engine) -> None
     [
         lambda connection: add_user(connection, "ada", "viewer", password="x", by=LOCAL, now=NOW),
         lambda connection: add_user(connection, " ", "viewer", password=None, by=LOCAL, now=NOW),
-        lambda connection: add_user(connection, "a\n", "king", password=None, by=LOCAL, now=NOW),  # type: ignore[arg-type]  # not a role
+        lambda connection: add_user(
+            connection,
+            "a\n",
+            "king",  # type: ignore[arg-type]
+            password=None,
+            by=LOCAL,
+            now=NOW,
+        ),
         lambda connection: add_user(
             connection, "a\x00b", "viewer", password=None, by=LOCAL, now=NOW
         ),

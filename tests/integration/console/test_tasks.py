@@ -254,7 +254,7 @@ def test_a_file_without_sense_is_explained(
 
 def test_a_form_without_a_file_is_explained(console: TestClient) -> None:
     for sent in ({"files": {"file": ("", b"")}}, {"data": {"file": "text"}}, {"content": b"\xff"}):
-        assert console.post("/c/organ/tasks", **sent).status_code == 400  # type: ignore[arg-type]  # arguments of httpx
+        assert console.post("/c/organ/tasks", **sent).status_code == 400  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,31 @@
+"""The rules of a classifier: a pattern that decides the label of the phrases it matches."""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import Field, field_validator
+
+from core.head_params import StrictBlock
+
+LONGEST_PATTERN = 300
+
+
+class RuleParams(StrictBlock):
+    """Phrases in which the pattern is found get the label.
+
+    pattern : regular expression of Python's `re`, searched in the cleaned phrase
+    label : a label of the classifier
+    """
+
+    pattern: str = Field(min_length=1, max_length=LONGEST_PATTERN)
+    label: str = Field(min_length=1)
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"pattern is not a regular expression: {error}") from None
+        return pattern
