@@ -54,6 +54,8 @@ def write_problem(folder: Path, *, head: dict | None = None, copies: int = 1) ->
     }
     params = {"seed": 7, "classifiers": {"organ": block}}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    (folder / "build" / "embedder").mkdir()
+    (folder / "build" / "embedder" / "embedder.json").write_text('{"embedder_id": "words"}')
     (folder / EMBEDDINGS).mkdir(parents=True)
     store_vectors(folder / EMBEDDINGS, cleaned, np.tile(rows.vectors, (copies, 1)), "words")
     return folder
