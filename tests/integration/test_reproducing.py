@@ -112,4 +112,4 @@ def test_a_stage_that_is_killed_is_a_failure(tmp_path: Path, embedded: Path) -> 
     done = reproduce(folder, "--keep-going")
     assert done.returncode == 1
     assert "failed to reproduce 'train@" in done.stderr
-    assert "split@organ" in stages(folder)
+    assert any(name.startswith("split@") for name in stages(folder)), "what ended is kept"
