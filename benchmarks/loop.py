@@ -159,6 +159,7 @@ _STAGES: Mapping[str, Sequence[str]] = {
         "stage train",
         "stage evaluate",
         "stage compare",
+        "stage errors",
     ),
 }
 

@@ -31,6 +31,7 @@ from bentos.wiring import (
     follow_database,
     freeze_garbage_collector,
     listening_host,
+    make_explainer,
     make_retained,
     make_warmer,
     open_engine,
@@ -134,9 +135,19 @@ class Classifier:
             Background(self.warmer.save, seconds=SAVE_SECONDS, name="phrases kept"),
             *self._follow_database(settings, counts),
         ]
-        retained = make_retained(settings, self.heads)
+        self._open_routes(settings, keys, counts)
+
+    def _open_routes(self, settings: Settings, keys: Keys, counts: JournalCounts) -> None:
+        """Give the handlers what they use."""
         classifying.state.app_state = AppState(
-            answers, self.heads, counts, self.feedback, self.remote.stats, keys, retained
+            self.answers,
+            self.heads,
+            counts,
+            self.feedback,
+            self.remote.stats,
+            keys,
+            make_retained(settings, self.heads),
+            make_explainer(settings, self.answers, self.heads, self.remote),
         )
 
     def _follow_database(self, settings: Settings, counts: JournalCounts) -> list[Background]:

@@ -12,8 +12,10 @@ from pathlib import Path
 from sqlalchemy.engine import Engine
 
 from bentos.answering.answers import AnswerService
+from bentos.answering.explaining import Explainer
 from bentos.answering.warming import Warmer, read_frequent_from
 from bentos.background import Background
+from bentos.embedder.contract import Embedder
 from bentos.heads.live_heads import LiveHeads
 from bentos.heads.memories import MemoryFollower
 from bentos.heads.pins import PinFollower
@@ -107,6 +109,19 @@ def make_retained(settings: Settings, heads: LiveHeads) -> Retained:
         models=settings.models,
         home=settings.home,
         embedder_id=heads.embedder_id,
+    )
+
+
+def make_explainer(
+    settings: Settings, answers: AnswerService, heads: LiveHeads, embedder: Embedder
+) -> Explainer:
+    """Return what explains answers, with the memories and pins of the answers."""
+    return Explainer(
+        live=lambda: heads.current,
+        embedder=embedder,
+        memories=answers.memories,
+        pins=answers.pins,
+        models=settings.models,
     )
 
 

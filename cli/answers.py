@@ -33,6 +33,7 @@ Below = Annotated[
 Since = Annotated[datetime | None, typer.Option(formats=FORMATS, help="In UTC.")]
 Until = Annotated[datetime | None, typer.Option(formats=FORMATS, help="In UTC, exclusive.")]
 Unlabelled = Annotated[bool, typer.Option("--unlabelled", help="Answers without a right label.")]
+Abstained = Annotated[bool, typer.Option("--abstained", help='Answers with "none of these".')]
 Limit = Annotated[int, typer.Option(min=1, help="How many answers, newest first.")]
 Csv = Annotated[
     bool,
@@ -59,6 +60,7 @@ def answers(
     since: Since = None,
     until: Until = None,
     unlabelled: Unlabelled = False,
+    abstained: Abstained = False,
     limit: Limit = 20,
     as_csv: Csv = False,
     json: Json = False,
@@ -78,6 +80,7 @@ def answers(
         since=_in_utc(since),
         until=_in_utc(until),
         unlabelled=unlabelled,
+        abstained=abstained,
         limit=limit,
     )
     found = _search(search)
@@ -101,17 +104,22 @@ def quality(classifier: Classifier, by: By = "week", days: Days = 90, json: Json
     now = datetime.now(UTC)
     since = now - timedelta(days=days)
     with command_context() as context:
+        from monitoring.promises import check_promise, describe_promise
         from monitoring.quality import quality_over_time
 
         context.params.classifier(classifier)
         rows = quality_over_time(
             context.engine, classifier=classifier, period=by, since=since, now=now
         )
+        with context.engine.connect() as connection:
+            promise = describe_promise(check_promise(connection, classifier))
     output().table(
         {"quality": rows},
-        columns=(by, "version", "answers", "estimate", "labelled", "right", "sampled"),
+        columns=(by, "version", "answers", "refused", "estimate", "labelled", "right", "sampled"),
         rows=map(_quality_row, rows),
     )
+    if promise and not output().json:
+        output().say(promise)
 
 
 def _search(search: Search) -> list[FoundAnswer]:
@@ -141,7 +149,7 @@ def _answer_row(row: FoundAnswer) -> tuple[object, ...]:
         f"{row.occurred_at:%Y-%m-%d %H:%M}",
         row.request_id,
         row.version,
-        row.label,
+        f"none of these ({row.label})" if row.abstained else row.label,
         "pinned" if row.pinned else f"{row.probability:.2f}",
         row.right or "",
         " ".join(row.phrase.split()),
@@ -153,6 +161,7 @@ def _quality_row(row: Quality) -> tuple[object, ...]:
         f"{row.since:%Y-%m-%d}",
         row.version,
         f"{row.answers:,}",
+        f"{row.abstained / row.answers:.1%}" if row.abstained else "",
         f"{row.estimated_accuracy:.3f}",
         f"{row.labelled:,}",
         f"{row.right / row.labelled:.3f}" if row.labelled else "",

@@ -12,8 +12,10 @@ import typer
 
 from cli import (
     answers,
+    cards,
     classify,
     console,
+    errors,
     explain,
     feedback,
     flow,
@@ -29,6 +31,7 @@ from cli import (
     setup,
     sizing,
     status,
+    suspects,
     tune,
     users,
 )
@@ -120,9 +123,12 @@ COMMANDS = (
     setup,
     flow,
     history,
+    suspects,
     tune,
     classify,
     explain,
+    errors,
+    cards,
     answers,
     performance,
     queue,

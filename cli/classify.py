@@ -46,6 +46,7 @@ def classify(
 ) -> None:
     """Label phrases with the current champion and the pins.
 
+    A phrase that no label fits is shown as "none of these", with the best guess beside it.
     With --json, prints one object per line, in the order of the input.
     """
     from core.settings import load_settings
@@ -72,9 +73,11 @@ def classify(
                 "probability": round(answer.probability, 6),
                 "version": champion.version,
                 "pinned": pinned,
+                "abstained": answer.abstained,
             }
+            label = f"none of these ({answer.label})" if answer.abstained else answer.label
             sure = "pinned" if pinned else f"{answer.probability:.3f}"
-            out.result(row, f"{answer.label}\t{sure}\t{phrase}")
+            out.result(row, f"{label}\t{sure}\t{phrase}")
 
 
 def _batches(phrases: Iterator[str]) -> Iterator[list[str]]:

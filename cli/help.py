@@ -26,6 +26,8 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "snapshot",
         "retrain",
         "history",
+        "suspects",
+        "labels",
         "tune",
         "watch",
         "remember",
@@ -40,7 +42,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "feedback",
         "pins",
     ),
-    "Explain": ("explain", "lineage", "reproduce", "replay"),
+    "Explain": ("explain", "errors", "cards", "lineage", "reproduce", "replay"),
     "Serve": ("serve", "keys", "users", "loadtest", "advise"),
 }
 OTHER = "Commands"

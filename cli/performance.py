@@ -37,7 +37,8 @@ def performance(classifier: Classifier, json: Json = False) -> None:
     rows = [_cells(week) for week in verdict.evidence["weeks"]]
     out.table({"performance": verdict}, columns=COLUMNS, rows=rows)
     if not out.json:
-        out.say(verdict.reasons[0])
+        for reason in verdict.reasons:
+            out.say(reason)
         out.say(f"by version, region and label: {verdict.evidence['page']}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cli.lines import fact_lines
@@ -55,8 +55,9 @@ def _facts(name: str, verdict: Verdict, settings: Settings) -> Iterator[tuple[st
     evidence = verdict.evidence
     if score := _score(evidence):
         yield "score", score
-    for number, reason in enumerate(verdict.reasons[:REASONS]):
-        yield "" if number else "because", reason
+    if promise := evidence.get("promise"):
+        yield "promise", promise
+    yield from _titled("because", verdict.reasons[:REASONS])
     if worse := list(_worse(evidence)):
         yield "worse", "; ".join(worse[:SHOWN])
     if better := list(_better(evidence)):
@@ -64,12 +65,17 @@ def _facts(name: str, verdict: Verdict, settings: Settings) -> Iterator[tuple[st
     if evidence.get("flips_share"):
         changes = "; ".join(evidence["flips"][:SHOWN])
         yield "changes", f"{100 * evidence['flips_share']:.1f} % of recent answers: {changes}"
-    for number, rule in enumerate(evidence.get("rules", ())[:SHOWN]):
-        yield "" if number else "rules", rule
+    yield from _titled("rules", evidence.get("rules", ())[:SHOWN])
     if version := evidence.get("version"):
         yield "version", f"{settings.mlflow_url}/#/models/{name}/versions/{version}"
     yield "runs", f"{settings.prefect_url}/runs"
     yield "next", _next(name, verdict)
+
+
+def _titled(title: str, lines: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Name the first line alone."""
+    for number, line in enumerate(lines):
+        yield "" if number else title, line
 
 
 def _score(evidence: Mapping[str, Any]) -> str:

@@ -36,6 +36,7 @@ class AnswerFields(BaseModel):
     until: datetime | None = Field(None, description="exclusive")
     below: float | None = Field(None, ge=0, le=1, description="an upper limit of the probability")
     unlabelled: bool = Field(False, description="only answers without a right label")
+    abstained: bool = Field(False, description='only answers with "none of these"')
     request_id: Text | None = None
     limit: int = Field(PAGE, ge=1, le=LONGEST)
     before: Text | None = Field(None, description="`older` of the page before")

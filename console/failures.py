@@ -15,6 +15,7 @@ from console.rendering import render
 from console.security import HEADERS
 from core.errors import (
     DataError,
+    EmbedderUnusable,
     HeadRefused,
     PerennialError,
     RoleNeeded,
@@ -40,6 +41,7 @@ STATUS: dict[type[PerennialError], int] = {
     UnknownPin: 404,
     ConflictingPin: 409,
     HeadRefused: 409,
+    EmbedderUnusable: 409,
     UsageError: 400,
     DataError: 422,
     TransientError: 503,

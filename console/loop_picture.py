@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from machine.journals import Waiting
 from machine.running import RunningFlow
+from monitoring.hours import Hours
 from monitoring.standing import Standing
 
 WANTS_PEOPLE = ("drift", "needs_labels", "broken_client")
@@ -23,11 +24,17 @@ class Station:
 
 
 def loop_stations(
-    standings: Sequence[Standing], running: Sequence[RunningFlow] | None, waiting: Waiting
+    standings: Sequence[Standing],
+    running: Sequence[RunningFlow] | None,
+    waiting: Waiting,
+    *,
+    days: Sequence[Hours],
 ) -> list[Station]:
-    """Return the stations in the order in which rows travel."""
+    """Return the stations in the order in which rows travel.
+
+    `days` are the newest days of the classifiers that have answers.
+    """
     answering = sum(row.version is not None for row in standings)
-    answers = sum(row.answers_of_last_day for row in standings)
     moved = _count(standings, "drift", WANTS_PEOPLE)
     held = _count(standings, "gate", GATE_WAITS)
     return [
@@ -38,12 +45,22 @@ def loop_stations(
             bool(held),
         ),
         Station("Serve", f"{answering} of {len(standings)} answer", answering < len(standings)),
-        Station(
-            "Log", f"{answers:,} answers in the last day, {waiting.rows:,} rows in the journal"
-        ),
+        Station("Log", f"{_answers(days)}, {waiting.rows:,} rows in the journal"),
         Station("Watch", f"{moved} moved" if moved else "no drift", bool(moved)),
         Station("People", _people(standings), any(row.attention for row in standings)),
     ]
+
+
+def _answers(days: Sequence[Hours]) -> str:
+    """Count the answers of the last day; where there are none, say which days are counted."""
+    last = [day for day in days if day.until is None]
+    answers = sum(day.total for day in last)
+    earlier = [day for day in days if day.until is not None]
+    if answers or not earlier:
+        return f"{answers:,} answers in the last day"
+    newest = max(day.until for day in earlier if day.until)
+    total = sum(day.total for day in earlier)
+    return f"{total:,} answers in the newest day of each, up to {newest:%Y-%m-%d %H:%M}"
 
 
 def _running(running: Sequence[RunningFlow] | None) -> str:

@@ -14,11 +14,12 @@ REASON = "review"
 
 
 def start_retraining(
-    settings: Settings, classifier: str, evidence: Mapping[str, Any]
+    settings: Settings, classifier: str, evidence: Mapping[str, Any], *, key: str
 ) -> str | None:
     """Start the retraining of a classifier; return the page of its run.
 
-    None when Prefect does not answer, or does not know the classifier.
+    Requests of the same `key` start one run, and get the same page. None when Prefect does not
+    answer, or does not know the classifier.
     """
     api = f"{settings.prefect_url}/api"
     deployment = ask(f"{api}/deployments/name/retrain/{quote(classifier, safe='')}")
@@ -26,6 +27,7 @@ def start_retraining(
         return None
     parameters = {"classifiers": [classifier], "reason": REASON, "evidence": dict(evidence)}
     run = ask(
-        f"{api}/deployments/{deployment['id']}/create_flow_run", body={"parameters": parameters}
+        f"{api}/deployments/{deployment['id']}/create_flow_run",
+        body={"parameters": parameters, "idempotency_key": key},
     )
     return f"{settings.prefect_url}/runs/flow-run/{run['id']}" if run else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
+
+from pipelines.model.explanation import WordShare
 
 FOLDER = Path(__file__).parent
 TABS = (
@@ -22,6 +25,7 @@ TABS = (
     ("data", "Data"),
     ("fixes", "Fixes"),
     ("pins", "Pins"),
+    ("refused", "None of these"),
     ("tasks", "Tasks"),
 )
 """The pages of one classifier: path below `/c/{classifier}/`, and title."""
@@ -49,6 +53,13 @@ def _code(text: str) -> Markup:
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
+def _tint(margin: float, words: Sequence[WordShare]) -> str:
+    """Return the class of a word: for or against the answer, and how strongly, from 0 to 3."""
+    strongest = max(abs(word.margin) for word in words) or 1.0
+    strength = round(3 * abs(margin) / strongest)
+    return f"{'for' if margin > 0 else 'against'}-{strength}"
+
+
 def make_environment() -> Environment:
     """Return Jinja2 with our templates and filters."""
     environment = Environment(
@@ -62,6 +73,7 @@ def make_environment() -> Environment:
     environment.filters["code"] = _code
     environment.filters["sentence"] = _sentence
     environment.filters["share"] = _share
+    environment.filters["tint"] = _tint
     environment.filters["times"] = _times
     environment.filters["thousands"] = "{:,}".format
     return environment
@@ -70,16 +82,26 @@ def make_environment() -> Environment:
 _ENVIRONMENT = make_environment()
 
 
+def _open_tab(path: str) -> str:
+    """Return the tab of a path below `/c/{classifier}/`; the first one for other paths."""
+    names = [name for name, _ in TABS]
+    parts = path.split("/")
+    return parts[3] if len(parts) > 3 and parts[3] in names else names[0]
+
+
 def render(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """Return the page of a template.
 
-    The template also gets `person`, who looks; `tabs`; and `path`, the path of the request.
+    The template also gets `person`, who looks; `path`, that of the request; `tabs`, and which is
+    open; and the `classifiers` to switch to.
     """
     shared = {
         "person": getattr(request.state, "person", None),
         "tabs": TABS,
         "path": request.url.path,
+        "open_tab": _open_tab(request.url.path),
         "classifier": None,
+        "classifiers": getattr(request.state, "classifiers", ()),
     }
     html = _ENVIRONMENT.get_template(template).render(shared | values)
     return HTMLResponse(html.encode("utf-8", "replace"), status)  # a file may hold other bytes

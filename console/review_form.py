@@ -53,7 +53,7 @@ class AnswerForm(BaseModel):
             return {"act": self.act, "kind": "skip", "reason": self.reason.strip() or None}
         if self.choice != "entered":
             return {**common, "kind": self.choice}
-        label = find_label(labels, self.typed) if self.typed.strip() else item.label
+        label = find_label(labels, self.typed) if self.typed.strip() else item.accepted
         return {**common, "label": label}
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Path
@@ -15,13 +16,20 @@ from console.access.users import reviews_alone
 from console.champion_labels import champion_labels
 from console.state import ConsoleState
 from core.deployments import current_champions
-from core.errors import InvalidFeedback
+from core.errors import InvalidFeedback, UnknownRequest
 from flows.review import refill_when_empty
 from monitoring.review.acts import Act, Outcome, answer_as_before, answer_item
 from monitoring.review.deciding import Answer, AnswerKind
 from monitoring.review.fixes import fix_phrases, logged_phrases
 from monitoring.review.neighbours import Neighbour, phrase_neighbours
-from monitoring.review.queue import QueuedItem, count_waiting, lease_item, next_item, read_item
+from monitoring.review.queue import (
+    QueuedItem,
+    count_waiting,
+    is_held,
+    lease_item,
+    next_item,
+    read_item,
+)
 from monitoring.review.undo import undo_act
 
 LARGEST_ID = 2**63 - 1
@@ -135,11 +143,21 @@ def _waiting(state: ConsoleState, classifier: str) -> int:
 
 
 def open_item(state: ConsoleState, classifier: str, item: int, person: Person) -> QueuedItem:
-    """Return an item by its id, and give it to the person: it may be open, or decided before."""
+    """Return an item that the person holds, and renew the lease. Raises `UnknownRequest`.
+
+    Others come in their turn: somebody else may hold them, or they are random draws, which must
+    not be labelled because somebody chose to.
+    """
+    now = state.clock()
     with state.changing() as connection:
-        found = read_item(connection, classifier, item)
-        lease_item(connection, item, person=person.name, now=state.clock())
-    return found
+        if not is_held(connection, item, person=person.name, now=now):
+            raise UnknownRequest(
+                f"an item of the queue of {classifier} that you have before you",
+                came=str(item),
+                do="take the next item",
+            )
+        lease_item(connection, item, person=person.name, now=now)
+        return read_item(connection, classifier, item)
 
 
 def neighbours_of(state: ConsoleState, classifier: str, cleaned: str) -> list[Neighbour]:
@@ -151,14 +169,24 @@ def neighbours_of(state: ConsoleState, classifier: str, cleaned: str) -> list[Ne
     return phrase_neighbours(state.settings.home, champion.model, cleaned)
 
 
+@dataclass(frozen=True)
+class Concerned:
+    """What a label concerns: phrases of the log, and their answers; there may be `more` of them."""
+
+    phrases: int
+    answers: int
+    more: bool
+
+
 def count_concerned(
     state: ConsoleState, classifier: str, item: int, also: Collection[str]
-) -> tuple[int, int]:
-    """Return how many phrases of the log a label concerns, and how many answers."""
+) -> Concerned:
+    """Count what one label for an item and other phrases concerns."""
     with state.reading() as connection:
         own = read_item(connection, classifier, item).cleaned
         phrases = logged_phrases(connection, classifier, [own, *also])
-    return len(phrases), sum(phrase.answers for phrase in phrases)
+    answers = sum(phrase.answers for phrase in phrases)
+    return Concerned(len(phrases), answers, any(phrase.has_more for phrase in phrases))
 
 
 def _check_label(connection: Connection, classifier: str, label: str | None) -> None:

@@ -16,6 +16,7 @@ import console.pages.fixes
 import console.pages.overview
 import console.pages.performance
 import console.pages.pins
+import console.pages.refused
 import console.pages.review
 import console.pages.rollout
 import console.pages.tasks
@@ -33,6 +34,7 @@ ROUTERS = (
     console.pages.data.router,
     console.pages.fixes.router,
     console.pages.pins.router,
+    console.pages.refused.router,
     console.pages.tasks.router,
     console.api.feedback.router,
     console.api.review.router,

@@ -46,15 +46,6 @@ class ConsoleState:
             answering = current_champions(connection)
         return list(dict.fromkeys([*self.context.params.classifiers, *answering]))
 
-    def require_classifier(self, name: str) -> str:
-        """Return the name of a known classifier. Raises `UnknownClassifier`."""
-        known = self.classifiers()
-        if name not in known:
-            raise UnknownClassifier(
-                "the name of a classifier", came=repr(name), do=f"use one of {', '.join(known)}"
-            )
-        return name
-
 
 def _state(request: Request) -> ConsoleState:
     state: ConsoleState = request.app.state.console
@@ -64,9 +55,15 @@ def _state(request: Request) -> ConsoleState:
 State = Annotated[ConsoleState, Depends(_state)]
 
 
-def _classifier(classifier: str, state: State) -> str:
-    return state.require_classifier(classifier)
+def _classifier(request: Request, classifier: str, state: State) -> str:
+    request.state.classifiers = known = state.classifiers()
+    if classifier not in known:
+        raise UnknownClassifier(
+            "the name of a classifier", came=repr(classifier), do=f"use one of {', '.join(known)}"
+        )
+    return classifier
 
 
 Classifier = Annotated[str, Depends(_classifier)]
-"""The path parameter `classifier`; an unknown one is answered with 404."""
+"""The path parameter `classifier`; an unknown one is answered with 404. The page names the others.
+"""

@@ -6,6 +6,7 @@ import core.answer_tables
 import core.console_tables
 import core.drift_review_tables
 import core.fix_tables
+import core.label_tables
 import core.phrase_tables
 import core.pin_tables
 import core.review_draw_tables

@@ -20,8 +20,12 @@ answer_count = Table(
     Column("label", Text, primary_key=True),
     Column("answers", BigInteger, nullable=False),
     Column("probability_sum", Double, nullable=False),
+    Column("abstained", BigInteger, nullable=False, server_default=text("0")),
 )
-"""Answers to clients, and those of shadows, by UTC day; `region` is empty where it is unknown."""
+"""Answers to clients, and those of shadows, by UTC day; `region` is empty where it is unknown.
+
+`abstained` of them were refused by the version.
+"""
 
 answers_counted = Table(
     "answers_counted",

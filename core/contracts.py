@@ -32,7 +32,7 @@ class Prediction:
 
     `alternatives` are the next labels with their probabilities, best first. `known` is true for a
     phrase that the memory knows, and `head_label` what the head alone would have answered where the
-    memory changed that.
+    memory changed that. `abstained`: no label fits the phrase, and `label` is the best guess.
     """
 
     label: str
@@ -40,6 +40,7 @@ class Prediction:
     alternatives: tuple[tuple[str, float], ...] = ()
     known: bool = False
     head_label: str | None = None
+    abstained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,8 @@ class Inference:
     `occurred_at` is set when the row enters the journal; `probability` is in [0, 1].
 
     `label`, `probability` and `alternatives` are the version's. Where a pin answered instead, `pin`
-    is its id and `pinned_label` what the client got.
+    is its id and `pinned_label` what the client got. `abstained`: the version refused the phrase;
+    None in rows of earlier releases.
     """
 
     occurred_at: datetime
@@ -146,3 +148,4 @@ class Inference:
     head_label: str | None = None
     pin: int | None = None
     pinned_label: str | None = None
+    abstained: bool | None = None

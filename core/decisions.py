@@ -25,7 +25,8 @@ def record_decision(
     Parameters
     ----------
     subject : str
-        What was decided: "gate", "drift", "retraining" or "rollout"; "notice" for a message sent.
+        What was decided: "gate", "drift", "retraining", "rollout" or "history"; "notice" for a
+        message sent.
     run : str
         The retraining that decided, "" for none; of a notice, its key.
     """

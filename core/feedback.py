@@ -38,7 +38,7 @@ class FeedbackRow:
     answer was to be sampled. `new_label`: the label may be one that no champion knows.
 
     An example has a request id of its own, its classifier, `phrase`, `cleaned`, `occurred_at` and
-    perhaps `region`.
+    perhaps `region`. With `source_row` it replaces the row of the source that has this id.
     """
 
     row: int
@@ -54,6 +54,7 @@ class FeedbackRow:
     occurred_at: datetime | None = None
     region: str | None = None
     new_label: bool = False
+    source_row: str | None = None
 
     @property
     def identity(self) -> tuple[object, ...]:

@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+Favour = Literal["weighted", "macro", "tail"]
+"""The F1 that a head leans towards: of the traffic, of all labels alike, of the rare third."""
+
 
 class StrictBlock(BaseModel):
     """A frozen block of params.yaml: no unknown key, no coercion, no NaN or infinity."""
@@ -53,11 +56,29 @@ class MlpHead(StrictBlock):
 
     hidden : units of the hidden layer
     dropout : share of the hidden units that each training step leaves out
+    focal : gamma of the focal loss (Lin et al. 2017); 0 is cross-entropy
     """
 
     kind: Literal["mlp"]
     hidden: int = Field(512, ge=1, le=8192)
     epochs: int = Field(40, ge=1, le=1000)
+    dropout: float = Field(0.5, ge=0, lt=1)
+    focal: float = Field(0.0, ge=0, le=10)
+
+
+class EnsembleHead(StrictBlock):
+    """The mean of a linear SVC and a short-trained perceptron, weighted on the validation slice.
+
+    The first four keys are those of `HybridSvmHead`, the others those of `MlpHead`.
+    """
+
+    kind: Literal["ensemble"]
+    C: float = Field(1.0, gt=0)
+    ngram_weight: float = Field(0.7, gt=0)
+    buckets: int = Field(2**14, ge=2**8, le=2**20)
+    keep: float = Field(0.05, gt=0, le=1)
+    hidden: int = Field(256, ge=1, le=8192)
+    epochs: int = Field(16, ge=1, le=1000)
     dropout: float = Field(0.5, ge=0, lt=1)
 
 
@@ -74,7 +95,7 @@ def _block_of_kind(given: Any) -> Any:
 
 Head = Annotated[
     Annotated[
-        LogisticHead | HybridSvmHead | TfidfSvmHead | MlpHead | MajorityHead,
+        LogisticHead | HybridSvmHead | TfidfSvmHead | MlpHead | EnsembleHead | MajorityHead,
         Field(discriminator="kind"),
     ],
     BeforeValidator(_block_of_kind),

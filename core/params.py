@@ -12,36 +12,39 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
+    Discriminator,
     Field,
-    StringConstraints,
+    Tag,
     ValidationError,
     model_validator,
 )
 
+from core.abstain_params import AbstainParams
+from core.bias_params import BiasParams
 from core.builtin_embedder import USE
+from core.cost_params import CostParams
+from core.drift_params import DriftParams
 from core.errors import UnknownClassifier
-from core.head_params import Head, HybridSvmHead, StrictBlock
+from core.gate_params import GateParams
+from core.head_params import Favour, Head, HybridSvmHead, StrictBlock
+from core.param_types import LONGEST_DAYS, Column, Cron, Name, Share
 from core.params_file import (
-    COLUMN,
-    CRON,
     FROM,
-    NAME,
     QUERY,
     explain,
-    possible_day,
     read_params_file,
 )
 from core.review_params import ReviewParams
 from core.rule_params import RuleParams
 from core.tune_params import NEVER, Tune
 
-Name = Annotated[str, StringConstraints(pattern=NAME)]
-Column = Annotated[str, StringConstraints(pattern=COLUMN)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Cron = Annotated[str, StringConstraints(pattern=CRON), AfterValidator(possible_day)]
-LONGEST_DAYS = 365_000
-"""A thousand years. Dates overflow beyond some hundred thousand days more."""
+Days = Annotated[int, Field(ge=1, le=LONGEST_DAYS)]
+HistoryDays = Annotated[
+    Annotated[Days, Tag("days")] | Annotated[Literal["auto"], Tag("auto")],
+    Discriminator(lambda given: "auto" if isinstance(given, str) else "days"),
+]
+DEFAULT_HISTORY_DAYS = 1095
+"""Also the window of `auto` where none was ever chosen, as in a bare `dvc repro`."""
 RESERVED_COLUMNS = frozenset({"id", "phrase", "occurred_at", "region", "origin", "cleaned"})
 """Columns of a snapshot that cannot be labels."""
 
@@ -89,45 +92,12 @@ class SourceParams(StrictBlock):
         return None if self.path else self.from_
 
 
-class GateParams(StrictBlock):
-    """What a candidate must reach, and what it may lose against the champion."""
+class ErrorsParams(StrictBlock):
+    """What the error report of a retraining warns of."""
 
-    min_weighted_f1: Share = 0.5
-    """Least weighted F1 on the test rows."""
-
-    max_weighted_f1_drop: Share = 0.005
-    """Largest loss of weighted F1 against the champion, at the lower 95 % bound."""
-
-    max_label_recall_drop: Share = 0.10
-    """Largest loss of recall or precision of a single label, once it is proved."""
-
-    max_champion_days: float = Field(90.0, gt=0, le=LONGEST_DAYS)
-    """After so many days, a candidate that is not worse replaces the champion."""
-
-    max_flips: Share = 1.0
-    """Largest share of the recent answers that may change without a person; 1 never waits."""
-
-    promote: Literal["automatic", "by_hand"] = "automatic"
-    """`by_hand`: a candidate that would be promoted waits for `perennial rollout promote`."""
-
-
-class DriftParams(StrictBlock):
-    """How the traffic of a classifier is watched."""
-
-    window_rows: int = Field(2000, ge=100, le=10_000_000)
-    """Most answers per window. A window spans at least a day; of a busy day so many are read."""
-
-    window_days: float = Field(7.0, ge=1, le=LONGEST_DAYS)
-    """Most days per window, unless fewer than 100 answers came."""
-
-    cool_down_days: float = Field(1.0, ge=0, le=LONGEST_DAYS)
-    """Least days between two retrainings for drift."""
-
-    min_labelled_share: Share = 0.3
-    """Share of the drifted answers whose phrase has a label, before drift retrains."""
-
-    schedule: Cron = "0 * * * *"
-    """When windows are judged, as five fields of cron in UTC."""
+    max_gap: Share = 0.2
+    """Largest fall in the share of phrases answered right, from training phrases to new ones and
+    from these to the newest ones. A larger one turns the report red and stops nothing."""
 
 
 class ClassifierParams(StrictBlock):
@@ -135,8 +105,17 @@ class ClassifierParams(StrictBlock):
 
     source: SourceParams
 
-    history_days: int = Field(1095, ge=1, le=LONGEST_DAYS)
-    """How many days back the training and test rows go."""
+    purpose: str = ""
+    """What the classifier is for, and what not, for its cards."""
+
+    owner: str = ""
+    """Who answers for it, for its cards."""
+
+    history_days: HistoryDays = DEFAULT_HISTORY_DAYS
+    """How many days back the training and test rows go; `auto`: a retraining chooses."""
+
+    history_budget_seconds: float = Field(600.0, gt=0, le=86_400)
+    """With `auto`: the longest that a choice may take; then the last choice stays."""
 
     test_days: int = Field(90, ge=1)
     """The newest days: their rows test the model and do not train it."""
@@ -146,14 +125,20 @@ class ClassifierParams(StrictBlock):
 
     head: Head = HybridSvmHead()
 
+    favour: Favour = "weighted"
+    """The F1 that the head leans towards; the gate looks at it beside the weighted F1."""
+
     compare: list[Head] = Field(default_factory=list)
     """Heads that a retraining also trains and scores, for its report alone."""
 
-    tune: Tune = NEVER
-    """Whether a retraining first looks for better settings of the head."""
-
     rules: list[RuleParams] = Field(default_factory=list)
     """Patterns that decide a label after the head, in this order; off where they hurt."""
+
+    abstain: AbstainParams | None = None
+    """When it answers "none of these"; None for a classifier that always answers."""
+
+    tune: Tune = NEVER
+    """Whether a retraining first looks for better settings of the head."""
 
     gate: GateParams = GateParams()
 
@@ -161,17 +146,29 @@ class ClassifierParams(StrictBlock):
 
     review: ReviewParams = ReviewParams()
 
+    costs: CostParams = CostParams()
+    """What a wrong answer costs; without the block every mistake costs 1."""
+
+    errors: ErrorsParams = ErrorsParams()
+
+    bias: BiasParams = BiasParams()
+
     schedule: Cron = "0 3 * * 1"
     """When the classifier is retrained, as five fields of cron in UTC."""
 
     @model_validator(mode="after")
     def _history_covers_test(self) -> ClassifierParams:
-        if self.test_days >= self.history_days:
+        if self.test_days >= self.fixed_history_days:
             raise ValueError(
                 f"test_days ({self.test_days}) must be smaller "
-                f"than history_days ({self.history_days})"
+                f"than history_days ({self.fixed_history_days})"
             )
         return self
+
+    @property
+    def fixed_history_days(self) -> int:
+        """`history_days` as a number; DEFAULT_HISTORY_DAYS for `auto`."""
+        return DEFAULT_HISTORY_DAYS if self.history_days == "auto" else self.history_days
 
 
 class EmbedderParams(StrictBlock):

@@ -164,11 +164,12 @@ def _key_path(location: tuple[int | str, ...]) -> list[str]:
     """Return pydantic's location as the keys of the file.
 
     Pydantic adds the kind of a head: `head.logistic.C` becomes `head.C`, and
-    `compare.0.mlp.epochs` becomes `compare.0.epochs`. Below `parameters` it adds types.
+    `compare.0.mlp.epochs` becomes `compare.0.epochs`. Below `history_days` and `parameters` it
+    adds types.
     """
     path = []
     for previous, part in zip(("", *location), location, strict=False):
-        is_kind = previous == "head" or isinstance(previous, int)
+        is_kind = previous in ("head", "history_days") or isinstance(previous, int)
         if not is_kind and part != "[key]":
             path.append(str(part))
     return path[: path.index("parameters") + 2] if "parameters" in path else path

@@ -14,7 +14,9 @@ from sqlalchemy import (
     Index,
     Table,
     Text,
+    and_,
     exists,
+    false,
     func,
 )
 
@@ -39,6 +41,14 @@ pin = Table(
 def answered_label(answer: FromClause = inference) -> ColumnElement[Any]:
     """Return the label that the client got: that of the pin, else that of the version."""
     return func.coalesce(answer.c.pinned_label, answer.c.label)
+
+
+def was_refused(answer: FromClause = inference) -> ColumnElement[bool]:
+    """Return the condition for answers that told the client "none of these".
+
+    Rows of releases before versions could refuse are none, and neither are pinned ones.
+    """
+    return and_(func.coalesce(answer.c.abstained, false()), answer.c.pin.is_(None))
 
 
 def says_more_than_the_pin(answer: FromClause, label: ColumnElement[Any]) -> ColumnElement[bool]:

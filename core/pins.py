@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -53,6 +53,13 @@ def apply_pin(prediction: Prediction, pin: Pin | None) -> Prediction:
     if pin is None or pin.label == prediction.label:
         return prediction
     return Prediction(pin.label, 1.0, known=prediction.known)
+
+
+def settle(prediction: Prediction, pin: Pin | None) -> Prediction:
+    """Return the version's answer, which stands when a pin says the same: a person was asked."""
+    if prediction.abstained and pin is not None and pin.label == prediction.label:
+        return replace(prediction, abstained=False)
+    return prediction
 
 
 def answering_pins(pins: Iterable[Pin], moment: datetime) -> tuple[Pin, ...]:

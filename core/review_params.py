@@ -19,11 +19,12 @@ class ReviewShares(StrictBlock):
     """
 
     random: Share = 0.2
-    low_confidence: Share = 0.3
+    low_confidence: Share = 0.2
     novel: Share = 0.2
     disagreement: Share = 0.1
     unseen: Share = 0.1
     contradicted: Share = 0.1
+    suspects: Share = 0.1
 
     @model_validator(mode="before")
     @classmethod

@@ -45,6 +45,8 @@ review_item = Table(
     Column("decided_label", Text),
     Column("decided_at", DateTime(timezone=True)),
     Column("feedback", BigInteger),
+    Column("proposed_label", Text),
+    Column("source_rows", JSONB(none_as_null=True)),
     Index(
         "review_item_open",
         "classifier",
@@ -73,6 +75,9 @@ review_item = Table(
 `alternatives` are the labels after it; `probability` is how likely a random item was to be drawn,
 null for all others. `needs` is how many people must answer. A decided item has the label that
 counts, null for "none of these", and the id of its row in `feedback`.
+
+A suspect is no answer: `label` is that of its `source_rows`, and `proposed_label` is likelier. Both
+are null for all others.
 """
 IS_OPEN = literal_column("review_item.state = 'open'", Boolean)
 """As text: a prepared statement with a parameter would not use the partial indexes."""

@@ -71,6 +71,7 @@ inference = Table(
     Column("head_label", Text),
     Column("pin", BigInteger),
     Column("pinned_label", Text),
+    Column("abstained", Boolean),
     Index("inference_by_sequence", "classifier", "sequence"),
     Index("inference_by_version", "classifier", "version", "occurred_at"),
     Index("inference_by_request", "request_id"),
@@ -101,6 +102,13 @@ feedback = Table(
     Column("cleaned", Text),
     Column("occurred_at", DateTime(timezone=True)),
     Column("region", Text),
+    Column("source_row", Text),
+    Index(
+        "feedback_by_source_row",
+        "classifier",
+        "source_row",
+        postgresql_where=text("source_row is not null"),
+    ),
     Index("feedback_by_classifier", "classifier", "received_at"),
     Index("feedback_by_request", "request_id"),
 )

@@ -16,7 +16,7 @@ from core.contracts import ModelVersion, Prediction, Rollout
 from core.embedded import postmaster
 from core.errors import DatabaseUnreachable, EmbedderUnusable, UnknownVersion
 from core.logs import get_logger
-from core.pins import Pin, apply_pin
+from core.pins import Pin, apply_pin, settle
 from core.settings import Settings
 from machine.local_http import ask
 
@@ -89,10 +89,9 @@ class Champion:
     def answer(self, phrases: Sequence[str]) -> list[tuple[Prediction, bool]]:
         """Return what clients get for each phrase, in order, and whether a pin answered."""
         own = self.classifier.predict(phrases, top=1)
-        answers = [
-            apply_pin(answer, self.pin_of(phrase))
-            for phrase, answer in zip(phrases, own, strict=True)
-        ]
+        pins = [self.pin_of(phrase) for phrase in phrases]
+        own = [settle(answer, pin) for answer, pin in zip(own, pins, strict=True)]
+        answers = [apply_pin(answer, pin) for answer, pin in zip(own, pins, strict=True)]
         return [(answer, answer is not before) for answer, before in zip(answers, own, strict=True)]
 
     def pin_of(self, phrase: str) -> Pin | None:
@@ -124,12 +123,18 @@ def open_version(
     Raises `HeadRefused`, or `EmbedderUnusable` when the embedder is not in this home.
     """
     from pipelines.memory.store import recorded_memory
+    from pipelines.model.abstention import load_abstention
     from pipelines.model.classifier import PhraseClassifier
     from pipelines.model.head_file import load_checked
 
     head = load_checked(Path(model.head_location), digest=model.head_digest)
     memory = recorded_memory(revision) if revision else None
-    return PhraseClassifier(head, open_embedder(settings, model), memory=memory)
+    return PhraseClassifier(
+        head,
+        open_embedder(settings, model),
+        memory=memory,
+        abstention=load_abstention(Path(model.head_location)),
+    )
 
 
 def open_embedder(settings: Settings, model: ModelVersion) -> Embed:

@@ -10,10 +10,18 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from core.contracts import ModelVersion, Verdict
+from flows.cards import CARDS
 from flows.context import LoopContext
+from flows.error_report import render_summary, report_folder
+from flows.history import history_sentence
+from flows.label_report import SUSPECTS
+from flows.markdown import links_line
 from flows.run import Run
 from flows.verdict_page import render_no_candidate, render_verdict
-from pipelines.registry import CHECKS
+from pipelines.cards.files import stored_cards
+from pipelines.cards.pages import as_markdown
+from pipelines.errors.files import PAGE, read_report
+from pipelines.registry import CHECKS, ERRORS
 
 
 def show_checks(result: Mapping[str, Any]) -> None:
@@ -37,8 +45,10 @@ def show_verdict(
         candidate,
         verdict,
         reason=run.reason,
-        links=_links(context, candidate),
-        comparison=(built / "comparison" / "table.md").read_text(encoding="utf-8"),
+        links=_links(context, candidate, errors=report_folder(built) is not None),
+        history=history_sentence(built.parents[2], classifier),
+        comparison=_tables(built),
+        errors=_errors(built),
     )
     create_markdown_artifact(
         page,
@@ -47,17 +57,47 @@ def show_verdict(
     )
 
 
-def _links(context: LoopContext, candidate: ModelVersion) -> dict[str, str]:
-    """Return the pages of a candidate: its version, its run, and the data checks of the run."""
+def _tables(built: Path) -> str:
+    """Return the heads that were compared, and what was found about labels."""
+    files = (built / "comparison" / "table.md", built / SUSPECTS / "table.md")
+    return "\n\n".join(file.read_text(encoding="utf-8") for file in files)
+
+
+def _errors(built: Path) -> str:
+    folder = report_folder(built)
+    report = read_report(folder) if folder else None
+    return render_summary(report) if report else ""
+
+
+def _links(context: LoopContext, candidate: ModelVersion, *, errors: bool) -> dict[str, str]:
+    """Return the pages of a candidate: its version, its run, data checks and error report."""
     ui = context.settings.mlflow_url
     classifier = candidate.classifier
     version = candidate.version
     run_page = ui + context.registry.run_page(classifier, version)
-    return {
+    links = {
         f"{classifier} {version} in MLflow": f"{ui}/#/models/{classifier}/versions/{version}",
         "scores and plots": run_page,
         "data checks": f"{run_page}/artifacts/{CHECKS}/report.html",
+        "model card": f"{run_page}/artifacts/{CARDS}/model.html",
+        "data card": f"{run_page}/artifacts/{CARDS}/data.html",
     }
+    return links | ({"error report": f"{run_page}/artifacts/{ERRORS}/{PAGE}"} if errors else {})
+
+
+def show_cards(context: LoopContext, candidate: ModelVersion) -> None:
+    """Show the model card and the data card, with a link to their pages in MLflow."""
+    classifier = candidate.classifier
+    version = candidate.version
+    cards = stored_cards(context.settings.reports, classifier, version)
+    pages = f"{context.settings.mlflow_url}{context.registry.run_page(classifier, version)}"
+    links = {f"{name} card": f"{pages}/artifacts/{CARDS}/{name}.html" for name in cards}
+    text = "\n\n".join([links_line(links), *map(as_markdown, cards.values())])
+    create_markdown_artifact(
+        text,
+        key=artifact_key("cards", classifier),
+        description=f"{classifier} version {version}: model card and data card",
+    )
 
 
 def show_no_candidate(classifier: str, verdict: Verdict, *, reason: str) -> None:

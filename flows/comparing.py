@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from core.errors import HeadRefused, ParamsError, UnknownVersion
 from core.snapshots import published_summary
 from core.tables import decision
 from flows.context import LoopContext
+from flows.error_report import complete_report
 from flows.promoting import COMPARED
+from flows.refusals import read_refusals
 from flows.run import Run, embedder_id
 from monitoring.learnt import trained_as_of
 from monitoring.outlook import drift_outlook, with_outlook
@@ -24,10 +27,12 @@ from monitoring.scoring import read_reference
 from monitoring.unselected import unselected_requests
 from pipelines.gate.decide import CHANCE_ROUTES, decide
 from pipelines.gate.flips import hold_large_changes
-from pipelines.gate.holds import gone_labels, hold_by_hand, hold_gone_labels
+from pipelines.gate.holds import gone_labels, hold_biased, hold_by_hand, hold_gone_labels
 from pipelines.gate.reading import Surroundings, read_flips, read_gate_rows
 from pipelines.gate.recipe import Recipe, changed_recipe
+from pipelines.gate.refusals import hold_moved_refusals
 from pipelines.model.head_file import load_head
+from pipelines.model.promise import promise_sentence
 from pipelines.model.rules import describe_rule
 from pipelines.model_store import has_judged_head, stored_version
 from pipelines.provenance import params_at
@@ -55,26 +60,45 @@ def compare_with_champion(
 
     built = workspace.folder / "build" / "classifiers" / classifier
     evaluation = json.loads((built / "evaluation" / "evaluation.json").read_text())
-    served = evaluation["served"]
-    if "rules" in evaluation:
-        compared["rules"] = [describe_rule(rule) for rule in evaluation["rules"]]
-    if problem := served_problem(served):
-        return Verdict("reject", (problem,), {"served": served, **compared})
+    compared |= _found(evaluation)
+    if problem := served_problem(evaluation["served"]):
+        return Verdict("reject", (problem,), {"served": evaluation["served"], **compared})
 
     block = context.params.classifier(classifier)
     around = _surroundings(context, champion, classifier, run)
     rows = read_gate_rows(workspace, classifier, block.source.dataset, around)
-    verdict = decide(rows, block.gate, seed=context.params.seed)
+    complete_report(built, rows.champion, champion=compared[COMPARED])
+    verdict = decide(rows, block.gate, seed=context.params.seed, favour=block.favour)
     if champion is not None:
         compared["champion_head"] = champion_head(champion, around.refit)
-        flips = read_flips(workspace, classifier, champion)
-        verdict = hold_large_changes(verdict, flips, block.gate)
-        verdict = hold_gone_labels(verdict, _gone_labels(context, workspace, champion))
+        verdict = _hold_changes(context, workspace, champion, verdict)
+    verdict = hold_biased(verdict, json.loads((built / "bias" / "bias.json").read_text()))
     verdict = hold_by_hand(verdict, block.gate)
     reference = read_reference(built / "evaluation" / "reference.parquet")
     outlook = drift_outlook(reference, drift=block.drift, began=drift_start(run.evidence))
     verdict = with_outlook(verdict, outlook)
     return Verdict(verdict.kind, verdict.reasons, {**verdict.evidence, **compared})
+
+
+def _found(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the evaluation found of rules, and what the version promises."""
+    found: dict[str, Any] = {}
+    if "rules" in evaluation:
+        found["rules"] = [describe_rule(rule) for rule in evaluation["rules"]]
+    if promise := promise_sentence(evaluation["abstention"]):
+        found["promise"] = promise
+    return found
+
+
+def _hold_changes(
+    context: LoopContext, workspace: Workspace, champion: ModelVersion, verdict: Verdict
+) -> Verdict:
+    """Let a person decide where the candidate changes much of what clients get."""
+    gate = context.params.classifier(champion.classifier).gate
+    flips = read_flips(workspace, champion.classifier, champion)
+    verdict = hold_large_changes(verdict, flips, gate)
+    verdict = hold_gone_labels(verdict, _gone_labels(context, workspace, champion))
+    return hold_moved_refusals(verdict, read_refusals(context, workspace, champion), gate)
 
 
 def champion_head(champion: ModelVersion, refit: Recipe | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -25,6 +26,11 @@ def links_line(links: Mapping[str, str]) -> str:
 def as_code(text: str) -> str:
     """Return text as inline code in a table cell: nothing in it is Markdown."""
     return f"`{text.replace('`', chr(39)).replace('|', '/')}`"
+
+
+def plain(text: str) -> str:
+    """Return text in which nothing is Markdown or HTML."""
+    return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", text)
 
 
 def inline_image(path: Path) -> str:

@@ -32,6 +32,7 @@ from monitoring.performance_report import (
     record,
 )
 from monitoring.periods import read_period
+from monitoring.promises import describe_promise
 
 
 def report_performance(
@@ -55,7 +56,9 @@ def show_performance(report: Report, page: Path) -> None:
 
 def performance_markdown(report: Report, page: Path) -> str:
     """Return the page as Markdown; labels and regions come from data and are shown as code."""
-    parts = [f"# Performance of {report.classifier}", describe(report), NOTE]
+    title = f"# Performance of {report.classifier}"
+    promise = describe_promise(report.promise)
+    parts = [title, describe(report), *([promise] if promise else []), NOTE]
     for name in SECTIONS:
         rows = [cells(row, name) for row in report.sections[name][:LABELS_SHOWN]]
         shown = [(as_code(first), *rest) for first, *rest in rows]
@@ -101,7 +104,9 @@ def _report(context: LoopContext, classifier: str, now: datetime) -> Verdict:
     _show_performance(report, page, return_state=True)  # a page may fail
     weeks = [record(row, ("week",)) for row in report.sections["week"]]
     evidence = {"page": str(page), "whole": record(report.whole, ()), "weeks": weeks}
-    return Verdict("reported", (describe(report),), evidence)
+    promise = describe_promise(report.promise)
+    reasons = (describe(report), *([promise] if promise else []))
+    return Verdict("reported", reasons, evidence)
 
 
 def run_performance(settings: Settings, classifiers: Sequence[str]) -> dict[str, Verdict]:

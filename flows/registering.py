@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from core.contracts import ModelVersion, Verdict
 from core.database import require_reachable
 from core.errors import DatabaseUnreachable, RegistryUnreachable
-from core.params import load_params
+from flows.card_facts import log_records
 from flows.context import LoopContext
+from flows.error_report import report_folder
+from flows.label_report import keep_label_report
 from flows.mlflow_model import write_mlflow_model
 from flows.run import PublishedRun, Run, embedder_id
 from flows.tuning import log_tuning
@@ -18,8 +21,9 @@ from pipelines.model.head_file import head_digest, judged_folder
 from pipelines.model_store import store_version, stored_version
 from pipelines.provenance import surroundings
 from pipelines.recovery import finish_or_forget
-from pipelines.registry import CHECKS, MODEL
+from pipelines.registry import CHECKS, ERRORS, MODEL
 from pipelines.stages.compare import logged_metrics
+from pipelines.stages.files import SPEC
 from pipelines.workspace import Workspace
 
 
@@ -40,8 +44,7 @@ def register_candidate(
     registry = context.registry
     models = context.settings.models
     finish_or_forget(registry, models, classifier)
-    registered = registry.version_of(classifier, run.id)
-    if registered is not None:
+    if registered := registry.version_of(classifier, run.id):
         return stored_version(models, classifier=classifier, version=registered)
 
     built = workspace.folder / "build" / "classifiers" / classifier
@@ -59,7 +62,9 @@ def register_candidate(
             version=version,
             model=built / "model",
             evaluation=built / "evaluation",
+            errors=report_folder(built),
         )
+        keep_label_report(context, classifier, version=version, run_id=run_id, built=built, run=run)
         registry.complete(classifier, version)
     return stored
 
@@ -82,23 +87,37 @@ def require_registry(context: LoopContext) -> None:
 def _log_results(
     context: LoopContext, classifier: str, run_id: str, workspace: Workspace, verdict: Verdict
 ) -> None:
-    """Log metrics, plots, the comparison of heads where there is one, and the verdict.
-
-    The settings are those of the workspace: a tuning may have changed them.
-    """
+    """Log metrics, plots, the comparison of heads, the error report and the verdict."""
     registry = context.registry
     built = workspace.folder / "build" / "classifiers" / classifier
-    params = load_params(workspace.folder / "params.yaml")
+    log_records(context, workspace, classifier, run_id)
     registry.log_evaluation(
         run_id,
         metrics=json.loads((built / "evaluation" / "metrics.json").read_text()),
-        params=params.classifier(classifier).head.model_dump(),
+        params=_training_params(context, workspace, classifier),
         evaluation=built / "evaluation",
         model=built / "model",
     )
     if comparison := logged_metrics(built / "comparison"):
         registry.log_comparison(run_id, built / "comparison", metrics=comparison)
+    if errors := report_folder(built):
+        registry.log_folder(run_id, errors, ERRORS)
     registry.log_verdict(run_id, verdict)
+    if (built / "history").is_dir():
+        registry.log_folder(run_id, built / "history", "history")
+
+
+def _training_params(context: LoopContext, workspace: Workspace, classifier: str) -> dict[str, Any]:
+    """Return the settings of the head, the window of history, and what the head leans towards.
+
+    They are those of the workspace: a tuning or `history_days: auto` may have changed them.
+    """
+    folder = workspace.folder / SPEC / classifier
+    head = json.loads((folder / "head.json").read_text(encoding="utf-8"))
+    days = json.loads((folder / "split.json").read_text(encoding="utf-8"))["history_days"]
+    favour = context.params.classifier(classifier).favour
+    settings = {name: value for name, value in head.items() if name not in ("seed", "rules")}
+    return {**settings, "history_days": days, "favour": favour}
 
 
 def _log_model(

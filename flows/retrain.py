@@ -19,8 +19,8 @@ from core.errors import PerennialError
 from core.groups import refuse_unknown
 from core.logs import get_logger
 from core.settings import Settings, load_settings
-from flows import comparing, memory, packaging, promoting, registering, steps
-from flows.artifacts import show_checks, show_no_candidate, show_verdict
+from flows import cards, comparing, history, memory, packaging, promoting, registering, steps
+from flows.artifacts import show_cards, show_checks, show_no_candidate, show_verdict
 from flows.attempt import Attempt
 from flows.context import HeldClassifiers, LoopContext, hold_classifiers, open_context
 from flows.hooks import HOOKS, quiet_named_errors, timed_task
@@ -68,6 +68,7 @@ def _step(function: Callable[P, R], *, retried: bool = False) -> Task[P, R]:
 take_snapshot = _step(steps.take_snapshot, retried=True)
 check_snapshot = _step(steps.check_snapshot)
 require_sound = _step(steps.require_sound)
+choose_histories = _step(history.choose_histories)
 tune_heads = _step(_tune_heads)
 train_classifiers = _step(steps.train_classifiers)
 publish_lock = _step(steps.publish_lock, retried=True)
@@ -76,6 +77,8 @@ register_candidate = _step(registering.register_candidate, retried=True)
 decide_and_promote = _step(promoting.decide_and_promote, retried=True)
 package = _step(packaging.package, retried=True)
 remember_retraining = _step(memory.remember_retraining, retried=True)
+_write_cards = _step(cards.write_cards)
+_show_cards = _step(show_cards)
 _show_checks = _step(show_checks)
 _show_tuning = _step(show_tuning)
 _show_verdict = _step(show_verdict)
@@ -167,6 +170,7 @@ def _train(context: LoopContext, workspace: Workspace, attempt: Attempt, run: Ru
     checks = check_snapshot(context, workspace, run)
     _show_checks(checks, return_state=True)  # a failing page does not stop a retraining
     attempt.leave_out(require_sound(context, workspace, attempt.remaining, run))
+    choose_histories(context, workspace, attempt.remaining, run)
     for tuning in tune_heads(context, workspace, attempt.remaining, run):
         _show_tuning(tuning, return_state=True)
     attempt.leave_out(train_classifiers(context, workspace, attempt.remaining, run))
@@ -212,6 +216,8 @@ def _judge_candidate(
         held.require()
         verdict = decide_and_promote(context, candidate, verdict, run)
         _remember(context, workspace, classifier, run)
+        _write_cards(context, candidate, return_state=True)
+        _show_cards(context, candidate, return_state=True)
 
         built = workspace.folder / "build" / "classifiers" / classifier
         _show_verdict(context, built, candidate, verdict, run, return_state=True)

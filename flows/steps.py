@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,10 @@ from pipelines.workspace import Workspace
 
 REUSED = ("data", "build/embedder", "build/embeddings")
 """Outputs of the previous run that make this one cheaper: only new phrases are embedded."""
-TRAINING = {"split": "split", "compare": "comparison"}
-"""Stage -> its folder. `split` refuses rows that cannot train, before any head is fitted."""
+SPLIT = {"split": "split"}
+"""Stage -> its folder. It refuses rows that cannot train, before any head is fitted."""
+LAST = {"compare": "comparison", "suspects": "suspects", "errors": "errors", "bias": "bias"}
+"""The last stages: what DVC runs for them is the whole training."""
 
 OWN_ERRORS = (DataError, SourceUnreachable, SettingsError)
 """What stops the classifiers of one source and no others."""
@@ -134,49 +136,59 @@ def require_sound(
 def train_classifiers(
     context: LoopContext, workspace: Workspace, classifiers: Sequence[str], run: Run
 ) -> Errors:
-    """Run every DVC stage from the snapshot to the evaluations and the comparison of heads.
+    """Run every DVC stage from the snapshot to the comparison of heads, suspects and error reports.
 
     Returns the errors of the classifiers that cannot be trained; raises when none can. The
     workspace then holds the others alone, and nothing in its pipeline is out of date.
     """
     errors: Errors = {}
     left = list(classifiers)
-    for stage in TRAINING if len(left) > 1 else ["compare"]:
-        failed = reproduce_each(workspace, stage, left)
+    for stages in [SPLIT, LAST] if len(left) > 1 else [LAST]:
+        failed = reproduce_each(workspace, stages, left)
         left = [name for name in left if name not in failed]
         errors |= failed
         if failed:
             narrow_to(context, workspace, left, run)
-            workspace.reproduce([f"{stage}@{name}" for name in left])
+            workspace.reproduce(_targets(stages, left))
     store_embedder(context.settings.embedders, workspace.folder / "build" / "embedder")
     return errors
 
 
-def reproduce_each(workspace: Workspace, stage: str, classifiers: Sequence[str]) -> Errors:
-    """Run a stage of every classifier; return the errors of those that fail.
+def reproduce_each(
+    workspace: Workspace, stages: Mapping[str, str], classifiers: Sequence[str]
+) -> Errors:
+    """Run the stages of every classifier; return the errors of those that fail.
 
-    Raises `StageFailed` when all fail: then the cause may be shared.
+    `stages` maps a stage to its folder. Raises `StageFailed` when all fail: then the cause may be
+    shared.
     """
-    targets = [f"{stage}@{name}" for name in classifiers]
     try:
-        workspace.reproduce(targets, keep_going=len(targets) > 1)
+        workspace.reproduce(_targets(stages, classifiers), keep_going=len(classifiers) > 1)
     except StageFailed:
         built = workspace.folder / "build" / "classifiers"
-        failed = [name for name in classifiers if not (built / name / TRAINING[stage]).exists()]
-        if len(failed) in (0, len(targets)):
+        failed = [
+            name
+            for name in classifiers
+            if not all((built / name / folder).exists() for folder in stages.values())
+        ]
+        if len(failed) in (0, len(classifiers)):
             raise
         return {
             name: error
             for name in failed
-            if (error := _error_alone(workspace, f"{stage}@{name}")) is not None
+            if (error := _error_alone(workspace, _targets(stages, [name]))) is not None
         }
     return {}
 
 
-def _error_alone(workspace: Workspace, target: str) -> StageFailed | None:
-    """Run one target again for its own error: that of all targets shows only the last one."""
+def _targets(stages: Iterable[str], classifiers: Sequence[str]) -> list[str]:
+    return [f"{stage}@{name}" for stage in stages for name in classifiers]
+
+
+def _error_alone(workspace: Workspace, targets: Sequence[str]) -> StageFailed | None:
+    """Run one classifier again for its own error: that of all shows only the last one."""
     try:
-        workspace.reproduce([target])
+        workspace.reproduce(targets)
     except StageFailed as error:
         return error
     return None

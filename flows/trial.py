@@ -17,12 +17,22 @@ from flows import steps
 from flows.attempt import Attempt
 from flows.comparing import compare_with_champion
 from flows.context import LoopContext, open_context
+from flows.error_report import COMPLETED, STAGE
+from flows.history import choose_histories
 from flows.run import Run
+from pipelines.errors.files import PAGE
 from pipelines.uncommitted import bring_uncommitted
 from pipelines.workspace import Workspace, open_workspace
 
-SHOWN = ("evaluation/*.png", "evaluation/metrics.json", "comparison/table.md")
-"""What a trial leaves of a classifier, in its folder under reports/trials."""
+SHOWN = (
+    "evaluation/*.png",
+    "evaluation/metrics.json",
+    "comparison/table.md",
+    f"{STAGE}/{PAGE}",
+    f"{COMPLETED}/{PAGE}",
+)
+"""What a trial leaves of a classifier, in its folder under reports/trials; the later file of a
+name replaces the earlier one."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,7 @@ def _train(context: LoopContext, workspace: Workspace, attempt: Attempt, run: Ru
     attempt.leave_out(refused)
     steps.check_snapshot(context, workspace, run)
     attempt.leave_out(steps.require_sound(context, workspace, attempt.remaining, run))
+    choose_histories(context, workspace, attempt.remaining, run, record=False)
     attempt.leave_out(steps.train_classifiers(context, workspace, attempt.remaining, run))
 
 

@@ -19,7 +19,7 @@ VERDICTS = {
     "failed": "The classifier could not be trained. The champion stays.",
 }
 PLOTS = ("reliability.png", "confusions.png", "f1_by_support.png")
-IN_THE_TABLE = frozenset({"accuracy_by_slice", "gain_by_slice"})
+IN_THE_TABLE = frozenset({"accuracy_by_slice", "gain_by_slice", "promise"})
 
 
 def render_verdict(
@@ -30,20 +30,26 @@ def render_verdict(
     reason: str,
     links: Mapping[str, str],
     comparison: str = "",
+    history: str = "",
+    errors: str = "",
 ) -> str:
     """Return Markdown.
 
-    `folder` holds the plots, `links` maps a text to an address or a path, and `comparison` is the
-    Markdown table of the compared heads, empty without any.
+    `folder` holds the plots, `links` maps a text to an address or a path, `comparison` is the
+    Markdown table of the compared heads, `history` says which window was chosen and why, and
+    `errors` is the summary of the error report. The last three may be empty.
     """
     title = f"# {candidate.classifier} version {candidate.version}: {verdict.kind}"
     parts = [
         title,
         VERDICTS.get(verdict.kind, ""),
         measured_gain(verdict.evidence),
+        _promise(verdict.evidence),
         "\n".join(f"- {sentence}" for sentence in verdict.reasons),
         f"Reason: **{reason}**. {links_line(links)}",
+        history,
         _same_rows(verdict.evidence),
+        errors,
         _evidence(verdict.evidence),
         comparison.strip(),
         *(inline_image(folder / name) for name in PLOTS if (folder / name).exists()),
@@ -72,6 +78,12 @@ def measured_gain(evidence: Mapping[str, Any]) -> str:
         f"at least {evidence['gain_lower_bound']:+.4f}; "
         f"a drop of {evidence['allowed_drop']:.4f} would be tolerated.**"
     )
+
+
+def _promise(evidence: Mapping[str, Any]) -> str:
+    """Say what a version that may refuse promises; "" for one that always answers."""
+    promise = evidence.get("promise", "")
+    return f"On its test rows it {promise}." if promise else ""
 
 
 def _same_rows(evidence: Mapping[str, Any]) -> str:

@@ -123,7 +123,7 @@ def _novel_phrases(verdict: Verdict) -> str:
 def _windows(reports: Sequence[Mapping[str, Any]]) -> str:
     names = list(dict.fromkeys(name for row in reports for name in row["statistics"]))
     scores = [f"z of {name}" for name in names]
-    head = ["window", "from", "to", "rows", "verdict", *scores, "alarms"]
+    head = ["window", "from", "to", "rows", "verdict", *scores, "none of these", "alarms"]
     return f"## Newest windows\n\n{table(head, (_cells(row, names) for row in reports))}"
 
 
@@ -135,8 +135,13 @@ def _cells(row: Mapping[str, Any], names: Sequence[str]) -> list[str]:
         str(row["rows"]),
         row["verdict"],
         *(_number(row["statistics"].get(name, {}).get("z")) for name in names),
+        _share((row.get("evidence") or {}).get("abstained_share")),
         ", ".join(row["alarms"]) or "none",
     ]
+
+
+def _share(share: float | None) -> str:
+    return "" if share is None else f"{share:.1%}"
 
 
 def _number(z: float | None) -> str:

@@ -85,7 +85,7 @@ def version_that_answered(context: LoopContext, row: Inference) -> ModelVersion:
 
     Raises `HeadRefused` when its files are gone or altered; the error says how to restore them.
     """
-    model = _deployed_version(context, row)
+    model = deployed_version(context, row)
     if problem := problem_of(Path(model.head_location), digest=model.head_digest):
         version = f"version {row.version} of {row.classifier}"
         raise HeadRefused(
@@ -128,7 +128,7 @@ def pin_that_answered(context: LoopContext, row: Inference) -> Pin | None:
         return find_pin(connection, row.pin)
 
 
-def _deployed_version(context: LoopContext, row: Inference) -> ModelVersion:
+def deployed_version(context: LoopContext, row: Inference) -> ModelVersion:
     """The version as it was last deployed, or from the model store when it never was."""
     with context.engine.connect() as connection:
         entries = history(connection, row.classifier)
@@ -140,7 +140,7 @@ def _deployed_version(context: LoopContext, row: Inference) -> ModelVersion:
 
 def _replay_row(context: LoopContext, row: Inference) -> Replayed:
     alternatives = tuple((label, share) for label, share in row.alternatives)
-    logged = Prediction(row.label, row.probability, alternatives)
+    logged = Prediction(row.label, row.probability, alternatives, abstained=bool(row.abstained))
     replayed: Prediction | None = None
     pin = pin_that_answered(context, row)
     try:
@@ -190,12 +190,18 @@ def _compute(
     labels = classifier.memory.labels if classifier.memory else classifier.head.labels
     [answer] = classifier.predict([row.phrase], top=len(labels))
     shown = Prediction(
-        answer.label, answer.probability, answer.alternatives[: len(logged.alternatives)]
+        answer.label,
+        answer.probability,
+        answer.alternatives[: len(logged.alternatives)],
+        abstained=answer.abstained,
     )
     cleaned = clean_phrase(row.phrase)
     if cleaned != row.cleaned:
         reason = f"the phrase was cleaned to {row.cleaned!r} then, to {cleaned!r} now"
         return Verdict("different", (reason,)), shown
+    if logged.abstained and not answer.abstained:
+        # The other way round may be a pin, which settles what the version refuses.
+        return Verdict("different", ("the phrase was refused then, and is answered now",)), shown
     shares = dict([(answer.label, answer.probability), *answer.alternatives])
     return compare_answers(logged, shares), shown
 

@@ -25,6 +25,7 @@ CHUNK = 50_000
 AT_ONCE = 10_000
 """Answers that a page counts before it shows them: less than 0.1 s."""
 KEY = [column.name for column in answer_count.primary_key]
+SUMS = ("answers", "probability_sum", "abstained")
 
 
 @dataclass(frozen=True)
@@ -141,8 +142,9 @@ def _add_counts(classifier: str, after: int, until: int) -> sa.Executable:
         sa.func.coalesce(inference.c.region, "").label("region"),
         inference.c.label,
     )
+    refused = sa.func.count().filter(inference.c.abstained)
     counts = (
-        sa.select(*groups, sa.func.count(), sa.func.sum(inference.c.probability))
+        sa.select(*groups, sa.func.count(), sa.func.sum(inference.c.probability), refused)
         .where(
             inference.c.classifier == classifier,
             inference.c.sequence > after,
@@ -152,12 +154,9 @@ def _add_counts(classifier: str, after: int, until: int) -> sa.Executable:
         )
         .group_by(*(sa.text(str(place)) for place in range(1, len(groups) + 1)))
     )
-    adding = insert(answer_count).from_select([*KEY, "answers", "probability_sum"], counts)
+    adding = insert(answer_count).from_select([*KEY, *SUMS], counts)
     table = answer_count.c
     return adding.on_conflict_do_update(
         index_elements=KEY,
-        set_={
-            "answers": table.answers + adding.excluded.answers,
-            "probability_sum": table.probability_sum + adding.excluded.probability_sum,
-        },
+        set_={name: table[name] + adding.excluded[name] for name in SUMS},
     )

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 
 from core.contracts import ANSWERING
 from core.phrase_tables import phrase_key
-from core.pin_tables import answered_label
+from core.pin_tables import answered_label, was_refused
 from core.tables import feedback, inference
 from monitoring.phrase_search import matching_keys, phrase_matches
 
@@ -41,7 +41,8 @@ class Search:
 
     `text` holds words or parts of words of the phrase in any case, `below` an upper limit of the
     probability. Without `role`, the rows are those that answered. `unlabelled` leaves out answers
-    that have a right label. `before` is where the page before ended.
+    that have a right label, `abstained` those that were not refused. `before` is where the page
+    before ended.
     """
 
     classifier: str
@@ -52,6 +53,7 @@ class Search:
     since: datetime | None = None
     until: datetime | None = None
     unlabelled: bool = False
+    abstained: bool = False
     limit: int = 20
     role: str | None = None
     region: str | None = None
@@ -64,7 +66,8 @@ class FoundAnswer:
     """A logged answer; `right` is its newest right label, None without feedback.
 
     `label` is what the client got: of a `pinned` answer, not what the version said. `probability`
-    is that of the version.
+    is that of the version. An `abstained` answer told the client that no label fits; its `label` is
+    the best guess.
     """
 
     occurred_at: datetime
@@ -77,6 +80,7 @@ class FoundAnswer:
     role: str
     region: str | None
     pinned: bool
+    abstained: bool
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,7 @@ _COLUMNS = [
     ),
     answered_label().label("label"),
     inference.c.pin.is_not(None).label("pinned"),
+    was_refused().label("abstained"),
 ]
 Columns = sa.ColumnCollection[str, sa.ColumnElement[Any]]
 
@@ -219,6 +224,8 @@ def _filters(
         yield columns["region"] == search.region
     if search.below is not None:
         yield columns["probability"] < search.below
+    if search.abstained:
+        yield columns["abstained"]
     if search.unlabelled:
         of_answer = feedback.c.request_id == columns["request_id"]
         yield ~sa.exists(sa.select(feedback.c.id).where(of_answer))

@@ -114,6 +114,7 @@ def _as_evidence(judged: JudgedWindow) -> dict[str, Any]:
         "alarms": list(judged.alarms),
         "z": judged.z,
         "notes": list(judged.notes),
+        "abstained_share": judged.refused,
     }
 
 
@@ -152,6 +153,7 @@ def _for_review(
     shown = {
         "reasons": list(judged.verdict.reasons),
         "notes": list(judged.notes),
+        "abstained_share": judged.refused,
         "label_test": labels.as_evidence() if labels else None,
         "moved_labels": moved_labels(judged.rows, judged.baseline),
         "novel_phrases": novel_phrases(judged.rows, scorer.novelty(judged.rows)),

@@ -19,7 +19,10 @@ WINDOWS_SHOWN = 120
 
 @dataclass(frozen=True)
 class SeenWindow:
-    """One window by arrival; `labels` is the sum of bets in thresholds, None where not tested."""
+    """One window by arrival; `labels` is the sum of bets in thresholds, None where not tested.
+
+    `refused` is the share of its answers that said "none of these", None where that is not known.
+    """
 
     number: int
     start: datetime
@@ -31,6 +34,7 @@ class SeenWindow:
     statistics: Mapping[str, Mapping[str, float]]
     labels: float | None
     review: Review | None
+    refused: float | None = None
 
     @property
     def limit(self) -> float | None:
@@ -51,6 +55,7 @@ def seen_windows(connection: Connection, classifier: str) -> list[SeenWindow]:
             table.alarms,
             table.statistics,
             table.evidence["label_test"].label("label_test"),
+            table.evidence["abstained_share"].as_float().label("refused"),
         )
         .where(table.classifier == classifier, table.first_sequence.is_not(None))
         .order_by(table.window_number.desc())
@@ -69,6 +74,7 @@ def seen_windows(connection: Connection, classifier: str) -> list[SeenWindow]:
             row.statistics,
             _in_thresholds(row.label_test),
             reviews.get(row.window_number),
+            row.refused,
         )
         for row in reversed(connection.execute(query).all())
     ]

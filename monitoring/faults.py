@@ -31,6 +31,14 @@ def is_faulty(answer: sa.FromClause, *, as_of: datetime | None = None) -> sa.Col
     )
 
 
+def has_faults(connection: Connection, classifier: str) -> bool:
+    """Return whether anybody ever called a window of the classifier a fault."""
+    query = sa.exists().where(
+        drift_review.c.classifier == classifier, drift_review.c.verdict == FAULT
+    )
+    return bool(connection.scalar(sa.select(query)))
+
+
 def faults_changed(
     connection: Connection, classifier: str, *, since: datetime, until: datetime
 ) -> bool:

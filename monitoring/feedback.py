@@ -135,7 +135,8 @@ def feedback_rows(
 ) -> pa.Table:
     """Return the feedback as snapshot rows, ordered by (occurred_at, id).
 
-    The columns are id (the request id), phrase, occurred_at, region, the label columns and origin.
+    The columns are id, phrase, occurred_at, region, the label columns and origin. The id is the
+    request id, or that of the row of the source that a decision replaces.
     Only feedback received by `received_by` counts; of several labels for one request, the newest.
     Labels of answers that people called a fault of the data by then are left out.
     A label that only repeats the pin of its answer teaches nothing.
@@ -152,8 +153,17 @@ def feedback_rows(
         ]
     )
     newest = connection.execute(_newest(label_columns, received_by))
-    rows = [_as_row(row, columns, label_columns) for row in newest]
+    rows = _one_of_each_id(_as_row(row, columns, label_columns) for row in newest)
     return pa.Table.from_pylist(rows, schema=schema)
+
+
+def _one_of_each_id(rows: Iterable[dict[str, object]]) -> list[dict[str, object]]:
+    """Put the labels of several classifiers for one row of the source into one row."""
+    by_id: dict[object, dict[str, object]] = {}
+    for row in rows:
+        known = by_id.setdefault(row["id"], row)
+        known.update({name: value for name, value in row.items() if known[name] is None})
+    return list(by_id.values())
 
 
 def _as_row(
@@ -162,7 +172,7 @@ def _as_row(
     label_column = label_columns[row.classifier]
     labels = {column: row.label if column == label_column else None for column in columns}
     return {
-        "id": row.request_id,
+        "id": row.row_id,
         "phrase": row.phrase,
         "occurred_at": row.occurred_at,
         "region": row.region,
@@ -205,7 +215,7 @@ def _newest(label_columns: Mapping[str, str], received_by: datetime) -> sa.Selec
     occurred_at = sa.func.coalesce(newest.c.occurred_at, answer.c.occurred_at)
     phrase = sa.func.coalesce(newest.c.phrase, answer.c.phrase)
     query = sa.select(
-        newest.c.request_id,
+        sa.func.coalesce(newest.c.source_row, newest.c.request_id).label("row_id"),
         newest.c.classifier,
         newest.c.label,
         phrase.label("phrase"),

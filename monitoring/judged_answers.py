@@ -32,7 +32,7 @@ class JudgedAnswer:
 
     `right` is None when no label is. `drawn` is how likely the answer was to be sampled, in
     (0, 1], None for one that was not drawn at random. `unselected`: somebody labelled it who does
-    not look at wrong answers only.
+    not look at wrong answers only. `abstained`: the version refused the phrase.
     """
 
     occurred_at: datetime
@@ -44,6 +44,7 @@ class JudgedAnswer:
     right: str | None
     drawn: float | None
     unselected: bool
+    abstained: bool = False
 
     @property
     def agrees(self) -> bool:
@@ -125,6 +126,7 @@ def _judge(labels: Sequence[sa.Row[Any]], unselected: Iterable[str]) -> JudgedAn
         right=_right(newest),
         drawn=drawn[0] if drawn else None,
         unselected=newest.request_id in unselected,
+        abstained=newest.abstained,
     )
 
 
@@ -151,6 +153,7 @@ def _joined(classifier: str, since: datetime | None) -> sa.Select[tuple[Any, ...
             inference.c.region,
             inference.c.label.label("answered"),
             inference.c.probability,
+            sa.func.coalesce(inference.c.abstained, sa.false()).label("abstained"),
         )
         .join(inference, inference.c.request_id == feedback.c.request_id)
         .where(

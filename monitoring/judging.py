@@ -39,7 +39,8 @@ class JudgedWindow:
     `score` is None when there were too few rows to compare with. `read` counts the rows of the
     window; `rows` lacks those whose right label the champion has learnt. `moved` holds the phrases
     of a drift (see `moved_phrases`), and `notes` names clients that send something wrong.
-    `normal` is what the window was compared with.
+    `normal` is what the window was compared with. `refused` is the share of its answers that said
+    "none of these", None where no version could refuse.
     """
 
     window: Window
@@ -51,6 +52,7 @@ class JudgedWindow:
     verdict: Verdict
     moved: pd.DataFrame = field(default_factory=pd.DataFrame)
     notes: tuple[str, ...] = ()
+    refused: float | None = None
 
     @property
     def alarms(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from datetime import datetime
 import pandas as pd
 
 from core.contracts import Verdict
-from core.params import DriftParams
+from core.drift_params import DriftParams
 from monitoring.baseline import JOIN_FROM, since_drift
 from monitoring.drift import lack_of_rows
 from monitoring.windows import window_size

@@ -10,7 +10,7 @@ import pandas as pd
 from sqlalchemy.engine import Connection
 
 from core.contracts import ModelVersion
-from core.params import DriftParams
+from core.drift_params import DriftParams
 from monitoring.baseline import JOIN_AT_MOST, Baseline, since_drift
 from monitoring.damaged import is_mojibake
 from monitoring.drift_reports import DriftReport, Progress, drift_began, read_progress

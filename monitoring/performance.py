@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from core.answer_tables import answer_count
+from monitoring.answer_counts import SUMS
 from monitoring.estimates import (
     Estimate,
     Sample,
@@ -40,7 +41,8 @@ class Performance:
     """How good the answers of one group were, as far as labels tell.
 
     `group` holds one value per dimension: the first day of a period, a version, a region ("" where
-    it is unknown) or the label answered. `estimated_accuracy` is the mean served probability.
+    it is unknown) or the label answered. `estimated_accuracy` is the mean served probability, and
+    `abstained` answers were refused.
 
     `labelled` answers have a right label, `right` of them agree with it, `sampled` were drawn at
     random. `basis` says which stand for all, and `judges` how many: the random sample; without
@@ -62,19 +64,21 @@ class Performance:
     weighted_f1: Estimate | None
     coverage: Estimate | None
     recall: Estimate | None = None
+    abstained: int = 0
 
 
 @dataclass(frozen=True)
 class _Count:
     answers: int
     probability_sum: float
+    abstained: int
 
     @property
     def mean(self) -> float | None:
         return self.probability_sum / self.answers if self.answers else None
 
 
-_NO_ANSWERS = _Count(0, 0.0)
+_NO_ANSWERS = _Count(0, 0.0, 0)
 
 
 def measure_performance(
@@ -199,6 +203,7 @@ def _counted(
     return {
         "group": group,
         "answers": count.answers,
+        "abstained": count.abstained,
         "estimated_accuracy": count.mean,
         "labelled": sum(answer.right is not None for answer in judged),
         "right": sum(answer.agrees for answer in judged),
@@ -249,8 +254,9 @@ def _counts(
     """Return the counted answers of each group, in the order of the groups."""
     table = answer_count.c
     keys = [_key(name) for name in by]
+    sums = [sa.func.sum(table[name]) for name in SUMS]
     query = (
-        sa.select(*keys, sa.func.sum(table.answers), sa.func.sum(table.probability_sum))
+        sa.select(*keys, *sums)
         .where(table.classifier == classifier)
         .group_by(*keys)
         .order_by(*keys)
@@ -263,7 +269,10 @@ def _counts(
         query = query.where(table.day < period.until)
     rows = [tuple(row) for row in connection.execute(query)]
     return {
-        tuple(map(str, row[: len(by)])): _Count(int(row[-2] or 0), row[-1] or 0.0) for row in rows
+        tuple(map(str, row[: len(by)])): _Count(
+            int(row[-3] or 0), row[-2] or 0.0, int(row[-1] or 0)
+        )
+        for row in rows
     }
 
 

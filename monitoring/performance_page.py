@@ -20,6 +20,7 @@ from monitoring.performance_report import (
     columns_of,
     describe,
 )
+from monitoring.promises import describe_promise
 
 STYLE = """
 :root { color-scheme: light dark }
@@ -46,6 +47,7 @@ def render_page(report: Report, *, now: datetime) -> str:
     parts = [
         f"<h1>{escape(title)}</h1>",
         f"<p><strong>{escape(describe(report))}</strong></p>",
+        f"<p>{escape(describe_promise(report.promise))}</p>",
         f"<p>{escape(NOTE)}</p>",
         _picture(report),
         *(_section(name, report.sections[name]) for name in SECTIONS),

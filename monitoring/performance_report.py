@@ -14,6 +14,7 @@ from monitoring.estimates import Estimate
 from monitoring.judged_answers import read_judged
 from monitoring.performance import DIMENSIONS, Dimension, Performance, measure_performance
 from monitoring.periods import Period
+from monitoring.promises import Promise, check_promise
 
 SECTIONS: tuple[Dimension, ...] = ("week", "version", "region", "label")
 LABELS_SHOWN = 50
@@ -24,6 +25,7 @@ BASIS = {
 }
 COLUMNS = (
     "answers",
+    "none of these",
     "estimate",
     "accuracy",
     "weighted F1",
@@ -31,13 +33,22 @@ COLUMNS = (
     "judged by",
     "corrections",
 )
-LABEL_COLUMNS = ("answers", "estimate", "precision", "F1", "recall", "judged by", "corrections")
+LABEL_COLUMNS = (
+    "answers",
+    "none of these",
+    "estimate",
+    "precision",
+    "F1",
+    "recall",
+    "judged by",
+    "corrections",
+)
 NOTE = (
     "Accuracy, weighted F1 and coverage stand for all answers, with 95 % intervals. They come from "
     "the random sample, each label weighted by how likely its answer was to be drawn; without a "
     "sample, from people who label right answers too. Corrections are counted and never pass as "
     "accuracy. Coverage is the share of answers that have a right label at all. The estimate is "
-    "the mean served probability."
+    "the mean served probability. An answer with none of these counts by its best guess."
 )
 
 
@@ -45,7 +56,8 @@ NOTE = (
 class Report:
     """The performance of a classifier in a period, as a whole and in SECTIONS.
 
-    `counted` is False while answers that arrived are not counted yet.
+    `counted` is False while answers that arrived are not counted yet. `promise` is that of the
+    version that answers now, since it does; None for one that always answers.
     """
 
     classifier: str
@@ -53,6 +65,7 @@ class Report:
     whole: Performance
     sections: Mapping[Dimension, Sequence[Performance]]
     counted: bool
+    promise: Promise | None = None
 
 
 def read_report(engine: Engine, classifier: str, period: Period, counted: Counted) -> Report:
@@ -76,8 +89,9 @@ def read_report(engine: Engine, classifier: str, period: Period, counted: Counte
                 judged=judged,
                 shadows=name == "version",
             )
+        promise = check_promise(connection, classifier)
     sections["label"] = sorted(sections["label"], key=lambda row: -row.answers)
-    return Report(classifier, period, whole, sections, counted.complete)
+    return Report(classifier, period, whole, sections, counted.complete, promise)
 
 
 def read_dimension(text: str) -> Dimension:
@@ -101,6 +115,7 @@ def cells(row: Performance, name: Dimension) -> tuple[str, ...]:
     return (
         row.group[0] or "unknown",
         f"{row.answers:,}",
+        f"{row.abstained / row.answers:.1%}" if row.abstained else "",
         _number(row.estimated_accuracy),
         interval(row.accuracy),
         interval(row.weighted_f1),
@@ -139,6 +154,7 @@ def record(row: Performance, by: Sequence[Dimension]) -> dict[str, Any]:
     flat: dict[str, Any] = dict(zip(by, row.group, strict=True))
     for key in (
         "answers",
+        "abstained",
         "estimated_accuracy",
         "labelled",
         "right",

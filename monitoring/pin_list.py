@@ -12,11 +12,13 @@ from sqlalchemy.engine import Connection
 
 from core.pin_tables import pin as pin_table
 from core.pin_tables import says_more_than_the_pin
-from core.pins import Pin
+from core.pins import Pin, read_pins
 from core.tables import inference
 from monitoring.feedback import newest_feedback
 
 LISTED = 2_000
+PAST_ROWS = 10_000
+"""A pin that ended has two rows: years of changes by hand."""
 
 State = Literal["answers", "over", "ended"]
 
@@ -44,14 +46,23 @@ def list_pins(
 ) -> list[ListedPin]:
     """Return the pins that answer, the newest first; with `past`, also those that do not.
 
-    At most LISTED.
+    At most LISTED. Those that do not answer are found among the PAST_ROWS newest changes.
     """
+    known = read_pins(connection, now=now, classifier=classifier).pins
+    listed = [ListedPin(each, "answers") for each in known]
+    if past:
+        history = pin_history(_newest_rows(connection, classifier), now=now)
+        listed += [each for each in history if each.state != "answers"]
+    listed.sort(key=lambda each: each.pin.id, reverse=True)
+    return with_counts(connection, listed[:LISTED])
+
+
+def _newest_rows(connection: Connection, classifier: str) -> list[sa.Row[Any]]:
+    """Return the newest rows of the table, in order of their ids."""
     table = pin_table.c
-    rows = connection.execute(
-        sa.select(pin_table).where(table.classifier == classifier).order_by(table.id)
-    )
-    listed = [each for each in pin_history(rows.all(), now=now) if past or each.state == "answers"]
-    return with_counts(connection, listed[::-1][:LISTED])
+    query = sa.select(pin_table).where(table.classifier == classifier)
+    rows = connection.execute(query.order_by(table.id.desc()).limit(PAST_ROWS)).all()
+    return list(rows[::-1])
 
 
 def pin_history(rows: Iterable[Any], *, now: datetime) -> list[ListedPin]:

@@ -30,7 +30,8 @@ class Quality:
 
     `labelled` have feedback, and `right` of them agree with it. People may look at wrong answers
     first, so only the `sampled` ones stand for all: `sampled_accuracy` with its 95 % interval,
-    None without any. `estimated_accuracy` is the mean confidence.
+    None without any. `estimated_accuracy` is the mean confidence, and `abstained` answers said
+    "none of these".
     """
 
     since: datetime
@@ -43,6 +44,7 @@ class Quality:
     sampled_accuracy: float | None
     sampled_low: float | None
     sampled_high: float | None
+    abstained: int = 0
 
 
 def quality_over_time(
@@ -76,6 +78,7 @@ def quality_over_time(
             row.right,
             row.sampled,
             *_numbers(row.accuracy if row.basis == "sample" else None),
+            abstained=row.abstained,
         )
         for row in rows
     ]

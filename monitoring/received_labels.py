@@ -84,7 +84,8 @@ def received_labels(
 
     `newest` is the highest id that counts, None for no limit.
 
-    `head_label` is what the head alone answered then, "" for an example; labels are trimmed. Unlike
+    `request_id` is the id of the row of a snapshot that the label is for. `head_label` is what the
+    head alone answered then, "" for an example; labels are trimmed. Unlike
     the rows of a snapshot, earlier labels of a request that was corrected again are in it: authors
     who contradict each other are evidence too. Feedback on an answer that the log no longer holds,
     or that people called a fault of the data by then, is left out, and so is feedback that only
@@ -115,7 +116,7 @@ def _columns(answer: sa.Subquery, cleaned: Any, label: Any) -> list[Any]:
     """Return what COLUMNS name."""
     return [
         feedback.c.id,
-        feedback.c.request_id,
+        sa.func.coalesce(feedback.c.source_row, feedback.c.request_id).label("request_id"),
         cleaned.label("cleaned"),
         label.label("label"),
         feedback.c.received_at,

@@ -12,11 +12,13 @@ from sqlalchemy.engine import Connection
 from core.contracts import Verdict
 from core.decisions import record_decision
 from core.errors import InvalidReview
-from core.tables import drift_report
+from core.tables import decision, drift_report
 from monitoring.drift_reports import DriftReport, hold_reports
-from monitoring.drift_reviews import ANSWERS, REAL, Review, append_review, newest_reviews
+from monitoring.drift_reviews import ANSWERS, FAULT, REAL, Review, append_review, newest_reviews
 from monitoring.labelled import labelled_by
 from monitoring.moved import label_requests
+from monitoring.outcomes import BEGINS
+from monitoring.review.withdrawing import withdraw_faulty
 
 RETRAIN = "retrain"
 LABELS = "labels"
@@ -57,14 +59,17 @@ def review_window(
     """Store the review; return the one before it, and the call where the drift is real.
 
     `action` is one of ACTIONS for a real drift, "" otherwise. The call is recorded like that of a
-    watch: until a gate has judged a fit since, or labels came, each watch looks at it again. The
-    caller commits. The note stays out of it: Prefect gets the reasons, and a note may quote
-    phrases. Raises `InvalidReview`.
+    watch: until a gate has judged a fit since, or labels came, each watch looks at it again. A
+    fault withdraws the items of the review queue whose answers lie in the window. The caller
+    commits. The note stays out of it: Prefect gets the reasons, and a note may quote phrases.
+    Raises `InvalidReview`.
     """
     _require_valid(review, report, action)
     hold_reports(connection, classifier)
     before = newest_reviews(connection, classifier).get(review.window)
     append_review(connection, review, report, classifier=classifier)
+    if review.verdict == FAULT:
+        withdraw_faulty(connection, classifier, now=review.reviewed_at)
     if review.verdict != REAL:
         return before, None
     call = _retraining if action == RETRAIN else _request
@@ -77,6 +82,29 @@ def review_window(
         decided_at=review.reviewed_at,
     )
     return before, verdict
+
+
+def first_call(connection: Connection, classifier: str, window: int) -> int | None:
+    """Return the first decision by which people called for a retraining because of a window.
+
+    Two people, or one who clicks twice, mean the same retraining. One that ended, whatever came of
+    it, answers what was called before. Returns the id of the decision, None without one.
+    """
+    table = decision.c
+    mine = table.classifier == classifier
+    gate = table.subject == "gate"
+    ended = sa.or_(gate, sa.and_(table.subject == "retraining", table.kind != BEGINS))
+    last = sa.select(sa.func.max(table.id)).where(mine, ended).scalar_subquery()
+    query = sa.select(sa.func.min(table.id)).where(
+        mine,
+        table.subject == "drift",
+        table.kind == "drift",
+        table.evidence["by"].is_not(None),
+        table.evidence["windows"][0]["number"].as_integer() == window,
+        table.id > sa.func.coalesce(last, 0),
+    )
+    number: int | None = connection.scalar(query)
+    return number
 
 
 def _require_valid(review: Review, report: DriftReport, action: str) -> None:

@@ -10,10 +10,11 @@ import pandas as pd
 
 from monitoring.drift import Pool
 from monitoring.statistics import WindowSample, draw_projection, fourier_features
-from pipelines.model.classifier import PhraseClassifier, novelty
+from pipelines.model.classifier import PhraseClassifier
 from pipelines.model.embedder import Embed
 from pipelines.model.head_file import Head
 from pipelines.model.memory import Memory
+from pipelines.model.novelty import novelty
 
 ROW_COLUMNS = ("occurred_at", "region", "cleaned", "label", "confidence", "weight")
 

@@ -18,6 +18,7 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from core.pin_tables import was_refused
 from core.tables import asked_by_clients, inference
 from monitoring.windows import DAY, EDGE, LEAST_DAYS, Limits, Window, end_of_window, evenly
 
@@ -66,6 +67,23 @@ class Traffic:
             return pd.DataFrame(columns=list(LOG_COLUMNS))
         among = inference.c.sequence == sa.any_(sa.literal(sample, sa.ARRAY(sa.BigInteger)))
         return self._frame(self._rows().where(within, among).order_by(inference.c.sequence))
+
+    def refused_share(self, window: Window) -> float | None:
+        """Return which share of a window's answers said "none of these", of CLOSE_READ at most.
+
+        None where no row says whether it did.
+        """
+        rows = (
+            self._select(inference.c.abstained, was_refused().label("refused"))
+            .where(inference.c.sequence.between(window.first, window.last))
+            .order_by(inference.c.sequence)
+            .limit(CLOSE_READ)
+            .subquery()
+        )
+        known = sa.func.count().filter(rows.c.abstained.is_not(None))
+        refused = sa.func.count().filter(rows.c.refused)
+        counted = self.connection.execute(sa.select(known, refused).select_from(rows)).one()
+        return counted[1] / counted[0] if counted[0] else None
 
     def _next_window(self, after: int, until: int, limits: Limits, number: int) -> Window | None:
         sequence, occurred_at = self._keys(after, until)

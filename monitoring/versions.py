@@ -18,6 +18,8 @@ from core.deployments import current_rollouts, history
 from core.errors import UnknownVersion
 from core.tables import decision
 from core.tables import snapshot as snapshot_table
+from pipelines.errors.files import PAGE
+from pipelines.model_store import ERRORS
 
 ROLES = ("champion", "canary", "shadow")
 RUN_TAG = "retrain-"
@@ -121,6 +123,14 @@ def evaluation_of(models: Path, classifier: str, version: str) -> Mapping[str, A
     except (OSError, ValueError):
         return {}
     return evaluation
+
+
+def error_page(models: Path, classifier: str, version: str) -> Path | None:
+    """Return the page of the version's error report; None for versions of earlier releases."""
+    if not (is_plain_name(classifier) and is_plain_name(version)):
+        return None
+    page = models / classifier / version / ERRORS / PAGE
+    return page if page.is_file() else None
 
 
 def _judged(connection: Connection, classifier: str) -> dict[str, Version]:

@@ -22,7 +22,7 @@ from monitoring.budget import Budget
 from monitoring.concluding import WAIT, as_report, conclude
 from monitoring.corrections import count_corrections
 from monitoring.drift_reports import DriftReport, hold_reports, read_progress, store_reports
-from monitoring.judging import Judge
+from monitoring.judging import Judge, JudgedWindow
 from monitoring.label_evidence import LabelEvidence, call_by_labels, read_label_evidence
 from monitoring.label_requests import follow_request, with_request
 from monitoring.labelled import LabelledPhrases, phrases_with_feedback
@@ -30,6 +30,7 @@ from monitoring.moved import Labelled
 from monitoring.page_retention import remove_old_pages
 from monitoring.pending import PendingWindows, read_pending
 from monitoring.scoring import WindowScorer, read_reference
+from monitoring.traffic import Traffic
 from monitoring.window_files import write_window_files
 from pipelines.memory.store import recorded_memory
 from pipelines.model.embedder import Embed
@@ -148,7 +149,7 @@ def _judge(
         false_alarms,
         seed,
     )
-    judged = list(judge.judge_all(pending))
+    judged = _with_refusals(engine, watched.model, list(judge.judge_all(pending)))
     files = [
         write_window_files(window, pending, judged, scorer, reports=reports) for window in judged
     ]
@@ -163,6 +164,15 @@ def _judge(
     with engine.connect() as connection:
         remove_old_pages(connection, pending.classifier, reports=reports)
     return verdict
+
+
+def _with_refusals(
+    engine: Engine, model: ModelVersion, judged: list[JudgedWindow]
+) -> list[JudgedWindow]:
+    """Note which share of each window's answers said "none of these"."""
+    with engine.connect() as connection:
+        traffic = Traffic(connection, model.classifier, model.version)
+        return [replace(window, refused=traffic.refused_share(window.window)) for window in judged]
 
 
 def _label_evidence(

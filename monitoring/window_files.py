@@ -65,6 +65,8 @@ def describe_window(judged: JudgedWindow) -> str:
     span = f"{judged.start:%Y-%m-%d %H:%M} to {judged.end:%Y-%m-%d %H:%M}"
     sentence = f"window {judged.window.number} ({span}, {len(judged.rows)} answers): {reasons}"
     sentence = f"{sentence} ({alarms})" if alarms else sentence
+    if judged.refused:
+        sentence = f"{sentence}; {judged.refused:.1%} of the answers said none of these"
     return "; ".join((sentence, *judged.notes))
 
 

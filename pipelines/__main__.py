@@ -8,7 +8,16 @@ import platform
 import sys
 from importlib import import_module
 
-PER_CLASSIFIER = ("split", "train", "evaluate", "compare")
+PER_CLASSIFIER = (
+    "split",
+    "train",
+    "evaluate",
+    "compare",
+    "suspects",
+    "errors",
+    "bias",
+    "windows",
+)
 STAGES = ("resolve", "embedder", "check", "embed", *PER_CLASSIFIER)
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -19,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     pin_arithmetic()
     from core.errors import PerennialError
     from core.logs import configure_logs, timed
+    from pipelines.stage_times import write_times
 
     configure_logs()
     try:
@@ -31,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     except PerennialError as error:
         print_error(error)
         return 1
+    write_times(call.stage, call.key)
     return 0
 
 

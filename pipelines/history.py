@@ -117,6 +117,7 @@ def _fit(trained: LabelledRows, tested: LabelledRows, days: int, fitting: Fittin
         training=training,
         embedder_id=fitting.embedder_id,
         seed=fitting.seed,
+        favour=fitting.block.favour,
     )
     seconds = time.process_time() - began
 

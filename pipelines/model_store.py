@@ -12,6 +12,8 @@ from pathlib import Path
 from core.contracts import ModelVersion
 from core.errors import HeadRefused, UnknownVersion
 from core.files import appearing_whole
+from pipelines.model.abstention import FILE as ABSTENTION
+from pipelines.model.abstention import as_json, load_abstention
 from pipelines.model.digests import (
     recorded_digest,
     recorded_judged_digest,
@@ -20,14 +22,25 @@ from pipelines.model.digests import (
 )
 from pipelines.model.head_file import JUDGED, Head, head_digest, load_checked, load_head
 
+ERRORS = "errors"
+"""Folder of the error report beside a head; versions of earlier releases have none."""
 STORED_WITH_HEAD = ("reference.parquet", "evaluation.json")
-"""Files of the evaluation that are stored beside the head."""
+"""Files of the evaluation that are stored beside the head, with its rule of abstention.
+
+Evaluations of earlier releases have no rule: such a version always answers.
+"""
 
 
 def store_version(
-    models: Path, *, classifier: str, version: str, model: Path, evaluation: Path
+    models: Path,
+    *,
+    classifier: str,
+    version: str,
+    model: Path,
+    evaluation: Path,
+    errors: Path | None = None,
 ) -> ModelVersion:
-    """Copy the head, its reference rows and its evaluation into the model store.
+    """Copy the head, its reference rows, its evaluation and its error report into the model store.
 
     The version appears whole or not at all. Its digest is recorded, so that no other head is
     used under the number.
@@ -42,6 +55,10 @@ def store_version(
         shutil.copytree(model, part)
         for name in STORED_WITH_HEAD:
             shutil.copy(evaluation / name, part / name)
+        if (evaluation / ABSTENTION).exists():
+            shutil.copy(evaluation / ABSTENTION, part / ABSTENTION)
+        if errors is not None:
+            shutil.copytree(errors, part / ERRORS)
         _claim_number(folder, head_digest(part))
         if (part / JUDGED).is_dir():
             write_judged_digest(folder, head_digest(part / JUDGED))
@@ -141,7 +158,20 @@ def problem_of(folder: Path, *, digest: str) -> str:
         return error.came
     if present != digest:
         return f"another head, of digest {present}"
-    return _judged_problem(folder)
+    return _judged_problem(folder) or _abstention_problem(folder)
+
+
+def _abstention_problem(folder: Path) -> str:
+    """Compare the rule of abstention with the one that the evaluation beside it describes."""
+    try:
+        evaluation = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+        present = as_json(load_abstention(folder))
+    except (OSError, ValueError):
+        return ""  # a head without an evaluation has nothing to be compared with
+    except HeadRefused as error:
+        return f"the rule of abstention: {error.came}"
+    described = (evaluation.get("abstention") or {}).get("rule")
+    return "" if present == described else "another rule of abstention"
 
 
 def _judged_problem(folder: Path) -> str:
@@ -160,10 +190,15 @@ def restore_version(
 ) -> ModelVersion:
     """Put a version's files back; damaged ones move to `.<version>.damaged`."""
     folder = models / classifier / version
+    aside = models / classifier / f".{version}.damaged"
     if folder.exists():
-        aside = models / classifier / f".{version}.damaged"
         shutil.rmtree(aside, ignore_errors=True)
         folder.rename(aside)
     return store_version(
-        models, classifier=classifier, version=version, model=model, evaluation=evaluation
+        models,
+        classifier=classifier,
+        version=version,
+        model=model,
+        evaluation=evaluation,
+        errors=aside / ERRORS if (aside / ERRORS).is_dir() else None,
     )

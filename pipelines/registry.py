@@ -7,7 +7,6 @@ The files of a version are in the model store (`pipelines/model_store.py`).
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,12 +16,15 @@ from typing import Any
 
 from core.contracts import Verdict
 from core.errors import UnknownVersion
-from core.logs import get_logger
+from pipelines.gate_metrics import gate_metrics
+from pipelines.mlflow_errors import known_version
 
 STATE = "state"
 """Tag of a version: is its head in the model store?"""
 CHECKS = "checks"
 """Artifact folder of a run: result and page of the data checks."""
+ERRORS = "errors"
+"""Artifact folder of a run: value and page of the error report."""
 MODEL = "model"
 """Artifact folder of a run: what `mlflow.pyfunc.load_model` loads."""
 UNFINISHED = "unfinished"
@@ -92,7 +94,7 @@ class Registry:
         """Log the metrics that are numbers, the head's params, and both folders as artifacts."""
         from mlflow.entities import Param
 
-        self._log_numbers(run_id, metrics)
+        self.log_numbers(run_id, metrics)
         settings = [Param(name, str(value)) for name, value in params.items()]
         self._client.log_batch(run_id, params=settings)
         self._client.log_artifacts(run_id, str(evaluation), "evaluation")
@@ -100,8 +102,20 @@ class Registry:
 
     def log_comparison(self, run_id: str, folder: Path, *, metrics: Mapping[str, float]) -> None:
         """Log the scores of the compared heads, and the folder with their table."""
-        self._log_numbers(run_id, metrics)
+        self.log_numbers(run_id, metrics)
         self._client.log_artifacts(run_id, str(folder), "comparison")
+
+    def log_numbers(self, run_id: str, metrics: Mapping[str, Any]) -> None:
+        """Log the metrics that are numbers, in one request."""
+        from mlflow.entities import Metric
+
+        milliseconds = int(time.time() * 1000)
+        numbers = [
+            Metric(name, float(value), milliseconds, 0)
+            for name, value in metrics.items()
+            if isinstance(value, int | float)
+        ]
+        self._client.log_batch(run_id, metrics=numbers)
 
     def log_folder(self, run_id: str, folder: Path, name: str) -> None:
         """Log a folder under a name, such as MODEL or CHECKS."""
@@ -115,7 +129,7 @@ class Registry:
             "evidence": dict(verdict.evidence),
         }
         self._client.log_text(run_id, json.dumps(report, indent=2, sort_keys=True), "gate.json")
-        self._log_numbers(run_id, gate_metrics(verdict))
+        self.log_numbers(run_id, gate_metrics(verdict))
         self._client.set_tag(run_id, "verdict", verdict.kind)
 
     def register(
@@ -216,6 +230,25 @@ class Registry:
             return {}
         return {alias: str(version) for alias, version in model.aliases.items()}
 
+    def artifact(self, run_id: str, name: str, target: Path) -> Path | None:
+        """Copy one artifact file of a run below `target`; None when the run has no such file."""
+        from mlflow.exceptions import MlflowException
+
+        folder = name.rpartition("/")[0]
+        try:
+            listed = {entry.path for entry in self._client.list_artifacts(run_id, folder)}
+        except MlflowException:
+            return None
+        return self.artifacts(run_id, name, target) if name in listed else None
+
+    def description(self, classifier: str, version: str) -> str:
+        """Return the description of a version."""
+        return str(self._client.get_model_version(classifier, version).description or "")
+
+    def describe(self, classifier: str, version: str, text: str) -> None:
+        """Replace the description of a version."""
+        self._client.update_model_version(classifier, version, text)
+
     def project(self, classifier: str, *, champion: str, previous: str | None) -> bool:
         """Make the aliases repeat `deployment`; return True when one had to be changed.
 
@@ -225,21 +258,9 @@ class Registry:
         target = {"previous": previous, "champion": champion}  # in this order
         stale = {name: version for name, version in target.items() if current.get(name) != version}
         for alias, version in stale.items():
-            with _known_version(classifier, version or current[alias]):
+            with known_version(classifier, version or current[alias]):
                 self._set_alias(classifier, alias, version)
         return bool(stale)
-
-    def _log_numbers(self, run_id: str, metrics: Mapping[str, Any]) -> None:
-        """Log the metrics that are numbers, in one request."""
-        from mlflow.entities import Metric
-
-        milliseconds = int(time.time() * 1000)
-        numbers = [
-            Metric(name, float(value), milliseconds, 0)
-            for name, value in metrics.items()
-            if isinstance(value, int | float)
-        ]
-        self._client.log_batch(run_id, metrics=numbers)
 
     def _set_alias(self, classifier: str, alias: str, version: str | None) -> None:
         if version is None:
@@ -263,36 +284,3 @@ class Registry:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         self._client.update_registered_model(classifier, WHO_DECIDES)
-
-
-def gate_metrics(verdict: Verdict) -> dict[str, float]:
-    """Return the numbers of a verdict as `gate/<name>`, those of slices as `gate/<name>/<slice>`.
-
-    MLflow allows letters, digits, spaces and `_-./:` in a name.
-    """
-    numbers: dict[str, float] = {}
-    for name, value in verdict.evidence.items():
-        parts = value.items() if isinstance(value, Mapping) else [("", value)]
-        for part, number in parts:
-            if isinstance(number, int | float):
-                key = f"gate/{name}/{part}" if part else f"gate/{name}"
-                numbers[re.sub(r"[^\w\-./: ]", " ", key)] = float(number)
-    return numbers
-
-
-@contextmanager
-def _known_version(classifier: str, version: str) -> Iterator[None]:
-    """Log a warning when MLflow does not know the version, and go on."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        get_logger().warning(
-            "alias",
-            state="MLflow does not know the version",
-            classifier=classifier,
-            version=version,
-        )

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -143,16 +144,29 @@ class Workspace:
 
         The published commit is then whole: nothing in its pipeline is out of date.
         """
+        blocks = self._blocks()
+        self._keep_blocks({name: blocks[name] for name in blocks if name in classifiers})
+        prune_data(self.folder / "data", datasets)
+
+    def fix_history(self, classifier: str, days: int) -> None:
+        """Write the number that stands for `history_days: auto` in this run."""
+        blocks = self._blocks()
+        self._keep_blocks({**blocks, classifier: {**blocks[classifier], "history_days": days}})
+
+    def _blocks(self) -> dict[str, Any]:
+        """Return the classifiers of params.yaml as the file has them."""
+        text = (self.folder / "params.yaml").read_text(encoding="utf-8")
+        blocks: dict[str, Any] = yaml.safe_load(text)["classifiers"]
+        return blocks
+
+    def _keep_blocks(self, blocks: dict[str, Any]) -> None:
         path = self.folder / "params.yaml"
         params = yaml.safe_load(path.read_text(encoding="utf-8"))
-        blocks = {
-            name: block for name, block in params["classifiers"].items() if name in classifiers
-        }
         if blocks != params["classifiers"]:
-            narrowed = {**params, "classifiers": blocks}
-            text = yaml.safe_dump(narrowed, sort_keys=False, allow_unicode=True)
+            text = yaml.safe_dump(
+                {**params, "classifiers": blocks}, sort_keys=False, allow_unicode=True
+            )
             path.write_text(text, encoding="utf-8")
-        prune_data(self.folder / "data", datasets)
 
     def change_params(self, edit: Callable[[str], str], *, message: str) -> str:
         """Commit an edit of the params.yaml of HEAD, alone; return the commit.

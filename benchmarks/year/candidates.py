@@ -61,7 +61,7 @@ def make_candidate(
 
     Unless it `serves_all_rows`, the judged head is served and the fit ends with it.
     """
-    history = within_history(labelled_rows(stored, label=KEY), days=block.history_days)
+    history = within_history(labelled_rows(stored, label=KEY), days=block.fixed_history_days)
     rows, left_out = leave_out_rare(history, min_rows=block.min_rows_per_label)
     parts = split.split_rows(rows, test_days=block.test_days, seed=seed)
     split.refuse_impossible(rows, parts, left_out)
@@ -92,7 +92,7 @@ def fit_on_all(
     stored: pa.Table, *, block: ClassifierParams, vectors: Vectors, seed: int, min_rows: int
 ) -> Head:
     """A head that has learnt every row."""
-    history = within_history(labelled_rows(stored, label=KEY), days=block.history_days)
+    history = within_history(labelled_rows(stored, label=KEY), days=block.fixed_history_days)
     rows, _ = leave_out_rare(history, min_rows=min_rows)
     train = split.training_table(rows, seed=seed)
     return fit(train, block=block, vectors=vectors, seed=seed, on_all_rows=False).judged

@@ -62,10 +62,12 @@ class _Answered(Struct, frozen=True, gc=False):
 class AnswerCounts:
     """Counts since the start of this process.
 
-    `answered` counts phrases by (classifier, version, role); `seconds` is the time of `requests`.
+    `answered` counts phrases by (classifier, version, role), `abstained` those that were refused by
+    (classifier, version); `seconds` is the time of `requests`.
     """
 
     answered: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    abstained: Counter[tuple[str, str]] = field(default_factory=Counter)
     cached: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     requests: int = 0
@@ -117,7 +119,9 @@ class AnswerService:
         started = time.perf_counter()
         rollout = route(self._live(), classifier)
         texts = [cleaned_phrase(request) for request in requests]
-        models = _choose(rollout, requests, texts) if model is None else [model] * len(texts)
+        models = (
+            choose_versions(rollout, requests, texts) if model is None else [model] * len(texts)
+        )
         cached_answers = await self._find(models, texts)
         if model is not None:
             cached_answers = [(encoded.own or encoded, hit) for encoded, hit in cached_answers]
@@ -185,12 +189,15 @@ class AnswerService:
             [(phrase.live.model.version, phrase.live.role) for phrase in answered]
         ).items():
             counts.answered[classifier, version, role] += phrases
+        for phrase in answered:
+            if phrase.encoded.abstained:
+                counts.abstained[classifier, phrase.live.model.version] += 1
         counts.cached[classifier] += sum([phrase.hit for phrase in answered])
         counts.seconds += seconds
         counts.requests += 1
 
 
-def _choose(
+def choose_versions(
     rollout: LiveRollout, requests: Sequence[PhraseRequest], cleaned: Sequence[str]
 ) -> list[LiveModel]:
     """Return champion or canary for each phrase: by its key, else by its cleaned text."""

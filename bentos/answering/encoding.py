@@ -11,7 +11,7 @@ from datetime import datetime
 import msgspec
 
 from core.contracts import ModelVersion, Prediction
-from core.pins import Pin, apply_pin
+from core.pins import Pin, apply_pin, settle
 
 PINNED = ("pinned",)
 """The flags of a row that a pin answered."""
@@ -21,11 +21,13 @@ class EncodedAnswer(msgspec.Struct, frozen=True, gc=False):
     """The ends of two JSON objects: what depends on version and cleaned phrase alone.
 
     Their beginnings depend on the request. `own` is the version's own answer where a pin answers.
+    `abstained` is what the client gets.
     """
 
     response: bytes
     row: bytes
     own: EncodedAnswer | None = None
+    abstained: bool = False
 
     @property
     def weight(self) -> int:
@@ -50,6 +52,7 @@ class _ResponseEnd(msgspec.Struct):
     revision: int | None
     known: bool
     pinned: bool
+    abstained: bool
 
 
 class _RowShared(msgspec.Struct):
@@ -70,6 +73,7 @@ class _RowEnd(msgspec.Struct):
     embedder_id: str
     revision: int | None
     head_label: str | None
+    abstained: bool
     flags: tuple[str, ...] = ()
 
 
@@ -96,6 +100,7 @@ def encode_answer(
     `revision` is that of the memory beside the head, None without one. A `pin` that is awake
     answers the client; the row keeps the version's answer, and names the pin beside it.
     """
+    prediction = settle(prediction, pin)
     response = _response_end(model, prediction, revision, pinned=False)
     row = _RowEnd(
         model.version,
@@ -107,8 +112,9 @@ def encode_answer(
         model.embedder_id,
         revision,
         prediction.head_label,
+        prediction.abstained,
     )
-    own = EncodedAnswer(response, _encode(row)[1:])
+    own = EncodedAnswer(response, _encode(row)[1:], abstained=prediction.abstained)
     answer = apply_pin(prediction, pin)
     if pin is None or answer is prediction:
         return own
@@ -129,6 +135,7 @@ def _response_end(
         revision,
         answer.known,
         pinned,
+        answer.abstained,
     )
     return _encode(end)[1:]
 

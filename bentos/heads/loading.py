@@ -10,6 +10,8 @@ import numpy as np
 
 from core.contracts import ModelVersion, Role
 from core.errors import HeadRefused
+from pipelines.model.abstention import FILE as ABSTENTION
+from pipelines.model.abstention import load_abstention
 from pipelines.model.classifier import PhraseClassifier
 from pipelines.model.head_file import Head, load_checked
 
@@ -44,12 +46,14 @@ def load_live(model: ModelVersion, role: Role, *, home: Path, embedder_id: str) 
                 do="serve a bento built with that embedder",
             )
     probe(head)
-    return LiveModel(model, role, PhraseClassifier(head, _embedded_elsewhere), head.labels)
+    abstention = load_abstention(home / model.head_location)
+    classifier = PhraseClassifier(head, _embedded_elsewhere, abstention=abstention)
+    return LiveModel(model, role, classifier, head.labels)
 
 
 def signature(folder: Path) -> Signature:
-    """Return a value that changes when a head's files change."""
-    return tuple(_file_signature(folder / name) for name in HEAD_FILES)
+    """Return a value that changes when a head's files or its rule of abstention change."""
+    return tuple(_file_signature(folder / name) for name in (*HEAD_FILES, ABSTENTION))
 
 
 def _file_signature(file: Path) -> tuple[int, int] | str:

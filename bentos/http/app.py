@@ -15,8 +15,8 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
 from bentos.heads.live_heads import LiveRollout
-from bentos.heads.loading import LiveModel
 from bentos.http.endpoint import AppState, Call, Endpoint, error_response, respond
+from bentos.http.explain import explain
 from bentos.http.feedback import take_feedback
 from bentos.http.metrics import ServiceState, render_metrics
 from bentos.http.openapi import OPERATIONS, openapi_document
@@ -32,10 +32,8 @@ from bentos.http.schemas import (
     decode_request,
     parse_predict_batch_request,
     parse_predict_request,
-    version_of,
 )
-from core.errors import HeadRefused
-from core.logs import get_logger
+from bentos.http.versions import requested_version
 
 ANY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 # Paths that BentoML's own routes never see: those that begin so, and single ones.
@@ -48,37 +46,15 @@ _PREDICT_BATCH = msgspec.json.Decoder(PredictBatchRequest)
 
 async def _predict(state: AppState, call: Call) -> bytes:
     requests = parse_predict_request(decode_request(_PREDICT, call.body))
-    model = await _requested_version(state, call) if call.query else None
+    model = await requested_version(state, call) if call.query else None
     [answer] = await state.answers.answer(call.classifier, requests, model=model)
     return answer
 
 
 async def _predict_batch(state: AppState, call: Call) -> bytes:
     requests = parse_predict_batch_request(decode_request(_PREDICT_BATCH, call.body))
-    model = await _requested_version(state, call) if call.query else None
+    model = await requested_version(state, call) if call.query else None
     return batch_body(await state.answers.answer(call.classifier, requests, model=model))
-
-
-async def _requested_version(state: AppState, call: Call) -> LiveModel | None:
-    """Return the version that the query names; None leaves the choice to the rollout."""
-    version = version_of(call.query)
-    if version is None:
-        return None
-    try:
-        return await state.retained.find(call.classifier, version)
-    except HeadRefused as error:
-        get_logger().warning(
-            "asked version",
-            state="refused",
-            classifier=call.classifier,
-            version=version,
-            error=str(error),
-        )
-        message = (
-            f"version {version} is damaged, or needs another embedder than this service has; "
-            "the service's log has the reason"
-        )
-        raise RequestRefused(409, "head_refused", message) from None
 
 
 async def _classifiers(state: AppState, _: Call) -> bytes:
@@ -100,6 +76,7 @@ def _info(name: str, rollout: LiveRollout) -> ClassifierInfo:
 ENDPOINTS = {
     "predict": Endpoint("predict", _predict),
     "predict_batch": Endpoint("predict_batch", _predict_batch),
+    "explain": Endpoint("explain", explain),
     "classifiers": Endpoint("classifiers", _classifiers),
     "feedback": Endpoint("feedback", take_feedback, status=202),
 }

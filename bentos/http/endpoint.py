@@ -13,6 +13,7 @@ import uuid_utils
 from starlette.types import Message, Receive, Scope, Send
 
 from bentos.answering.answers import AnswerService
+from bentos.answering.explaining import Explainer
 from bentos.embedder.contract import EmbedderStats
 from bentos.heads.live_heads import LiveHeads
 from bentos.heads.retained import Retained
@@ -44,6 +45,7 @@ class AppState:
     embedder_stats: Callable[[], EmbedderStats | None]
     keys: Keys
     retained: Retained
+    explainer: Explainer
     responses: ServiceCounts = field(default_factory=ServiceCounts)
     running: int = 0
 

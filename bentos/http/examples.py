@@ -8,6 +8,13 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
+from bentos.http.explain import (
+    ExplainedWord,
+    ExplainRequest,
+    ExplanationResponse,
+    Step,
+    TrainingPhrase,
+)
 from bentos.http.feedback import FeedbackRequest, FeedbackResponse
 from bentos.http.schemas import (
     Alternative,
@@ -33,6 +40,7 @@ _PREDICTION = PredictionResponse(
     revision=12,
     known=False,
     pinned=False,
+    abstained=False,
     role="champion",
     cached=False,
 )
@@ -59,6 +67,28 @@ EXAMPLES = {
     "predict_batch": Examples(
         BatchResponse([_PREDICTION]),
         {"two phrases": PredictBatchRequest(["fx of left wrist", "type 2 diabetes"])},
+    ),
+    "explain": Examples(
+        ExplanationResponse(
+            classifier=CLASSIFIER,
+            version=VERSION,
+            revision=12,
+            role="champion",
+            phrase="fx of left wrist",
+            label="S60-S69",
+            probability=0.93,
+            steps=[Step("head", "S60-S69", 0.93)],
+            runner_up="S50-S59",
+            words=[
+                ExplainedWord("fx", 0.7, 0.8),
+                ExplainedWord("of", 0.1, 0.1),
+                ExplainedWord("left", 0.3, 0.3),
+                ExplainedWord("wrist", 3.9, 0.8),
+            ],
+            base=(0.1, 0.2),
+            nearest=[TrainingPhrase("fracture of wrist, left", "S60-S69", 0.91)],
+        ),
+        {"a phrase": ExplainRequest("fx of left wrist")},
     ),
     "feedback": Examples(
         FeedbackResponse(_PREDICTION.request_id, "desk of the hospital", MOMENT),

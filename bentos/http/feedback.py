@@ -22,10 +22,16 @@ from bentos.http.schemas import (
     invalid_field,
 )
 from bentos.inference_log.feedback import JournaledFeedback
-from core.feedback import EXAMPLE, KINDS, feedback_problem, sample_probability
+from core.feedback import (
+    EXAMPLE,
+    KINDS,
+    NONE_OF_THESE,
+    feedback_problem,
+    sample_probability,
+)
 
-Kind = Literal["correction", "confirmation", "sample", "double_review", "unknown"]
-assert Kind.__args__ == KINDS  # type: ignore[attr-defined]
+Kind = Literal["correction", "confirmation", "sample", "double_review", "unknown", "none_of_these"]
+assert Kind.__args__ == (*KINDS, NONE_OF_THESE)  # type: ignore[attr-defined]
 OF_A_PHRASE = ("classifier", "phrase")
 BESIDE_A_PHRASE = ("occurred_at", "region")
 CLOCKS = timedelta(hours=1)
@@ -37,10 +43,10 @@ class FeedbackRequest(Struct, forbid_unknown_fields=True):
 
     The author is the name of the API key. `kind` says why somebody looked at the answer, and
     `probability` how likely a "sample" was to be drawn. `new_label` admits a label that the
-    champion does not know.
+    champion does not know. The kind "none_of_these" has no label, every other one needs it.
     """
 
-    label: Annotated[str, Meta(min_length=1, max_length=1000)]
+    label: Annotated[str, Meta(max_length=1000)] = ""
     request_id: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     classifier: Short | None = None
     phrase: Phrase | None = None
@@ -93,13 +99,21 @@ def _about_an_answer(request: FeedbackRequest, *, author: str, now: datetime) ->
     return JournaledFeedback(
         0,
         _text(request.request_id, "request_id"),
-        _text(request.label, "label"),
+        _label(request),
         author,
         now,
         kind=request.kind,
         probability=probability,
         new_label=request.new_label,
     )
+
+
+def _label(request: FeedbackRequest) -> str:
+    if request.kind != NONE_OF_THESE:
+        return _text(request.label, "label")
+    if request.label:
+        raise invalid_field(f"Expected no label with the kind {NONE_OF_THESE}", "label")
+    return ""
 
 
 def _example(

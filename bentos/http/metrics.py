@@ -90,6 +90,12 @@ def _requests(state: ServiceState) -> Iterator[Metric]:
         "perennial_phrases", "Phrases answered", ("classifier", "version", "role"), counts.answered
     )
     yield _counter(
+        "perennial_phrases_abstained",
+        "Phrases answered with none of these",
+        ("classifier", "version"),
+        counts.abstained,
+    )
+    yield _counter(
         "perennial_phrases_cached",
         "Phrases answered without computing an embedding",
         ("classifier",),

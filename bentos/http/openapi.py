@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from bentos.http.examples import CLASSIFIER, EXAMPLES
+from bentos.http.explain import ExplainRequest, ExplanationResponse
 from bentos.http.feedback import FeedbackRequest, FeedbackResponse
 from bentos.http.schemas import (
     VERSION_PATTERN,
@@ -85,6 +86,15 @@ OPERATIONS = (
         "Classify up to 256 phrases",
         BatchResponse,
         PredictBatchRequest,
+        tuple(REASONS),
+    ),
+    Operation(
+        "explain",
+        "POST",
+        "/v1/{classifier}/explain",
+        "Say why a phrase gets its answer; nothing is logged",
+        ExplanationResponse,
+        ExplainRequest,
         tuple(REASONS),
     ),
     Operation(

@@ -79,7 +79,9 @@ class PredictionResponse(Struct):
     """One answered phrase. `cached`: no embedding had to be computed for it.
 
     `revision` is that of the memory beside the head, null without one; `known` phrases had labels.
-    `pinned`: a person fixed the label of this phrase, and `version` says otherwise.
+    `pinned`: a person fixed the label of this phrase, and `version` says otherwise. `abstained`: no
+    label fits the phrase well enough, and `label` is the best guess; false for known and pinned
+    phrases, and for versions that always answer.
     """
 
     request_id: str
@@ -91,6 +93,7 @@ class PredictionResponse(Struct):
     revision: int | None
     known: bool
     pinned: bool
+    abstained: bool
     role: str
     cached: bool
 

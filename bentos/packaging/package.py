@@ -22,6 +22,7 @@ from core.pins import NO_PINS, KnownPins
 from core.settings import REPOSITORY, Settings, settings_environment
 from core.source_addresses import SOURCE_VARIABLE
 from core.surroundings import inherited
+from pipelines.model.abstention import load_abstention, save_abstention
 from pipelines.model.embedder import read_embedder
 from pipelines.model.head_file import load_checked
 
@@ -170,10 +171,12 @@ def _stage_cold(cold: Path, heads: Mapping[str, ModelVersion], *, embedder: Path
     shutil.copytree(embedder, cold / "embedder")
     packed = []
     for name, model in heads.items():
-        load_checked(Path(model.head_location), digest=model.head_digest)
+        location = Path(model.head_location)
+        load_checked(location, digest=model.head_digest)
         (cold / "heads" / name).mkdir(parents=True)
         for file in ("head.npz", "head.json"):
-            shutil.copy(Path(model.head_location) / file, cold / "heads" / name / file)
+            shutil.copy(location / file, cold / "heads" / name / file)
+        save_abstention(load_abstention(location), cold / "heads" / name)
         packed.append(
             ModelVersion(name, model.version, f"heads/{name}", model.head_digest, model.embedder_id)
         )

@@ -19,6 +19,7 @@ class LoggedAnswer(BaseModel, from_attributes=True):
     """One answer; `right` is its newest right label, null without feedback.
 
     `label` is what the client got, also where it was `pinned`; `probability` is the version's.
+    Where it `abstained`, the client got "none of these", and `label` is the best guess.
     """
 
     occurred_at: datetime
@@ -31,6 +32,7 @@ class LoggedAnswer(BaseModel, from_attributes=True):
     probability: float
     right: str | None
     pinned: bool
+    abstained: bool
 
 
 class Answers(BaseModel):

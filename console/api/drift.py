@@ -35,5 +35,6 @@ def _as_json(window: SeenWindow) -> dict[str, Any]:
         "z": {name: entry["z"] for name, entry in window.statistics.items()},
         "limit": window.limit or ALARM,
         "labels": window.labels,
+        "abstained_share": window.refused,
         "review": window.review.verdict if window.review else None,
     }

@@ -16,6 +16,7 @@ from console.champion_labels import champion_labels
 from console.reviewing import Words
 from console.state import State
 from core.deployments import current_champions
+from core.errors import InvalidFeedback
 from core.feedback import (
     KINDS,
     NONE_OF_THESE,
@@ -25,6 +26,7 @@ from core.feedback import (
     sample_probability,
     separate_feedback,
 )
+from monitoring.review.drawn import drawn_probabilities, row_as_drawn
 
 router = APIRouter()
 Kind = Literal["correction", "confirmation", "sample", "double_review", "unknown", "none_of_these"]
@@ -34,8 +36,9 @@ assert Kind.__args__ == (*KINDS, NONE_OF_THESE)  # type: ignore[attr-defined]
 class FeedbackBody(BaseModel):
     """The right label of the answer `request_id`; the author is who sends it.
 
-    `kind` says why somebody looked, and `probability` how likely a sample was to be drawn. The kind
-    none_of_these has no label. `new_label` admits a label that the champion does not know.
+    `kind` says why somebody looked. A sample is an answer that the review queue drew at random: its
+    `probability` is the stored one, and may be left out. The kind none_of_these has no label.
+    `new_label` admits a label that the champion does not know.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -50,7 +53,8 @@ class FeedbackBody(BaseModel):
     def _fits(self) -> FeedbackBody:
         if (self.label is None) != (self.kind == NONE_OF_THESE):
             raise ValueError(f"a label belongs to every kind but {NONE_OF_THESE}")
-        sample_probability(self.probability, self.kind)
+        if self.probability is not None:
+            sample_probability(self.probability, self.kind)
         return self
 
 
@@ -77,6 +81,7 @@ def send_feedback(body: FeedbackBody, state: State, person: Reviewer) -> Stored:
         new_label=body.new_label,
     )
     with state.changing() as connection:
+        row = _as_drawn(connection, row)
         separated = separate_feedback(connection, [row], labels=_known_labels(connection))
         if separated.problems:
             raise separated.problems[0][1]
@@ -90,6 +95,14 @@ def send_feedback(body: FeedbackBody, state: State, person: Reviewer) -> Stored:
         received_at=now,
         stored=bool(accepted),
     )
+
+
+def _as_drawn(connection: Connection, row: FeedbackRow) -> FeedbackRow:
+    """Return a sample with the probability of its draw. Raises `InvalidFeedback` without one."""
+    found = row_as_drawn(row, drawn_probabilities(connection, [row.request_id]))
+    if isinstance(found, FeedbackRow):
+        return found
+    raise InvalidFeedback("the label of a drawn answer", came=found.reason, do="correct it")
 
 
 def _known_labels(connection: Connection) -> Labels:

@@ -40,7 +40,11 @@ class Likely(BaseModel):
 
 
 class Item(BaseModel):
-    """An answer to look at; `likeliest` are up to five labels, the answered one first."""
+    """An answer to look at; `likeliest` are up to five labels, the answered one first.
+
+    Of a row of the source whose label is probably wrong, `likeliest` are the proposed label and
+    that of the row, and `proposed_label` is the former; it is null for an answer.
+    """
 
     id: int
     phrase: str
@@ -50,6 +54,7 @@ class Item(BaseModel):
     occurred_at: datetime
     frequency: int
     likeliest: list[Likely]
+    proposed_label: str | None = None
 
 
 class NextItem(BaseModel):
@@ -80,10 +85,14 @@ class PreviewBody(BaseModel):
 
 
 class Preview(BaseModel):
-    """How many phrases of the log a label concerns, and how many of its answers."""
+    """How many phrases of the log a label concerns, and how many of its answers.
+
+    `more`: of a phrase that is asked often, not all answers were counted.
+    """
 
     phrases: int
     answers: int
+    more: bool
 
 
 @router.get("/next")
@@ -108,8 +117,8 @@ def preview(
     classifier: Classifier, item: ItemId, body: PreviewBody, state: State, person: Reviewer
 ) -> Preview:
     """Count the logged answers that one label for the item and other phrases concerns."""
-    phrases, answers = count_concerned(state, classifier, item, body.also)
-    return Preview(phrases=phrases, answers=answers)
+    found = count_concerned(state, classifier, item, body.also)
+    return Preview(phrases=found.phrases, answers=found.answers, more=found.more)
 
 
 @router.post("/undo")

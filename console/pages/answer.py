@@ -18,13 +18,13 @@ from console.rendering import render
 from console.state import Classifier, ConsoleState, State
 from core.contracts import ANSWERING, Inference
 from core.errors import Busy, UnknownRequest
-from core.feedback import record_feedback
+from core.feedback import NONE_OF_THESE, record_feedback
 from flows.outages import named_outages
 from lineage.history_facts import received_feedback
 from lineage.lineage import request_lineage
 from lineage.page import replay_rows, request_rows
 from lineage.replay import logged_rows, replay
-from lineage.why import explain_answer, explanation_rows
+from lineage.why import explain_answer
 
 router = APIRouter(prefix="/c/{classifier}/answers/{request_id}")
 _REPLAYING = Lock()
@@ -77,12 +77,17 @@ def replayed(
 def why(
     request: Request, classifier: Classifier, request_id: str, state: State, person: Viewer
 ) -> HTMLResponse:
-    """Show what each word of the phrase added to the lead of the answer."""
+    """Show what each word added to the lead of the answer, and the nearest training phrases."""
     _logged(state, classifier, request_id)
-    with _one_at_a_time():
-        _, explanation = explain_answer(state.context, request_id)
-    title = "Lead over the runner-up, by word"
-    return _facts(request, classifier, request_id, title, explanation_rows(explanation))
+    with named_outages():
+        reasons = explain_answer(state.context, request_id)
+    return render(
+        request,
+        "answer_why.html",
+        classifier=classifier,
+        request_id=request_id,
+        reasons=reasons,
+    )
 
 
 @contextmanager
@@ -101,15 +106,20 @@ def _one_at_a_time() -> Iterator[None]:
 def fix(
     classifier: Classifier,
     request_id: str,
-    label: Annotated[str, Form(max_length=500)],
     state: State,
     person: Reviewer,
+    label: Annotated[str, Form(max_length=500)] = "",
+    none: Annotated[bool, Form()] = False,
 ) -> RedirectResponse:
-    """Store the right label of an answer; the answer's own label confirms it."""
+    """Store the right label of an answer, or that no label is right.
+
+    The answer's own label confirms it. "None of these" confirms a refusal; a label says that it was
+    a false one.
+    """
     answer = _logged(state, classifier, request_id)[0]
     received = received_feedback(state.context, request_id)
-    client_label = answer.pinned_label or answer.label
-    kind = "confirmation" if label.strip() == client_label else "correction"
+    label = "" if none else label
+    kind = NONE_OF_THESE if none else _kind_of(answer, label)
     with state.changing() as connection:
         labels = champion_labels(connection, classifier)
         record_feedback(
@@ -131,6 +141,12 @@ def fix(
             now=state.clock(),
         )
     return RedirectResponse(f"/c/{classifier}/answers/{quote(request_id, safe='')}", 303)
+
+
+def _kind_of(answer: Inference, label: str) -> str:
+    client_label = answer.pinned_label or answer.label
+    was_given = label.strip() == client_label and not (answer.abstained and answer.pin is None)
+    return "confirmation" if was_given else "correction"
 
 
 def _logged(state: ConsoleState, classifier: str, request_id: str) -> list[Inference]:

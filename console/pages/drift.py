@@ -20,7 +20,7 @@ from monitoring.drift_reports import DriftReport, hold_reports
 from monitoring.drift_reviews import ANSWERS, Review, alarm_precision
 from monitoring.label_requests import open_request
 from monitoring.payloads import drift_payload
-from monitoring.reviewing import RETRAIN, find_window, review_window
+from monitoring.reviewing import RETRAIN, find_window, first_call, review_window
 from monitoring.unanswered import open_drift
 
 router = APIRouter(prefix="/c/{classifier}/drift")
@@ -114,6 +114,7 @@ def review(
         before, call = review_window(
             connection, answer, found, classifier=classifier, action=action
         )
+        called = first_call(connection, classifier, number)
         record_change(
             connection,
             person,
@@ -123,13 +124,17 @@ def review(
             after=_as_change(answer),
             now=now,
         )
-    outcome = _act(state, classifier, call) if action == RETRAIN and call else "saved"
+    outcome = "saved"
+    if action == RETRAIN and call:
+        key = f"window {number}, decision {called}"
+        outcome = _act(state, classifier, call, key=key)
     return RedirectResponse(f"/c/{classifier}/drift/{number}?outcome={outcome}", 303)
 
 
-def _act(state: ConsoleState, classifier: str, call: Verdict) -> str:
+def _act(state: ConsoleState, classifier: str, call: Verdict, *, key: str) -> str:
     evidence = drift_payload(call, now=state.clock())["evidence"]
-    return "started" if start_retraining(state.settings, classifier, evidence) else "away"
+    page = start_retraining(state.settings, classifier, evidence, key=key)
+    return "started" if page else "away"
 
 
 def _as_change(review: Review | None) -> dict[str, object]:

@@ -17,7 +17,7 @@ from core.deployments import current_rollouts
 from machine.journals import waiting_rows
 from machine.running import running_flows
 from machine.standings import read_standings
-from monitoring.hours import NO_HOURS, Hours, answers_by_hour
+from monitoring.hours import Hours, newest_days
 from monitoring.standing import Decided, Standing, newest_decision
 
 router = APIRouter()
@@ -58,7 +58,9 @@ def overview(request: Request, state: State, person: Viewer) -> HTMLResponse:
         rows=rows,
         running=running,
         waiting=waiting,
-        stations=loop_stations([row.standing for row in rows], running, waiting),
+        stations=loop_stations(
+            [row.standing for row in rows], running, waiting, days=[row.hours for row in rows]
+        ),
         settings=state.settings,
     )
 
@@ -73,12 +75,12 @@ def _rows(state: ConsoleState) -> list[Row]:
             for name in dict.fromkeys([*blocks, *rollouts])
         }
         standings = read_standings(connection, champions, blocks, now=now).classifiers
-        hours = answers_by_hour(connection, now=now)
+        hours = newest_days(connection, standings, now=now)
         return [
             Row(
                 standing,
                 rollouts.get(name),
-                hours.get(name, NO_HOURS),
+                hours[name],
                 newest_decision(connection, name, "retraining"),
             )
             for name, standing in standings.items()

@@ -20,6 +20,7 @@ from monitoring.performance_report import (
     read_report,
 )
 from monitoring.periods import read_period
+from monitoring.promises import describe_promise
 
 router = APIRouter()
 
@@ -56,6 +57,7 @@ def performance(
         classifier=classifier,
         report=report,
         sentence=describe(report),
+        promise=describe_promise(report.promise),
         note=NOTE,
         sections=sections,
     )

@@ -26,6 +26,8 @@ from console.reviewing import (
     take_back,
 )
 from console.state import Classifier, ConsoleState, State
+from flows.outages import named_outages
+from lineage.why import explain_answer
 from monitoring.review.agreement import read_agreement
 from monitoring.review.queue import QueuedItem, count_waiting, read_item
 from monitoring.review.undo import newest_act
@@ -39,7 +41,7 @@ Asked = Annotated[int | None, Query(ge=1, le=LARGEST_ID)]
 def page(
     request: Request, classifier: Classifier, state: State, person: Reviewer, item: Asked = None
 ) -> HTMLResponse:
-    """Show the next item, or the one asked for."""
+    """Show the next item, or the one asked for, when the person holds it."""
     if item is None:
         shown = next_or_refilled(state, classifier, person)
     else:
@@ -103,6 +105,18 @@ def neighbours(
     return render(request, "review_neighbours.html", neighbours=found)
 
 
+@router.get("/{item}/why")
+def why(
+    request: Request, classifier: Classifier, item: ItemId, state: State, person: Viewer
+) -> HTMLResponse:
+    """Return what each word added to the answer of an item, as a part of the page."""
+    with state.reading() as connection:
+        shown = read_item(connection, classifier, item)
+    with named_outages():
+        reasons = explain_answer(state.context, shown.request_id)
+    return render(request, "why.html", reasons=reasons)
+
+
 @router.post("/undo")
 def undo(
     classifier: Classifier, act: Annotated[ActId, Form()], state: State, person: Reviewer
@@ -134,7 +148,7 @@ def answer(
 def _preview(
     request: Request, state: ConsoleState, classifier: str, item: QueuedItem, body: AnswerBody
 ) -> HTMLResponse:
-    phrases, answers = count_concerned(state, classifier, item.id, body.also)
+    concerned = count_concerned(state, classifier, item.id, body.also)
     return render(
         request,
         "review_preview.html",
@@ -142,8 +156,7 @@ def _preview(
         item=item,
         body=body,
         choice="none" if body.label is None else LABEL + body.label,
-        phrases=phrases,
-        answers=answers,
+        concerned=concerned,
     )
 
 

@@ -22,6 +22,7 @@ from core.deployments import current_champions
 from core.feedback import Labels
 from monitoring.feedback import FeedbackCounts, import_lines
 from monitoring.feedback_file import Line, Unlabelled, read_labels
+from monitoring.review.drawn import as_drawn
 from monitoring.tasks.formats import FORMATS, FormatName, write_tasks
 from monitoring.tasks.from_log import labels_given, tasks_to_label
 from monitoring.tasks.label_studio import labelling_interface
@@ -76,8 +77,8 @@ def upload(
 ) -> HTMLResponse:
     """Store the labels of a file; its other lines are counted or refused with their number.
 
-    The reviewer is the author of labels whose file does not say who gave them. `queue` puts the
-    tasks without a label into the review queue.
+    The reviewer is the author of labels whose file does not say who gave them. Samples are those
+    that the review queue drew. `queue` puts the tasks without a label into the review queue.
     """
     with NamedTemporaryFile(suffix=FORMATS[format].suffix) as kept:
         shutil.copyfileobj(file.file, kept)
@@ -102,7 +103,7 @@ def _store(
     with state.changing() as connection:
         counts = import_lines(
             connection,
-            iter(lines),
+            iter(as_drawn(connection, lines)),
             received_at=now,
             labels=_known_labels(connection),
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
+from typing import Literal
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from console.access.people import Viewer
 from console.rendering import render
@@ -17,9 +19,26 @@ from console.version_pages import (
     versions_of,
 )
 from flows.verdict_page import VERDICTS, measured_gain
-from monitoring.versions import decisions_about, evaluation_of, one_version, roles_now
+from monitoring.versions import (
+    decisions_about,
+    error_page,
+    evaluation_of,
+    one_version,
+    roles_now,
+)
+from pipelines.cards.files import NAMES as CARD_NAMES
+from pipelines.cards.files import stored_page
 
 router = APIRouter(prefix="/c/{classifier}/versions")
+ERRORS_POLICY = (
+    "sandbox allow-scripts; default-src 'none'; style-src 'unsafe-inline'; "
+    "script-src 'unsafe-inline'; frame-ancestors 'self'"
+)
+"""The error report has a small script of its own: it gets no origin, no cookies, no network."""
+CARD_POLICY = (
+    "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'"
+)
+"""A card shows labels of the data: it gets no origin, no scripts and no network."""
 
 
 @router.get("")
@@ -77,5 +96,37 @@ def version(
         evidence=other_evidence(found),
         scores=score_rows(evaluation_of(state.settings.models, classifier, version)),
         decisions=decisions,
+        has_errors=error_page(state.settings.models, classifier, version) is not None,
         links=pages_elsewhere(state, classifier, version),
+        cards=[
+            name
+            for name in CARD_NAMES
+            if stored_page(state.settings.reports, classifier, version, name)
+        ],
     )
+
+
+@router.get("/{version}/errors")
+def errors(classifier: Classifier, version: str, state: State, person: Viewer) -> Response:
+    """Return the error report of a version, for a frame without an origin."""
+    page = error_page(state.settings.models, classifier, version)
+    if page is None:
+        raise HTTPException(404, "This version has no error report: an earlier release made it.")
+    headers = {"content-security-policy": ERRORS_POLICY}
+    return FileResponse(page, media_type="text/html", headers=headers)
+
+
+@router.get("/{version}/cards/{name}")
+def card(
+    classifier: Classifier,
+    version: str,
+    name: Literal["model", "data"],
+    state: State,
+    person: Viewer,
+) -> Response:
+    """Return a card of a version, for a frame without an origin."""
+    page = stored_page(state.settings.reports, classifier, version, name)
+    if page is None:
+        raise HTTPException(404, "No card was written for this version.")
+    headers = {"content-security-policy": CARD_POLICY}
+    return FileResponse(page, media_type="text/html", headers=headers)

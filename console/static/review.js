@@ -90,14 +90,19 @@ function fetchNext() {
 function prefetch() {
   ahead = null;
   fetching = fetchNext()
-    .then((element) => { ahead = element; addNeighbours(element); })
+    .then((element) => { ahead = element; addReasons(element); })
     .catch(() => { ahead = null; });
 }
 
-async function addNeighbours(element) {
+/** Add what the card shows when it is known: the nearest phrases, and why the answer was given. */
+function addReasons(element) {
+  return Promise.all([addPart(element, "neighbours"), addPart(element, "why")]);
+}
+
+async function addPart(element, part) {
   if (!element.dataset.item) return;
-  const answer = await fetch(`${pages}/${element.dataset.item}/neighbours`);
-  if (answer.ok) element.querySelector(".neighbours").innerHTML = await answer.text();
+  const answer = await fetch(`${pages}/${element.dataset.item}/${part}`);
+  if (answer.ok) element.querySelector(`.${part}`).innerHTML = await answer.text();
 }
 
 function show(element) {
@@ -117,7 +122,7 @@ async function advance() {
   if (!ahead) {
     try {
       ahead = await fetchNext();
-      addNeighbours(ahead);
+      addReasons(ahead);
     } catch {
       show(parse('<p class="card" data-item="">The database does not answer. This page goes on by itself.</p>'));
       return;
@@ -192,7 +197,7 @@ async function agreed(item, body) {
   try {
     const answer = await send(`${api}/${item}/preview`, { also: body.also });
     const counts = await answer.json();
-    if (answer.ok) text = `${what} for ${counts.phrases} phrases, which ${counts.answers} logged answers asked: one label for each phrase.`;
+    if (answer.ok) text = `${what} for ${counts.phrases} phrases, which ${counts.more ? "at least " : ""}${counts.answers} logged answers asked: one label for each phrase.`;
   } catch { /* the text says so */ }
   document.getElementById("preview-text").textContent = text;
   dialog.returnValue = "no";
@@ -243,7 +248,7 @@ function back(element, act) {
   if (current) ahead = current;
   show(element);
   count(1);
-  addNeighbours(element).catch(() => {});
+  addReasons(element).catch(() => {});
   say("Undone.");
 }
 
@@ -341,6 +346,7 @@ document.getElementById("undo").addEventListener("submit", (event) => {
 labels = [...document.querySelectorAll("#labels option")]
   .map((option) => ({ name: option.value, description: option.textContent.trim() }));
 show(card.firstElementChild);
+addPart(card.firstElementChild, "why").catch(() => {});
 prefetch();
 drain();
 setInterval(async () => {

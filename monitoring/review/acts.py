@@ -17,6 +17,7 @@ from core.errors import InvalidFeedback, UnknownRequest
 from core.review_tables import IS_OPEN, review_answer, review_item, review_lease
 from core.tables import feedback
 from monitoring.review.deciding import Answer, feedback_kind, judge_answers
+from monitoring.review.source_rows import replaced_rows
 
 Outcome = Literal["decided", "waits", "skipped", "late"]
 """Of an answer: it decided the item, other people must answer, or the item was decided before."""
@@ -144,7 +145,9 @@ def _decide(
         "kind": kind,
         "probability": item.probability,
     }
-    row = connection.scalar(sa.insert(feedback).values(values).returning(feedback.c.id))
+    rows = [{**values, **replaced} for replaced in replaced_rows(item)]
+    query = sa.insert(feedback).returning(feedback.c.id, sort_by_parameter_order=True)
+    row = connection.scalars(query, rows or [values]).all()[0]
     _update(
         connection,
         item.id,

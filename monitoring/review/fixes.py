@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from core.contracts import ANSWERING
+from core.phrase_tables import phrase_key
 from core.review_tables import IS_OPEN, review_answer, review_item
 from core.tables import asked_by_clients, inference
 from monitoring.review.acts import Act, answer_item
@@ -20,40 +21,58 @@ NEIGHBOUR = "neighbour"
 """The strategy of items that somebody fixed together with another one."""
 
 
+COUNTED = 2_000
+"""Answers of a phrase that are counted: a preview of 50 phrases must not read the whole log."""
+
+
 @dataclass(frozen=True)
 class LoggedPhrase:
-    """A phrase of the log: how many answers it has, and the newest of them."""
+    """A phrase of the log: how many answers it has, at most COUNTED, and the newest of them."""
 
     cleaned: str
     answers: int
     newest: sa.Row[Any]
+
+    @property
+    def has_more(self) -> bool:
+        """Return whether the phrase may have more answers than were counted."""
+        return self.answers >= COUNTED
 
 
 def logged_phrases(
     connection: Connection, classifier: str, cleaned: Sequence[str]
 ) -> list[LoggedPhrase]:
     """Return those of the phrases that the log holds, in the order of `cleaned`."""
-    key = sa.func.hashtextextended(inference.c.cleaned, sa.text("0"))
-    wanted = sa.literal(list(dict.fromkeys(cleaned)), sa.ARRAY(sa.Text))
-    keys = sa.select(sa.func.hashtextextended(sa.func.unnest(wanted), sa.text("0")))
-    rows = (
-        inference.c.classifier == classifier,
-        key.in_(keys),
-        inference.c.cleaned == sa.any_(wanted),
-        inference.c.role.in_(ANSWERING),
-        asked_by_clients(),
+    distinct = list(dict.fromkeys(cleaned))
+    wanted = sa.select(sa.func.unnest(sa.literal(distinct, sa.ARRAY(sa.Text))).label("cleaned"))
+    phrase = wanted.subquery()
+    answers = _answers_of(classifier, phrase.c.cleaned)
+    counted = answers.with_only_columns(sa.literal(1).label("one")).limit(COUNTED).lateral()
+    counts = (
+        sa.select(phrase.c.cleaned, sa.func.count())
+        .join_from(phrase, counted, sa.true())
+        .group_by(phrase.c.cleaned)
     )
-    counted = sa.select(inference.c.cleaned, sa.func.count()).where(*rows)
-    answers = dict(map(tuple, connection.execute(counted.group_by(inference.c.cleaned))))
-    newest = (
+    answers_of = dict(map(tuple, connection.execute(counts)))
+    last = answers.limit(1).lateral()
+    newest = connection.execute(sa.select(last).join_from(phrase, last, sa.true()))
+    found = {row.cleaned: row for row in newest}
+    return [LoggedPhrase(name, answers_of[name], found[name]) for name in distinct if name in found]
+
+
+def _answers_of(classifier: str, cleaned: sa.ColumnElement[str]) -> sa.Select[Any]:
+    """Select the answers to one phrase, the newest first: the months before are not read then."""
+    return (
         sa.select(inference)
-        .distinct(inference.c.cleaned)
-        .where(*rows)
-        .order_by(inference.c.cleaned, inference.c.occurred_at.desc())
+        .where(
+            inference.c.classifier == classifier,
+            phrase_key(inference.c.cleaned) == phrase_key(cleaned),
+            inference.c.cleaned == cleaned,
+            inference.c.role.in_(ANSWERING),
+            asked_by_clients(),
+        )
+        .order_by(inference.c.occurred_at.desc())
     )
-    found = {row.cleaned: row for row in connection.execute(newest)}
-    known = [phrase for phrase in dict.fromkeys(cleaned) if phrase in found]
-    return [LoggedPhrase(phrase, answers[phrase], found[phrase]) for phrase in known]
 
 
 def fix_phrases(

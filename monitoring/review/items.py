@@ -16,8 +16,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection
 
+from core.label_reports import Suspect, suspect_request
 from core.review_tables import IS_OPEN, review_item
 
+SUSPECTS = "suspects"
+"""The strategy of items that are rows of the source."""
 DOUBLE_SHARE = 0.1
 """The share of items that two people see."""
 BUCKETS = 10_000
@@ -31,6 +34,8 @@ class ReviewItem:
     is how likely this very answer was to be drawn, for random items alone: of a phrase asked n
     times, one of whose answers is drawn with probability p, it is p / n. `frequency` is how often
     the phrase was asked.
+
+    A suspect is no answer: `label` is that of its `source_rows`, `proposed_label` is likelier.
     """
 
     classifier: str
@@ -47,6 +52,8 @@ class ReviewItem:
     region: str | None = None
     probability: float | None = None
     frequency: int = 1
+    proposed_label: str | None = None
+    source_rows: Sequence[Mapping[str, Any]] | None = None
 
     @classmethod
     def of_answer(
@@ -74,6 +81,31 @@ class ReviewItem:
             score=score,
             probability=probability,
             frequency=frequency,
+        )
+
+    @classmethod
+    def of_suspect(
+        cls, suspect: Suspect, *, classifier: str, score: float, frequency: int
+    ) -> ReviewItem:
+        """Return the item of rows of the source, which no version answered."""
+        first = suspect.rows[0]
+        rows = [{**asdict(row), "occurred_at": row.occurred_at.isoformat()} for row in suspect.rows]
+        return cls(
+            classifier=classifier,
+            phrase=first.phrase,
+            cleaned=suspect.cleaned,
+            request_id=suspect_request(classifier, first),
+            version="",
+            label=suspect.given,
+            confidence=suspect.given_share,
+            alternatives=[(suspect.proposed, suspect.proposed_share)],
+            occurred_at=first.occurred_at,
+            region=first.region,
+            strategy=SUSPECTS,
+            score=score,
+            frequency=frequency,
+            proposed_label=suspect.proposed,
+            source_rows=rows,
         )
 
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from core.deployments import current_rollouts
+from core.label_reports import open_suspects, suspect_request
 from core.pins import read_pins
 from core.tables import decision, feedback, inference
 from monitoring.feedback import answered
@@ -19,7 +20,8 @@ from monitoring.review.asking import asked_phrases
 from monitoring.review.recent_log import ROUTED, RecentLog
 from monitoring.review.strategies import Known
 from pipelines.model.arrays import Float32
-from pipelines.model.classifier import PhraseClassifier, novelty
+from pipelines.model.classifier import PhraseClassifier
+from pipelines.model.novelty import novelty
 
 LABELS_SINCE = timedelta(days=90)
 LABELS_READ = 20_000
@@ -72,6 +74,10 @@ def gather(
         .drop_duplicates("cleaned"),
         unseen=unseen_labels(connection, classifier, versions.champion),
         contradicted=contradicted_phrases(labels),
+        suspects={
+            suspect_request(classifier, suspect.rows[0]): suspect
+            for suspect in open_suspects(connection, classifier)
+        },
     )
 
 

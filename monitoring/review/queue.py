@@ -36,11 +36,23 @@ class QueuedItem:
     region: str | None
     occurred_at: datetime
     frequency: int
+    proposed_label: str | None = None
 
     @property
     def likeliest(self) -> tuple[tuple[str, float], ...]:
-        """The five likeliest labels with their probabilities, the answer first."""
-        return ((self.label, self.confidence), *self.alternatives)[:5]
+        """The five likeliest labels with their probabilities, the answer first.
+
+        Of a suspect the proposed label comes first, then that of the source.
+        """
+        own = (self.label, self.confidence)
+        if self.proposed_label is not None:
+            return (*self.alternatives, own)
+        return (own, *self.alternatives)[:5]
+
+    @property
+    def accepted(self) -> str:
+        """The label that one key accepts."""
+        return self.likeliest[0][0]
 
 
 def next_item(
@@ -85,6 +97,13 @@ def lease_item(connection: Connection, item: int, *, person: str, now: datetime)
         index_elements=("item", "person"), set_={"until": now + LEASE}
     )
     connection.execute(renewed)
+
+
+def is_held(connection: Connection, item: int, *, person: str, now: datetime) -> bool:
+    """Return whether a person has the item before them."""
+    lease = review_lease.c
+    held = sa.exists().where(lease.item == item, lease.person == person, lease.until > now)
+    return bool(connection.scalar(sa.select(held)))
 
 
 def count_waiting(connection: Connection, classifier: str) -> int:

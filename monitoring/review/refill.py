@@ -19,6 +19,7 @@ from core.logs import get_logger
 from core.review_params import ReviewParams
 from core.review_tables import review_answer, review_item
 from core.tables import inference
+from monitoring.faults import is_faulty
 from monitoring.review.draws import (
     WEEK,
     Draw,
@@ -27,12 +28,12 @@ from monitoring.review.draws import (
     last_draw,
     record_draw,
 )
-from monitoring.review.items import ReviewItem, add_items
+from monitoring.review.items import SUSPECTS, ReviewItem, add_items
 from monitoring.review.knowing import LABELS_SINCE, Versions, gather
 from monitoring.review.recent_log import ROUTED, RecentLog, read_recent
 from monitoring.review.shares import RANDOM, REQUESTED, Week, hide_random, pick
 from monitoring.review.strategies import STRATEGIES, Candidate, Known, requested
-from monitoring.review.withdrawing import withdraw_settled
+from monitoring.review.withdrawing import withdraw_faulty, withdraw_settled
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ def _refill(
     known = gather(
         connection, classifier, recent, draw.drawn, versions=versions, since=since, now=now
     )
-    withdrawn = withdraw_settled(connection, classifier, known, scale=recent.scale, now=now)
+    withdrawn = withdraw_faulty(connection, classifier, now=now)
+    withdrawn += withdraw_settled(connection, classifier, known, scale=recent.scale, now=now)
     chosen = choose(
         known,
         week,
@@ -218,15 +220,33 @@ def as_items(
     answers = _answers(connection, classifier, [candidate.request_id for candidate in chosen])
     asks = known.phrases.set_index("cleaned")["asks"]
     return [
-        ReviewItem.of_answer(
-            row,
-            strategy=candidate.strategy,
+        *_suspected_items(classifier, chosen, known, asks),
+        *(
+            ReviewItem.of_answer(
+                row,
+                strategy=candidate.strategy,
+                score=candidate.value,
+                probability=candidate.probability,
+                frequency=_frequency(asks, row.cleaned),
+            )
+            for candidate in chosen
+            if (row := answers.get(candidate.request_id)) is not None
+        ),
+    ]
+
+
+def _suspected_items(
+    classifier: str, chosen: Sequence[Candidate], known: Known, asks: pd.Series
+) -> list[ReviewItem]:
+    return [
+        ReviewItem.of_suspect(
+            known.suspects[candidate.request_id],
+            classifier=classifier,
             score=candidate.value,
-            probability=candidate.probability,
-            frequency=_frequency(asks, row.cleaned),
+            frequency=_frequency(asks, candidate.cleaned),
         )
         for candidate in chosen
-        if (row := answers.get(candidate.request_id)) is not None
+        if candidate.strategy == SUSPECTS
     ]
 
 
@@ -241,5 +261,6 @@ def _answers(
         inference.c.request_id == sa.any_(sa.literal(list(requests), sa.ARRAY(sa.Text))),
         inference.c.classifier == classifier,
         inference.c.role.in_(ROUTED),
+        ~is_faulty(inference),
     )
     return {row.request_id: row for row in connection.execute(query)}

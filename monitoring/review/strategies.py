@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from core.label_reports import Suspect
 from monitoring.review.clusters import cluster_vectors
 from pipelines.model.arrays import Float32
 
@@ -51,6 +52,7 @@ class Known:
     disagreements : cleaned, request_id, doubt: answers that another version gives otherwise
     unseen : labels on which the gate could not have proved a fall
     contradicted : cleaned phrase -> share of its labels that another label outvotes
+    suspects : request id -> rows of the source whose label is probably wrong
     """
 
     phrases: pd.DataFrame
@@ -64,6 +66,7 @@ class Known:
     )
     unseen: Collection[str] = frozenset()
     contradicted: Mapping[str, float] = field(default_factory=dict)
+    suspects: Mapping[str, Suspect] = field(default_factory=dict)
 
     @property
     def unlabelled(self) -> pd.DataFrame:
@@ -127,6 +130,25 @@ def contradicted(known: Known) -> list[Candidate]:
     return _ranked("contradicted", _valued(rows.merge(asked, on="cleaned")))
 
 
+def suspects(known: Known) -> list[Candidate]:
+    """Return rows of the source by the answers that their label spoils.
+
+    Where heads learn the label, these are all answers to the phrase.
+    """
+    asks = dict(zip(known.phrases["cleaned"], known.phrases["asks"].astype(float), strict=True))
+    rows = [
+        (suspect.cleaned, request_id, _spoilt(suspect, asks.get(suspect.cleaned, 0.0)))
+        for request_id, suspect in known.suspects.items()
+        if suspect.cleaned not in known.labelled
+    ]
+    return _ranked("suspects", pd.DataFrame(rows, columns=["cleaned", "request_id", "value"]))
+
+
+def _spoilt(suspect: Suspect, asks: float) -> float:
+    live = asks * suspect.proposed_share if suspect.teaches else 0.0
+    return max(suspect.spoilt_a_week, live)
+
+
 STRATEGIES: Mapping[str, Strategy] = {
     "random": random_sample,
     "low_confidence": low_confidence,
@@ -134,6 +156,7 @@ STRATEGIES: Mapping[str, Strategy] = {
     "disagreement": disagreement,
     "unseen": unseen,
     "contradicted": contradicted,
+    "suspects": suspects,
 }
 
 

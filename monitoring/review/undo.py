@@ -11,10 +11,11 @@ from sqlalchemy.engine import Connection
 from core.errors import Busy, InvalidFeedback, UnknownRequest
 from core.fix_tables import fix
 from core.locks import AdvisoryLock
-from core.review_tables import IS_OPEN, review_answer, review_item
+from core.review_tables import IS_OPEN, review_answer, review_item, review_lease
 from core.tables import feedback, memory_revision, snapshot
-from monitoring.review.acts import given_answers, judge_item
+from monitoring.review.acts import close_item, given_answers, judge_item
 from monitoring.review.queue import lease_item
+from monitoring.review.source_rows import is_feedback_of
 
 
 def undo_act(
@@ -79,7 +80,7 @@ def _undo(connection: Connection, answer: sa.Row[Any], *, now: datetime) -> None
         return
     if item.feedback is not None:
         _take_back(connection, item)
-    _reopen(connection, item, now=now)
+    _reopen(connection, item, person=answer.person, now=now)
 
 
 def _take_back(connection: Connection, item: sa.Row[Any]) -> None:
@@ -105,22 +106,18 @@ def _take_back(connection: Connection, item: sa.Row[Any]) -> None:
             do="search the answer and label it again: the newest label counts",
         )
     connection.execute(sa.delete(fix).where(fix.c.feedback == item.feedback))
-    connection.execute(sa.delete(feedback).where(feedback.c.id == item.feedback))
+    connection.execute(sa.delete(feedback).where(is_feedback_of(item)))
 
 
-def _reopen(connection: Connection, item: sa.Row[Any], *, now: datetime) -> None:
-    """Let the item wait again, or decide it by the answers that are left."""
-    twin = sa.update(review_item).where(
-        review_item.c.classifier == item.classifier,
-        review_item.c.cleaned == item.cleaned,
-        IS_OPEN,
-        review_item.c.probability.is_(None),
-        review_item.c.id != item.id,
-        sa.literal(item.probability is None),
-    )
-    connection.execute(twin.values(state="withdrawn"))
+def _reopen(connection: Connection, item: sa.Row[Any], *, person: str, now: datetime) -> None:
+    """Let the item wait again, or decide it by the answers that are left.
+
+    Its phrase may be queued again by now. Where somebody else has that twin in hand, the twin goes
+    on waiting, and the item is withdrawn: a label that the person still gives it counts.
+    """
+    waits = item.probability is not None or _withdraw_twin(connection, item, person, now)
     opened = {
-        "state": "open",
+        "state": "open" if waits else "withdrawn",
         "needs": min(item.needs, 2),
         "decided_label": None,
         "decided_at": None,
@@ -128,5 +125,30 @@ def _reopen(connection: Connection, item: sa.Row[Any], *, now: datetime) -> None
     }
     query = sa.update(review_item).where(review_item.c.id == item.id).values(opened)
     row = connection.execute(query.returning(*review_item.c)).one()
-    if given_answers(connection, item.id):
+    if not waits:
+        close_item(connection, row, now=now)
+    elif given_answers(connection, item.id):
         judge_item(connection, row, alone=False, now=now)
+
+
+def _withdraw_twin(connection: Connection, item: sa.Row[Any], person: str, now: datetime) -> bool:
+    """Withdraw the open item of the same phrase; False when somebody else has it in hand."""
+    lease = review_lease.c
+    answer = review_answer.c
+    twin = (
+        review_item.c.classifier == item.classifier,
+        review_item.c.cleaned == item.cleaned,
+        IS_OPEN,
+        review_item.c.probability.is_(None),
+        review_item.c.id != item.id,
+    )
+    in_hand = sa.or_(
+        sa.exists().where(
+            lease.item == review_item.c.id, lease.person != person, lease.until > now
+        ),
+        sa.exists().where(
+            answer.item == review_item.c.id, answer.undone_at.is_(None), answer.kind != "skip"
+        ),
+    )
+    connection.execute(sa.update(review_item).where(*twin, ~in_hand).values(state="withdrawn"))
+    return not connection.scalar(sa.select(sa.exists().where(*twin)))

@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from core.review_tables import IS_OPEN, review_answer, review_item, review_lease
+from core.tables import inference
+from monitoring.faults import has_faults, is_faulty
 from monitoring.review.acts import close_item
 from monitoring.review.strategies import Known
 
@@ -49,6 +51,27 @@ def withdraw_settled(
         .values(state="withdrawn")
     )
     return connection.execute(query).rowcount
+
+
+def withdraw_faulty(connection: Connection, classifier: str, *, now: datetime) -> int:
+    """Withdraw items whose answers lie in a window that people called a fault of the data.
+
+    Nothing learns from such answers, random ones included. What somebody has in hand stays. Returns
+    the number of items.
+    """
+    table = review_item.c
+    lies_in_fault = sa.exists().where(
+        inference.c.request_id == table.request_id,
+        inference.c.occurred_at == table.occurred_at,
+        inference.c.classifier == classifier,
+        is_faulty(inference),
+    )
+    query = (
+        review_item.update()
+        .where(table.classifier == classifier, IS_OPEN, lies_in_fault, ~_in_hand(now))
+        .values(state="withdrawn")
+    )
+    return connection.execute(query).rowcount if has_faults(connection, classifier) else 0
 
 
 def faded(items: pd.DataFrame, phrases: pd.DataFrame, *, scale: float) -> pd.Series:

@@ -74,7 +74,7 @@ def learn(labelled: LabelledRows, *, block: ClassifierParams, seed: int) -> Lear
 
     Raises `TrainingImpossible` when they cannot carry a classifier.
     """
-    known = within_history(labelled, days=block.history_days)
+    known = within_history(labelled, days=block.fixed_history_days)
     rows, rare = leave_out_rare(known, min_rows=block.min_rows_per_label)
     masks = split_rows(rows, test_days=block.test_days, seed=seed)
     refuse_impossible(rows, masks, rare)

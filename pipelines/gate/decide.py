@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from core.contracts import Verdict
-from core.params import GateParams
+from core.gate_params import GateParams
 from pipelines.gate import words
 from pipelines.gate.bounds import Gain, bound_gain, effective_phrases
 from pipelines.gate.drifted import drift_gain, measure_drift
+from pipelines.gate.favoured import measure_favoured
 from pipelines.gate.hypotheses import (
     Comparison,
     Finding,
@@ -23,29 +24,31 @@ from pipelines.gate.hypotheses import (
     visible_fall,
 )
 from pipelines.gate.rows import GateRows
-from pipelines.gate.scores import weighted_f1
+from pipelines.gate.scores import Favoured, favoured_f1, weighted_f1
 from pipelines.gate.sign_flips import gain_p_value
 
 GAIN_LEVEL = 0.05
 """For each of the two routes that chance can open: a gain overall, and a gain since the drift.
-Together at most 10 %.
+Together at most 10 %. A classifier that favours another F1 splits the first level between both.
 """
-CHANCE_ROUTES = frozenset({"overall", "since_drift"})
+CHANCE_ROUTES = frozenset({"overall", "favoured", "since_drift"})
 """The ways of being better that are gains proved on rows."""
 KNOWN_SHARE = 0.5
 KNOWN_PHRASES = 2
 """A label is learnt when half of its test rows are right, on two phrases at least."""
 
 
-def decide(rows: GateRows, policy: GateParams, *, seed: int) -> Verdict:
+def decide(
+    rows: GateRows, policy: GateParams, *, seed: int, favour: Favoured = "weighted"
+) -> Verdict:
     """Return Verdict "promote", "keep", "reject" or "undecided" with every reason.
 
     - reject: below the minimum or the floor; or harm is proved overall, on a slice, or on a label,
       and is larger than the margin. At most 5 % of equal candidates, by all these tests together.
     - undecided: neither harm nor "not worse" is proved.
-    - promote: not worse (`_not_worse`), and better: overall, since the drift, on
-      labels that the champion lacks, or because the champion is too old. Chance opens the first
-      two to at most 10 % of equal candidates, together.
+    - promote: not worse (`_not_worse`), and better: overall, in the F1 that the classifier
+      favours, since the drift, on labels that the champion lacks, or because the champion is too
+      old. Chance opens the first three to at most 10 % of equal candidates, together.
     - keep: not worse, not better. The champion's own head is never worse, however few the rows.
 
     Sources of the rates: `find_harm`, `gain_p_value`, `bound_gain`. Measured by `benchmarks.gate`.
@@ -59,28 +62,30 @@ def decide(rows: GateRows, policy: GateParams, *, seed: int) -> Verdict:
     if judged.champion is None:
         first = failures or [words.first_version(evidence)]
         return Verdict("reject" if failures else "promote", tuple(first), evidence)
-    return _against_champion(judged, judged.champion, evidence, failures, policy, seed=seed)
+    answers = compare_answers(judged, judged.champion)
+    evidence |= measure_favoured(answers, favour, seed=seed)
+    findings = find_harm(hypotheses(judged, answers, policy, favour), seed=seed)
+    return _against_champion(judged, answers, findings, evidence, failures, policy, seed=seed)
 
 
 def _against_champion(
     rows: GateRows,
-    champion: np.ndarray,
+    answers: Comparison,
+    findings: list[Finding],
     evidence: dict[str, Any],
     failures: list[str],
     policy: GateParams,
     *,
     seed: int,
 ) -> Verdict:
-    answers = compare_answers(rows, champion)
-    findings = find_harm(hypotheses(rows, answers, policy), seed=seed)
     gain = bound_gain(overall_differences(answers), answers.shares)
     gain_p = gain_p_value(overall_differences(answers), seed=seed)
     since = measure_drift(rows.drift, seed=seed)
     not_worse = rows.same_head or _not_worse(gain, gain_p, since, policy)
     harms = [found for found in findings if found.harm_is_proved]
     harms = [found for found in harms if found.kind != "overall" or not not_worse]
-    evidence |= _relative(rows, champion, answers, gain, gain_p)
-    evidence |= {"allowed_drop": policy.max_weighted_f1_drop, **_by_slice(rows, champion)}
+    evidence |= _relative(rows, answers, gain, gain_p)
+    evidence |= {"allowed_drop": policy.max_weighted_f1_drop, **_by_slice(rows)}
     evidence |= _found(findings, harms) | _visible(answers)
     evidence |= since
     if failures or harms:
@@ -142,12 +147,11 @@ def _corrections(rows: GateRows) -> dict[str, int]:
     return {"corrections": len(corrected.truth), "corrections_right": right}
 
 
-def _relative(
-    rows: GateRows, champion: np.ndarray, answers: Comparison, gain: Gain, gain_p: float
-) -> dict[str, Any]:
-    changed = rows.candidate != champion
+def _relative(rows: GateRows, answers: Comparison, gain: Gain, gain_p: float) -> dict[str, Any]:
+    changed = answers.candidate != answers.champion
+    champion = favoured_f1(answers.truth, answers.champion, answers.weights, "weighted")
     return {
-        "champion_weighted_f1": round(weighted_f1(rows.truth, champion, rows.weights), 5),
+        "champion_weighted_f1": round(champion, 5),
         "gain": round(gain.estimate, 5),
         "gain_lower_bound": round(gain.lower, 5),
         "gain_p": round(gain_p, 5),
@@ -156,9 +160,10 @@ def _relative(
     }
 
 
-def _by_slice(rows: GateRows, champion: np.ndarray) -> dict[str, Any]:
+def _by_slice(rows: GateRows) -> dict[str, Any]:
     """Accuracy of both versions on the same rows of each slice, weighted like the traffic."""
     scores = {}
+    champion = np.asarray(rows.champion)
     for name, mask in sorted(rows.slices.items()):
         if mask.any() and not mask.all():
             part = rows.only(mask)
@@ -197,8 +202,12 @@ def _visible(answers: Comparison) -> dict[str, Any]:
 def _better(rows: GateRows, evidence: Mapping[str, Any], policy: GateParams) -> dict[str, str]:
     """Route -> sentence, for every way in which the candidate is better."""
     routes = {}
-    if evidence["gain_p"] <= GAIN_LEVEL:
+    favoured = evidence.get("favoured")
+    level = GAIN_LEVEL / 2 if favoured else GAIN_LEVEL
+    if evidence["gain_p"] <= level:
         routes["overall"] = words.gain(evidence)
+    if favoured and favoured["gain_p"] <= level:
+        routes["favoured"] = words.favoured_gain(favoured)
     if evidence.get("drift_gain_p", 1.0) <= GAIN_LEVEL:
         routes["since_drift"] = drift_gain(evidence)
     learnt = _learnt_labels(rows)

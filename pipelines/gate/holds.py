@@ -1,11 +1,16 @@
-"""Promotions that wait for a person: labels that would be lost, and classifiers decided by hand."""
+"""Promotions that wait for a person: labels that would be lost, bias beyond its limit, and
+classifiers decided by hand.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from core.contracts import Verdict
-from core.params import GateParams
+from core.gate_params import GateParams
+from pipelines.bias.report import off_limits
+from pipelines.bias.words import beyond
 from pipelines.gate.words import lost_labels
 
 GONE_SHARE = 0.05
@@ -44,6 +49,21 @@ def hold_gone_labels(verdict: Verdict, gone: Mapping[str, float]) -> Verdict:
         reason = f"{sentence}; above {100 * GONE_SHARE:.0f} % a person promotes or rejects it"
         return Verdict("hold", (reason, *verdict.reasons), evidence)
     return Verdict(verdict.kind, (*verdict.reasons, sentence), evidence)
+
+
+def hold_biased(verdict: Verdict, report: Mapping[str, Any]) -> Verdict:
+    """Name the bias that is beyond its limit for certain; a promotion then waits for a person.
+
+    `report` is the content of bias.json.
+    """
+    sentences = tuple(beyond(measure) for measure in off_limits(report))
+    if not sentences:
+        return verdict
+    evidence = {**verdict.evidence, "bias": list(sentences)}
+    if verdict.kind != "promote":
+        return Verdict(verdict.kind, (*verdict.reasons, *sentences), evidence)
+    held = tuple(f"{sentence}; a person promotes or rejects it" for sentence in sentences)
+    return Verdict("hold", (*held, *verdict.reasons), evidence)
 
 
 def hold_by_hand(verdict: Verdict, policy: GateParams) -> Verdict:

@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 from scipy.stats import binom
 
-from core.params import GateParams
+from core.gate_params import GateParams
 from pipelines.gate.rows import GateRows
-from pipelines.gate.scores import TINY, encode, f1_differences
+from pipelines.gate.scores import TINY, Favoured, encode, f1_differences
 from pipelines.gate.sign_flips import flip_signs, harm_p_values
 
 HARM_LEVEL = 0.05
@@ -23,7 +23,7 @@ reaches .05.
 POWER = 0.9
 POOLED = "the rare labels together"
 
-Kind = Literal["overall", "slice", "recall", "precision"]
+Kind = Literal["overall", "favoured", "slice", "recall", "precision"]
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,10 @@ def compare_answers(rows: GateRows, other: np.ndarray) -> Comparison:
     return Comparison(truth, candidate, champion, rows.weights, clusters, len(distinct), labels)
 
 
-def overall_differences(answers: Comparison) -> np.ndarray:
-    """float (phrases,): what each phrase adds to the gain in weighted F1."""
+def overall_differences(answers: Comparison, favour: Favoured = "weighted") -> np.ndarray:
+    """float (phrases,): what each phrase adds to the gain in weighted, macro or tail F1."""
     return answers.by_phrase(
-        f1_differences(answers.truth, answers.candidate, answers.champion, answers.weights)
+        f1_differences(answers.truth, answers.candidate, answers.champion, answers.weights, favour)
     )
 
 
@@ -102,10 +102,15 @@ def accuracy_differences(answers: Comparison, chosen: np.ndarray) -> np.ndarray:
     return answers.by_phrase(weights * right) / max(float(weights.sum()), TINY)
 
 
-def hypotheses(rows: GateRows, answers: Comparison, policy: GateParams) -> list[Hypothesis]:
-    """All claims about these rows."""
+def hypotheses(
+    rows: GateRows, answers: Comparison, policy: GateParams, favour: Favoured = "weighted"
+) -> list[Hypothesis]:
+    """All claims about these rows; what the classifier favours beside the traffic is one."""
     whole = overall_differences(answers)
     claims = [Hypothesis("overall", "all test rows", whole, policy.max_weighted_f1_drop)]
+    if favour != "weighted":
+        favoured = overall_differences(answers, favour)
+        claims.append(Hypothesis("favoured", favour, favoured, policy.max_weighted_f1_drop))
     claims += [
         Hypothesis("slice", name, accuracy_differences(answers, mask), policy.max_weighted_f1_drop)
         for name, mask in sorted(rows.slices.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from core.head_params import Favour
 from core.head_params import Head as HeadParams
 from core.params import Params
 from pipelines.model.head_file import Head
@@ -14,10 +15,11 @@ from pipelines.workspace import Workspace
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a version was fitted: its kind of head, and the seed."""
+    """How a version was fitted: its kind of head, the seed, and what it leans towards."""
 
     head: HeadParams
     seed: int
+    favour: Favour = "weighted"
 
 
 def changed_recipe(before: Params, now: Params, classifier: str) -> Recipe | None:
@@ -32,11 +34,17 @@ def changed_recipe(before: Params, now: Params, classifier: str) -> Recipe | Non
     same_days = block.test_days == now.classifier(classifier).test_days
     if before.seed == now.seed and same_days:
         return None
-    return Recipe(block.head, before.seed)
+    return Recipe(block.head, before.seed, block.favour)
 
 
 def fit_recipe(workspace: Workspace, classifier: str, recipe: Recipe, embedder_id: str) -> Head:
     """Fit the recipe on the candidate's training rows; return the judged head."""
     rows = training_rows(classifier, root=workspace.folder)
-    heads = fit_heads(recipe.head, training=rows, embedder_id=embedder_id, seed=recipe.seed)
+    heads = fit_heads(
+        recipe.head,
+        training=rows,
+        embedder_id=embedder_id,
+        seed=recipe.seed,
+        favour=recipe.favour,
+    )
     return heads.judged

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from core.params import GateParams
+from core.gate_params import GateParams
 from pipelines.gate.hypotheses import POOLED, PROOF_PHRASES, visible_fall
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def harm(found: Finding) -> str:
     allowed = POINTS * found.allowed
     measure = {
         "overall": "weighted F1",
+        "favoured": f"{found.name} F1",
         "slice": f"accuracy on {found.name}",
         "recall": f"recall of {found.name}",
         "precision": f"precision of {found.name}",
@@ -105,6 +106,15 @@ def gain(evidence: Mapping[str, Any]) -> str:
         f"{evidence['champion_weighted_f1']:.4f}; "
         f"gain at least {evidence['gain_lower_bound']:+.4f} (95 %), "
         f"by chance with probability {evidence['gain_p']:.3f}"
+    )
+
+
+def favoured_gain(favoured: Mapping[str, Any]) -> str:
+    """State the gain in what the classifier favours."""
+    return (
+        f"{favoured['favour']} F1 {favoured['candidate']:.4f} against the champion's "
+        f"{favoured['champion']:.4f}, by chance with probability {favoured['gain_p']:.3f}; "
+        "weighted F1 is not worse"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from pipelines.model.arrays import Float32, Float64, Int64
+from pipelines.model.arrays import Bool, Float32, Float64, Int64
 from pipelines.model.scoring import Arrays, Settings, make_scorer, softmax
 from pipelines.model.training import TrainingRows, fitting_rows
 
@@ -19,13 +19,20 @@ def calibrate(
     """Return the temperature for new phrases, for which the validation slice stands.
 
     Known phrases are the memory's part: it mixes the head's probability with their own labels.
-    Rows that the head was fitted on are used when the slice is empty.
     """
-    held = ~fitting_rows(rows, codes)
-    chosen = held if held.any() else ~held
+    chosen = calibration_rows(rows, codes)
     scorer = make_scorer(kind, arrays, settings)
     logits = scorer(rows.cleaned[chosen].tolist(), rows.vectors[chosen])
     return fit_temperature(logits, codes[chosen], weights=rows.weights[chosen])
+
+
+def calibration_rows(rows: TrainingRows, codes: Int64) -> Bool:
+    """Mark the rows of the validation slice, bool (n,); when it is empty, those that were fitted.
+
+    `codes` numbers the labels from 0.
+    """
+    held = ~fitting_rows(rows, codes)
+    return held if held.any() else ~held
 
 
 def fit_temperature(logits: Float32, codes: Int64, *, weights: Float64) -> float:

@@ -1,31 +1,40 @@
 """Why a phrase got its answer: what each of its words added to the answer and to the runner-up.
 
-Logits of n-grams are linear, so their shares are exact. The embedding is not linear in the words:
-the share of a word is the mean of what it adds to nothing and of what it adds to the others, scaled
-so that the shares sum to the whole. It is the mean of the first and the last term of the Shapley
-value (Lundberg and Lee, 2017), for 2 n embeddings instead of 2^n.
+Logits are a part of the embedding and a part of the n-grams. The part of the n-grams costs
+microseconds, so that its Shapley values are exact. Those of the embedding come from few phrases.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
+from pipelines.model.arrays import Float32
 from pipelines.model.classifier import PhraseClassifier, rank_labels
-from pipelines.model.features import as_matrix, count_ngrams
 from pipelines.model.head_file import Head
+from pipelines.model.memory import AppliedMemory
 from pipelines.model.rules import first_match
-from pipelines.model.scoring import make_scorer
+from pipelines.model.scoring import softmax
 from pipelines.model.text import clean_phrase
+from pipelines.model.training_phrases import NearPhrase, TrainingPhrases
+from pipelines.model.word_shares import (
+    Float64,
+    all_phrases,
+    exact_shares,
+    occluded,
+    occlusion_shares,
+)
 
-Float64 = NDArray[np.float64]
 MOST_WORDS = 40
 """Further words are explained as one: clients may send 2,000 characters."""
+EXACT_WORDS = 7
+"""Words of a phrase for which all 2^n are scored by their n-grams; longer ones are occluded."""
+LINEAR_NGRAMS = ("hybrid_svm", "tfidf_svm")
+"""Kinds of head whose logits are the sum of a part of the vector and a part of the n-grams."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +57,9 @@ class Explanation:
 
     `base` holds the logits of both without any word: with the shares they sum to `logits`.
     `known` is true when people or the source labelled the phrase itself; `label` is the answer with
-    those labels, `head_label` that of the head, which the words explain. `rule` is the pattern that
-    decided before such labels, "" for none.
+    those labels, `head_label` that of the head alone, which the words explain. `rule` is the
+    pattern of the rule that decided between both, "" for none, `with_rule` its answer. `neighbours`
+    are the nearest training phrases, None where the version keeps none.
     """
 
     cleaned: str
@@ -57,45 +67,100 @@ class Explanation:
     probability: float
     known: bool
     head_label: str
+    head_probability: float
     runner_up: str
     words: tuple[WordShare, ...]
     base: tuple[float, float]
     logits: tuple[float, float]
     rule: str = ""
+    with_rule: tuple[str, float] = ("", 0.0)
+    neighbours: tuple[NearPhrase, ...] | None = None
 
 
-def explain(classifier: PhraseClassifier, phrase: str) -> Explanation:
+@dataclass(frozen=True)
+class Step:
+    """What one part makes of a phrase: head, rule, labels of the phrase itself, a person's pin."""
+
+    by: Literal["head", "rule", "memory", "pin"]
+    label: str
+    probability: float
+    rule: str = ""
+
+    @property
+    def sentence(self) -> str:
+        if self.by == "pin":
+            return f"A person pinned the phrase to {self.label}."
+        found = f"{self.label} with probability {self.probability:.3f}"
+        if self.by == "memory":
+            return f"With the labels that the phrase itself had: {found}."
+        if self.by == "rule":
+            return f"By the rule {self.rule}, which matches the phrase: {found}."
+        return f"By its words: {found}."
+
+
+def answer_steps(explanation: Explanation, *, pinned_label: str | None) -> list[Step]:
+    """Return what each part makes of the phrase, in order; clients get the last one's label.
+
+    `pinned_label` is None without a pin. A pin to the label before it rests.
+    """
+    steps = [Step("head", explanation.head_label, explanation.head_probability)]
+    if explanation.rule:
+        label, probability = explanation.with_rule
+        steps.append(Step("rule", label, probability, explanation.rule))
+    if explanation.known:
+        steps.append(Step("memory", explanation.label, explanation.probability))
+    if pinned_label not in (None, explanation.label):
+        steps.append(Step("pin", str(pinned_label), 1.0))
+    return steps
+
+
+def explain(
+    classifier: PhraseClassifier, phrase: str, *, phrases: TrainingPhrases | None = None
+) -> Explanation:
     """Explain the answer to one phrase; a head of one label is its own runner-up."""
-    head = classifier.head
     cleaned = clean_phrase(phrase)
-    words = split_words(cleaned)
-    vectors = classifier.embed(_texts(cleaned, words))
-    [answer] = classifier.predict_cleaned([cleaned], vectors[:1], memory=classifier.memory)
-    without_rules = replace(head, rules=()).probabilities([cleaned], vectors[:1])
-    [own] = rank_labels(head.labels, without_rules, top=2)
+    vectors = classifier.embed(texts_to_embed(cleaned))
+    return explain_embedded(classifier, cleaned, vectors, memory=classifier.memory, phrases=phrases)
+
+
+def explain_embedded(
+    classifier: PhraseClassifier,
+    cleaned: str,
+    vectors: Float32,
+    *,
+    memory: AppliedMemory | None,
+    phrases: TrainingPhrases | None = None,
+) -> Explanation:
+    """Do what `explain` does; `vectors` are those of `texts_to_embed(cleaned)`."""
+    head = classifier.head
+    own_vector = vectors[:1]
+    [answer] = classifier.predict_cleaned([cleaned], own_vector, memory=memory)
+    own_logits = head.logits([cleaned], own_vector)
+    [own] = rank_labels(head.labels, softmax(own_logits), top=2)
     rule = first_match(head.rules, cleaned)
+    [ruled] = rank_labels(head.labels, head.probabilities([cleaned], own_vector), top=1)
     runner_up = own.alternatives[0][0] if own.alternatives else own.label
     places = [head.labels.index(own.label), head.labels.index(runner_up)]
 
-    scorer = make_scorer(head.kind, head.arrays, head.settings)
-    embedded = scorer([""] * len(vectors), vectors)[:, places].astype(np.float64)
-    base, shares = _occlusion_shares(embedded, words=len(words))
-    if "ngram_values" in head.arrays:
-        shares = shares + _ngram_shares(head, cleaned, words)[:, places]
+    words = split_words(cleaned)
+    base, shares = _word_shares(head, words, vectors, places)
     return Explanation(
         cleaned,
         answer.label,
         answer.probability,
         known=answer.known,
         head_label=own.label,
+        head_probability=own.probability,
         runner_up=runner_up,
         words=tuple(
             WordShare(word, float(first), float(second))
             for word, (first, second) in zip(words, shares, strict=True)
         ),
-        base=(float(base[0]), float(base[1])),
-        logits=_pair(scorer([cleaned], vectors[:1])[0, places]),
+        base=_pair(base),
+        logits=_pair(own_logits[0, places]),
         rule=rule.pattern if rule else "",
+        with_rule=(ruled.label, ruled.probability),
+        neighbours=None if phrases is None else tuple(phrases.nearest(vectors[0], besides=cleaned)),
     )
 
 
@@ -106,62 +171,26 @@ def split_words(cleaned: str) -> list[str]:
     return [*words[: MOST_WORDS - 1], " ".join(rest)] if rest else words
 
 
-def _texts(cleaned: str, words: Sequence[str]) -> list[str]:
-    """Return the phrase, nothing, each word alone, and the phrase without each word."""
-    without = [" ".join([*words[:place], *words[place + 1 :]]) for place in range(len(words))]
-    return [cleaned, "", *words, *without]
+def texts_to_embed(cleaned: str) -> list[str]:
+    """Return the phrase and the parts of it whose embeddings the shares of its words need."""
+    return occluded(split_words(cleaned))
 
 
-def _occlusion_shares(logits: Float64, *, words: int) -> tuple[Float64, Float64]:
-    """Return the logits of nothing, (2,), and the share of each word, (words, 2).
+def _word_shares(
+    head: Head, words: Sequence[str], vectors: Float32, places: Sequence[int]
+) -> tuple[Float64, Float64]:
+    """Return the logits of nothing, (2,), and the share of each word, (words, 2)."""
 
-    `logits`, (2 + 2 words, 2), are those of `_texts`.
-    """
-    whole = logits[0]
-    nothing = logits[1]
-    alone = logits[2 : 2 + words] - nothing
-    last = whole - logits[2 + words :]
-    shares = (alone + last) / 2
-    missing = (whole - nothing) - shares.sum(axis=0)
-    size = np.abs(shares)
-    total = size.sum(axis=0)
-    weight = np.where(total > 0, size / np.where(total > 0, total, 1), 1 / words)
-    return nothing, shares + weight * missing
+    def logits(texts: Sequence[str], vectors: Float32) -> Float64:
+        return head.logits(texts, vectors)[:, places].astype(np.float64)
 
-
-def _ngram_shares(head: Head, cleaned: str, words: Sequence[str]) -> Float64:
-    """Return what the n-grams of each word add to every logit: (words, labels).
-
-    Runs of characters lie within one word. Two neighbours share the n-gram that they form.
-    """
-    pairs = [f"{first} {second}" for first, second in pairwise(words)]
-    whole, own, both = np.split(_ngram_logits(head, [cleaned, *words, *pairs]), [1, 1 + len(words)])
-    shared = (both - own[:-1] - own[1:]) / 2
-    shares = own.copy()
-    shares[:-1] += shared
-    shares[1:] += shared
-    # Left over is what neighbours form across a word without letters, as in "a - b".
-    left_over: Float64 = shares + (whole[0] - shares.sum(axis=0)) / len(words)
-    return left_over
+    if head.kind not in LINEAR_NGRAMS or len(words) > EXACT_WORDS:
+        return occlusion_shares(logits(occluded(words), vectors), words=len(words))
+    base, embedded = occlusion_shares(logits([""] * len(vectors), vectors), words=len(words))
+    phrases = all_phrases(words)
+    ngrams = logits(phrases, np.zeros((len(phrases), vectors.shape[1]), np.float32))
+    return base, embedded + exact_shares(ngrams, words=len(words))
 
 
-def _ngram_logits(head: Head, texts: Sequence[str]) -> Float64:
-    """Return the logits of n-grams, all scaled by the length of the first text's: (n, labels)."""
-    columns = 2 * int(head.settings["buckets"])
-    counts = count_ngrams(texts, buckets=int(head.settings["buckets"]))
-    values = as_matrix(counts, shape=(len(texts), columns)).astype(np.float64)
-    values = values.multiply(head.arrays["idf"].astype(np.float64)).tocsr()
-    length = float(np.sqrt(values[0].multiply(values[0]).sum())) or 1.0
-    parts = (
-        head.arrays["ngram_values"].astype(np.float64),
-        head.arrays["ngram_labels"].astype(np.int32),
-        head.arrays["ngram_starts"],
-    )
-    table = sparse.csr_matrix(parts, shape=(columns, len(head.labels)))
-    scale = head.settings["ngram_weight"] / length / head.settings["temperature"]
-    logits: Float64 = (values @ table).toarray() * scale
-    return logits
-
-
-def _pair(values: NDArray[np.float32]) -> tuple[float, float]:
+def _pair(values: NDArray[np.floating]) -> tuple[float, float]:
     return float(values[0]), float(values[1])

@@ -51,10 +51,14 @@ class Head:
         """Return float32 (n, labels), rows summing to 1. `vectors`, (n, d), embed `cleaned`."""
         if not len(cleaned):
             return np.empty((0, len(self.labels)), np.float32)
-        probabilities = softmax(self._score(cleaned, vectors))
+        probabilities = softmax(self.logits(cleaned, vectors))
         if not self.rules:
             return probabilities
         return apply_rules(self.rules, self.labels, cleaned, probabilities)
+
+    def logits(self, cleaned: Sequence[str], vectors: Float32) -> Float32:
+        """Return float32 (n, labels), before `softmax` and rules; for at least one phrase."""
+        return self._score(cleaned, vectors)
 
     @cached_property
     def centroids(self) -> Float32:

@@ -7,13 +7,14 @@ goes on with all rows, and that head answers.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
 
 from core import head_params as blocks
 from pipelines.model.arrays import AnyArray, Int64
+from pipelines.model.ensemble_head import fit_ensemble
 from pipelines.model.head_file import Head
 from pipelines.model.linear_heads import fit_hybrid_svm, fit_logistic, fit_tfidf_svm
 from pipelines.model.mlp_head import fit_mlp
@@ -31,11 +32,19 @@ class Heads:
     served: Head
 
 
-def fit_heads(params: blocks.Head, *, training: TrainingRows, embedder_id: str, seed: int) -> Heads:
+def fit_heads(
+    params: blocks.Head,
+    *,
+    training: TrainingRows,
+    embedder_id: str,
+    seed: int,
+    favour: blocks.Favour = "weighted",
+) -> Heads:
     """Fit the kind that `params` names; deterministic by seed.
 
     The labels of a head are those of its rows, sorted by code point.
     """
+    training = replace(training, favour=favour)
     fit = _FITS[params.kind](params, training, seed)
     judged = _head(params.kind, next(fit), training.without_test(), embedder_id)
     if training.test_weights is None:
@@ -43,8 +52,16 @@ def fit_heads(params: blocks.Head, *, training: TrainingRows, embedder_id: str, 
     return Heads(judged, _head(params.kind, next(fit), training.with_test(), embedder_id))
 
 
-def fit_head(params: blocks.Head, *, training: TrainingRows, embedder_id: str, seed: int) -> Head:
+def fit_head(
+    params: blocks.Head,
+    *,
+    training: TrainingRows,
+    embedder_id: str,
+    seed: int,
+    favour: blocks.Favour = "weighted",
+) -> Head:
     """Fit the judged head alone."""
+    training = replace(training, favour=favour)
     fit = _FITS[params.kind](params, training, seed)
     return _head(params.kind, next(fit), training.without_test(), embedder_id)
 
@@ -78,4 +95,5 @@ _FITS: dict[str, Callable[..., Fits]] = {
     "hybrid_svm": fit_hybrid_svm,
     "tfidf_svm": fit_tfidf_svm,
     "mlp": fit_mlp,
+    "ensemble": fit_ensemble,
 }

@@ -5,6 +5,7 @@ Logistic regression on the embedding; linear SVC on hashed n-grams, with or with
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -32,18 +33,22 @@ LAST_EPOCHS = 4
 
 def fit_hybrid_svm(params: blocks.HybridSvmHead, rows: TrainingRows, seed: int) -> Fits:
     """Fit on the embedding ++ n-grams of length `ngram_weight`."""
-    return _fit_svm(params, rows, seed, vectors=rows.vectors, ngram_weight=params.ngram_weight)
+    return islice(hybrid_svm_steps(params, rows, seed), 1, None)
+
+
+def hybrid_svm_steps(params: blocks.HybridSvmHead, rows: TrainingRows, seed: int) -> Fits:
+    """Do what `fit_hybrid_svm` does; yield first the fit that lacks the validation slice."""
+    return _svm_steps(params, rows, seed, vectors=rows.vectors, ngram_weight=params.ngram_weight)
 
 
 def fit_tfidf_svm(params: blocks.TfidfSvmHead, rows: TrainingRows, seed: int) -> Fits:
     """Fit on n-grams of length 1 alone."""
-    for arrays, settings in _fit_svm(
-        params, rows, seed, vectors=rows.vectors[:, :0], ngram_weight=1.0
-    ):
+    steps = _svm_steps(params, rows, seed, vectors=rows.vectors[:, :0], ngram_weight=1.0)
+    for arrays, settings in islice(steps, 1, None):
         yield {name: array for name, array in arrays.items() if name != "weights"}, settings
 
 
-def _fit_svm(
+def _svm_steps(
     params: blocks.HybridSvmHead | blocks.TfidfSvmHead,
     rows: TrainingRows,
     seed: int,
@@ -73,6 +78,7 @@ def _fit_svm(
     first = svm.train(teaching & fitting, epochs=EPOCHS, averaged=AVERAGED)
     arrays = _svm_arrays(*first, idf=idf, keep=params.keep, known=known)
     settings["temperature"] = calibrate(params.kind, arrays, settings, part, part_codes)
+    yield arrays, settings
 
     judged = svm.train(teaching, epochs=LAST_EPOCHS, averaged=LAST_EPOCHS)
     yield _svm_arrays(*judged, idf=idf, keep=params.keep, known=known), settings

@@ -21,6 +21,10 @@ Scorer = Callable[[Sequence[str], Float32], Float32]
 """Cleaned phrases and their vectors, (n, d) -> logits, float32 (n, labels)."""
 
 
+LEAST_SHARE = np.float32(1e-12)
+"""Below this a probability counts as this: its logarithm stays finite."""
+
+
 def make_scorer(kind: str, arrays: Arrays, settings: Settings) -> Scorer:
     """Return the function that computes logits; casts and tables are prepared here, once."""
     return _KINDS[kind].make(arrays, settings)
@@ -128,6 +132,22 @@ def _mlp(arrays: Arrays, settings: Settings) -> Scorer:
     return lambda cleaned, vectors: np.maximum(vectors @ inner + inner_bias, 0) @ weights + bias
 
 
+def _ensemble(arrays: Arrays, settings: Settings) -> Scorer:
+    """Return the logarithm of the weighted mean of both members' probabilities."""
+    svm = _hybrid_svm(arrays, settings)
+    output = {"weights": arrays["output_weights"], "bias": arrays["output_bias"]}
+    perceptron = _mlp({**arrays, **output}, {"temperature": settings["perceptron_temperature"]})
+    weight = np.float32(settings["perceptron_weight"])
+    temperature = np.float32(settings["mean_temperature"])
+
+    def score(cleaned: Sequence[str], vectors: Float32) -> Float32:
+        shares = softmax(svm(cleaned, vectors)) + weight * softmax(perceptron(cleaned, vectors))
+        logits = np.log(np.maximum(shares, LEAST_SHARE)) / temperature
+        return logits.astype(np.float32, copy=False)
+
+    return score
+
+
 def _ngram_table(
     arrays: Arrays, settings: Settings, *, labels: int
 ) -> Callable[[Sequence[str]], Float32]:
@@ -179,12 +199,21 @@ _PERCEPTRON: dict[str, Shape] = {
     "weights": ("hidden", "labels"),
     "bias": ("labels",),
 }
+_MEMBERS: dict[str, Shape] = {
+    "hidden_weights": ("dimensions", "hidden"),
+    "hidden_bias": ("hidden",),
+    # Of the perceptron; `weights` and `bias` are those of the SVC.
+    "output_weights": ("hidden", "labels"),
+    "output_bias": ("labels",),
+}
 _TEMPERED = frozenset({"temperature"})
 _HASHED = frozenset({"temperature", "buckets", "ngram_weight"})
+_AVERAGED = frozenset({"perceptron_temperature", "perceptron_weight", "mean_temperature"})
 _KINDS: dict[str, _Kind] = {
     "majority": _Kind(_majority, {"log_prior": ("labels",)}),
     "logistic": _Kind(_logistic, _LINEAR, _TEMPERED),
     "hybrid_svm": _Kind(_hybrid_svm, {**_LINEAR, **_NGRAMS}, _HASHED),
     "tfidf_svm": _Kind(_tfidf_svm, {"bias": ("labels",), **_NGRAMS}, _HASHED),
     "mlp": _Kind(_mlp, _PERCEPTRON, _TEMPERED),
+    "ensemble": _Kind(_ensemble, {**_LINEAR, **_NGRAMS, **_MEMBERS}, _HASHED | _AVERAGED),
 }

@@ -43,7 +43,7 @@ def run(key: str) -> None:
     heads: dict[str, dict[str, float]] = {}
     if spec["heads"]:
         heads[spec["chosen"]] = chosen_scores(key)
-        heads |= score_heads(key, spec["heads"], seed=spec["seed"])
+        heads |= score_heads(key, spec)
     write_json(folder / "scores.json", {"chosen": spec["chosen"], "heads": heads})
     with replacing(folder / "table.md") as part:
         part.write_text(comparison_page(heads, chosen=spec["chosen"]), encoding="utf-8")
@@ -55,10 +55,8 @@ def chosen_scores(key: str) -> dict[str, float]:
     return {**read_json(folder / "evaluation" / "metrics.json"), "bytes": _size(folder / "model")}
 
 
-def score_heads(
-    key: str, heads: Mapping[str, Mapping[str, Any]], *, seed: int
-) -> dict[str, dict[str, float]]:
-    """Return name -> metrics and bytes of each head.
+def score_heads(key: str, spec: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return name -> metrics and bytes of each head of compare.json.
 
     Heavy libraries are imported here, because most blocks list no head.
     """
@@ -75,10 +73,16 @@ def score_heads(
     labels = read_rows(classifier_folder(key) / "split" / "labels.parquet")
     memory = training_memory(labels, classifier=key)
     scores = {}
-    for name, block in heads.items():
+    for name, block in spec["heads"].items():
         params: HeadParams = TypeAdapter(HeadParams).validate_python(block)
         with timed("head", classifier=key, head=name):
-            head = fit_head(params, training=rows, embedder_id="compared", seed=seed)
+            head = fit_head(
+                params,
+                training=rows,
+                embedder_id="compared",
+                seed=spec["seed"],
+                favour=spec.get("favour", "weighted"),
+            )
             scores[name] = score_head(key, head, tested, memory)
         get_logger().info("head compared", classifier=key, head=name, **scores[name])
     return scores
@@ -96,7 +100,7 @@ def score_head(key: str, head: Head, tested: pa.Table, memory: Memory) -> dict[s
 
 
 def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+    return sum(file.stat().st_size for file in folder.glob("head.*"))
 
 
 def comparison_page(heads: Mapping[str, Mapping[str, float]], *, chosen: str) -> str:

@@ -14,7 +14,7 @@ from pipelines.model.arrays import Float32
 from pipelines.model.embedder import Embed, load_embedder
 from pipelines.model.text import clean_learnable
 from pipelines.stages.files import DATA, EMBEDDER, EMBEDDINGS, read_json, read_rows
-from pipelines.stages.vectors import store_vectors, stored_vectors
+from pipelines.stages.vectors import require_finite, store_vectors, stored_vectors
 
 FILLER = "a b c d e f g h i j k l m n o p"
 STEADY_BATCH = 256
@@ -62,7 +62,7 @@ def merge_vectors(
     """Return the vectors of `phrases`, reusing those of `known`: float32 (len(phrases), width).
 
     `embed` is called once, for the other phrases, and not at all when there are none. Row i of
-    `vectors` belongs to `known[i]`.
+    `vectors` belongs to `known[i]`. Raises `StageFailed` for a vector with NaN or infinity.
     """
     place_of = {phrase: place for place, phrase in enumerate(known)}
     places = np.array([place_of.get(phrase, -1) for phrase in phrases])
@@ -73,6 +73,7 @@ def merge_vectors(
         merged[places >= 0] = vectors[places[places >= 0]]
     if new:
         merged[places < 0] = embed(new)
+    require_finite(phrases, merged)
     return merged
 
 

@@ -1,6 +1,6 @@
 """Stage `evaluate`: scores the judged head, beside a memory of its training rows.
 
-Writes plots and drift's reference rows.
+Writes plots, drift's reference rows, and when the version refuses a phrase.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from core.files import write_json
+from pipelines.model.abstention import save_abstention
 from pipelines.model.arrays import AnyArray, Bool
 from pipelines.model.head_file import Head, judged_folder, load_head
 from pipelines.model.rules import JUDGED_RULES
+from pipelines.stages.abstaining import abstention_metrics, describe_abstention
 from pipelines.stages.evaluation import answer_rows, answers_of, evaluate, flat_metrics
-from pipelines.stages.files import classifier_folder, read_json, read_rows, write_rows
+from pipelines.stages.files import SPEC, classifier_folder, read_json, read_rows, write_rows
 from pipelines.stages.memories import answers_without_own, training_memory
 from pipelines.stages.near_duplicates import score_near
 from pipelines.stages.plots import draw_plots
@@ -59,17 +61,20 @@ def run(key: str) -> None:
     recent = answer_rows(judged, read_rows(folder / "split" / "recent.parquet"), memory=memory)
     tested = recent.filter(pc.equal(recent["part"], "test"))
     pairs = read_rows(folder / "split" / "train.parquet")
+    rule, abstention = describe_abstention(judged, tested, read_json(SPEC / key / "abstain.json"))
     evaluation = {
         **evaluate(key, tested),
         **score_near(tested, pairs),
         "served": compare_heads(judged, served, pairs),
         **_judged_rules(folder / "model" / JUDGED_RULES),
+        "abstention": abstention,
     }
 
     out = folder / "evaluation"
+    save_abstention(rule, out)
     test_share = read_json(folder / "split" / "report.json")["test_share"]
     write_json(out / "evaluation.json", evaluation)
-    write_json(out / "metrics.json", flat_metrics(evaluation))
+    write_json(out / "metrics.json", {**flat_metrics(evaluation), **abstention_metrics(abstention)})
     write_rows(out / "predictions.parquet", tested.select(_PREDICTION_COLUMNS))
     reference = reference_table(answer_known(served, recent, labels), test_share=test_share)
     write_rows(out / "reference.parquet", reference)

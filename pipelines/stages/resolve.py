@@ -27,20 +27,29 @@ def specs(params: Params) -> dict[str, dict[str, Any]]:
     for key, block in params.classifiers.items():
         files[f"{key}/split.json"] = _split(block, params.seed)
         files[f"{key}/head.json"] = _head(block, params.seed)
+        files[f"{key}/costs.json"] = block.costs.model_dump()
         files[f"{key}/compare.json"] = _compare(block, params.seed)
+        files[f"{key}/abstain.json"] = block.abstain.model_dump() if block.abstain else {}
+        files[f"{key}/errors.json"] = block.errors.model_dump()
+        files[f"{key}/bias.json"] = block.bias.model_dump()
     return files
 
 
 def _head(block: ClassifierParams, seed: int) -> dict[str, Any]:
     """Return the head's settings; `rules` only where there are any: a head without stays equal."""
     rules = {"rules": [rule.model_dump() for rule in block.rules]} if block.rules else {}
-    return {**block.head.model_dump(), "seed": seed, **rules}
+    return {**block.head.model_dump(), "seed": seed, **_favour(block), **rules}
+
+
+def _favour(block: ClassifierParams) -> dict[str, Any]:
+    """Return the key `favour`; nothing by default, so that older files stay what they are."""
+    return {} if block.favour == "weighted" else {"favour": block.favour}
 
 
 def _compare(block: ClassifierParams, seed: int) -> dict[str, Any]:
     """Return each head once, by a name of its own, without the chosen one, which `train` fits."""
     heads = {_name(head): head.model_dump() for head in block.compare if head != block.head}
-    return {"chosen": _name(block.head), "heads": heads, "seed": seed}
+    return {"chosen": _name(block.head), "heads": heads, "seed": seed, **_favour(block)}
 
 
 def _name(head: Head) -> str:
@@ -67,5 +76,6 @@ def _label_columns(blocks: dict[str, ClassifierParams]) -> dict[str, int]:
 
 
 def _split(block: ClassifierParams, seed: int) -> dict[str, Any]:
-    shared = block.model_dump(include={"history_days", "test_days", "min_rows_per_label"})
+    shared = block.model_dump(include={"test_days", "min_rows_per_label"})
+    shared["history_days"] = block.fixed_history_days
     return {**shared, "dataset": block.source.dataset, "label": block.source.label, "seed": seed}

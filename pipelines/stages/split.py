@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from core.cost_params import CostParams, refuse_unknown_labels
 from core.errors import TrainingImpossible
 from core.files import write_json
 from core.logs import get_logger
@@ -72,6 +73,8 @@ def run(key: str) -> None:
     )
     usable = labelled_rows(stored, label=spec["label"])
     history = within_history(usable, days=spec["history_days"])
+    costs = CostParams.model_validate(read_json(SPEC / key / "costs.json"))
+    refuse_unknown_labels(costs, {str(label) for label in history.labels})
     rows, left_out = leave_out_rare(history, min_rows=spec["min_rows_per_label"])
     masks = split_rows(rows, test_days=spec["test_days"], seed=spec["seed"])
     refuse_impossible(rows, masks, left_out)
@@ -214,6 +217,7 @@ def labels_table(rows: LabelledRows, *, test: Bool) -> pa.Table:
             "occurred_at": pa.array(rows.occurred_at, pa.timestamp("us", "UTC")),
             "from_source": pa.array(rows.from_source),
             "test": pa.array(test),
+            "region": pa.array(rows.regions, pa.string()),
         }
     )
 

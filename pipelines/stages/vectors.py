@@ -30,7 +30,23 @@ def read_vectors(phrases: Sequence[str], folder: Path = EMBEDDINGS) -> Float32:
             do="run `dvc repro embed`",
         )
     vectors: Float32 = _map_vectors(folder)[places.to_numpy(zero_copy_only=False)]
+    require_finite(phrases, vectors)
     return vectors
+
+
+def require_finite(phrases: Sequence[str], vectors: Float32) -> None:
+    """Raise `StageFailed` naming a phrase whose vector, of `vectors` (n, d), has NaN or infinity.
+
+    No head could be fitted on it, and an answer to it would be no label.
+    """
+    sound = np.isfinite(vectors).all(axis=1)
+    if not sound.all():
+        first = phrases[int(np.flatnonzero(~sound)[0])]
+        raise StageFailed(
+            "finite numbers from the embedder",
+            came=f"NaN or infinity for {first[:80]!r}, {int((~sound).sum())} phrases in all",
+            do="choose another embedder.handle, or leave such phrases out in the query",
+        )
 
 
 def stored_vectors(folder: Path, embedder_id: str) -> tuple[list[str], Float32]:

@@ -35,11 +35,11 @@ class Work:
 def open_work(key: str, study: str, *, url: str) -> Iterator[Work]:
     """Read the training rows and open the study. Raises `TrainingImpossible`."""
     params = load_params(Path("params.yaml"))
-    head = params.classifier(key).head
+    block = params.classifier(key)
     seed = params.seed
     embedder_id = read_json(EMBEDDINGS / "embedder.json")["embedder_id"]
     slices = slice_rows(training_rows(key), seed=seed)
-    problem = Problem(head, slices, embedder_id, seed)
+    problem = Problem(block.head, slices, embedder_id, seed, block.favour)
     with open_storage(url) as storage:
         yield Work(problem, open_study(storage, study, seed=seed))
 

@@ -6,6 +6,7 @@ Test rows are in none of them.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +65,9 @@ def only(rows: TrainingRows, chosen: Bool, *, seed: int) -> TrainingRows:
     That of the whole would no longer be a tenth of the part.
     """
     values = {field.name: getattr(rows, field.name) for field in fields(rows)}
-    kept = {name: value[chosen] for name, value in values.items() if isinstance(value, np.ndarray)}
+    kept: dict[str, Any] = {
+        name: value[chosen] for name, value in values.items() if isinstance(value, np.ndarray)
+    }
     salt = f"tuning-{seed}"
     kept["validation"] = chosen_phrases(kept["cleaned"], share=VALIDATION_SHARE, salt=salt)
     return replace(rows, **kept)

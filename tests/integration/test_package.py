@@ -16,9 +16,11 @@ from bentos.packaging.current import holds_current_code
 from bentos.packaging.package import CODE, SERVING_LOCKS, build_bento, serve_command
 from core.errors import HeadRefused, KeysUnusable
 from core.settings import load_settings
+from pipelines.model.abstention import Abstention, load_abstention, save_abstention
 from tests.support.heads import EMBEDDER_ID, store_head
 from tests.support.locks import read_lock
 
+RULE = Abstention(threshold=0.5, novelty_limit=0.4, novelty_weight=10.0)
 FORBIDDEN = ("prefect", "dvc", "mlflow", "great_expectations", "evidently")
 ENDED = (*FORBIDDEN, "tensorflow", "pandas")
 
@@ -41,6 +43,7 @@ def bento(embedder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         name: store_head(home, name, version)
         for name, version in (("organ", "1"), ("chapter", "2"))
     }
+    save_abstention(RULE, Path(heads["organ"].head_location))
     tag = build_bento(
         heads,
         embedder=embedder,
@@ -74,6 +77,12 @@ def test_the_packed_heads_are_found_beside_the_code(bento: Path) -> None:
     packed = {model.classifier: model for model in read_cold_heads(bento / "src" / "cold")}
     assert {name: model.version for name, model in packed.items()} == {"organ": "1", "chapter": "2"}
     assert all((Path(model.head_location) / "head.npz").exists() for model in packed.values())
+
+
+def test_a_rule_of_abstention_is_packed_beside_its_head(bento: Path) -> None:
+    packed = {model.classifier: model for model in read_cold_heads(bento / "src" / "cold")}
+    rules = {name: load_abstention(Path(model.head_location)) for name, model in packed.items()}
+    assert rules == {"organ": RULE, "chapter": None}
 
 
 def test_the_requirements_are_the_serving_profile_of_the_lock(bento: Path) -> None:

@@ -252,6 +252,19 @@ class TestTheList:
         assert listed[1].ended_at == over.until
         assert list_pins(connection, "other", now=later, past=True) == []
 
+    def test_a_long_past_is_read_in_part(
+        self, connection: Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Pins that answer are listed however old they are."""
+        monkeypatch.setattr("monitoring.pin_list.PAST_ROWS", 3)
+        first = add(connection, "a")
+        for phrase in ("b", "c", "d"):
+            add(connection, phrase)
+            end(connection, phrase)
+        listed = list_pins(connection, "organ", now=NOW + timedelta(hours=1), past=True)
+        assert [each.pin.cleaned for each in listed] == ["d", "a"]
+        assert listed[-1].pin == first
+
     def test_what_answers_is_what_the_list_calls_answering(self, connection: Connection) -> None:
         for number in range(12):
             moment = NOW + timedelta(minutes=number)

@@ -90,9 +90,10 @@ from core.contracts import ModelVersion, Verdict
 from core.settings import load_settings
 workspace = SimpleNamespace(folder=Path(tempfile.mkdtemp()))
 def compare(context, workspace, name, run):
-    table = workspace.folder / "build/classifiers" / name / "comparison/table.md"
-    table.parent.mkdir(parents=True)
-    table.write_text("")
+    for stage in ("comparison", "suspects"):
+        table = workspace.folder / "build/classifiers" / name / stage / "table.md"
+        table.parent.mkdir(parents=True)
+        table.write_text("")
     return Verdict("promote", ())
 def fail(*_, **__):
     raise RuntimeError("no page today")
@@ -225,8 +226,10 @@ def test_drift_of_one_classifier_runs_its_retraining_and_no_other(
 @pytest.mark.usefixtures("runner")
 def test_a_person_starts_a_retraining_that_waits_for_no_cool_down(place: Settings) -> None:
     evidence = {"reasons": ["ann called window 2 real"], "windows": [{"number": 2}]}
-    page = start_retraining(place, "block", evidence)
+    page = start_retraining(place, "block", evidence, key="window 2, decision 1")
     assert page is not None
+    again = start_retraining(place, "block", {**evidence, "x": 1}, key="window 2, decision 1")
+    assert again == page, "a double click, or a second person, starts nothing more"
     run = page.rpartition("/")[2]
     wait_for(lambda: state_of(place, run) == "COMPLETED", seconds=120, what="the retraining ended")
     [found] = [row for row in flow_runs(place) if row["id"] == run]
@@ -241,12 +244,12 @@ def test_a_person_starts_a_retraining_that_waits_for_no_cool_down(place: Setting
         now=datetime.now(UTC),
         cool_down_days=7,
     ).kind == "retrain"  # fmt: skip
-    assert start_retraining(place, "no such classifier", {}) is None
+    assert start_retraining(place, "no such classifier", {}, key="x") is None
 
 
 def test_without_prefect_no_retraining_starts(place: Settings) -> None:
     away = place.model_copy(update={"prefect_port": free_ports(1)[0]})
-    assert start_retraining(away, "block", {}) is None
+    assert start_retraining(away, "block", {}, key="x") is None
 
 
 @pytest.mark.usefixtures("runner")

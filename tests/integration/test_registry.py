@@ -19,10 +19,11 @@ from core.database import DatabaseUrls, with_driver
 from core.deployments import append_deployment, current_champions, current_rollouts, history
 from core.errors import HeadRefused, PerennialError, UnknownVersion
 from core.tables import decision
+from pipelines.gate_metrics import gate_metrics
 from pipelines.model.head_file import save_head
 from pipelines.model_store import store_embedder, store_version, stored_version
 from pipelines.promotion import play, promote, repair_aliases, roll_back
-from pipelines.registry import CHECKS, Registry, gate_metrics
+from pipelines.registry import CHECKS, Registry
 from pipelines.stages.compare import logged_metrics
 from tests.support.heads import EMBEDDER_ID, make_head
 

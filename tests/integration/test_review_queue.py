@@ -310,6 +310,55 @@ class TestUndo:
         self.undo(connection, "ada")
         assert read_fixes(connection, "organ") == []
 
+    def requeue(self, connection: Connection) -> int:
+        """Queue the phrase of item 1 again, as item 9 of a later answer."""
+        later = item(9, phrase="Phrase 1", cleaned="phrase 1")
+        add_items(connection, [later], now=NOW, double_share=0)
+        return take(connection, "bob") or 0
+
+    def states(self, connection: Connection) -> dict[str, str]:
+        query = sa.select(review_item.c.request_id, review_item.c.state)
+        return {row.request_id: row.state for row in connection.execute(query)}
+
+    def test_an_undone_item_takes_the_place_of_its_twin(self, connection: Connection) -> None:
+        add(connection, 1)
+        say(connection, "ada", "lung")
+        later = item(9, phrase="Phrase 1", cleaned="phrase 1")
+        add_items(connection, [later], now=NOW, double_share=0)
+        self.undo(connection, "ada")
+        assert self.states(connection) == {"request-1": "open", "request-9": "withdrawn"}
+
+    @pytest.mark.parametrize("answered", [False, True])
+    def test_a_twin_that_somebody_has_in_hand_goes_on(
+        self, connection: Connection, answered: bool
+    ) -> None:
+        """Ada may still label the phrase; both labels count."""
+        add(connection, 1)
+        say(connection, "ada", "lung")
+        self.requeue(connection)
+        if answered:
+            connection.execute(sa.update(review_item).values(needs=2))
+            say(connection, "bob", "heart")
+        self.undo(connection, "ada")
+        assert self.states(connection) == {"request-1": "withdrawn", "request-9": "open"}
+        assert kept(connection) == []
+        number = connection.scalar(
+            sa.select(review_item.c.id).where(review_item.c.request_id == "request-1")
+        )
+        act = Act("again", "ada", Answer("label", "liver"))
+        assert answer_item(connection, "organ", number or 0, act, now=NOW) == "decided"
+        assert [row[:2] for row in kept(connection)] == [("request-1", "liver")]
+        assert self.states(connection)["request-9"] == "open"
+
+    def test_what_others_said_of_an_item_with_a_twin_counts(self, connection: Connection) -> None:
+        add(connection, 1, twice=True)
+        say(connection, "bob", "heart")
+        say(connection, "ada", "heart")
+        self.requeue(connection)
+        self.undo(connection, "ada")
+        assert [row[:3] for row in kept(connection)] == [("request-1", "heart", "bob")]
+        assert self.states(connection)["request-9"] == "open"
+
     def test_a_skip_can_be_undone(self, connection: Connection) -> None:
         add(connection, 1)
         say(connection, "ada", Answer("skip", reason="unsure"))
@@ -370,6 +419,14 @@ class TestSeveralPhrases:
             ("phrase 3", 3),
             ("phrase 2", 2),
         ]
+
+    def test_the_count_of_a_phrase_is_bounded_and_its_newest_answer_is_not(
+        self, connection: Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("monitoring.review.fixes.COUNTED", 2)
+        found = logged_phrases(connection, "organ", ["phrase 3", "phrase 1"])
+        assert [(phrase.answers, phrase.has_more) for phrase in found] == [(2, True), (1, False)]
+        assert [phrase.newest.request_id for phrase in found] == ["request-3-0", "request-1-0"]
 
     def test_each_phrase_gets_one_label(self, connection: Connection) -> None:
         assert self.fix(connection, "phrase 2", "phrase 3", "phrase 3", "unheard") == 2

@@ -66,6 +66,21 @@ def test_a_batch_is_answered_and_logged_in_one_piece(house: House, client: httpx
     wait_until(lambda: ids <= house.logged_ids(), seconds=10, what="256 rows in the table")
 
 
+def test_an_explanation_is_of_the_answer_and_is_not_logged(
+    house: House, client: httpx.Client
+) -> None:
+    body = {"phrase": "broken valve of the heart"}
+    answer = client.post("/v1/organ/predict", json=body).json()
+    before = house.settled_ids()
+    explained = client.post("/v1/organ/explain", json=body)
+    assert explained.status_code == 200, explained.text
+    found = explained.json()
+    assert (found["label"], found["version"]) == (answer["label"], answer["version"])
+    assert [word["word"] for word in found["words"]] == body["phrase"].split()
+    assert found["nearest"] is None, "the head of this house was stored alone"
+    assert house.settled_ids() == before
+
+
 def test_no_process_of_the_service_holds_tensorflow(house: House, client: httpx.Client) -> None:
     assert (
         client.post("/v1/organ/predict", json={"phrase": "femur never said"}).json()["cached"]

@@ -53,6 +53,18 @@ def test_a_row_that_the_database_refuses_costs_its_line_no_other(
     assert (tmp_path / REFUSED).read_bytes() == came + b"\n"
 
 
+def test_rows_of_an_earlier_release_ship_without_saying_whether_they_were_refused(
+    engine: Engine, tmp_path: Path
+) -> None:
+    older = row(1).replace(b',"abstained":null', b"")
+    assert b"abstained" not in older
+    rows = [older, row(2, abstained=True), row(3, abstained=False)]
+    assert ship(encode_rows(rows), engine=engine, folder=tmp_path).shipped == 3
+    query = sa.select(inference.c.abstained).order_by(inference.c.request_id)
+    with engine.connect() as connection:
+        assert list(connection.scalars(query)) == [None, True, False]
+
+
 def ship(lines: bytes, *, engine: Engine, folder: Path) -> JournalCounts:
     (folder / "0-1.jsonl").write_bytes(lines)
     counts = JournalCounts()

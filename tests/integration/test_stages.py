@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from pipelines.model.abstention import load_abstention
 from pipelines.model.classifier import PhraseClassifier
 from pipelines.model.embedder import load_embedder
 from pipelines.model.head_file import load_head
@@ -116,7 +118,7 @@ def test_a_repeated_run_does_nothing(repository: Path) -> None:
 def test_two_forced_runs_give_one_lock(repository: Path) -> None:
     before = (repository / "dvc.lock").read_bytes()
     said = dvc(repository, "repro", "--force")
-    assert said.count("Running stage") == 8
+    assert said.count("Running stage") == 9
     assert (repository / "dvc.lock").read_bytes() == before
 
 
@@ -129,7 +131,14 @@ def test_one_key_runs_only_what_it_changes(repository: Path, embedder: Path) -> 
     )
     said = dvc(repository, "repro")
     ran = {line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")}
-    assert ran == {"resolve", "train@organ", "evaluate@organ", "compare@organ"}
+    assert ran == {
+        "resolve",
+        "train@organ",
+        "evaluate@organ",
+        "compare@organ",
+        "errors@organ",
+        "bias@organ",
+    }
     changed = {name for name, digest in outputs(repository).items() if before[name] != digest}
     assert "train@organ: build/classifiers/organ/model" in changed
     assert not any(name.startswith(("split", "embed", "check")) for name in changed)
@@ -155,6 +164,25 @@ def test_rules_are_judged_and_travel_with_the_heads(repository: Path, embedder: 
     assert not (folder / "model" / "rules.json").exists()
 
 
+def test_a_rule_of_abstention_fits_no_head_again(repository: Path, embedder: Path) -> None:
+    evaluation = repository / "build" / "classifiers" / "organ" / "evaluation"
+    assert load_abstention(evaluation) is None
+    assert json.loads((evaluation / "evaluation.json").read_text())["abstention"] == {"rule": None}
+    refusing = {**ORGAN, "head": {"kind": "logistic"}, "abstain": {"max_false": 0.2}}
+    write_params(repository, embedder, {"organ": refusing})
+    said = dvc(repository, "repro")
+    ran = {line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")}
+    assert ran == {"resolve", "evaluate@organ", "compare@organ"}
+    rule = load_abstention(evaluation)
+    assert rule is not None
+    report = json.loads((evaluation / "evaluation.json").read_text())["abstention"]
+    assert report["rule"] == dataclasses.asdict(rule)
+    assert report["unseen"]["answered"] >= 0.8
+    metrics = json.loads((evaluation / "metrics.json").read_text())
+    assert metrics["answered_share"] == report["all"]["answered"]
+    assert metrics["unseen_answered_precision"] == report["unseen"]["precision"]
+
+
 def test_outputs_are_what_the_other_rooms_read(repository: Path) -> None:
     folder = repository / "build" / "classifiers" / "organ"
     assert pq.read_schema(folder / "split" / "train.parquet").names == [
@@ -166,7 +194,7 @@ def test_outputs_are_what_the_other_rooms_read(repository: Path) -> None:
         "present",
         "present_with_test",
     ]
-    labels = ["id", "cleaned", "label", "occurred_at", "from_source", "test"]
+    labels = ["id", "cleaned", "label", "occurred_at", "from_source", "test", "region"]
     assert pq.read_schema(folder / "split" / "labels.parquet").names == labels
     assert {path.name for path in (folder / "model" / "judged").iterdir()} == {
         "head.json",
@@ -214,6 +242,31 @@ def test_the_trained_head_answers_as_the_evaluation_says(repository: Path) -> No
     assert np.allclose(
         [answer.probability for answer in answers], [row["probability"] for row in rows], atol=1e-5
     )
+
+
+def test_the_error_report_agrees_with_the_evaluation_and_its_limit_reruns_it_alone(
+    repository: Path, embedder: Path
+) -> None:
+    folder = repository / "build" / "classifiers" / "organ"
+    write_params(repository, embedder, {"organ": ORGAN})
+    dvc(repository, "repro")
+    report = json.loads((folder / "errors" / "errors.json").read_text())
+    evaluation = json.loads((folder / "evaluation" / "evaluation.json").read_text())
+    assert report["rows"] == evaluation["rows"]
+    assert report["accuracy"] == evaluation["metrics"]["accuracy"]
+    tested = {row["label"]: row["support"] for row in report["labels"] if row["support"]}
+    assert tested == evaluation["support_by_label"]
+    assert "phrases are held out, 30 are needed" in report["curve"]["reason"]
+    assert report["gap"]["parts"][0]["right"] > 0.8 and report["gap"]["limit"] == 0.2
+
+    strict = {**ORGAN, "errors": {"max_gap": 0.0}}
+    write_params(repository, embedder, {"organ": strict})
+    said = dvc(repository, "repro")
+    ran = {line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")}
+    assert ran == {"resolve", "errors@organ"}
+    changed = json.loads((folder / "errors" / "errors.json").read_text())
+    assert changed["gap"]["limit"] == 0.0
+    assert changed["curve"] == report["curve"] and changed["labels"] == report["labels"]
 
 
 def test_heads_asked_for_are_compared_on_the_same_rows_twice_alike(

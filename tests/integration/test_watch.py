@@ -21,6 +21,7 @@ from core.params import ClassifierParams
 from core.partitions import tidy_inference
 from core.tables import decision, drift_report, inference
 from monitoring.budget import Budget
+from monitoring.drift_history import seen_windows
 from monitoring.drift_reports import read_reports
 from monitoring.power_reports import read_powers
 from monitoring.scoring import WindowScorer
@@ -145,6 +146,22 @@ def test_usual_traffic_is_steady_and_told_once(place: Place) -> None:
     assert json.loads(json.dumps(told["evidence"])) == json.loads(json.dumps(verdict.evidence))
     assert place.watch().kind == "insufficient"
     assert (place.stored(drift_report), len(place.stored(decision))) == (reports, 1)
+
+
+@pytest.mark.usefixtures("no_evidently")
+def test_a_window_says_which_share_of_its_answers_was_refused(place: Place) -> None:
+    place.answer(live(2))
+    first = sa.select(sa.func.min(inference.c.sequence)).scalar_subquery()
+    with place.engine.begin() as connection:
+        refused = inference.c.sequence < first + 50
+        connection.execute(sa.update(inference).values(abstained=refused))
+    verdict = place.watch()
+    shares = [window["abstained_share"] for window in verdict.evidence["windows"]]
+    assert shares == [0.1, 0.0]
+    assert [row["evidence"]["abstained_share"] for row in place.stored(drift_report)] == [0.1, 0.0]
+    assert "10.0% of the answers said none of these" in verdict.reasons[0]
+    with place.engine.connect() as connection:
+        assert [window.refused for window in seen_windows(connection, "topic")] == [0.1, 0.0]
 
 
 @pytest.mark.usefixtures("no_evidently")

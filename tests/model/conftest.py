@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from core.builtin_embedder import USE
-from core.head_params import HybridSvmHead, LogisticHead, MajorityHead, MlpHead, TfidfSvmHead
+from core.head_params import (
+    EnsembleHead,
+    HybridSvmHead,
+    LogisticHead,
+    MajorityHead,
+    MlpHead,
+    TfidfSvmHead,
+)
 from pipelines.model.classifier import PhraseClassifier
 from pipelines.model.embedder import LITERT, Embed, load_model
 from pipelines.model.embedder_building import build_embedder, convert_embedder
@@ -40,7 +47,7 @@ def heads(training: TrainingRows) -> dict[str, Head]:
     """One head of every kind, with its defaults."""
     svm = HybridSvmHead()
     others = (LogisticHead(kind="logistic"), TfidfSvmHead(kind="tfidf_svm"), MlpHead(kind="mlp"))
-    kinds = (svm, *others, MajorityHead(kind="majority"))
+    kinds = (svm, *others, EnsembleHead(kind="ensemble"), MajorityHead(kind="majority"))
     return {
         params.kind: fit_head(params, training=training, embedder_id="use", seed=7)
         for params in kinds

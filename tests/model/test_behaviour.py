@@ -7,8 +7,9 @@ import time
 import numpy as np
 import pytest
 
-from pipelines.model.classifier import PhraseClassifier, novelty
+from pipelines.model.classifier import PhraseClassifier
 from pipelines.model.embedder import Embed
+from pipelines.model.novelty import novelty
 from tests.support.chapters import Split
 
 PLAIN = {

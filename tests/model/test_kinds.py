@@ -7,24 +7,36 @@ the model does.
 from __future__ import annotations
 
 import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from subprocess import run
+from signal import SIGKILL
+from subprocess import PIPE, Popen, run
 
 import numpy as np
 import pytest
 
-from core.head_params import MlpHead
+from core.head_params import EnsembleHead, MlpHead
+from core.head_params import Head as HeadParams
 from pipelines.model import mlp_head
 from pipelines.model.classifier import PhraseClassifier, best_labels
 from pipelines.model.embedder import Embed
 from pipelines.model.head_file import Head, load_head, save_head
-from pipelines.model.heads import fit_head
+from pipelines.model.heads import fit_head, fit_heads
 from pipelines.model.training import TrainingRows
 from pipelines.stages.scores import ScoredAnswers, score
 from tests.support.chapters import Split
 from tests.support.training import training_rows
 
-FLOORS = {"majority": 0.0, "logistic": 0.93, "mlp": 0.93, "tfidf_svm": 0.93, "hybrid_svm": 0.95}
+FLOORS = {
+    "majority": 0.0,
+    "logistic": 0.93,
+    "mlp": 0.93,
+    "tfidf_svm": 0.93,
+    "hybrid_svm": 0.95,
+    "ensemble": 0.95,
+}
 LEARNING = [kind for kind in FLOORS if kind != "majority"]
 
 
@@ -94,31 +106,125 @@ def test_a_loaded_head_answers_as_the_trained_one(
     assert before == after
 
 
-SMALL = MlpHead(kind="mlp", hidden=24, epochs=6)
+SMALL: dict[str, HeadParams] = {
+    "mlp": MlpHead(kind="mlp", hidden=24, epochs=6),
+    "ensemble": EnsembleHead(kind="ensemble", buckets=512, hidden=24, epochs=6),
+}
 
 
-def small_perceptron() -> Head:
-    return fit_head(SMALL, training=training_rows(), embedder_id="words-1", seed=7)
+def small_head(kind: str) -> Head:
+    return fit_head(SMALL[kind], training=training_rows(), embedder_id="words-1", seed=7)
 
 
-def test_two_trainings_of_a_perceptron_give_equal_bytes_also_in_another_process(
-    tmp_path: Path,
-) -> None:
-    digests = [save_head(small_perceptron(), tmp_path / str(number)) for number in range(2)]
+ROOT = Path(__file__).parents[2]
+
+
+def test_two_trainings_give_equal_bytes_also_in_another_process(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; from tests.model.test_kinds import *; "
-        f"save_head(small_perceptron(), Path({str(tmp_path / '2')!r}))"
+        f"[save_head(small_head(kind), Path({str(tmp_path)!r}) / kind / '2') for kind in SMALL]"
     )
-    run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True)
-    assert digests[0] == digests[1]
-    assert len({(tmp_path / str(number) / "head.npz").read_bytes() for number in range(3)}) == 1
+    run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    for kind in SMALL:
+        folders = [tmp_path / kind / str(number) for number in range(3)]
+        digests = [save_head(small_head(kind), folder) for folder in folders[:2]]
+        assert digests[0] == digests[1]
+        assert len({(folder / "head.npz").read_bytes() for folder in folders}) == 1
+
+
+def test_a_fit_that_was_killed_gives_the_same_bytes_when_it_runs_again(tmp_path: Path) -> None:
+    """Killed between its phases, it leaves nothing that the next run could go on from."""
+    code = (
+        "from pathlib import Path; from tests.model.test_kinds import *; "
+        "mlp_head._arrays = pausing(mlp_head._arrays); "
+        f"save_head(small_head('mlp'), Path({str(tmp_path / '1')!r}))"
+    )
+    with Popen([sys.executable, "-c", code], cwd=ROOT, stdout=PIPE) as killed:
+        assert killed.stdout is not None and killed.stdout.readline() == b"fitted a part\n"
+        killed.kill()
+    assert killed.returncode == -SIGKILL
+    assert list(tmp_path.iterdir()) == []
+
+    for folder in (tmp_path / "1", tmp_path / "2"):
+        save_head(small_head("mlp"), folder)
+    for name in ("head.npz", "head.json"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
+def pausing(arrays: Callable[..., object]) -> Callable[..., object]:
+    """Announce the end of the first phase, and stay there until the process is killed."""
+
+    def announce(*given: object) -> object:
+        print("fitted a part", flush=True)
+        threading.Event().wait()
+        return arrays(*given)
+
+    return announce
+
+
+def epochs_run(rows: TrainingRows, held: np.ndarray | None, *, epochs: int) -> int:
+    """Fit a perceptron without dropout on the rows that are not held back."""
+    keras = mlp_head.import_keras()
+    keras.utils.set_random_seed(7)
+    codes = np.unique(rows.labels, return_inverse=True)[1]
+    params = MlpHead(kind="mlp", hidden=64, dropout=0.0)
+    network = mlp_head._network(keras, params, dimensions=rows.vectors.shape[1], labels=3)
+    chosen = np.ones(len(codes), bool) if held is None else ~held
+    return mlp_head._train(keras, network, rows, codes, chosen, epochs=epochs, rate=0.05, held=held)
+
+
+def test_a_fit_stops_when_the_validation_slice_no_longer_gains() -> None:
+    rows = training_rows()
+    random = np.random.default_rng(5)
+    held = random.uniform(size=len(rows.labels)) < 0.3
+    # Half of the held labels are wrong: what is learnt by heart raises their loss.
+    wrong = held & (random.uniform(size=len(held)) < 0.5)
+    noisy = replace(rows, labels=np.where(wrong, np.roll(rows.labels, 110), rows.labels))
+    assert epochs_run(noisy, held, epochs=200) < 100
+
+
+def test_a_fit_without_a_validation_slice_runs_every_epoch() -> None:
+    rows = training_rows()
+    assert epochs_run(rows, None, epochs=12) == 12
+    assert epochs_run(rows, np.zeros(len(rows.labels), bool), epochs=12) == 12
+
+
+def test_an_ensemble_is_judged_without_the_test_rows_and_served_with_all() -> None:
+    rows = training_rows()
+    bones = rows.labels == "bone"
+    split = replace(
+        rows,
+        weights=np.where(bones, 0, rows.weights),
+        test_weights=np.where(bones, rows.weights, 0),
+    )
+    fitted = fit_heads(SMALL["ensemble"], training=split, embedder_id="words-1", seed=7)
+    assert fitted.judged.labels == ("heart", "lung")
+    assert fitted.served.labels == ("bone", "heart", "lung")
+    vectors = rows.vectors[bones][:5]
+    assert best_labels(fitted.served, rows.cleaned[bones][:5].tolist(), vectors) == ["bone"] * 5
+
+
+def test_focal_loss_is_less_sure_of_what_is_easy() -> None:
+    rows = training_rows()
+    focal = MlpHead(kind="mlp", hidden=24, epochs=6, focal=3.0)
+    heads = [
+        fit_head(params, training=rows, embedder_id="words-1", seed=7)
+        for params in (SMALL["mlp"], focal)
+    ]
+    plain, hard = (
+        head.probabilities(rows.cleaned.tolist(), rows.vectors).argmax(axis=1) for head in heads
+    )
+    assert np.mean(plain == hard) > 0.9
+    assert not np.array_equal(heads[0].arrays["weights"], heads[1].arrays["weights"])
+    assert heads[1].settings["temperature"] < heads[0].settings["temperature"]
 
 
 def test_the_arrays_of_a_perceptron_answer_as_keras_does() -> None:
     keras = mlp_head.import_keras()
     rows = training_rows()
     codes = np.unique(rows.labels, return_inverse=True)[1]
-    network = mlp_head._network(keras, SMALL, dimensions=rows.vectors.shape[1], labels=3)
+    params = MlpHead(kind="mlp", hidden=24)
+    network = mlp_head._network(keras, params, dimensions=rows.vectors.shape[1], labels=3)
     mlp_head._train(keras, network, rows, codes, codes >= 0, epochs=20, rate=0.01)
     arrays = mlp_head._arrays(network, np.ones(3, bool))
     ours = Head("mlp", ("bone", "heart", "lung"), "words-1", arrays, {"temperature": 1.0})

@@ -6,6 +6,7 @@ PLACE is `module:name` or `module:Class.name`. WHEN is one of:
 
 - "before", "after": die there. Without a PLACE nothing dies: `perennial --json retrain organ`.
 - "first": run the day before, so that later runs take over its embeddings.
+- "between": run half a day before all others but the first.
 - "hold": wait at PLACE until the home holds a file `let-go`, while the test does something.
 """
 
@@ -25,6 +26,7 @@ from core.settings import load_settings
 from machine.environment import open_flow_database
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+MOMENTS = {"first": NOW - timedelta(days=1), "between": NOW - timedelta(hours=12)}
 
 
 def die() -> None:
@@ -75,9 +77,7 @@ def main(when: str, place: str = "") -> None:
                     when
                 ],
             )
-        retrain.run_retrain = partial(
-            retrain.run_retrain, now=NOW - timedelta(days=1) if when == "first" else NOW
-        )
+        retrain.run_retrain = partial(retrain.run_retrain, now=MOMENTS.get(when, NOW))
     app(["--json", "retrain", "--verbose", "organ"])
 
 

@@ -34,6 +34,30 @@ def make_head(
     return Head("logistic", tuple(labels), embedder_id, arrays, {"temperature": 1.0})
 
 
+def ensemble_of(svm: Head, logistic: Head, *, weight: float = 1.0) -> Head:
+    """An ensemble whose perceptron answers as the logistic head: fitting one takes TensorFlow.
+
+    Rectified units for x and -x give x back.
+    """
+    dimensions = len(logistic.arrays["weights"])
+    identity = np.eye(dimensions, dtype=np.float32)
+    output = logistic.arrays["weights"]
+    arrays = {
+        **svm.arrays,
+        "hidden_weights": np.hstack([identity, -identity]),
+        "hidden_bias": np.zeros(2 * dimensions, np.float32),
+        "output_weights": np.vstack([output, -output]),
+        "output_bias": logistic.arrays["bias"],
+    }
+    settings = {
+        **svm.settings,
+        "perceptron_temperature": logistic.settings["temperature"],
+        "perceptron_weight": weight,
+        "mean_temperature": 1.0,
+    }
+    return Head("ensemble", svm.labels, svm.embedder_id, arrays, settings)
+
+
 def store_head(home: Path, classifier: str, version: str, **options: Any) -> ModelVersion:
     """Save a head in the model store under `home`."""
     folder = home / "models" / classifier / version

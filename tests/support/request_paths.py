@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from bentos.answering.answers import AnswerService, PhraseRequest, answer_cache
+from bentos.answering.explaining import Explainer
 from bentos.heads.live_heads import LiveHeads
 from bentos.heads.retained import Retained
 from bentos.http.endpoint import AppState
@@ -66,6 +67,16 @@ class Bench:
             self.embedder.stats,
             Keys(None),
             retained,
+            self.explainer(),
+        )
+
+    def explainer(self) -> Explainer:
+        return Explainer(
+            live=lambda: self.heads.current,
+            embedder=self.embedder,
+            memories=self.answers.memories,
+            pins=self.answers.pins,
+            models=self.home / "models",
         )
 
     def answer(self, *phrases: str, classifier: str = "organ") -> list[PredictionResponse]:

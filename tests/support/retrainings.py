@@ -94,7 +94,9 @@ def build_place(folder: Path, server: DatabaseUrls) -> Place:
     clone = fresh_clone(folder / "clone")
     save_word_embedder(folder / "embedder")
     write_source(folder / "source.db")
-    write_block(clone, embedder=folder / "embedder", gate=ALWAYS_PROMOTED)
+    write_block(
+        clone, embedder=folder / "embedder", gate=ALWAYS_PROMOTED, abstain={"max_false": 0.2}
+    )
     names = {
         name: f"{name}_{folder.name}".replace("-", "_")
         for name in ("perennial", "prefect", "mlflow")

@@ -52,16 +52,16 @@ def test_rows_of_long_journals_are_estimated(tmp_path: Path) -> None:
 
 
 def test_stations_say_when_prefect_is_away() -> None:
-    train, *_ = loop_stations([], None, Waiting(0, 0))
+    train, *_ = loop_stations([], None, Waiting(0, 0), days=[])
     assert (train.state, train.needs_look) == ("Prefect does not answer", True)
-    train, *_ = loop_stations([], [], Waiting(0, 0))
+    train, *_ = loop_stations([], [], Waiting(0, 0), days=[])
     assert (train.state, train.needs_look) == ("no flow runs", False)
 
 
 def test_stations_count_in_english() -> None:
     flow = RunningFlow("retrain", None, "http://127.0.0.1/runs")
-    assert loop_stations([], [flow], Waiting(0, 0))[0].state == "1 flow runs"
-    assert loop_stations([], [flow, flow], Waiting(0, 0))[0].state == "2 flows run"
+    assert loop_stations([], [flow], Waiting(0, 0), days=[])[0].state == "1 flow runs"
+    assert loop_stations([], [flow, flow], Waiting(0, 0), days=[])[0].state == "2 flows run"
 
 
 def test_only_what_stands_between_backticks_is_code() -> None:

@@ -36,6 +36,23 @@ def test_only_new_phrases_are_embedded_and_old_ones_keep_their_vectors() -> None
     )
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_vector_that_is_not_finite_is_refused_with_its_phrase(bad: float) -> None:
+    def broken(cleaned: Sequence[str]) -> np.ndarray:
+        return np.where(np.array(cleaned)[:, None] == "b", bad, 1.0).astype(np.float32)
+
+    with pytest.raises(StageFailed, match="came NaN or infinity for 'b', 1 phrases in all"):
+        merge_vectors(["a", "b"], [], np.empty((0, 0), np.float32), embed=broken, width=1)
+
+
+def test_stored_vectors_that_are_not_finite_train_nothing(tmp_path: Path) -> None:
+    vectors = np.array([[1.0], [np.nan]], np.float32)
+    store_vectors(tmp_path, ["a", "b"], vectors, "words-1")
+    assert read_vectors(["a"], tmp_path).tolist() == [[1.0]]
+    with pytest.raises(StageFailed, match=r"finite numbers from the embedder; came NaN .* 'b'"):
+        read_vectors(["a", "b"], tmp_path)
+
+
 def test_nothing_new_asks_no_embedder() -> None:
     def refuse(cleaned: Sequence[str]) -> np.ndarray:
         raise AssertionError(cleaned)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
 from core.contracts import Verdict
-from core.params import GateParams
+from core.gate_params import GateParams
 from monitoring.unselected import choose_unselected
 from pipelines.gate.bounds import bound_gain
 from pipelines.gate.decide import decide

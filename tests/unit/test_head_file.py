@@ -23,14 +23,17 @@ from pipelines.model.classifier import PhraseClassifier
 from pipelines.model.head_file import Head, _digest, head_digest, load_head, save_head
 from pipelines.model.heads import fit_head
 from pipelines.model.text import clean_phrase
+from tests.support.heads import ensemble_of
 from tests.support.training import DIMENSIONS, phrases_of, training_rows, vectors_of
 
-KINDS = ("logistic", "hybrid_svm", "tfidf_svm", "mlp", "majority")
+KINDS = ("logistic", "hybrid_svm", "tfidf_svm", "mlp", "ensemble", "majority")
 
 
 @pytest.fixture(scope="module")
 def heads() -> dict[str, Head]:
-    return {kind: fit(kind) if kind != "mlp" else perceptron(hidden=16, seed=7) for kind in KINDS}
+    fitted = {kind: fit(kind) for kind in KINDS if kind not in ("mlp", "ensemble")}
+    ensemble = ensemble_of(fitted["hybrid_svm"], fitted["logistic"])
+    return {**fitted, "mlp": perceptron(hidden=16, seed=7), "ensemble": ensemble}
 
 
 def fit(kind: str) -> Head:
@@ -159,7 +162,7 @@ def test_what_does_not_match_is_refused(
         load_head(tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["hybrid_svm", "tfidf_svm"])
+@pytest.mark.parametrize("kind", ["hybrid_svm", "tfidf_svm", "ensemble"])
 @pytest.mark.parametrize("name", ["ngram_labels", "ngram_starts"])
 def test_sparse_weights_that_point_outside_are_refused(
     kind: str, name: str, heads: dict[str, Head], tmp_path: Path
@@ -185,6 +188,19 @@ ARRAYS = {
     ),
     "tfidf_svm": ("bias", "idf", "ngram_values", "ngram_labels", "ngram_starts", "centroids"),
     "mlp": ("hidden_weights", "hidden_bias", "weights", "bias", "centroids"),
+    "ensemble": (
+        "weights",
+        "bias",
+        "idf",
+        "ngram_values",
+        "ngram_labels",
+        "ngram_starts",
+        "hidden_weights",
+        "hidden_bias",
+        "output_weights",
+        "output_bias",
+        "centroids",
+    ),
     "majority": ("log_prior", "centroids"),
 }
 EVERY_ARRAY = [(kind, name) for kind, names in ARRAYS.items() for name in names]

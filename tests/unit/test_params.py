@@ -36,7 +36,7 @@ def test_only_source_is_required(tmp_path: Path) -> None:
         ("    compare: mlp\n", "classifiers.intent.compare"),
         (
             "    compare: [logistic, forest]\n",
-            r"classifiers.intent.compare.1.*'tfidf_svm', 'mlp', 'majority'",
+            r"classifiers.intent.compare.1.*'tfidf_svm', 'mlp', 'ensemble', 'majority'",
         ),
         ("    compare: [{kind: mlp, layers: 3}]\n", "classifiers.intent.compare.0.layers"),
         ("    head: {kind: mlp, epochs: 0}\n", "classifiers.intent.head.epochs"),
@@ -44,6 +44,15 @@ def test_only_source_is_required(tmp_path: Path) -> None:
         ("    test_days: 2000\n", "classifiers.intent"),
         ("    schedule: nonsense\n", "classifiers.intent.schedule"),
         ("    gate: {min_weighted_f1: 2}\n", "classifiers.intent.gate.min_weighted_f1"),
+        ("    costs: {default: -1}\n", "classifiers.intent.costs.default"),
+        ("    costs: {labels: {A: -1}}\n", "classifiers.intent.costs.*the cost of A"),
+        ("    costs: {lables: {A: 1}}\n", "costs.lables.*write `labels`"),
+        ("    costs: {pairs: [{right: A, answered: A, cost: 1}]}\n", "A twice"),
+        (
+            "    costs: {pairs: [{right: A, answered: B, cost: 1}, "
+            "{right: A, answered: B, cost: 2}]}\n",
+            "one cost for B instead of A",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_by_its_path(tmp_path: Path, added: str, where: str) -> None:

@@ -39,6 +39,7 @@ def test_defaults_are_written_out() -> None:
         "min_rows_per_label": 5,
         "seed": 3,
     }
+    assert specs()["course/costs.json"] == {"default": 1.0, "labels": {}, "pairs": []}
     assert specs()["course/head.json"] == {"kind": "logistic", "C": 30.0, "seed": 3}
     assert specs()["embedder.json"] == {
         "handle": "universal-sentence-encoder-multilingual-3",
@@ -80,7 +81,9 @@ def test_a_label_column_is_checked_by_the_least_demanding_classifier() -> None:
         ({"test_days": 60}, {"organ/split.json"}),
         ({"gate": {"min_weighted_f1": 0.9}}, set()),
         ({"drift": {"window_rows": 500}}, set()),
+        ({"bias": {"evaluation": 0.1}}, {"organ/bias.json"}),
         ({"min_rows_per_label": 2}, {"organ/split.json", "checks.json"}),
+        ({"costs": {"labels": {"heart": 5.0}}}, {"organ/costs.json"}),
     ],
 )
 def test_one_key_touches_only_its_own_file(changes: dict, touched: set[str]) -> None:

@@ -181,7 +181,8 @@ def test_a_memory_that_cannot_be_renewed_leaves_the_verdict(
         raise named(Busy)
 
     promoted = Verdict("promote", ("better",))
-    for name in ("compare_with_champion", "register_candidate", "_show_verdict"):
+    shown = ("_write_cards", "_show_cards", "_show_verdict")
+    for name in ("compare_with_champion", "register_candidate", *shown):
         monkeypatch.setattr(retrain, name, lambda *_, **__: None)
     monkeypatch.setattr(retrain, "decide_and_promote", lambda *_: promoted)
     monkeypatch.setattr(retrain, "remember_retraining", busy)

@@ -56,6 +56,13 @@ def test_a_promotion_says_all_that_counts_in_ten_lines() -> None:
         assert part in text
 
 
+def test_a_version_that_may_refuse_says_what_it_promises() -> None:
+    promise = "answers 83.1 % alone at 97.0 % or better"
+    told = lines("promote", {**EVIDENCE, "promise": promise}, "gain at least +.0012")
+    assert [line.split()[0] for line in told[1:4]] == ["score", "promise", "because"]
+    assert promise in told[2]
+
+
 def test_a_rejection_names_the_proved_harm_first_and_how_to_look_at_it() -> None:
     told = lines("reject", {**EVIDENCE, "harms": ["slice of south"]}, "accuracy drops")
     assert told[0] == "block: reject, version 1 stays, version 2 is rejected"

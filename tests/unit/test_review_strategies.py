@@ -27,7 +27,9 @@ SHARES = ReviewShares().by_strategy()
 
 @st.composite
 def shares(draw: st.DrawFn) -> dict[str, float]:
-    weights = draw(st.lists(st.integers(0, 50), min_size=6, max_size=6).filter(any))
+    weights = draw(
+        st.lists(st.integers(0, 50), min_size=len(NAMES), max_size=len(NAMES)).filter(any)
+    )
     return {name: weight / sum(weights) for name, weight in zip(NAMES, weights, strict=True)}
 
 

@@ -16,7 +16,7 @@ from core.errors import HeadRefused
 from core.head_params import MajorityHead
 from core.rule_params import RuleParams
 from pipelines.model.classifier import PhraseClassifier
-from pipelines.model.explanation import explain
+from pipelines.model.explanation import answer_steps, explain
 from pipelines.model.head_file import Head, _digest, load_head, save_head
 from pipelines.model.heads import fit_head
 from pipelines.model.rules import (
@@ -146,6 +146,13 @@ def test_an_explanation_names_the_rule_and_explains_the_head(head: Head) -> None
     explanation = explain(ruled, "fx of arm")
     assert (explanation.rule, explanation.label) == ("^fx", other)
     assert explanation.head_label == own.label
+    steps = answer_steps(explanation, pinned_label=own.label)
+    assert [(step.by, step.label) for step in steps] == [
+        ("head", own.label),
+        ("rule", other),
+        ("pin", own.label),
+    ]
+    assert "^fx" in steps[1].sentence
     assert explain(ruled, "cough").rule == ""
 
 

@@ -11,7 +11,9 @@ import pytest
 
 from core.errors import PerennialError, QueryRefused, SettingsError, SourceUnreachable, StageFailed
 from flows import steps
-from flows.steps import TRAINING, _write_each, reproduce_each
+from flows.steps import LAST, SPLIT, _write_each, reproduce_each
+
+FOLDERS = {**SPLIT, **LAST}
 
 
 class Workspace:
@@ -30,35 +32,41 @@ class Workspace:
             if name in self.fails:
                 failed.append(name)
             else:
-                place = self.folder / "build" / "classifiers" / name / TRAINING[stage]
+                place = self.folder / "build" / "classifiers" / name / FOLDERS[stage]
                 place.mkdir(parents=True, exist_ok=True)
         if failed:
             raise StageFailed("success", came=f"the error of {failed[-1]}", do="look")
 
 
-def reproduced(tmp_path: Path, stage: str, *fails: str) -> tuple[dict[str, Any], Workspace]:
+def reproduced(
+    tmp_path: Path, stages: dict[str, str], *fails: str
+) -> tuple[dict[str, Any], Workspace]:
     workspace: Any = Workspace(tmp_path, fails=fails)
-    return reproduce_each(workspace, stage, ["a", "b", "c"]), workspace
+    return reproduce_each(workspace, stages, ["a", "b", "c"]), workspace
 
 
-@pytest.mark.parametrize("stage", TRAINING)
-def test_each_failed_classifier_has_an_error_of_its_own(tmp_path: Path, stage: str) -> None:
-    errors, workspace = reproduced(tmp_path, stage, "a", "c")
+@pytest.mark.parametrize("stages", [SPLIT, LAST])
+def test_each_failed_classifier_has_an_error_of_its_own(
+    tmp_path: Path, stages: dict[str, str]
+) -> None:
+    errors, workspace = reproduced(tmp_path, stages, "a", "c")
     assert {name: error.came for name, error in errors.items()} == {
         "a": "the error of a",
         "c": "the error of c",
     }
-    assert workspace.calls[0] == ([f"{stage}@{name}" for name in "abc"], True)
+    targets = [f"{stage}@{name}" for stage in stages for name in "abc"]
+    assert workspace.calls[0] == (targets, True)
+    assert workspace.calls[1] == ([f"{stage}@a" for stage in stages], False)
 
 
 def test_one_call_is_enough_when_nothing_fails(tmp_path: Path) -> None:
-    errors, workspace = reproduced(tmp_path, "compare")
+    errors, workspace = reproduced(tmp_path, LAST)
     assert errors == {} and len(workspace.calls) == 1
 
 
 def test_a_failure_of_all_is_raised_once(tmp_path: Path) -> None:
     with pytest.raises(StageFailed):
-        reproduced(tmp_path, "compare", "a", "b", "c")
+        reproduced(tmp_path, LAST, "a", "b", "c")
 
 
 class Sources:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from core.contracts import ModelVersion, Verdict
-from core.params import GateParams
+from core.gate_params import GateParams
 from flows.verdict_page import measured_gain, render_verdict
 from pipelines.gate.decide import decide
 from pipelines.gate.rows import gate_rows

@@ -42,12 +42,20 @@ def test_the_page_shows_reasons_scores_alarms_and_the_plot(tmp_path: Path) -> No
     assert page.startswith("# block: drift")
     assert "- labels alarmed twice" in page
     assert (
-        "| 2 | 2026-03-01 00:00 | 2026-03-01 00:00 | 2000 | drift | 4.51 | -0.25 | labels |" in page
+        "| 2 | 2026-03-01 00:00 | 2026-03-01 00:00 | 2000 | drift | 4.51 | -0.25 |  | labels |"
+        in page
     )
-    assert "| drift |  |  | none |" in page
+    assert "| drift |  |  |  | none |" in page
     assert "data:image/png;base64,cG5n" in page
     assert f"(http://x:1{report_page('block', 'block 3 window 2')})" in page
     assert f"report: `{file}`" in page
+
+
+def test_the_page_shows_which_share_of_a_window_was_refused(tmp_path: Path) -> None:
+    refused = report(2, tmp_path / "w.html", evidence={"abstained_share": 0.0312})
+    page = render_page("block", Verdict("drift"), [refused], evidently_url="http://x:1")
+    assert "| z of novelty | none of these | alarms |" in page
+    assert "| -0.25 | 3.1% | labels |" in page
 
 
 def test_the_page_sets_each_statistic_against_its_limit(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.params import DriftParams
+from core.drift_params import DriftParams
 from monitoring.windows import (
     LEAST_ROWS,
     Limits,

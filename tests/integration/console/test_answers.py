@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -220,8 +221,20 @@ def test_an_answer_is_computed_again_and_explained(
     page = console.post("/c/organ/answers/request-1/replay").text
     assert "identical" in page and "replayed" in page
     reasons = console.post("/c/organ/answers/request-1/why").text
-    assert f"{answer.label} {answer.probability:.3f}" in reasons
-    assert ">cough</th>" in reasons and "without any word" in reasons
+    assert f"By its words: {answer.label} with probability {answer.probability:.3f}" in reasons
+    for word in ("old", "cough"):
+        assert re.search(rf'<span class="(for|against)-[0-3]">{word} <small>[+-]\d', reasons)
+    assert "keeps no training phrases" in reasons
+
+
+@pytest.mark.parametrize("what", ["replay", "why"])
+def test_without_the_embedder_of_the_answer_a_page_names_it(
+    console: TestClient, engine: Engine, model: ModelVersion, what: str
+) -> None:
+    log(engine, inference(1))
+    page = console.post(f"/c/organ/answers/request-1/{what}")
+    assert page.status_code == 409
+    assert f"the embedder {EMBEDDER_ID}" in page.text and "reproduce organ" in page.text
 
 
 def test_a_version_that_mlflow_does_not_know_has_no_lineage(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -18,13 +19,18 @@ from starlette.testclient import TestClient
 from console.app import create_app
 from core.console_tables import console_change
 from core.contracts import Verdict
+from core.decisions import record_decision
 from core.drift_review_tables import drift_review
 from core.params import ClassifierParams
-from core.tables import drift_report
+from core.review_tables import review_item
+from core.tables import drift_report, inference
 from flows.context import LoopContext
 from monitoring.budget import Budget
 from monitoring.drift_history import stored_report
 from monitoring.drift_reports import hold_reports
+from monitoring.review.items import ReviewItem, add_items
+from monitoring.review.queue import LEASE, next_item
+from monitoring.review.withdrawing import withdraw_faulty
 from monitoring.unanswered import open_drift
 from monitoring.watching import watch_classifier
 from tests.integration.console.conftest import NOW
@@ -230,6 +236,85 @@ def test_without_prefect_a_real_drift_waits_for_the_next_watch(
     assert (change.before, change.after["verdict"]) == ({}, "real")
     shares = console.get("/c/organ/drift").text
     assert "100 %" in shares, "of one reviewed alarm"
+
+
+def test_two_people_who_call_a_window_real_mean_one_retraining(
+    console: TestClient, watched: Watched, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prefect starts one run per key; tests/integration/test_prefect.py asks a real one."""
+    keys: list[str] = []
+
+    def start(*_: object, key: str) -> str:
+        keys.append(key)
+        return "http://127.0.0.1/runs/1"
+
+    monkeypatch.setattr("console.pages.drift.start_retraining", start)
+
+    def post(window: int) -> None:
+        data = {"verdict": "real", "action": "retrain"}
+        page = console.post(f"/c/organ/drift/{window}/review", data=data)
+        assert page.status_code == 200 and "outcome=started" in str(page.url)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(post, [2, 2]))
+    post(2)
+    assert len(keys) == 3 and len(set(keys)) == 1
+    post(3)
+    assert len(set(keys)) == 2, "another window is another reason"
+    with engine.begin() as connection:
+        failed = Verdict("failed", ("the disk was full",))
+        record_decision(
+            connection, failed, classifier="organ", subject="retraining", decided_at=NOW
+        )
+    post(2)
+    assert len(set(keys)) == 3, "the retraining that failed has answered the calls before it"
+
+
+def test_a_fault_withdraws_the_items_of_its_answers(
+    console: TestClient, watched: Watched, context: LoopContext, engine: Engine
+) -> None:
+    """Random ones too: nothing learns from them. What somebody looks at stays."""
+    with engine.begin() as connection:
+        edges = sa.select(drift_report.c.first_sequence, drift_report.c.last_sequence)
+        faulty = connection.execute(edges.where(drift_report.c.window_number == 3)).one()
+        log_rows = sa.select(inference).order_by(inference.c.sequence)
+        inside = inference.c.sequence.between(*faulty)
+        chosen = [
+            *_first_of_each_phrase(connection.execute(log_rows.where(inside)), 3),
+            *_first_of_each_phrase(connection.execute(log_rows.where(~inside)), 2),
+        ]
+        items = [
+            ReviewItem.of_answer(
+                row, strategy="low_confidence", score=-number, probability=probability
+            )
+            for number, (row, probability) in enumerate(
+                zip(chosen, (None, 0.01, None, None, 0.01), strict=True)
+            )
+        ]
+        assert add_items(connection, items, now=NOW, double_share=0) == 5
+        held = next_item(connection, "organ", person="ada", now=NOW)
+        assert held is not None and held.request_id == chosen[0].request_id
+    console.post("/c/organ/drift/3/review", data={"verdict": "fault"})
+    with engine.connect() as connection:
+        query = sa.select(review_item.c.request_id, review_item.c.state)
+        states = {request: state for request, state in connection.execute(query)}
+    assert [states[row.request_id] for row in chosen] == [
+        "open",
+        "withdrawn",
+        "withdrawn",
+        "open",
+        "open",
+    ]
+    with engine.begin() as connection:
+        later = NOW + LEASE
+        assert withdraw_faulty(connection, "organ", now=later) == 1, "when nobody looks any more"
+
+
+def _first_of_each_phrase(rows: Iterable[sa.Row], count: int) -> list[sa.Row]:
+    first: dict[str, sa.Row] = {}
+    for row in rows:
+        first.setdefault(row.cleaned, row)
+    return list(first.values())[:count]
 
 
 def grave_findings(page: Page) -> list[str]:

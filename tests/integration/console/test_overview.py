@@ -78,6 +78,31 @@ def test_a_champion_with_answers_shows_its_day(console: TestClient, engine: Engi
     assert "75.0 % estimated" in page
 
 
+def test_after_a_quiet_day_the_newest_one_with_answers_is_shown(
+    console: TestClient, engine: Engine
+) -> None:
+    """As after the demo, which plays the traffic of earlier days."""
+    newest = NOW - timedelta(days=9, hours=2)
+    rows = [
+        inference(1, occurred_at=newest, cached=True),
+        inference(2, occurred_at=newest - timedelta(hours=5)),
+        inference(3, occurred_at=newest - timedelta(hours=23)),
+        inference(4, occurred_at=newest - timedelta(hours=25)),
+        inference(5, occurred_at=newest + timedelta(hours=1), role="shadow"),
+    ]
+    with engine.begin() as connection:
+        connection.execute(table.insert(), [asdict(row) for row in rows])
+    page = " ".join(console.get("/").text.split())
+    assert "3 answers in the day to 2026-02-20 10:00" in page
+    assert "<small>the day to 2026-02-20 10:00</small>" in page
+    assert "3 answers in the newest day of each, up to 2026-02-20 10:00" in page
+    assert "33 %" in page
+    with engine.begin() as connection:
+        connection.execute(table.insert(), [asdict(inference(6, occurred_at=NOW))])
+    page = console.get("/").text
+    assert "1 answers in the last day" in page and "the day to" not in page
+
+
 def test_a_fault_of_the_console_is_a_page(
     context: LoopContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:

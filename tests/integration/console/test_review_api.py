@@ -96,7 +96,7 @@ def test_other_phrases_get_the_label_after_a_preview(console: TestClient, engine
     held = first(console)["id"]
     also = {"also": ["phrase 7", "phrase 2"]}
     preview = console.post(f"{API}/{held}/preview", json=also)
-    assert preview.json() == {"phrases": 3, "answers": 3}
+    assert preview.json() == {"phrases": 3, "answers": 3, "more": False}
     console.post(f"{API}/{held}/answer", json={**LUNG, **also})
     assert stored(engine) == [
         ("request-1", "lung", "correction"),
@@ -202,10 +202,6 @@ class TestFeedback:
             ({"label": " heart ", "kind": "confirmation"}, ("request-7", "heart", "confirmation")),
             ({"label": "liver", "new_label": True}, ("request-7", "liver", "unknown")),
             ({"kind": "none_of_these"}, ("request-7", "", "none_of_these")),
-            (
-                {"label": "lung", "kind": "sample", "probability": 0.5},
-                ("request-7", "lung", "sample"),
-            ),
         ],
     )
     def test_a_label_is_stored_once(
@@ -223,7 +219,8 @@ class TestFeedback:
             ({"label": "  "}, 422),
             ({"label": "lung", "request_id": "unheard"}, 404),
             ({"label": "lung", "request_id": "\0"}, 400),
-            ({"label": "lung", "kind": "sample"}, 400),
+            ({"label": "lung", "kind": "sample"}, 422),
+            ({"label": "lung", "kind": "sample", "probability": 0.5}, 422),
             ({"label": "lung", "probability": 0.5}, 400),
             ({"label": "lung", "kind": "sample", "probability": 0}, 400),
             ({"label": "lung", "kind": "sample", "probability": 1e-300}, 400),
@@ -236,6 +233,20 @@ class TestFeedback:
     ) -> None:
         assert self.send(console, **body).status_code == status
         assert stored(engine) == []
+
+    @pytest.mark.parametrize(("given", "status"), [(None, 200), (0.02, 200), (0.5, 422), (1, 422)])
+    def test_the_probability_of_a_sample_is_that_of_its_draw(
+        self, console: TestClient, engine: Engine, given: float | None, status: int
+    ) -> None:
+        """A probability of the reviewer's choice would weigh a label as much as he likes."""
+        with engine.begin() as connection:
+            drawn = item(7, strategy="random", probability=0.02)
+            add_items(connection, [drawn], now=NOW, double_share=0)
+        body = {"label": "lung", "kind": "sample", "probability": given}
+        assert self.send(console, **body).status_code == status
+        with engine.connect() as connection:
+            rows = connection.execute(sa.select(feedback.c.kind, feedback.c.probability)).all()
+        assert [tuple(row) for row in rows] == ([("sample", 0.02)] if status == 200 else [])
 
 
 def test_a_lease_is_renewed_not_doubled(console: TestClient, engine: Engine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -19,7 +20,8 @@ from core.tables import feedback, inference
 from flows.context import LoopContext
 from monitoring.review.items import add_items
 from tests.support.browsers import chromium, needs_chromium
-from tests.support.heads import champion, store_head
+from tests.support.embedders import build_tiny_embedder
+from tests.support.heads import EMBEDDER_ID, champion, store_head
 from tests.support.http_servers import served
 from tests.support.inferences import inference as logged
 from tests.support.processes import wait_until
@@ -130,6 +132,26 @@ def test_a_whole_session_by_keyboard(
     )
     review.press("?")
     expect(page.get_by_text("one of the five likeliest labels")).to_be_visible()
+
+
+def test_the_words_of_an_answer_are_coloured_and_numbered(
+    context: LoopContext, console_url: str, page: Page
+) -> None:
+    expect_link = "The logged answer, and why"
+    review = Review(page).opened(console_url)
+    review.shows("Phrase 1")
+    expect(page.get_by_role("link", name=expect_link)).to_be_visible()  # without an embedder
+    build_tiny_embedder(context.settings.home / "embedders" / EMBEDDER_ID)
+    page.reload()
+    for place, phrase in enumerate(("Phrase 1", "Phrase 2")):
+        review.shows(phrase)
+        words = page.get_by_role("group", name="What each word added to the lead").locator("span")
+        expect(words).to_have_text([re.compile(r"phrase [+-]\d"), re.compile(r"\d [+-]\d")])
+        classes = {word.get_attribute("class") for word in words.all()}
+        assert classes & {"for-3", "against-3"}, "the strongest word"
+        expect(page.get_by_role("link", name=expect_link)).to_have_count(0)
+        if place == 0:
+            review.press("Enter")
 
 
 def test_undo_takes_the_last_answers_back(engine: Engine, console_url: str, page: Page) -> None:

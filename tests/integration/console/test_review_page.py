@@ -12,7 +12,7 @@ from sqlalchemy.engine import Engine
 from starlette.testclient import TestClient
 
 from core.deployments import append_deployment
-from core.review_tables import review_item
+from core.review_tables import review_item, review_lease
 from core.tables import feedback, inference
 from flows.context import LoopContext
 from monitoring.review.items import add_items
@@ -94,6 +94,27 @@ def test_the_last_answer_is_undone(console: TestClient, engine: Engine) -> None:
     page = console.post(f"{PAGE}/undo", data={"act": act})
     assert "Phrase 1" in page.text
     assert labels(engine) == []
+
+
+def test_an_address_opens_no_item_out_of_its_turn(context: LoopContext, engine: Engine) -> None:
+    """Not that of somebody else, and no random draw because somebody chose to label it."""
+    ada, bob = (
+        TestClient(console_of(context, name), base_url="http://127.0.0.1")
+        for name in ("ada", "bob")
+    )
+    with engine.begin() as connection:
+        drawn = item(7, strategy="random", probability=0.01, score=-99.0)
+        add_items(connection, [drawn], now=NOW, double_share=0)
+        query = sa.select(review_item.c.cleaned, review_item.c.id)
+        ids = {cleaned: number for cleaned, number in connection.execute(query)}
+    assert "Phrase 1" in ada.get(PAGE).text
+    for phrase in ("phrase 1", "phrase 7", "phrase 3"):
+        for address in (f"{PAGE}?item={ids[phrase]}", f"{PAGE}/{ids[phrase]}/card"):
+            assert bob.get(address).status_code == 404
+    assert ada.get(f"{PAGE}?item={ids['phrase 1']}").status_code == 200
+    with engine.connect() as connection:
+        leases = set(connection.execute(sa.select(review_lease.c.item, review_lease.c.person)))
+    assert leases == {(ids["phrase 1"], "ada")}
 
 
 def test_other_phrases_are_previewed(console: TestClient, engine: Engine) -> None:
@@ -180,7 +201,7 @@ def test_the_worth_of_labels_stands_below_the_queue(console: TestClient) -> None
     page = " ".join(console.get(f"{PAGE}/worth").text.split())
     row = page.partition('<th scope="row">low confidence</th>')[2].partition("</tr>")[0]
     numbers = [cell.partition("<")[0] for cell in row.split('<td class="number">')[1:]]
-    assert numbers[:4] == ["30 %", "2", "1", "1"]
+    assert numbers[:4] == ["20 %", "2", "1", "1"]
 
 
 def test_near_phrases_stand_beside_the_item(console: TestClient, context: LoopContext) -> None:
@@ -191,3 +212,38 @@ def test_near_phrases_stand_beside_the_item(console: TestClient, context: LoopCo
     assert "heart, asked 5 times this week" in page
     item = console.get("/api/organ/review/next").json()["item"]["id"]
     assert 'value="phrase 7"' in console.get(f"{PAGE}/{item}/neighbours").text
+
+
+def suspected(console: TestClient, context: LoopContext) -> str:
+    """Put a row of the source before the other items; return the page."""
+    row = {"id": "17", "phrase": "Phrase 0", "occurred_at": "2025-05-01T08:00:00+00:00"}
+    changes = {
+        "request_id": "organ/17",
+        "strategy": "suspects",
+        "proposed_label": "liver",
+        "alternatives": [("liver", 0.97)],
+        "confidence": 0.01,
+        "source_rows": [{**row, "region": None}],
+    }
+    with context.engine.begin() as connection:
+        add_items(connection, [item(0, **changes)], now=NOW, double_share=0)
+    return console.get(PAGE).text
+
+
+@pytest.mark.parametrize(
+    ("choice", "label", "kind"),
+    [("entered", "liver", "correction"), ("label:heart", "heart", "confirmation")],
+)
+def test_a_suspect_shows_both_labels_and_one_key_accepts_or_confirms(
+    console: TestClient, context: LoopContext, choice: str, label: str, kind: str
+) -> None:
+    page = " ".join(suspected(console, context).split())
+    assert 'data-label="liver"' in page  # what Enter accepts
+    assert "as <b>heart</b> in the source" in page
+    keys = [part.partition('"')[0] for part in page.split('value="label:')[1:]]
+    assert keys == ["liver", "heart"]  # keys 1 and 2
+    assert press(console, choice=choice).status_code == 303
+    with context.engine.connect() as connection:
+        row = connection.execute(sa.select(feedback)).one()
+    assert (row.label, row.kind, row.source_row) == (label, kind, "17")
+    assert (row.phrase, row.request_id) == ("Phrase 0", "organ/17")

@@ -29,6 +29,7 @@ from monitoring.tasks.task import Task
 from tests.integration.console.conftest import NOW
 from tests.support.browsers import needs_chromium
 from tests.support.inferences import inference
+from tests.support.reviews import item
 
 HOUR = timedelta(hours=1)
 LOW = Task("request-1", "Phrase 1", answer="heart", confidence=0.5)
@@ -178,6 +179,27 @@ def test_an_import_is_recorded_with_its_counts(console: TestClient, engine: Engi
         "unlabelled": 1,
         "queued": 0,
     }
+
+
+def test_samples_of_a_file_are_those_that_the_queue_drew(
+    console: TestClient, engine: Engine
+) -> None:
+    with engine.begin() as connection:
+        for number in (1, 2):
+            drawn = item(number, strategy="random", probability=0.02)
+            add_items(connection, [drawn], now=NOW, double_share=0)
+    text = (
+        "request_id,label,author,kind,probability\n"
+        "request-1,lung,ada,sample,0.02\n"
+        "request-2,lung,ada,sample,0.000001\n"
+        "request-3,lung,ada,sample,0.02\n"
+    )
+    page = console.post("/c/organ/tasks", files={"file": ("x.csv", text)}).text
+    assert "line 3: wanted the probability of the draw, 0.02; came 1e-06" in page
+    assert "line 4: wanted a sample that the review queue drew" in page
+    with engine.connect() as connection:
+        rows = connection.execute(sa.select(feedback.c.request_id, feedback.c.probability)).all()
+    assert [tuple(row) for row in rows] == [("request-1", 0.02)]
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -21,8 +21,12 @@ from core.snapshots import record_snapshot
 from core.tables import decision
 from flows.context import LoopContext
 from monitoring.versions import roles_now
+from pipelines.cards.card import Card, Section, Table, plain
+from pipelines.cards.files import card_folder, save_cards
+from pipelines.errors.files import write_report
 from tests.integration.console.conftest import NOW
 from tests.support.browsers import needs_chromium
+from tests.support.error_reports import answered, report_of
 from tests.support.heads import champion, store_head
 
 SCRIPT = "<script>alert(1)</script>"
@@ -121,6 +125,29 @@ def test_two_versions_stand_side_by_side(console: TestClient, organ: LoopContext
     assert "0.7500" in page and "0.5000" in page and "Labels that differ most" in page
     one_unjudged = console.get("/c/organ/versions/compare", params={"left": "1", "right": "3"})
     assert one_unjudged.status_code == 200
+
+
+def error_report(organ: LoopContext, version: str) -> None:
+    """The report of 40 labels, in the model store."""
+    rows = answered([(f"phrase {n}", f"label {n:02}", "label 00") for n in range(40)])
+    write_report(Path(organ.settings.models) / "organ" / version / "errors", report_of(rows))
+
+
+def test_the_error_report_stands_in_a_frame_without_an_origin(
+    console: TestClient, organ: LoopContext
+) -> None:
+    error_report(organ, "2")
+    page = console.get("/c/organ/versions/2").text
+    assert '<iframe title="Error report of version 2" sandbox="allow-scripts"' in page
+    report = console.get("/c/organ/versions/2/errors")
+    policy = report.headers["content-security-policy"]
+    assert "sandbox allow-scripts" in policy and "default-src 'none'" in policy
+    assert "allow-same-origin" not in policy
+    assert "Errors of organ" in report.text
+    assert "<iframe" not in console.get("/c/organ/versions/3").text
+    missing = console.get("/c/organ/versions/3/errors")
+    assert missing.status_code == 404 and "no error report" in missing.text
+    assert console.get("/c/organ/versions/..%2F2/errors").status_code == 404
 
 
 BAD_ADDRESSES = [
@@ -274,3 +301,50 @@ def test_without_a_version_the_page_says_how_to_make_one(console: TestClient) ->
     page = console.get("/c/organ/versions")
     assert page.status_code == 200
     assert "No version yet" in page.text and "Roll back" not in page.text
+
+    def test_labels_are_found_and_sorted_in_the_frame_and_nothing_else_is_fetched(
+        self, console_url: str, browser: BrowserContext, organ: LoopContext
+    ) -> None:
+        error_report(organ, "2")
+        page = browser.new_page()
+        problems: list[str] = []
+        page.on("console", lambda message: problems.append(message.text))
+        page.goto(f"{console_url}/c/organ/versions/2")
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.get_by_title("Error report of version 2").scroll_into_view_if_needed()
+        frame = page.frame_locator("iframe")
+        rows = frame.locator("#all tbody tr:visible")
+        expect(rows).to_have_count(40)
+        frame.get_by_label("Find").fill("label 07")
+        expect(rows).to_have_count(1)
+        expect(frame.get_by_role("status")).to_have_text("1 of 40")
+        frame.get_by_label("Find").fill("")
+        recall = frame.locator("#all").get_by_role("button", name="Recall")
+        recall.click()
+        expect(rows.first).to_contain_text("label 00")
+        recall.click()
+        expect(rows.last).to_contain_text("label 00")
+        assert set(asked) <= {f"{console_url}/c/organ/versions/2/errors"}
+        assert problems == []
+
+
+def test_a_version_shows_its_cards_in_frames_without_scripts(
+    console: TestClient, organ: LoopContext
+) -> None:
+    page = console.get("/c/organ/versions/2").text
+    assert "No card was written." in page and "perennial cards write organ --version 2" in page
+    assert console.get("/c/organ/versions/2/cards/model").status_code == 404
+
+    folder = card_folder(organ.settings.reports, "organ", "2")
+    cells = [[plain(SCRIPT)]]
+    section = Section("Labels", tables=[Table(("label",), cells)])
+    save_cards(folder, {name: Card(f"{name} card", [section]) for name in ("model", "data")})
+    page = console.get("/c/organ/versions/2").text
+    for name in ("model", "data"):
+        assert f'src="/c/organ/versions/2/cards/{name}" sandbox ' in page
+        shown = console.get(f"/c/organ/versions/2/cards/{name}")
+        policy = shown.headers["content-security-policy"]
+        assert policy.startswith("sandbox; default-src 'none'") and "script" not in policy
+        assert SCRIPT not in shown.text and "&lt;script&gt;" in shown.text
+    assert console.get("/c/organ/versions/2/cards/card.json").status_code == 400

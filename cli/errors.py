@@ -1,0 +1,75 @@
+"""`perennial errors`: the error report of a version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.output import Json, output
+
+Version = Annotated[
+    int | None,
+    typer.Option(min=1, help="A version, promoted or not. By default, the champion."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `errors`."""
+    app.command(epilog="Example: perennial errors block --version 3")(errors)
+
+
+def errors(
+    classifier: Annotated[str, typer.Argument(help="A trained classifier.")],
+    version: Version = None,
+    json: Json = False,
+) -> None:
+    """Summarise the error report of a version, and print the path of its page.
+
+    The page has confused pairs, the worst labels, every label, the learning curve and the patterns
+    that the mistakes have. Each retraining writes one.
+    """
+    from core.settings import load_settings
+    from pipelines.errors.files import PAGE, read_report
+    from pipelines.errors.summary import summary_lines
+    from pipelines.model_store import ERRORS, stored_version
+
+    number = _champion(classifier) if version is None else str(version)
+    stored = stored_version(load_settings().models, classifier=classifier, version=number)
+    folder = Path(stored.head_location) / ERRORS
+    report = read_report(folder)
+    if report is None:
+        raise _no_report(classifier, number)
+    page = folder / PAGE
+    lines = [
+        f"{classifier} version {number}:",
+        *(f"  {line}" for line in summary_lines(report)),
+        f"page: {page}",
+    ]
+    output().result({"version": number, "page": str(page), "report": report}, lines)
+
+
+def _champion(classifier: str) -> str:
+    from cli.context import command_context
+    from core.errors import UnknownVersion
+
+    with command_context() as context:
+        champion = context.champions().get(classifier)
+    if champion is None:
+        raise UnknownVersion(
+            f"a champion of {classifier}",
+            came="none",
+            do=f"retrain it (`perennial retrain {classifier}`), or name one with --version",
+        )
+    return champion.version
+
+
+def _no_report(classifier: str, version: str) -> Exception:
+    from core.errors import UnknownVersion
+
+    return UnknownVersion(
+        f"the error report of version {version} of {classifier}",
+        came="none: an earlier release made the version, or its files were restored without it",
+        do=f"retrain it: `perennial retrain {classifier}`",
+    )

@@ -1,0 +1,152 @@
+"""The step of a retraining that chooses the history window of classifiers with `auto`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from core.contracts import Verdict
+from core.decisions import record_decision
+from core.errors import PerennialError, StageFailed
+from core.files import write_json
+from core.logs import get_logger
+from core.tables import decision
+from flows.context import LoopContext
+from flows.run import Run
+from pipelines.dvc_repository import dvc_environment
+from pipelines.history_choice import (
+    SUBJECT,
+    LastChoice,
+    chosen,
+    kept,
+    recipe_of,
+    still_good,
+    why_stale,
+)
+from pipelines.history_files import FIGURES
+from pipelines.snapshot_files import FACTS
+from pipelines.subprocesses import run_program
+from pipelines.workspace import Workspace
+
+CHOICE = "choice.json"
+
+
+def choose_histories(
+    context: LoopContext,
+    workspace: Workspace,
+    classifiers: Sequence[str],
+    run: Run,
+    *,
+    record: bool = True,
+) -> None:
+    """Write a number for `history_days: auto` into the params.yaml of the workspace.
+
+    The published commit holds it, so `dvc repro` of its tag trains on the same rows. A window is
+    compared anew when the last choice is stale, within the block's budget.
+    """
+    for name in classifiers:
+        if context.params.classifier(name).history_days != "auto":
+            continue
+        verdict = _choose(context, workspace, name, run)
+        workspace.fix_history(name, int(verdict.evidence["history_days"]))
+        folder = history_folder(workspace.folder, name)
+        folder.mkdir(parents=True, exist_ok=True)
+        facts = {"kind": verdict.kind, "reason": verdict.reasons[0], **verdict.evidence}
+        write_json(folder / CHOICE, facts)
+        get_logger().info("history window", classifier=name, reason=verdict.reasons[0])
+        if record and verdict.kind != "current":
+            _record(context, name, verdict, run)
+
+
+def history_folder(root: Path, classifier: str) -> Path:
+    """Return where a retraining leaves the choice, its figures and its picture."""
+    return root / "build" / "classifiers" / classifier / "history"
+
+
+def history_sentence(root: Path, classifier: str) -> str:
+    """Return which window was chosen and why; "" for a number in params.yaml."""
+    file = history_folder(root, classifier) / CHOICE
+    if not file.exists():
+        return ""
+    return f"History window: {json.loads(file.read_text(encoding='utf-8'))['reason']}."
+
+
+def last_choice(context: LoopContext, classifier: str, *, before: datetime) -> LastChoice | None:
+    """Return the newest decision about the window, None when there is none."""
+    query = (
+        sa.select(decision)
+        .where(
+            decision.c.classifier == classifier,
+            decision.c.subject == SUBJECT,
+            decision.c.decided_at <= before,
+        )
+        .order_by(decision.c.id.desc())
+        .limit(1)
+    )
+    with context.engine.connect() as connection:
+        row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    return LastChoice.of(Verdict(row.kind, tuple(row.reasons), row.evidence), row.decided_at)
+
+
+def _choose(context: LoopContext, workspace: Workspace, classifier: str, run: Run) -> Verdict:
+    block = context.params.classifier(classifier)
+    recipe = recipe_of(block)
+    facts = workspace.folder / "data" / block.source.dataset / FACTS
+    rows = int(json.loads(facts.read_text(encoding="utf-8"))["rows"])
+    last = last_choice(context, classifier, before=run.now)
+    why = why_stale(last, now=run.now, rows=rows, recipe=recipe)
+    if last is not None and not why:
+        return still_good(last)
+    workspace.reproduce(["embed"])
+    try:
+        compare_within(workspace.folder, classifier, seconds=block.history_budget_seconds)
+    except PerennialError as error:
+        problem = f"{error.wanted}; came {error.came}"
+        return kept(last, problem=problem, why=why, rows=rows, recipe=recipe)
+    figures = history_folder(workspace.folder, classifier) / FIGURES
+    compared = json.loads(figures.read_text(encoding="utf-8"))
+    return chosen(compared, why=why, rows=rows, recipe=recipe)
+
+
+def compare_within(folder: Path, classifier: str, *, seconds: float) -> None:
+    """Compare the windows in a program of its own, which ends with the budget.
+
+    Raises `StageFailed`.
+    """
+    began = time.monotonic()
+    try:
+        run_program(
+            [sys.executable, "-m", "pipelines", "windows", classifier],
+            folder=folder,
+            environment=dvc_environment(folder),
+            seconds=seconds,
+            on_line=lambda line: get_logger().info("windows", line=line),
+        )
+    except StageFailed:
+        if time.monotonic() - began < seconds:
+            raise
+        raise StageFailed(
+            f"all windows compared within {seconds:.0f} s",
+            came="the budget was exhausted",
+            do="raise history_budget_seconds, or set history_days to a number",
+        ) from None
+
+
+def _record(context: LoopContext, classifier: str, verdict: Verdict, run: Run) -> None:
+    with context.engine.begin() as connection:
+        record_decision(
+            connection,
+            verdict,
+            classifier=classifier,
+            subject=SUBJECT,
+            decided_at=run.now,
+            run=run.id,
+        )

@@ -1,0 +1,213 @@
+"""Four kinds of bias, each measured per group; the fifth, aggregation, is in regions.py.
+
+Every measure has an interval. Those of one kind hold together with 95 %: the level of each is
+divided by the number of groups (Bonferroni), so that fair data rarely shows a group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipelines.bias.clustered import Estimate, gap, mean, ratio
+from pipelines.bias.fairness import wrong_shares
+from pipelines.bias.rows import BiasRows
+from pipelines.model.arrays import Bool, Float64, Strings
+
+DOUBT = 0.05
+EVERYTHING = "all"
+
+HISTORICAL = ("region",)
+REPRESENTED = ("region", "phrase length", "label frequency")
+MEASURED = ("region", "label source")
+EVALUATED = ("region", "phrase length", "label frequency", "label source", "time")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number of one group; `missing` says why there is none, "" when there is one.
+
+    `rows` are those of the group that the number is computed from.
+    """
+
+    kind: str
+    dimension: str
+    group: str
+    rows: int
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows of one group among those that a kind looks at."""
+
+    dimension: str
+    name: str
+    rows: Bool
+
+
+def measure_all(rows: BiasRows, *, min_rows: int) -> list[Measure]:
+    """Return the measures of the four kinds, each group once."""
+    return [
+        *historical(rows, min_rows=min_rows),
+        *representation(rows, min_rows=min_rows),
+        *measurement(rows, min_rows=min_rows),
+        *evaluation(rows, min_rows=min_rows),
+    ]
+
+
+def historical(rows: BiasRows, *, min_rows: int) -> list[Measure]:
+    """Measure the share of test rows that get the label their phrase had before.
+
+    That is the answer where the label of the phrase has changed with the newest days.
+    """
+    before = main_labels(rows, ~rows.recent)
+    now = main_labels(rows, rows.recent)
+    tested = rows.phrases[rows.test]
+    old = before[tested]
+    wrong = rows.predicted != rows.labels[rows.test]
+    stale = (wrong & (rows.predicted == old) & (old != now[tested])).astype(float)
+
+    def measured(group: Group, doubt: float) -> Estimate:
+        return mean(stale[group.rows], tested[group.rows], doubt=doubt)
+
+    found = [Group(EVERYTHING, "test rows", np.ones(len(stale), bool))]
+    found += _groups(rows, HISTORICAL, among=rows.test)
+    return _measured("historical", found, measured, min_rows=min_rows)
+
+
+def representation(rows: BiasRows, *, min_rows: int) -> list[Measure]:
+    """Measure how many times as often a group occurs in the recent rows as in training rows."""
+    recent = rows.phrases[rows.recent]
+    trained = rows.phrases[~rows.test]
+
+    def measured(group: Group, doubt: float) -> Estimate:
+        in_training = (rows.groups[group.dimension] == group.name)[~rows.test]
+        return ratio((group.rows, in_training), (recent, trained), doubt=doubt)
+
+    found = _groups(rows, REPRESENTED, among=rows.recent)
+    return _measured("representation", found, measured, min_rows=min_rows)
+
+
+def measurement(rows: BiasRows, *, min_rows: int) -> list[Measure]:
+    """Measure how much more often a group's label of a phrase differs from other groups' labels
+    of it than from its own.
+    """
+    excess = {name: disagreement(rows, rows.groups[name]) for name in MEASURED}
+    found = [
+        Group(name, str(group), (rows.groups[name] == group) & ~np.isnan(excess[name]))
+        for name in MEASURED
+        for group in sorted(set(rows.groups[name]))
+        if len(set(rows.groups[name])) > 1
+    ]
+
+    def measured(group: Group, doubt: float) -> Estimate:
+        values = excess[group.dimension][group.rows]
+        return mean(values, rows.phrases[group.rows], doubt=doubt)
+
+    return _measured("measurement", found, measured, min_rows=min_rows)
+
+
+def evaluation(rows: BiasRows, *, min_rows: int) -> list[Measure]:
+    """Measure how much more often a group's test rows are answered wrongly than the others'."""
+    truth = rows.labels[rows.test]
+    tested = rows.phrases[rows.test]
+    wrong = (rows.predicted != truth).astype(float)
+    groups = {name: rows.groups[name][rows.test] for name in EVALUATED}
+    shares = wrong_shares(truth, rows.predicted, groups)
+
+    def measured(group: Group, doubt: float) -> Estimate:
+        around = gap(wrong, group.rows, tested, doubt=doubt)
+        rest = float(wrong[~group.rows].mean())
+        return Estimate(shares[group.dimension][group.name] - rest, around.low, around.high)
+
+    found = [group for group in _groups(rows, EVALUATED, among=rows.test) if not group.rows.all()]
+    return _measured("evaluation", found, measured, min_rows=min_rows)
+
+
+def main_labels(rows: BiasRows, among: Bool) -> Strings:
+    """Return the most frequent label of each phrase in the rows `among`, "" without any."""
+    names, codes = np.unique(rows.labels, return_inverse=True)
+    pairs, counts = np.unique(rows.phrases[among] * len(names) + codes[among], return_counts=True)
+    phrases = pairs // len(names)
+    order = np.lexsort((pairs, -counts, phrases))
+    _, first = np.unique(phrases[order], return_index=True)
+    found = np.full(len(rows.texts), "", dtype=object)
+    found[phrases[order][first]] = names[pairs[order][first] % len(names)]
+    return found
+
+
+def disagreement(rows: BiasRows, group: Strings) -> Float64:
+    """Return for each row, (n,): the share of other groups' rows of its phrase that have another
+    label, minus that share among its own group's other rows; NaN where one of them has no row.
+
+    Its mean is 0 when all groups label alike, however many rows each has.
+    """
+    same = _same_label(rows, group)
+    total = same["total"]
+    own = same["own"]
+    others = total["phrase"] - own["phrase"]
+    between = 1 - (total["label"] - own["label"]) / np.where(others > 0, others, np.nan)
+    rest = own["phrase"] - 1
+    within = 1 - (own["label"] - 1) / np.where(rest > 0, rest, np.nan)
+    excess: Float64 = between - within
+    return excess
+
+
+def _same_label(rows: BiasRows, group: Strings) -> Mapping[str, Mapping[str, Float64]]:
+    """Count the rows of each row's phrase, and of its phrase and label: of all and of its group."""
+    _, labels = np.unique(rows.labels, return_inverse=True)
+    _, groups = np.unique(group, return_inverse=True)
+    pairs = rows.phrases * (labels.max() + 1) + labels
+    return {
+        "total": {"phrase": _counts(rows.phrases), "label": _counts(pairs)},
+        "own": {
+            "phrase": _counts(rows.phrases * (groups.max() + 1) + groups),
+            "label": _counts(pairs * (groups.max() + 1) + groups),
+        },
+    }
+
+
+def _counts(codes: np.ndarray) -> Float64:
+    """Return how often the code of each row occurs: float64 (n,)."""
+    _, places, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    found: Float64 = counts[places].astype(np.float64)
+    return found
+
+
+def _groups(rows: BiasRows, dimensions: tuple[str, ...], *, among: Bool) -> list[Group]:
+    return [
+        Group(name, str(group), rows.groups[name][among] == group)
+        for name in dimensions
+        for group in sorted(set(rows.groups[name][among]))
+    ]
+
+
+def _measured(
+    kind: str,
+    groups: list[Group],
+    measured: Callable[[Group, float], Estimate],
+    *,
+    min_rows: int,
+) -> list[Measure]:
+    enough = [group for group in groups if group.rows.sum() >= min_rows]
+    doubt = DOUBT / max(len(enough), 1)
+    return list(_each(kind, groups, lambda group: measured(group, doubt), min_rows))
+
+
+def _each(
+    kind: str, groups: list[Group], measured: Callable[[Group], Estimate], min_rows: int
+) -> Iterator[Measure]:
+    for group in groups:
+        count = int(group.rows.sum())
+        place = (kind, group.dimension, group.name, count)
+        if count < min_rows:
+            yield Measure(*place, missing=f"{count:,} rows, at least {min_rows:,} wanted")
+            continue
+        estimate = measured(group)
+        yield Measure(*place, value=estimate.value, low=estimate.low, high=estimate.high)

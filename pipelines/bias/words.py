@@ -1,0 +1,56 @@
+"""What a measure of bias says, in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+POINTS = 100
+MEANING = {
+    "historical": "test rows that get the label their phrase had before, of 100",
+    "representation": "times as often in the recent rows as in the training rows",
+    "measurement": "points more disagreement with other groups' labels of a phrase than among "
+    "its own",
+    "aggregation": "points of accuracy that one model per region would gain",
+    "evaluation": "points more wrong answers than the other test rows",
+}
+TIMES = "representation"
+
+
+def amount(kind: str, number: float) -> float:
+    """Return the number in the unit of MEANING: times, or points of 100."""
+    return number if kind == TIMES else POINTS * number
+
+
+def beyond(measure: Mapping[str, Any]) -> str:
+    """State that a measure is beyond its limit."""
+    kind = measure["kind"]
+    value, low, limit = (amount(kind, measure[name]) for name in ("value", "low", "limit"))
+    return (
+        f"{kind} bias, {group_name(measure)}: {value:.2f} {MEANING[kind]}; "
+        f"at least {low:.2f}, limit {limit:.2f}"
+    )
+
+
+def group_name(measure: Mapping[str, Any]) -> str:
+    """Return "region north", "rare labels", "all test rows" and the like."""
+    if measure["dimension"] in ("all", "region", "label source"):
+        return f"{measure['dimension']} {measure['group']}"
+    return str(measure["group"])
+
+
+def whether_regions_pay(report: Mapping[str, Any]) -> str:
+    """Say whether one model per region would answer better than one for all."""
+    [measure] = [
+        row
+        for row in report["measures"]
+        if row["kind"] == "aggregation" and row["dimension"] == "all"
+    ]
+    if measure["missing"]:
+        return f"One model per region was not tried: {measure['missing']}."
+    value, low, high = (POINTS * measure[name] for name in ("value", "low", "high"))
+    verdict = "pays" if low > 0 else "does not pay"
+    return (
+        f"One model per region {verdict}: accuracy on unseen phrases {value:+.2f} points "
+        f"({low:+.2f} to {high:+.2f})."
+    )

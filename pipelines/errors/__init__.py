@@ -1,0 +1,1 @@
+"""What a retraining's mistakes have in common, and what would make them fewer."""

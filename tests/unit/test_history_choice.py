@@ -1,0 +1,178 @@
+"""When the history window is chosen anew, what a choice says, and how it reaches params.yaml."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from core.errors import ParamsError, StageFailed, TrainingImpossible
+from core.params import DEFAULT_HISTORY_DAYS, ClassifierParams, load_params
+from flows.history import compare_within
+from pipelines.history import HistoryComparison, HistoryWindow
+from pipelines.history_choice import (
+    RENEW_DAYS,
+    LastChoice,
+    chosen,
+    kept,
+    recipe_of,
+    still_good,
+    why_stale,
+)
+from pipelines.history_files import compare_checkout, write_history
+from pipelines.model.text import clean_phrase
+from pipelines.stages.resolve import specs
+from pipelines.stages.vectors import store_vectors
+from pipelines.workspace import Workspace
+from tests.support.repositories import ROOT
+from tests.support.training import vectors_of, write_snapshot
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+BLOCK = ClassifierParams.model_validate(
+    {
+        "source": {"query": "queries/notes.sql", "label": "organ"},
+        "head": "logistic",
+        "history_days": "auto",
+    }
+)
+RECIPE = recipe_of(BLOCK)
+LAST = LastChoice(730, NOW - timedelta(days=10), 1000, RECIPE, "730 days of history")
+FIGURES = asdict(
+    HistoryComparison(
+        (
+            HistoryWindow(365, 100, 2.0, 0.95, 0.03, 0.04, enough=False),
+            HistoryWindow(730, 200, 4.0, 0.98, 0.0, 0.0, enough=True),
+            HistoryWindow(1095, 300, 9.5, 0.975, 0.005, 0.006, enough=False),
+        ),
+        recommended=730,
+        test_rows=50,
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("last", "rows", "recipe", "why"),
+    [
+        (None, 1000, RECIPE, "no window was chosen before"),
+        (LAST, 1000, RECIPE, ""),
+        (LAST, 1250, RECIPE, ""),
+        (LAST, 1251, RECIPE, "the snapshot has 1,251 rows, at the last choice 1,000"),
+        (LAST, 700, RECIPE, "the snapshot has 700 rows, at the last choice 1,000"),
+        (LAST, 1000, {**RECIPE, "test_days": 30}, "the classifier's block has changed"),
+        (
+            replace(LAST, decided_at=NOW - timedelta(days=RENEW_DAYS)),
+            1000,
+            RECIPE,
+            f"the last choice is {RENEW_DAYS} days old",
+        ),
+    ],
+)
+def test_a_window_is_chosen_anew_only_when_the_last_choice_is_stale(
+    last: LastChoice | None, rows: int, recipe: dict[str, Any], why: str
+) -> None:
+    assert why_stale(last, now=NOW, rows=rows, recipe=recipe) == why
+
+
+def test_a_choice_says_what_it_found_and_what_it_saves() -> None:
+    verdict = chosen(FIGURES, why="", rows=1000, recipe=RECIPE)
+    assert verdict.reasons == (
+        "730 days of history, the shortest window that is not worse: weighted F1 0.9800, at most "
+        "0.0000 behind the best of 3; a fit takes 6 CPU seconds less than with 1095 days",
+    )
+    assert verdict.evidence["seconds_saved"] == 5.5
+    again = LastChoice.of(verdict, NOW)
+    assert (again.days, again.rows, again.recipe) == (730, 1000, RECIPE)
+    assert still_good(again).reasons[0].endswith("(decided on 2026-03-01)")
+
+
+def test_data_of_one_window_are_said_to_go_no_further_back() -> None:
+    figures = {**FIGURES, "windows": FIGURES["windows"][:1], "recommended": 365}
+    verdict = chosen(figures, why="", rows=1000, recipe=RECIPE)
+    assert verdict.reasons == ("365 days of history: the data go no further back",)
+
+
+@pytest.mark.parametrize(("last", "days"), [(LAST, 730), (None, DEFAULT_HISTORY_DAYS)])
+def test_a_comparison_that_did_not_end_keeps_the_last_choice(
+    last: LastChoice | None, days: int
+) -> None:
+    verdict = kept(last, problem="the budget was exhausted", why="", rows=9, recipe=RECIPE)
+    assert verdict.evidence["history_days"] == days
+    assert "the budget was exhausted" in verdict.reasons[0]
+    whose = "the last choice" if last else "the default"
+    assert f"{days} days of history, {whose}" in verdict.reasons[0]
+
+
+def test_a_budget_ends_the_comparison() -> None:
+    with pytest.raises(StageFailed, match="within 0 s; came the budget was exhausted"):
+        compare_within(ROOT, "block", seconds=0.2)
+
+
+def write_params(folder: Path, **block: Any) -> Path:
+    path = folder / "params.yaml"
+    source = {"query": "queries/notes.sql", "label": "organ"}
+    classifiers = {"organ": {"source": source, **block}, "other": {"source": source}}
+    path.write_text(yaml.safe_dump({"classifiers": classifiers}), encoding="utf-8")
+    return path
+
+
+def test_a_workspace_gets_the_number_and_nothing_else_changes(tmp_path: Path) -> None:
+    path = write_params(tmp_path, history_days="auto", favour="macro")
+    before = yaml.safe_load(path.read_text())
+    Workspace(tmp_path, "", tmp_path).fix_history("organ", 730)
+    before["classifiers"]["organ"]["history_days"] = 730
+    assert yaml.safe_load(path.read_text()) == before
+    assert specs(load_params(path))["organ/split.json"]["history_days"] == 730
+
+
+def test_a_bare_repro_with_auto_takes_the_default_window(tmp_path: Path) -> None:
+    params = load_params(write_params(tmp_path, history_days="auto"))
+    assert specs(params)["organ/split.json"]["history_days"] == DEFAULT_HISTORY_DAYS
+
+
+@pytest.mark.parametrize(
+    ("block", "wanted"),
+    [
+        ({"history_days": "atuo"}, r"history_days: Input should be 'auto'; came 'atuo'"),
+        ({"history_days": 0}, r"history_days: .*greater than or equal to 1; came 0"),
+        ({"history_days": 2.5}, r"history_days: .*valid integer; came 2.5"),
+        ({"history_days": "auto", "test_days": 2000}, r"must be smaller than history_days \(1095"),
+        ({"history_budget_seconds": 0}, r"history_budget_seconds: .*greater than 0"),
+    ],
+)
+def test_what_is_no_window_is_refused(tmp_path: Path, block: dict[str, Any], wanted: str) -> None:
+    with pytest.raises(ParamsError, match=wanted):
+        load_params(write_params(tmp_path, **block))
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout whose snapshot goes back 400 days, embedded."""
+    rows = write_snapshot(tmp_path)
+    written = pq.read_table(rows / "rows.parquet")["phrase"].to_pylist()
+    phrases = sorted({clean_phrase(phrase) for phrase in written})
+    folder = tmp_path / "build" / "embeddings"
+    folder.mkdir(parents=True)
+    store_vectors(folder, phrases, vectors_of(phrases), "words-1")
+    return tmp_path
+
+
+def compare(root: Path, block: ClassifierParams) -> HistoryComparison:
+    return compare_checkout(root, block=block, seed=7, years=5, report=lambda line: None)
+
+
+def test_windows_longer_than_the_data_are_not_tried(checkout: Path) -> None:
+    comparison = compare(checkout, BLOCK)
+    assert [window.days for window in comparison.windows] == [365, 730]
+    write_history(checkout, comparison)
+    assert (checkout / "history.png").exists() and (checkout / "history.json").exists()
+
+
+def test_data_shorter_than_the_test_days_are_refused(checkout: Path) -> None:
+    block = BLOCK.model_copy(update={"test_days": 1000})
+    with pytest.raises(TrainingImpossible, match="over more than test_days"):
+        compare(checkout, block)
