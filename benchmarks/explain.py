@@ -9,6 +9,7 @@ of all 2^n phrases. The second part explains over HTTP, while clients predict ne
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from benchmarks.harness import Bar, Result, options, present, table
@@ -59,14 +60,8 @@ def build_result(measured: Measured) -> Result:
     over_http = table(("over HTTP", "value"), [(name, f"{http[name]:.1f}") for name in http])
     slower = http["predict_p95_beside_ms"] - http["predict_p95_alone_ms"]
     ours = measured.costs[OURS]
-    figures = {
-        "costs": measured.costs,
-        "nearness": measured.nearness,
-        "phrases": kept,
-        "http": http,
-    }
     return Result(
-        figures=figures,
+        figures=asdict(measured),
         bars=[
             Bar("an explanation in the process: CPU, ms", ours["cpu_ms"], 50),
             Bar("an explanation in the process: p95, ms", ours["p95_ms"], 50),
