@@ -129,9 +129,16 @@ class Reproduction:
             self.repo.stage_cache.restore(stage)
         except RunCacheNotFoundError:
             print(f"Running stage '{stage.addressing}':\n> {stage.cmd}", flush=True)
-            self.running[self.pool.submit(run_command, stage.cmd)] = stage
+            self._submit(stage)
         else:
             self._save(stage)
+
+    def _submit(self, stage: Any) -> None:
+        try:
+            self.running[self.pool.submit(run_command, stage.cmd)] = stage
+        except BrokenProcessPool:  # a stage was killed meanwhile
+            self.failed.append(stage)
+            self.keep_going = False
 
     def _leave_to_dvc(self, stage: Any) -> None:
         """Reproduce a stage that is no command of this repository: a data source, a program."""

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
-from pydantic import TypeAdapter
 
 from core.files import write_json
-from core.head_params import Head
 from core.logs import get_logger
-from pipelines.stages.files import EMBEDDINGS, SPEC, read_json
+from core.params import load_params
+from pipelines.stages.files import EMBEDDINGS, read_json
 from pipelines.stages.train import training_rows
 from pipelines.tuning.outcome import Search, TriedSettings
 from pipelines.tuning.slices import slice_rows
@@ -35,12 +34,12 @@ class Work:
 @contextmanager
 def open_work(key: str, study: str, *, url: str) -> Iterator[Work]:
     """Read the training rows and open the study. Raises `TrainingImpossible`."""
-    spec = dict(read_json(SPEC / key / "head.json"))
-    seed = spec.pop("seed")
-    head: Head = TypeAdapter(Head).validate_python(spec)
+    params = load_params(Path("params.yaml"))
+    block = params.classifier(key)
+    seed = params.seed
     embedder_id = read_json(EMBEDDINGS / "embedder.json")["embedder_id"]
     slices = slice_rows(training_rows(key), seed=seed)
-    problem = Problem(head, slices, embedder_id, seed)
+    problem = Problem(block.head, slices, embedder_id, seed, block.favour)
     with open_storage(url) as storage:
         yield Work(problem, open_study(storage, study, seed=seed))
 

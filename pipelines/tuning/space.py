@@ -36,6 +36,10 @@ SPACE: Mapping[str, Mapping[str, Range]] = {
         "C": Range(0.03, 30, log=True),
         "ngram_weight": Range(0.2, 2, log=True),
     },
+    "ensemble": {
+        "C": Range(0.03, 30, log=True),
+        "ngram_weight": Range(0.2, 2, log=True),
+    },
     "tfidf_svm": {"C": Range(0.03, 30, log=True)},
     "mlp": {"epochs": Range(10, 80, log=True, whole=True), "dropout": Range(0, 0.7)},
 }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import optuna
 
-from core.head_params import Head
+from core.head_params import Favour, Head
 from pipelines.gate.bounds import bound_gain
 from pipelines.gate.scores import encode, f1_differences, weighted_f1
 from pipelines.model.arrays import Strings
@@ -30,6 +30,7 @@ class Problem:
     slices: Slices
     embedder_id: str
     seed: int
+    favour: Favour = "weighted"
 
 
 class Objective:
@@ -109,7 +110,13 @@ def confirm(best: Head, problem: Problem) -> Confirmation:
 
 def answers_of(head: Head, rows: TrainingRows, judging: TrainingRows, problem: Problem) -> Strings:
     """Return the label of each judged pair by a head that is fitted on `rows`."""
-    fitted = fit_head(head, training=rows, embedder_id=problem.embedder_id, seed=problem.seed)
+    fitted = fit_head(
+        head,
+        training=rows,
+        embedder_id=problem.embedder_id,
+        seed=problem.seed,
+        favour=problem.favour,
+    )
     probabilities = fitted.probabilities(judging.cleaned.tolist(), judging.vectors)
     answers: Strings = np.array(fitted.labels, dtype=object)[probabilities.argmax(axis=1)]
     return answers

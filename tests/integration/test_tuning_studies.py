@@ -5,15 +5,23 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import optuna
+import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
+import yaml
 from optuna.trial import TrialState
 
 from core.database import DatabaseUrls, connect
+from core.params import Params
+from core.tune_params import TuneParams
+from flows.context import LoopContext
+from flows.run import Run
+from flows.tuning import tune_heads, tuning_folder
 from pipelines.tuning.outcome import read_search
 from pipelines.tuning.study import (
     SCHEMA,
@@ -22,8 +30,11 @@ from pipelines.tuning.study import (
     open_storage,
     open_study,
 )
+from pipelines.workspace import Workspace
+from tests.support.places import own_place
 from tests.support.processes import wait_for
-from tests.support.tunings import HEAD, finish, proposals, start, write_problem
+from tests.support.repositories import ROOT
+from tests.support.tunings import finish, proposals, start, write_problem
 
 PRESENT = {"C": 1.0, "ngram_weight": 0.7}
 
@@ -133,17 +144,48 @@ def test_a_hopeless_present_setting_is_replaced_by_a_proved_gain(
     assert search.best["C"] > poor["C"]
 
 
-def test_too_few_phrases_are_refused_by_name(
-    tmp_path: Path, url: str, storage: optuna.storages.RDBStorage
-) -> None:
-    folder = write_problem(tmp_path)
-    (folder / "build/spec/organ/head.json").write_text(json.dumps({**HEAD, "seed": 7}))
-    import pyarrow.parquet as pq
+class MadeWorkspace(Workspace):
+    """A folder whose stages have run already."""
 
+    def reproduce(self, targets: Sequence[str], *, keep_going: bool = False) -> None:
+        """Make nothing."""
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("", "wanted 30 training phrases in each validation slice"),
+        ("postgresql://127.0.0.1:9/nowhere", "connection failed"),
+    ],
+    ids=["too few phrases", "no database"],
+)
+def test_a_tuning_that_fails_leaves_the_present_settings(
+    tmp_path: Path, url: str, address: str, reason: str
+) -> None:
+    folder = write_problem(tmp_path / "clone")
+    for room in ("core", "pipelines"):
+        (folder / room).symlink_to(ROOT / room)
     rows = folder / "build/classifiers/organ/split/train.parquet"
     pq.write_table(pq.read_table(rows).slice(0, 40), rows)
-    begin(storage, "small")
-    process = start(folder, url, "try", "small", "--seconds", "10")
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert json.loads(errors.splitlines()[-1])["wanted"].startswith("30 training phrases")
+    text = (folder / "params.yaml").read_text()
+    params = Params.model_validate(yaml.safe_load(text))
+    block = params.classifiers["organ"].model_copy(
+        update={"tune": TuneParams(when="always", seconds=5)}
+    )
+    settings = own_place(tmp_path / "home")
+    context = LoopContext(
+        settings,
+        DatabaseUrls(address or url, "", ""),
+        connect(url),
+        params.model_copy(update={"classifiers": {"organ": block}}),
+    )
+    run = Run("run-1", datetime(2026, 1, 1, tzinfo=UTC), "manual", {})
+    workspace = MadeWorkspace(folder, "", tmp_path / "cache")
+    [tuning] = tune_heads(context, workspace, ["organ"], run)
+    context.engine.dispose()
+    assert tuning.after == tuning.before == PRESENT
+    assert "the present settings stay, because the tuning failed" in tuning.lines[-1]
+    assert reason in tuning.lines[-1]
+    assert (folder / "params.yaml").read_text() == text
+    kept = json.loads((tuning_folder(context, run, "organ") / "tuning.json").read_text())
+    assert kept["lines"] == list(tuning.lines)

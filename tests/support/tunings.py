@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -11,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pyarrow as pa
+import yaml
 
-from pipelines.stages.files import EMBEDDINGS, SPEC, classifier_folder, write_rows
+from pipelines.stages.files import EMBEDDINGS, classifier_folder, write_rows
 from pipelines.stages.vectors import store_vectors
 from pipelines.tuning.__main__ import DATABASE
 from tests.support.repositories import ROOT
@@ -48,9 +48,14 @@ def write_problem(folder: Path, *, head: dict | None = None, copies: int = 1) ->
     split = folder / classifier_folder("organ") / "split"
     split.mkdir(parents=True)
     write_rows(split / "train.parquet", table)
-    spec = folder / SPEC / "organ"
-    spec.mkdir(parents=True)
-    (spec / "head.json").write_text(json.dumps({**HEAD, **(head or {}), "seed": 7}))
+    block = {
+        "source": {"query": "queries/notes.sql", "label": "organ"},
+        "head": {**HEAD, **(head or {})},
+    }
+    params = {"seed": 7, "classifiers": {"organ": block}}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    (folder / "build" / "embedder").mkdir()
+    (folder / "build" / "embedder" / "embedder.json").write_text('{"embedder_id": "words"}')
     (folder / EMBEDDINGS).mkdir(parents=True)
     store_vectors(folder / EMBEDDINGS, cleaned, np.tile(rows.vectors, (copies, 1)), "words")
     return folder
