@@ -99,6 +99,8 @@ def test_shares_are_near_the_shapley_values(
     exact = shapley(classifier, phrase, explanation.head_label)
     shares = np.array([word.answer for word in explanation.words])
     limit = 1e-5 if classifier.head.kind == "tfidf_svm" and len(exact) <= EXACT_WORDS else error
+    if classifier.head.kind == "ensemble" and len(exact) > EXACT_WORDS:
+        limit = 2 * error  # n-grams are occluded, too: they do not add up in a mean
     assert np.abs(shares - exact).sum() <= limit * np.abs(exact).sum()
 
 

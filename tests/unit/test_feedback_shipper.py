@@ -32,7 +32,7 @@ TABLES = (
     "create table inference (request_id text, classifier text, role text)",
     "create table feedback (id integer primary key, received_at timestamp, request_id text,"
     " classifier text, label text, author text, kind text, probability double, phrase text,"
-    " cleaned text, occurred_at timestamp, region text)",
+    " cleaned text, occurred_at timestamp, region text, source_row text)",
 )
 
 

@@ -165,13 +165,13 @@ def test_a_pin_that_comes_while_an_answer_is_computed_is_not_lost(bench: Bench) 
 
 
 def test_a_row_without_a_pin_is_the_row_of_before(bench: Bench) -> None:
-    """Journals are shipped by whichever release reads them next."""
+    """Journals are shipped by whichever release reads them next; it skips names it does not know."""
     bench.answer("a")
     [row] = bench.logged()
     assert set(row) == {
         *("request_id", "phrase", "cached", "occurred_at", "role", "region", "routing_key"),
         *("latency_ms", "version", "classifier", "cleaned", "label", "probability"),
-        *("alternatives", "embedder_id", "revision", "head_label", "flags"),
+        *("alternatives", "embedder_id", "revision", "head_label", "abstained", "flags"),
     }
 
 

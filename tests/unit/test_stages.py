@@ -106,7 +106,7 @@ def test_an_outcome_stands_below_its_stage() -> None:
 
 @pytest.mark.parametrize("classifiers", [1, 2])
 def test_the_bar_counts_the_stages_of_the_pipeline(classifiers: int) -> None:
-    assert count_stages(ROOT, classifiers) == 4 + 5 * classifiers
+    assert count_stages(ROOT, classifiers) == 4 + 7 * classifiers
 
 
 def test_the_log_of_this_process_and_its_children_goes_to_the_home(
