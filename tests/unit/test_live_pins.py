@@ -165,7 +165,7 @@ def test_a_pin_that_comes_while_an_answer_is_computed_is_not_lost(bench: Bench) 
 
 
 def test_a_row_without_a_pin_is_the_row_of_before(bench: Bench) -> None:
-    """Journals are shipped by whichever release reads them next; it skips names it does not know."""
+    """Journals are shipped by whichever release reads them next, which skips unknown names."""
     bench.answer("a")
     [row] = bench.logged()
     assert set(row) == {
