@@ -149,13 +149,13 @@ def test_mlflow_has_the_chosen_settings_and_a_nested_run_per_trial(place: Place)
 
 
 def test_the_version_is_reproduced_from_its_tag(place: Place) -> None:
-    done = place.run("cli", "reproduce", "organ", "1", "--json")
+    done = place.run("cli.app", "reproduce", "organ", "1", "--json")
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads(done.stdout.splitlines()[-1])["verdict"]["kind"] == "identical"
 
 
 def test_a_search_by_hand_offers_a_commit(place: Place) -> None:
-    done = place.run("cli", "tune", "organ", "--seconds", "3", "--processes", "2", "--json")
+    done = place.run("cli.app", "tune", "organ", "--seconds", "3", "--processes", "2", "--json")
     assert done.returncode == 0, done.stderr[-3000:]
     tuned = json.loads(done.stdout.splitlines()[-1])
     assert tuned["tuning"]["why"] == "by hand"
@@ -166,7 +166,7 @@ def test_a_search_by_hand_offers_a_commit(place: Place) -> None:
 
 
 def test_an_unknown_classifier_is_refused_at_once(place: Place) -> None:
-    done = place.run("cli", "tune", "organs")
+    done = place.run("cli.app", "tune", "organs")
     assert done.returncode == 2
     assert "organ" in done.stderr
 
