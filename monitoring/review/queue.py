@@ -70,7 +70,7 @@ def next_item(
     """
     item = _held(connection, classifier, person=person, now=now, besides=besides)
     if item is None:
-        item = _take(connection, classifier, person=person, now=now, besides=besides)
+        item = _take(connection, classifier, room_for(person, now), besides=besides)
     if item is not None:
         lease_item(connection, item, person=person, now=now)
     return None if item is None else read_item(connection, classifier, item)
@@ -132,21 +132,15 @@ def _held(
 
 
 def _take(
-    connection: Connection,
-    classifier: str,
-    *,
-    person: str,
-    now: datetime,
-    besides: Collection[int],
+    connection: Connection, classifier: str, has_room: Condition, *, besides: Collection[int]
 ) -> int | None:
-    """Lock an item that has room for the person.
+    """Lock an item that has room for a person.
 
     A lease that was committed after the statement began is invisible to it, and the lock is free
     again: so the room is looked at once more behind the lock. An item without room is released
     at once: whoever waits for a lock holds none.
     """
     passed = list(besides)
-    has_room = room_for(person, now)
     for _ in range(TRIES):
         tried = connection.begin_nested()
         item = _lock_best(connection, classifier, passed, has_room)

@@ -14,8 +14,8 @@ from flows.context import DEMO_MARK
 from machine.processes import down
 
 OWN_NAMES = re.compile(
-    rf"{re.escape(DEMO_MARK)}|(journal|caches)(-\d+)?|bentoml|console-secret|embedders|logs|mlartifacts"
-    r"|models|phrases|postgres|prefect|reports|staging|supervisor"
+    rf"{re.escape(DEMO_MARK)}|(journal|caches)(-\d+)?|bentoml|console-secret|embedders|logs"
+    r"|mlartifacts|models|phrases|postgres|prefect|reports|staging|supervisor"
 )
 """Names that Perennial creates in its home. The demo refuses to clear a home with any other."""
 

@@ -74,7 +74,8 @@ def test_a_setting_that_is_no_positive_number_is_refused(
     members: tuple[Head, Head], name: str, value: object, tmp_path: Path
 ) -> None:
     made = ensemble_of(*members)
-    save_head(replace(made, settings={**made.settings, name: value}), tmp_path)  # type: ignore[dict-item]
+    settings = {**made.settings, name: value}
+    save_head(replace(made, settings=settings), tmp_path)  # type: ignore[arg-type]
     with pytest.raises(HeadRefused, match=f"{name} of"):
         load_head(tmp_path)
 

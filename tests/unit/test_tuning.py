@@ -137,7 +137,8 @@ def test_a_head_gains_nothing_over_itself() -> None:
 
 def last(**changes: object) -> LastTuning:
     facts = {"at": NOW - timedelta(days=10), "rows": 1000, "before": SVM.model_dump()}
-    return LastTuning(**{**facts, "after": {**SVM.model_dump(), "C": 3.0}, **changes})  # type: ignore[arg-type]
+    after = {**SVM.model_dump(), "C": 3.0}
+    return LastTuning(**{**facts, "after": after, **changes})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
