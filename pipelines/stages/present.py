@@ -53,7 +53,17 @@ def present_pairs(pair_of_row: Int64, phrase_of_pair: Int64, acts: Bool, *, amon
     bounds = np.flatnonzero(np.diff(phrase_of_pair[ordered])) + 1
     for pairs in np.split(ordered, bounds) if len(ordered) else []:
         own, codes = np.unique(pairs, return_inverse=True)
-        weights = weigh_labels(codes[-NEWEST:].tolist(), labels=len(own)).weights
         present[own] = False
-        present[own[weights.argmax()]] = True
+        present[own[_present_label(codes[-NEWEST:], labels=len(own))]] = True
     return present
+
+
+def _present_label(codes: Int64, *, labels: int) -> int:
+    """Return the label that a phrase has now; `codes`, in [0, labels), are in order of time.
+
+    No head exists yet. Its share goes to the labels as often as they came: without it, a run of one
+    wrong label outweighed any long, agreeing past.
+    """
+    evidence = weigh_labels(codes.tolist(), labels=labels)
+    frequency = np.bincount(codes, minlength=labels) / len(codes)
+    return int((evidence.head_share * frequency + evidence.weights).argmax())

@@ -232,6 +232,15 @@ def test_the_present_label_is_the_one_that_came_to_stay() -> None:
     ]
 
 
+@pytest.mark.parametrize("past", [9, 50, 120, 200, 842])
+def test_one_wrong_label_at_the_end_of_a_long_past_changes_no_present_label(past: int) -> None:
+    agreeing = [("a", "x", 900.0 - day) for day in range(past)]
+    once = rows_of([*agreeing, ("a", "y", 1)])
+    assert training_table(once, seed=7)["present"].to_pylist() == [True, False]
+    thrice = rows_of([*agreeing, *(("a", "y", day) for day in (3, 2, 1))])
+    assert training_table(thrice, seed=7)["present"].to_pylist() == [False, True]
+
+
 def test_an_act_that_fixes_many_answers_changes_no_rule() -> None:
     rows = rows_of([("a", "x", 60 - day) for day in range(50)])
     fixes = rows_of([("a", "y", 2.1), ("a", "y", 2.2), ("a", "y", 2.3)])
