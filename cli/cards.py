@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 Classifier = Annotated[str, typer.Argument(help="A classifier that has a champion.")]
 Classifiers = Annotated[
-    list[str] | None, typer.Argument(help="Classifiers; without any, all that have a champion.")
+    list[str] | None, typer.Argument(help="Classifiers. By default, all that have a champion.")
 ]
-Version = Annotated[str, typer.Option(help="A version; without it, the champion.")]
+Version = Annotated[str, typer.Option(help="A version. By default, the champion.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print Markdown with its tables.")]
 COLUMNS = ("classifier", "version", "section", "query", "was", "is")
 
@@ -58,7 +58,7 @@ def show(
 
 
 def check(classifiers: Classifiers = None, version: Version = "", json: Json = False) -> None:
-    """Ask every query of the cards again. Exits with 1 when a sentence is no longer true."""
+    """Ask every query of the cards again. Exit code 1 when a figure is no longer true."""
     if version and len(classifiers or ()) != 1:
         raise typer.BadParameter("--version takes one classifier")
     with command_context() as context:
@@ -91,7 +91,7 @@ def check(classifiers: Classifiers = None, version: Version = "", json: Json = F
 
 
 def write(classifier: Classifier, version: Version = "", json: Json = False) -> None:
-    """Write the cards of a version again, or of one from before there were cards."""
+    """Write the cards of a version again, also of one that an earlier release made."""
     with command_context() as context:
         from flows.cards import write_cards_of
 

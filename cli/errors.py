@@ -27,8 +27,8 @@ def errors(
 ) -> None:
     """Summarise the error report of a version, and print the path of its page.
 
-    The page has confused pairs, the worst labels, every label, the learning curve and the patterns
-    that the mistakes have. Each retraining writes one.
+    The page has confused pairs, the worst labels, patterns of the mistakes, the learning curve and
+    every label. Each retraining writes one.
     """
     from core.settings import load_settings
     from pipelines.errors.files import PAGE, read_report

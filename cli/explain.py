@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 def explain(
     classifier: Annotated[str, typer.Argument(help="A classifier that has a champion.")],
     phrase: Annotated[
-        str | None, typer.Argument(help="The phrase whose answer is explained.")
+        str | None, typer.Argument(help="The phrase to explain. Leave it out with --request.")
     ] = None,
     request: Annotated[
         str | None,
@@ -34,8 +34,8 @@ def explain(
 ) -> None:
     """Show what each word of a phrase added to the answer and to its runner-up.
 
-    The answer is the champion's, or a logged one. The shares are in logits: an answer that leads
-    by 2.3 is ten times as likely as its runner-up. Below them stand the nearest training phrases.
+    The answer is the champion's, or a logged one. The shares are in logits: an answer that leads by
+    2.3 is ten times as likely as its runner-up. The nearest training phrases follow.
     """
     if (phrase is None) == (request is None):
         raise typer.BadParameter("give a phrase or --request", param_hint="PHRASE")

@@ -27,8 +27,8 @@ def history(
 ) -> None:
     """Train on 1 to 5 years back and recommend the shortest window that is as good.
 
-    Every window is judged on the same newest test rows. Nothing is registered; the recommendation
-    is a value for `history_days` in params.yaml.
+    Every window is judged on the same newest test rows. Nothing is registered. The recommendation
+    is a value for `history_days` in params.yaml; `auto` there lets a retraining choose.
     """
     from core.settings import load_settings
     from machine.environment import open_flow_database

@@ -19,7 +19,7 @@ MERGE_COLUMNS = ("merge", "phrases", "confused", "saves", "loses", "pays")
 SPLIT_COLUMNS = ("split", "phrases", "halves", "wrong", "saves", "p", "pays", "like")
 
 Classifier = Annotated[str, typer.Argument(help="A classifier of params.yaml.")]
-Top = Annotated[int, typer.Option(min=1, max=500, help="How many to list.")]
+Top = Annotated[int, typer.Option(min=1, max=500, help="The most suspects to list.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -31,10 +31,10 @@ def register(app: typer.Typer) -> None:
 def suspects(classifier: Classifier, top: Top = 20, json: Json = False) -> None:
     """List labels of the source that are probably wrong, by the answers that they spoil.
 
-    `chance` is how likely the other label is for one row of the phrase, by a head that has not
-    seen the phrase and by its other rows. `learnt`: heads learn the label. `its labels` counts the
-    rows of the phrase, `nearest` shows the labels of the nearest phrases, and `row` is the id of
-    the first row in the source. What people have decided since is left out.
+    `chance` is the probability of the other label for one row of the phrase, by a head that has not
+    seen the phrase and by its other rows. `learnt` says whether heads learn the given label.
+    `its labels` counts the rows of the phrase. `nearest` shows the labels of the nearest phrases.
+    `row` is the id of the first row in the source. Suspects that people have decided are left out.
     """
     report = _read(classifier)
     shown = report.suspects[:top]

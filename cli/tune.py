@@ -38,8 +38,8 @@ def tune(
     """Search for better settings of a head and offer them as a commit.
 
     Settings are judged on training phrases that the head never saw; test rows choose nothing.
-    Your files stay as they are: the change of params.yaml is a branch to take over. A killed or
-    interrupted search goes on where it was, as long as the rows are the same.
+    Your files stay as they are: the change of params.yaml is on a branch, and the command prints
+    how to take it over. A killed or interrupted search continues while the rows are the same.
     """
     from cli.stages import shown_stages
     from core.params import load_params
