@@ -36,6 +36,14 @@ WHO_DECIDES = (
     "a change of them here is undone."
 )
 
+LONGEST_WHY = 3_000
+"""MLflow stores 5,000 characters of a description, and refuses a longer one."""
+
+
+def shortened(why: str) -> str:
+    """Return at most `LONGEST_WHY` characters; gate.json of the run has the rest."""
+    return why if len(why) <= LONGEST_WHY else f"{why[: LONGEST_WHY - 1]}…"
+
 
 @dataclass(frozen=True)
 class RegisteredVersion:
@@ -147,7 +155,7 @@ class Registry:
             source=f"runs:/{run_id}/{MODEL}",
             run_id=run_id,
             tags={**tags, STATE: UNFINISHED},
-            description="\n\n".join(filter(None, (why, WHO_DECIDES))),
+            description="\n\n".join(filter(None, (shortened(why), WHO_DECIDES))),
         )
         return str(created.version)
 
