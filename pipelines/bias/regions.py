@@ -53,17 +53,23 @@ def aggregation(rows: BiasRows, embed: Vectors, *, min_rows: int) -> list[Measur
         return [Measure(KIND, EVERYTHING, "regions", len(regions), missing=missing)]
     pairs = region_pairs(rows, large, embed)
     gained = _right(pairs, common=False).astype(float) - _right(pairs, common=True)
-    return list(_measures(pairs, gained, large))
+    return list(_measures(pairs, gained, large, min_rows=min_rows))
 
 
-def _measures(pairs: RegionPairs, gained: Float64, regions: Sequence[str]) -> list[Measure]:
+def _measures(
+    pairs: RegionPairs, gained: Float64, regions: Sequence[str], *, min_rows: int
+) -> list[Measure]:
     doubt = DOUBT / (len(regions) + 1)
     groups = [(EVERYTHING, "regions", np.ones(len(gained), bool))]
     groups += [("region", name, pairs.regions == number) for number, name in enumerate(regions)]
     found = []
     for dimension, name, chosen in groups:
-        around = _of_rows(gained[chosen], pairs.phrases[chosen], pairs.rows[chosen], doubt)
         count = int(pairs.rows[chosen].sum())
+        if count < min_rows:  # few of its phrases were drawn
+            missing = f"{count:,} rows were drawn, at least {min_rows:,} wanted"
+            found.append(Measure(KIND, dimension, name, count, missing=missing))
+            continue
+        around = _of_rows(gained[chosen], pairs.phrases[chosen], pairs.rows[chosen], doubt)
         values = (around.value, around.low, around.high)
         found.append(Measure(KIND, dimension, name, count, *values))
     return found

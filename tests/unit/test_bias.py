@@ -11,7 +11,7 @@ import pytest
 
 from core.bias_params import BiasParams
 from core.contracts import Verdict
-from pipelines.bias import measures
+from pipelines.bias import measures, regions
 from pipelines.bias.clustered import gap, mean, ratio
 from pipelines.bias.groups import label_frequencies
 from pipelines.bias.measures import Measure, measure_all
@@ -203,6 +203,26 @@ def test_one_region_alone_is_named() -> None:
         rows, lambda phrases: np.zeros((len(phrases), 2), np.float32), min_rows=200
     )
     assert measured[0].missing == "1 regions with 200 rows, at least 2 wanted"
+
+
+def test_a_region_of_which_no_phrase_was_drawn_is_not_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = fair()
+    last = int(np.argmax([regions._hash(text) for text in rows.texts]))
+    monkeypatch.setattr(regions, "MAX_PHRASES", len(rows.texts) - 1)
+    west = np.arange(len(rows.phrases)) < 250
+    places = np.where(west, "west", rows.groups["region"]).astype(object)
+    rows = replace(
+        rows,
+        phrases=np.where(west, last, rows.phrases),
+        groups={**rows.groups, "region": places},
+    )
+    vectors = np.random.default_rng(0).normal(size=(len(rows.texts), 4)).astype(np.float32)
+    measured = aggregation(rows, lambda phrases: vectors[: len(phrases)], min_rows=200)
+    [of_west] = [measure for measure in measured if measure.group == "west"]
+    assert of_west.missing == "0 rows were drawn, at least 200 wanted"
+    assert bias_report(measured, limits=LIMITS)["kinds"]["aggregation"]["value"] is not None
 
 
 def test_labels_are_common_middle_or_rare_by_their_training_rows() -> None:
