@@ -114,18 +114,19 @@ def _labels_of(rows: TrainingRows, wanted: Collection[str]) -> dict[str, dict[st
 
 def _neighbours(phrases: Phrases, places: Int64) -> list[list[dict[str, Any]]]:
     """Return the nearest other phrases of each place, with their labels."""
-    similarity = phrases.vectors[places] @ phrases.vectors.T
-    similarity[np.arange(len(places)), places] = -2
+    return [_nearest(phrases, place) for place in places.tolist()]
+
+
+def _nearest(phrases: Phrases, place: int) -> list[dict[str, Any]]:
+    """Return those of one phrase: a matrix of all would take gigabytes for a million phrases."""
+    similarity = phrases.vectors @ phrases.vectors[place]
+    similarity[place] = -2
     count = min(NEIGHBOURS, len(phrases.cleaned) - 1)
-    nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :count]
     return [
-        [
-            {
-                "cleaned": str(phrases.cleaned[other]),
-                "label": str(phrases.labels[phrases.codes[other]]),
-                "similarity": round(float(row[other]), 4),
-            }
-            for other in own.tolist()
-        ]
-        for own, row in zip(nearest, similarity, strict=True)
+        {
+            "cleaned": str(phrases.cleaned[other]),
+            "label": str(phrases.labels[phrases.codes[other]]),
+            "similarity": round(float(similarity[other]), 4),
+        }
+        for other in np.argsort(-similarity, kind="stable")[:count].tolist()
     ]
