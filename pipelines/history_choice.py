@@ -41,8 +41,11 @@ class LastChoice:
 
 
 def recipe_of(block: ClassifierParams) -> dict[str, Any]:
-    """Return the keys of a block on which the best window depends."""
-    keys = {"source", "head", "favour", "test_days", "min_rows_per_label"}
+    """Return the keys of a block on which a choice depends.
+
+    The budget is one of them: raised after a comparison that did not end, it calls for another.
+    """
+    keys = {"source", "head", "favour", "test_days", "min_rows_per_label", "history_budget_seconds"}
     return block.model_dump(mode="json", include=keys)
 
 

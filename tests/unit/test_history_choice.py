@@ -55,6 +55,15 @@ FIGURES = asdict(
 )
 
 
+def test_a_raised_budget_lets_a_comparison_that_did_not_end_begin_again() -> None:
+    verdict = kept(None, problem="the budget was exhausted", why="", rows=1000, recipe=RECIPE)
+    last = LastChoice.of(verdict, NOW)
+    raised = recipe_of(BLOCK.model_copy(update={"history_budget_seconds": 1200.0}))
+    assert why_stale(last, now=NOW, rows=1000, recipe=RECIPE) == ""
+    why = why_stale(last, now=NOW, rows=1000, recipe=raised)
+    assert why == "the classifier's block has changed"
+
+
 @pytest.mark.parametrize(
     ("last", "rows", "recipe", "why"),
     [
