@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import optuna
 import pyarrow.parquet as pq
 
-from core.head_params import Head
+from core.head_params import Favour, Head
 from flows.context import LoopContext
 from flows.run import Run, embedder_id
 from pipelines.git_repository import stage_environment
@@ -32,7 +32,8 @@ MOST_PROCESSES = 4
 class Question:
     """What is tuned: the head of a block on the rows of the workspace.
 
-    `rows` counts the training rows; `url` is that of the database with the studies.
+    `rows` counts the training rows; `url` is that of the database with the studies; `favour` is
+    what the block favours.
     """
 
     classifier: str
@@ -42,6 +43,7 @@ class Question:
     workspace: Workspace
     storage: optuna.storages.BaseStorage
     url: str = field(repr=False)
+    favour: Favour = "weighted"
 
 
 def available_processes() -> int:
@@ -70,6 +72,7 @@ def open_question(
             workspace=workspace,
             storage=storage,
             url=context.urls.perennial,
+            favour=context.params.classifier(classifier).favour,
         )
 
 
@@ -82,6 +85,7 @@ def begin_study(question: Question, run: Run) -> optuna.Study:
         rows=folder / "split" / "train.parquet",
         embedder_id=embedder_id(question.workspace),
         seed=question.seed,
+        favour=question.favour,
     )
     return records.begin_study(
         question.storage,

@@ -15,7 +15,7 @@ from typing import Any
 
 import optuna
 
-from core.head_params import Head
+from core.head_params import Favour, Head
 from pipelines.tuning.space import SPACE, chosen_settings, present_settings
 from pipelines.tuning.study import open_study, set_facts
 
@@ -40,13 +40,22 @@ class LastTuning:
     after: Mapping[str, Any]
 
 
-def study_name(classifier: str, head: Head, *, rows: Path, embedder_id: str, seed: int) -> str:
-    """Return the name of the study of these training rows, this head and this seed.
+def study_name(
+    classifier: str,
+    head: Head,
+    *,
+    rows: Path,
+    embedder_id: str,
+    seed: int,
+    favour: Favour = "weighted",
+) -> str:
+    """Return the name of the study of these training rows, this head, what it favours, and the
+    seed.
 
     The same question finds the same study, also after a kill.
     """
     limits = {name: vars(limit) for name, limit in SPACE.get(head.kind, {}).items()}
-    question = json.dumps([head.model_dump(), limits, embedder_id, seed], sort_keys=True)
+    question = json.dumps([head.model_dump(), limits, embedder_id, seed, favour], sort_keys=True)
     digest = hashlib.sha256(rows.read_bytes() + question.encode()).hexdigest()
     return f"{classifier}-{digest[:12]}"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import optuna
@@ -15,7 +17,7 @@ from core.params import Params
 from core.params_edits import read_params, set_head
 from pipelines.tuning.outcome import Search, TriedSettings, read_search, sentences
 from pipelines.tuning.process import best_settings
-from pipelines.tuning.records import LastTuning, carried_settings, why_stale
+from pipelines.tuning.records import LastTuning, carried_settings, study_name, why_stale
 from pipelines.tuning.slices import only, slice_rows
 from pipelines.tuning.space import (
     SPACE,
@@ -191,6 +193,14 @@ def test_a_search_without_a_complete_trial_says_so() -> None:
 def test_of_equal_trials_the_first_is_best() -> None:
     trials = (TriedSettings(0, PRESENT, 0.8), TriedSettings(1, BEST, 0.8))
     assert best_settings(trials, PRESENT) == PRESENT
+
+
+def test_what_a_block_favours_has_a_study_of_its_own(tmp_path: Path) -> None:
+    rows = tmp_path / "train.parquet"
+    rows.write_bytes(b"rows")
+    name = partial(study_name, "organ", SVM, rows=rows, embedder_id="e", seed=7)
+    assert name() == name(favour="weighted")
+    assert len({name(favour=favour) for favour in ("weighted", "macro", "tail")}) == 3
 
 
 def test_a_search_survives_json() -> None:
