@@ -172,17 +172,23 @@ class Workspace:
         """Commit an edit of the params.yaml of HEAD, alone; return the commit.
 
         The narrowed file of the workspace is edited too, and stays uncommitted until `publish`: the
-        commit holds nothing but the change, and can be taken over by `git cherry-pick`.
+        commit holds nothing but the change, and can be taken over by `git cherry-pick`. After an
+        error the narrowed file is as it was.
         """
         path = self.folder / "params.yaml"
         narrowed = path.read_text(encoding="utf-8")
+        edited = edit(narrowed)
         whole = run_git(["show", "HEAD:params.yaml"], self.folder, strip=False)
         path.write_text(edit(whole), encoding="utf-8")
-        run_git(
-            [*AUTHOR, "commit", "--quiet", "--only", "-m", message, "--", "params.yaml"],
-            self.folder,
-        )
-        path.write_text(edit(narrowed), encoding="utf-8")
+        try:
+            run_git(
+                [*AUTHOR, "commit", "--quiet", "--only", "-m", message, "--", "params.yaml"],
+                self.folder,
+            )
+        except StageFailed:
+            path.write_text(narrowed, encoding="utf-8")
+            raise
+        path.write_text(edited, encoding="utf-8")
         return run_git(["rev-parse", "HEAD"], self.folder)
 
     def try_publishing(self) -> None:
