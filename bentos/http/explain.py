@@ -51,7 +51,7 @@ class Step(Struct):
 
 
 class ExplanationResponse(Struct):
-    """Why a predict gives `label`: the last of `steps`.
+    """Why a predict gives `label`: the last of `steps`; `abstained` as a predict says it.
 
     The words explain the first step, the head's, against `runner_up`. With `base`, the logits of
     both without any word, their numbers sum to the logits of both. `nearest` is null for a version
@@ -70,6 +70,7 @@ class ExplanationResponse(Struct):
     words: list[ExplainedWord]
     base: tuple[float, float]
     nearest: list[TrainingPhrase] | None
+    abstained: bool = False
 
 
 _EXPLAIN = msgspec.json.Decoder(ExplainRequest)
@@ -112,4 +113,5 @@ def _response(explained: Explained) -> ExplanationResponse:
         nearest=None
         if nearest is None
         else [TrainingPhrase(near.phrase, near.label, near.similarity) for near in nearest],
+        abstained=explanation.abstained and explained.pin is None,
     )

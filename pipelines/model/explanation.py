@@ -59,7 +59,8 @@ class Explanation:
     `known` is true when people or the source labelled the phrase itself; `label` is the answer with
     those labels, `head_label` that of the head alone, which the words explain. `rule` is the
     pattern of the rule that decided between both, "" for none, `with_rule` its answer. `neighbours`
-    are the nearest training phrases, None where the version keeps none.
+    are the nearest training phrases, None where the version keeps none. `abstained` is true when
+    the version refuses the phrase, whatever a pin answers.
     """
 
     cleaned: str
@@ -75,6 +76,7 @@ class Explanation:
     rule: str = ""
     with_rule: tuple[str, float] = ("", 0.0)
     neighbours: tuple[NearPhrase, ...] | None = None
+    abstained: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,7 @@ def explain_embedded(
         rule=rule.pattern if rule else "",
         with_rule=(ruled.label, ruled.probability),
         neighbours=None if phrases is None else tuple(phrases.nearest(vectors[0], besides=cleaned)),
+        abstained=answer.abstained,
     )
 
 

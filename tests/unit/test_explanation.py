@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from core.head_params import Head as HeadParams
+from pipelines.model.abstention import Abstention
 from pipelines.model.classifier import PhraseClassifier
 from pipelines.model.explanation import EXACT_WORDS, MOST_WORDS, Explanation, explain, split_words
 from pipelines.model.head_file import Head
@@ -52,6 +53,13 @@ PHRASES = (
     "pleural pleural pleural",
     "word " * 300 + "valve",
 )
+
+
+def test_an_explanation_says_that_the_version_refuses_the_phrase() -> None:
+    head = fit("logistic")
+    refuses = Abstention(threshold=1e9, novelty_limit=2.0, novelty_weight=0.0)
+    assert explain(PhraseClassifier(head, vectors_of, abstention=refuses), "heart").abstained
+    assert not explain(PhraseClassifier(head, vectors_of), "heart").abstained
 
 
 @pytest.mark.parametrize("phrase", PHRASES)
