@@ -56,6 +56,8 @@ def register_candidate(
         _log_model(context, classifier, run_id, built / "model", embedder=tags["embedder_id"])
         registry.log_folder(run_id, context.settings.reports / "checks" / run.id, CHECKS)
         version = registry.register(classifier, run_id=run_id, tags=tags, why=why)
+        # Before the head is stored: a version with a stored head is completed without this.
+        keep_label_report(context, classifier, version=version, run_id=run_id, built=built, run=run)
         stored = store_version(
             models,
             classifier=classifier,
@@ -64,7 +66,6 @@ def register_candidate(
             evaluation=built / "evaluation",
             errors=report_folder(built),
         )
-        keep_label_report(context, classifier, version=version, run_id=run_id, built=built, run=run)
         registry.complete(classifier, version)
     return stored
 
