@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from core.logs import get_logger
 from flows.markdown import plain
 from pipelines.errors.champion import with_champion
 from pipelines.errors.files import PAGE, read_report, write_report
@@ -24,8 +25,15 @@ def complete_report(built: Path, answers: np.ndarray | None, *, champion: str) -
     """Write the report with the change since the champion beside that of the stage.
 
     `answers` are the champion's to the rows of predictions.parquet, str (n,), None without one;
-    `champion` is its version.
+    `champion` is its version. An error leaves the stage's report: it decides nothing.
     """
+    try:
+        _complete(built, answers, champion=champion)
+    except Exception as error:
+        get_logger().error("error report not completed", error=f"{type(error).__name__}: {error}")
+
+
+def _complete(built: Path, answers: np.ndarray | None, *, champion: str) -> None:
     report = read_report(built / STAGE)
     if report is None or answers is None:
         return
