@@ -29,9 +29,15 @@ from pipelines.workspace import Workspace
 
 REUSED = ("data", "build/embedder", "build/embeddings")
 """Outputs of the previous run that make this one cheaper: only new phrases are embedded."""
-SPLIT = {"split": "split"}
-"""Stage -> its folder. It refuses rows that cannot train, before any head is fitted."""
-LAST = {"compare": "comparison", "suspects": "suspects", "errors": "errors", "bias": "bias"}
+SPLIT = {"split": "split/report.json"}
+"""Stage -> the file that it writes last. It refuses rows that cannot train, before any head is
+fitted."""
+LAST = {
+    "compare": "comparison/table.md",
+    "suspects": "suspects/table.md",
+    "errors": "errors/errors.html",
+    "bias": "bias/bias.json",
+}
 """The last stages: what DVC runs for them is the whole training."""
 
 OWN_ERRORS = (DataError, SourceUnreachable, SettingsError)
@@ -159,8 +165,8 @@ def reproduce_each(
 ) -> Errors:
     """Run the stages of every classifier; return the errors of those that fail.
 
-    `stages` maps a stage to its folder. Raises `StageFailed` when all fail: then the cause may be
-    shared.
+    `stages` maps a stage to the file that it writes last: a stage that failed may have written
+    others. Raises `StageFailed` when all fail: then the cause may be shared.
     """
     try:
         workspace.reproduce(_targets(stages, classifiers), keep_going=len(classifiers) > 1)
@@ -169,7 +175,7 @@ def reproduce_each(
         failed = [
             name
             for name in classifiers
-            if not all((built / name / folder).exists() for folder in stages.values())
+            if not all((built / name / file).exists() for file in stages.values())
         ]
         if len(failed) in (0, len(classifiers)):
             raise

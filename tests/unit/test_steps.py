@@ -13,11 +13,14 @@ from core.errors import PerennialError, QueryRefused, SettingsError, SourceUnrea
 from flows import steps
 from flows.steps import LAST, SPLIT, _write_each, reproduce_each
 
-FOLDERS = {**SPLIT, **LAST}
+FILES = {**SPLIT, **LAST}
 
 
 class Workspace:
-    """Makes the folder of a stage, or fails for the classifiers that it is told to fail for."""
+    """Makes the last file of a stage, or fails for the classifiers that it is told to fail for.
+
+    A stage that fails leaves its folder.
+    """
 
     def __init__(self, folder: Path, *, fails: Sequence[str]) -> None:
         self.folder = folder
@@ -29,11 +32,12 @@ class Workspace:
         failed = []
         for target in targets:
             stage, name = target.split("@")
+            file = self.folder / "build" / "classifiers" / name / FILES[stage]
+            file.parent.mkdir(parents=True, exist_ok=True)
             if name in self.fails:
                 failed.append(name)
             else:
-                place = self.folder / "build" / "classifiers" / name / FOLDERS[stage]
-                place.mkdir(parents=True, exist_ok=True)
+                file.touch()
         if failed:
             raise StageFailed("success", came=f"the error of {failed[-1]}", do="look")
 
