@@ -5,7 +5,7 @@ recent traffic.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -96,13 +96,16 @@ def _champion_answers(
 
 
 def _comparable_head(workspace: Workspace, classifier: str, around: Surroundings) -> Head | None:
-    """Return the champion's head that has not seen the test rows."""
+    """Return the champion's head that has not seen the test rows, with the champion's rules."""
     champion = around.champion
     if champion is None:
         return None
     if around.refit is None:
         return judged_head(champion)
-    return fit_recipe(workspace, classifier, around.refit, champion.embedder_id)
+    head = fit_recipe(workspace, classifier, around.refit, champion.embedder_id)
+    served = load_checked(Path(champion.head_location), digest=champion.head_digest)
+    rules = tuple(rule for rule in served.rules if rule.label in head.labels)
+    return replace(head, rules=rules)
 
 
 def read_flips(workspace: Workspace, classifier: str, champion: ModelVersion) -> Flips:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import chdir
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,6 +18,8 @@ from core.params import Params
 from pipelines.gate.decide import decide
 from pipelines.gate.reading import Surroundings, read_flips, read_gate_rows
 from pipelines.gate.recipe import Recipe
+from pipelines.model.head_file import load_head, save_head
+from pipelines.model.rules import Rule
 from pipelines.model.text import clean_phrase
 from pipelines.model_store import store_version
 from pipelines.stages import evaluate, split, train
@@ -103,3 +106,19 @@ def test_a_refitted_recipe_answers_for_the_champion(
     judged = read_gate_rows(built, "organ", "notes", replace(around, refit=None))
     assert rows.champion is not None and judged.champion is not None
     assert np.mean(rows.champion == rows.truth) < np.mean(judged.champion == judged.truth)
+
+
+def test_a_refitted_recipe_keeps_the_champions_rules(
+    built: Workspace, champion: ModelVersion, tmp_path: Path
+) -> None:
+    head = load_head(Path(champion.head_location))
+    rule = Rule(".", head.labels[0], 0.9)
+    digest = save_head(replace(head, rules=(rule,)), tmp_path)
+    ruled = ModelVersion("organ", "2", str(tmp_path), digest, champion.embedder_id)
+    recipe = Recipe(PARAMS.classifier("organ").head, 7)
+    answers = [
+        read_gate_rows(built, "organ", "notes", Surroundings(version, refit=recipe)).champion
+        for version in (champion, ruled)
+    ]
+    without, with_rule = (np.sum(answer == rule.label) for answer in answers)
+    assert with_rule > without
