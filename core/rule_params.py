@@ -9,6 +9,8 @@ from pydantic import Field, field_validator
 from core.head_params import StrictBlock
 
 LONGEST_PATTERN = 300
+NESTED = re.compile(r"[*+}][^()]*\)(?:[*+]|\{\d*,)")
+"""A group with a repeat inside and an open-ended repeat behind: `re` backtracks exponentially."""
 
 
 class RuleParams(StrictBlock):
@@ -28,4 +30,9 @@ class RuleParams(StrictBlock):
             re.compile(pattern)
         except re.error as error:
             raise ValueError(f"pattern is not a regular expression: {error}") from None
+        if NESTED.search(pattern):
+            raise ValueError(
+                "pattern repeats a group that repeats: one phrase could take hours; "
+                "write it without `*`, `+` or `{n,}` behind such a group"
+            )
         return pattern

@@ -13,7 +13,7 @@ class TuneParams(StrictBlock):
     """When a retraining looks for better settings of the head, and how long it may."""
 
     when: Literal["never", "if_stale", "always"]
-    """`if_stale`: `pipelines/tuning/staleness.py` has the rule."""
+    """`if_stale`: `pipelines/tuning/records.py` has the rule."""
 
     seconds: int = Field(300, ge=1, le=86_400)
     """Budget of one search. A trial that runs at its end is finished."""

@@ -16,6 +16,9 @@ from pipelines.gate.words import lost_labels
 GONE_SHARE = 0.05
 """Of the rows that the champion learnt from. As many rows with new labels stop a training
 (checks.max_unseen_label_share)."""
+NAMED_ALONE = frozenset({"representation"})
+"""Kinds of bias that describe the data. A new region is rare in every history: a champion that is
+kept for it knows the region less than the candidate does."""
 
 
 def gone_labels(
@@ -56,14 +59,15 @@ def hold_biased(verdict: Verdict, report: Mapping[str, Any]) -> Verdict:
 
     `report` is the content of bias.json.
     """
-    sentences = tuple(beyond(measure) for measure in off_limits(report))
-    if not sentences:
+    measures = off_limits(report)
+    if not measures:
         return verdict
-    evidence = {**verdict.evidence, "bias": list(sentences)}
-    if verdict.kind != "promote":
-        return Verdict(verdict.kind, (*verdict.reasons, *sentences), evidence)
-    held = tuple(f"{sentence}; a person promotes or rejects it" for sentence in sentences)
-    return Verdict("hold", (*held, *verdict.reasons), evidence)
+    evidence = {**verdict.evidence, "bias": [beyond(measure) for measure in measures]}
+    held = [beyond(measure) for measure in measures if measure["kind"] not in NAMED_ALONE]
+    if verdict.kind != "promote" or not held:
+        return Verdict(verdict.kind, (*verdict.reasons, *evidence["bias"]), evidence)
+    reasons = [f"{sentence}; a person promotes or rejects it" for sentence in held]
+    return Verdict("hold", (*reasons, *verdict.reasons), evidence)
 
 
 def hold_by_hand(verdict: Verdict, policy: GateParams) -> Verdict:

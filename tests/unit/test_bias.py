@@ -84,6 +84,14 @@ def test_a_region_that_is_answered_worse_is_found_and_holds_a_promotion() -> Non
     assert (kept.kind, kept.reasons[0]) == ("keep", "even")
 
 
+def test_representation_is_named_and_holds_nothing() -> None:
+    row = {"kind": "representation", "dimension": "region", "group": "east", "missing": ""}
+    measure = {**row, "value": 9.0, "low": 7.5, "high": 11.0, "limit": 4.0, "rows": 900}
+    report = {"measures": [{**report_of(fair())["measures"][0], **measure}]}
+    verdict = hold_biased(Verdict("promote", ("better",)), report)
+    assert verdict.kind == "promote" and "east" in verdict.reasons[1]
+
+
 def test_fair_data_holds_nothing() -> None:
     verdict = Verdict("promote", ("better",))
     assert hold_biased(verdict, report_of(fair())) is verdict

@@ -180,3 +180,14 @@ def test_a_head_file_with_other_rules_is_refused(head: Head, tmp_path: Path, rul
 def test_a_pattern_that_is_no_expression_fails_before_any_work(pattern: str) -> None:
     with pytest.raises(ValidationError):
         RuleParams(pattern=pattern, label="bone")
+
+
+@pytest.mark.parametrize("pattern", [r"(\w+\s?)+refund$", r"(a+)*b", r"(?:x{2,}y)+", r"(ab*c){3,}"])
+def test_a_pattern_that_could_take_hours_is_refused(pattern: str) -> None:
+    with pytest.raises(ValidationError, match="repeats a group that repeats"):
+        RuleParams(pattern=pattern, label="bone")
+
+
+@pytest.mark.parametrize("pattern", [r"\bfx\b", r"^(left|right)? ?wrist", r"(ab)+c*", r"a.*b"])
+def test_other_patterns_pass(pattern: str) -> None:
+    assert RuleParams(pattern=pattern, label="bone").pattern == pattern
