@@ -89,8 +89,9 @@ def test_its_page_says_what_a_version_that_may_refuse_promises(place: Place) -> 
 def test_its_page_summarises_and_links_the_error_report_with_the_change_since_the_champion(
     place: Place,
 ) -> None:
+    before = str(place.champion())
     assert verdict(place.retrain()) == "promote"
-    champion = int(str(place.champion()))
+    champion = str(place.champion())
     found = httpx.post(
         f"{place.settings.prefect_url}/api/artifacts/filter",
         json={"artifacts": {"key": {"any_": ["verdict-organ"]}}},
@@ -98,15 +99,15 @@ def test_its_page_summarises_and_links_the_error_report_with_the_change_since_th
     ).json()
     title = f"# organ version {champion}: promote"
     [page] = [artifact["data"] for artifact in found if artifact["data"].startswith(title)]
-    assert "## Errors" in page and f"Since the champion, version {champion - 1}: " in page
+    assert "## Errors" in page and f"Since the champion, version {before}: " in page
     [address] = re.findall(r"\((\S+/artifacts/errors/errors\.html)\)", page)
     run_id = address.split("/runs/")[1].split("/")[0]
     kept = place.settings.home / "mlartifacts" / "organ" / run_id / "artifacts" / "errors"
-    stored = place.settings.models / "organ" / str(champion) / "errors"
+    stored = place.settings.models / "organ" / champion / "errors"
     for name in ("errors.json", "errors.html"):
         assert (kept / name).read_bytes() == (stored / name).read_bytes()
     report = json.loads((stored / "errors.json").read_text(encoding="utf-8"))
-    assert report["champion"]["version"] == str(champion - 1)
+    assert report["champion"]["version"] == before
     evaluation = json.loads((stored.parent / "evaluation.json").read_text(encoding="utf-8"))
     assert report["rows"] == evaluation["rows"]
     assert report["accuracy"] == evaluation["metrics"]["accuracy"]
@@ -159,7 +160,7 @@ def test_its_cards_are_in_prefect_and_in_mlflow(place: Place) -> None:
     kept = place.settings.home / "mlartifacts" / "organ" / run_id / "artifacts"
     assert (kept / "cards" / "model.html").read_text().startswith("<!doctype html>")
     times = json.loads((kept / "records" / "times.json").read_text())
-    assert times["train"]["cpu_seconds"] > 0 and "bias" in times
+    assert all(stage["cpu_seconds"] > 0 for stage in times.values())  # those that ran this time
     client = mlflow.MlflowClient(mlflow_uri(place.urls), mlflow_uri(place.urls))
     described = client.get_model_version("organ", version).description
     assert described is not None and WHO_DECIDES in described

@@ -128,7 +128,7 @@ def test_the_page_shows_the_change_and_how_to_take_it_over(place: Place) -> None
 
 
 def test_mlflow_has_the_chosen_settings_and_a_nested_run_per_trial(place: Place) -> None:
-    client = mlflow.MlflowClient(mlflow_uri(place))
+    client = mlflow.MlflowClient(mlflow_uri(place), mlflow_uri(place))
     [run_id] = [
         version.run_id or ""
         for version in client.search_model_versions("name='organ'")
