@@ -73,7 +73,7 @@ def measure(classifier: str, file: Path | None, *, quick: bool, seed: int) -> Re
         },
         bars=list(bars(means, microseconds)),
         tables=[_table(key, value) for key, value in means.items()],
-        input=", ".join(f"{len(one.cleaned):,} phrases of {one.name}" for one in sets),
+        input=", ".join(f"{len(phrases.cleaned):,} phrases of {phrases.name}" for phrases in sets),
     )
 
 

@@ -41,6 +41,7 @@ Csv = Annotated[
 ]
 Days = Annotated[int, typer.Option(min=1, help="How far back.")]
 By = Annotated[Literal["day", "week", "month"], typer.Option(help="Length of a row, in UTC.")]
+COLUMNS = ("when", "request id", "version", "label", "p", "right", "phrase")
 
 
 def register(app: typer.Typer) -> None:
@@ -86,12 +87,8 @@ def answers(
     found = _search(search)
     if as_csv:
         _write_csv(found)
-        return
-    output().table(
-        {"answers": found},
-        columns=("when", "request id", "version", "label", "p", "right", "phrase"),
-        rows=map(_answer_row, found),
-    )
+    else:
+        output().table({"answers": found}, columns=COLUMNS, rows=map(_answer_row, found))
 
 
 def quality(classifier: Classifier, by: By = "week", days: Days = 90, json: Json = False) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from cli.output import Json, output
+from core.contracts import Prediction
 
 BATCH = 1024
 Phrases = Annotated[
@@ -75,9 +76,13 @@ def classify(
                 "pinned": pinned,
                 "abstained": answer.abstained,
             }
-            label = f"none of these ({answer.label})" if answer.abstained else answer.label
-            sure = "pinned" if pinned else f"{answer.probability:.3f}"
-            out.result(row, f"{label}\t{sure}\t{phrase}")
+            out.result(row, _line(phrase, answer, pinned=pinned))
+
+
+def _line(phrase: str, answer: Prediction, *, pinned: bool) -> str:
+    label = f"none of these ({answer.label})" if answer.abstained else answer.label
+    sure = "pinned" if pinned else f"{answer.probability:.3f}"
+    return f"{label}\t{sure}\t{phrase}"
 
 
 def _batches(phrases: Iterator[str]) -> Iterator[list[str]]:

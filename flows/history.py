@@ -12,13 +12,12 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from core.contracts import Verdict
-from core.decisions import record_decision
 from core.errors import PerennialError, StageFailed
 from core.files import write_json
 from core.logs import get_logger
 from core.tables import decision
 from flows.context import LoopContext
-from flows.run import Run
+from flows.run import Run, record_verdict
 from pipelines.dvc_repository import dvc_environment
 from pipelines.history_choice import (
     SUBJECT,
@@ -61,7 +60,7 @@ def choose_histories(
         write_json(folder / CHOICE, facts)
         get_logger().info("history window", classifier=name, reason=verdict.reasons[0])
         if record and verdict.kind != "current":
-            _record(context, name, verdict, run)
+            record_verdict(context.engine, verdict, run, classifier=name, subject=SUBJECT)
 
 
 def history_folder(root: Path, classifier: str) -> Path:
@@ -138,15 +137,3 @@ def compare_within(folder: Path, classifier: str, *, seconds: float) -> None:
             came="the budget was exhausted",
             do="raise history_budget_seconds, or set history_days to a number",
         ) from None
-
-
-def _record(context: LoopContext, classifier: str, verdict: Verdict, run: Run) -> None:
-    with context.engine.begin() as connection:
-        record_decision(
-            connection,
-            verdict,
-            classifier=classifier,
-            subject=SUBJECT,
-            decided_at=run.now,
-            run=run.id,
-        )

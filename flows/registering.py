@@ -49,13 +49,12 @@ def register_candidate(
 
     built = workspace.folder / "build" / "classifiers" / classifier
     tags = _version_tags(workspace, built / "model", published, run) | {"verdict": verdict.kind}
-    why = f"{verdict.kind}: {'; '.join(verdict.reasons)}"
     with registry.run(classifier, name=run.id, tags=tags) as run_id:
         _log_results(context, classifier, run_id, workspace, verdict)
         log_tuning(context, classifier, run_id, run)
         _log_model(context, classifier, run_id, built / "model", embedder=tags["embedder_id"])
         registry.log_folder(run_id, context.settings.reports / "checks" / run.id, CHECKS)
-        version = registry.register(classifier, run_id=run_id, tags=tags, why=why)
+        version = registry.register(classifier, run_id=run_id, tags=tags, why=_why(verdict))
         # Before the head is stored: a version with a stored head is completed without this.
         keep_label_report(context, classifier, version=version, run_id=run_id, built=built, run=run)
         stored = store_version(
@@ -68,6 +67,11 @@ def register_candidate(
         )
         registry.complete(classifier, version)
     return stored
+
+
+def _why(verdict: Verdict) -> str:
+    """Return the verdict in a line, for the description of the version."""
+    return f"{verdict.kind}: {'; '.join(verdict.reasons)}"
 
 
 def require_registry(context: LoopContext) -> None:

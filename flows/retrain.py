@@ -14,7 +14,6 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import exponential_backoff
 
 from core.contracts import Verdict
-from core.decisions import record_decision
 from core.errors import PerennialError
 from core.groups import refuse_unknown
 from core.logs import get_logger
@@ -24,7 +23,7 @@ from flows.artifacts import show_cards, show_checks, show_no_candidate, show_ver
 from flows.attempt import Attempt
 from flows.context import HeldClassifiers, LoopContext, hold_classifiers, open_context
 from flows.hooks import HOOKS, quiet_named_errors, timed_task
-from flows.run import PublishedRun, Run
+from flows.run import PublishedRun, Run, record_verdict
 from flows.run_page import shown_run
 from flows.tuning import tune_heads as _tune_heads
 from flows.tuning_page import show_tuning
@@ -136,7 +135,7 @@ def _decide_due(context: LoopContext, classifier: str, run: Run) -> Verdict:
     if verdict.kind == "wait":
         _conclude_without_candidate(context, classifier, verdict, run)
     else:
-        _record(context, classifier, verdict, run)
+        record_verdict(context.engine, verdict, run, classifier=classifier, subject="retraining")
     return verdict
 
 
@@ -183,21 +182,10 @@ def _conclude_without_candidate(
     """Record and show why the run made no candidate. The champion's lineage lists it, too."""
     champion = context.champions().get(classifier)
     evidence = {**verdict.evidence, "version": champion.version if champion else ""}
-    _record(context, classifier, Verdict(verdict.kind, verdict.reasons, evidence), run)
+    concluded = Verdict(verdict.kind, verdict.reasons, evidence)
+    record_verdict(context.engine, concluded, run, classifier=classifier, subject="retraining")
     get_logger().warning(verdict.kind, classifier=classifier, reason=verdict.reasons[0])
     _show_no_candidate(classifier, verdict, reason=run.reason, return_state=True)
-
-
-def _record(context: LoopContext, classifier: str, verdict: Verdict, run: Run) -> None:
-    with context.engine.begin() as connection:
-        record_decision(
-            connection,
-            verdict,
-            classifier=classifier,
-            subject="retraining",
-            decided_at=run.now,
-            run=run.id,
-        )
 
 
 def _judge_candidate(

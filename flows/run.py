@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy.engine import Engine
+
+from core.contracts import Verdict
+from core.decisions import record_decision
 from pipelines.workspace import Workspace
 
 
@@ -39,3 +43,18 @@ def embedder_id(workspace: Workspace) -> str:
     """Return the id of the embedder that made the embeddings of the workspace."""
     file = workspace.folder / "build" / "embedder" / "embedder.json"
     return str(json.loads(file.read_text())["embedder_id"])
+
+
+def record_verdict(
+    engine: Engine, verdict: Verdict, run: Run, *, classifier: str, subject: str
+) -> None:
+    """Record what a run decided about a classifier (see `record_decision`)."""
+    with engine.begin() as connection:
+        record_decision(
+            connection,
+            verdict,
+            classifier=classifier,
+            subject=subject,
+            decided_at=run.now,
+            run=run.id,
+        )

@@ -89,12 +89,12 @@ def recent_quality(connection: Connection, *, classifier: str, version: str) -> 
 
     `answers` and `estimated_accuracy` are those of the newest ESTIMATED. The newest labels count.
     """
-    mine = (inference.c.classifier == classifier, inference.c.version == version)
-    newest = connection.scalar(sa.select(sa.func.max(inference.c.occurred_at)).where(*mine))
+    of_version = (inference.c.classifier == classifier, inference.c.version == version)
+    newest = connection.scalar(sa.select(sa.func.max(inference.c.occurred_at)).where(*of_version))
     if newest is None:
         return None
     since = newest - RECENT
-    recent = (*mine, inference.c.occurred_at > since, *_routed())
+    recent = (*of_version, inference.c.occurred_at > since, *_routed())
     confidence = sa.select(inference.c.probability).where(*recent)
     estimated = confidence.order_by(inference.c.occurred_at.desc()).limit(ESTIMATED).subquery()
     answers, mean = connection.execute(

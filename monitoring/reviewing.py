@@ -91,12 +91,12 @@ def first_call(connection: Connection, classifier: str, window: int) -> int | No
     it, answers what was called before. Returns the id of the decision, None without one.
     """
     table = decision.c
-    mine = table.classifier == classifier
+    of_classifier = table.classifier == classifier
     gate = table.subject == "gate"
     ended = sa.or_(gate, sa.and_(table.subject == "retraining", table.kind != BEGINS))
-    last = sa.select(sa.func.max(table.id)).where(mine, ended).scalar_subquery()
+    last = sa.select(sa.func.max(table.id)).where(of_classifier, ended).scalar_subquery()
     query = sa.select(sa.func.min(table.id)).where(
-        mine,
+        of_classifier,
         table.subject == "drift",
         table.kind == "drift",
         table.evidence["by"].is_not(None),

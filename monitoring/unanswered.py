@@ -42,14 +42,14 @@ def open_drift(connection: Connection, classifier: str, *, now: datetime) -> Ope
     window expected, harmless or a fault of the data.
     """
     table = decision.c
-    mine = (table.classifier == classifier, table.decided_at <= now)
+    of_classifier = (table.classifier == classifier, table.decided_at <= now)
     judged_at = connection.scalar(
-        sa.select(sa.func.max(table.decided_at)).where(*mine, table.subject == "gate")
+        sa.select(sa.func.max(table.decided_at)).where(*of_classifier, table.subject == "gate")
     )
     calls = connection.execute(
         sa.select(table.decided_at, table.reasons, table.evidence)
         .where(
-            *mine,
+            *of_classifier,
             table.subject == "drift",
             table.kind == "drift",
             sa.true() if judged_at is None else table.decided_at > judged_at,

@@ -87,12 +87,12 @@ class Observer:
         for label in given:
             self.notes["labels"][label.kind] += 1
             self._note_rule_label(label.cleaned, label.label, label.received_at, person=True)
-            said = answers.answer([label.cleaned])[0][0]
+            answered = answers.answer([label.cleaned])[0][0]
             if label.correct and label.kind == "correction":
                 self._plan_correction(label)
             self._labels_of(label.cleaned)[label.label] += 1
             long_past = self._long_past(label.cleaned)
-            if not label.correct and long_past == said and long_past != label.label:
+            if not label.correct and long_past == answered and long_past != label.label:
                 probe = Probe(label.cleaned, label.label, label.received_at, True)
                 self._mistakes.append(probe)
 

@@ -136,7 +136,7 @@ class World:
         other = self.rulebook.other[term]
         share = self.rulebook.share[term]
         truth = np.where((other < 0) | (base.coin < share), label, other)
-        cleaned = np.array([self._clean(one) for one in phrase], dtype=object)
+        cleaned = np.array([self._clean(text) for text in phrase], dtype=object)
         region = _REGION_NAMES[[CLERKS[desk].region for desk in base.clerk.tolist()]]
         return Arrivals(base.second, region, phrase, cleaned, label, other, share, truth, event)
 

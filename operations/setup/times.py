@@ -95,7 +95,7 @@ def _format(texts: Iterable[str], formats: Sequence[str]) -> str:
     """Return the one format that reads every text."""
     fitting = list(formats)
     for text in texts:
-        before, fitting = fitting, [one for one in fitting if _reads(one, text)]
+        before, fitting = fitting, [style for style in fitting if _reads(style, text)]
         if not fitting:
             others = f", where others are {before[0]}" if len(before) < len(formats) else ""
             raise _unreadable(f"{text!r}{others}")

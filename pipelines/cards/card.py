@@ -192,7 +192,8 @@ def _section(content: Mapping[str, Any]) -> Section:
         Table(table["columns"], [[_sentence(cell) for cell in row] for row in table["rows"]])
         for table in content["tables"]
     ]
-    return Section(content["title"], [_sentence(one) for one in content["sentences"]], tables)
+    sentences = [_sentence(sentence) for sentence in content["sentences"]]
+    return Section(content["title"], sentences, tables)
 
 
 def _sentence(content: Mapping[str, Any]) -> Sentence:

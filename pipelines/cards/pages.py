@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from string import Formatter
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from pipelines.cards.card import Card, Figure, Section, Sentence, Table
+from pipelines.page_templates import page_environment
 
 _MARKDOWN = re.compile(r"([\\*_\[\]<>|#~&])")
 _CODE = re.compile(r"`([^`]+)`")
@@ -58,13 +57,7 @@ def plain(text: str) -> str:
 
 def as_html(card: Card) -> str:
     """Return the card as one HTML file, without scripts."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(Path(__file__).parent)
     environment.filters["code"] = _code
     environment.globals["parts"] = parts
     return environment.get_template("card.html").render(card=card)

@@ -6,21 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from pipelines.errors.chart import draw_curve
 from pipelines.errors.summary import curve_sentences, gap_sentence, slice_name, summary_lines
+from pipelines.page_templates import page_environment
 
 
 def render_page(report: Mapping[str, Any]) -> str:
     """Return the page as HTML. Text from data is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(Path(__file__).parent)
     environment.filters |= {
         "share": _share,
         "points": _points,

@@ -56,8 +56,7 @@ def _svm_steps(
     vectors: Float32,
     ngram_weight: float,
 ) -> Fits:
-    """Fit without the validation slice, set the temperature on the slice, go on with the training
-    rows, then with all.
+    """Fit without the validation slice, calibrate on it, go on with the training rows, then all.
 
     A phrase with several labels teaches the most frequent one, weighted by `fitting_weights`.
     """

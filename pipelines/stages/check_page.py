@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from pipelines.checks import MAX_EXAMPLES, Check, judge
+from pipelines.page_templates import page_environment
 
 _TITLES = {
     "column_present": "The column is present",
@@ -46,13 +45,7 @@ def render_page(checks: Sequence[Check], facts: Sequence[Mapping[str, Any]]) -> 
 
     `facts` holds the snapshot.json of each dataset, in the order of the page.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(Path(__file__).parent)
     environment.filters |= {"number": _number, "visible": _visible}
     datasets = [
         (fact, _failures_first(check for check in checks if check.dataset == fact["dataset"]))

@@ -47,7 +47,7 @@ def run(key: str) -> None:
     labels = read_rows(classifier_folder(key) / "split" / "labels.parquet").to_pandas()
     weeks = max((labels["occurred_at"].max() - labels["occurred_at"].min()) / WEEK, 1.0)
     found, number = ranked_suspects(
-        judged, confirmed=_said_by_people(labels), rows=rows, weeks=weeks
+        judged, confirmed=_given_by_people(labels), rows=rows, weeks=weeks
     )
     listed = list_suspects(
         judged,
@@ -76,10 +76,10 @@ def _pairs(rows: TrainingRows, places: np.ndarray) -> set[tuple[str, str]]:
     return set(zip(rows.cleaned[places].tolist(), rows.labels[places].tolist(), strict=True))
 
 
-def _said_by_people(labels: pd.DataFrame) -> set[tuple[str, str]]:
+def _given_by_people(labels: pd.DataFrame) -> set[tuple[str, str]]:
     """Return (cleaned, label) of the rows that come from feedback: somebody has looked at them."""
-    said = labels[~labels["from_source"]]
-    return set(zip(said["cleaned"], said["label"], strict=True))
+    given = labels[~labels["from_source"]]
+    return set(zip(given["cleaned"], given["label"], strict=True))
 
 
 def _source_rows(dataset: str, labels: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> Rows:
