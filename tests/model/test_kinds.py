@@ -205,18 +205,20 @@ def test_an_ensemble_is_judged_without_the_test_rows_and_served_with_all() -> No
 
 
 def test_focal_loss_is_less_sure_of_what_is_easy() -> None:
+    """It learns as well, and its logits need more sharpening to be calibrated."""
     rows = training_rows()
-    focal = MlpHead(kind="mlp", hidden=24, epochs=6, focal=3.0)
-    heads = [
-        fit_head(params, training=rows, embedder_id="words-1", seed=7)
-        for params in (SMALL["mlp"], focal)
-    ]
-    plain, hard = (
-        head.probabilities(rows.cleaned.tolist(), rows.vectors).argmax(axis=1) for head in heads
+    plain, focal = (
+        fit_head(
+            MlpHead(kind="mlp", hidden=24, epochs=40, focal=focal),
+            training=rows,
+            embedder_id="words-1",
+            seed=7,
+        )
+        for focal in (0.0, 3.0)
     )
-    assert np.mean(plain == hard) > 0.9
-    assert not np.array_equal(heads[0].arrays["weights"], heads[1].arrays["weights"])
-    assert heads[1].settings["temperature"] < heads[0].settings["temperature"]
+    answers = best_labels(focal, rows.cleaned.tolist(), rows.vectors)
+    assert np.mean(rows.labels == answers) > 0.85
+    assert focal.settings["temperature"] < 0.8 * plain.settings["temperature"]
 
 
 def test_the_arrays_of_a_perceptron_answer_as_keras_does() -> None:
