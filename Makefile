@@ -71,7 +71,7 @@ notebooks: setup ## Run notebooks/final on the loop of this clone; HTML in build
 repro: setup | $(DVC_STATE) ## Run the stages of dvc.yaml that are out of date, on the data that is here
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m dvc repro
 
-up: setup | $(DVC_STATE) ## Start PostgreSQL, Prefect, MLflow, the service, Evidently's UI and the flow runner
+up: setup | $(DVC_STATE) ## Start PostgreSQL, Prefect, MLflow, Evidently, the service, the console and the flow runner
 	$(BIN)/perennial up
 
 down: setup ## Stop all of them
