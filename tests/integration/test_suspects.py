@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from cli import app as cli
 from core.database import DatabaseUrls, with_driver
+from core.files import write_json
 from core.label_reports import open_suspects, read_label_report, record_label_report
 from core.params import load_params
 from core.review_params import ReviewParams
@@ -36,7 +37,9 @@ from monitoring.review.queue import QueuedItem, next_item
 from monitoring.review.refill import refill_queue
 from monitoring.review.undo import undo_act
 from monitoring.review.worth import queue_report
+from pipelines.labels.report import missing_reports
 from pipelines.memory.evidence_rows import join_labels
+from pipelines.not_measured import NotMeasured
 from tests.support.places import own_place
 from tests.support.traffic import log
 
@@ -237,6 +240,46 @@ def test_the_report_of_a_newer_retraining_replaces_the_old_one(connection: Conne
     assert report is not None
     assert ([found.cleaned for found in report.suspects], report.made_at) == (["new"], NOW)
     assert read_label_report(connection, "nobody") is None
+
+
+def test_labels_that_could_not_be_judged_leave_the_report_before_with_the_reason(
+    engine: Engine, database: DatabaseUrls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = commands(engine, database, tmp_path)
+    monkeypatch.setattr("cli.suspects.command_context", lambda: nullcontext(context))
+    built = tmp_path / "built"
+    suspects, labels = missing_reports(NotMeasured("ValueError: no folds"))
+    write_json(built / "suspects" / "suspects.json", suspects)
+    write_json(built / "suspects" / "labels.json", labels)
+
+    def retrain(version: str) -> None:
+        run = Run(f"r{version}", NOW, "manual", {})
+        with context.registry.run("block", name=run.id, tags={}) as run_id:
+            keep_label_report(
+                context, "block", version=version, run_id=run_id, built=built, run=run
+            )
+
+    retrain("4")
+    with engine.connect() as connection:
+        first = read_label_report(connection, "block")
+    assert first is not None
+    assert (first.version, first.suspects, first.not_judged) == ("4", (), "ValueError: no folds")
+    with engine.begin() as connection:
+        keep(connection, "block", suspect("rare", "7"), at=NOW)
+    retrain("5")
+    with engine.connect() as connection:
+        kept = read_label_report(connection, "block")
+        waiting = open_suspects(connection, "block")
+    assert kept is not None
+    assert (kept.version, [found.cleaned for found in waiting]) == ("1", ["rare"])
+    assert kept.not_judged == "version 5: ValueError: no folds"
+    for command in ("suspects", "labels"):
+        shown = CliRunner().invoke(cli.app, [command, "block"])
+        assert "newest retraining: version 5: ValueError: no folds" in shown.output
+    with engine.begin() as connection:
+        keep(connection, "block", at=NOW)
+        newer = read_label_report(connection, "block")
+    assert newer is not None and newer.not_judged == ""
 
 
 def test_rows_without_a_decision_stay_in_training(connection: Connection) -> None:
