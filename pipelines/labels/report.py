@@ -93,7 +93,13 @@ def missing_reports(why: NotMeasured) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return both reports of labels that could not be judged."""
     reason = {"not_measured": why.reason}
     suspects = {"judged": 0, "found": 0, "listed": 0, "suspects": []}
-    labels: dict[str, Any] = {"phrases": 0, "labels": 0, "accuracy": None, "merges": [], "splits": []}
+    labels: dict[str, Any] = {
+        "phrases": 0,
+        "labels": 0,
+        "accuracy": None,
+        "merges": [],
+        "splits": [],
+    }
     return {**suspects, **reason}, {**labels, **reason}
 
 
