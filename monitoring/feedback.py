@@ -137,7 +137,8 @@ def feedback_rows(
 
     The columns are id, phrase, occurred_at, region, the label columns and origin. The id is the
     request id, or that of the row of the source that a decision replaces.
-    Only feedback received by `received_by` counts; of several labels for one request, the newest.
+    Only feedback received by `received_by` counts; of several labels for one request, or for one
+    row of the source, the one received last.
     Labels of answers that people called a fault of the data by then are left out.
     A label that only repeats the pin of its answer teaches nothing.
     """
@@ -158,12 +159,16 @@ def feedback_rows(
 
 
 def _one_of_each_id(rows: Iterable[dict[str, object]]) -> list[dict[str, object]]:
-    """Put the labels of several classifiers for one row of the source into one row."""
+    """Put the labels of several classifiers for one row of the source into one row.
+
+    `rows` come in the order of receipt, the newest first; it wins. The result is ordered by
+    (occurred_at, id).
+    """
     by_id: dict[object, dict[str, object]] = {}
     for row in rows:
         known = by_id.setdefault(row["id"], row)
         known.update({name: value for name, value in row.items() if known[name] is None})
-    return list(by_id.values())
+    return sorted(by_id.values(), key=lambda row: (row["occurred_at"], row["id"]))
 
 
 def _as_row(
@@ -229,4 +234,4 @@ def _newest(label_columns: Mapping[str, str], received_by: datetime) -> sa.Selec
         ~is_faulty(answer, as_of=received_by),
         says_more_than_the_pin(answer, sa.func.btrim(newest.c.label)),
     )
-    return of_dataset.order_by(occurred_at, newest.c.request_id)
+    return of_dataset.order_by(newest.c.received_at.desc(), newest.c.id.desc())

@@ -210,6 +210,44 @@ def test_one_row_of_the_source_takes_the_labels_of_two_classifiers(connection: C
     assert (row["id"], row["column_topic"], row["column_other"]) == ("7", "label02", "x")
 
 
+@pytest.mark.parametrize("newest", ["topic/7", "7"])
+def test_of_two_decisions_about_one_row_the_one_received_last_wins(
+    connection: Connection, newest: str
+) -> None:
+    """A source may use request ids: the row is then named by an answer and by a suspect."""
+    rows = [
+        {
+            "received_at": NOW + (DAY if request_id == newest else timedelta(0)),
+            "request_id": request_id, "classifier": "topic",
+            "label": "last" if request_id == newest else "first", "author": "ada",
+            "kind": "correction", "phrase": "RARE", "cleaned": "rare",
+            "occurred_at": NOW - 300 * DAY, "source_row": "7" if "/" in request_id else None,
+        }
+        for request_id in ("topic/7", "7")
+    ]  # fmt: skip
+    connection.execute(feedback.insert(), rows)
+    [row] = fixed(connection, "topic")
+    assert (row["id"], row["column_topic"]) == ("7", "last")
+
+
+def test_two_classifiers_of_one_label_column_take_the_label_received_last(
+    connection: Connection,
+) -> None:
+    rows = [
+        {
+            "received_at": NOW, "request_id": f"{name}/7", "classifier": name, "label": label,
+            "author": "ada", "kind": "correction", "phrase": "RARE", "cleaned": "rare",
+            "occurred_at": NOW - 300 * DAY, "source_row": "7",
+        }
+        for name, label in (("topic", "first"), ("other", "last"))
+    ]  # fmt: skip
+    for decision in rows:  # of one moment: the id decides
+        connection.execute(feedback.insert(), decision)
+    columns = {"topic": "organ", "other": "organ"}
+    [row] = feedback_rows(connection, label_columns=columns, received_by=NOW + DAY).to_pylist()
+    assert row["organ"] == "last"
+
+
 def test_a_memory_takes_the_decision_instead_of_the_row(connection: Connection) -> None:
     refill(connection)
     press(connection, take(connection), "label02")
