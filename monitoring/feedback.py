@@ -28,6 +28,7 @@ from core.pin_tables import says_more_than_the_pin
 from core.tables import feedback, inference
 from monitoring.faults import is_faulty
 from monitoring.feedback_file import Line, Refusal, Unlabelled, read_feedback_file
+from pipelines.snapshot_merge import NO_LABEL
 
 AHEAD = timedelta(days=1)
 """A label may be dated this far in the future, where its zone is wrong. It waits until then."""
@@ -140,6 +141,7 @@ def feedback_rows(
     Only feedback received by `received_by` counts; of several labels for one request, or for one
     row of the source, the one received last.
     Labels of answers that people called a fault of the data by then are left out.
+    A row of the source that no label fits, by the newest decision, has the label NO_LABEL.
     A label that only repeats the pin of its answer teaches nothing.
     """
     columns = sorted(set(label_columns.values()))
@@ -191,13 +193,17 @@ def newest_feedback(*, received_by: datetime | None = None) -> sa.Subquery:
 
     A request whose newest feedback says "none of these" has no label.
     """
+    newest = _newest_of_requests(received_by)
+    return sa.select(newest).where(newest.c.kind != NONE_OF_THESE).subquery()
+
+
+def _newest_of_requests(received_by: datetime | None) -> sa.Subquery:
     query = sa.select(feedback).distinct(feedback.c.request_id)
     if received_by is not None:
         query = query.where(feedback.c.received_at <= received_by)
-    newest = query.order_by(
+    return query.order_by(
         feedback.c.request_id, feedback.c.received_at.desc(), feedback.c.id.desc()
     ).subquery()
-    return sa.select(newest).where(newest.c.kind != NONE_OF_THESE).subquery()
 
 
 CORRECTED = sa.select(feedback.c.request_id)
@@ -215,14 +221,15 @@ def answered(requests: sa.Select[Any]) -> sa.Subquery:
 
 
 def _newest(label_columns: Mapping[str, str], received_by: datetime) -> sa.Select[Any]:
-    newest = newest_feedback(received_by=received_by)
+    newest = _newest_of_requests(received_by)
     answer = answered(CORRECTED)
+    is_none = newest.c.kind == NONE_OF_THESE
     occurred_at = sa.func.coalesce(newest.c.occurred_at, answer.c.occurred_at)
     phrase = sa.func.coalesce(newest.c.phrase, answer.c.phrase)
     query = sa.select(
         sa.func.coalesce(newest.c.source_row, newest.c.request_id).label("row_id"),
         newest.c.classifier,
-        newest.c.label,
+        sa.case((is_none, NO_LABEL), else_=newest.c.label).label("label"),
         phrase.label("phrase"),
         occurred_at.label("occurred_at"),
         sa.func.coalesce(newest.c.region, answer.c.region).label("region"),
@@ -230,6 +237,7 @@ def _newest(label_columns: Mapping[str, str], received_by: datetime) -> sa.Selec
     joined = query.outerjoin(answer, answer.c.request_id == newest.c.request_id)
     of_dataset = joined.where(
         newest.c.classifier.in_(list(label_columns)),
+        sa.or_(~is_none, newest.c.source_row.is_not(None)),
         phrase.is_not(None),
         ~is_faulty(answer, as_of=received_by),
         says_more_than_the_pin(answer, sa.func.btrim(newest.c.label)),

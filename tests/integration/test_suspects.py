@@ -20,6 +20,7 @@ from cli import app as cli
 from core.database import DatabaseUrls, with_driver
 from core.files import write_json
 from core.label_reports import open_suspects, read_label_report, record_label_report
+from core.memory_revisions import MemoryRevision
 from core.params import load_params
 from core.review_params import ReviewParams
 from core.review_tables import review_item
@@ -29,7 +30,7 @@ from flows.context import LoopContext
 from flows.label_report import keep_label_report
 from flows.run import Run
 from monitoring.feedback import feedback_rows
-from monitoring.received_labels import received_labels
+from monitoring.received_labels import labels_since, received_labels
 from monitoring.review.acts import Act, answer_item
 from monitoring.review.deciding import Answer
 from monitoring.review.items import SUSPECTS
@@ -246,6 +247,53 @@ def test_two_classifiers_of_one_label_column_take_the_label_received_last(
     columns = {"topic": "organ", "other": "organ"}
     [row] = feedback_rows(connection, label_columns=columns, received_by=NOW + DAY).to_pylist()
     assert row["organ"] == "last"
+
+
+def test_a_row_that_no_label_fits_teaches_nothing_until_another_decision(
+    connection: Connection,
+) -> None:
+    refill(connection)
+    item = take(connection)
+    given = Act("a", "ada", Answer("none_of_these"), alone=True)
+    answer_item(connection, "topic", item.id, given, now=NOW + timedelta(hours=1))
+    rows = fixed(connection, "topic")
+    assert [(row["id"], row["column_topic"]) for row in rows] == [("8", ""), ("9", "")]
+    source = pd.DataFrame(
+        {
+            "id": ["8", "9", "11"], "cleaned": "frequent", "label": "label01",
+            "occurred_at": pd.Timestamp(NOW - 300 * DAY),
+        }
+    )  # fmt: skip
+    received = received_labels(connection, classifier="topic", received_by=NOW + DAY)
+    evidence = join_labels(source, received)
+    assert len(evidence) == 1 and list(evidence["label"]) == ["label01"]
+
+    later = {
+        "received_at": NOW + DAY, "request_id": "topic/8", "classifier": "topic", "author": "bob",
+        "label": "label02", "kind": "correction", "phrase": "FREQUENT", "cleaned": "frequent",
+        "occurred_at": NOW - 300 * DAY, "source_row": "8",
+    }  # fmt: skip
+    connection.execute(feedback.insert(), [later])
+    labels = {row["id"]: row["column_topic"] for row in fixed(connection, "topic")}
+    assert labels == {"8": "label02", "9": ""}
+    received = received_labels(connection, classifier="topic", received_by=NOW + DAY)
+    evidence = join_labels(source, received)
+    assert sorted(evidence["label"]) == ["label01", "label02"]
+
+
+def test_a_decision_that_no_label_fits_renews_the_memory(connection: Connection) -> None:
+    refill(connection)
+    item = take(connection)
+    revision = MemoryRevision(
+        classifier="topic", revision=1, made_at=NOW, as_of=NOW, digest="", location="",
+        snapshot="", first_feedback=None, last_feedback=None, phrases=0, labels=0, enabled=True,
+        why="",
+    )  # fmt: skip
+    later = NOW + DAY
+    assert not labels_since(connection, classifier="topic", revision=revision, now=later)
+    given = Act("a", "ada", Answer("none_of_these"), alone=True)
+    answer_item(connection, "topic", item.id, given, now=NOW + timedelta(hours=1))
+    assert labels_since(connection, classifier="topic", revision=revision, now=later)
 
 
 def test_a_memory_takes_the_decision_instead_of_the_row(connection: Connection) -> None:
