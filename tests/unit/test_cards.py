@@ -14,7 +14,6 @@ import pytest
 
 from core.bias_params import BiasParams
 from flows.cards import LONGEST_DESCRIPTION, with_card
-from pipelines.bias.measures import measure_all
 from pipelines.bias.report import bias_report
 from pipelines.cards.card import as_json, ask, changes, from_json, step
 from pipelines.cards.data_card import data_card
@@ -24,7 +23,7 @@ from pipelines.cards.model_card import model_card
 from pipelines.cards.pages import as_html, as_markdown, as_text
 from pipelines.stages.scores import ScoredAnswers
 from pipelines.stages.scores import score as score_answers
-from tests.unit.test_bias import fair
+from tests.unit.test_bias import fair, measure_all
 
 EVIL = "<script>alert(1)</script> | a/b {x}"
 NAMES_WITH_DIGITS = re.compile(r"F1|95 %|[{][^}]*[}]")
