@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -32,6 +33,7 @@ from monitoring.feedback_file import Line, Refusal, Unlabelled, read_feedback_fi
 AHEAD = timedelta(days=1)
 """A label may be dated this far in the future, where its zone is wrong. It waits until then."""
 CHUNK = 2000
+NO_REGIONS: Mapping[str, str] = MappingProxyType({})
 REFUSALS_SHOWN = 1000
 
 
@@ -131,7 +133,11 @@ def _received(row: FeedbackRow, moment: datetime) -> FeedbackRow:
 
 
 def feedback_rows(
-    connection: Connection, *, label_columns: Mapping[str, str], received_by: datetime
+    connection: Connection,
+    *,
+    label_columns: Mapping[str, str],
+    received_by: datetime,
+    regions: Mapping[str, str] = NO_REGIONS,
 ) -> pa.Table:
     """Return the feedback as snapshot rows, ordered by (occurred_at, id).
 
@@ -139,7 +145,9 @@ def feedback_rows(
     request id, or that of the row of the source that a decision replaces.
     Only feedback received by `received_by` counts; of several labels for one request, the newest.
     Labels of answers that people called a fault of the data by then are left out.
-    A label that only repeats the pin of its answer teaches nothing.
+    A label that only repeats the pin of its answer teaches nothing. `regions` maps each line of
+    versions to its region: what people say of its answers trains that line, whatever region the
+    request named.
     """
     columns = sorted(set(label_columns.values()))
     schema = pa.schema(
@@ -153,7 +161,7 @@ def feedback_rows(
         ]
     )
     newest = connection.execute(_newest(label_columns, received_by))
-    rows = _one_of_each_id(_as_row(row, columns, label_columns) for row in newest)
+    rows = _one_of_each_id(_as_row(row, columns, label_columns, regions) for row in newest)
     return pa.Table.from_pylist(rows, schema=schema)
 
 
@@ -167,7 +175,10 @@ def _one_of_each_id(rows: Iterable[dict[str, object]]) -> list[dict[str, object]
 
 
 def _as_row(
-    row: sa.Row[Any], columns: list[str], label_columns: Mapping[str, str]
+    row: sa.Row[Any],
+    columns: list[str],
+    label_columns: Mapping[str, str],
+    regions: Mapping[str, str],
 ) -> dict[str, object]:
     label_column = label_columns[row.classifier]
     labels = {column: row.label if column == label_column else None for column in columns}
@@ -175,7 +186,7 @@ def _as_row(
         "id": row.row_id,
         "phrase": row.phrase,
         "occurred_at": row.occurred_at,
-        "region": row.region,
+        "region": regions.get(row.classifier, row.region),
         **labels,
         "origin": "feedback",
     }
