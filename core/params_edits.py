@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from core.errors import ParamsError
-from core.line_params import KEYS, expand_lines
+from core.line_params import KEYS, expand_lines, is_short
 from core.params import Params, load_params
 
 BY_HAND = "edit params.yaml by hand"
@@ -77,9 +77,14 @@ def with_own_block(text: str, name: str) -> str:
 def write_lines(text: str, question: str) -> str:
     """Return the text with one block per line in place of a block with `by` and `lines`.
 
+    Lines that are written out already stay as they are.
+
     The comments of the block stay in each, unless it is in braces or has an anchor.
     """
-    key, value = _entry(_classifiers(text), question)
+    mapping = _classifiers(text)
+    if not is_short(yaml.safe_load(text)["classifiers"].get(question)):
+        return text
+    key, value = _entry(mapping, question)
     block = yaml.safe_load(text)["classifiers"][question]
     expanded = expand_lines({question: block})
     lines = text.splitlines()

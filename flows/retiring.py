@@ -38,7 +38,7 @@ def retire_replaced(context: LoopContext, classifier: str, *, now: datetime) -> 
         for name, champion in sorted(champions.items())
         if name not in params.classifiers and question in _questions(champion)
     ]
-    why = f"{', '.join(sorted(present))} answers {question} now"
+    why = f"replaced by {', '.join(sorted(present))}"
     for name in replaced:
         retire(context.engine, name, why=why, now=now)
         get_logger().info("retired", classifier=name, why=why)
