@@ -61,11 +61,9 @@ _SHORT_BLOCKS = TypeAdapter(dict[str, dict[str, LinesParams]])
 def expand_content(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return what params.yaml holds with one block per line; see `expand_lines`."""
     blocks = content.get("classifiers")
-    return (
-        {**content, "classifiers": expand_lines(blocks)}
-        if isinstance(blocks, dict)
-        else {**content}
-    )
+    if not isinstance(blocks, dict):
+        return {**content}
+    return {**content, "classifiers": expand_lines(blocks)}
 
 
 def is_short(block: Any) -> bool:

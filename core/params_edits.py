@@ -77,19 +77,17 @@ def with_own_block(text: str, name: str) -> str:
 def write_lines(text: str, question: str) -> str:
     """Return the text with one block per line in place of a block with `by` and `lines`.
 
-    Lines that are written out already stay as they are.
-
-    The comments of the block stay in each, unless it is in braces or has an anchor.
+    The comments of the block stay in each, unless it is in braces or has an anchor. Lines that are
+    written out already stay as they are.
     """
-    mapping = _classifiers(text)
-    if not is_short(yaml.safe_load(text)["classifiers"].get(question)):
+    block = yaml.safe_load(text)["classifiers"].get(question)
+    if not is_short(block):
         return text
-    key, value = _entry(mapping, question)
-    block = yaml.safe_load(text)["classifiers"][question]
+    key, value = _entry(_classifiers(text), question)
     expanded = expand_lines({question: block})
     lines = text.splitlines()
-    head = lines[key.start_mark.line]
-    if value.flow_style or "&" in head or "*" in head:
+    own_lines = lines[key.start_mark.line : _last_line(value) + 1]
+    if value.flow_style or any("&" in line for line in own_lines):
         indent = " " * key.start_mark.column
         parts = [_written(name, own, indent) for name, own in expanded.items()]
     else:
