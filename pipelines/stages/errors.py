@@ -77,7 +77,8 @@ def head_recipe(key: str) -> tuple[HeadParams, int, Favour]:
     spec = read_json(SPEC / key / "head.json")
     seed = spec.pop("seed")
     favour = spec.pop("favour", "weighted")
-    spec.pop("rules", None)
+    for beside in ("rules", "line"):
+        spec.pop(beside, None)
     params: HeadParams = TypeAdapter(HeadParams).validate_python(spec)
     return params, seed, favour
 

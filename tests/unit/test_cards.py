@@ -112,6 +112,15 @@ def test_every_sentence_with_a_figure_is_bound_to_its_query() -> None:
     assert figures > 60
 
 
+def test_the_cards_of_a_line_name_its_region_and_count_the_other_rows() -> None:
+    known = facts()
+    assert "alone" not in as_text(model_card(known)) + as_text(data_card(known))
+    known["params"]["line"] = {"of": "organ", "by": "region", "value": "north"}
+    known["split"]["rows_of_other_regions"] = 1234
+    assert "It answers organ in the region north alone." in as_text(model_card(known))
+    assert "1,234 more rows are of other regions." in as_text(data_card(known))
+
+
 def test_a_card_is_true_until_one_of_its_facts_changes() -> None:
     known = facts()
     for card in cards(known).values():
