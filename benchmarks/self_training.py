@@ -64,6 +64,7 @@ def measure(given: UnlabelledSet, kind: str, *, spec: dict[str, Any], seed: int)
 
     from core.head_params import Head as HeadParams
     from pipelines.model.heads import head_fits
+    from pipelines.model.self_training import ON
     from pipelines.stages.self_training import choose_joining, fit_self_trained, join_rows
 
     params: HeadParams = TypeAdapter(HeadParams).validate_python({"kind": kind})
@@ -71,20 +72,23 @@ def measure(given: UnlabelledSet, kind: str, *, spec: dict[str, Any], seed: int)
     with timed() as plain_time:
         judged, _ = fits(given.rows)
     with timed() as taught_time:
-        _, report = fit_self_trained(
+        heads, report = fit_self_trained(
             given.rows, given.asked, spec, fits=fits, embed=lambda _: given.vectors
         )
     part = given.rows.without_test()
     joining = choose_joining(judged, part, given.asked, given.vectors, spec)
     right = joining.labels[joining.chosen] == given.truth[joining.chosen]
-    joined = join_rows(given.rows, joining, given.asked, given.vectors, weight=spec["weight"])
+    taught = heads.judged
+    if report["state"] != ON:
+        rows = join_rows(given.rows, joining, given.asked, given.vectors, weight=spec["weight"])
+        taught = next(fits(rows))
     test = given.rows.tested()
     return {
         **report,
         "labelled": len(part.labels),
         "right": float(right.mean()) if len(right) else float(np.nan),
         "calibration_error": _calibration_error(judged, test),
-        "calibration_error_with": _calibration_error(next(fits(joined)), test),
+        "calibration_error_with": _calibration_error(taught, test),
         "fit_cpu_seconds": round(plain_time.cpu, 1),
         "fit_cpu_seconds_with": round(taught_time.cpu, 1),
     }

@@ -19,7 +19,9 @@ VERDICTS = {
     "failed": "The classifier could not be trained. The champion stays.",
 }
 PLOTS = ("reliability.png", "confusions.png", "f1_by_support.png")
-APART = frozenset({"accuracy_by_slice", "gain_by_slice", "promise", "self_training"})
+APART = frozenset(
+    {"accuracy_by_slice", "bias_not_measured", "gain_by_slice", "promise", "self_training"}
+)
 """Evidence that the page shows above the table of the rest."""
 
 
@@ -47,6 +49,7 @@ def render_verdict(
         measured_gain(verdict.evidence),
         _promise(verdict.evidence),
         _self_training(verdict.evidence),
+        _unmeasured_bias(verdict.evidence),
         "\n".join(f"- {sentence}" for sentence in verdict.reasons),
         f"Reason: **{reason}**. {links_line(links)}",
         history,
@@ -92,6 +95,13 @@ def _self_training(evidence: Mapping[str, Any]) -> str:
     """Say what its own answers to unlabelled phrases were worth; "" where it learns none."""
     lines = evidence.get("self_training", ())
     return f"Self-training: {'; '.join(lines)}." if lines else ""
+
+
+def _unmeasured_bias(evidence: Mapping[str, Any]) -> str:
+    """Say which kinds of bias have no number, and why; "" when all were measured."""
+    missing: Mapping[str, str] = evidence.get("bias_not_measured", {})
+    kinds = [f"{kind} ({reason})" for kind, reason in missing.items()]
+    return f"Bias that was not measured: {'; '.join(kinds)}." if kinds else ""
 
 
 def _same_rows(evidence: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from core.files import write_json
 from core.head_params import Head as HeadParams
-from pipelines.model.head_file import JUDGED, Head, save_head
+from pipelines.model.head_file import JUDGED, Head, Line, save_head
 from pipelines.model.heads import Heads, TrainingRows, head_fits
 from pipelines.model.rules import JUDGED_RULES, RuleRows, judge_rules
 from pipelines.model.self_training import REPORT
@@ -37,6 +37,7 @@ def run(key: str) -> None:
     spec: dict[str, Any] = read_json(SPEC / key / "head.json")
     seed = spec.pop("seed")
     rules = spec.pop("rules", [])
+    line = Line(**spec.pop("line")) if "line" in spec else None
     favour = spec.pop("favour", "weighted")  # older files have no such key
     params: HeadParams = TypeAdapter(HeadParams).validate_python(spec)
     embedder_id = read_json(EMBEDDINGS / "embedder.json")["embedder_id"]
@@ -44,6 +45,7 @@ def run(key: str) -> None:
     fits = partial(head_fits, params, embedder_id=embedder_id, seed=seed, favour=favour)
     folder = classifier_folder(key) / "model"
     heads = _fitted(key, rows, fits, folder)
+    heads = Heads(replace(heads.judged, line=line), replace(heads.served, line=line))
     if rules:
         judged_rules, kept = judge_rules(rules, heads.judged.labels, rule_rows(heads.judged, rows))
         heads = Heads(replace(heads.judged, rules=kept), replace(heads.served, rules=kept))

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.year.answering import Answering
-from benchmarks.year.arrivals import Arrivals, expected_weighted_f1
-from benchmarks.year.people import PersonLabel
-from benchmarks.year.production import Production
-from benchmarks.year.world import World
-from pipelines.source.practice import EPOCH
+from operations.simulation.answering import Answering
+from operations.simulation.arrivals import Arrivals, expected_weighted_f1
+from operations.simulation.people import PersonLabel
+from operations.simulation.production import Production
+from operations.simulation.world import EPOCH, World
 
 LONG_PAST = 10
 """Labels that a phrase must have had, 95 % of them agreeing, for its past to count as long."""
