@@ -29,6 +29,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "suspects",
         "labels",
         "tune",
+        "simulate",
         "watch",
         "remember",
     ),
