@@ -23,6 +23,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Train": (
         "new",
         "remove",
+        "lines",
         "snapshot",
         "retrain",
         "history",

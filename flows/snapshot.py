@@ -79,7 +79,7 @@ def take_snapshot(
         snapshots = write_snapshots(
             context,
             data,
-            list(classifiers) or list(context.params.classifiers),
+            context.known_classifiers(classifiers),
             as_of=EPOCH if demo else as_of,
         )
         track_data(settings.repository, cache=cache_of(settings.repository))
@@ -129,13 +129,16 @@ def _write_dataset(
     *,
     as_of: datetime,
 ) -> Snapshot:
-    columns = {name: block.source.label for name, block in blocks.items()}
+    columns = _label_columns(blocks)
+    regions = {name: block.line.value for name, block in blocks.items() if block.line}
     source = source_of(blocks)
     with context.engine.connect() as connection:
         previous = previous_summary(
             connection, dataset, before=as_of, columns=sorted(set(columns.values()))
         )
-        feedback = feedback_rows(connection, label_columns=columns, received_by=as_of)
+        feedback = feedback_rows(
+            connection, label_columns=columns, received_by=as_of, regions=regions
+        )
     with _naming_source(context, blocks):
         return write_snapshot(
             folder / dataset,
@@ -148,6 +151,15 @@ def _write_dataset(
             feedback=feedback if feedback.num_rows else None,
             previous=previous,
         )
+
+
+def _label_columns(blocks: Mapping[str, ClassifierParams]) -> dict[str, str]:
+    """Return classifier -> label column.
+
+    Labels that came before a question was answered by lines keep the name of the question.
+    """
+    questions = {block.line.of: block.source.label for block in blocks.values() if block.line}
+    return questions | {name: block.source.label for name, block in blocks.items()}
 
 
 @contextmanager

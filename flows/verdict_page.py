@@ -19,7 +19,7 @@ VERDICTS = {
     "failed": "The classifier could not be trained. The champion stays.",
 }
 PLOTS = ("reliability.png", "confusions.png", "f1_by_support.png")
-IN_THE_TABLE = frozenset({"accuracy_by_slice", "gain_by_slice", "promise"})
+IN_THE_TABLE = frozenset({"accuracy_by_slice", "bias_not_measured", "gain_by_slice", "promise"})
 
 
 def render_verdict(
@@ -45,6 +45,7 @@ def render_verdict(
         VERDICTS.get(verdict.kind, ""),
         measured_gain(verdict.evidence),
         _promise(verdict.evidence),
+        _unmeasured_bias(verdict.evidence),
         "\n".join(f"- {sentence}" for sentence in verdict.reasons),
         f"Reason: **{reason}**. {links_line(links)}",
         history,
@@ -84,6 +85,13 @@ def _promise(evidence: Mapping[str, Any]) -> str:
     """Say what a version that may refuse promises; "" for one that always answers."""
     promise = evidence.get("promise", "")
     return f"On its test rows it {promise}." if promise else ""
+
+
+def _unmeasured_bias(evidence: Mapping[str, Any]) -> str:
+    """Say which kinds of bias have no number, and why; "" when all were measured."""
+    missing: Mapping[str, str] = evidence.get("bias_not_measured", {})
+    kinds = [f"{kind} ({reason})" for kind, reason in missing.items()]
+    return f"Bias that was not measured: {'; '.join(kinds)}." if kinds else ""
 
 
 def _same_rows(evidence: Mapping[str, Any]) -> str:

@@ -51,16 +51,6 @@ class Group:
     rows: Bool
 
 
-def measure_all(rows: BiasRows, *, min_rows: int) -> list[Measure]:
-    """Return the measures of the four kinds, each group once."""
-    return [
-        *historical(rows, min_rows=min_rows),
-        *representation(rows, min_rows=min_rows),
-        *measurement(rows, min_rows=min_rows),
-        *evaluation(rows, min_rows=min_rows),
-    ]
-
-
 def historical(rows: BiasRows, *, min_rows: int) -> list[Measure]:
     """Measure the share of test rows that get the label their phrase had before.
 

@@ -47,6 +47,15 @@ def purpose(write: Writer) -> list[Sentence]:
         if ask("params/purpose", write.facts)
         else plain("Nobody has written down what it is for: set `purpose` in its block.")
     ]
+    if ask("params/line", write.facts):
+        found.append(
+            write.say(
+                "It answers {question} in the {column} {value} alone.",
+                question="params/line/of:text",
+                column="params/line/by:text",
+                value="params/line/value:text",
+            )
+        )
     if ask("params/owner", write.facts):
         return [*found, write.say("Owner: {owner}.", owner="params/owner:text")]
     return [*found, plain("Nobody is named as its owner: set `owner` in its block.")]

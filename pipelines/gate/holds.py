@@ -9,8 +9,8 @@ from typing import Any
 
 from core.contracts import Verdict
 from core.gate_params import GateParams
-from pipelines.bias.report import off_limits
-from pipelines.bias.words import beyond
+from pipelines.bias.report import not_measured, off_limits
+from pipelines.bias.words import beyond, failures
 from pipelines.gate.words import lost_labels
 
 GONE_SHARE = 0.05
@@ -57,8 +57,10 @@ def hold_gone_labels(verdict: Verdict, gone: Mapping[str, float]) -> Verdict:
 def hold_biased(verdict: Verdict, report: Mapping[str, Any]) -> Verdict:
     """Name the bias that is beyond its limit for certain; a promotion then waits for a person.
 
-    `report` is the content of bias.json.
+    `report` is the content of bias.json. A kind that could not be measured is named and holds
+    nothing: the evidence has why, also where its groups have too few rows.
     """
+    verdict = _with_unmeasured(verdict, report)
     measures = off_limits(report)
     if not measures:
         return verdict
@@ -68,6 +70,14 @@ def hold_biased(verdict: Verdict, report: Mapping[str, Any]) -> Verdict:
         return Verdict(verdict.kind, (*verdict.reasons, *evidence["bias"]), evidence)
     reasons = [f"{sentence}; a person promotes or rejects it" for sentence in held]
     return Verdict("hold", (*reasons, *verdict.reasons), evidence)
+
+
+def _with_unmeasured(verdict: Verdict, report: Mapping[str, Any]) -> Verdict:
+    missing = not_measured(report)
+    if not missing:
+        return verdict
+    reasons = (*verdict.reasons, *failures(report.get("failed", {})))
+    return Verdict(verdict.kind, reasons, {**verdict.evidence, "bias_not_measured": missing})
 
 
 def hold_by_hand(verdict: Verdict, policy: GateParams) -> Verdict:

@@ -31,6 +31,7 @@ from pipelines.stages.labelled_rows import (
     labelled_rows,
     leave_out_rare,
     newest_days,
+    of_line,
     within_history,
 )
 from pipelines.stages.present import present_pairs, single_acts
@@ -67,10 +68,11 @@ def run(key: str) -> None:
     """
     require_checked(CHECK)
     spec = read_json(SPEC / key / "split.json")
-    stored = read_rows(
+    snapshot = read_rows(
         DATA / spec["dataset"] / "rows.parquet",
         columns=["id", "phrase", "occurred_at", "region", "origin", spec["label"]],
     )
+    stored = of_line(snapshot, spec.get("line", {}).get("value"))
     usable = labelled_rows(stored, label=spec["label"])
     history = within_history(usable, days=spec["history_days"])
     costs = CostParams.model_validate(read_json(SPEC / key / "costs.json"))
@@ -86,6 +88,8 @@ def run(key: str) -> None:
         **report(stored.num_rows, rows, masks, left_out),
         **left_behind(stored.num_rows, usable, history),
     }
+    if "line" in spec:
+        counts["rows_of_other_regions"] = snapshot.num_rows - stored.num_rows
     write_rows(folder / "train.parquet", pairs)
     write_rows(folder / "labels.parquet", labels_table(rows, test=masks.test))
     write_rows(folder / "recent.parquet", recent)

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from core.files import write_json
 from core.head_params import Head as HeadParams
-from pipelines.model.head_file import JUDGED, Head, save_head
+from pipelines.model.head_file import JUDGED, Head, Line, save_head
 from pipelines.model.heads import Heads, TrainingRows, fit_heads
 from pipelines.model.rules import JUDGED_RULES, RuleRows, judge_rules
 from pipelines.model.training_phrases import choose_training_phrases, save_training_phrases
@@ -30,11 +30,13 @@ def run(key: str) -> None:
     spec: dict[str, Any] = read_json(SPEC / key / "head.json")
     seed = spec.pop("seed")
     rules = spec.pop("rules", [])
+    line = Line(**spec.pop("line")) if "line" in spec else None
     favour = spec.pop("favour", "weighted")  # older files have no such key
     params: HeadParams = TypeAdapter(HeadParams).validate_python(spec)
     embedder_id = read_json(EMBEDDINGS / "embedder.json")["embedder_id"]
     rows = training_rows(key)
     heads = fit_heads(params, training=rows, embedder_id=embedder_id, seed=seed, favour=favour)
+    heads = Heads(replace(heads.judged, line=line), replace(heads.served, line=line))
     folder = classifier_folder(key) / "model"
     if rules:
         judged_rules, kept = judge_rules(rules, heads.judged.labels, rule_rows(heads.judged, rows))

@@ -14,7 +14,6 @@ import pytest
 
 from core.bias_params import BiasParams
 from flows.cards import LONGEST_DESCRIPTION, with_card
-from pipelines.bias.measures import measure_all
 from pipelines.bias.report import bias_report
 from pipelines.cards.card import as_json, ask, changes, from_json, step
 from pipelines.cards.data_card import data_card
@@ -24,7 +23,7 @@ from pipelines.cards.model_card import model_card
 from pipelines.cards.pages import as_html, as_markdown, as_text
 from pipelines.stages.scores import ScoredAnswers
 from pipelines.stages.scores import score as score_answers
-from tests.unit.test_bias import fair
+from tests.unit.test_bias import fair, measure_all
 
 EVIL = "<script>alert(1)</script> | a/b {x}"
 NAMES_WITH_DIGITS = re.compile(r"F1|95 %|[{][^}]*[}]")
@@ -111,6 +110,15 @@ def test_every_sentence_with_a_figure_is_bound_to_its_query() -> None:
             for sentence in section.sentences:
                 assert not re.search(r"\d", NAMES_WITH_DIGITS.sub("", sentence.text)), sentence.text
     assert figures > 60
+
+
+def test_the_cards_of_a_line_name_its_region_and_count_the_other_rows() -> None:
+    known = facts()
+    assert "alone" not in as_text(model_card(known)) + as_text(data_card(known))
+    known["params"]["line"] = {"of": "organ", "by": "region", "value": "north"}
+    known["split"]["rows_of_other_regions"] = 1234
+    assert "It answers organ in the region north alone." in as_text(model_card(known))
+    assert "1,234 more rows are of other regions." in as_text(data_card(known))
 
 
 def test_a_card_is_true_until_one_of_its_facts_changes() -> None:
