@@ -46,6 +46,7 @@ def suspects(classifier: Classifier, top: Top = 20, json: Json = False) -> None:
             f"version {report.version} of {report.made_at:%Y-%m-%d}: {report.found:,} suspects "
             f"among {report.judged:,} pairs of phrase and label"
         )
+        _say_not_judged(report)
 
 
 def labels(classifier: Classifier, json: Json = False) -> None:
@@ -67,6 +68,7 @@ def labels(classifier: Classifier, json: Json = False) -> None:
     out.table({}, columns=SPLIT_COLUMNS, rows=[_split(split) for split in splits])
     paying = sum(found["pays"] for found in [*merges, *splits])
     out.say(f"version {report.version}: {paying} of {len(merges) + len(splits)} pay")
+    _say_not_judged(report)
 
 
 def _read(classifier: str) -> LabelReport:
@@ -87,6 +89,11 @@ def _read(classifier: str) -> LabelReport:
             do=f"run `perennial retrain {classifier}`",
         )
     return replace(report, suspects=waiting)
+
+
+def _say_not_judged(report: LabelReport) -> None:
+    if report.not_judged:
+        output().say(f"Labels were not judged by the newest retraining: {report.not_judged}")
 
 
 def _row(suspect: Suspect) -> tuple[object, ...]:

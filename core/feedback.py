@@ -21,7 +21,9 @@ KINDS = ("correction", "confirmation", "sample", "double_review", "unknown")
 EXAMPLE = "example"
 """The kind of a label that is about no answer: it came with its own phrase."""
 NONE_OF_THESE = "none_of_these"
-"""The kind of feedback that says no label is right. Its label is empty; nothing learns from it."""
+"""The kind of feedback that says no label is right. Its label is empty; nothing learns from it.
+
+About a row of the source, it also takes the row's own label away until another decision."""
 
 LEAST_PROBABILITY = 1e-9
 """One answer in years of traffic. A smaller number is a mistake that outweighs all other labels."""
@@ -66,6 +68,13 @@ class FeedbackRow:
 def is_label() -> sa.ColumnElement[bool]:
     """Return the condition for rows of `feedback` that name a label."""
     return feedback.c.kind != NONE_OF_THESE
+
+
+def is_decision() -> sa.ColumnElement[bool]:
+    """Return the condition for rows of `feedback` that change what is learnt: a label, or that a
+    row of the source has none.
+    """
+    return sa.or_(is_label(), feedback.c.source_row.is_not(None))
 
 
 Problem = tuple[FeedbackRow, PerennialError]

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.engine import Connection
 
 from core.label_tables import label_report
@@ -68,7 +68,11 @@ class Suspect:
 
 @dataclass(frozen=True)
 class LabelReport:
-    """`judged` pairs of phrase and label, `found` suspects among them, the first ones listed."""
+    """`judged` pairs of phrase and label, `found` suspects among them, the first ones listed.
+
+    `not_judged` says why the labels of a retraining could not be judged: this one's, or those of
+    newer ones that left this report in place; "" otherwise.
+    """
 
     classifier: str
     version: str
@@ -77,6 +81,7 @@ class LabelReport:
     found: int
     suspects: tuple[Suspect, ...]
     labels: Mapping[str, Any]
+    not_judged: str = ""
 
 
 def record_label_report(
@@ -99,6 +104,13 @@ def record_label_report(
     connection.execute(query.on_conflict_do_update(index_elements=("classifier",), set_=values))
 
 
+def mark_not_judged(connection: Connection, classifier: str, *, version: str, reason: str) -> None:
+    """Note in the present report that the labels of a newer version could not be judged."""
+    marked = sa.type_coerce({"not_measured": f"version {version}: {reason}"}, JSONB)
+    query = sa.update(label_report).where(label_report.c.classifier == classifier)
+    connection.execute(query.values(suspects=label_report.c.suspects.op("||")(marked)))
+
+
 def read_label_report(connection: Connection, classifier: str) -> LabelReport | None:
     """Return the report of the newest retraining; None before one."""
     query = sa.select(label_report).where(label_report.c.classifier == classifier)
@@ -113,6 +125,7 @@ def read_label_report(connection: Connection, classifier: str) -> LabelReport | 
         found=row.suspects["found"],
         suspects=tuple(Suspect.of_json(fields) for fields in row.suspects["suspects"]),
         labels=row.labels,
+        not_judged=row.suspects.get("not_measured", ""),
     )
 
 

@@ -101,6 +101,13 @@ class Champion:
         return self.pins.get(clean_phrase(phrase))
 
 
+def answering_classifier(settings: Settings, name: str, region: str | None) -> str:
+    """Return the classifier that answers a question in a region. Raises `UnknownClassifier`."""
+    from core.params import load_params
+
+    return load_params(settings.repository / "params.yaml").answering(name, region)
+
+
 def open_champion(settings: Settings, classifier: str) -> Champion:
     """Return the champion, ready to answer, with the pins of now.
 
@@ -123,9 +130,9 @@ def open_version(
     Raises `HeadRefused`, or `EmbedderUnusable` when the embedder is not in this home.
     """
     from pipelines.memory.store import recorded_memory
-    from pipelines.model.abstention import load_abstention
     from pipelines.model.classifier import PhraseClassifier
     from pipelines.model.head_file import load_checked
+    from pipelines.model.registered_rule import load_promised
 
     head = load_checked(Path(model.head_location), digest=model.head_digest)
     memory = recorded_memory(revision) if revision else None
@@ -133,7 +140,7 @@ def open_version(
         head,
         open_embedder(settings, model),
         memory=memory,
-        abstention=load_abstention(Path(model.head_location)),
+        abstention=load_promised(Path(model.head_location)),
     )
 
 

@@ -68,11 +68,10 @@ class LoopContext:
     def known_classifiers(self, classifiers: Sequence[str]) -> list[str]:
         """Return the named classifiers, or all of params.yaml when none is named.
 
-        Raises `UnknownClassifier`.
+        The name of a question stands for its lines. Raises `UnknownClassifier`.
         """
-        for name in classifiers:
-            self.params.classifier(name)
-        return list(classifiers) or list(self.params.classifiers)
+        named = [own for name in classifiers for own in self.params.named(name)]
+        return named or list(self.params.classifiers)
 
     def champions(self) -> dict[str, ModelVersion]:
         """Return classifier -> the version that answers."""

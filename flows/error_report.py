@@ -35,7 +35,7 @@ def complete_report(built: Path, answers: np.ndarray | None, *, champion: str) -
 
 def _complete(built: Path, answers: np.ndarray | None, *, champion: str) -> None:
     report = read_report(built / STAGE)
-    if report is None or answers is None:
+    if report is None or answers is None or "not_measured" in report:
         return
     rows = answered_rows(
         pq.read_table(built / "evaluation" / "predictions.parquet"),
@@ -57,10 +57,13 @@ def report_folder(built: Path) -> Path | None:
 
 def render_summary(report: Mapping[str, Any]) -> str:
     """Return the report as Markdown for the page of a run; a gap beyond its limit is bold."""
-    gap = gap_sentence(report["gap"])
+    loud = _loud_sentence(report)
     lines = [line.strip() for line in summary_lines(report)]
-    shown = [
-        f"**{plain(line)}**" if line == gap and report["gap"]["exceeded"] else plain(line)
-        for line in lines
-    ]
+    shown = [f"**{plain(line)}**" if line == loud else plain(line) for line in lines]
     return "## Errors\n\n" + "\n".join(f"- {line}" for line in shown)
+
+
+def _loud_sentence(report: Mapping[str, Any]) -> str:
+    """Return the sentence about a gap beyond its limit, "" without one."""
+    gap = report.get("gap")
+    return gap_sentence(gap) if gap and gap["exceeded"] else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from core.label_reports import record_label_report
+from core.label_reports import mark_not_judged, read_label_report, record_label_report
 from flows.context import LoopContext
 from flows.run import Run
 
@@ -18,16 +18,19 @@ def keep_label_report(
 ) -> None:
     """Store the files of stage `suspects`. A repeated call changes nothing.
 
+    Where the labels could not be judged, the report of the retraining before stays.
     `run_id` is the run of MLflow; `built` the folder of the classifier's outputs.
     """
     folder = built / SUSPECTS
     context.registry.log_folder(run_id, folder, SUSPECTS)
+    suspects = json.loads((folder / "suspects.json").read_text(encoding="utf-8"))
+    labels = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
     with context.engine.begin() as connection:
+        earlier = read_label_report(connection, classifier)
+        if "not_measured" in suspects and earlier is not None:
+            reason = suspects["not_measured"]
+            mark_not_judged(connection, classifier, version=version, reason=reason)
+            return
         record_label_report(
-            connection,
-            classifier,
-            version=version,
-            suspects=json.loads((folder / "suspects.json").read_text(encoding="utf-8")),
-            labels=json.loads((folder / "labels.json").read_text(encoding="utf-8")),
-            now=run.now,
+            connection, classifier, version=version, suspects=suspects, labels=labels, now=run.now
         )

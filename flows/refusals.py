@@ -19,6 +19,7 @@ from pipelines.model.arrays import Bool
 from pipelines.model.classifier import PhraseClassifier
 from pipelines.model.embedder import load_embedder
 from pipelines.model.head_file import load_checked, load_head
+from pipelines.model.registered_rule import load_promised
 from pipelines.workspace import Workspace
 
 RECENT_ANSWERS = 5_000
@@ -36,7 +37,7 @@ def read_refusals(
     """
     built = workspace.folder / "build" / "classifiers" / champion.classifier
     location = Path(champion.head_location)
-    before = load_abstention(location)
+    before = load_promised(location)
     after = load_abstention(built / "evaluation")
     if before is None and after is None:
         return None

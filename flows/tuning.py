@@ -114,7 +114,9 @@ def _tune(context: LoopContext, workspace: Workspace, classifier: str, run: Run)
 def _tune_due(question: Question, run: Run, tune: TuneParams) -> Tuning:
     """Search when it is due; else carry over what the last search chose."""
     last = records.last_tuning(question.storage, question.classifier)
-    stale = records.why_stale(last, head=question.head, rows=question.rows, now=run.now)
+    stale = records.why_stale(
+        last, head=question.head, rows=question.rows, now=run.now, favour=question.favour
+    )
     if tune.when == "always" or stale or last is None:
         return tune_now(question, run, why=stale or "always", seconds=tune.seconds)
 
@@ -159,6 +161,7 @@ def tune_now(
         after=with_settings(question.head, after),
         rows=question.rows,
         now=run.now,
+        favour=question.favour,
     )
     lines = (*_about(search, ended, brought), *sentences(search))
     present = present_settings(question.head)

@@ -50,4 +50,5 @@ def _best_trials(search: Search) -> str:
         (str(trial.number), words(trial.settings), f"{trial.score:.4f}")
         for trial in scored[:SHOWN_TRIALS]
     ]
-    return table(("trial", "settings", "weighted F1 of the slice that chose"), rows)
+    score = f"{search.favour} F1 of the slice that chose"
+    return table(("trial", "settings", score), rows)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -28,10 +29,12 @@ from core.pin_tables import says_more_than_the_pin
 from core.tables import feedback, inference
 from monitoring.faults import is_faulty
 from monitoring.feedback_file import Line, Refusal, Unlabelled, read_feedback_file
+from pipelines.snapshot_merge import NO_LABEL
 
 AHEAD = timedelta(days=1)
 """A label may be dated this far in the future, where its zone is wrong. It waits until then."""
 CHUNK = 2000
+NO_REGIONS: Mapping[str, str] = MappingProxyType({})
 REFUSALS_SHOWN = 1000
 
 
@@ -131,15 +134,23 @@ def _received(row: FeedbackRow, moment: datetime) -> FeedbackRow:
 
 
 def feedback_rows(
-    connection: Connection, *, label_columns: Mapping[str, str], received_by: datetime
+    connection: Connection,
+    *,
+    label_columns: Mapping[str, str],
+    received_by: datetime,
+    regions: Mapping[str, str] = NO_REGIONS,
 ) -> pa.Table:
     """Return the feedback as snapshot rows, ordered by (occurred_at, id).
 
     The columns are id, phrase, occurred_at, region, the label columns and origin. The id is the
     request id, or that of the row of the source that a decision replaces.
-    Only feedback received by `received_by` counts; of several labels for one request, the newest.
+    Only feedback received by `received_by` counts; of several labels for one request, or for one
+    row of the source, the one received last.
     Labels of answers that people called a fault of the data by then are left out.
-    A label that only repeats the pin of its answer teaches nothing.
+    A row of the source that no label fits, by the newest decision, has the label NO_LABEL.
+    A label that only repeats the pin of its answer teaches nothing. `regions` maps each line of
+    versions to its region: what people say of its answers trains that line, whatever region the
+    request named.
     """
     columns = sorted(set(label_columns.values()))
     schema = pa.schema(
@@ -153,21 +164,28 @@ def feedback_rows(
         ]
     )
     newest = connection.execute(_newest(label_columns, received_by))
-    rows = _one_of_each_id(_as_row(row, columns, label_columns) for row in newest)
+    rows = _one_of_each_id(_as_row(row, columns, label_columns, regions) for row in newest)
     return pa.Table.from_pylist(rows, schema=schema)
 
 
 def _one_of_each_id(rows: Iterable[dict[str, object]]) -> list[dict[str, object]]:
-    """Put the labels of several classifiers for one row of the source into one row."""
+    """Put the labels of several classifiers for one row of the source into one row.
+
+    `rows` come in the order of receipt, the newest first; it wins. The result is ordered by
+    (occurred_at, id).
+    """
     by_id: dict[object, dict[str, object]] = {}
     for row in rows:
         known = by_id.setdefault(row["id"], row)
         known.update({name: value for name, value in row.items() if known[name] is None})
-    return list(by_id.values())
+    return sorted(by_id.values(), key=lambda row: (row["occurred_at"], row["id"]))
 
 
 def _as_row(
-    row: sa.Row[Any], columns: list[str], label_columns: Mapping[str, str]
+    row: sa.Row[Any],
+    columns: list[str],
+    label_columns: Mapping[str, str],
+    regions: Mapping[str, str],
 ) -> dict[str, object]:
     label_column = label_columns[row.classifier]
     labels = {column: row.label if column == label_column else None for column in columns}
@@ -175,7 +193,7 @@ def _as_row(
         "id": row.row_id,
         "phrase": row.phrase,
         "occurred_at": row.occurred_at,
-        "region": row.region,
+        "region": regions.get(row.classifier, row.region),
         **labels,
         "origin": "feedback",
     }
@@ -186,13 +204,17 @@ def newest_feedback(*, received_by: datetime | None = None) -> sa.Subquery:
 
     A request whose newest feedback says "none of these" has no label.
     """
+    newest = _newest_of_requests(received_by)
+    return sa.select(newest).where(newest.c.kind != NONE_OF_THESE).subquery()
+
+
+def _newest_of_requests(received_by: datetime | None) -> sa.Subquery:
     query = sa.select(feedback).distinct(feedback.c.request_id)
     if received_by is not None:
         query = query.where(feedback.c.received_at <= received_by)
-    newest = query.order_by(
+    return query.order_by(
         feedback.c.request_id, feedback.c.received_at.desc(), feedback.c.id.desc()
     ).subquery()
-    return sa.select(newest).where(newest.c.kind != NONE_OF_THESE).subquery()
 
 
 CORRECTED = sa.select(feedback.c.request_id)
@@ -210,14 +232,15 @@ def answered(requests: sa.Select[Any]) -> sa.Subquery:
 
 
 def _newest(label_columns: Mapping[str, str], received_by: datetime) -> sa.Select[Any]:
-    newest = newest_feedback(received_by=received_by)
+    newest = _newest_of_requests(received_by)
     answer = answered(CORRECTED)
+    is_none = newest.c.kind == NONE_OF_THESE
     occurred_at = sa.func.coalesce(newest.c.occurred_at, answer.c.occurred_at)
     phrase = sa.func.coalesce(newest.c.phrase, answer.c.phrase)
     query = sa.select(
         sa.func.coalesce(newest.c.source_row, newest.c.request_id).label("row_id"),
         newest.c.classifier,
-        newest.c.label,
+        sa.case((is_none, NO_LABEL), else_=newest.c.label).label("label"),
         phrase.label("phrase"),
         occurred_at.label("occurred_at"),
         sa.func.coalesce(newest.c.region, answer.c.region).label("region"),
@@ -225,8 +248,9 @@ def _newest(label_columns: Mapping[str, str], received_by: datetime) -> sa.Selec
     joined = query.outerjoin(answer, answer.c.request_id == newest.c.request_id)
     of_dataset = joined.where(
         newest.c.classifier.in_(list(label_columns)),
+        sa.or_(~is_none, newest.c.source_row.is_not(None)),
         phrase.is_not(None),
         ~is_faulty(answer, as_of=received_by),
         says_more_than_the_pin(answer, sa.func.btrim(newest.c.label)),
     )
-    return of_dataset.order_by(occurred_at, newest.c.request_id)
+    return of_dataset.order_by(newest.c.received_at.desc(), newest.c.id.desc())

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from core.errors import Busy
-from core.feedback import is_label
+from core.feedback import is_decision
 from core.memory_revisions import MemoryRevision
 from core.pin_tables import says_more_than_the_pin
 from core.tables import feedback
@@ -89,7 +89,8 @@ def received_labels(
     the rows of a snapshot, earlier labels of a request that was corrected again are in it: authors
     who contradict each other are evidence too. Feedback on an answer that the log no longer holds,
     or that people called a fault of the data by then, is left out, and so is feedback that only
-    repeats the pin of its answer.
+    repeats the pin of its answer. A decision that no label fits a row of the source is in it, with
+    the kind NONE_OF_THESE and no label.
     """
     answer = answered(CORRECTED)
     cleaned = sa.func.coalesce(feedback.c.cleaned, answer.c.cleaned)
@@ -99,7 +100,7 @@ def received_labels(
         .outerjoin(answer, answer.c.request_id == feedback.c.request_id)
         .where(
             feedback.c.classifier == classifier,
-            is_label(),
+            is_decision(),
             feedback.c.received_at <= received_by,
             cleaned.is_not(None),
             ~is_faulty(answer, as_of=received_by),
@@ -142,7 +143,10 @@ def labels_since(
     )
     query = sa.select(
         sa.exists().where(
-            feedback.c.classifier == classifier, is_label(), feedback.c.received_at <= now, unknown
+            feedback.c.classifier == classifier,
+            is_decision(),
+            feedback.c.received_at <= now,
+            unknown,
         )
     )
     return bool(connection.scalar(query))

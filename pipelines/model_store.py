@@ -13,14 +13,15 @@ from core.contracts import ModelVersion
 from core.errors import HeadRefused, UnknownVersion
 from core.files import appearing_whole
 from pipelines.model.abstention import FILE as ABSTENTION
-from pipelines.model.abstention import as_json, load_abstention
 from pipelines.model.digests import (
     recorded_digest,
     recorded_judged_digest,
+    write_abstention_digest,
     write_digest,
     write_judged_digest,
 )
 from pipelines.model.head_file import JUDGED, Head, head_digest, load_checked, load_head
+from pipelines.model.registered_rule import abstention_digest, load_promised
 
 ERRORS = "errors"
 """Folder of the error report beside a head; versions of earlier releases have none."""
@@ -60,6 +61,8 @@ def store_version(
         if errors is not None:
             shutil.copytree(errors, part / ERRORS)
         _claim_number(folder, head_digest(part))
+        if promised := abstention_digest(part):
+            write_abstention_digest(folder, promised)
         if (part / JUDGED).is_dir():
             write_judged_digest(folder, head_digest(part / JUDGED))
     return stored_version(models, classifier=classifier, version=version)
@@ -162,16 +165,11 @@ def problem_of(folder: Path, *, digest: str) -> str:
 
 
 def _abstention_problem(folder: Path) -> str:
-    """Compare the rule of abstention with the one that the evaluation beside it describes."""
     try:
-        evaluation = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
-        present = as_json(load_abstention(folder))
-    except (OSError, ValueError):
-        return ""  # a head without an evaluation has nothing to be compared with
+        load_promised(folder)
     except HeadRefused as error:
         return f"the rule of abstention: {error.came}"
-    described = (evaluation.get("abstention") or {}).get("rule")
-    return "" if present == described else "another rule of abstention"
+    return ""
 
 
 def _judged_problem(folder: Path) -> str:

@@ -22,13 +22,15 @@ def log_search(run_id: str, search: Search) -> None:
     client = mlflow.MlflowClient()
     experiment = client.get_run(run_id).info.experiment_id
     for trial in search.trials:
-        _log_trial(client, experiment, run_id, trial)
+        _log_trial(client, experiment, run_id, trial, score_name=f"{search.favour}_f1")
     if search.confirmation is not None:
         numbers = {f"tuning/{name}": value for name, value in vars(search.confirmation).items()}
         _log_numbers(client, run_id, numbers)
 
 
-def _log_trial(client: MlflowClient, experiment: str, parent: str, trial: TriedSettings) -> None:
+def _log_trial(
+    client: MlflowClient, experiment: str, parent: str, trial: TriedSettings, *, score_name: str
+) -> None:
     from mlflow.entities import Param
 
     tags = {"mlflow.parentRunId": parent, "pruned": str(trial.score is None).lower()}
@@ -36,7 +38,7 @@ def _log_trial(client: MlflowClient, experiment: str, parent: str, trial: TriedS
     settings = [Param(name, f"{value:g}") for name, value in trial.settings.items()]
     client.log_batch(run.info.run_id, params=settings)
     if trial.score is not None:
-        _log_numbers(client, run.info.run_id, {"weighted_f1": trial.score})
+        _log_numbers(client, run.info.run_id, {score_name: trial.score})
     client.set_terminated(run.info.run_id)
 
 

@@ -13,6 +13,9 @@ from pipelines.snapshot_files import BOTH
 from pipelines.source.columns import MOMENT
 from pipelines.source.extract import read_batches
 
+NO_LABEL = ""
+"""The label of a feedback row that takes away the label of a row of the source: none fits it."""
+
 
 def source_batches(
     source: Path,
@@ -40,7 +43,10 @@ def source_batches(
 def received_batches(
     received: pa.Table, replaced: list[pa.RecordBatch], label_columns: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the feedback rows; `replaced` is complete once the source has been read."""
+    """Yield the feedback rows; `replaced` is complete once the source has been read.
+
+    NO_LABEL becomes null. A row without any label that the source no longer has is left out.
+    """
     if replaced:
         source = pa.Table.from_batches(replaced)
         places = pc.index_in(
@@ -52,7 +58,18 @@ def received_batches(
             received = received.set_column(received.column_names.index(name), name, labels)
         origin = pc.if_else(places.is_valid(), BOTH, received.column("origin"))
         received = received.drop_columns("origin").append_column("origin", origin)
-    yield from received.to_batches()
+    yield from _without_taken_labels(received, label_columns).to_batches()
+
+
+def _without_taken_labels(received: pa.Table, label_columns: Sequence[str]) -> pa.Table:
+    taken = pa.array([NO_LABEL])
+    some_label = pc.equal(received.column("origin"), BOTH)
+    for name in label_columns:
+        labels = received.column(name)
+        labels = pc.if_else(pc.is_in(labels, value_set=taken), None, labels)
+        received = received.set_column(received.column_names.index(name), name, labels)
+        some_label = pc.or_(some_label, labels.is_valid())
+    return received.filter(some_label)
 
 
 def aligned(feedback: pa.Table | None, schema: pa.Schema) -> pa.Table:

@@ -11,9 +11,9 @@ import numpy as np
 from core.contracts import ModelVersion, Role
 from core.errors import HeadRefused
 from pipelines.model.abstention import FILE as ABSTENTION
-from pipelines.model.abstention import load_abstention
 from pipelines.model.classifier import PhraseClassifier
 from pipelines.model.head_file import Head, load_checked
+from pipelines.model.registered_rule import load_promised
 
 HEAD_FILES = ("head.json", "head.npz")
 # The share of the current version's labels that a new one must know: with fewer it answers another
@@ -46,7 +46,7 @@ def load_live(model: ModelVersion, role: Role, *, home: Path, embedder_id: str) 
                 do="serve a bento built with that embedder",
             )
     probe(head)
-    abstention = load_abstention(home / model.head_location)
+    abstention = load_promised(home / model.head_location)
     classifier = PhraseClassifier(head, _embedded_elsewhere, abstention=abstention)
     return LiveModel(model, role, classifier, head.labels)
 

@@ -22,9 +22,11 @@ from core.pins import NO_PINS, KnownPins
 from core.settings import REPOSITORY, Settings, settings_environment
 from core.source_addresses import SOURCE_VARIABLE
 from core.surroundings import inherited
-from pipelines.model.abstention import load_abstention, save_abstention
+from pipelines.model.abstention import save_abstention
+from pipelines.model.digests import write_abstention_digest
 from pipelines.model.embedder import read_embedder
 from pipelines.model.head_file import load_checked
+from pipelines.model.registered_rule import abstention_digest, load_promised
 
 NAME = "perennial"
 SERVICE = "bentos.service:Classifier"
@@ -176,7 +178,8 @@ def _stage_cold(cold: Path, heads: Mapping[str, ModelVersion], *, embedder: Path
         (cold / "heads" / name).mkdir(parents=True)
         for file in ("head.npz", "head.json"):
             shutil.copy(location / file, cold / "heads" / name / file)
-        save_abstention(load_abstention(location), cold / "heads" / name)
+        save_abstention(load_promised(location), cold / "heads" / name)
+        write_abstention_digest(cold / "heads" / name, abstention_digest(cold / "heads" / name))
         packed.append(
             ModelVersion(name, model.version, f"heads/{name}", model.head_digest, model.embedder_id)
         )

@@ -19,16 +19,29 @@ DIGITS = 6
 Report = dict[str, Any]
 
 
-def bias_report(measures: Sequence[Measure], *, limits: Mapping[str, float]) -> Report:
+def bias_report(
+    measures: Sequence[Measure],
+    *,
+    limits: Mapping[str, float],
+    failed: Mapping[str, str] | None = None,
+) -> Report:
     """Return the content of bias.json.
 
-    `limits` has one per kind, that of rare labels, and `min_rows`.
+    `limits` has one per kind, that of rare labels, and `min_rows`. `failed` says of a kind why its
+    measurement failed; reports of earlier releases do not have it.
     """
+    failed = failed or {}
     shown = [{**_rounded(measure), "limit": limit_of(measure, limits)} for measure in measures]
     return {
         "min_rows": int(limits["min_rows"]),
-        "kinds": {kind: _worst([row for row in shown if row["kind"] == kind]) for kind in KINDS},
+        "kinds": {
+            kind: _missing(failed[kind])
+            if kind in failed
+            else _worst([row for row in shown if row["kind"] == kind])
+            for kind in KINDS
+        },
         "measures": shown,
+        "failed": dict(failed),
     }
 
 
@@ -40,6 +53,15 @@ def limit_of(measure: Measure, limits: Mapping[str, float]) -> float | None:
         return None
     is_rare = (measure.dimension, measure.group) == RARE
     return limits[RARE_LIMIT if is_rare else "evaluation"]
+
+
+def not_measured(report: Mapping[str, Any]) -> dict[str, str]:
+    """Return kind -> why it has no number, of the kinds without one."""
+    return {
+        kind: found["missing"]
+        for kind, found in report.get("kinds", {}).items()
+        if found["within"] is None
+    }
 
 
 def off_limits(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -56,9 +78,13 @@ def _worst(rows: Sequence[Mapping[str, Any]]) -> Report:
     limited = [row for row in rows if row["limit"] is not None and not row["missing"]]
     if not limited:
         reasons = [f"{row['group']}: {row['missing']}" for row in rows if row["missing"]]
-        return {"missing": "; ".join(reasons) or "no two groups to compare", "within": None}
+        return _missing("; ".join(reasons) or "no two groups to compare")
     worst = max(limited, key=lambda row: (row["low"] - row["limit"], row["value"]))
     return {**worst, "within": worst["low"] <= worst["limit"]}
+
+
+def _missing(reason: str) -> Report:
+    return {"missing": reason, "within": None}
 
 
 def _rounded(measure: Measure) -> Report:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pipelines.bias.clustered import Estimate
+
 POINTS = 100
 MEANING = {
     "historical": "test rows that get the label their phrase had before, of 100",
@@ -32,6 +34,12 @@ def beyond(measure: Mapping[str, Any]) -> str:
     )
 
 
+def not_worse(change: Estimate) -> str:
+    """State that the champion has the same bias, so that it is no reason to keep the champion."""
+    value, low, high = (POINTS * number for number in (change.value, change.low, change.high))
+    return f"not proved larger than the champion's ({value:+.2f}, {low:+.2f} to {high:+.2f} points)"
+
+
 def group_name(measure: Mapping[str, Any]) -> str:
     """Return "region north", "rare labels", "all test rows" and the like."""
     if measure["dimension"] in ("all", "region", "label source"):
@@ -39,18 +47,12 @@ def group_name(measure: Mapping[str, Any]) -> str:
     return str(measure["group"])
 
 
-def whether_regions_pay(report: Mapping[str, Any]) -> str:
-    """Say whether one model per region would answer better than one for all."""
-    [measure] = [
-        row
-        for row in report["measures"]
-        if row["kind"] == "aggregation" and row["dimension"] == "all"
+def failures(failed: Mapping[str, str]) -> list[str]:
+    """State which kinds could not be measured, one sentence per reason."""
+    kinds: dict[str, list[str]] = {}
+    for kind, reason in failed.items():
+        kinds.setdefault(reason, []).append(kind)
+    return [
+        f"{', '.join(names)} bias was not measured, so its limit was not judged: {reason}"
+        for reason, names in kinds.items()
     ]
-    if measure["missing"]:
-        return f"One model per region was not tried: {measure['missing']}."
-    value, low, high = (POINTS * measure[name] for name in ("value", "low", "high"))
-    verdict = "pays" if low > 0 else "does not pay"
-    return (
-        f"One model per region {verdict}: accuracy on unseen phrases {value:+.2f} points "
-        f"({low:+.2f} to {high:+.2f})."
-    )

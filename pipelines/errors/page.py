@@ -20,6 +20,10 @@ def render_page(report: Mapping[str, Any]) -> str:
         "thousands": "{:,}".format,
         "slice_name": slice_name,
     }
+    if "not_measured" in report:
+        return environment.get_template("missing.html").render(
+            report=report, summary=summary_lines(report)
+        )
     rows = {row["label"]: row for row in report["labels"]}
     return environment.get_template("page.html").render(
         report=report,

@@ -15,6 +15,7 @@ from pipelines.model.arrays import Bool, Float64, Int64, Strings
 from pipelines.model.head_file import Head
 from pipelines.model.heads import fit_head
 from pipelines.model.training import TrainingRows, main_labels
+from pipelines.not_measured import NotMeasured
 
 SHARES = (0.125, 0.25, 0.5, 1.0)
 """Of the training phrases outside the validation slice."""
@@ -27,13 +28,6 @@ LEAST_FITTED = 20
 SLICE_SHARE = 0.1
 """Of the phrases of a refit: the slice that its own calibration holds back."""
 CHUNK_PHRASES = 4096
-
-
-@dataclass(frozen=True)
-class NotMeasured:
-    """Why there is no curve, in one clause."""
-
-    reason: str
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,11 @@ from pipelines.errors.curve import (
     growth_exponent,
 )
 from pipelines.errors.patterns import Pattern, find_patterns
-from pipelines.errors.refits import NotMeasured, Refits
+from pipelines.errors.refits import Refits
 from pipelines.errors.rows import AnsweredRows
 from pipelines.errors.slices import ANSWERS, NEW_PHRASES, cut_slices
 from pipelines.model.training import TrainingRows
+from pipelines.not_measured import NotMeasured
 
 FORMAT = 1
 WORST = 20
@@ -76,6 +77,11 @@ def build_report(classifier: str, measured: Measured) -> dict[str, Any]:
         "patterns": patterns_of(rows, measured.refits),
         "champion": None,
     }
+
+
+def missing_report(classifier: str, why: NotMeasured) -> dict[str, Any]:
+    """Return the report of mistakes that could not be measured."""
+    return {"format": FORMAT, "classifier": classifier, "not_measured": why.reason}
 
 
 def learning_curve(measured: Measured) -> dict[str, Any]:

@@ -10,6 +10,8 @@ Report = Mapping[str, Any]
 
 def summary_lines(report: Report) -> list[str]:
     """Return the report in whole sentences, the most important first."""
+    if "not_measured" in report:
+        return [f"Errors were not measured: {report['not_measured']}."]
     return [
         _mistakes(report),
         *_champion(report["champion"]),

@@ -10,6 +10,9 @@ SHOWN = 10
 
 def labels_page(suspects: Mapping[str, Any], labels: Mapping[str, Any]) -> str:
     """Return Markdown of the contents of both files of stage `suspects`."""
+    if "not_measured" in suspects:
+        reason = suspects["not_measured"]
+        return f"## Labels that are probably wrong\n\nLabels were not judged: {reason}.\n"
     return "\n".join([*_suspects(suspects), *_merges(labels), *_splits(labels)]) + "\n"
 
 

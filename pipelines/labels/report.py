@@ -14,6 +14,7 @@ from pipelines.labels.splitting import Split
 from pipelines.labels.wrong import Judged, suspicious
 from pipelines.model.arrays import Int64
 from pipelines.model.training import TrainingRows
+from pipelines.not_measured import NotMeasured
 
 MOST = 500
 """Suspects that are listed. People look at some 40 a week."""
@@ -86,6 +87,20 @@ def list_suspects(
             }
         )
     return listed
+
+
+def missing_reports(why: NotMeasured) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return both reports of labels that could not be judged."""
+    reason = {"not_measured": why.reason}
+    suspects = {"judged": 0, "found": 0, "listed": 0, "suspects": []}
+    labels: dict[str, Any] = {
+        "phrases": 0,
+        "labels": 0,
+        "accuracy": None,
+        "merges": [],
+        "splits": [],
+    }
+    return {**suspects, **reason}, {**labels, **reason}
 
 
 def describe_labels(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from core.feedback import NONE_OF_THESE
 from pipelines.memory.build import LABEL_COLUMNS
 from pipelines.memory.mixed import habitual_labels
 
@@ -19,16 +20,26 @@ def join_labels(source: pd.DataFrame, received: pd.DataFrame) -> pd.DataFrame:
     received : request_id, cleaned, label, received_at, author, kind, head_label
 
     A correction to a label that its phrase keeps coming back to is no evidence of its own: it
-    counts as the row of the source, once the source has it (see `habitual_labels`).
+    counts as the row of the source, once the source has it (see `habitual_labels`). A row of which
+    the newest decision says that no label fits is no evidence, nor are its earlier labels.
     """
-    corrected = set(received["request_id"])
-    rows = _as_labels(source[~source["id"].isin(corrected)])
+    decided = set(received["request_id"])
+    received = _without_taken_labels(received)
+    rows = _as_labels(source[~source["id"].isin(decided)])
     habitual = _habitual_corrections(rows, received)
     counted = received[~habitual]
     again = _as_labels(_corrected_rows(source, received[habitual]))
     columns = [*LABEL_COLUMNS, "head_label"]
     parts = [part[columns] for part in (rows, again, counted) if len(part)]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def _without_taken_labels(received: pd.DataFrame) -> pd.DataFrame:
+    """Return the labels of the rows that have one by the newest decision."""
+    newest = received.drop_duplicates("request_id", keep="last")
+    taken = set(newest.loc[newest["kind"] == NONE_OF_THESE, "request_id"])
+    is_none = received["kind"] == NONE_OF_THESE
+    return received[~is_none & ~received["request_id"].isin(taken)]
 
 
 def _as_labels(source: pd.DataFrame) -> pd.DataFrame:

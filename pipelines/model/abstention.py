@@ -101,9 +101,9 @@ def load_abstention(folder: Path) -> Abstention | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise _refused(folder, str(error)) from None
+        raise refused_rule(folder, str(error)) from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise _refused(folder, "another format")
+        raise refused_rule(folder, "another format")
     return _rule(folder, content.get("rule", ""))
 
 
@@ -112,12 +112,13 @@ def _rule(folder: Path, given: Any) -> Abstention | None:
         return None
     names = Abstention.__dataclass_fields__.keys()
     if not isinstance(given, Mapping) or given.keys() != names:
-        raise _refused(folder, f"a rule {str(given)[:60]!r}")
+        raise refused_rule(folder, f"a rule {str(given)[:60]!r}")
     if not all(type(value) in (int, float) and math.isfinite(value) for value in given.values()):
-        raise _refused(folder, "a rule with values that are not finite numbers")
+        raise refused_rule(folder, "a rule with values that are not finite numbers")
     return Abstention(**given)
 
 
-def _refused(folder: Path, came: str) -> HeadRefused:
+def refused_rule(folder: Path, came: str) -> HeadRefused:
+    """Return the error of a rule that may not be used."""
     do = "train again, or restore it with `dvc checkout` or `perennial reproduce`"
     return HeadRefused(f"a rule of abstention in {folder / FILE}", came=came, do=do)

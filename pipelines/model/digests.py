@@ -1,4 +1,4 @@
-"""Records the digest of every registered version in the model store.
+"""Records the digests of every registered version in the model store.
 
 Whoever loads a version needs neither MLflow nor the database to check it.
 """
@@ -58,3 +58,25 @@ def recorded_judged_digest(folder: Path) -> str:
 
 def _judged_record(folder: Path) -> Path:
     return _record(folder).with_name(f"{folder.name}.judged")
+
+
+def write_abstention_digest(folder: Path, digest: str) -> None:
+    """Record the digest of the rule of abstention of the version in `folder`."""
+    record = _abstention_record(folder)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(digest)
+
+
+def recorded_abstention_digest(folder: Path) -> str:
+    """Return the digest recorded for the version's rule of abstention.
+
+    "" for a version of an earlier release: its evaluation describes the rule, if it has one.
+    """
+    try:
+        return _abstention_record(folder).read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def _abstention_record(folder: Path) -> Path:
+    return _record(folder).with_name(f"{folder.name}.abstention")

@@ -14,13 +14,14 @@ from core.head_params import Head as HeadParams
 from core.logs import get_logger
 from pipelines.errors.files import write_report
 from pipelines.errors.gap import judged_parts, measure_gap, parts_of
-from pipelines.errors.refits import NotMeasured, Refits, fit_parts
-from pipelines.errors.report import Measured, build_report
+from pipelines.errors.refits import Refits, fit_parts
+from pipelines.errors.report import Measured, build_report, missing_report
 from pipelines.errors.rows import answered_rows
 from pipelines.model.head_file import judged_folder, load_head
 from pipelines.model.training import TrainingRows
+from pipelines.not_measured import NotMeasured, measured
 from pipelines.stages.files import EMBEDDINGS, SPEC, classifier_folder, read_json, read_rows
-from pipelines.stages.train import training_rows
+from pipelines.stages.training_pairs import training_rows
 
 
 def run(key: str) -> None:
@@ -28,15 +29,25 @@ def run(key: str) -> None:
 
     Reads the split, the judged head, the evaluation's predictions and build/embeddings; writes
     build/classifiers/<key>/errors/. A gap beyond its limit turns the page red and stops nothing.
-    New phrases are answered by heads alone, without rules.
+    New phrases are answered by heads alone, without rules. What fails is reported as not measured.
     """
+    found = measured("errors", lambda: _report_mistakes(key), classifier=key)
+    if isinstance(found, NotMeasured):
+        write_report(classifier_folder(key) / "errors", missing_report(key, found))
+
+
+def _report_mistakes(key: str) -> None:
     folder = classifier_folder(key)
     params, seed, favour = head_recipe(key)
     embedder_id = read_json(EMBEDDINGS / "embedder.json")["embedder_id"]
     training = training_rows(key)
     recent = read_rows(folder / "split" / "recent.parquet")
-    refits = fit_parts(params, training, embedder_id=embedder_id, seed=seed, favour=favour)
-    measured = Measured(
+    refits = measured(
+        "learning curve",
+        lambda: fit_parts(params, training, embedder_id=embedder_id, seed=seed, favour=favour),
+        classifier=key,
+    )
+    facts = Measured(
         rows=answered_rows(
             read_rows(folder / "evaluation" / "predictions.parquet"),
             recent,
@@ -50,7 +61,7 @@ def run(key: str) -> None:
         traffic=_counted(recent),
         seed=seed,
     )
-    report = build_report(key, measured)
+    report = build_report(key, facts)
     write_report(folder / "errors", report)
     get_logger().info(
         "errors",
@@ -66,7 +77,8 @@ def head_recipe(key: str) -> tuple[HeadParams, int, Favour]:
     spec = read_json(SPEC / key / "head.json")
     seed = spec.pop("seed")
     favour = spec.pop("favour", "weighted")
-    spec.pop("rules", None)
+    for beside in ("rules", "line"):
+        spec.pop(beside, None)
     params: HeadParams = TypeAdapter(HeadParams).validate_python(spec)
     return params, seed, favour
 

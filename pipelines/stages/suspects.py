@@ -5,7 +5,7 @@ Nothing is left out of training by it: people look at the suspects.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,17 @@ from pipelines.labels.costs import cost_matrix
 from pipelines.labels.merging import simulate_merges
 from pipelines.labels.out_of_fold import answer_out_of_fold, judged_phrases
 from pipelines.labels.page import labels_page
-from pipelines.labels.report import Rows, describe_labels, list_suspects, ranked_suspects
+from pipelines.labels.report import (
+    Rows,
+    describe_labels,
+    list_suspects,
+    missing_reports,
+    ranked_suspects,
+)
 from pipelines.labels.splitting import simulate_splits
 from pipelines.labels.wrong import judge_pairs
 from pipelines.model.training import TrainingRows
+from pipelines.not_measured import NotMeasured, measured
 from pipelines.stages.files import DATA, SPEC, classifier_folder, read_json, read_rows
 from pipelines.stages.training_pairs import training_rows
 
@@ -35,41 +42,52 @@ def run(key: str) -> None:
     """Judge the labels of one classifier.
 
     Reads build/spec/<key>/{split,costs}.json, the split, build/embeddings and data/<dataset>/;
-    writes build/classifiers/<key>/suspects/.
+    writes build/classifiers/<key>/suspects/. What fails is reported as not measured.
     """
+    found = measured("suspects", lambda: _write(key, *_judge_labels(key)), classifier=key)
+    if isinstance(found, NotMeasured):
+        _write(key, *missing_reports(found))
+
+
+def _write(key: str, suspects: Mapping[str, Any], described: Mapping[str, Any]) -> None:
+    folder = classifier_folder(key) / "suspects"
+    write_json(folder / "suspects.json", suspects)
+    write_json(folder / "labels.json", described)
+    with replacing(folder / "table.md") as part:
+        part.write_text(labels_page(suspects, described), encoding="utf-8")
+    counts = {name: suspects[name] for name in ("judged", "found", "listed")}
+    get_logger().info("suspects", classifier=key, **counts)
+
+
+def _judge_labels(key: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the suspects, and the labels to merge or to split."""
     spec = read_json(SPEC / key / "split.json")
     costs = CostParams.model_validate(read_json(SPEC / key / "costs.json"))
     rows = training_rows(key)
     phrases = judged_phrases(rows, seed=spec["seed"])
     answers = answer_out_of_fold(phrases, seed=spec["seed"])
-    judged = judge_pairs(rows, phrases, answers)
+    pairs = judge_pairs(rows, phrases, answers)
 
     labels = read_rows(classifier_folder(key) / "split" / "labels.parquet").to_pandas()
     weeks = max((labels["occurred_at"].max() - labels["occurred_at"].min()) / WEEK, 1.0)
     found, number = ranked_suspects(
-        judged, confirmed=_given_by_people(labels), rows=rows, weeks=weeks
+        pairs, confirmed=_given_by_people(labels), rows=rows, weeks=weeks
     )
     listed = list_suspects(
-        judged,
+        pairs,
         found,
         rows=rows,
         phrases=phrases,
-        source_rows=_source_rows(spec["dataset"], labels, _pairs(rows, judged.places[found])),
+        source_rows=_source_rows(spec["dataset"], labels, _pairs(rows, pairs.places[found])),
         weeks=weeks,
     )
     matrix = cost_matrix(costs, phrases.labels)
     merges = simulate_merges(phrases, answers, matrix)
     splits = simulate_splits(phrases, answers, matrix, seed=spec["seed"])
 
-    folder = classifier_folder(key) / "suspects"
-    counts = {"judged": len(judged.places), "found": number, "listed": len(listed)}
-    suspects = {**counts, "suspects": listed}
+    counts = {"judged": len(pairs.places), "found": number, "listed": len(listed)}
     described = describe_labels(phrases, answers, merges, splits)
-    write_json(folder / "suspects.json", suspects)
-    write_json(folder / "labels.json", described)
-    with replacing(folder / "table.md") as part:
-        part.write_text(labels_page(suspects, described), encoding="utf-8")
-    get_logger().info("suspects", **counts)
+    return {**counts, "suspects": listed}, described
 
 
 def _pairs(rows: TrainingRows, places: np.ndarray) -> set[tuple[str, str]]:

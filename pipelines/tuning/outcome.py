@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from core.head_params import Favour
 from pipelines.tuning.trials import Confirmation
 
 Settings = Mapping[str, float | int]
@@ -25,13 +26,14 @@ class Search:
     """Every trial of a study, and the comparison of its best settings with the present ones.
 
     `confirmation` is None when no trial but the present settings was completed, or when those are
-    the best.
+    the best. Scores and gain are in the F1 that the block favours.
     """
 
     present: Settings
     best: Settings
     trials: tuple[TriedSettings, ...]
     confirmation: Confirmation | None
+    favour: Favour = "weighted"
 
     @property
     def completed(self) -> int:
@@ -55,6 +57,7 @@ def read_search(content: Mapping[str, Any]) -> Search:
         content["best"],
         tuple(TriedSettings(**trial) for trial in content["trials"]),
         Confirmation(**confirmation) if confirmation else None,
+        content.get("favour", "weighted"),  # earlier releases scored by weighted F1 alone
     )
 
 
@@ -69,7 +72,7 @@ def sentences(search: Search) -> list[str]:
         return [tried, f"the present settings stay: none is better than {words(search.present)}"]
     gain = (
         f"gain of {words(search.best)} over {words(search.present)}: {confirmation.gain:+.4f} "
-        f"weighted F1 ({confirmation.lower:+.4f} to {confirmation.upper:+.4f}) on "
+        f"{search.favour} F1 ({confirmation.lower:+.4f} to {confirmation.upper:+.4f}) on "
         f"{confirmation.phrases:,} training phrases that chose nothing"
     )
     if search.chosen == search.present:

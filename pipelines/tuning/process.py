@@ -65,7 +65,8 @@ def conclude(work: Work, file: Path) -> None:
     )
     best = best_settings(trials, present)
     confirmation = None if best == present else confirm(with_settings(head, best), work.problem)
-    write_json(file, Search(present, best, trials, confirmation).as_json())
+    search = Search(present, best, trials, confirmation, work.problem.favour)
+    write_json(file, search.as_json())
 
 
 def best_settings(

@@ -31,13 +31,14 @@ class LastTuning:
     """The newest tuning of a classifier that reached a result.
 
     `before` is the head as params.yaml had it, `after` with the chosen settings; both as mappings.
-    `rows` is the number of training rows.
+    `rows` is the number of training rows, `favour` the F1 that chose.
     """
 
     at: datetime
     rows: int
     before: Mapping[str, Any]
     after: Mapping[str, Any]
+    favour: Favour = "weighted"
 
 
 def study_name(
@@ -55,7 +56,9 @@ def study_name(
     The same question finds the same study, also after a kill.
     """
     limits = {name: vars(limit) for name, limit in SPACE.get(head.kind, {}).items()}
-    question = json.dumps([head.model_dump(), limits, embedder_id, seed, favour], sort_keys=True)
+    # Trials of earlier releases under another `favour` have weighted scores: those are not mixed.
+    scored = favour if favour == "weighted" else f"{favour} F1"
+    question = json.dumps([head.model_dump(), limits, embedder_id, seed, scored], sort_keys=True)
     digest = hashlib.sha256(rows.read_bytes() + question.encode()).hexdigest()
     return f"{classifier}-{digest[:12]}"
 
@@ -81,7 +84,13 @@ def begin_study(
 
 
 def record_conclusion(
-    study: optuna.Study, *, before: Head, after: Head, rows: int, now: datetime
+    study: optuna.Study,
+    *,
+    before: Head,
+    after: Head,
+    rows: int,
+    now: datetime,
+    favour: Favour = "weighted",
 ) -> None:
     """Store what the study concluded."""
     set_facts(
@@ -91,6 +100,7 @@ def record_conclusion(
             "rows": rows,
             "before": before.model_dump(),
             "after": after.model_dump(),
+            "favour": favour,
         },
     )
 
@@ -108,19 +118,29 @@ def last_tuning(storage: optuna.storages.BaseStorage, classifier: str) -> LastTu
         newest["rows"],
         newest["before"],
         newest["after"],
+        newest.get("favour", "weighted"),  # earlier releases chose by weighted F1 alone
     )
 
 
-def why_stale(last: LastTuning | None, *, head: Head, rows: int, now: datetime) -> str:
+def why_stale(
+    last: LastTuning | None,
+    *,
+    head: Head,
+    rows: int,
+    now: datetime,
+    favour: Favour = "weighted",
+) -> str:
     """Return why the settings are stale, "" when they are not.
 
-    They are when there was no tuning, the kind of head changed, the last tuning is older than
-    STALE_DAYS, or the training rows grew to STALE_GROWTH times their number.
+    They are when there was no tuning, the kind of head or `favour` changed, the last tuning is
+    older than STALE_DAYS, or the training rows grew to STALE_GROWTH times their number.
     """
     if last is None:
         return "never tuned"
     if last.before["kind"] != head.kind:
         return f"the head was {last.before['kind']}"
+    if last.favour != favour:
+        return f"tuned for {last.favour} F1, and the block favours {favour} F1"
     if now - last.at > timedelta(days=STALE_DAYS):
         return f"tuned {(now - last.at).days} days ago"
     if rows >= STALE_GROWTH * last.rows:

@@ -10,8 +10,15 @@ import optuna
 
 from core.head_params import Favour, Head
 from pipelines.gate.bounds import bound_gain
-from pipelines.gate.scores import encode, f1_differences, weighted_f1
-from pipelines.model.arrays import Strings
+from pipelines.gate.scores import (
+    count_labels,
+    encode,
+    f1_differences,
+    favoured_f1,
+    label_shares,
+    max_code,
+)
+from pipelines.model.arrays import Float64, Int64, Strings
 from pipelines.model.heads import fit_head
 from pipelines.model.training import TrainingRows
 from pipelines.stages.split import chosen_phrases
@@ -34,7 +41,7 @@ class Problem:
 
 
 class Objective:
-    """The weighted F1 of a trial's head on the phrases that choose. It never saw them."""
+    """The favoured F1 of a trial's head on the phrases that choose. It never saw them."""
 
     def __init__(self, problem: Problem, *, deadline: float) -> None:
         self.problem = problem
@@ -60,12 +67,13 @@ class Objective:
     def _score(self, head: Head, rows: TrainingRows) -> float:
         judging = self.problem.slices.choosing
         answers = answers_of(head, rows, judging, self.problem)
-        return weighted_f1(judging.labels, answers, judging.weights)
+        truth, given = encode(judging.labels.astype(str), answers.astype(str))
+        return favoured_f1(truth, given, judging.weights, self.problem.favour)
 
 
 @dataclass(frozen=True)
 class Confirmation:
-    """Present and best settings on the slice that chose nothing.
+    """Present and best settings on the slice that chose nothing, in the F1 that the block favours.
 
     `gain` lies between `lower` and `upper` with 90 %: two one-sided 95 % bounds over phrases.
     """
@@ -92,20 +100,33 @@ def confirm(best: Head, problem: Problem) -> Confirmation:
             for column in (judging.labels, best_answers, present_answers)
         )
     )
-    differences = f1_differences(truth, ours, theirs, judging.weights)
+    weights = judging.weights
+    favour = problem.favour
+    differences = f1_differences(truth, ours, theirs, weights, favour)
     _, phrases = np.unique(judging.cleaned.astype(str), return_inverse=True)
-    shares = np.bincount(phrases, judging.weights) / judging.weights.sum()
     by_phrase = np.bincount(phrases, differences)
-    present_score = weighted_f1(judging.labels, present_answers, judging.weights)
-    best_score = weighted_f1(judging.labels, best_answers, judging.weights)
+    shares = phrase_shares(truth, phrases, weights, favour)
+    present_score = favoured_f1(truth, theirs, weights, favour)
+    best_score = favoured_f1(truth, ours, weights, favour)
     return Confirmation(
         present=present_score,
         best=best_score,
         gain=best_score - present_score,
         lower=bound_gain(by_phrase, shares).lower,
         upper=-bound_gain(-by_phrase, shares).lower,
-        phrases=len(shares),
+        phrases=len(by_phrase),
     )
+
+
+def phrase_shares(truth: Int64, phrases: Int64, weights: Float64, favour: Favour) -> Float64:
+    """Return how much each phrase counts in the favoured F1, without those that do not: float64.
+
+    `truth` and `phrases`, int (n,), are codes. The sum is 1.
+    """
+    counts = count_labels(truth, truth, weights, labels=max_code(truth) + 1)
+    by_row = label_shares(counts.actual, favour)[truth] * weights / counts.actual[truth]
+    shares: Float64 = np.bincount(phrases, by_row).astype(np.float64)
+    return shares[shares > 0]
 
 
 def answers_of(head: Head, rows: TrainingRows, judging: TrainingRows, problem: Problem) -> Strings:

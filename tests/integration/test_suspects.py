@@ -18,7 +18,9 @@ from typer.testing import CliRunner
 
 from cli import app as cli
 from core.database import DatabaseUrls, with_driver
+from core.files import write_json
 from core.label_reports import open_suspects, read_label_report, record_label_report
+from core.memory_revisions import MemoryRevision
 from core.params import load_params
 from core.review_params import ReviewParams
 from core.review_tables import review_item
@@ -28,7 +30,7 @@ from flows.context import LoopContext
 from flows.label_report import keep_label_report
 from flows.run import Run
 from monitoring.feedback import feedback_rows
-from monitoring.received_labels import received_labels
+from monitoring.received_labels import labels_since, received_labels
 from monitoring.review.acts import Act, answer_item
 from monitoring.review.deciding import Answer
 from monitoring.review.items import SUSPECTS
@@ -36,7 +38,9 @@ from monitoring.review.queue import QueuedItem, next_item
 from monitoring.review.refill import refill_queue
 from monitoring.review.undo import undo_act
 from monitoring.review.worth import queue_report
+from pipelines.labels.report import missing_reports
 from pipelines.memory.evidence_rows import join_labels
+from pipelines.not_measured import NotMeasured
 from tests.support.places import own_place
 from tests.support.traffic import log
 
@@ -207,6 +211,91 @@ def test_one_row_of_the_source_takes_the_labels_of_two_classifiers(connection: C
     assert (row["id"], row["column_topic"], row["column_other"]) == ("7", "label02", "x")
 
 
+@pytest.mark.parametrize("newest", ["topic/7", "7"])
+def test_of_two_decisions_about_one_row_the_one_received_last_wins(
+    connection: Connection, newest: str
+) -> None:
+    """A source may use request ids: the row is then named by an answer and by a suspect."""
+    rows = [
+        {
+            "received_at": NOW + (DAY if request_id == newest else timedelta(0)),
+            "request_id": request_id, "classifier": "topic",
+            "label": "last" if request_id == newest else "first", "author": "ada",
+            "kind": "correction", "phrase": "RARE", "cleaned": "rare",
+            "occurred_at": NOW - 300 * DAY, "source_row": "7" if "/" in request_id else None,
+        }
+        for request_id in ("topic/7", "7")
+    ]  # fmt: skip
+    connection.execute(feedback.insert(), rows)
+    [row] = fixed(connection, "topic")
+    assert (row["id"], row["column_topic"]) == ("7", "last")
+
+
+def test_two_classifiers_of_one_label_column_take_the_label_received_last(
+    connection: Connection,
+) -> None:
+    rows = [
+        {
+            "received_at": NOW, "request_id": f"{name}/7", "classifier": name, "label": label,
+            "author": "ada", "kind": "correction", "phrase": "RARE", "cleaned": "rare",
+            "occurred_at": NOW - 300 * DAY, "source_row": "7",
+        }
+        for name, label in (("topic", "first"), ("other", "last"))
+    ]  # fmt: skip
+    for decision in rows:  # of one moment: the id decides
+        connection.execute(feedback.insert(), decision)
+    columns = {"topic": "organ", "other": "organ"}
+    [row] = feedback_rows(connection, label_columns=columns, received_by=NOW + DAY).to_pylist()
+    assert row["organ"] == "last"
+
+
+def test_a_row_that_no_label_fits_teaches_nothing_until_another_decision(
+    connection: Connection,
+) -> None:
+    refill(connection)
+    item = take(connection)
+    given = Act("a", "ada", Answer("none_of_these"), alone=True)
+    answer_item(connection, "topic", item.id, given, now=NOW + timedelta(hours=1))
+    rows = fixed(connection, "topic")
+    assert [(row["id"], row["column_topic"]) for row in rows] == [("8", ""), ("9", "")]
+    source = pd.DataFrame(
+        {
+            "id": ["8", "9", "11"], "cleaned": "frequent", "label": "label01",
+            "occurred_at": pd.Timestamp(NOW - 300 * DAY),
+        }
+    )  # fmt: skip
+    received = received_labels(connection, classifier="topic", received_by=NOW + DAY)
+    evidence = join_labels(source, received)
+    assert len(evidence) == 1 and list(evidence["label"]) == ["label01"]
+
+    later = {
+        "received_at": NOW + DAY, "request_id": "topic/8", "classifier": "topic", "author": "bob",
+        "label": "label02", "kind": "correction", "phrase": "FREQUENT", "cleaned": "frequent",
+        "occurred_at": NOW - 300 * DAY, "source_row": "8",
+    }  # fmt: skip
+    connection.execute(feedback.insert(), [later])
+    labels = {row["id"]: row["column_topic"] for row in fixed(connection, "topic")}
+    assert labels == {"8": "label02", "9": ""}
+    received = received_labels(connection, classifier="topic", received_by=NOW + DAY)
+    evidence = join_labels(source, received)
+    assert sorted(evidence["label"]) == ["label01", "label02"]
+
+
+def test_a_decision_that_no_label_fits_renews_the_memory(connection: Connection) -> None:
+    refill(connection)
+    item = take(connection)
+    revision = MemoryRevision(
+        classifier="topic", revision=1, made_at=NOW, as_of=NOW, digest="", location="",
+        snapshot="", first_feedback=None, last_feedback=None, phrases=0, labels=0, enabled=True,
+        why="",
+    )  # fmt: skip
+    later = NOW + DAY
+    assert not labels_since(connection, classifier="topic", revision=revision, now=later)
+    given = Act("a", "ada", Answer("none_of_these"), alone=True)
+    answer_item(connection, "topic", item.id, given, now=NOW + timedelta(hours=1))
+    assert labels_since(connection, classifier="topic", revision=revision, now=later)
+
+
 def test_a_memory_takes_the_decision_instead_of_the_row(connection: Connection) -> None:
     refill(connection)
     press(connection, take(connection), "label02")
@@ -237,6 +326,46 @@ def test_the_report_of_a_newer_retraining_replaces_the_old_one(connection: Conne
     assert report is not None
     assert ([found.cleaned for found in report.suspects], report.made_at) == (["new"], NOW)
     assert read_label_report(connection, "nobody") is None
+
+
+def test_labels_that_could_not_be_judged_leave_the_report_before_with_the_reason(
+    engine: Engine, database: DatabaseUrls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = commands(engine, database, tmp_path)
+    monkeypatch.setattr("cli.suspects.command_context", lambda: nullcontext(context))
+    built = tmp_path / "built"
+    suspects, labels = missing_reports(NotMeasured("ValueError: no folds"))
+    write_json(built / "suspects" / "suspects.json", suspects)
+    write_json(built / "suspects" / "labels.json", labels)
+
+    def retrain(version: str) -> None:
+        run = Run(f"r{version}", NOW, "manual", {})
+        with context.registry.run("block", name=run.id, tags={}) as run_id:
+            keep_label_report(
+                context, "block", version=version, run_id=run_id, built=built, run=run
+            )
+
+    retrain("4")
+    with engine.connect() as connection:
+        first = read_label_report(connection, "block")
+    assert first is not None
+    assert (first.version, first.suspects, first.not_judged) == ("4", (), "ValueError: no folds")
+    with engine.begin() as connection:
+        keep(connection, "block", suspect("rare", "7"), at=NOW)
+    retrain("5")
+    with engine.connect() as connection:
+        kept = read_label_report(connection, "block")
+        waiting = open_suspects(connection, "block")
+    assert kept is not None
+    assert (kept.version, [found.cleaned for found in waiting]) == ("1", ["rare"])
+    assert kept.not_judged == "version 5: ValueError: no folds"
+    for command in ("suspects", "labels"):
+        shown = CliRunner().invoke(cli.app, [command, "block"])
+        assert "newest retraining: version 5: ValueError: no folds" in shown.output
+    with engine.begin() as connection:
+        keep(connection, "block", at=NOW)
+        newer = read_label_report(connection, "block")
+    assert newer is not None and newer.not_judged == ""
 
 
 def test_rows_without_a_decision_stay_in_training(connection: Connection) -> None:

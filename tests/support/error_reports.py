@@ -11,9 +11,9 @@ import numpy as np
 
 from core.head_params import LogisticHead
 from pipelines.errors.gap import Part, measure_gap
-from pipelines.errors.refits import NotMeasured
 from pipelines.errors.report import Measured, build_report
 from pipelines.errors.rows import AnsweredRows
+from pipelines.not_measured import NotMeasured
 from tests.support.training import training_rows
 
 LOGISTIC = LogisticHead(kind="logistic")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +15,8 @@ import pytest
 
 from bentos.answering.encoding import encode_answer, journal_row, response_body, row_shared
 from bentos.heads.loading import load_live
+from bentos.packaging.cold_heads import read_cold_heads
+from bentos.packaging.package import _stage_cold
 from core.contracts import ModelVersion, Prediction
 from core.errors import HeadRefused, ParamsError
 from core.params import load_params
@@ -31,7 +35,8 @@ from pipelines.model.digests import recorded_digest
 from pipelines.model.head_file import save_head
 from pipelines.model.novelty import distance_to_label, novelty
 from pipelines.model.promise import promise_sentence
-from pipelines.model_store import problem_of, store_version
+from pipelines.model.registered_rule import load_promised
+from pipelines.model_store import problem_of, store_version, stored_version
 from pipelines.stages import abstaining
 from pipelines.stages.abstaining import abstention_metrics, describe_abstention
 from pipelines.stages.abstention_rule import (
@@ -344,7 +349,7 @@ def test_a_stored_version_has_the_rule_that_its_evaluation_describes(tmp_path: P
     digest = recorded_digest(folder)
     assert problem_of(folder, digest=digest) == ""
     (folder / "evaluation.json").write_text(json.dumps({"abstention": {"rule": as_json(RULE)}}))
-    assert problem_of(folder, digest=digest) == "another rule of abstention"
+    assert "another rule than its evaluation describes" in problem_of(folder, digest=digest)
     save_abstention(RULE, folder)
     assert problem_of(folder, digest=digest) == ""
     (folder / FILE).write_text("{}")
@@ -368,7 +373,7 @@ def test_a_version_is_stored_with_its_rule(tmp_path: Path) -> None:
         model=tmp_path / "model",
         evaluation=evaluation,
     )
-    assert load_abstention(Path(stored.head_location)) == RULE
+    assert load_promised(Path(stored.head_location)) == RULE
     (evaluation / FILE).unlink()
     (evaluation / "evaluation.json").write_text("{}")
     older = store_version(
@@ -378,7 +383,86 @@ def test_a_version_is_stored_with_its_rule(tmp_path: Path) -> None:
         model=tmp_path / "model",
         evaluation=evaluation,
     )
-    assert load_abstention(Path(older.head_location)) is None
+    assert load_promised(Path(older.head_location)) is None
+
+
+def registered(folder: Path) -> ModelVersion:
+    """A version that may refuse, as a retraining registers it."""
+    evaluation = folder / "evaluation"
+    save_abstention(RULE, evaluation)
+    report = json.dumps({"abstention": {"rule": as_json(RULE)}})
+    (evaluation / "evaluation.json").write_text(report)
+    (evaluation / "reference.parquet").write_bytes(b"rows")
+    save_head(make_head("1"), folder / "model")
+    return store_version(
+        folder / "models",
+        classifier="organ",
+        version="1",
+        model=folder / "model",
+        evaluation=evaluation,
+    )
+
+
+def drop_rule(version: Path) -> None:
+    (version / FILE).unlink()
+
+
+def drop_rule_and_evaluation(version: Path) -> None:
+    (version / FILE).unlink()
+    (version / "evaluation.json").unlink()
+
+
+def answer_always(version: Path) -> None:
+    save_abstention(None, version)
+
+
+def refuse_less(version: Path) -> None:
+    save_abstention(replace(RULE, threshold=RULE.threshold - 1), version)
+
+
+DAMAGES = (drop_rule, drop_rule_and_evaluation, answer_always, refuse_less)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_version_whose_rule_is_gone_or_another_is_refused(
+    damage: Callable[[Path], None], tmp_path: Path
+) -> None:
+    model = registered(tmp_path)
+    folder = Path(model.head_location)
+    live = load_live(model, "champion", home=tmp_path, embedder_id=EMBEDDER_ID)
+    assert live.classifier.abstention == RULE
+    damage(folder)
+    with pytest.raises(HeadRefused, match="perennial reproduce"):
+        load_live(model, "champion", home=tmp_path, embedder_id=EMBEDDER_ID)
+    with pytest.raises(HeadRefused, match="the rule of abstention"):
+        stored_version(tmp_path / "models", classifier="organ", version="1")
+    save_abstention(RULE, folder)
+    assert load_live(model, "champion", home=tmp_path, embedder_id=EMBEDDER_ID)
+
+
+def test_a_version_without_a_recorded_digest_is_compared_with_its_evaluation(
+    tmp_path: Path,
+) -> None:
+    """Versions of the releases between rules and their digests."""
+    model = registered(tmp_path)
+    (tmp_path / "models" / ".digests" / "organ" / "1.abstention").unlink()
+    assert load_live(model, "champion", home=tmp_path, embedder_id=EMBEDDER_ID)
+    drop_rule(Path(model.head_location))
+    with pytest.raises(HeadRefused, match="another rule than its evaluation describes"):
+        load_live(model, "champion", home=tmp_path, embedder_id=EMBEDDER_ID)
+
+
+def test_a_version_packed_in_a_bento_keeps_its_rule(tmp_path: Path) -> None:
+    model = registered(tmp_path)
+    (tmp_path / "embedder").mkdir()
+    cold = tmp_path / "cold"
+    _stage_cold(cold, {"organ": model}, embedder=tmp_path / "embedder")
+    [packed] = read_cold_heads(cold)
+    live = load_live(packed, "champion", home=tmp_path, embedder_id=EMBEDDER_ID)
+    assert live.classifier.abstention == RULE
+    drop_rule(Path(packed.head_location))
+    with pytest.raises(HeadRefused, match="rule of abstention"):
+        load_live(packed, "champion", home=tmp_path, embedder_id=EMBEDDER_ID)
 
 
 def test_what_the_best_label_decides_is_what_all_labels_decide() -> None:

@@ -23,7 +23,6 @@ from pipelines.errors.gap import Part, judged_parts, measure_gap, parts_of
 from pipelines.errors.refits import (
     MOST_HELD,
     MOST_WORK,
-    NotMeasured,
     Refits,
     affordable_shares,
     curve_head,
@@ -33,6 +32,7 @@ from pipelines.errors.refits import (
 )
 from pipelines.model.heads import fit_head
 from pipelines.model.training import TrainingRows
+from pipelines.not_measured import NotMeasured
 from pipelines.stages.errors import head_recipe
 from pipelines.stages.files import SPEC
 from pipelines.stages.resolve import specs

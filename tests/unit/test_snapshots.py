@@ -17,8 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import QueryRefused
+from pipelines.snapshot_merge import NO_LABEL
 from pipelines.snapshots import logical_hash, query_hash, summarise, write_snapshot
 from pipelines.source.columns import MOMENT, canonical_schema
+from pipelines.stages.labelled_rows import labelled_rows
 
 SCHEMA = canonical_schema(["block"]).append(pa.field("origin", pa.string()))
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
@@ -253,6 +255,21 @@ def test_feedback_replaces_the_source_row_of_its_id_and_keeps_its_other_labels(
         "both",
     )
     assert by_id["r1"]["origin"] == "feedback" and by_id["4"]["origin"] == "source"
+
+
+def test_a_row_that_no_label_fits_loses_its_label_and_keeps_the_others(
+    tmp_path: Path, source: Path, query_file: Path
+) -> None:
+    late = feedback({"id": "3", "block": NO_LABEL}, {"id": "gone", "block": NO_LABEL})
+    snap(tmp_path / "notes", source, query_file, late)
+    table = pq.read_table(tmp_path / "notes/rows.parquet")
+    by_id = {row["id"]: row for row in table.to_pylist()}
+    assert len(by_id) == 10
+    assert (by_id["3"]["block"], by_id["3"]["chapter"]) == (None, "C")
+    learnt = labelled_rows(table, label="block").ids
+    assert "3" not in learnt and len(learnt) == 9
+    counts = summarise(tmp_path / "notes")["labels"]
+    assert (sum(counts["block"].values()), sum(counts["chapter"].values())) == (9, 10)
 
 
 def test_the_order_of_feedback_does_not_matter(

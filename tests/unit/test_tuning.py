@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import optuna
@@ -12,9 +14,10 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from core.errors import ParamsError, TrainingImpossible
-from core.head_params import Head
+from core.head_params import Favour, Head
 from core.params import Params
 from core.params_edits import read_params, set_head
+from pipelines.gate.scores import encode, favoured_f1
 from pipelines.tuning.outcome import Search, TriedSettings, read_search, sentences
 from pipelines.tuning.process import best_settings
 from pipelines.tuning.records import LastTuning, carried_settings, study_name, why_stale
@@ -26,7 +29,14 @@ from pipelines.tuning.space import (
     suggest,
     with_settings,
 )
-from pipelines.tuning.trials import Confirmation, Objective, Problem, confirm
+from pipelines.tuning.trials import (
+    Confirmation,
+    Objective,
+    Problem,
+    answers_of,
+    confirm,
+    phrase_shares,
+)
 from tests.support.training import training_rows
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -137,6 +147,41 @@ def test_a_head_gains_nothing_over_itself() -> None:
     assert same.lower <= 0 <= same.upper
 
 
+def test_a_trial_and_the_gain_are_scored_by_what_the_block_favours() -> None:
+    """One label has nearly all rows: its weighted F1 says little of the others."""
+    rows = training_rows()
+    rows = replace(rows, weights=np.where(rows.labels == "heart", 500.0, 1.0))
+    small = with_settings(SVM, {"buckets": 256, "keep": 1.0})
+    poor = with_settings(small, {"C": 0.0001, "ngram_weight": 0.2})
+    scores: dict[str, float] = {}
+    gains: dict[str, float] = {}
+    for favour in get_args(Favour):
+        asked = Problem(poor, slice_rows(rows, seed=7), "words", 7, favour)
+        study = optuna.create_study(direction="maximize")
+        study.enqueue_trial(present_settings(poor))
+        study.optimize(Objective(asked, deadline=0.0), n_trials=1)
+        scores[favour] = study.best_value
+        judging = asked.slices.choosing
+        answers = answers_of(poor, asked.slices.fitting, judging, asked)
+        truth, given = encode(judging.labels.astype(str), answers.astype(str))
+        assert study.best_value == favoured_f1(truth, given, judging.weights, favour)
+        found = confirm(small, asked)
+        gains[favour] = found.gain
+        assert found.gain == found.best - found.present
+    assert len(set(scores.values())) == 3 and len(set(gains.values())) == 3
+
+
+def test_phrases_count_by_the_favoured_f1() -> None:
+    truth = np.array([0, 0, 0, 1, 2])
+    phrases = np.array([0, 0, 1, 2, 3])
+    weights = np.array([3.0, 3.0, 2.0, 1.0, 1.0])
+    assert phrase_shares(truth, phrases, weights, "weighted") == pytest.approx([0.6, 0.2, 0.1, 0.1])
+    assert phrase_shares(truth, phrases, weights, "macro") == pytest.approx(
+        [0.25, 1 / 12, 1 / 3, 1 / 3]
+    )
+    assert phrase_shares(truth, phrases, weights, "tail") == pytest.approx([1.0])
+
+
 def last(**changes: object) -> LastTuning:
     facts = {"at": NOW - timedelta(days=10), "rows": 1000, "before": SVM.model_dump()}
     after = {**SVM.model_dump(), "C": 3.0}
@@ -156,6 +201,14 @@ def last(**changes: object) -> LastTuning:
 )
 def test_settings_are_stale(before: LastTuning | None, head: Head, rows: int, why: str) -> None:
     assert why_stale(before, head=head, rows=rows, now=NOW) == why
+
+
+def test_settings_are_stale_when_the_block_favours_another_f1() -> None:
+    """A tuning of an earlier release chose by weighted F1, whatever its block favoured."""
+    stale = partial(why_stale, head=SVM, rows=1000, now=NOW)
+    assert stale(last(), favour="weighted") == ""
+    assert stale(last(), favour="tail") == "tuned for weighted F1, and the block favours tail F1"
+    assert stale(last(favour="tail"), favour="tail") == ""
 
 
 def test_a_result_is_carried_over_until_somebody_takes_it_or_sets_another() -> None:
@@ -180,6 +233,8 @@ def test_only_a_proved_gain_changes_the_settings() -> None:
     assert search(None).chosen == PRESENT
     assert "not proved" in sentences(search(-0.01))[-1]
     assert sentences(search(0.001))[-1] == "chosen: C 3"
+    assert "weighted F1" in sentences(search(0.001))[1]
+    assert "macro F1" in sentences(replace(search(0.001), favour="macro"))[1]
 
 
 def test_a_search_without_a_complete_trial_says_so() -> None:
@@ -206,6 +261,10 @@ def test_what_a_block_favours_has_a_study_of_its_own(tmp_path: Path) -> None:
 def test_a_search_survives_json() -> None:
     whole = search(0.001, TriedSettings(0, PRESENT, 0.8))
     assert read_search(whole.as_json()) == whole
+    macro = replace(whole, favour="macro")
+    assert read_search(macro.as_json()) == macro
+    older = {name: value for name, value in whole.as_json().items() if name != "favour"}
+    assert read_search(older) == whole
 
 
 HEADER = """# What changes a model.
