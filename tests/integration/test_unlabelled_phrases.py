@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from core.contracts import LOADTEST_KEY
-from core.database import connect
+from core.database import DatabaseUrls, connect
 from core.feedback import NONE_OF_THESE, record_feedback
+from core.params import load_params
 from core.pin_tables import pin
+from core.settings import load_settings
 from core.tables import inference
+from flows.context import LoopContext
+from flows.snapshot import write_snapshots
 from monitoring.unlabelled import asked_phrases, read_asked
+from pipelines.snapshot_files import UNLABELLED
+from pipelines.unlabelled import NOT_DRAWN, read_unlabelled
 from tests.support.inferences import inference as logged
 from tests.support.places import free_port
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+PARAMS = """
+classifiers:
+  organ:
+    source: {from: notes.csv, query: queries/notes.sql, label: organ}
+    SELF
+"""
 
 
 @pytest.fixture
@@ -90,3 +104,57 @@ def test_a_log_that_refuses_the_query_gives_no_phrase_either(log: Connection) ->
     )
     log.execute(sa.text("lock table inference in access exclusive mode"))
     assert "timeout" in read_asked(slow, "organ", days=30, as_of=NOW).problem
+
+
+def place(folder: Path, database: DatabaseUrls, engine: Engine, *, block: str) -> LoopContext:
+    """A repository whose source labels the phrase "often"."""
+    (folder / "queries").mkdir(parents=True, exist_ok=True)
+    query = "select text as phrase, '2026-02-01' as occurred_at, organ from notes"
+    (folder / "queries" / "notes.sql").write_text(query)
+    (folder / "notes.csv").write_text("text,organ\nOften,heart\n")
+    (folder / "params.yaml").write_text(PARAMS.replace("SELF", block))
+    settings = load_settings(repository=folder, home=folder / "home")
+    return LoopContext(settings, database, engine, load_params(folder / "params.yaml"))
+
+
+@contextmanager
+def unreadable(engine: Engine, table: str) -> Iterator[None]:
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"alter table {table} rename to {table}_away"))
+    try:
+        yield
+    finally:
+        with engine.begin() as connection:
+            connection.execute(sa.text(f"alter table {table}_away rename to {table}"))
+
+
+def test_a_snapshot_takes_them_with_the_block_alone(
+    log: Connection, tmp_path: Path, database: DatabaseUrls, engine: Engine
+) -> None:
+    log.commit()
+    context = place(tmp_path, database, engine, block="self_training: {max_phrases: 2}")
+    data = tmp_path / "data"
+    [snapshot] = write_snapshots(context, data, ["organ"], as_of=NOW)
+    folder = data / snapshot.dataset
+    taken = read_unlabelled(folder, "organ")
+    assert len(taken.cleaned) == 2 and "often" not in taken.cleaned
+    first = (folder / UNLABELLED).read_bytes()
+    write_snapshots(context, data, ["organ"], as_of=NOW)
+    assert (folder / UNLABELLED).read_bytes() == first
+
+    off = place(tmp_path, database, engine, block="purpose: none")
+    write_snapshots(off, data, ["organ"], as_of=NOW)
+    assert not (folder / UNLABELLED).exists()
+    assert read_unlabelled(folder, "organ").problem == NOT_DRAWN
+
+
+def test_a_snapshot_goes_on_without_them_when_the_log_cannot_be_read(
+    log: Connection, tmp_path: Path, database: DatabaseUrls, engine: Engine
+) -> None:
+    log.commit()
+    context = place(tmp_path, database, engine, block="self_training: {}")
+    with unreadable(engine, "pin"):
+        [snapshot] = write_snapshots(context, tmp_path / "data", ["organ"], as_of=NOW)
+    taken = read_unlabelled(tmp_path / "data" / snapshot.dataset, "organ")
+    assert (snapshot.rows, taken.cleaned) == (1, ())
+    assert taken.problem.startswith("the log could not be read: ")
