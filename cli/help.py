@@ -30,6 +30,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "suspects",
         "labels",
         "tune",
+        "simulate",
         "watch",
         "remember",
     ),

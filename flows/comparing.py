@@ -15,6 +15,7 @@ from core.deployments import current_champions
 from core.errors import HeadRefused, ParamsError, UnknownVersion
 from core.snapshots import published_summary
 from core.tables import decision
+from flows.bias_changes import bias_changes
 from flows.context import LoopContext
 from flows.error_report import complete_report
 from flows.promoting import COMPARED
@@ -73,7 +74,8 @@ def compare_with_champion(
     if champion is not None:
         compared["champion_head"] = champion_head(champion, around.refit)
         verdict = _hold_changes(context, workspace, champion, verdict)
-    verdict = hold_biased(verdict, json.loads((built / "bias" / "bias.json").read_text()))
+    bias = json.loads((built / "bias" / "bias.json").read_text())
+    verdict = hold_biased(verdict, bias, bias_changes(built, bias, rows.champion))
     verdict = hold_by_hand(verdict, block.gate)
     reference = read_reference(built / "evaluation" / "reference.parquet")
     outlook = drift_outlook(reference, drift=block.drift, began=drift_start(run.evidence))

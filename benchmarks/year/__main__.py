@@ -21,6 +21,7 @@ from operations.simulation.figures import summarise
 from operations.simulation.picture import draw_year
 from operations.simulation.policies import POLICIES
 from operations.simulation.vectors import stored_vectors
+from pipelines.stages.files import EMBEDDER
 
 JUDGING_SEEDS = (101, 102, 103, 104, 105)
 PACKAGES = ("numpy", "scikit-learn", "psycopg")
@@ -31,7 +32,7 @@ def main() -> None:
     """Measure and print."""
     arguments = parse()
     plan = plan_of(arguments)
-    vectors = stored_vectors(RUNS / "vectors")
+    vectors = stored_vectors(RUNS / "vectors", embedder=EMBEDDER)
     policies = arguments.policies or list(POLICIES)
     notes = plan.runs(vectors).play(seeds=arguments.seeds, policies=policies)
     figures = summarise(notes)
