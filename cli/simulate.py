@@ -59,21 +59,17 @@ def simulate(
     changed. What was played before is read, so that an interrupted simulation goes on.
     """
     from core.settings import load_settings
-    from operations.simulation.events import KINDS
     from operations.simulation.own import Question
     from operations.simulation.own import simulate as play
     from operations.simulation.policies import POLICIES
 
-    if calm and events is not None:
-        raise typer.BadParameter("choose --events or --calm", param_hint="--calm")
-    kinds = () if calm else KINDS
     question = Question(
         classifier=classifier,
         days=days,
         answers_a_day=answers_a_day,
         labels_a_week=labels_a_week,
         policies=_names(policies, POLICIES, "--policies"),
-        events=kinds if events is None else _names(events, KINDS, "--events"),
+        events=_events(events, calm=calm),
         seed=seed,
     )
     out = output()
@@ -84,6 +80,17 @@ def simulate(
     if not out.json:
         for line in _lines(simulation):
             out.say(line)
+
+
+def _events(given: str | None, *, calm: bool) -> tuple[str, ...]:
+    """The kinds of events that may happen; by default, all of them."""
+    from operations.simulation.events import KINDS
+
+    if given is None:
+        return () if calm else KINDS
+    if calm:
+        raise typer.BadParameter("choose --events or --calm", param_hint="--calm")
+    return _names(given, KINDS, "--events")
 
 
 def _names(given: str, known: Collection[str], option: str) -> tuple[str, ...]:
