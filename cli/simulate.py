@@ -64,16 +64,13 @@ def simulate(
     from operations.simulation.own import simulate as play
     from operations.simulation.policies import POLICIES
 
-    if calm and events is not None:
-        raise typer.BadParameter("choose --events or --calm", param_hint="--calm")
-    kinds = () if calm else KINDS
     question = Question(
         classifier=classifier,
         days=days,
         answers_a_day=answers_a_day,
         labels_a_week=labels_a_week,
         policies=_names(policies, POLICIES, "--policies"),
-        events=kinds if events is None else _names(events, KINDS, "--events"),
+        events=_events(events, KINDS, calm=calm),
         seed=seed,
     )
     out = output()
@@ -84,6 +81,14 @@ def simulate(
     if not out.json:
         for line in _lines(simulation):
             out.say(line)
+
+
+def _events(given: str | None, known: tuple[str, ...], *, calm: bool) -> tuple[str, ...]:
+    if calm and given is not None:
+        raise typer.BadParameter("choose --events or --calm", param_hint="--calm")
+    if calm:
+        return ()
+    return known if given is None else _names(given, known, "--events")
 
 
 def _names(given: str, known: Collection[str], option: str) -> tuple[str, ...]:
