@@ -35,6 +35,7 @@ from operations.simulation.runs import Runs, code_digest
 from operations.simulation.vectors import Vectors, stored_vectors
 from pipelines.snapshot_files import FACTS, ROWS
 from pipelines.stages.files import DATA, EMBEDDINGS, read_json, read_rows
+from pipelines.stages.labelled_rows import of_line
 
 LEAST_NEWEST = 100
 """Newest rows that traffic can be drawn from."""
@@ -140,7 +141,8 @@ def _read_snapshot(
             came=", ".join(table.column_names),
             do=do,
         )
-    return table, str(read_json(folder / FACTS)["logical_hash"])
+    of_region = of_line(table, block.line.value if block.line else None)
+    return of_region, str(read_json(folder / FACTS)["logical_hash"])
 
 
 def _refuse_few(book: Phrasebook) -> None:
