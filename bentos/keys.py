@@ -20,9 +20,20 @@ from core.errors import KeysUnusable
 from core.logs import get_logger
 
 PREFIX = "pk_"
-ANONYMOUS = "anonymous"
-"""Name of the callers of a service without keys."""
 _LINE = re.compile(r"([0-9a-f]{64})(\s+\S.*)?")
+_REGION = re.compile(r"(?:^|\s)region=(\S.*)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The holder of a key. `region` stands for that of requests that name none."""
+
+    name: str
+    region: str | None = None
+
+
+ANONYMOUS = Caller("anonymous")
+"""The callers of a service without keys."""
 
 
 def new_key() -> tuple[str, str]:
@@ -36,11 +47,11 @@ def hash_key(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def read_keys(file: Path) -> dict[str, str]:
-    """Return the hashes in a file, one per line, with their names. Raises `KeysUnusable`.
+def read_keys(file: Path) -> dict[str, Caller]:
+    """Return the hashes in a file, one per line, with their holders. Raises `KeysUnusable`.
 
-    A name may follow a hash; without one it is the hash's first digits. Empty lines and `#`
-    comments are skipped.
+    A name may follow a hash; without one it is the hash's first digits. `region=north` may end the
+    line. Empty lines and `#` comments are skipped.
     """
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
@@ -62,7 +73,14 @@ def read_keys(file: Path) -> dict[str, str]:
                 came=f"something else in line {number}",
                 do="write the hash that `perennial keys` printed, never the key",
             )
-    return {entry[:64]: entry[64:].strip() or f"key {entry[:8]}" for _, entry in entries}
+    return {entry[:64]: _caller(entry) for _, entry in entries}
+
+
+def _caller(entry: str) -> Caller:
+    described = entry[64:].strip()
+    region = _REGION.search(described)
+    name = described[: region.start()].strip() if region else described
+    return Caller(name or f"key {entry[:8]}", region[1] if region else None)
 
 
 def require_keys_beyond_loopback(host: str, keys_file: Path | None) -> None:
@@ -79,22 +97,22 @@ def require_keys_beyond_loopback(host: str, keys_file: Path | None) -> None:
 
 @dataclass
 class Keys:
-    """The accepted hashes and their names. Without a file every caller is admitted.
+    """The accepted hashes and their holders. Without a file every caller is admitted.
 
     `refresh` is called off the request path.
     """
 
     file: Path | None
-    _names: Mapping[str, str] = field(default_factory=dict)
+    _callers: Mapping[str, Caller] = field(default_factory=dict)
     _seen: tuple[int, int] | None = field(default=None)
 
     def __post_init__(self) -> None:
         if self.file is not None:
             self._seen = _stamp(self.file)  # before reading: a later change is then noticed
-            self._names = read_keys(self.file)
+            self._callers = read_keys(self.file)
 
-    def holder(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-        """Return the name of the key in `authorization: Bearer <key>`, or None for no valid key.
+    def holder(self, headers: Iterable[tuple[bytes, bytes]]) -> Caller | None:
+        """Return the holder of the key in `authorization: Bearer <key>`, or None for no valid key.
 
         Every key is compared in constant time.
         """
@@ -103,8 +121,10 @@ class Keys:
         sent = next((value for name, value in headers if name == b"authorization"), b"")
         scheme, _, key = sent.partition(b" ")
         digest = hashlib.sha256(key.strip()).hexdigest()
-        names = [name for known, name in self._names.items() if hmac.compare_digest(digest, known)]
-        return names[0] if names and scheme.lower() == b"bearer" else None
+        callers = [
+            caller for known, caller in self._callers.items() if hmac.compare_digest(digest, known)
+        ]
+        return callers[0] if callers and scheme.lower() == b"bearer" else None
 
     def refresh(self) -> None:
         """Read the file again when it changed. Raises `KeysUnusable`, and keeps the last keys."""
@@ -113,9 +133,9 @@ class Keys:
         stamp = _stamp(self.file)
         if stamp == self._seen:
             return
-        self._names = read_keys(self.file)
+        self._callers = read_keys(self.file)
         self._seen = stamp
-        get_logger().info("api keys", state="read", keys=len(self._names))
+        get_logger().info("api keys", state="read", keys=len(self._callers))
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:

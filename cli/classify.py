@@ -33,6 +33,12 @@ Column = Annotated[
 ]
 
 
+Region = Annotated[
+    str | None,
+    typer.Option(help="The region whose line answers, for a question with one line per region."),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add `classify`."""
     app.command(epilog="Example: perennial classify block 'fx of left wrist' --json")(classify)
@@ -43,6 +49,7 @@ def classify(
     phrases: Phrases = None,
     file: File = None,
     column: Column = None,
+    region: Region = None,
     json: Json = False,
 ) -> None:
     """Label phrases with the current champion and the pins.
@@ -51,7 +58,7 @@ def classify(
     With --json, prints one object per line, in the order of the input.
     """
     from core.settings import load_settings
-    from flows.answering import open_champion
+    from flows.answering import answering_classifier, open_champion
     from pipelines.phrase_files import checked_phrases, read_phrases
 
     if bool(phrases) == bool(file):
@@ -64,19 +71,25 @@ def classify(
     else:
         checked = iter(list(checked_phrases(phrases or [])))  # all are checked before any answer
 
+    settings = load_settings()
+    classifier = answering_classifier(settings, classifier, region)
     with out.working(f"loading the champion of {classifier}"):
-        champion = open_champion(load_settings(), classifier)
+        champion = open_champion(settings, classifier)
     for batch in _batches(checked):
         for phrase, (answer, pinned) in zip(batch, champion.answer(batch), strict=True):
-            row = {
-                "phrase": phrase,
-                "label": answer.label,
-                "probability": round(answer.probability, 6),
-                "version": champion.version,
-                "pinned": pinned,
-                "abstained": answer.abstained,
-            }
-            out.result(row, _line(phrase, answer, pinned=pinned))
+            versioned = {"classifier": classifier, "version": champion.version}
+            row = _row(phrase, answer, pinned=pinned)
+            out.result(row | versioned, _line(phrase, answer, pinned=pinned))
+
+
+def _row(phrase: str, answer: Prediction, *, pinned: bool) -> dict[str, object]:
+    return {
+        "phrase": phrase,
+        "label": answer.label,
+        "probability": round(answer.probability, 6),
+        "pinned": pinned,
+        "abstained": answer.abstained,
+    }
 
 
 def _line(phrase: str, answer: Prediction, *, pinned: bool) -> str:

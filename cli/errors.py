@@ -10,14 +10,13 @@ import typer
 from cli.output import Json, output
 
 Version = Annotated[
-    int | None,
-    typer.Option(min=1, help="A version, promoted or not. By default, the champion."),
+    str | None, typer.Argument(help="A version, promoted or not. By default, the champion.")
 ]
 
 
 def register(app: typer.Typer) -> None:
     """Add `errors`."""
-    app.command(epilog="Example: perennial errors block --version 3")(errors)
+    app.command(epilog="Example: perennial errors block 3")(errors)
 
 
 def errors(
@@ -35,7 +34,7 @@ def errors(
     from pipelines.errors.summary import summary_lines
     from pipelines.model_store import ERRORS, stored_version
 
-    number = _champion(classifier) if version is None else str(version)
+    number = version or _champion(classifier)
     stored = stored_version(load_settings().models, classifier=classifier, version=number)
     folder = Path(stored.head_location) / ERRORS
     report = read_report(folder)
@@ -52,17 +51,9 @@ def errors(
 
 def _champion(classifier: str) -> str:
     from cli.context import command_context
-    from core.errors import UnknownVersion
 
     with command_context() as context:
-        champion = context.champions().get(classifier)
-    if champion is None:
-        raise UnknownVersion(
-            f"a champion of {classifier}",
-            came="none",
-            do=f"retrain it (`perennial retrain {classifier}`), or name one with --version",
-        )
-    return champion.version
+        return context.champion_version(classifier)
 
 
 def _no_report(classifier: str, version: str) -> Exception:

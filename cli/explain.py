@@ -30,6 +30,10 @@ def explain(
         str | None,
         typer.Option(help="The request_id of a logged answer, explained as it was given."),
     ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(help="The region whose line answers, where a question has several."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show what each word of a phrase added to the answer and to its runner-up.
@@ -40,20 +44,21 @@ def explain(
     if (phrase is None) == (request is None):
         raise typer.BadParameter("give a phrase or --request", param_hint="PHRASE")
     if request is None:
-        _explain_phrase(output(), classifier, phrase or "")
+        _explain_phrase(output(), classifier, phrase or "", region)
     else:
         _explain_request(output(), classifier, request)
 
 
-def _explain_phrase(out: Output, classifier: str, phrase: str) -> None:
+def _explain_phrase(out: Output, question: str, phrase: str, region: str | None) -> None:
     from core.settings import load_settings
-    from flows.answering import open_champion
+    from flows.answering import answering_classifier, open_champion
     from pipelines.model.explanation import answer_steps
     from pipelines.model.explanation import explain as explain_phrase
     from pipelines.model.training_phrases import load_training_phrases
     from pipelines.phrase_files import checked_phrases
 
     settings = load_settings()
+    classifier = answering_classifier(settings, question, region)
     [checked] = checked_phrases([phrase])
     with out.working(f"loading the champion of {classifier}"):
         champion = open_champion(settings, classifier)
@@ -61,7 +66,12 @@ def _explain_phrase(out: Output, classifier: str, phrase: str) -> None:
     explanation = explain_phrase(champion.classifier, checked, phrases=phrases)
     pin = champion.pin_of(checked)
     steps = answer_steps(explanation, pinned_label=pin.label if pin else None)
-    found = {"version": champion.version, "explanation": explanation, "pin": pin}
+    found = {
+        "classifier": classifier,
+        "version": champion.version,
+        "explanation": explanation,
+        "pin": pin,
+    }
     _show(out, {**found, "steps": steps}, champion.version, explanation, steps)
 
 

@@ -213,7 +213,7 @@ def _require_known(settings: Settings, classifiers: list[str] | None) -> None:
 
     params = load_params(settings.repository / "params.yaml")
     for name in classifiers or []:
-        params.classifier(name)
+        params.named(name)
 
 
 def _show(out: Output, verdicts: Mapping[str, Verdict], *, good: set[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,9 +63,11 @@ def _row(window: HistoryWindow) -> tuple[object, ...]:
 
 
 def _recommendation(comparison: HistoryComparison) -> str:
-    seconds = {window.days: window.seconds for window in comparison.windows}
-    saved = max(comparison.windows[-1].seconds - seconds[comparison.recommended], 0.0)
-    return (
-        f"recommended: `history_days: {comparison.recommended}`; a fit takes {saved:.0f} CPU "
-        "seconds less than with the longest window"
-    )
+    from pipelines.history_choice import describe_saving
+
+    windows = {window.days: asdict(window) for window in comparison.windows}
+    longest = asdict(comparison.windows[-1])
+    saving = describe_saving(windows[comparison.recommended], longest)
+    if len(windows) == 1:
+        saving = "the data go no further back"
+    return f"recommended: `history_days: {comparison.recommended}`; {saving}"

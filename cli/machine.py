@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from cli.output import FAILED, Json, output
 from cli.status import show_programs
+
+Region = Annotated[
+    str | None, typer.Option(help="The region of the client, for questions with lines.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -13,7 +19,7 @@ def register(app: typer.Typer) -> None:
     app.command(epilog="Example: PERENNIAL_PREFECT_PORT=4300 perennial up")(up)
     app.command(epilog="Example: perennial down")(down)
     app.command(epilog="Example: perennial serve")(serve)
-    app.command(epilog="Example: perennial keys")(keys)
+    app.command(epilog="Example: perennial keys --region north")(keys)
     app.command(epilog="Example: perennial doctor")(doctor)
 
 
@@ -48,18 +54,20 @@ def serve(json: Json = False) -> None:
     raise typer.Exit(serve_newest(load_settings()))
 
 
-def keys(json: Json = False) -> None:
+def keys(region: Region = None, json: Json = False) -> None:
     """Create an API key and its hash.
 
     Give the key to the client: it is shown only once. Add the hash as a line to the file that
-    PERENNIAL_API_KEYS_FILE names.
+    PERENNIAL_API_KEYS_FILE names. With --region, the line of versions of that region answers
+    the key's requests that name no region.
     """
     from bentos.keys import new_key
 
     key, hashed = new_key()
+    line = f"{hashed} region={region}" if region else hashed
     output().result(
-        {"key": key, "hash": hashed},
-        f"key for the client (shown once): {key}\nline for PERENNIAL_API_KEYS_FILE: {hashed}",
+        {"key": key, "hash": hashed, "line": line},
+        f"key for the client (shown once): {key}\nline for PERENNIAL_API_KEYS_FILE: {line}",
     )
 
 

@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def notify(test: Test = False, json: Json = False) -> None:
-    """Send what nobody was notified of yet to the services of PERENNIAL_NOTIFY.
+    """Send the notices that are due to the services of PERENNIAL_NOTIFY.
 
     Flows do this at their end; each matter is sent once. Exit code 1 when a service does not take
     the test message.

@@ -167,9 +167,12 @@ def shown_stages(
 
 def count_stages(repository: Path, classifiers: int | None) -> int:
     """Return how many stages of dvc.yaml a training runs for so many classifiers, None for all."""
+    from core.params import load_params
+
     stages = yaml.safe_load((repository / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    params = yaml.safe_load((repository / "params.yaml").read_text(encoding="utf-8"))
-    each = len(params["classifiers"]) if classifiers is None else classifiers
+    each = classifiers
+    if each is None:
+        each = len(load_params(repository / "params.yaml").classifiers)
     return sum(each if "foreach" in stage else 1 for stage in stages.values())
 
 

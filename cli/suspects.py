@@ -50,7 +50,7 @@ def suspects(classifier: Classifier, top: Top = 20, json: Json = False) -> None:
 
 
 def labels(classifier: Classifier, json: Json = False) -> None:
-    """Show which labels would pay to merge or to split, by the `costs` of the classifier.
+    """Show which labels it would pay to merge or split, by the `costs` of the classifier.
 
     `saves` and `loses` are costs per thousand new phrases. A merge pays when the confusions of both
     labels cost more than telling them apart saves. A split pays when a head that learns both

@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
     """Add `users`."""
     group = typer.Typer(
         cls=WholeLines,
-        help="Say who may sign in to the console.",
+        help="Manage who may sign in to the console.",
         no_args_is_help=True,
         rich_markup_mode=None,
     )

@@ -9,24 +9,27 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     Discriminator,
     Field,
     Tag,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
 from core.abstain_params import AbstainParams
 from core.bias_params import BiasParams
-from core.builtin_embedder import USE
+from core.check_params import CheckParams
 from core.cost_params import CostParams
 from core.drift_params import DriftParams
+from core.embedder_params import EmbedderParams
 from core.errors import UnknownClassifier
 from core.gate_params import GateParams
 from core.head_params import Favour, Head, HybridSvmHead, StrictBlock
+from core.line_params import LineParams, expand_content, refuse_shared_regions
 from core.param_types import LONGEST_DAYS, Column, Cron, Name, Share
 from core.params_file import (
     FROM,
@@ -36,6 +39,7 @@ from core.params_file import (
 )
 from core.review_params import ReviewParams
 from core.rule_params import RuleParams
+from core.self_training_params import SelfTrainingParams
 from core.tune_params import NEVER, Tune
 
 Days = Annotated[int, Field(ge=1, le=LONGEST_DAYS)]
@@ -105,6 +109,11 @@ class ClassifierParams(StrictBlock):
 
     source: SourceParams
 
+    line: LineParams | None = None
+    """The region whose rows it learns from and whose phrases it answers; None for all rows.
+
+    A block with `by: region` and `lines: [north, south]` stands for one block per region."""
+
     purpose: str = ""
     """What the classifier is for, and what not, for its cards."""
 
@@ -133,6 +142,9 @@ class ClassifierParams(StrictBlock):
 
     rules: list[RuleParams] = Field(default_factory=list)
     """Patterns that decide a label after the head, in this order; off where they hurt."""
+
+    self_training: SelfTrainingParams | None = None
+    """Learns confident answers to phrases without a label; None for labelled rows alone."""
 
     abstain: AbstainParams | None = None
     """When it answers "none of these"; None for a classifier that always answers."""
@@ -165,63 +177,14 @@ class ClassifierParams(StrictBlock):
             )
         return self
 
+    def question(self, name: str) -> str:
+        """Return what clients ask for: the question of a line, else the classifier's own `name`."""
+        return self.line.of if self.line else name
+
     @property
     def fixed_history_days(self) -> int:
         """`history_days` as a number; DEFAULT_HISTORY_DAYS for `auto`."""
         return DEFAULT_HISTORY_DAYS if self.history_days == "auto" else self.history_days
-
-
-class EmbedderParams(StrictBlock):
-    """The model that turns a phrase into a vector."""
-
-    handle: str = USE
-    """The built-in Universal Sentence Encoder, a TF-Hub handle, or the path of a SavedModel."""
-
-    runtime: Literal["tensorflow", "litert"] = "litert"
-    """The runtime of training and serving.
-
-    `litert` runs the built-in encoder with int8 products and without TensorFlow; `tensorflow` runs
-    every handle. The default is the first of them that can run the handle.
-    """
-
-    @model_validator(mode="before")
-    @classmethod
-    def _runtime_follows_handle(cls, block: Any) -> Any:
-        is_foreign = isinstance(block, dict) and block.get("handle", USE) != USE
-        return {"runtime": "tensorflow", **block} if is_foreign else block
-
-    @model_validator(mode="after")
-    def _runtime_fits(self) -> EmbedderParams:
-        if self.runtime == "litert" and self.handle != USE:
-            raise ValueError(
-                f"runtime litert runs {USE} only; set runtime: tensorflow for {self.handle}"
-            )
-        return self
-
-
-class CheckParams(StrictBlock):
-    """Limits of the data checks. A share is a share of the snapshot's rows.
-
-    max_unseen_label_share : rows with a label that the previous snapshot did not have
-    max_ambiguous_share : rows whose label differs from that of most rows with their phrase
-    max_age_days : age of the newest row at the moment of the snapshot
-    min_volume_ratio : rows, relative to those of the previous snapshot
-    max_phrase_length : characters of a phrase
-    max_garbage_share : rows whose phrase contains control or replacement characters
-    max_unusable_share : rows without a phrase, or without a label, to learn from
-    max_duplicate_id_share : rows with the id of another row
-    max_duplicate_share : rows that repeat the phrase of another row
-    """
-
-    max_unseen_label_share: Share = 0.05
-    max_ambiguous_share: Share = 0.30
-    max_age_days: float = Field(7.0, gt=0, le=LONGEST_DAYS)
-    min_volume_ratio: Share = 0.8
-    max_phrase_length: int = Field(300, ge=1)
-    max_garbage_share: Share = 0.01
-    max_unusable_share: Share = 0.01
-    max_duplicate_id_share: Share = 0.0
-    max_duplicate_share: Share = 0.98
 
 
 class Params(StrictBlock):
@@ -238,6 +201,14 @@ class Params(StrictBlock):
     classifiers: dict[Name, ClassifierParams] = Field(min_length=1)
     """One block per classifier, by its name."""
 
+    @field_validator("classifiers")
+    @classmethod
+    def _one_line_per_region(
+        cls, blocks: dict[str, ClassifierParams]
+    ) -> dict[str, ClassifierParams]:
+        refuse_shared_regions({name: block.line for name, block in blocks.items() if block.line})
+        return blocks
+
     def classifier(self, name: str) -> ClassifierParams:
         """Return one block. Raises `UnknownClassifier` naming the existing ones."""
         if name not in self.classifiers:
@@ -247,6 +218,39 @@ class Params(StrictBlock):
                 do="name a classifier of params.yaml",
             )
         return self.classifiers[name]
+
+    def named(self, name: str) -> list[str]:
+        """Return the classifier of this name, or the lines of this question.
+
+        Raises `UnknownClassifier`.
+        """
+        lines = self._lines(name)
+        if lines and name not in self.classifiers:
+            return list(lines.values())
+        self.classifier(name)
+        return [name]
+
+    def answering(self, name: str, region: str | None) -> str:
+        """Return the classifier that answers a question in a region, as the service chooses it.
+
+        Raises `UnknownClassifier`.
+        """
+        lines = self._lines(name)
+        if region in lines or name in self.classifiers or not lines:
+            return lines.get(region or "", name)
+        raise UnknownClassifier(
+            f"a region that {name} has a line for: {', '.join(lines)}",
+            came=region or "none",
+            do="name one with --region",
+        )
+
+    def _lines(self, question: str) -> dict[str, str]:
+        """Return region -> classifier for the lines of a question."""
+        return {
+            block.line.value: name
+            for name, block in self.classifiers.items()
+            if block.line and block.line.of == question
+        }
 
     def datasets(self) -> dict[str, dict[str, ClassifierParams]]:
         """Return dataset -> classifier -> block: classifiers of one dataset share an extraction."""
@@ -262,7 +266,7 @@ def load_params(path: Path) -> Params:
     Raises `ParamsError` with the path of the first wrong key and what is allowed there.
     """
     try:
-        return Params.model_validate(read_params_file(path))
+        return Params.model_validate(expand_content(read_params_file(path)))
     except ValidationError as error:
         raise explain(error, known=_keys()) from None
 

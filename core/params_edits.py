@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import yaml
 
 from core.errors import ParamsError
+from core.line_params import KEYS, expand_lines, is_short
 from core.params import Params, load_params
 
 BY_HAND = "edit params.yaml by hand"
@@ -31,6 +33,7 @@ def add_block(text: str, name: str, block: dict[str, Any]) -> str:
 
 def remove_block(text: str, name: str) -> str:
     """Return the text without the block. Raises `ParamsError` for the only one."""
+    text = with_own_block(text, name)
     mapping = _classifiers(text)
     if len(mapping.value) == 1:
         raise ParamsError(
@@ -38,7 +41,7 @@ def remove_block(text: str, name: str) -> str:
             came=f"{name} alone",
             do="add the next classifier before you remove this one",
         )
-    key, value = next((key, value) for key, value in mapping.value if key.value == name)
+    key, value = _entry(mapping, name)
     lines = text.splitlines()
     return _checked([*lines[: key.start_mark.line], *lines[_last_line(value) + 1 :]])
 
@@ -48,6 +51,7 @@ def set_head(text: str, name: str, settings: Mapping[str, float | int]) -> str:
 
     Raises `ParamsError` when that would change another block too: both share it by an alias.
     """
+    text = with_own_block(text, name)
     params = read_params(text)
     head = params.classifier(name).head
     expected = {key: block.head.model_dump() for key, block in params.classifiers.items()}
@@ -60,6 +64,61 @@ def set_head(text: str, name: str, settings: Mapping[str, float | int]) -> str:
             f"a block of {name} with a head of its own", came="one shared by an alias", do=BY_HAND
         )
     return text
+
+
+def with_own_block(text: str, name: str) -> str:
+    """Return the text with a block of its own for a line; the same text for any other name."""
+    if _value_of(_classifiers(text), name) is not None:
+        return text
+    line = read_params(text).classifier(name).line
+    return text if line is None else write_lines(text, line.of)
+
+
+def write_lines(text: str, question: str) -> str:
+    """Return the text with one block per line in place of a block with `by` and `lines`.
+
+    The comments of the block stay in each, unless it is in braces or has an anchor. Lines that are
+    written out already stay as they are.
+    """
+    block = yaml.safe_load(text)["classifiers"].get(question)
+    if not is_short(block):
+        return text
+    key, value = _entry(_classifiers(text), question)
+    expanded = expand_lines({question: block})
+    lines = text.splitlines()
+    own_lines = lines[key.start_mark.line : _last_line(value) + 1]
+    if value.flow_style or any("&" in line for line in own_lines):
+        indent = " " * key.start_mark.column
+        parts = [_written(name, own, indent) for name, own in expanded.items()]
+    else:
+        parts = [_copied(lines, key, value, name, own["line"]) for name, own in expanded.items()]
+    after = lines[_last_line(value) + 1 :]
+    edited = _checked([*lines[: key.start_mark.line], *chain(*parts), *after])
+    if read_params(edited) != read_params(text):
+        raise ParamsError(f"a block per line of {question}", came="one that differs", do=BY_HAND)
+    return edited
+
+
+def _copied(
+    lines: list[str],
+    key: yaml.ScalarNode,
+    value: yaml.MappingNode,
+    name: str,
+    line: Mapping[str, str],
+) -> list[str]:
+    """Return the block's own lines under another name, with `line` for `by` and `lines`."""
+    left_out = {
+        number
+        for own, node in value.value
+        if own.value in KEYS
+        for number in range(own.start_mark.line, _last_line(node) + 1)
+    }
+    numbers = range(key.start_mark.line + 1, _last_line(value) + 1)
+    body = [lines[number] for number in numbers if number not in left_out]
+    shown = yaml.safe_dump(line, default_flow_style=True, allow_unicode=True, sort_keys=False)
+    indent = " " * value.value[0][0].start_mark.column
+    head = lines[key.start_mark.line].replace(key.value, name, 1)
+    return [head, f"{indent}line: {shown.strip()}", *body]
 
 
 def _set_setting(text: str, name: str, key: str, value: float, *, kind: str) -> str:
@@ -77,6 +136,11 @@ def _set_setting(text: str, name: str, key: str, value: float, *, kind: str) -> 
 def _value_of(mapping: yaml.MappingNode, name: str) -> Any:
     """Return the node of a key's value, None when the mapping lacks the key."""
     return next((value for key, value in mapping.value if key.value == name), None)
+
+
+def _entry(mapping: yaml.MappingNode, name: str) -> tuple[yaml.ScalarNode, Any]:
+    """Return the nodes of a key that the mapping has, and of its value."""
+    return next((key, value) for key, value in mapping.value if key.value == name)
 
 
 def _replace(text: str, node: yaml.Node, shown: str) -> str:

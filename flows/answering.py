@@ -101,6 +101,13 @@ class Champion:
         return self.pins.get(clean_phrase(phrase))
 
 
+def answering_classifier(settings: Settings, name: str, region: str | None) -> str:
+    """Return the classifier that answers a question in a region. Raises `UnknownClassifier`."""
+    from core.params import load_params
+
+    return load_params(settings.repository / "params.yaml").answering(name, region)
+
+
 def open_champion(settings: Settings, classifier: str) -> Champion:
     """Return the champion, ready to answer, with the pins of now.
 

@@ -84,8 +84,8 @@ def cards_of(context: LoopContext, classifier: str, version: str) -> dict[str, C
     if not cards:
         raise UnknownVersion(
             f"the cards of {classifier} version {version}",
-            came="no card was written",
-            do=f"`perennial cards write {classifier} --version {version}`",
+            came="none: no card was written in this home",
+            do=f"write them: `perennial cards write {classifier} {version}`",
         )
     return cards
 

@@ -35,6 +35,7 @@ from pipelines.gate.refusals import hold_moved_refusals
 from pipelines.model.head_file import load_head
 from pipelines.model.promise import promise_sentence
 from pipelines.model.rules import describe_rule
+from pipelines.model.self_training import describe_self_training
 from pipelines.model_store import has_judged_head, stored_version
 from pipelines.provenance import params_at
 from pipelines.stages.served import served_problem
@@ -83,10 +84,12 @@ def compare_with_champion(
 
 
 def _found(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the evaluation found of rules, and what the version promises."""
+    """Return what was found of rules and self-training, and what the version promises."""
     found: dict[str, Any] = {}
     if "rules" in evaluation:
         found["rules"] = [describe_rule(rule) for rule in evaluation["rules"]]
+    if "self_training" in evaluation:
+        found["self_training"] = describe_self_training(evaluation["self_training"])
     if promise := promise_sentence(evaluation["abstention"]):
         found["promise"] = promise
     return found

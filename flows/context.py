@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection, Engine
 from core.contracts import ModelVersion
 from core.database import DatabaseUrls, connect, open_database, with_driver
 from core.deployments import current_champions
-from core.errors import Busy, SettingsError
+from core.errors import Busy, SettingsError, UnknownVersion
 from core.home import require_home
 from core.locks import AdvisoryLock
 from core.logs import configure_logs
@@ -68,16 +68,30 @@ class LoopContext:
     def known_classifiers(self, classifiers: Sequence[str]) -> list[str]:
         """Return the named classifiers, or all of params.yaml when none is named.
 
-        Raises `UnknownClassifier`.
+        The name of a question stands for its lines. Raises `UnknownClassifier`.
         """
-        for name in classifiers:
-            self.params.classifier(name)
-        return list(classifiers) or list(self.params.classifiers)
+        named = [own for name in classifiers for own in self.params.named(name)]
+        return named or list(self.params.classifiers)
 
     def champions(self) -> dict[str, ModelVersion]:
         """Return classifier -> the version that answers."""
         with self.engine.connect() as connection:
             return {name: row.model for name, row in current_champions(connection).items()}
+
+    def champion_version(self, classifier: str) -> str:
+        """Return the number of the version that answers.
+
+        Raises `UnknownClassifier`, or `UnknownVersion` when none answers yet.
+        """
+        champion = self.champions().get(classifier)
+        if champion is None:
+            self.params.classifier(classifier)
+            raise UnknownVersion(
+                f"a champion of {classifier}",
+                came="none: no version was promoted",
+                do=f"run `perennial retrain {classifier}`, or name one of its versions",
+            )
+        return champion.version
 
     def last_retraining(self, classifier: str) -> datetime | None:
         """Return the moment at which the newest retraining reached its verdict."""

@@ -14,6 +14,7 @@ from core.errors import PerennialError
 from core.logs import get_logger, timed
 from flows.notify import notify_completion, notify_failure
 from flows.outages import name_outage, named_outages
+from flows.run_page import PARTLY_FAILED, NotCompleted
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,7 +32,12 @@ def timed_task(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def log_failure(flow: Any, flow_run: Any, state: Any) -> None:
-    """Log a failure: which flow, which run, and the message of the error."""
+    """Log a failure: which flow, which run, and the message of the error.
+
+    What could not be trained while the rest of a run went on is in the log already.
+    """
+    if state.name == PARTLY_FAILED:
+        return
     get_logger().error(
         "flow failed",
         flow=flow.name,
@@ -50,9 +56,13 @@ HOOKS: dict[str, Any] = {
 
 
 def quiet_named_errors() -> None:
-    """Remove the traceback from Prefect's log lines about named errors and outages."""
+    """Remove the traceback from Prefect's log lines about named errors and outages.
+
+    A run that ends in a state of its verdict's name is not an unexpected end, and no line says so.
+    """
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_without_traceback)
+    logging.getLogger("prefect.engine").addFilter(_is_unexpected)
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
@@ -62,3 +72,8 @@ def _without_traceback(record: logging.LogRecord) -> bool:
             record.exc_info = None
         error = error.__cause__
     return True
+
+
+def _is_unexpected(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, NotCompleted)

@@ -18,6 +18,7 @@ from core.logs import get_logger, redact
 from core.settings import Settings, load_settings
 from core.tables import decision
 from flows.notices import TITLES, Notice, decision_notice, failure_notice, machine_notices
+from flows.run_page import PARTLY_FAILED
 
 if TYPE_CHECKING:
     from apprise import Apprise
@@ -86,8 +87,14 @@ def notify_completion(_flow: Any, _run: Any, _state: Any) -> None:
 
 
 def notify_failure(flow: Any, run: Any, state: Any) -> None:
-    """Hook of Prefect: report a failed run at once. The database may be what failed."""
+    """Hook of Prefect: report a failed run at once. The database may be what failed.
+
+    A run of which a part failed recorded that, and what is recorded is sent.
+    """
     settings = load_settings()
+    if state.name == PARTLY_FAILED:
+        notify_due(settings)
+        return
     notice = failure_notice(flow.name, run.name, str(run.id), state.message, settings.prefect_url)
     if services := open_services(settings):
         _log(notice, send(services, notice))

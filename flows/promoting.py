@@ -8,6 +8,7 @@ from core.contracts import ModelVersion, Verdict
 from core.decisions import record_decision, recorded_decision
 from core.deployments import current_champions, hold_rollout
 from flows.context import LoopContext
+from flows.retiring import retire_replaced
 from flows.run import Run
 from pipelines.promotion import append_promotion, repair_aliases
 
@@ -29,6 +30,8 @@ def decide_and_promote(
         verdict = recorded or _record_verdict(connection, candidate, verdict, run)
     context.registry.tag(classifier, candidate.version, "verdict", verdict.kind)
     repair_aliases(context.engine, context.registry, classifier)
+    if verdict.kind == "promote":
+        retire_replaced(context, classifier, now=run.now)
     return verdict
 
 

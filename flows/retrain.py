@@ -24,7 +24,7 @@ from flows.attempt import Attempt
 from flows.context import HeldClassifiers, LoopContext, hold_classifiers, open_context
 from flows.hooks import HOOKS, quiet_named_errors, timed_task
 from flows.run import PublishedRun, Run, record_verdict
-from flows.run_page import shown_run
+from flows.run_page import call_flow, shown_run
 from flows.tuning import tune_heads as _tune_heads
 from flows.tuning_page import show_tuning
 from machine.environment import TAG
@@ -231,4 +231,4 @@ def run_retrain(
     with open_context(settings) as context:
         names = context.known_classifiers(classifiers)
         require_committed(settings.repository)
-        return retrain(names, reason=reason, now=now)
+        return call_flow(retrain, names, reason=reason, now=now)

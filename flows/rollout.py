@@ -12,6 +12,7 @@ from core.errors import HeadRefused, RejectedVersion
 from core.logs import get_logger
 from flows.context import LoopContext
 from flows.packaging import package_champions
+from flows.retiring import retire_replaced
 from machine.processes import restart_service
 from machine.user import system_user
 from pipelines.model_store import stored_version
@@ -82,6 +83,7 @@ def promote_by_hand(
     before = context.champions().get(classifier)
     now = datetime.now(UTC)
     promote(context.engine, context.registry, model, why=why, now=now, by=by or system_user())
+    retire_replaced(context, classifier, now=now)
     _follow_embedder(context, model, before=before, now=now)
     return model
 

@@ -21,9 +21,9 @@ STATES = {
     "reject": "Rejected",
     "hold": "Hold",
     "undecided": "Undecided",
-    "wait": "Waiting",
     "keep": "Kept",
     "promote": "Promoted",
+    "wait": "Waiting",
     "drift": "Drift",
     "needs_labels": "Labels wanted",
     "broken_client": "Broken client",
@@ -36,15 +36,37 @@ STATES = {
     "reported": "Reported",
 }
 """Kind of verdict -> name of the final state. A run of several classifiers takes the first."""
+PARTLY_FAILED = STATES["failed"]
+TYPES = {PARTLY_FAILED: "FAILED", STATES["wait"]: "CANCELLED"}
+"""Name of the final state -> its type in Prefect, which the UI shows red or grey.
+
+Every other state is COMPLETED and green: the flow did all of its work.
+"""
 NAMED = 3
 LONGEST_MESSAGE = 1_000
+
+
+class NotCompleted(Exception):
+    """Carries the verdicts of a run that ends in a state of TYPES; Prefect raises it."""
+
+    def __init__(self, verdicts: Mapping[str, Verdict], message: str) -> None:
+        super().__init__(message)
+        self.verdicts = verdicts
+
+
+def call_flow(flow: Callable[P, Verdicts], *args: P.args, **kwargs: P.kwargs) -> Verdicts:
+    """Call a flow made of a `shown_run`; return its verdicts, whatever the final state is."""
+    try:
+        return flow(*args, **kwargs)
+    except NotCompleted as ended:
+        return cast(Verdicts, ended.verdicts)
 
 
 def shown_run(function: Callable[P, Verdicts]) -> Callable[P, Verdicts]:
     """Name and tag the run of a flow, and end it in a state that is named after its verdict.
 
-    The flow has the parameter `classifiers` and may have `reason`. Prefect returns the verdicts
-    to the caller of the flow: it unwraps the state.
+    The flow has the parameter `classifiers` and may have `reason`. Prefect unwraps the state for
+    the caller of the flow: it returns the verdicts, or raises `NotCompleted` with them.
     """
 
     signature = inspect.signature(function, eval_str=True)
@@ -87,14 +109,16 @@ def _result(verdict: Verdict) -> str:
 
 
 def _final_state(verdicts: Mapping[str, Verdict]) -> object:
-    """Return a completed state; its name is that of the verdict that needs most attention."""
-    from prefect.states import Completed
+    """Return a final state; its name is that of the verdict that needs most attention."""
+    from prefect.client.schemas.objects import State, StateType
 
     kinds = {verdict.kind for verdict in verdicts.values()}
     name = next((STATES[kind] for kind in STATES if kind in kinds), "Completed")
     sentences = (f"{who}: {'; '.join(verdict.reasons)}" for who, verdict in verdicts.items())
     message = "\n".join(sentences)[:LONGEST_MESSAGE]
-    return Completed(name=name, message=message, data=verdicts)
+    data = NotCompleted(verdicts, message) if name in TYPES else verdicts
+    kind = StateType(TYPES.get(name, "COMPLETED"))
+    return State(type=kind, name=name, message=message, data=data)
 
 
 def _describe_run(name: str, tags: Sequence[str]) -> None:

@@ -23,7 +23,7 @@ from flows.context import LoopContext, open_context
 from flows.events import emit_drift
 from flows.hooks import HOOKS, quiet_named_errors, timed_task
 from flows.retrain import is_retryable, retrain
-from flows.run_page import shown_run
+from flows.run_page import call_flow, shown_run
 from flows.watch_page import newest_reports, render_page
 from monitoring.answer_counts import count_answers
 from monitoring.budget import Budget
@@ -150,7 +150,7 @@ def run_watch(
     """Run the flow for the named classifiers, or for all of params.yaml when none is named."""
     with open_context(settings) as context:
         names = context.known_classifiers(classifiers)
-        return watch(names, act=act, now=now)
+        return call_flow(watch, names, act=act, now=now)
 
 
 def watch_all(
@@ -217,5 +217,5 @@ def respond(
 
 def _retrain(classifier: str, verdict: Verdict, *, now: datetime) -> Verdict:
     evidence = drift_payload(verdict, now=now)["evidence"]
-    verdicts = retrain([classifier], reason="drift", evidence=evidence, now=now)
+    verdicts = call_flow(retrain, [classifier], reason="drift", evidence=evidence, now=now)
     return verdicts[classifier]

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from core.contracts import Inference
-from core.errors import PerennialError, UnknownVersion
+from core.errors import PerennialError
 from core.tables import snapshot as snapshot_table
 from flows.context import LoopContext
 from lineage import history_facts, training_facts
@@ -30,7 +30,8 @@ def version_lineage(context: LoopContext, classifier: str, version: str | None =
     Sections: source, snapshot, code, params, embedder, head, checks, verdicts, deployments, drift,
     feedback, mlflow, surroundings. Raises `UnknownVersion`.
     """
-    registered = context.registry.version(classifier, version or _champion(context, classifier))
+    number = version or context.champion_version(classifier)
+    registered = context.registry.version(classifier, number)
     tags = registered.tags
     params = training_facts.params(context, registered)
     snapshot = training_facts.snapshot(context, registered)
@@ -81,18 +82,6 @@ def request_lineage(context: LoopContext, request_id: str) -> Facts:
         "learnt": learned,
         "version": version_lineage(context, answer.classifier, answer.version),
     }
-
-
-def _champion(context: LoopContext, classifier: str) -> str:
-    champion = context.champions().get(classifier)
-    if champion is None:
-        context.params.classifier(classifier)  # an unknown classifier has an error of its own
-        raise UnknownVersion(
-            f"a champion of {classifier}",
-            came="none yet",
-            do="name a version, or run `perennial retrain`",
-        )
-    return champion.version
 
 
 def _learned(context: LoopContext, answer: Inference, received_at: datetime) -> Facts | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,10 +26,11 @@ TAIL_BYTES = 20_000
 def bring_up(settings: Settings, programs: Iterable[Program], *, report: Report) -> None:
     """Return when all programs are ready.
 
-    Raises `ProcessFailed` for the first program that ends or is late.
+    Raises `ProcessFailed` for the first program that ends, or is not ready in its time, which
+    begins with its start: a program that waits for others is not late.
     """
     waiting = {program.name: program for program in programs}
-    started: set[str] = set()
+    started: dict[str, float] = {}
     began = time.monotonic()
     while waiting:
         supervisor = _supervisor(settings)
@@ -37,15 +38,14 @@ def bring_up(settings: Settings, programs: Iterable[Program], *, report: Report)
             state = supervisor.getProcessInfo(name)
             if _may_start(state, program, waiting, started):
                 supervisor.startProcess(name, False)
-                started.add(name)
+                started[name] = time.monotonic()
             elif state["statename"] in ALIVE and is_ready(settings, program, state["pid"]):
                 if name in started:
                     report(f"{name} is ready after {time.monotonic() - began:.0f} s")
                 del waiting[name]
-            else:
-                _refuse_the_dead(
-                    settings, program, state, seconds=time.monotonic() - began, started=started
-                )
+            elif name in started or state["statename"] in ALIVE:
+                seconds = time.monotonic() - started.get(name, began)
+                _refuse_the_dead(settings, program, state, seconds=seconds, started=started)
         time.sleep(0.25)
 
 
@@ -72,12 +72,15 @@ def _ending(file: BinaryIO, lines: int) -> bytes:
 
 
 def _may_start(
-    state: dict[str, Any], program: Program, waiting: dict[str, Program], started: set[str]
+    state: dict[str, Any],
+    program: Program,
+    waiting: Collection[str],
+    started: Collection[str],
 ) -> bool:
     return (
         program.name not in started
         and state["statename"] not in ALIVE
-        and not set(program.needs) & waiting.keys()
+        and not set(program.needs) & set(waiting)
     )
 
 
@@ -87,7 +90,7 @@ def _refuse_the_dead(
     state: dict[str, Any],
     *,
     seconds: float,
-    started: set[str],
+    started: Collection[str],
 ) -> None:
     if program.name in started and state["statename"] in DEAD:
         refuse_stranger(settings, program, state["pid"])

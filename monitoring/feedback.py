@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -33,6 +34,7 @@ from pipelines.snapshot_merge import NO_LABEL
 AHEAD = timedelta(days=1)
 """A label may be dated this far in the future, where its zone is wrong. It waits until then."""
 CHUNK = 2000
+NO_REGIONS: Mapping[str, str] = MappingProxyType({})
 REFUSALS_SHOWN = 1000
 
 
@@ -132,7 +134,11 @@ def _received(row: FeedbackRow, moment: datetime) -> FeedbackRow:
 
 
 def feedback_rows(
-    connection: Connection, *, label_columns: Mapping[str, str], received_by: datetime
+    connection: Connection,
+    *,
+    label_columns: Mapping[str, str],
+    received_by: datetime,
+    regions: Mapping[str, str] = NO_REGIONS,
 ) -> pa.Table:
     """Return the feedback as snapshot rows, ordered by (occurred_at, id).
 
@@ -142,7 +148,9 @@ def feedback_rows(
     row of the source, the one received last.
     Labels of answers that people called a fault of the data by then are left out.
     A row of the source that no label fits, by the newest decision, has the label NO_LABEL.
-    A label that only repeats the pin of its answer teaches nothing.
+    A label that only repeats the pin of its answer teaches nothing. `regions` maps each line of
+    versions to its region: what people say of its answers trains that line, whatever region the
+    request named.
     """
     columns = sorted(set(label_columns.values()))
     schema = pa.schema(
@@ -156,7 +164,7 @@ def feedback_rows(
         ]
     )
     newest = connection.execute(_newest(label_columns, received_by))
-    rows = _one_of_each_id(_as_row(row, columns, label_columns) for row in newest)
+    rows = _one_of_each_id(_as_row(row, columns, label_columns, regions) for row in newest)
     return pa.Table.from_pylist(rows, schema=schema)
 
 
@@ -174,7 +182,10 @@ def _one_of_each_id(rows: Iterable[dict[str, object]]) -> list[dict[str, object]
 
 
 def _as_row(
-    row: sa.Row[Any], columns: list[str], label_columns: Mapping[str, str]
+    row: sa.Row[Any],
+    columns: list[str],
+    label_columns: Mapping[str, str],
+    regions: Mapping[str, str],
 ) -> dict[str, object]:
     label_column = label_columns[row.classifier]
     labels = {column: row.label if column == label_column else None for column in columns}
@@ -182,7 +193,7 @@ def _as_row(
         "id": row.row_id,
         "phrase": row.phrase,
         "occurred_at": row.occurred_at,
-        "region": row.region,
+        "region": regions.get(row.classifier, row.region),
         **labels,
         "origin": "feedback",
     }

@@ -27,6 +27,9 @@ def read_reference(path: Path) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame(columns=list(ROW_COLUMNS))
     rows = pd.read_parquet(path).rename(columns={"predicted": "label", "probability": "confidence"})
+    # The UTC that rows of the log have: pandas knows several, and of two it makes no column of
+    # moments.
+    rows["occurred_at"] = pd.to_datetime(rows["occurred_at"], utc=True)
     return rows.loc[rows["weight"] > 0, list(ROW_COLUMNS)].reset_index(drop=True)
 
 

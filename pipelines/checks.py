@@ -23,6 +23,9 @@ MENDS = {
     "ids_unique": (
         "make ids unique (a join may repeat rows), or leave the column id out of the query"
     ),
+    "line_has_rows": (
+        "name the column `region` in the query, or correct the regions of the lines in params.yaml"
+    ),
     "volume": "correct the source, or lower checks.min_volume_ratio when fewer rows are intended",
     "unknown_label_share": (
         "correct the labels, or raise checks.max_unseen_label_share when the new ones are intended"
@@ -46,6 +49,8 @@ class Check:
         Rows that fail; 0 when the check is not about single rows.
     examples : sequence of dict
         The first failing rows, at most MAX_EXAMPLES.
+    classifier : str
+        The only classifier that the check is about; "" for all of the data set or column.
     """
 
     name: str
@@ -57,6 +62,7 @@ class Check:
     limit: float | int | str | None
     rows: int = 0
     examples: Sequence[dict[str, Any]] = field(default_factory=tuple)
+    classifier: str = ""
 
 
 def judge(checks: Iterable[Check]) -> Literal["pass", "warn", "fail"]:
@@ -69,9 +75,14 @@ def judge(checks: Iterable[Check]) -> Literal["pass", "warn", "fail"]:
 
 def write_result(folder: Path, checks: Sequence[Check]) -> None:
     """Write result.json with `verdict` and `checks`; equal checks give equal bytes."""
-    result = {"verdict": judge(checks), "checks": [asdict(check) for check in checks]}
+    result = {"verdict": judge(checks), "checks": [_as_json(check) for check in checks]}
     text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
     (folder / RESULT).write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def _as_json(check: Check) -> dict[str, Any]:
+    """Return the check; without `classifier` when it is about all: older files have no such key."""
+    return {name: value for name, value in asdict(check).items() if name != "classifier" or value}
 
 
 def require_checked(folder: Path = Path("build/check")) -> None:
@@ -94,7 +105,9 @@ def refusals(folder: Path, subjects: Mapping[str, tuple[str, str]]) -> dict[str,
         own = [
             check
             for check in failures
-            if check["dataset"] == subject[0] and (check["dataset"], check["column"]) not in others
+            if check["dataset"] == subject[0]
+            and (check["dataset"], check["column"]) not in others
+            and check.get("classifier", "") in ("", name)
         ]
         if own:
             refused[name] = _refusal(folder, own)
@@ -135,6 +148,8 @@ def _read(folder: Path) -> dict[str, Any]:
 
 def _describe(check: dict[str, Any]) -> str:
     subject = f"{check['dataset']}.{check['column']}" if check["column"] else check["dataset"]
+    if check.get("classifier"):
+        subject += f" for {check['classifier']}"
     rows = f", {check['rows']} rows" if check["rows"] else ""
     figures = f"observed {check['observed']}, limit {check['limit']}{rows}"
     return f"{check['name']} on {subject} ({figures})"

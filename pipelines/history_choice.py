@@ -64,6 +64,17 @@ def why_stale(
     return ""
 
 
+def describe_saving(window: Mapping[str, Any], longest: Mapping[str, Any]) -> str:
+    """Return in one clause what fitting a window costs beside the longest one."""
+    if window["days"] == longest["days"]:
+        return "every shorter window is worse"
+    saved = round(longest["seconds"] - window["seconds"])
+    if saved < 1:
+        return f"a fit takes as long as with {longest['days']} days"
+    seconds = "CPU second" if saved == 1 else "CPU seconds"
+    return f"a fit takes {saved} {seconds} less than with {longest['days']} days"
+
+
 def chosen(
     figures: Mapping[str, Any], *, why: str, rows: int, recipe: Mapping[str, Any]
 ) -> Verdict:
@@ -71,12 +82,10 @@ def chosen(
     windows = list(figures["windows"])
     days = int(figures["recommended"])
     own = next(window for window in windows if window["days"] == days)
-    saved = max(windows[-1]["seconds"] - own["seconds"], 0.0)
     sentence = (
         f"{days} days of history, the shortest window that is not worse: weighted F1 "
         f"{own['weighted_f1']:.4f}, at most {own['behind_at_most']:.4f} behind the best of "
-        f"{len(windows)}; a fit takes {saved:.0f} CPU seconds less than with "
-        f"{windows[-1]['days']} days"
+        f"{len(windows)}; {describe_saving(own, windows[-1])}"
     )
     if len(windows) == 1:
         sentence = f"{days} days of history: the data go no further back"
@@ -86,7 +95,7 @@ def chosen(
         "recipe": dict(recipe),
         "why_now": why,
         "windows": windows,
-        "seconds_saved": round(saved, 1),
+        "seconds_saved": round(max(windows[-1]["seconds"] - own["seconds"], 0.0), 1),
     }
     return Verdict("chosen", (sentence,), evidence)
 

@@ -14,7 +14,7 @@ from core.files import replacing, write_json
 from core.params import ClassifierParams
 from pipelines.history import Fitting, HistoryComparison, compare_histories, possible_windows
 from pipelines.stages.files import DATA, EMBEDDINGS, read_rows
-from pipelines.stages.labelled_rows import labelled_rows
+from pipelines.stages.labelled_rows import labelled_rows, of_line
 from pipelines.stages.vectors import read_vectors
 
 FIGURES = "history.json"
@@ -36,6 +36,7 @@ def compare_checkout(
     source = block.source
     columns = ["id", "phrase", "occurred_at", "region", "origin", source.label]
     table = read_rows(root / DATA / source.dataset / "rows.parquet", columns=columns)
+    table = of_line(table, block.line.value if block.line else None)
     rows = labelled_rows(table, label=source.label)
     windows = [days for days in possible_windows(rows, years=years) if days > block.test_days]
     if not windows:

@@ -21,6 +21,7 @@ import yaml
 
 from core.errors import StageFailed
 from core.files import create_locked
+from core.line_params import expand_lines
 from core.logs import get_logger
 from pipelines.dvc_cache import refuse, set_aside, tracked, verify
 from pipelines.dvc_repository import (
@@ -154,10 +155,9 @@ class Workspace:
         self._keep_blocks({**blocks, classifier: {**blocks[classifier], "history_days": days}})
 
     def _blocks(self) -> dict[str, Any]:
-        """Return the classifiers of params.yaml as the file has them."""
+        """Return the classifiers of params.yaml as the file has them, with a block per line."""
         text = (self.folder / "params.yaml").read_text(encoding="utf-8")
-        blocks: dict[str, Any] = yaml.safe_load(text)["classifiers"]
-        return blocks
+        return expand_lines(yaml.safe_load(text)["classifiers"])
 
     def _keep_blocks(self, blocks: dict[str, Any]) -> None:
         path = self.folder / "params.yaml"

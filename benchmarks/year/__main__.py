@@ -12,16 +12,16 @@ import argparse
 
 from benchmarks.harness import Result, options, present
 from benchmarks.year.bars import make_bars
-from benchmarks.year.figures import summarise
-from benchmarks.year.loop import Setting
-from benchmarks.year.picture import draw_year
-from benchmarks.year.policies import POLICIES
+from benchmarks.year.plan import RUNS, Plan, Setting
 from benchmarks.year.report import tables_of
-from benchmarks.year.runs import RUNS, Plan, run_all
-from benchmarks.year.vectors import stored_vectors
 from core.head_params import LogisticHead
 from core.params import ClassifierParams, load_params
 from core.settings import REPOSITORY
+from operations.simulation.figures import summarise
+from operations.simulation.picture import draw_year
+from operations.simulation.policies import POLICIES
+from operations.simulation.vectors import stored_vectors
+from pipelines.stages.files import EMBEDDER
 
 JUDGING_SEEDS = (101, 102, 103, 104, 105)
 PACKAGES = ("numpy", "scikit-learn", "psycopg")
@@ -32,9 +32,9 @@ def main() -> None:
     """Measure and print."""
     arguments = parse()
     plan = plan_of(arguments)
-    vectors = stored_vectors(RUNS / "vectors")
+    vectors = stored_vectors(RUNS / "vectors", embedder=EMBEDDER)
     policies = arguments.policies or list(POLICIES)
-    notes = run_all(plan, seeds=arguments.seeds, policies=policies, vectors=vectors)
+    notes = plan.runs(vectors).play(seeds=arguments.seeds, policies=policies)
     figures = summarise(notes)
     picture = draw_year(notes, file=RUNS / f"year-{plan.key}.png")
     setting = plan.setting

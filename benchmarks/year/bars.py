@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.harness import Bar
-from benchmarks.year.figures import IN_TIME, Notes
-from benchmarks.year.observer import PASTS
+from operations.simulation.figures import IN_TIME, Notes
+from operations.simulation.observer import PASTS
 
 DEFAULT = "default"
 TODAY = "weekly"

@@ -1,4 +1,4 @@
-"""Which label each term has on which day: ordinary ones, those of an event, the second of two."""
+"""The rulebook of the demo's practice: labels of terms, those of an event, the second of two."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from benchmarks.year.events import RELABELLING, Event
+from operations.simulation.events import RELABELLING, Event
+from operations.simulation.rulebook import Rulebook, fill_share
 from pipelines.source.practice import Practice
 
 LabelKind = Literal["block", "chapter"]
@@ -20,36 +21,6 @@ _SHARES = (0.6, 0.7, 0.8)
 _COMMON = 0.004
 _SEASON_BLOCKS = 6
 _RARE = (3e-4, 3e-3)
-
-
-@dataclass(frozen=True, eq=False)
-class Rulebook:
-    """Arrays over the terms of the catalogue; labels are numbers into `labels`.
-
-    Attributes
-    ----------
-    label : the ordinary label; `other` and `share` as in `Arrivals`
-    changes : what each relabelling event sets: its number, the event, the new labels (-1: stays)
-    season : blocks that the season brings
-    """
-
-    labels: tuple[str, ...]
-    label: np.ndarray
-    other: np.ndarray
-    share: np.ndarray
-    changes: tuple[tuple[int, Event, np.ndarray], ...]
-    season: np.ndarray
-
-    def labels_on(self, day: int, terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The labels of terms on a day, and the event that changed each (-1: none)."""
-        label = self.label[terms].copy()
-        changed_by = np.full(len(terms), -1)
-        for number, event, new in self.changes:
-            if event.active(day):
-                changed = new[terms] >= 0
-                label[changed] = new[terms][changed]
-                changed_by[changed] = number
-        return label, changed_by
 
 
 @cache
@@ -116,7 +87,7 @@ def _new_rule(draft: _Draft, size: float) -> np.ndarray:
     categories, number = np.unique(codes[catalogue.code], return_inverse=True)
     shares = np.bincount(number, draft.free_frequency, len(categories))
     new = np.full(len(draft.label), -1)
-    for chosen in _fill(shares, size=size, least=0.0008, random=draft.random):
+    for chosen in fill_share(shares, size=size, least=0.0008, random=draft.random):
         members = np.flatnonzero((number == chosen) & ~draft.taken)
         elsewhere = draft.common[draft.common != draft.label[members[0]]]
         new[members] = elsewhere[draft.random.integers(len(elsewhere))]
@@ -127,7 +98,7 @@ def _split(draft: _Draft, size: float) -> np.ndarray:
     """Labels that make up `size` are split: every second of their concepts gets a new label."""
     shares = np.bincount(draft.label, draft.free_frequency, len(draft.names))
     new = np.full(len(draft.label), -1)
-    for chosen in _fill(shares, size=size, least=0.004, random=draft.random):
+    for chosen in fill_share(shares, size=size, least=0.004, random=draft.random):
         members = np.flatnonzero((draft.label == chosen) & ~draft.taken)
         concepts = draft.practice.catalogue.concept[members]
         own, place = np.unique(concepts, return_inverse=True)
@@ -136,21 +107,6 @@ def _split(draft: _Draft, size: float) -> np.ndarray:
         new[members[rank[place] % 2 == 0]] = len(draft.names)
         draft.names.append(f"{draft.names[chosen]}.2")
     return new
-
-
-def _fill(
-    shares: np.ndarray, *, size: float, least: float, random: np.random.Generator
-) -> list[int]:
-    """Numbers in random order whose shares add up to about `size`."""
-    chosen: list[int] = []
-    total = 0.0
-    for number in random.permutation(np.flatnonzero(shares >= least)).tolist():
-        if total + shares[number] <= 1.1 * size:
-            chosen.append(number)
-            total += shares[number]
-        if total >= 0.9 * size:
-            break
-    return chosen
 
 
 def _two_labels(draft: _Draft) -> tuple[np.ndarray, np.ndarray]:

@@ -7,13 +7,13 @@ from functools import cache, cached_property
 
 import numpy as np
 
-from benchmarks.year.arrivals import Arrivals
-from benchmarks.year.events import REPLACING, Event
-from benchmarks.year.rules import LabelKind, Rulebook, label_numbers, write_rulebook
+from benchmarks.year.rules import LabelKind, label_numbers, write_rulebook
+from operations.simulation.arrivals import Arrivals
+from operations.simulation.events import Event, break_phrases, replaced_rows
+from operations.simulation.rulebook import Rulebook
 from pipelines.model.text import clean_phrase
 from pipelines.source.arrivals import Day, draw_day, write_phrases
 from pipelines.source.drift import load_drift
-from pipelines.source.noise import LETTERS
 from pipelines.source.practice import CLERKS, DAYS, REGIONS, Practice, Scale, load_practice
 
 HISTORY_SEED = 7
@@ -24,7 +24,6 @@ JUDGING_ROWS = {"small": 4_000, "default": 12_000, "large": 12_000}
 _JUDGING_SEED = 1_000_003
 _BASE = 11
 _EVENTS = 12
-_CUT = 9
 _REGION_NAMES = np.array(REGIONS, dtype=object)
 
 
@@ -41,7 +40,7 @@ class Base:
     random_state: tuple[int, ...]
 
 
-class World:
+class PracticeWorld:
     """Equal arguments give equal worlds. Labels are numbers into `labels`."""
 
     def __init__(
@@ -49,14 +48,12 @@ class World:
         *,
         scale: Scale,
         seed: int,
-        days: int,
         calendar: tuple[Event, ...] = (),
         kind: LabelKind = "block",
     ) -> None:
         self.kind = kind
         self.scale = scale
         self.seed = seed
-        self.days = days
         self.calendar = calendar
         self.practice: Practice = load_practice(scale)
         self._cleaned: dict[str, str] = {}
@@ -119,18 +116,9 @@ class World:
         term = base.term.copy()
         phrase = base.phrase.copy()
         event = np.full(len(term), -1)
-        start = 0.0  # strangers take shares that do not overlap; a broken client breaks any row
-        for number, planned in enumerate(self.calendar):
-            if planned.kind not in REPLACING:
-                continue
-            column = number if planned.kind == "broken" else 0
-            first = 0.0 if planned.kind == "broken" else start
-            start += 0.0 if planned.kind == "broken" else planned.size
-            if planned.active(day):
-                chance = base.chance[:, column]
-                chosen = (chance >= first) & (chance < first + planned.size)
-                self._replace(planned, number, base, chosen, term, phrase)
-                event[chosen] = number
+        for number, planned, chosen in replaced_rows(self.calendar, base.chance, day=day):
+            self._replace(planned, number, base, chosen, term, phrase)
+            event[chosen] = number
         label, changed_by = self.rulebook.labels_on(day, term)
         event = np.where(event < 0, changed_by, event)
         other = self.rulebook.other[term]
@@ -154,9 +142,7 @@ class World:
         chance = random.random(len(term))
         kinds = random.random(len(term))
         if planned.kind == "broken":
-            phrase[chosen] = [
-                _break(text, kind) for text, kind in zip(phrase[chosen], kinds[chosen], strict=True)
-            ]
+            phrase[chosen] = break_phrases(phrase[chosen], kinds[chosen])
             return
         new_terms, names = self._strangers(planned.kind, chance, kinds)
         term[chosen] = new_terms[chosen]
@@ -206,11 +192,3 @@ def _base_of(
         chance=random.random((rows, events)),
         random_state=state,
     )
-
-
-def _break(phrase: str, kind: float) -> str:
-    """Half of the rows are cut, the other half come in a wrong encoding."""
-    if kind < 0.5:
-        return phrase[:_CUT]
-    vowels = {letter: "\u00c3" + chr(0xA1 + place) for place, letter in enumerate(LETTERS)}
-    return "".join(vowels[letter] if letter in "aeiou" else letter for letter in phrase.lower())

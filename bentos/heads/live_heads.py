@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
+from bentos.heads.lines import Lines, lines_by_question
 from bentos.heads.loading import LiveModel, Signature, load_live, refuse_other_question, signature
 from bentos.packaging.cold_heads import read_cold_heads
 from core.contracts import RETIRED, Deployment, ModelVersion, Role, Rollout
@@ -60,7 +61,8 @@ class LiveHeads:
     """Follows the versions of every classifier for which `serves` returns true.
 
     `current` maps classifier to rollout. It is replaced, never changed, so that a request keeps the
-    one it took. `idle` is true when other classifiers have a champion and none of these has.
+    one it took. `lines` are the lines among them. `idle` is true when other classifiers have a
+    champion and none of these has.
 
     A head that may not answer (see `loading`) is refused. The refusal is logged and reported once
     per row of `deployment`, and the head is checked again when its files change. The last good
@@ -75,6 +77,7 @@ class LiveHeads:
     idle: bool = False
     counts: HeadCounts = field(default_factory=HeadCounts)
     current: Mapping[str, LiveRollout] = field(default_factory=lambda: MappingProxyType({}))
+    lines: Lines = field(default_factory=lambda: MappingProxyType({}))
     _refused: dict[Deployment, Signature] = field(default_factory=dict)
     _unreported: list[Refused] = field(default_factory=list)
 
@@ -121,6 +124,9 @@ class LiveHeads:
         known = {**self.current, **live_rollouts}
         following = {name: live for name, live in known.items() if name not in retired}
         if following != self.current:
+            self.lines = lines_by_question(
+                (name, live.champion.classifier.head.line) for name, live in following.items()
+            )
             self.current = MappingProxyType(following)
 
     def _live(self, rollout: Rollout, before: LiveRollout | None) -> LiveRollout | None:

@@ -14,17 +14,15 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
-from bentos.heads.live_heads import LiveRollout
+from bentos.http.classifiers import list_classifiers
 from bentos.http.endpoint import AppState, Call, Endpoint, error_response, respond
 from bentos.http.explain import explain
 from bentos.http.feedback import take_feedback
+from bentos.http.lines import answer_by_line
 from bentos.http.metrics import ServiceState, render_metrics
 from bentos.http.openapi import OPERATIONS, openapi_document
 from bentos.http.pages import page_routes
 from bentos.http.schemas import (
-    BesideInfo,
-    ClassifierInfo,
-    ClassifiersResponse,
     PredictBatchRequest,
     PredictRequest,
     RequestRefused,
@@ -46,6 +44,9 @@ _PREDICT_BATCH = msgspec.json.Decoder(PredictBatchRequest)
 
 async def _predict(state: AppState, call: Call) -> bytes:
     requests = parse_predict_request(decode_request(_PREDICT, call.body))
+    if call.classifier in state.heads.lines:
+        [answer] = await answer_by_line(state, call, requests)
+        return answer
     model = await requested_version(state, call) if call.query else None
     [answer] = await state.answers.answer(call.classifier, requests, model=model)
     return answer
@@ -53,31 +54,17 @@ async def _predict(state: AppState, call: Call) -> bytes:
 
 async def _predict_batch(state: AppState, call: Call) -> bytes:
     requests = parse_predict_batch_request(decode_request(_PREDICT_BATCH, call.body))
+    if call.classifier in state.heads.lines:
+        return batch_body(await answer_by_line(state, call, requests))
     model = await requested_version(state, call) if call.query else None
     return batch_body(await state.answers.answer(call.classifier, requests, model=model))
-
-
-async def _classifiers(state: AppState, _: Call) -> bytes:
-    infos = [_info(name, rollout) for name, rollout in sorted(state.heads.current.items())]
-    return msgspec.json.encode(ClassifiersResponse(infos))
-
-
-def _info(name: str, rollout: LiveRollout) -> ClassifierInfo:
-    beside = [
-        BesideInfo(live.model.version, live.role, rollout.share if live is rollout.canary else 1.0)
-        for live in rollout.models[1:]
-    ]
-    champion = rollout.champion
-    return ClassifierInfo(
-        name, champion.model.version, champion.role, list(champion.labels), beside
-    )
 
 
 ENDPOINTS = {
     "predict": Endpoint("predict", _predict),
     "predict_batch": Endpoint("predict_batch", _predict_batch),
     "explain": Endpoint("explain", explain),
-    "classifiers": Endpoint("classifiers", _classifiers),
+    "classifiers": Endpoint("classifiers", list_classifiers),
     "feedback": Endpoint("feedback", take_feedback, status=202),
 }
 

@@ -21,7 +21,7 @@ from bentos.http.metrics import ServiceCounts
 from bentos.http.schemas import MAX_BODY_BYTES, RequestRefused, error_body, status_of
 from bentos.inference_log.feedback import FeedbackLog
 from bentos.inference_log.journal import JournalCounts
-from bentos.keys import Keys
+from bentos.keys import Caller, Keys
 from core.errors import PerennialError
 from core.logs import get_logger
 
@@ -54,13 +54,13 @@ class AppState:
 class Call:
     """One request: the classifier of its path, its raw query string, its body.
 
-    `caller` is the name of its API key.
+    `caller` is the holder of its API key.
     """
 
     classifier: str
     query: bytes
     body: bytes
-    caller: str
+    caller: Caller
 
 
 Handler = Callable[[AppState, Call], Awaitable[bytes]]

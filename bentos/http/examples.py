@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
+from bentos.http.classifiers import BesideInfo, ClassifierInfo, ClassifiersResponse
 from bentos.http.explain import (
     ExplainedWord,
     ExplainRequest,
@@ -19,9 +20,6 @@ from bentos.http.feedback import FeedbackRequest, FeedbackResponse
 from bentos.http.schemas import (
     Alternative,
     BatchResponse,
-    BesideInfo,
-    ClassifierInfo,
-    ClassifiersResponse,
     PredictBatchRequest,
     PredictionResponse,
     PredictRequest,

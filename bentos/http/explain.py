@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import msgspec
@@ -10,16 +11,18 @@ from msgspec import Meta, Struct
 from bentos.answering.answers import PhraseRequest
 from bentos.answering.explaining import Explained
 from bentos.http.endpoint import AppState, Call
+from bentos.http.lines import line_of
 from bentos.http.schemas import Phrase, Probability, Short, checked_phrase, decode_request
 from bentos.http.versions import requested_version
 from pipelines.model.explanation import answer_steps
 
 
 class ExplainRequest(Struct, forbid_unknown_fields=True):
-    """`key` makes routing sticky, as in a predict. The request is not logged."""
+    """`key` and `region` route as in a predict. The request is not logged."""
 
     phrase: Phrase
     key: Short | None = None
+    region: Short | None = None
 
 
 class ExplainedWord(Struct):
@@ -79,7 +82,10 @@ _EXPLAIN = msgspec.json.Decoder(ExplainRequest)
 async def explain(state: AppState, call: Call) -> bytes:
     """Explain what a predict would answer. Raises what a predict raises."""
     request = decode_request(_EXPLAIN, call.body)
-    asked = checked_phrase(PhraseRequest(request.phrase, "phrase", request.key))
+    asked = checked_phrase(
+        PhraseRequest(request.phrase, "phrase", request.key, region=request.region)
+    )
+    call = replace(call, classifier=line_of(state, call, call.classifier, asked))
     model = await requested_version(state, call)
     return msgspec.json.encode(
         _response(await state.explainer.explain(call.classifier, asked, model=model))

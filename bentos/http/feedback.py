@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from bentos.answering.answers import PhraseRequest, cleaned_phrase
 from bentos.heads.routing import route
 from bentos.http.endpoint import AppState, Call
+from bentos.http.lines import line_of
 from bentos.http.schemas import (
     Moment,
     Phrase,
@@ -76,9 +77,9 @@ async def take_feedback(state: AppState, call: Call) -> bytes:
     request = decode_request(_FEEDBACK, call.body)
     now = datetime.now(UTC)
     row = (
-        _about_an_answer(request, author=call.caller, now=now)
+        _about_an_answer(request, author=call.caller.name, now=now)
         if request.request_id is not None
-        else _example(state, request, author=call.caller, now=now)
+        else _example(state, request, call, now=now)
     )
     if not await state.feedback.log(row):
         raise RequestRefused(
@@ -117,7 +118,7 @@ def _label(request: FeedbackRequest) -> str:
 
 
 def _example(
-    state: AppState, request: FeedbackRequest, *, author: str, now: datetime
+    state: AppState, request: FeedbackRequest, call: Call, *, now: datetime
 ) -> JournaledFeedback:
     for name in OF_A_PHRASE:
         if getattr(request, name) is None:
@@ -125,19 +126,20 @@ def _example(
     if request.kind != "unknown" or request.probability is not None:
         raise invalid_field("Expected no kind or probability: they are about answers", "kind")
     assert request.phrase is not None and request.classifier is not None
-    rollout = route(state.heads.current, request.classifier)
     phrase = checked_phrase(
         PhraseRequest(request.phrase, occurred_at=request.occurred_at or now, region=request.region)
     )
+    classifier = line_of(state, call, request.classifier, phrase)
+    rollout = route(state.heads.current, classifier)
     if phrase.occurred_at is not None and phrase.occurred_at > now + CLOCKS:
         raise invalid_field("Expected a moment that has passed", "occurred_at")
     row = JournaledFeedback(
         0,
         str(uuid_utils.uuid7()),
         _text(request.label, "label"),
-        author,
+        call.caller.name,
         now,
-        classifier=request.classifier,
+        classifier=classifier,
         kind=EXAMPLE,
         phrase=phrase.phrase,
         cleaned=cleaned_phrase(phrase),

@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
+from bentos.http.classifiers import ClassifiersResponse
 from bentos.http.examples import CLASSIFIER, EXAMPLES
 from bentos.http.explain import ExplainRequest, ExplanationResponse
 from bentos.http.feedback import FeedbackRequest, FeedbackResponse
 from bentos.http.schemas import (
     VERSION_PATTERN,
     BatchResponse,
-    ClassifiersResponse,
     ErrorResponse,
     PredictBatchRequest,
     PredictionResponse,

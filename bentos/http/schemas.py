@@ -51,7 +51,10 @@ Probability = Annotated[float, Meta(ge=0, le=1)]
 
 
 class PredictRequest(Struct, forbid_unknown_fields=True):
-    """`key` makes routing sticky. It is logged, as are `occurred_at` and `region`."""
+    """`key` makes routing sticky. It is logged, as are `occurred_at` and `region`.
+
+    `region` chooses the line of a question that has one per region.
+    """
 
     phrase: Phrase
     key: Short | None = None
@@ -102,33 +105,6 @@ class BatchResponse(Struct):
     """In the order of the request."""
 
     predictions: list[PredictionResponse]
-
-
-class BesideInfo(Struct):
-    """A version beside the champion.
-
-    A canary answers `share` of the requests. A shadow scores all and answers none.
-    """
-
-    version: str
-    role: str
-    share: Annotated[float, Meta(ge=0, le=1)]
-
-
-class ClassifierInfo(Struct):
-    """A classifier, the version that answers for it, and those beside it."""
-
-    classifier: str
-    version: str
-    role: str
-    labels: list[str]
-    beside: list[BesideInfo]
-
-
-class ClassifiersResponse(Struct):
-    """Every classifier that answers, by name."""
-
-    classifiers: list[ClassifierInfo]
 
 
 class ErrorResponse(Struct, omit_defaults=True):
@@ -253,9 +229,9 @@ def checked_phrase(request: PhraseRequest) -> PhraseRequest:
     if "\0" in phrase or (key and "\0" in key) or (region and "\0" in region):
         texts = {"phrase": phrase, "key": key or "", "region": region or ""}
         name = next(name for name, text in texts.items() if "\0" in text)
-        raise invalid_field("Expected text without NUL characters", _field(name, request.place))
+        raise invalid_field("Expected text without NUL characters", field_at(name, request.place))
     if request.occurred_at is not None and not EARLIEST <= request.occurred_at < LATEST:
-        place = _field("occurred_at", request.place)
+        place = field_at("occurred_at", request.place)
         raise invalid_field("Expected a moment from 1900 to 2200", place)
     return request
 
@@ -263,7 +239,7 @@ def checked_phrase(request: PhraseRequest) -> PhraseRequest:
 _PLURALS = {"phrase": "phrases", "key": "keys", "region": "regions"}
 
 
-def _field(name: str, place: str) -> str:
+def field_at(name: str, place: str) -> str:
     """Return where a value stood: "key" beside "phrase", "keys[3]" beside "phrases[3]"."""
     if place == "phrase":
         return name

@@ -26,19 +26,10 @@ DOUBLE_SHARE = 0.1
 BUCKETS = 10_000
 
 
-@dataclass(frozen=True)
-class ReviewItem:
-    """A logged answer to look at.
+@dataclass(frozen=True, kw_only=True)
+class ItemAnswer:
+    """The answer of an item: `label`, with `confidence`; `alternatives` come after it."""
 
-    `label` was answered with `confidence`, `alternatives` come after it. `probability`, in (0, 1],
-    is how likely this very answer was to be drawn, for random items alone: of a phrase asked n
-    times, one of whose answers is drawn with probability p, it is p / n. `frequency` is how often
-    the phrase was asked.
-
-    A suspect is no answer: `label` is that of its `source_rows`, `proposed_label` is likelier.
-    """
-
-    classifier: str
     phrase: str
     cleaned: str
     request_id: str
@@ -47,6 +38,20 @@ class ReviewItem:
     confidence: float
     alternatives: Sequence[tuple[str, float]]
     occurred_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewItem(ItemAnswer):
+    """A logged answer to look at.
+
+    `probability`, in (0, 1], is how likely this very answer was to be drawn, for random items
+    alone: of a phrase asked n times, one of whose answers is drawn with probability p, it is p / n.
+    `frequency` is how often the phrase was asked.
+
+    A suspect is no answer: `label` is that of its `source_rows`, `proposed_label` is likelier.
+    """
+
+    classifier: str
     strategy: str
     score: float
     region: str | None = None

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 
 from core.errors import UnknownRequest
 from core.review_tables import IS_OPEN, review_answer, review_item, review_lease
+from monitoring.review.items import ItemAnswer
 
 Condition = sa.ColumnElement[bool]
 LEASE = timedelta(minutes=10)
@@ -21,20 +22,12 @@ TRIES = 100
 """Items that somebody else took between two statements: each reviewer takes one at a time."""
 
 
-@dataclass(frozen=True)
-class QueuedItem:
+@dataclass(frozen=True, kw_only=True)
+class QueuedItem(ItemAnswer):
     """What a person sees of an item. The strategy is hidden: random items look like all others."""
 
     id: int
-    phrase: str
-    cleaned: str
-    request_id: str
-    version: str
-    label: str
-    confidence: float
-    alternatives: tuple[tuple[str, float], ...]
     region: str | None
-    occurred_at: datetime
     frequency: int
     proposed_label: str | None = None
 

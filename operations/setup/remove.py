@@ -21,7 +21,7 @@ class Removal:
     ----------
     query : the query file that was removed, "" when none was: another block uses it, or `kept`
     kept : the query file that stays because git cannot give it back, "" for none
-    champion : the version that answered, "" when none did
+    champion : the version that answered, "" when none did; several for a block of lines
     running : whether `perennial up` still has its schedules
     """
 
@@ -33,13 +33,14 @@ class Removal:
 
 
 def remove(context: LoopContext, name: str, *, now: datetime) -> Removal:
-    """Remove the classifier from params.yaml, and end its roles.
+    """Remove the classifier from params.yaml, and end its roles; with `by`, all lines of the block.
 
     Its versions, answers, feedback and decisions stay, and so does a query that is not committed.
     Raises `UnknownClassifier`, and `ParamsError` for the only classifier.
     """
     repository = context.settings.repository
-    query = context.params.classifier(name).source.query
+    names = context.params.named(name)
+    query = context.params.classifier(names[0]).source.query
     path = repository / "params.yaml"
     text = remove_block(path.read_text(encoding="utf-8"), name)
     others = read_params(text).classifiers.values()
@@ -47,7 +48,7 @@ def remove(context: LoopContext, name: str, *, now: datetime) -> Removal:
     is_own = not is_shared and (repository / query).exists()
     is_removed = is_own and can_give_back(repository, query)
 
-    champion = retire(context.engine, name, why="removed from params.yaml", now=now)
+    ended = [retire(context.engine, own, why="removed from params.yaml", now=now) for own in names]
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
     if is_removed:
@@ -56,6 +57,6 @@ def remove(context: LoopContext, name: str, *, now: datetime) -> Removal:
         classifier=name,
         query=query if is_removed else "",
         kept=query if is_own and not is_removed else "",
-        champion=champion.version if champion else "",
+        champion=", ".join(champion.version for champion in ended if champion),
         running=connect_supervisor(context.settings) is not None,
     )

@@ -58,6 +58,10 @@ def _rows(write: Writer) -> Iterator[Sentence]:
         train="split/train_rows:count",
         test="split/test_rows:count",
     )
+    if write.knows("split/rows_of_other_regions"):
+        yield write.say(
+            "{others} more rows are of other regions.", others="split/rows_of_other_regions:count"
+        )
     yield write.say(
         "Left out: {old} rows before the history, {unusable} without a label or a phrase to learn "
         "from, and {rare} of labels with too few rows.",

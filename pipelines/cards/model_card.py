@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.cards.card import Card, Facts, Section, Sentence, Table, Writer, ask, plain, step
+from pipelines.cards.self_training_section import self_training_section
 
 SCORES = {
     "weighted_f1": "weighted F1",
@@ -26,6 +27,7 @@ def model_card(facts: Facts) -> Card:
         Section("What it is for", purpose(write)),
         Section("The version", _version(write)),
         Section("Data", _data(write)),
+        self_training_section(write),
         _figures(write),
         _worst_labels(write),
         Section("What the gate said", _gate(write), _slices(write)),
@@ -47,6 +49,15 @@ def purpose(write: Writer) -> list[Sentence]:
         if ask("params/purpose", write.facts)
         else plain("Nobody has written down what it is for: set `purpose` in its block.")
     ]
+    if ask("params/line", write.facts):
+        found.append(
+            write.say(
+                "It answers {question} in the {column} {value} alone.",
+                question="params/line/of:text",
+                column="params/line/by:text",
+                value="params/line/value:text",
+            )
+        )
     if ask("params/owner", write.facts):
         return [*found, write.say("Owner: {owner}.", owner="params/owner:text")]
     return [*found, plain("Nobody is named as its owner: set `owner` in its block.")]

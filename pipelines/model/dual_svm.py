@@ -17,7 +17,7 @@ from scipy import sparse
 
 from pipelines.model.arrays import Bool, Float32, Float64, Int64
 
-BLOCK_ROWS = 1024
+BLOCK_ROWS = 512
 
 
 @dataclass(frozen=True)

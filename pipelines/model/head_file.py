@@ -31,13 +31,22 @@ _MANIFEST_TYPES: Mapping[str, type] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The part of the question `of` that a version answers: rows whose column `by` is `value`."""
+
+    of: str
+    by: str
+    value: str
+
+
 @dataclass(frozen=True, eq=False)
 class Head:
     """Maps a vector and hashed n-grams to label probabilities.
 
     `arrays`, by name, are those that `scoring.misfit` checks. `centroids` is always among them:
     float16 (labels, d), of unit length. `settings` holds the numbers that applying the head needs.
-    `rules` decide the phrases that they match.
+    `rules` decide the phrases that they match. `line` is None for a head of all rows.
     """
 
     kind: str
@@ -46,6 +55,7 @@ class Head:
     arrays: Arrays
     settings: Mapping[str, float] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
+    line: Line | None = None
 
     def probabilities(self, cleaned: Sequence[str], vectors: Float32) -> Float32:
         """Return float32 (n, labels), rows summing to 1. `vectors`, (n, d), embed `cleaned`."""
@@ -87,6 +97,7 @@ def save_head(head: Head, folder: Path) -> str:
         "settings": dict(head.settings),
         "arrays": _described(head.arrays),
         **({"rules": [asdict(rule) for rule in head.rules]} if head.rules else {}),
+        **({"line": asdict(head.line)} if head.line else {}),
     }
     digest = _digest(manifest, packed)
     (folder / "head.npz").write_bytes(packed)
@@ -108,6 +119,7 @@ def load_head(folder: Path) -> Head:
         _unpack(folder, packed),
         manifest["settings"],
         tuple(Rule(**rule) for rule in manifest.get("rules", [])),
+        Line(**manifest["line"]) if "line" in manifest else None,
     )
     _check_arrays(folder, head, manifest["arrays"])
     return head
@@ -124,6 +136,9 @@ def _misfit_manifest(manifest: Mapping[str, Any]) -> str | None:
     texts = all(isinstance(label, str) for label in labels)
     if not labels or not texts or len(set(labels)) < len(labels):
         return "labels that are not distinct texts"
+    line = manifest.get("line", {"of": "", "by": "", "value": ""})
+    if not isinstance(line, dict) or sorted(line) != ["by", "of", "value"]:
+        return f"a line of {str(line)[:40]!r}"
     return misfit_rules(manifest.get("rules", []), labels)
 
 

@@ -9,7 +9,6 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from core import head_params as blocks
 from pipelines.model.arrays import AnyArray, Bool, Float32
@@ -25,10 +24,11 @@ from pipelines.model.scoring import Fits
 from pipelines.model.training import TrainingRows, fitting_rows, fitting_weights, main_labels
 
 # Without the validation slice, then with all training rows, where every epoch is averaged, then
-# with the test rows. Another two epochs in each phase gain .0005 of weighted F1.
-EPOCHS = 5
+# with the test rows. One epoch more in each phase gains nothing that exceeds noise; one less loses
+# up to .01 of weighted F1 on unseen phrases.
+EPOCHS = 4
 AVERAGED = 3
-LAST_EPOCHS = 4
+LAST_EPOCHS = 3
 
 
 def fit_hybrid_svm(params: blocks.HybridSvmHead, rows: TrainingRows, seed: int) -> Fits:
@@ -147,17 +147,32 @@ def prune_ngrams(weights: Float32, *, keep: float) -> dict[str, AnyArray]:
     -------
     Values (float16), label numbers (uint16), and the start of each row (int32, m + 1).
     """
-    size = np.abs(weights)
+    size = np.abs(weights).reshape(-1)
     # One threshold over all labels: a label that n-grams tell apart well keeps more of them.
     # Weights equal to the threshold stay, so the result does not depend on a sort's order.
-    count = max(1, round(keep * weights.size))
-    threshold = np.partition(size, weights.size - count, axis=None)[weights.size - count]
-    pruned = sparse.csr_matrix(np.where((size >= threshold) & (size > 0), weights, 0))
+    threshold = _value_of_rank(size, max(1, round(keep * size.size)))
+    kept = np.flatnonzero((size >= threshold) & (size > 0))
+    ngrams, labels = np.divmod(kept, weights.shape[1])
+    counts = np.bincount(ngrams, minlength=len(weights))
     return {
-        "ngram_values": pruned.data.astype(np.float16),
-        "ngram_labels": pruned.indices.astype(np.uint16),
-        "ngram_starts": pruned.indptr.astype(np.int32),
+        "ngram_values": weights.reshape(-1)[kept].astype(np.float16),
+        "ngram_labels": labels.astype(np.uint16),
+        "ngram_starts": np.append(0, np.cumsum(counts)).astype(np.int32),
     }
+
+
+def _value_of_rank(values: Float32, rank: int) -> np.float32:
+    """Return the value with this rank, 1 for the largest; `values` are at least 0.
+
+    Floats of one sign are ordered as their bits are. A histogram of the upper bits leaves few
+    values to sort, where a partition of all takes four times as long.
+    """
+    upper = values.view(np.uint32) >> np.uint32(16)
+    at_least = np.bincount(upper)[::-1].cumsum()[::-1]
+    part = np.flatnonzero(at_least >= rank)[-1]
+    candidates = np.sort(values[upper == part])
+    larger = int(at_least[part]) - len(candidates)
+    return np.float32(candidates[len(candidates) - (rank - larger)])
 
 
 def fit_logistic(params: blocks.LogisticHead, rows: TrainingRows, seed: int) -> Fits:

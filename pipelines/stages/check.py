@@ -15,6 +15,7 @@ from pipelines.checks import REPORT, Check, write_result
 from pipelines.model.text import clean_learnable
 from pipelines.snapshot_files import AFTER, FACTS, PREVIOUS, ROWS, TRIMMED, ZONELESS
 from pipelines.stages.check_page import render_page
+from pipelines.stages.line_checks import about_lines
 from pipelines.stages.suite import Subject, run_suite, usable_column
 
 if TYPE_CHECKING:
@@ -31,18 +32,24 @@ def run() -> None:
     A failed check is a verdict in the result, not an error: the gate is
     `pipelines.checks.require_checked`.
     """
-    subjects = list(_subjects(_read_json(SPEC)))
+    spec = _read_json(SPEC)
+    subjects = list(_subjects(spec))
     facts = [_read_json(DATA / subject.dataset / FACTS) for subject in subjects]
     checks = [
         check
         for subject, fact in zip(subjects, facts, strict=True)
-        for check in (*about_reading(fact), *run_suite(subject))
+        for check in (*about_reading(fact), *run_suite(subject), *_about_lines(subject, spec))
     ]
 
     OUT.mkdir(parents=True, exist_ok=True)
     write_result(OUT, checks)
     page = render_page(checks, facts)
     (OUT / REPORT).write_text(page, encoding="utf-8", errors="backslashreplace")
+
+
+def _about_lines(subject: Subject, spec: Mapping[str, Any]) -> Iterator[Check]:
+    lines = spec["datasets"][subject.dataset].get("lines", {})
+    return about_lines(subject.dataset, subject.frame, lines)
 
 
 def _read_json(path: Path) -> Any:

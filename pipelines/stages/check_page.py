@@ -29,6 +29,8 @@ _TITLES = {
     "label_known": "Every label was there last time",
     "unknown_label_share": "Labels not there last time, share of rows",
     "label_has_rows": "Every label has enough rows to learn from",
+    "line_has_rows": "The line of versions has rows to learn from",
+    "row_has_line": "Every row has a line that learns from it",
     "one_label_a_phrase": "The same phrase under another label, share of rows",
 }
 _WORDS = {

@@ -84,7 +84,7 @@ def score_heads(key: str, spec: Mapping[str, Any]) -> dict[str, dict[str, float]
     from pipelines.model.heads import fit_head
     from pipelines.stages.evaluation import tested_rows
     from pipelines.stages.memories import training_memory
-    from pipelines.stages.train import training_rows
+    from pipelines.stages.training_pairs import training_rows
 
     rows = training_rows(key)
     tested = tested_rows(key)

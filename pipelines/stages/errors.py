@@ -21,7 +21,7 @@ from pipelines.model.head_file import judged_folder, load_head
 from pipelines.model.training import TrainingRows
 from pipelines.not_measured import NotMeasured, measured
 from pipelines.stages.files import EMBEDDINGS, SPEC, classifier_folder, read_json, read_rows
-from pipelines.stages.train import training_rows
+from pipelines.stages.training_pairs import training_rows
 
 
 def run(key: str) -> None:
@@ -77,7 +77,8 @@ def head_recipe(key: str) -> tuple[HeadParams, int, Favour]:
     spec = read_json(SPEC / key / "head.json")
     seed = spec.pop("seed")
     favour = spec.pop("favour", "weighted")
-    spec.pop("rules", None)
+    for beside in ("rules", "line"):
+        spec.pop(beside, None)
     params: HeadParams = TypeAdapter(HeadParams).validate_python(spec)
     return params, seed, favour
 

@@ -8,9 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from core.errors import TrainingImpossible
 from pipelines.model.arrays import AnyArray, Bool, Int64, Strings
 from pipelines.model.text import clean_learnable
 
+REGIONS_SHOWN = 20
+"""In an error."""
 ORDER = [("occurred_at", "ascending"), ("id", "ascending")]
 
 
@@ -70,6 +73,33 @@ def labelled_rows(table: pa.Table, *, label: str) -> LabelledRows:
         phrases=phrases,
     )
     return rows.only(cleaned != "")
+
+
+def of_line(table: pa.Table, value: str | None) -> pa.Table:
+    """Return the rows of the region `value`; all rows for None.
+
+    Raises `TrainingImpossible` when the region has no row, naming the regions that have.
+    """
+    if value is None:
+        return table
+    regions = pc.utf8_trim_whitespace(table["region"])
+    own = table.filter(pc.equal(regions, value))
+    if not own.num_rows:
+        raise TrainingImpossible(
+            f"rows of the region {value!r}",
+            came=_counted(regions),
+            do="correct the region in the block's `line` or `lines`, or the column region in the "
+            "query",
+        )
+    return own
+
+
+def _counted(regions: pa.ChunkedArray) -> str:
+    """Say how many rows each region has, the largest first."""
+    counts = pc.value_counts(regions.combine_chunks()).to_pylist()
+    largest = sorted(counts, key=lambda count: (-count["counts"], str(count["values"])))
+    shown = [f"{count['values'] or 'no region'} ({count['counts']:,} rows)" for count in largest]
+    return ", ".join(shown[:REGIONS_SHOWN]) or "no rows"
 
 
 def _has_label(labels: pa.ChunkedArray) -> pa.ChunkedArray:

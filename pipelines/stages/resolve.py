@@ -7,13 +7,17 @@ from typing import Any
 
 from core.files import write_json
 from core.head_params import Head
+from core.line_params import refuse_short_blocks
 from core.params import ClassifierParams, Params, load_params
+from core.params_file import read_params_file
 from pipelines.stages.files import SPEC
 
 
 def run() -> None:
     """Read params.yaml; write build/spec/. Each later stage depends on its own file only."""
-    params = load_params(Path("params.yaml"))
+    file = Path("params.yaml")
+    params = load_params(file)
+    refuse_short_blocks(read_params_file(file)["classifiers"])
     for path, content in specs(params).items():
         write_json(SPEC / path, content)
 
@@ -30,15 +34,31 @@ def specs(params: Params) -> dict[str, dict[str, Any]]:
         files[f"{key}/costs.json"] = block.costs.model_dump()
         files[f"{key}/compare.json"] = _compare(block, params.seed)
         files[f"{key}/abstain.json"] = block.abstain.model_dump() if block.abstain else {}
+        files[f"{key}/self_training.json"] = _self_training(block)
         files[f"{key}/errors.json"] = block.errors.model_dump()
         files[f"{key}/bias.json"] = block.bias.model_dump()
     return files
 
 
 def _head(block: ClassifierParams, seed: int) -> dict[str, Any]:
-    """Return the head's settings; `rules` only where there are any: a head without stays equal."""
+    """Return the head's settings; `rules` and `line` only where there are any.
+
+    The file of a head without them stays what it is.
+    """
     rules = {"rules": [rule.model_dump() for rule in block.rules]} if block.rules else {}
-    return {**block.head.model_dump(), "seed": seed, **_favour(block), **rules}
+    return {**block.head.model_dump(), "seed": seed, **_favour(block), **rules, **_line(block)}
+
+
+def _line(block: ClassifierParams) -> dict[str, Any]:
+    return {"line": block.line.model_dump()} if block.line else {}
+
+
+def _self_training(block: ClassifierParams) -> dict[str, Any]:
+    """Return the block with the refusals of the classifier, which join nothing; {} when off."""
+    if block.self_training is None:
+        return {}
+    abstain = block.abstain.model_dump() if block.abstain else {}
+    return {**block.self_training.model_dump(), "abstain": abstain}
 
 
 def _favour(block: ClassifierParams) -> dict[str, Any]:
@@ -60,7 +80,7 @@ def _name(head: Head) -> str:
 
 def _checks(params: Params) -> dict[str, Any]:
     datasets = {
-        dataset: {"label_columns": _label_columns(blocks)}
+        dataset: {"label_columns": _label_columns(blocks), **_lines(blocks)}
         for dataset, blocks in params.datasets().items()
     }
     return {**params.checks.model_dump(), "datasets": datasets}
@@ -75,7 +95,18 @@ def _label_columns(blocks: dict[str, ClassifierParams]) -> dict[str, int]:
     return columns
 
 
+def _lines(blocks: dict[str, ClassifierParams]) -> dict[str, Any]:
+    """Return each line's classifier with its label column; nothing for a data set without lines."""
+    lines = {
+        name: {"label": block.source.label, **block.line.model_dump()}
+        for name, block in blocks.items()
+        if block.line
+    }
+    return {"lines": lines} if lines else {}
+
+
 def _split(block: ClassifierParams, seed: int) -> dict[str, Any]:
     shared = block.model_dump(include={"test_days", "min_rows_per_label"})
     shared["history_days"] = block.fixed_history_days
-    return {**shared, "dataset": block.source.dataset, "label": block.source.label, "seed": seed}
+    source = {"dataset": block.source.dataset, "label": block.source.label}
+    return {**shared, **source, **_line(block), "seed": seed}

@@ -31,9 +31,11 @@ from pipelines.stages.labelled_rows import (
     labelled_rows,
     leave_out_rare,
     newest_days,
+    of_line,
     within_history,
 )
 from pipelines.stages.present import present_pairs, single_acts
+from pipelines.stages.unlabelled import write_unlabelled_part
 
 TEST_SHARE = 0.3
 """Of the distinct phrases of the newest test_days."""
@@ -67,10 +69,11 @@ def run(key: str) -> None:
     """
     require_checked(CHECK)
     spec = read_json(SPEC / key / "split.json")
-    stored = read_rows(
+    snapshot = read_rows(
         DATA / spec["dataset"] / "rows.parquet",
         columns=["id", "phrase", "occurred_at", "region", "origin", spec["label"]],
     )
+    stored = of_line(snapshot, spec.get("line", {}).get("value"))
     usable = labelled_rows(stored, label=spec["label"])
     history = within_history(usable, days=spec["history_days"])
     costs = CostParams.model_validate(read_json(SPEC / key / "costs.json"))
@@ -86,10 +89,13 @@ def run(key: str) -> None:
         **report(stored.num_rows, rows, masks, left_out),
         **left_behind(stored.num_rows, usable, history),
     }
+    if "line" in spec:
+        counts["rows_of_other_regions"] = snapshot.num_rows - stored.num_rows
     write_rows(folder / "train.parquet", pairs)
     write_rows(folder / "labels.parquet", labels_table(rows, test=masks.test))
     write_rows(folder / "recent.parquet", recent)
     write_json(folder / "report.json", counts)
+    write_unlabelled_part(key, DATA / spec["dataset"], labelled=usable.phrases)
     _log_counts(counts)
 
 

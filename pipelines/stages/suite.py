@@ -27,7 +27,7 @@ _FIXED = ("id", "phrase", "occurred_at", "region", "origin")
 class Subject:
     """A snapshot to check.
 
-    `limits` is core.params.CheckParams as a mapping; `previous` is the summary of the snapshot
+    `limits` is CheckParams as a mapping; `previous` is the summary of the snapshot
     before, or empty.
     """
 

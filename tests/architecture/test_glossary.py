@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.test_map import ROOMS, ROOT, trees
+from tests.architecture.test_map import ROOMS, ROOT, nodes
 
 GLOSSARY = ROOT / "docs" / "glossary.md"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -42,11 +42,7 @@ def rows() -> list[tuple[str, str, str]]:
 def identifiers() -> frozenset[str]:
     """Every name that the product code defines, reads, or passes as a keyword."""
     return frozenset(
-        name
-        for path, tree in trees()
-        if path.parts[0] in PRODUCT
-        for node in ast.walk(tree)
-        for name in names_of(node)
+        name for path, node in nodes() if path.parts[0] in PRODUCT for name in names_of(node)
     )
 
 

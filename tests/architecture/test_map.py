@@ -30,10 +30,19 @@ UNSAFE = {"pickle", "joblib", "cloudpickle", "dill", "marshal", "shelve"}
 
 
 @cache
+def texts() -> dict[Path, str]:
+    return {path.relative_to(ROOT): path.read_text(encoding="utf-8") for path in SOURCES}
+
+
+@cache
 def trees() -> list[tuple[Path, ast.Module]]:
-    return [
-        (path.relative_to(ROOT), ast.parse(path.read_text(encoding="utf-8"))) for path in SOURCES
-    ]
+    return [(path, ast.parse(text)) for path, text in texts().items()]
+
+
+@cache
+def nodes() -> list[tuple[Path, ast.AST]]:
+    """Every node of every file, walked once for all tests."""
+    return [(path, node) for path, tree in trees() for node in ast.walk(tree)]
 
 
 def test_every_file_is_on_the_map() -> None:
@@ -54,13 +63,10 @@ def _is_on(page: str, path: Path) -> bool:
 
 
 def test_files_and_functions_are_short() -> None:
-    long_files = [
-        str(path) for path in SOURCES if len(path.read_text(encoding="utf-8").splitlines()) > 300
-    ]
+    long_files = [str(path) for path, text in texts().items() if len(text.splitlines()) > 300]
     long_functions = [
         f"{path}:{node.name}"
-        for path, tree in trees()
-        for node in ast.walk(tree)
+        for path, node in nodes()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (node.end_lineno or 0) - node.lineno > 40
     ]
@@ -70,8 +76,7 @@ def test_files_and_functions_are_short() -> None:
 def test_nothing_of_ours_reads_or_writes_pickles() -> None:
     found = [
         f"{path}:{node.lineno}"
-        for path, tree in trees()
-        for node in ast.walk(tree)
+        for path, node in nodes()
         if isinstance(node, ast.Import | ast.ImportFrom)
         and UNSAFE
         & {
@@ -119,8 +124,7 @@ def test_a_line_holds_one_thought() -> None:
     """No unrelated values in one assignment (swaps and steps may), no conditional in another."""
     packed = [
         f"{path}:{node.lineno}"
-        for path, tree in trees()
-        for node in ast.walk(tree)
+        for path, node in nodes()
         if isinstance(node, ast.Assign | ast.IfExp)
         and (_packs_values(node) or _nests_conditionals(node))
     ]

@@ -9,11 +9,11 @@ from pathlib import Path
 import core.errors
 from bentos.embedder.contract import EmbedderStats
 from bentos.http.metrics import ServiceCounts, ServiceState, render_metrics
+from core.check_params import CheckParams
 from core.errors import PerennialError
-from core.params import CheckParams
 from pipelines.checks import MENDS
 from pipelines.stages import suite
-from tests.architecture.test_map import ROOT, trees
+from tests.architecture.test_map import ROOT, nodes
 from tests.support.documented import ELSEWHERE, blocks, command
 from tests.support.request_paths import Bench
 
@@ -22,10 +22,9 @@ TOLD = set(re.findall(r"`([a-z_]+)`", PAGE))
 
 
 def calls(name: str) -> list[ast.Call]:
-    nodes = [node for _, tree in trees() for node in ast.walk(tree)]
     return [
         node
-        for node in nodes
+        for _, node in nodes()
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
     ]
 
@@ -118,12 +117,7 @@ def test_every_metric_is_told(tmp_path: Path) -> None:
 
 
 def test_every_folder_of_the_home_is_told() -> None:
-    paths = {
-        ast.unparse(node)
-        for _, tree in trees()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.BinOp)
-    }
+    paths = {ast.unparse(node) for _, node in nodes() if isinstance(node, ast.BinOp)}
     names = {
         found[1]
         for path in paths

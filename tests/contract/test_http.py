@@ -15,12 +15,12 @@ from starlette.testclient import TestClient
 
 from bentos.http import endpoint
 from bentos.http.app import ClassifierApp
+from bentos.http.classifiers import ClassifiersResponse
 from bentos.http.openapi import OPERATIONS
 from bentos.http.schemas import (
     MAX_BATCH,
     MAX_BODY_BYTES,
     BatchResponse,
-    ClassifiersResponse,
     ErrorResponse,
     PredictionResponse,
 )

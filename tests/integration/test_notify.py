@@ -21,7 +21,8 @@ from core.database import DatabaseUrls
 from core.decisions import record_decision
 from core.errors import SettingsError
 from core.settings import Settings
-from flows.notify import notify_due, notify_failure, open_services
+from flows.notify import notify_completion, notify_due, notify_failure, open_services
+from flows.run_page import PARTLY_FAILED
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PHRASE = "a phrase of a client"
@@ -188,10 +189,29 @@ def test_a_failed_run_is_told_with_its_page_without_the_database(
     monkeypatch.setenv("PERENNIAL_NOTIFY", inbox.url)
     monkeypatch.setenv("PERENNIAL_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
     run = SimpleNamespace(name="block: drift", id="0195")
-    notify_failure(SimpleNamespace(name="retrain"), run, SimpleNamespace(message="StageFailed"))
+    state = SimpleNamespace(name="Failed", message="StageFailed")
+    notify_failure(SimpleNamespace(name="retrain"), run, state)
     [message] = inbox.messages
     assert message["title"] == "retrain failed: block: drift"
     assert message["message"].rstrip().endswith("/runs/flow-run/0195")
+
+
+def test_a_run_of_which_a_part_failed_is_told_by_what_it_recorded_and_once(
+    engine: Engine,
+    database: DatabaseUrls,
+    settings: Settings,
+    inbox: Inbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PERENNIAL_HOME", str(settings.home))
+    monkeypatch.setenv("PERENNIAL_NOTIFY", inbox.url)
+    monkeypatch.setenv("PERENNIAL_DATABASE_URL", database.perennial)
+    decide(engine, "retraining", "failed", at=datetime.now(UTC))
+    run = SimpleNamespace(name="block: manual, partly failed", id="0195")
+    state = SimpleNamespace(name=PARTLY_FAILED, message="block: because of the numbers")
+    for hook in (notify_failure, notify_failure, notify_completion):
+        hook(SimpleNamespace(name="retrain"), run, state)
+    assert inbox.titles == ["block: it could not be trained"]
 
 
 def test_without_the_setting_nothing_is_sent_or_recorded(

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from machine.environment import child_settings, flow_environment, prefect_answer
 from machine.schedules import schedules_of
 from monitoring.retraining import decide_retraining
 from tests.support.places import free_ports
-from tests.support.prefect_servers import flow_runs, server_and_runner, state_of
+from tests.support.prefect_servers import call_deployment, flow_runs, server_and_runner, state_of
 from tests.support.processes import wait_for
 from tests.support.repositories import ROOT
 
@@ -116,7 +117,7 @@ from core.settings import load_settings
 from machine.environment import open_flow_database
 with open_flow_database(load_settings()):
     from tests.support.trivial_flows import retrain
-    print(retrain(["block"]))
+    print(retrain(["block"])["block"].kind)
 """
 
 
@@ -253,6 +254,30 @@ def test_without_prefect_no_retraining_starts(place: Settings) -> None:
 
 
 @pytest.mark.usefixtures("runner")
+@pytest.mark.parametrize(
+    ("kinds", "ended"),
+    [
+        ({"block": "wait"}, ("CANCELLED", "Waiting")),
+        ({"block": "failed"}, ("FAILED", "Partly failed")),
+        ({"block": "reject"}, ("COMPLETED", "Rejected")),
+    ],
+)
+def test_a_run_of_a_deployment_is_as_green_as_its_verdict_and_the_next_one_gets_its_turn(
+    place: Settings, kinds: dict[str, str], ended: tuple[str, str]
+) -> None:
+    classifiers = {"classifiers": ["block", "chapter"]} if "failed" in kinds.values() else {}
+    call = partial(call_deployment, place, "retrain/block")
+    run = call(**{"classifiers": ["block"], **classifiers}, reason="drift", evidence=kinds)
+    following = call(classifiers=["block"], reason="manual")
+    wait_for(
+        lambda: state_of(place, following) == "COMPLETED", seconds=120, what="the next run ended"
+    )
+    [found] = [row for row in flow_runs(place) if row["id"] == run]
+    assert (found["state_type"], found["state_name"]) == ended
+    assert "block: drift" in found["state"]["message"]
+
+
+@pytest.mark.usefixtures("runner")
 def test_a_watch_that_finds_drift_shows_it_and_calls_the_retraining(
     place: Settings, environment: dict[str, str]
 ) -> None:
@@ -322,9 +347,9 @@ def test_a_watch_that_acts_waits_for_the_cool_down_and_then_retrains(
         for run in flow_runs(place)
         if called_for(run, "chapter") and run["deployment_id"] is None
     ]
-    assert {(run["name"], run["state_name"]) for run in acted} == {
-        ("chapter: drift, waiting", "Waiting"),
-        ("chapter: drift, promoted", "Promoted"),
+    assert {(run["name"], run["state_type"], run["state_name"]) for run in acted} == {
+        ("chapter: drift, waiting", "CANCELLED", "Waiting"),
+        ("chapter: drift, promoted", "COMPLETED", "Promoted"),
     }
     tagged = {"perennial", "chapter", "drift"}
     assert {frozenset(run["tags"]) for run in acted} == {
@@ -395,7 +420,7 @@ def test_without_a_server_a_flow_runs_and_leaves_nothing_behind(tmp_path: Path) 
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "['block'] manual None None"
+    assert done.stdout.strip() == "promote"
     assert "Traceback" not in done.stderr
     assert postmaster(tmp_path / "home" / "postgres") is None
 

@@ -179,6 +179,42 @@ def test_a_program_that_dies_early_fails_with_the_end_of_its_log(tmp_home: Path)
         psutil.wait_procs(supervised_processes(settings), timeout=30)
 
 
+def serve_after(seconds: int, *, port: int) -> tuple[str, ...]:
+    """The command of a program that answers 200 after so many seconds."""
+    serve = f"sys.argv[1:] = ['{port}', '--bind', '127.0.0.1']"
+    run = "runpy.run_module('http.server', run_name='__main__')"
+    code = f"import runpy, sys, time; time.sleep({seconds}); {serve}; {run}"
+    return (sys.executable, "-c", code)
+
+
+def test_a_program_that_waits_for_another_is_not_late(tmp_home: Path) -> None:
+    settings = own_place(tmp_home)
+    slow = Program(
+        "mlflow",
+        "answers late",
+        serve_after(8, port=settings.mlflow_port),
+        url=settings.mlflow_url,
+        health="/",
+    )
+    quick = Program(
+        "service",
+        "answers at once, after the other",
+        serve_after(0, port=settings.service_port),
+        url=settings.service_url,
+        health="/",
+        needs=("mlflow",),
+        ready_seconds=7,
+    )
+    ready: list[str] = []
+    start_supervisor(settings, [slow, quick], {})
+    try:
+        bring_up(settings, [slow, quick], report=ready.append)
+    finally:
+        end_supervisor(settings)
+        psutil.wait_procs(supervised_processes(settings), timeout=30)
+    assert [line.split()[0] for line in ready] == ["mlflow", "service"]
+
+
 def test_restarting_the_service_takes_the_newest_bento(
     tmp_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

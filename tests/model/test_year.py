@@ -8,16 +8,17 @@ from typing import Any
 import pytest
 
 from benchmarks.year.bars import make_bars
-from benchmarks.year.figures import summarise
-from benchmarks.year.loop import Setting, Year, play
-from benchmarks.year.picture import draw_year
-from benchmarks.year.policies import POLICIES
+from benchmarks.year.plan import Setting, machinery_of
 from benchmarks.year.report import tables_of
-from benchmarks.year.runs import open_place
-from benchmarks.year.vectors import Vectors
 from core.head_params import LogisticHead
 from core.params import load_params
 from core.settings import REPOSITORY
+from operations.simulation.figures import summarise
+from operations.simulation.loop import play
+from operations.simulation.picture import draw_year
+from operations.simulation.policies import POLICIES
+from operations.simulation.runs import open_place
+from operations.simulation.vectors import Vectors
 from pipelines.model.embedder import Embed
 
 pytestmark = pytest.mark.filterwarnings("default")  # Evidently's own dependencies warn
@@ -30,11 +31,11 @@ def notes(
 ) -> dict[str, dict[int, dict[str, Any]]]:
     block = load_params(REPOSITORY / "params.yaml").classifier("chapter")
     block = block.model_copy(update={"head": LogisticHead(kind="logistic")})
-    vectors = Vectors(embed, embedder_id="use")
-    year = Year.draw(QUARTER, seed=1)
+    machinery = machinery_of(block, Vectors(embed, embedder_id="use"))
+    year = QUARTER.draw(1)
     played = {}
     for name in ("never", "default"):
-        with open_place(tmp_path_factory.mktemp(name), name, vectors, block) as place:
+        with open_place(tmp_path_factory.mktemp(name), name, machinery) as place:
             played[name] = {1: play(year, POLICIES[name], place)}
     return played
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from core.contracts import Deployment, ModelVersion
 from pipelines.model.digests import write_digest
-from pipelines.model.head_file import Head, save_head
+from pipelines.model.head_file import Head, Line, save_head
 
 EMBEDDER_ID = "tiny-1"
 DIMENSIONS = 512
@@ -19,7 +19,11 @@ LABELS = ("heart", "lung")
 
 
 def make_head(
-    version: str, *, labels: Sequence[str] = LABELS, embedder_id: str = EMBEDDER_ID
+    version: str,
+    *,
+    labels: Sequence[str] = LABELS,
+    embedder_id: str = EMBEDDER_ID,
+    line: Line | None = None,
 ) -> Head:
     """A logistic head whose weights depend on the version only."""
     random = np.random.default_rng(int(version))
@@ -31,7 +35,7 @@ def make_head(
         "bias": np.zeros(len(labels), np.float32),
         "centroids": centroids.astype(np.float16),
     }
-    return Head("logistic", tuple(labels), embedder_id, arrays, {"temperature": 1.0})
+    return Head("logistic", tuple(labels), embedder_id, arrays, {"temperature": 1.0}, line=line)
 
 
 def ensemble_of(svm: Head, logistic: Head, *, weight: float = 1.0) -> Head:

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from sqlalchemy.engine import Connection
 
 from core.contracts import Deployment, ModelVersion
@@ -129,9 +131,10 @@ def store_model(
     folder = models / classifier / version
     digest = save_head(head or make_head(), folder)
     if reference is not None:
-        reference.rename(columns={"label": "predicted", "confidence": "probability"}).to_parquet(
-            folder / "reference.parquet", index=False
-        )
+        named = reference.rename(columns={"label": "predicted", "confidence": "probability"})
+        moments = named["occurred_at"].dt.as_unit("us")
+        table = pa.Table.from_pandas(named.assign(occurred_at=moments), preserve_index=False)
+        pq.write_table(table.replace_schema_metadata(None), folder / "reference.parquet")
     return ModelVersion(classifier, version, str(folder), digest, "words-1")
 
 

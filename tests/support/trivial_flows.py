@@ -11,21 +11,28 @@ from typing import Any
 
 from prefect import flow
 
+from core.contracts import Verdict
 from core.params import load_params
 from flows.deployments import list_deployments, serve_deployments
+from flows.hooks import HOOKS, quiet_named_errors
+from flows.run_page import shown_run
 from tests.support.repositories import ROOT
 
 
-@flow(name="retrain")
+@flow(name="retrain", **HOOKS)
+@shown_run
 def retrain(
     classifiers: list[str],
     reason: str = "manual",
     evidence: dict[str, Any] | None = None,
     now: datetime | None = None,
-) -> str:
+) -> dict[str, Verdict]:
+    """Return verdicts of the kinds that the evidence names for the classifiers: "promote" else."""
+    quiet_named_errors()
     if reason == "hang":
         time.sleep(600)
-    return f"{classifiers} {reason} {evidence} {now}"
+    kinds = evidence or {}
+    return {name: Verdict(kinds.get(name, "promote"), (reason,)) for name in classifiers}
 
 
 @flow(name="watch")

@@ -112,6 +112,15 @@ def test_every_sentence_with_a_figure_is_bound_to_its_query() -> None:
     assert figures > 60
 
 
+def test_the_cards_of_a_line_name_its_region_and_count_the_other_rows() -> None:
+    known = facts()
+    assert "alone" not in as_text(model_card(known)) + as_text(data_card(known))
+    known["params"]["line"] = {"of": "organ", "by": "region", "value": "north"}
+    known["split"]["rows_of_other_regions"] = 1234
+    assert "It answers organ in the region north alone." in as_text(model_card(known))
+    assert "1,234 more rows are of other regions." in as_text(data_card(known))
+
+
 def test_a_card_is_true_until_one_of_its_facts_changes() -> None:
     known = facts()
     for card in cards(known).values():
@@ -133,6 +142,29 @@ def test_labels_and_sentences_of_the_data_do_not_become_markup() -> None:
         text = as_markdown(card)
         assert "<script" not in text.replace("\\<script", "") and "\\| a/b {x}" in text
         assert EVIL in as_text(card)
+
+
+def test_the_model_card_says_what_a_version_labelled_itself() -> None:
+    known = facts()
+    assert "labelled itself" not in as_text(model_card(known))
+    report = {
+        "state": "on", "problem": "", "phrases": 4000, "joined": 1500, "gain": 0.0121,
+        "gain_low": 0.0007, "gain_high": 0.0235, "joined_by_label": {"a/b": 1400, EVIL: 100},
+    }  # fmt: skip
+    known["evaluation"]["self_training"] = report
+    card = model_card(known)
+    text = as_text(card)
+    assert "Of 4,000 phrases that clients asked and nobody labelled, 1,500 joined" in text
+    assert "by +1.21 points (+0.07 to +2.35, 95 %)" in text
+    later = copy.deepcopy(known)
+    later["evaluation"]["self_training"]["joined_by_label"]["a/b"] = 1399
+    [change] = changes(card, later)
+    assert (change.was, change.is_now) == ("1,400", "1,399")
+    away = {"state": "off: no unlabelled phrase", "problem": "the log was away", "phrases": 0}
+    known["evaluation"]["self_training"] = away
+    text = as_text(model_card(known))
+    assert "Self-training is off: no unlabelled phrase." in text
+    assert "Why there were none: the log was away." in text
 
 
 def test_slices_of_the_gate_show_both_versions() -> None:

@@ -329,6 +329,7 @@ def test_a_champion_of_another_embedder_gets_a_service_of_its_own(
         champions=lambda: {"block": present},
         engine=SimpleNamespace(connect=nullcontext),
         registry=None,
+        params=SimpleNamespace(classifiers={}),
         settings=SimpleNamespace(models=None),
     )
     monkeypatch.setattr(rollout, "_context", lambda classifier: nullcontext(loop))
@@ -393,6 +394,7 @@ def test_classify_answers_in_order_one_object_a_line(
         "phrase": "phrase 0",
         "label": "PHRASE 0",
         "probability": 0.5,
+        "classifier": "block",
         "version": "7",
         "pinned": False,
         "abstained": False,

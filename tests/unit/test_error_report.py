@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -83,10 +84,15 @@ def test_the_change_since_the_champion_is_measured_on_the_same_rows() -> None:
     assert "Since the champion, version 4" in page and "-50.0" in page
 
 
-def full_report() -> dict[str, Any]:
-    rows = training_rows()
-    refits = fit_parts(LOGISTIC, rows, embedder_id="e", seed=7)
+@cache
+def logistic_refits() -> Refits:
+    refits = fit_parts(LOGISTIC, training_rows(), embedder_id="e", seed=7)
     assert isinstance(refits, Refits)
+    return refits
+
+
+def full_report() -> dict[str, Any]:
+    refits = logistic_refits()
     gap = {**measure_gap(parts_of(refits), limit=0.2), "share": 1.0}
     return report_of(MIXED, refits=refits, gap=gap)
 
@@ -177,8 +183,7 @@ def test_a_gap_beyond_its_limit_turns_the_page_red_and_is_bold_on_the_page_of_th
 
 
 def test_a_substituted_head_is_named_with_its_curve() -> None:
-    refits = fit_parts(LOGISTIC, training_rows(), embedder_id="e", seed=7)
-    report = report_of(MIXED, refits=refits, params=MlpHead(kind="mlp"))
+    report = report_of(MIXED, refits=logistic_refits(), params=MlpHead(kind="mlp"))
     assert "as a logistic head learns" in "\n".join(summary_lines(report))
     assert "not the block&#39;s own kind" in render_page(report)
 

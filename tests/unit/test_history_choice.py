@@ -19,6 +19,7 @@ from pipelines.history_choice import (
     RENEW_DAYS,
     LastChoice,
     chosen,
+    describe_saving,
     kept,
     recipe_of,
     still_good,
@@ -97,6 +98,23 @@ def test_a_choice_says_what_it_found_and_what_it_saves() -> None:
     again = LastChoice.of(verdict, NOW)
     assert (again.days, again.rows, again.recipe) == (730, 1000, RECIPE)
     assert still_good(again).reasons[0].endswith("(decided on 2026-03-01)")
+
+
+@pytest.mark.parametrize(
+    ("days", "seconds", "sentence"),
+    [
+        (365, 9.0, "a fit takes 2 CPU seconds less than with 1095 days"),
+        (365, 10.0, "a fit takes 1 CPU second less than with 1095 days"),
+        (365, 10.6, "a fit takes as long as with 1095 days"),
+        (365, 12.0, "a fit takes as long as with 1095 days"),
+        (1095, 11.0, "every shorter window is worse"),
+    ],
+)
+def test_what_a_window_saves_is_told_where_it_saves_something(
+    days: int, seconds: float, sentence: str
+) -> None:
+    longest = {"days": 1095, "seconds": 11.0}
+    assert describe_saving({"days": days, "seconds": seconds}, longest) == sentence
 
 
 def test_data_of_one_window_are_said_to_go_no_further_back() -> None:

@@ -16,7 +16,7 @@ from core.settings import load_settings
 from flows.answering import open_version
 from pipelines.__main__ import main
 from pipelines.model_store import stored_version
-from tests.architecture.test_map import ROOT, trees
+from tests.architecture.test_map import ROOT, nodes
 from tests.support.heads import store_head
 from tests.support.request_paths import Bench
 
@@ -104,16 +104,12 @@ def test_a_route_answers_for_known_classifiers_only(name: str, tmp_path: Path) -
 
 def test_arrays_are_never_read_as_pickles() -> None:
     """numpy's default is False; nobody may say otherwise."""
-    keywords = [
-        (path, keyword)
-        for path, tree in trees()
-        for keyword in ast.walk(tree)
-        if isinstance(keyword, ast.keyword)
-    ]
     allowing = [
         path
-        for path, keyword in keywords
-        if keyword.arg == "allow_pickle" and ast.unparse(keyword.value) != "False"
+        for path, node in nodes()
+        if isinstance(node, ast.keyword)
+        and node.arg == "allow_pickle"
+        and ast.unparse(node.value) != "False"
     ]
     assert allowing == []
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
+from prefect.client.schemas.objects import State
 
 from core.contracts import Verdict
-from flows.run_page import STATES, run_name, shown_run
+from flows.run_page import STATES, NotCompleted, call_flow, run_name, shown_run
 from monitoring.concluding import SEVERITY
 
 PROMOTED = Verdict("promote", ("gain",), {"version": "2"})
@@ -34,36 +37,52 @@ def test_a_run_is_named_after_classifier_reason_and_result(
 
 
 @pytest.mark.parametrize(
-    ("kinds", "state"),
+    ("kinds", "kind", "state"),
     [
-        (["promote"], "Promoted"),
-        (["reject"], "Rejected"),
-        (["keep"], "Kept"),
-        (["wait"], "Waiting"),
-        (["drift"], "Drift"),
-        (["insufficient"], "Insufficient"),
-        (["promote", "reject"], "Rejected"),
-        (["promote", "failed"], "Partly failed"),
-        (["steady", "drift"], "Drift"),
-        (["steady", "insufficient"], "Steady"),
-        ([], "Completed"),
+        (["promote"], "COMPLETED", "Promoted"),
+        (["reject"], "COMPLETED", "Rejected"),
+        (["keep"], "COMPLETED", "Kept"),
+        (["wait"], "CANCELLED", "Waiting"),
+        (["wait", "promote"], "COMPLETED", "Promoted"),
+        (["wait", "failed"], "FAILED", "Partly failed"),
+        (["drift"], "COMPLETED", "Drift"),
+        (["insufficient"], "COMPLETED", "Insufficient"),
+        (["promote", "reject"], "COMPLETED", "Rejected"),
+        (["promote", "failed"], "FAILED", "Partly failed"),
+        (["steady", "drift"], "COMPLETED", "Drift"),
+        (["steady", "insufficient"], "COMPLETED", "Steady"),
+        ([], "COMPLETED", "Completed"),
     ],
 )
-def test_a_run_ends_in_a_state_of_the_verdicts_name(kinds: list[str], state: str) -> None:
-    verdicts = {f"c{at}": Verdict(kind, ("because",)) for at, kind in enumerate(kinds)}
+def test_a_run_ends_in_a_state_of_the_verdicts_name(
+    kinds: list[str], kind: str, state: str
+) -> None:
+    verdicts = {f"c{at}": Verdict(name, ("because",)) for at, name in enumerate(kinds)}
 
     @shown_run
     def watch(classifiers: list[str]) -> dict[str, Verdict]:
         return verdicts
 
-    ended = watch(list(verdicts))
-    assert (ended.type.value, ended.name, ended.data) == (  # type: ignore[attr-defined]
-        "COMPLETED",
-        state,
-        verdicts,
-    )
-    message = ended.message  # type: ignore[attr-defined]
-    assert message == "\n".join(f"{name}: because" for name in verdicts)
+    ended = cast(State, watch(list(verdicts)))
+    assert (ended.type.value, ended.name) == (kind, state)
+    message = "\n".join(f"{name}: because" for name in verdicts)
+    assert ended.message == message
+    carried = ended.data.verdicts if isinstance(ended.data, NotCompleted) else ended.data
+    assert carried == verdicts
+
+
+def test_the_caller_of_a_flow_gets_its_verdicts_and_its_errors() -> None:
+    waiting = {"block": Verdict("wait")}
+
+    def wait(classifiers: list[str]) -> dict[str, Verdict]:
+        raise NotCompleted(waiting, "block waits")
+
+    def fail(classifiers: list[str]) -> dict[str, Verdict]:
+        raise RuntimeError("away")
+
+    assert call_flow(wait, ["block"]) == waiting
+    with pytest.raises(RuntimeError, match="away"):
+        call_flow(fail, ["block"])
 
 
 def test_every_verdict_of_a_flow_has_a_state() -> None:

@@ -13,15 +13,15 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-from benchmarks.year.arrivals import Arrivals, expected_weighted_f1
-from benchmarks.year.events import SIZES, draw_calendar
-from benchmarks.year.figures import answers_broken, count_fits, summarise, windows_until_named
-from benchmarks.year.loop import Setting, Year
-from benchmarks.year.memory import GivenLabel, RunningMemory, evidence_of_rows
-from benchmarks.year.observer import past_of_correction
-from benchmarks.year.people import LABELS_A_WEEK, People
+from benchmarks.year.plan import Setting
 from benchmarks.year.report import tables_of
-from benchmarks.year.world import World
+from benchmarks.year.world import PracticeWorld
+from operations.simulation.arrivals import Arrivals, expected_weighted_f1
+from operations.simulation.events import SIZES, draw_calendar
+from operations.simulation.figures import answers_broken, count_fits, summarise, windows_until_named
+from operations.simulation.memory import GivenLabel, RunningMemory, evidence_of_rows
+from operations.simulation.observer import past_of_correction
+from operations.simulation.people import LABELS_A_WEEK, People
 from pipelines.memory.build import build_memory
 from pipelines.memory.evidence_rows import join_labels
 from pipelines.source.practice import EPOCH
@@ -70,7 +70,7 @@ def test_four_seeds_give_every_event_every_size() -> None:
 
 def test_a_world_is_a_function_of_its_seed() -> None:
     calendar = draw_calendar(seed=3, days=60)
-    first, second = (World(scale="small", seed=3, days=60, calendar=calendar) for _ in range(2))
+    first, second = (PracticeWorld(scale="small", seed=3, calendar=calendar) for _ in range(2))
     for day in (0, 20, 40):
         assert first.day(day).cleaned.tolist() == second.day(day).cleaned.tolist()
         assert first.day(day).truth.tolist() == second.day(day).truth.tolist()
@@ -78,7 +78,7 @@ def test_a_world_is_a_function_of_its_seed() -> None:
 
 def test_events_take_their_share_of_the_traffic() -> None:
     calendar = draw_calendar(seed=2, days=365)
-    world = World(scale="small", seed=2, days=365, calendar=calendar)
+    world = PracticeWorld(scale="small", seed=2, calendar=calendar)
     for number, event in enumerate(calendar):
         if event.kind in ("names", "topic", "broken"):
             rows = world.judging(event.first)
@@ -188,7 +188,7 @@ def test_corrections_are_told_apart_by_the_past_of_the_phrase(
 
 
 def test_an_event_is_labelled_when_most_of_its_traffic_has_a_label_of_the_source() -> None:
-    year = Year.draw(Setting(scale="small", days=182, label="chapter"), seed=1)
+    year = Setting(scale="small", days=182, label="chapter").draw(1)
     names = next(n for n, event in enumerate(year.world.calendar) if event.kind == "names")
     labelled = year.labelled_day(names)
     assert labelled is not None

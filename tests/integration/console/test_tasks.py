@@ -22,7 +22,7 @@ from core.tables import feedback
 from core.tables import inference as table
 from monitoring.feedback import import_lines
 from monitoring.feedback_file import read_labels
-from monitoring.review.items import ReviewItem, add_items
+from monitoring.review.items import add_items
 from monitoring.tasks.formats import FORMATS, FormatName, write_tasks
 from monitoring.tasks.from_log import labels_given, tasks_to_label
 from monitoring.tasks.task import Task
@@ -211,10 +211,8 @@ def test_tasks_of_a_file_come_first_in_the_queue(
     strangers = [replace(LOW, request_id=name) for name in ("unknown", "request-7", "request-5")]
     text = "".join(write_tasks([LOW, others, *strangers, LOW], format))
     with engine.begin() as connection:
-        item = ReviewItem(
-            *("organ", "old", "old", "r-0", "1", "heart", 0.5, [], NOW, "confidence", 7.0)
-        )
-        add_items(connection, [item], now=NOW)
+        queued = item(0, phrase="old", cleaned="old", request_id="r-0", score=7.0)
+        add_items(connection, [queued], now=NOW)
     for new in (2, 0):
         sent = {"format": format, "queue": "true"}
         page = console.post("/c/organ/tasks", data=sent, files={"file": ("work", text)})

@@ -333,7 +333,7 @@ def test_a_version_shows_its_cards_in_frames_without_scripts(
     console: TestClient, organ: LoopContext
 ) -> None:
     page = console.get("/c/organ/versions/2").text
-    assert "No card was written." in page and "perennial cards write organ --version 2" in page
+    assert "No card was written." in page and "perennial cards write organ 2" in page
     assert console.get("/c/organ/versions/2/cards/model").status_code == 404
 
     folder = card_folder(organ.settings.reports, "organ", "2")

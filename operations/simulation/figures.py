@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.year.events import WON_BACK
+from operations.simulation.events import WON_BACK
 
 Notes = Mapping[str, Mapping[int, Mapping[str, Any]]]
 """Policy -> seed -> notes of a run."""

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 from sqlalchemy.engine import Engine
 
-from benchmarks.year.answering import Answer
-from benchmarks.year.arrivals import Arrivals
-from benchmarks.year.source import KEY
 from core.tables import inference
-from pipelines.source.practice import EPOCH
+from operations.simulation.answering import Answer
+from operations.simulation.arrivals import Arrivals
+from operations.simulation.source import KEY
+from operations.simulation.world import EPOCH
 
 
 def write_log(

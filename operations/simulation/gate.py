@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from benchmarks.year.answering import Answering
-from benchmarks.year.candidates import Candidate, evidence_of
 from core.contracts import Verdict
 from core.params import ClassifierParams
+from operations.simulation.answering import Answering
+from operations.simulation.candidates import Candidate, evidence_of
 from pipelines.gate.assembly import AnswerRows, ChampionAnswers, assemble_rows
 from pipelines.gate.decide import decide
 from pipelines.stages.memories import answers_without_own

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from benchmarks.year.answering import Answering
-from benchmarks.year.candidates import fit_on_all
-from benchmarks.year.memory import RunningMemory
-from benchmarks.year.production import SEED, Production
-from benchmarks.year.source import Source
+from operations.simulation.answering import Answering
+from operations.simulation.candidates import fit_on_all
+from operations.simulation.memory import RunningMemory
+from operations.simulation.production import Production
+from operations.simulation.schedule import came_due
+from operations.simulation.source import Source
 
 MONDAY = 0
 
@@ -52,7 +53,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class WeeklyPolicy(Policy):
-    """As the release before: every Monday, and for drift when the watch calls it."""
+    """As the release before: by the block's schedule, and for drift when the watch calls it."""
 
     name: str = "weekly"
     promotes_equals: bool = True
@@ -61,7 +62,7 @@ class WeeklyPolicy(Policy):
         verdict = production.watch()
         if verdict.kind == "drift":
             production.retrain("drift", verdict.evidence)
-        if production.now.weekday() == MONDAY:
+        if came_due(production.block.schedule, now=production.now):
             production.retrain("schedule")
 
 
@@ -130,7 +131,7 @@ class BoundPolicy(Policy):
             true_rows(production.source, production),
             block=production.block,
             vectors=production.vectors,
-            seed=SEED,
+            seed=production.machinery.seed,
             min_rows=BOUND_MIN_ROWS,
         )
         production.answering = Answering(

@@ -18,15 +18,6 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from benchmarks.year.answering import Answer, Answering
-from benchmarks.year.arrivals import Arrivals
-from benchmarks.year.candidates import Candidate, make_candidate
-from benchmarks.year.gate import Around, Champion, judge_candidate
-from benchmarks.year.log import write_log
-from benchmarks.year.memory import GivenLabel, RunningMemory
-from benchmarks.year.people import PersonLabel
-from benchmarks.year.source import KEY, SCHEMA, Source
-from benchmarks.year.vectors import Vectors
 from core.contracts import Deployment, ModelVersion, Verdict
 from core.decisions import record_decision
 from core.deployments import append_deployment
@@ -39,12 +30,27 @@ from monitoring.retraining import decide_retraining, drift_start
 from monitoring.unanswered import unanswered_drift, with_unanswered
 from monitoring.unselected import unselected_requests
 from monitoring.watching import watch_classifier
+from operations.simulation.answering import Answer, Answering
+from operations.simulation.arrivals import Arrivals
+from operations.simulation.candidates import Candidate, make_candidate
+from operations.simulation.gate import Around, Champion, judge_candidate
+from operations.simulation.log import write_log
+from operations.simulation.memory import GivenLabel, RunningMemory
+from operations.simulation.people import PersonLabel
+from operations.simulation.source import KEY, SCHEMA, Source
+from operations.simulation.vectors import Vectors
 from pipelines.gate.decide import CHANCE_ROUTES
 from pipelines.model.head_file import save_head
 
-SEED = 7
-FALSE_ALARMS = Budget.of(max_false_alarms=2.0, classifiers=3)
-"""As for one of the demo's three classifiers."""
+
+@dataclass(frozen=True, eq=False)
+class Machinery:
+    """What a loop is set to: the block, and the keys of params.yaml beside it."""
+
+    block: ClassifierParams
+    vectors: Vectors
+    seed: int
+    false_alarms: Budget
 
 
 @dataclass(frozen=True)
@@ -71,8 +77,7 @@ class Production:
     engine: Engine
     folder: Path
     source: Source
-    vectors: Vectors
-    block: ClassifierParams
+    machinery: Machinery
     now: datetime
     serves_all_rows: bool = False
     promotes_equals: bool = False
@@ -87,6 +92,14 @@ class Production:
     _waiting: bool = False
     _last_fit_at: datetime | None = None
     _proved: Champion | None = None
+
+    @property
+    def block(self) -> ClassifierParams:
+        return self.machinery.block
+
+    @property
+    def vectors(self) -> Vectors:
+        return self.machinery.vectors
 
     def answer(self, cleaned: Sequence[str]) -> list[Answer]:
         assert self.answering is not None, "the first version is fitted before the year begins"
@@ -149,8 +162,8 @@ class Production:
             reports=self.folder / "reports",
             embed=self.vectors,
             now=self.now,
-            seed=SEED,
-            false_alarms=FALSE_ALARMS,
+            seed=self.machinery.seed,
+            false_alarms=self.machinery.false_alarms,
         )
         with self.engine.connect() as connection:
             unanswered = unanswered_drift(
@@ -182,7 +195,7 @@ class Production:
             stored,
             block=self.block,
             vectors=self.vectors,
-            seed=SEED,
+            seed=self.machinery.seed,
             remembers=self.memory is not None,
             serves_all_rows=self.serves_all_rows,
         )
@@ -196,7 +209,7 @@ class Production:
             drift_began=began,
             now=self.now,
         )
-        verdict = judge_candidate(candidate, around, block=self.block, seed=SEED)
+        verdict = judge_candidate(candidate, around, block=self.block, seed=self.machinery.seed)
         version = str(len(self.fits) + 1)
         self._record(replace(verdict, evidence={**verdict.evidence, "version": version}), "gate")
         self._last_fit_at = self.now

@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from benchmarks.year.arrivals import Arrivals
-from benchmarks.year.events import Event
-from pipelines.source.practice import EPOCH
+from operations.simulation.arrivals import Arrivals
+from operations.simulation.events import Event
+from operations.simulation.world import EPOCH
 
 LABELS_A_WEEK = 40
+"""By default."""
 LATEST_DAYS = 14.0
 WRONG = 0.03
 NOTICED = 0.5
@@ -39,12 +40,19 @@ class People:
     """Half of the budget corrects wrong answers, half labels a random sample of the answers."""
 
     def __init__(
-        self, *, seed: int, labels: Sequence[str], calendar: Sequence[Event], answers_a_week: float
+        self,
+        *,
+        seed: int,
+        labels: Sequence[str],
+        calendar: Sequence[Event],
+        answers_a_week: float,
+        labels_a_week: int = LABELS_A_WEEK,
     ) -> None:
         self._seed = seed
         self._labels = labels
         self._silences = [event for event in calendar if event.kind == "silence"]
-        self._chance = min(1.0, LABELS_A_WEEK / 2 / answers_a_week)
+        self._chance = min(1.0, labels_a_week / 2 / answers_a_week)
+        self._corrections_a_week = labels_a_week // 2
         self._corrected_in_week: dict[int, int] = {}
 
     def look(
@@ -85,7 +93,7 @@ class People:
     def _take_budget(self, day: int) -> bool:
         week = day // 7
         used = self._corrected_in_week.get(week, 0)
-        if used >= LABELS_A_WEEK // 2:
+        if used >= self._corrections_a_week:
             return False
         self._corrected_in_week[week] = used + 1
         return True

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.year.answering import Answering
-from benchmarks.year.arrivals import Arrivals, expected_weighted_f1
-from benchmarks.year.people import PersonLabel
-from benchmarks.year.production import Production
-from benchmarks.year.world import World
-from pipelines.source.practice import EPOCH
+from operations.simulation.answering import Answering
+from operations.simulation.arrivals import Arrivals, expected_weighted_f1
+from operations.simulation.people import PersonLabel
+from operations.simulation.production import Production
+from operations.simulation.world import EPOCH, World
 
 LONG_PAST = 10
 """Labels that a phrase must have had, 95 % of them agreeing, for its past to count as long."""
@@ -76,7 +75,8 @@ class Observer:
         self.notes["f1"].append(round(expected_weighted_f1(rows, answers), 5))
         calm_f1 = expected_weighted_f1(rows.only(calm), answers[calm])
         self.notes["calm_f1"].append(round(calm_f1, 5))
-        self.notes["two_labels_lost"].append(round(float((rows.share[two] - right[two]).mean()), 5))
+        lost = float((rows.share[two] - right[two]).mean()) if two.any() else 0.0
+        self.notes["two_labels_lost"].append(round(lost, 5))
         for number in np.unique(rows.event[~calm]).tolist():
             error = float(1 - right[rows.event == number].mean())
             self.notes["events"][str(number)][str(day)] = round(error, 4)

@@ -1,4 +1,4 @@
-"""The rows of the source: the practice's past, and the true labels of the year, 30 days late."""
+"""The rows of the source: the world's past, and the true labels of the year, 30 days late."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.year.arrivals import Arrivals
-from benchmarks.year.memory import GivenLabel
-from benchmarks.year.world import HISTORY_DAYS, World
-from pipelines.source.practice import EPOCH
+from operations.simulation.arrivals import Arrivals
+from operations.simulation.memory import GivenLabel
+from operations.simulation.world import EPOCH, World
 
 KEY = "label"
 """The label column, and the name of the simulated classifier."""
@@ -40,7 +39,7 @@ class Source:
 
     def __init__(self, world: World, year: Sequence[Arrivals]) -> None:
         past = world.history()
-        days = [*range(-HISTORY_DAYS, 0), *range(len(year))]
+        days = [*range(-len(past), 0), *range(len(year))]
         self.parts: list[Arrivals] = [*past, *year]
         self.day = np.repeat(days, [len(part) for part in self.parts])
         self.past_rows = sum(map(len, past))

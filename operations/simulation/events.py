@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+
+from pipelines.source.noise import LETTERS
 
 SIZES = (0.02, 0.05, 0.10, 0.20)
 """Shares of the traffic; the seeds deal them, so that any four in a row give every event each."""
@@ -22,6 +27,8 @@ _CALENDAR = (
 )
 """Kind, first day and last day (exclusive) of a year; without a last day the change is for good."""
 BROKEN_DAYS = 3
+_CUT = 9
+"""Characters that a broken client leaves of a phrase."""
 WON_BACK = 0.8
 """Share of an event's loss that a policy is to win back."""
 
@@ -43,18 +50,20 @@ class Event:
         return self.kind in REPLACING
 
 
-def draw_calendar(*, seed: int, days: int, calm: bool = False) -> tuple[Event, ...]:
+KINDS = tuple(kind for kind, _, _ in _CALENDAR)
+
+
+def draw_calendar(*, seed: int, days: int, kinds: Collection[str] = KINDS) -> tuple[Event, ...]:
     """Return the events of a simulation of `days`, in order; a shorter one is a denser year.
 
     Parameters
     ----------
-    calm : a year in which nothing happens
+    kinds : which events happen; none is a calm year
     """
-    if calm:
-        return ()
     return tuple(
         _event(kind, first, last, size=SIZES[(seed + place) % len(SIZES)], days=days)
         for place, (kind, first, last) in enumerate(_CALENDAR)
+        if kind in kinds
     )
 
 
@@ -64,3 +73,38 @@ def _event(kind: str, first: int, last: int | None, *, size: float, days: int) -
         return Event(kind, start, start + BROKEN_DAYS, size)
     end = days if last is None else round(last * days / YEAR)
     return Event(kind, start, end, 0.0 if kind == "silence" else size)
+
+
+def replaced_rows(
+    calendar: Sequence[Event], chance: np.ndarray, *, day: int
+) -> Iterator[tuple[int, Event, np.ndarray]]:
+    """Yield number, event and the rows it replaces, bool (n,), of each that is active on a day.
+
+    Strangers take shares that do not overlap; a broken client breaks any row.
+
+    Parameters
+    ----------
+    chance : (n, events), uniform in [0, 1): decides which event takes a row, the same on every day
+    """
+    start = 0.0
+    for number, event in enumerate(calendar):
+        if event.kind not in REPLACING:
+            continue
+        is_broken = event.kind == "broken"
+        first = 0.0 if is_broken else start
+        start += 0.0 if is_broken else event.size
+        if event.active(day):
+            own = chance[:, number if is_broken else 0]
+            yield number, event, (own >= first) & (own < first + event.size)
+
+
+def break_phrases(phrases: np.ndarray, chance: np.ndarray) -> list[str]:
+    """Half of the rows of a broken client are cut, the other half come in a wrong encoding."""
+    return [_break(phrase, kind) for phrase, kind in zip(phrases, chance, strict=True)]
+
+
+def _break(phrase: str, kind: float) -> str:
+    if kind < 0.5:
+        return phrase[:_CUT]
+    vowels = {letter: "\u00c3" + chr(0xA1 + place) for place, letter in enumerate(LETTERS)}
+    return "".join(vowels[letter] if letter in "aeiou" else letter for letter in phrase.lower())

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from benchmarks.year.answering import Answering
-from benchmarks.year.memory import PhraseEvidence, evidence_of_rows
-from benchmarks.year.source import KEY
-from benchmarks.year.vectors import Vectors
 from core.params import ClassifierParams
+from operations.simulation.answering import Answering
+from operations.simulation.memory import PhraseEvidence, evidence_of_rows
+from operations.simulation.source import KEY
+from operations.simulation.vectors import Vectors
 from pipelines.model.head_file import Head
 from pipelines.model.heads import Heads, fit_heads
 from pipelines.stages import split

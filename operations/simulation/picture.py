@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.year.figures import Notes
+from operations.simulation.figures import Notes
 
 _SMOOTHED_DAYS = 7
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from benchmarks.year.memory import PhraseEvidence
+from operations.simulation.memory import PhraseEvidence
 from pipelines.model.embedder import Embed
 from pipelines.model.head_file import Head
 

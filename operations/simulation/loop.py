@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -13,56 +14,34 @@ import numpy as np
 from sqlalchemy.engine import Engine
 from threadpoolctl import threadpool_limits
 
-from benchmarks.harness import timed
-from benchmarks.year.arrivals import Arrivals
-from benchmarks.year.events import WON_BACK, draw_calendar
-from benchmarks.year.observer import Observer
-from benchmarks.year.people import People, PersonLabel
-from benchmarks.year.policies import Policy
-from benchmarks.year.production import Production
-from benchmarks.year.rules import LabelKind
-from benchmarks.year.source import Source, request_ids
-from benchmarks.year.vectors import Vectors
-from benchmarks.year.world import World
-from core.params import ClassifierParams
-from pipelines.source.practice import EPOCH, Scale
+from operations.simulation.arrivals import Arrivals
+from operations.simulation.events import WON_BACK
+from operations.simulation.observer import Observer
+from operations.simulation.people import LABELS_A_WEEK, People, PersonLabel
+from operations.simulation.policies import Policy
+from operations.simulation.production import Machinery, Production
+from operations.simulation.source import Source, request_ids
+from operations.simulation.world import EPOCH, World
 
 TICKS = 4
 """Stretches of a day: labels come and revisions are made at the end of each."""
 _TICK_SECONDS = 86_400 // TICKS
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What a simulation is about; with the seed it determines the year."""
-
-    scale: Scale = "default"
-    days: int = 365
-    label: LabelKind = "block"
-    calm: bool = False
-
-
 @dataclass(frozen=True, eq=False)
 class Year:
-    """A seed's world with all that arrives in it, shared by the policies that live through it."""
+    """A world with all that arrives in it, shared by the policies that live through it."""
 
     world: World
     arrivals: list[Arrivals]
     source: Source
+    labels_a_week: int = LABELS_A_WEEK
 
     @classmethod
-    def draw(cls, setting: Setting, *, seed: int) -> Year:
-        """Draw the year of a seed; equal arguments give equal years."""
-        calendar = draw_calendar(seed=seed, days=setting.days, calm=setting.calm)
-        world = World(
-            scale=setting.scale,
-            seed=seed,
-            days=setting.days,
-            calendar=calendar,
-            kind=setting.label,
-        )
-        arrivals = [world.day(day) for day in range(setting.days)]
-        return cls(world, arrivals, Source(world, arrivals))
+    def draw(cls, world: World, *, days: int, labels_a_week: int = LABELS_A_WEEK) -> Year:
+        """Draw so many days of a world; equal worlds give equal years."""
+        arrivals = [world.day(day) for day in range(days)]
+        return cls(world, arrivals, Source(world, arrivals), labels_a_week)
 
     def labelled_day(self, number: int) -> int | None:
         """The day on which the phrases of most of an event's traffic have a true label.
@@ -97,6 +76,7 @@ class Year:
             labels=self.world.labels,
             calendar=self.world.calendar,
             answers_a_week=a_week,
+            labels_a_week=self.labels_a_week,
         )
 
 
@@ -106,17 +86,28 @@ class Place:
 
     engine: Engine
     folder: Path
-    vectors: Vectors
-    block: ClassifierParams
+    machinery: Machinery
 
 
-def play(year: Year, policy: Policy, place: Place) -> dict[str, Any]:
-    """Let the policy live through the year; return the oracle's notes."""
+def play(
+    year: Year, policy: Policy, place: Place, *, report: Callable[[int], None] = lambda day: None
+) -> dict[str, Any]:
+    """Let the policy live through the year; return the oracle's notes.
+
+    `report` gets each day before it is lived.
+    """
     run = _Run(year, policy, place)
-    with threadpool_limits(limits=1), timed() as timing:  # tenfold: threads wait for each other
+    wall = time.perf_counter()
+    cpu = time.process_time()
+    with threadpool_limits(limits=1):  # tenfold: threads wait for each other
         policy.begin(run.production)
         for day in range(len(year.arrivals)):
+            report(day)
             run.live(day)
+    notes_of_time = {
+        "cpu_seconds": round(time.process_time() - cpu, 1),
+        "wall_seconds": round(time.perf_counter() - wall, 1),
+    }
     notes = run.observer.notes
     notes["watched"] = [
         [(moment - EPOCH).days, verdict.kind]
@@ -127,8 +118,7 @@ def play(year: Year, policy: Policy, place: Place) -> dict[str, Any]:
         {**asdict(event), "labelled": year.labelled_day(number)}
         for number, event in enumerate(year.world.calendar)
     ]
-    notes |= {"cpu_seconds": round(timing.cpu, 1), "wall_seconds": round(timing.wall, 1)}
-    return notes
+    return notes | notes_of_time
 
 
 class _Run:
@@ -140,7 +130,7 @@ class _Run:
         self.people = year.people()
         self.observer = year.observer()
         self.production = Production(
-            place.engine, place.folder, year.source, place.vectors, place.block, now=EPOCH
+            place.engine, place.folder, year.source, place.machinery, now=EPOCH
         )
         self._coming: list[PersonLabel] = []
         arrives = year.source.arrives
