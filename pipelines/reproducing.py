@@ -35,7 +35,7 @@ DRAWING = ["matplotlib.backends.backend_agg", "matplotlib.figure"]
 """The stages import these when they draw."""
 STAGE_MB = 1000
 """Memory of one stage, rounded up. Peaks of `python -m pipelines STAGE block` on the demo, 173,000
-rows: split 330 MB, evaluate 480, suspects 634, train 670 (`resource.getrusage`)."""
+rows: split 330 MB, evaluate 480, suspects 634, train 670, errors 789 (`resource.getrusage`)."""
 
 
 def main(arguments: list[str] | None = None) -> int:
