@@ -106,7 +106,6 @@ def test_the_retraining_after_a_kill_during_the_choice_goes_on(place: Place, whe
     assert verdict(place.retrain()) == "promote"
     *earlier, decision = place.rows(DECISIONS)
     assert earlier == before and decision.kind == "chosen"
-    assert decision.evidence["why_now"] == "the classifier's block has changed"
     assert place.champion() != champion
     assert published_days(place)[-1] == decision.evidence["history_days"]
 
