@@ -57,6 +57,10 @@ class LruCache(Generic[Key, Value]):
         self._values.move_to_end(key)
         return value
 
+    def peek(self, key: Key) -> Value | None:
+        """Return the value; neither counts nor refreshes."""
+        return self._values.get(key)
+
     def find(self, keys: Sequence[Key]) -> list[Value | None]:
         """Do `get` for each key, in order, at half the cost."""
         refresh = self._values.move_to_end

@@ -103,9 +103,19 @@ def chosen(
 def kept(
     last: LastChoice | None, *, problem: str, why: str, rows: int, recipe: Mapping[str, Any]
 ) -> Verdict:
-    """Return the verdict "kept" of a comparison that did not end: the last choice stays."""
+    """Return the verdict "kept" of a comparison that did not end: the last choice stays.
+
+    Unless `test_days` has grown to it: no row would be left to train on. The default is longer than
+    the `test_days` of every block with `auto`.
+    """
     days = last.days if last else DEFAULT_HISTORY_DAYS
     whose = "the last choice" if last else "the default, as nothing was chosen before"
+    test_days = int(recipe["test_days"])
+    if days <= test_days:
+        whose = (
+            f"the default, as the last choice of {days} has no day before the {test_days} of test"
+        )
+        days = DEFAULT_HISTORY_DAYS
     sentence = f"{days} days of history, {whose}: {problem}"
     evidence = {"history_days": days, "rows": rows, "recipe": dict(recipe), "why_now": why}
     return Verdict("kept", (sentence,), evidence)

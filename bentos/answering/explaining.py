@@ -32,6 +32,8 @@ MAX_WAITING = 16
 CHUNK = 16
 """Texts per call of the embedder. A predict that comes meanwhile waits for a few milliseconds of
 it, not for the 80 texts of a long phrase."""
+KEPT_TEXTS = 1000
+"""Embeddings of the newest explanations, 2 MB: the same phrase is often explained again."""
 KEPT = 4
 """Versions with their training phrases, of 3 MB each."""
 
@@ -49,8 +51,9 @@ class Explained:
 class Explainer:
     """Explains what a predict would answer. For one event loop. Nothing is logged or counted.
 
-    Embeddings come from the embedder's cache, and are kept there. `models` is the model store,
-    which holds the training phrases of each version.
+    Embeddings come from the embedder's cache and do not enter it: the parts of a phrase would evict
+    phrases that are asked. The newest are kept here. `models` is the model store, which holds the
+    training phrases of each version.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Explainer:
         self._waiting = 0
         self._turn = asyncio.Lock()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="explain")
+        self._vectors: LruCache[str, Float32] = LruCache(KEPT_TEXTS)
         self._kept: LruCache[tuple[str, str], tuple[TrainingPhrases | None]] = LruCache(KEPT)
 
     async def explain(
@@ -113,18 +117,23 @@ class Explainer:
 
     async def _embed(self, texts: Sequence[str]) -> Float32:
         """Return the embeddings in order, float32 (n, d). Raises `EmbedderUnavailable`."""
-        vector_of: dict[int, Float32] = {}
-        for start in range(0, len(texts), CHUNK):
-            call = self._embedder.embed(texts[start : start + CHUNK])
-            async with aclosing(call) as parts:
+        found = dict(zip(texts, self._vectors.find(texts), strict=True))
+        missing = [text for text, vector in found.items() if vector is None]
+        for start in range(0, len(missing), CHUNK):
+            chunk = missing[start : start + CHUNK]
+            async with aclosing(self._embedder.embed(chunk, keep=False)) as parts:
                 async for part in parts:
-                    places = [start + place for place in part.places]
-                    vector_of.update(zip(places, part.vectors, strict=True))
-        if len(vector_of) < len(texts):
+                    for place, vector in zip(part.places, part.vectors, strict=True):
+                        found[chunk[place]] = vector.copy()  # not a view of the whole answer
+        vectors = [vector for vector in found.values() if vector is not None]
+        if len(vectors) < len(found):
             raise EmbedderUnavailable(
                 "an embedding of every text", came="fewer", do="try again in a second"
             )
-        return np.stack([vector_of[place] for place in range(len(texts))])
+        vector_of = dict(zip(found, vectors, strict=True))
+        for text, vector in vector_of.items():
+            self._vectors.put(text, vector)
+        return np.stack([vector_of[text] for text in texts])
 
     def _compute(
         self, live: LiveModel, cleaned: str, vectors: Float32, memory: AppliedMemory | None

@@ -33,6 +33,7 @@ class EmbeddingCache:
         self._embedder_id = embedder_id
         self._kept: LruCache[tuple[str, str], bytes] = LruCache(maximum, size=_entry_bytes)
         self._promised: dict[str, asyncio.Future[bytes]] = {}
+        self._wanted: set[str] = set()  # of the promised ones, those that enter the cache
         self._queue: deque[str] = deque()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="embed")
         self._draining: asyncio.Task[None] | None = None
@@ -53,9 +54,16 @@ class EmbeddingCache:
         """Look each phrase up; never waits."""
         return [self._kept.get((self._embedder_id, text)) for text in cleaned]
 
-    async def compute(self, cleaned: Sequence[str]) -> list[bytes]:
-        """Return one embedding per phrase, in order. Raises what the model raises."""
-        promises = [self._promise(text) for text in cleaned]
+    def peek(self, cleaned: Sequence[str]) -> list[bytes | None]:
+        """Look each phrase up without a trace: neither counts nor refreshes."""
+        return [self._kept.peek((self._embedder_id, text)) for text in cleaned]
+
+    async def compute(self, cleaned: Sequence[str], *, keep: bool = True) -> list[bytes]:
+        """Return one embedding per phrase, in order. Raises what the model raises.
+
+        Without `keep`, they do not enter the cache, unless somebody else waits for them who does.
+        """
+        promises = [self._promise(text, keep=keep) for text in cleaned]
         # Unlike gather, wait leaves the promises of others alone when this request is cancelled.
         await asyncio.wait(promises)
         return [promise.result() for promise in promises]
@@ -69,7 +77,9 @@ class EmbeddingCache:
         for text, vector in reversed(entries):
             self._kept.put((self._embedder_id, text), vector)
 
-    def _promise(self, text: str) -> asyncio.Future[bytes]:
+    def _promise(self, text: str, *, keep: bool) -> asyncio.Future[bytes]:
+        if keep:
+            self._wanted.add(text)
         if text not in self._promised:
             self._promised[text] = asyncio.get_running_loop().create_future()
             self._queue.append(text)
@@ -93,11 +103,14 @@ class EmbeddingCache:
         self.computed += len(batch)
         for text, vector in zip(batch, vectors, strict=True):
             data = np.ascontiguousarray(vector, np.float32).tobytes()
-            self._kept.put((self._embedder_id, text), data)
+            if text in self._wanted:
+                self._wanted.discard(text)
+                self._kept.put((self._embedder_id, text), data)
             self._promised.pop(text).set_result(data)
 
     def _break(self, batch: Sequence[str], error: Exception) -> None:
         for text in batch:
+            self._wanted.discard(text)
             promise = self._promised.pop(text)
             promise.set_exception(error)
             promise.exception()  # retrieved: a cancelled request never does

@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 import numpy as np
 
-from bentos.embedder.contract import EMBED, HITS, Embedded, EmbedderStats
+from bentos.embedder.contract import EMBED, EMBED_IN_PASSING, HITS, Embedded, EmbedderStats
 from bentos.embedder.heartbeat import Address, Heartbeat
 from core.errors import EmbedderUnavailable
 
@@ -46,9 +46,12 @@ class RemoteEmbedder:
         self._session: aiohttp.ClientSession | None = None
         self.heartbeat = Heartbeat(self._address, seconds=seconds, on_death=self._hang_up)
 
-    async def embed(self, cleaned: Sequence[str]) -> AsyncGenerator[Embedded, None]:
+    async def embed(
+        self, cleaned: Sequence[str], *, keep: bool = True
+    ) -> AsyncGenerator[Embedded, None]:
         """Yield the hits, then the rest. Raises `EmbedderUnavailable`, after `seconds` at most."""
-        async with self._post(EMBED, msgspec.json.encode(cleaned)) as response:
+        path = EMBED if keep else EMBED_IN_PASSING
+        async with self._post(path, msgspec.json.encode(cleaned)) as response:
             flags = response.headers[HITS]
             for flag in "10":
                 places = [place for place, hit in enumerate(flags) if hit == flag]

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 EMBED = "/raw/embed"
+EMBED_IN_PASSING = "/raw/embed-in-passing"  # leaves the cache as it is
 STATS = "/raw/stats"
 HITS = "x-hits"  # of a response: one digit per phrase, 1 where the embedding was in the cache
 
@@ -38,6 +39,11 @@ class Embedded:
 
 
 class Embedder(Protocol):
-    """Embeds cleaned phrases in parts: cached ones first. Raises `EmbedderUnavailable`."""
+    """Embeds cleaned phrases in parts: cached ones first. Raises `EmbedderUnavailable`.
 
-    def embed(self, cleaned: Sequence[str]) -> AsyncGenerator[Embedded, None]: ...
+    With `keep` false, the cache is read and left as it is.
+    """
+
+    def embed(
+        self, cleaned: Sequence[str], *, keep: bool = True
+    ) -> AsyncGenerator[Embedded, None]: ...

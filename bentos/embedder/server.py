@@ -8,6 +8,7 @@ misses of the same call.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 from starlette.applications import Starlette
@@ -17,7 +18,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from bentos.embedder.cache import EmbeddingCache
-from bentos.embedder.contract import EMBED, HITS, STATS, EmbedderStats
+from bentos.embedder.contract import EMBED, EMBED_IN_PASSING, HITS, STATS, EmbedderStats
 from core.logs import get_logger
 
 _decode_phrases = msgspec.json.Decoder(list[str]).decode
@@ -26,17 +27,27 @@ _decode_phrases = msgspec.json.Decoder(list[str]).decode
 def embedding_app() -> Starlette:
     """Return the app of the embedder service, which sets `app.state.cache` once it has a model."""
     return Starlette(
-        routes=[Route(EMBED, _Embed(), methods=["POST"]), Route(STATS, _stats, methods=["GET"])]
+        routes=[
+            Route(EMBED, _Embed(keep=True), methods=["POST"]),
+            Route(EMBED_IN_PASSING, _Embed(keep=False), methods=["POST"]),
+            Route(STATS, _stats, methods=["GET"]),
+        ]
     )
 
 
 class _Embed:
-    """An ASGI app, because a Starlette response cannot be sent in two parts."""
+    """An ASGI app, because a Starlette response cannot be sent in two parts.
+
+    `keep` says whether the phrases enter the cache.
+    """
+
+    def __init__(self, *, keep: bool) -> None:
+        self.keep = keep
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             phrases = _decode_phrases(await Request(scope, receive).body())
-            await _send_vectors(scope["app"].state.cache, phrases, send)
+            await _send_vectors(scope["app"].state.cache, phrases, send, keep=self.keep)
         except Exception as error:
             # After the first part this ends the connection, which the client notices.
             get_logger().error(
@@ -45,18 +56,21 @@ class _Embed:
             await Response(status_code=503)(scope, receive, send)
 
 
-async def _send_vectors(cache: EmbeddingCache, cleaned: Sequence[str], send: Send) -> None:
-    known = cache.known(cleaned)
+async def _send_vectors(
+    cache: EmbeddingCache, cleaned: Sequence[str], send: Send, *, keep: bool = True
+) -> None:
+    known = cache.known(cleaned) if keep else cache.peek(cleaned)
     flags = bytes(b"01"[vector is not None] for vector in known)
     hits = b"".join(vector for vector in known if vector is not None)
     missing = [text for text, vector in zip(cleaned, known, strict=True) if vector is None]
     headers = [(HITS.encode(), flags)]
+    computed = partial(cache.compute, missing, keep=keep)
     if hits and missing:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": hits, "more_body": True})
-        await send({"type": "http.response.body", "body": b"".join(await cache.compute(missing))})
+        await send({"type": "http.response.body", "body": b"".join(await computed())})
         return
-    body = hits or b"".join(await cache.compute(missing) if missing else ())
+    body = hits or b"".join(await computed() if missing else ())
     headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})

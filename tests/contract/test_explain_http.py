@@ -72,8 +72,11 @@ def test_the_explanation_is_of_the_answer_and_is_not_an_answer(
 def test_embeddings_are_those_of_the_cache(client: TestClient, bench: Bench) -> None:
     bench.answer(PHRASE)
     explained(client)
+    stats = bench.embedder.stats()
+    assert stats is not None and stats.size == 1, "only the phrase that was asked is in the cache"
+    explained(client)
     computed = [text for batch in bench.embedder.batches for text in batch]
-    assert computed.count(PHRASE) == 2, "the second time it is a hit of the embedder's cache"
+    assert computed.count(PHRASE) == 2, "one predict, one explanation; the second is held here"
     assert set(computed) == {
         PHRASE,
         "",
@@ -183,12 +186,12 @@ def test_explanations_wait_for_one_another_and_too_many_are_refused(bench: Bench
     most = 0
     embed = bench.embedder.embed
 
-    async def slow(cleaned: Sequence[str]) -> AsyncGenerator[Embedded, None]:
+    async def slow(cleaned: Sequence[str], *, keep: bool = True) -> AsyncGenerator[Embedded, None]:
         nonlocal running, most
         running += 1
         most = max(most, running)
         await asyncio.sleep(0)
-        async for part in embed(cleaned):
+        async for part in embed(cleaned, keep=keep):
             yield part
         running -= 1
 

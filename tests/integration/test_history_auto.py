@@ -93,12 +93,29 @@ def test_the_next_retraining_takes_the_choice_as_it_is(place: Place) -> None:
     assert published_days(place) == [365, 365]
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_the_retraining_after_a_kill_during_the_choice_goes_on(place: Place, when: str) -> None:
+    """Killed before or after its comparison: nothing is decided, and the next one decides."""
+    rows = {"before": 12, "after": 13}[when]
+    commit(place, min_rows_per_label=rows)
+    before = place.rows(DECISIONS)
+    champion = place.champion()
+    killed = place.retrain(when, "flows.history:compare_within")
+    assert killed.returncode == -9
+    assert (place.rows(DECISIONS), place.champion()) == (before, champion)
+    assert verdict(place.retrain()) == "promote"
+    *earlier, decision = place.rows(DECISIONS)
+    assert earlier == before and decision.kind == "chosen"
+    assert place.champion() != champion
+    assert published_days(place)[-1] == decision.evidence["history_days"]
+
+
 def test_an_exhausted_budget_keeps_the_last_choice_and_says_so(place: Place) -> None:
     commit(place, min_rows_per_label=14, history_budget_seconds=0.5)
     assert verdict(place.retrain()) == "promote"
-    _, decision = place.rows(DECISIONS)
+    *_, decision = place.rows(DECISIONS)
     assert decision.kind == "kept" and decision.evidence["history_days"] == 365
     assert decision.evidence["why_now"] == "the classifier's block has changed"
     assert decision.reasons[0].startswith("365 days of history, the last choice: all windows")
     assert "the budget was exhausted" in decision.reasons[0]
-    assert published_days(place) == [365, 365, 365]
+    assert published_days(place)[-1] == 365

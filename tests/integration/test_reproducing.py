@@ -101,6 +101,33 @@ def test_a_classifier_that_cannot_be_trained_stops_no_other(tmp_path: Path, embe
     assert "split@never" not in stages(folder)
 
 
+def test_a_stage_that_cannot_be_saved_is_a_failure_and_the_others_are_kept(
+    tmp_path: Path, embedded: Path
+) -> None:
+    """Its output is gone when DVC hashes it."""
+    folder = copied(embedded, tmp_path / "unsaved")
+    train = folder / "pipelines" / "stages" / "train.py"
+    lose = """
+
+run_stage = run
+
+
+def run(key: str) -> None:
+    import shutil
+
+    run_stage(key)
+    if key == "organ":
+        shutil.rmtree(classifier_folder(key) / "model")
+"""
+    train.write_text(train.read_text(encoding="utf-8") + lose, encoding="utf-8")
+    done = reproduce(folder, "--keep-going")
+    assert done.returncode == 1
+    assert "failed to reproduce 'train@organ'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert {"split@organ", "train@course", "compare@course"} <= set(stages(folder))
+    assert "train@organ" not in stages(folder)
+
+
 def test_a_stage_that_is_killed_is_a_failure(tmp_path: Path, embedded: Path) -> None:
     """Such as by a machine without memory."""
     folder = copied(embedded, tmp_path / "killed")

@@ -28,12 +28,14 @@ class FakeEmbedder:
         self.down = False
         self._seen: set[str] = set()
 
-    async def embed(self, cleaned: Sequence[str]) -> AsyncGenerator[Embedded, None]:
+    async def embed(
+        self, cleaned: Sequence[str], *, keep: bool = True
+    ) -> AsyncGenerator[Embedded, None]:
         if self.down:
             raise EmbedderUnavailable("an answer", came="none", do="try again")
         self.batches.append(list(cleaned))
         seen = [text in self._seen for text in cleaned]
-        self._seen.update(cleaned)
+        self._seen.update(cleaned if keep else ())
         for hit in (True, False):
             places = [place for place, known in enumerate(seen) if known == hit]
             if places:

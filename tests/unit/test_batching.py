@@ -23,7 +23,9 @@ class HeldEmbedder:
         self.released = asyncio.Event()
         self.error: Exception | None = None
 
-    async def embed(self, cleaned: Sequence[str]) -> AsyncGenerator[Embedded, None]:
+    async def embed(
+        self, cleaned: Sequence[str], *, keep: bool = True
+    ) -> AsyncGenerator[Embedded, None]:
         self.calls.append(list(cleaned))
         for hit in (True, False):
             places = [place for place, text in enumerate(cleaned) if (text in self.hits) == hit]

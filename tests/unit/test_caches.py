@@ -159,3 +159,30 @@ def test_a_bomb_of_distinct_phrases_stays_within_the_limit() -> None:
         return len(cache), cache.computed
 
     assert asyncio.run(run()) == (50, 1000)
+
+
+def test_what_is_computed_in_passing_leaves_the_cache_as_it_is() -> None:
+    async def work() -> EmbeddingCache:
+        cache = cache_of(maximum=2)
+        await cache.compute(["hot", "warm"])
+        order = cache.newest()
+        counts = (cache.counts.hits, cache.counts.misses, cache.counts.evictions)
+        passing = await cache.compute(["part", "other part"], keep=False)
+        assert passing == [vector_of(text).tobytes() for text in ("part", "other part")]
+        assert cache.peek(["hot", "part"]) == [vector_of("hot").tobytes(), None]
+        assert cache.newest() == order
+        assert (cache.counts.hits, cache.counts.misses, cache.counts.evictions) == counts
+        return cache
+
+    assert asyncio.run(work()).computed == 4
+
+
+def test_a_phrase_that_a_predict_waits_for_too_is_kept() -> None:
+    async def work() -> list[bytes | None]:
+        cache = cache_of()
+        await asyncio.gather(cache.compute(["both"], keep=False), cache.compute(["both"]))
+        assert cache.computed == 1
+        await cache.compute(["alone"], keep=False)
+        return cache.peek(["both", "alone"])
+
+    assert asyncio.run(work()) == [vector_of("both").tobytes(), None]

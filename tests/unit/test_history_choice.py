@@ -134,6 +134,16 @@ def test_a_comparison_that_did_not_end_keeps_the_last_choice(
     assert f"{days} days of history, {whose}" in verdict.reasons[0]
 
 
+def test_a_kept_window_leaves_rows_to_train_on_after_test_days_grew() -> None:
+    longer = BLOCK.model_copy(update={"test_days": LAST.days})
+    verdict = kept(LAST, problem="none", why="", rows=9, recipe=recipe_of(longer))
+    assert verdict.evidence["history_days"] == DEFAULT_HISTORY_DAYS > longer.test_days
+    assert f"the last choice of {LAST.days} has no day before" in verdict.reasons[0]
+    shorter = BLOCK.model_copy(update={"test_days": LAST.days - 1})
+    verdict = kept(LAST, problem="none", why="", rows=9, recipe=recipe_of(shorter))
+    assert verdict.evidence["history_days"] == LAST.days
+
+
 def test_a_budget_ends_the_comparison() -> None:
     with pytest.raises(StageFailed, match="within 0 s; came the budget was exhausted"):
         compare_within(ROOT, "block", seconds=0.2)
