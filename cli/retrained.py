@@ -66,6 +66,7 @@ def _facts(name: str, verdict: Verdict, settings: Settings) -> Iterator[tuple[st
         changes = "; ".join(evidence["flips"][:SHOWN])
         yield "changes", f"{100 * evidence['flips_share']:.1f} % of recent answers: {changes}"
     yield from _titled("rules", evidence.get("rules", ())[:SHOWN])
+    yield from _titled("self-training", evidence.get("self_training", ()))
     if version := evidence.get("version"):
         yield "version", f"{settings.mlflow_url}/#/models/{name}/versions/{version}"
     yield "runs", f"{settings.prefect_url}/runs"

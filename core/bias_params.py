@@ -14,6 +14,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class BiasParams(StrictBlock):
     """Limits of five kinds of bias. Beyond one for certain, a promotion waits for a person.
 
+    Bias of answers (historical, evaluation) that the champion has too holds nothing.
+
     historical : share of test rows that get the label their phrase had before the newest days
     representation : how many times as often a group occurs in recent rows as in training rows
     measurement : how much more often a group disagrees with other groups' labels than with its own

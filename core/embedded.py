@@ -109,7 +109,8 @@ def _close(server: Any) -> None:
     with _ONE_THREAD:
         with server._lock:
             _remove_dead_holders(server.pgdata)
-        server.__exit__(None, None, None)
+        with suppress(psutil.NoSuchProcess):  # it ended while the package asked it to
+            server.__exit__(None, None, None)
         if server._count <= 0:
             # the next opening must look at the server anew
             server._instances.pop(server.pgdata, None)

@@ -39,6 +39,7 @@ from core.params_file import (
 )
 from core.review_params import ReviewParams
 from core.rule_params import RuleParams
+from core.self_training_params import SelfTrainingParams
 from core.tune_params import NEVER, Tune
 
 Days = Annotated[int, Field(ge=1, le=LONGEST_DAYS)]
@@ -141,6 +142,9 @@ class ClassifierParams(StrictBlock):
 
     rules: list[RuleParams] = Field(default_factory=list)
     """Patterns that decide a label after the head, in this order; off where they hurt."""
+
+    self_training: SelfTrainingParams | None = None
+    """Learns confident answers to phrases without a label; None for labelled rows alone."""
 
     abstain: AbstainParams | None = None
     """When it answers "none of these"; None for a classifier that always answers."""

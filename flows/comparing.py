@@ -15,6 +15,7 @@ from core.deployments import current_champions
 from core.errors import HeadRefused, ParamsError, UnknownVersion
 from core.snapshots import published_summary
 from core.tables import decision
+from flows.bias_changes import bias_changes
 from flows.context import LoopContext
 from flows.error_report import complete_report
 from flows.promoting import COMPARED
@@ -34,6 +35,7 @@ from pipelines.gate.refusals import hold_moved_refusals
 from pipelines.model.head_file import load_head
 from pipelines.model.promise import promise_sentence
 from pipelines.model.rules import describe_rule
+from pipelines.model.self_training import describe_self_training
 from pipelines.model_store import has_judged_head, stored_version
 from pipelines.provenance import params_at
 from pipelines.stages.served import served_problem
@@ -72,7 +74,8 @@ def compare_with_champion(
     if champion is not None:
         compared["champion_head"] = champion_head(champion, around.refit)
         verdict = _hold_changes(context, workspace, champion, verdict)
-    verdict = hold_biased(verdict, json.loads((built / "bias" / "bias.json").read_text()))
+    bias = json.loads((built / "bias" / "bias.json").read_text())
+    verdict = hold_biased(verdict, bias, bias_changes(built, bias, rows.champion))
     verdict = hold_by_hand(verdict, block.gate)
     reference = read_reference(built / "evaluation" / "reference.parquet")
     outlook = drift_outlook(reference, drift=block.drift, began=drift_start(run.evidence))
@@ -81,10 +84,12 @@ def compare_with_champion(
 
 
 def _found(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the evaluation found of rules, and what the version promises."""
+    """Return what was found of rules and self-training, and what the version promises."""
     found: dict[str, Any] = {}
     if "rules" in evaluation:
         found["rules"] = [describe_rule(rule) for rule in evaluation["rules"]]
+    if "self_training" in evaluation:
+        found["self_training"] = describe_self_training(evaluation["self_training"])
     if promise := promise_sentence(evaluation["abstention"]):
         found["promise"] = promise
     return found

@@ -113,16 +113,19 @@ def _log_results(
 
 
 def _training_params(context: LoopContext, workspace: Workspace, classifier: str) -> dict[str, Any]:
-    """Return the settings of the head, the window of history, and what the head leans towards.
+    """Return the settings of the head and of its self-training, the history, and what it favours.
 
     They are those of the workspace: a tuning or `history_days: auto` may have changed them.
     """
     folder = workspace.folder / SPEC / classifier
     head = json.loads((folder / "head.json").read_text(encoding="utf-8"))
     days = json.loads((folder / "split.json").read_text(encoding="utf-8"))["history_days"]
-    favour = context.params.classifier(classifier).favour
+    block = context.params.classifier(classifier)
     settings = {name: value for name, value in head.items() if name not in ("seed", "rules")}
-    return {**settings, "history_days": days, "favour": favour}
+    if block.self_training is not None:
+        own = block.self_training.model_dump()
+        settings |= {f"self_training_{name}": value for name, value in own.items()}
+    return {**settings, "history_days": days, "favour": block.favour}
 
 
 def _log_model(

@@ -17,10 +17,12 @@ from core.snapshots import previous_summary, record_snapshot
 from core.source_addresses import source_variable
 from flows.context import LoopContext, open_context
 from monitoring.feedback import feedback_rows
+from monitoring.unlabelled import read_asked
 from pipelines.dvc_repository import cache_of, prune_data, track_data
 from pipelines.snapshots import summarise, write_snapshot
 from pipelines.source.demo import build_demo_source
 from pipelines.source.practice import EPOCH, Scale
+from pipelines.unlabelled import Drawn, write_unlabelled
 
 SHARED = source_variable(None)
 
@@ -140,7 +142,7 @@ def _write_dataset(
             connection, label_columns=columns, received_by=as_of, regions=regions
         )
     with _naming_source(context, blocks):
-        return write_snapshot(
+        snapshot = write_snapshot(
             folder / dataset,
             dataset=dataset,
             query_file=context.settings.repository / source.query,
@@ -151,6 +153,24 @@ def _write_dataset(
             feedback=feedback if feedback.num_rows else None,
             previous=previous,
         )
+    _write_unlabelled(context, folder / dataset, blocks, as_of=as_of)
+    return snapshot
+
+
+def _write_unlabelled(
+    context: LoopContext, folder: Path, blocks: Mapping[str, ClassifierParams], *, as_of: datetime
+) -> None:
+    """Add the unlabelled phrases of the classifiers that train themselves; of none: no file."""
+    drawn = {
+        name: Drawn(
+            read_asked(context.engine, name, days=block.self_training.days, as_of=as_of),
+            label=block.source.label,
+            most=block.self_training.max_phrases,
+        )
+        for name, block in blocks.items()
+        if block.self_training is not None
+    }
+    write_unlabelled(folder, drawn)
 
 
 def _label_columns(blocks: Mapping[str, ClassifierParams]) -> dict[str, str]:

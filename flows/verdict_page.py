@@ -19,7 +19,10 @@ VERDICTS = {
     "failed": "The classifier could not be trained. The champion stays.",
 }
 PLOTS = ("reliability.png", "confusions.png", "f1_by_support.png")
-IN_THE_TABLE = frozenset({"accuracy_by_slice", "bias_not_measured", "gain_by_slice", "promise"})
+APART = frozenset(
+    {"accuracy_by_slice", "bias_not_measured", "gain_by_slice", "promise", "self_training"}
+)
+"""Evidence that the page shows above the table of the rest."""
 
 
 def render_verdict(
@@ -45,6 +48,7 @@ def render_verdict(
         VERDICTS.get(verdict.kind, ""),
         measured_gain(verdict.evidence),
         _promise(verdict.evidence),
+        _self_training(verdict.evidence),
         _unmeasured_bias(verdict.evidence),
         "\n".join(f"- {sentence}" for sentence in verdict.reasons),
         f"Reason: **{reason}**. {links_line(links)}",
@@ -87,6 +91,12 @@ def _promise(evidence: Mapping[str, Any]) -> str:
     return f"On its test rows it {promise}." if promise else ""
 
 
+def _self_training(evidence: Mapping[str, Any]) -> str:
+    """Say what its own answers to unlabelled phrases were worth; "" where it learns none."""
+    lines = evidence.get("self_training", ())
+    return f"Self-training: {'; '.join(lines)}." if lines else ""
+
+
 def _unmeasured_bias(evidence: Mapping[str, Any]) -> str:
     """Say which kinds of bias have no number, and why; "" when all were measured."""
     missing: Mapping[str, str] = evidence.get("bias_not_measured", {})
@@ -123,5 +133,5 @@ def _scores(name: str, scores: Mapping[str, Any]) -> list[str]:
 
 
 def _evidence(evidence: Mapping[str, Any]) -> str:
-    rest = {key: value for key, value in evidence.items() if key not in IN_THE_TABLE}
+    rest = {key: value for key, value in evidence.items() if key not in APART}
     return table(("evidence", "value"), ([key.replace("_", " "), str(rest[key])] for key in rest))

@@ -29,6 +29,8 @@ TELEMETRY_OFF = {
     "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
 }
 LEASE_STORAGE = "prefect.server.concurrency.lease_storage.filesystem"
+_OWN_SERVER_SECONDS = 60.0
+"""A busy server answers late, and must not be taken for that of another installation."""
 TAG = "perennial"  # on every flow run, deployment and automation of this project in Prefect
 
 
@@ -110,7 +112,7 @@ def prefect_answers(settings: Settings) -> bool:
     """
     if not answers(f"{settings.prefect_url}/api/health"):
         return False
-    theirs = ask(f"{settings.prefect_url}/api/admin/settings")
+    theirs = ask(f"{settings.prefect_url}/api/admin/settings", timeout=_OWN_SERVER_SECONDS)
     home = str(theirs.get("home", "")) if isinstance(theirs, dict) else ""
     if home and Path(home).resolve() == prefect_home(settings).resolve():
         return True

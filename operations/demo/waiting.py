@@ -92,7 +92,7 @@ def until_served(service_url: str, classifier: str, context: LoopContext) -> flo
 
 
 def _newest_run_ended(prefect_url: str) -> bool:
-    """Whether the newest retraining on the Prefect server completed.
+    """Whether the newest retraining on the Prefect server ended; one that waits is CANCELLED.
 
     Raises `StageFailed` when it failed.
     """
@@ -110,4 +110,4 @@ def _newest_run_ended(prefect_url: str) -> bool:
             came=str(runs[0]["state"]["message"])[:500],
             do="look at the run in the Prefect UI",
         )
-    return bool(runs) and runs[0]["state_type"] == "COMPLETED"
+    return bool(runs) and runs[0]["state_type"] in {"COMPLETED", "CANCELLED"}

@@ -56,12 +56,8 @@ def historical(rows: BiasRows, *, min_rows: int) -> list[Measure]:
 
     That is the answer where the label of the phrase has changed with the newest days.
     """
-    before = main_labels(rows, ~rows.recent)
-    now = main_labels(rows, rows.recent)
     tested = rows.phrases[rows.test]
-    old = before[tested]
-    wrong = rows.predicted != rows.labels[rows.test]
-    stale = (wrong & (rows.predicted == old) & (old != now[tested])).astype(float)
+    stale = stale_answers(rows)
 
     def measured(group: Group, doubt: float) -> Estimate:
         return mean(stale[group.rows], tested[group.rows], doubt=doubt)
@@ -107,7 +103,7 @@ def evaluation(rows: BiasRows, *, min_rows: int) -> list[Measure]:
     """Measure how much more often a group's test rows are answered wrongly than the others'."""
     truth = rows.labels[rows.test]
     tested = rows.phrases[rows.test]
-    wrong = (rows.predicted != truth).astype(float)
+    wrong = wrong_answers(rows)
     groups = {name: rows.groups[name][rows.test] for name in EVALUATED}
     shares = wrong_shares(truth, rows.predicted, groups)
 
@@ -118,6 +114,24 @@ def evaluation(rows: BiasRows, *, min_rows: int) -> list[Measure]:
 
     found = [group for group in _groups(rows, EVALUATED, among=rows.test) if not group.rows.all()]
     return _measured("evaluation", found, measured, min_rows=min_rows)
+
+
+def wrong_answers(rows: BiasRows) -> Float64:
+    """Return 1 for each test row that is answered wrongly, else 0: float64 (test rows,)."""
+    wrong: Float64 = (rows.predicted != rows.labels[rows.test]).astype(float)
+    return wrong
+
+
+def stale_answers(rows: BiasRows) -> Float64:
+    """Return 1 for each test row that gets the label its phrase had before: float64 (test rows,).
+
+    Only where the newest days have another label.
+    """
+    tested = rows.phrases[rows.test]
+    old = main_labels(rows, ~rows.recent)[tested]
+    now = main_labels(rows, rows.recent)[tested]
+    stale: Float64 = wrong_answers(rows) * ((rows.predicted == old) & (old != now))
+    return stale
 
 
 def main_labels(rows: BiasRows, among: Bool) -> Strings:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pipelines.bias.clustered import Estimate
+
 POINTS = 100
 MEANING = {
     "historical": "test rows that get the label their phrase had before, of 100",
@@ -30,6 +32,12 @@ def beyond(measure: Mapping[str, Any]) -> str:
         f"{kind} bias, {group_name(measure)}: {value:.2f} {MEANING[kind]}; "
         f"at least {low:.2f}, limit {limit:.2f}"
     )
+
+
+def not_worse(change: Estimate) -> str:
+    """State that the champion has the same bias, so that it is no reason to keep the champion."""
+    value, low, high = (POINTS * number for number in (change.value, change.low, change.high))
+    return f"not proved larger than the champion's ({value:+.2f}, {low:+.2f} to {high:+.2f} points)"
 
 
 def group_name(measure: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.cards.card import Card, Facts, Section, Sentence, Table, Writer, ask, plain, step
+from pipelines.cards.self_training_section import self_training_section
 
 SCORES = {
     "weighted_f1": "weighted F1",
@@ -26,6 +27,7 @@ def model_card(facts: Facts) -> Card:
         Section("What it is for", purpose(write)),
         Section("The version", _version(write)),
         Section("Data", _data(write)),
+        self_training_section(write),
         _figures(write),
         _worst_labels(write),
         Section("What the gate said", _gate(write), _slices(write)),

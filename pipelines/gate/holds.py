@@ -9,8 +9,10 @@ from typing import Any
 
 from core.contracts import Verdict
 from core.gate_params import GateParams
+from pipelines.bias.clustered import Estimate
 from pipelines.bias.report import not_measured, off_limits
-from pipelines.bias.words import beyond, failures
+from pipelines.bias.since_champion import Place, place_of
+from pipelines.bias.words import beyond, failures, not_worse
 from pipelines.gate.words import lost_labels
 
 GONE_SHARE = 0.05
@@ -54,22 +56,37 @@ def hold_gone_labels(verdict: Verdict, gone: Mapping[str, float]) -> Verdict:
     return Verdict(verdict.kind, (*verdict.reasons, sentence), evidence)
 
 
-def hold_biased(verdict: Verdict, report: Mapping[str, Any]) -> Verdict:
+def hold_biased(
+    verdict: Verdict, report: Mapping[str, Any], changes: Mapping[Place, Estimate] | None = None
+) -> Verdict:
     """Name the bias that is beyond its limit for certain; a promotion then waits for a person.
 
-    `report` is the content of bias.json. A kind that could not be measured is named and holds
-    nothing: the evidence has why, also where its groups have too few rows.
+    `report` is the content of bias.json, `changes` those of `changes_since` the champion, None
+    without one. Bias of answers that is not proved larger than the champion's holds nothing. Nor
+    does a kind that could not be measured: it is named, and the evidence has why, also where its
+    groups have too few rows.
     """
     verdict = _with_unmeasured(verdict, report)
     measures = off_limits(report)
     if not measures:
         return verdict
-    evidence = {**verdict.evidence, "bias": [beyond(measure) for measure in measures]}
-    held = [beyond(measure) for measure in measures if measure["kind"] not in NAMED_ALONE]
+    as_before = {place: change for place, change in (changes or {}).items() if change.low <= 0}
+    sentences = [_beyond(measure, as_before) for measure in measures]
+    evidence = {**verdict.evidence, "bias": sentences}
+    held = [
+        beyond(measure)
+        for measure in measures
+        if measure["kind"] not in NAMED_ALONE and place_of(measure) not in as_before
+    ]
     if verdict.kind != "promote" or not held:
         return Verdict(verdict.kind, (*verdict.reasons, *evidence["bias"]), evidence)
     reasons = [f"{sentence}; a person promotes or rejects it" for sentence in held]
     return Verdict("hold", (*reasons, *verdict.reasons), evidence)
+
+
+def _beyond(measure: Mapping[str, Any], as_before: Mapping[Place, Estimate]) -> str:
+    change = as_before.get(place_of(measure))
+    return f"{beyond(measure)}; {not_worse(change)}" if change else beyond(measure)
 
 
 def _with_unmeasured(verdict: Verdict, report: Mapping[str, Any]) -> Verdict:

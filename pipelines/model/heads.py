@@ -6,7 +6,7 @@ goes on with all rows, and that head answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +21,7 @@ from pipelines.model.mlp_head import fit_mlp
 from pipelines.model.scoring import Arrays, Fits, Settings
 from pipelines.model.training import TrainingRows
 
-__all__ = ["Heads", "TrainingRows", "fit_head", "fit_heads"]
+__all__ = ["Heads", "TrainingRows", "fit_head", "fit_heads", "head_fits"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,28 @@ class Heads:
     served: Head
 
 
+def head_fits(
+    params: blocks.Head,
+    training: TrainingRows,
+    *,
+    embedder_id: str,
+    seed: int,
+    favour: blocks.Favour = "weighted",
+) -> Iterator[Head]:
+    """Fit the judged head, then the served one, each when it is asked for; deterministic by seed.
+
+    `params` names the kind. The labels of a head are those of its rows, sorted by code point.
+    """
+    training = replace(training, favour=favour)
+    fit = _FITS[params.kind](params, training, seed)
+    judged = _head(params.kind, next(fit), training.without_test(), embedder_id)
+    yield judged
+    if training.test_weights is None:
+        yield judged
+    else:
+        yield _head(params.kind, next(fit), training.with_test(), embedder_id)
+
+
 def fit_heads(
     params: blocks.Head,
     *,
@@ -40,16 +62,8 @@ def fit_heads(
     seed: int,
     favour: blocks.Favour = "weighted",
 ) -> Heads:
-    """Fit the kind that `params` names; deterministic by seed.
-
-    The labels of a head are those of its rows, sorted by code point.
-    """
-    training = replace(training, favour=favour)
-    fit = _FITS[params.kind](params, training, seed)
-    judged = _head(params.kind, next(fit), training.without_test(), embedder_id)
-    if training.test_weights is None:
-        return Heads(judged, judged)
-    return Heads(judged, _head(params.kind, next(fit), training.with_test(), embedder_id))
+    """Fit both heads."""
+    return Heads(*head_fits(params, training, embedder_id=embedder_id, seed=seed, favour=favour))
 
 
 def fit_head(
@@ -61,9 +75,8 @@ def fit_head(
     favour: blocks.Favour = "weighted",
 ) -> Head:
     """Fit the judged head alone."""
-    training = replace(training, favour=favour)
-    fit = _FITS[params.kind](params, training, seed)
-    return _head(params.kind, next(fit), training.without_test(), embedder_id)
+    fits = head_fits(params, training, embedder_id=embedder_id, seed=seed, favour=favour)
+    return next(fits)
 
 
 def _head(kind: str, fitted: tuple[Arrays, Settings], rows: TrainingRows, embedder_id: str) -> Head:

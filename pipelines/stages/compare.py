@@ -1,11 +1,13 @@
 """Stage `compare`: trains and scores the heads under `compare` beside the chosen one.
 
-All are trained and tested on the same split. Only reports read the result.
+All are trained and tested on the same split, without the block's rules. Only reports read the
+result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from pipelines.model.head_file import Head
     from pipelines.model.memory import Memory
 
+WITH_RULES = " with rules"
 COLUMNS = {
     "weighted_f1": "weighted F1",
     "macro_f1": "macro F1",
@@ -42,17 +45,32 @@ def run(key: str) -> None:
     folder = classifier_folder(key) / "comparison"
     heads: dict[str, dict[str, float]] = {}
     if spec["heads"]:
-        heads[spec["chosen"]] = chosen_scores(key)
-        heads |= score_heads(key, spec)
+        heads = {**chosen_scores(key, spec["chosen"]), **score_heads(key, spec)}
     write_json(folder / "scores.json", {"chosen": spec["chosen"], "heads": heads})
     with replacing(folder / "table.md") as part:
         part.write_text(comparison_page(heads, chosen=spec["chosen"]), encoding="utf-8")
 
 
-def chosen_scores(key: str) -> dict[str, float]:
-    """Return the metrics that `evaluate` has written, and the size of the head in bytes."""
+def chosen_scores(key: str, name: str) -> dict[str, dict[str, float]]:
+    """Return name -> metrics and bytes of the chosen head.
+
+    One with rules has two entries: without them, as the other heads are scored, and as it answers,
+    which is what `evaluate` has written.
+    """
+    from pipelines.model.head_file import judged_folder, load_head
+    from pipelines.stages.evaluation import tested_rows
+    from pipelines.stages.memories import training_memory
+
     folder = classifier_folder(key)
-    return {**read_json(folder / "evaluation" / "metrics.json"), "bytes": _size(folder / "model")}
+    size = _size(folder / "model")
+    as_answered = {**read_json(folder / "evaluation" / "metrics.json"), "bytes": size}
+    judged = load_head(judged_folder(folder / "model"))
+    if not judged.rules:
+        return {name: as_answered}
+    labels = read_rows(folder / "split" / "labels.parquet")
+    memory = training_memory(labels, classifier=key)
+    alone = score_head(key, replace(judged, rules=()), tested_rows(key), memory)
+    return {name: {**alone, "bytes": size}, f"{name}{WITH_RULES}": as_answered}
 
 
 def score_heads(key: str, spec: Mapping[str, Any]) -> dict[str, dict[str, float]]:
@@ -66,7 +84,7 @@ def score_heads(key: str, spec: Mapping[str, Any]) -> dict[str, dict[str, float]
     from pipelines.model.heads import fit_head
     from pipelines.stages.evaluation import tested_rows
     from pipelines.stages.memories import training_memory
-    from pipelines.stages.train import training_rows
+    from pipelines.stages.training_pairs import training_rows
 
     rows = training_rows(key)
     tested = tested_rows(key)
@@ -113,7 +131,9 @@ def comparison_page(heads: Mapping[str, Mapping[str, float]], *, chosen: str) ->
         title = f"**{name}** (chosen)" if name == chosen else name
         lines.append((title, *cells(scores)))
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    return "## Heads trained and tested on the same rows\n\n" + table
+    note = "\n\nAll are scored without rules; one row has the chosen head as it answers, with them."
+    with_rules = f"{chosen}{WITH_RULES}" in heads
+    return f"## Heads trained and tested on the same rows{note if with_rules else ''}\n\n{table}"
 
 
 def cells(scores: Mapping[str, float]) -> list[str]:

@@ -13,6 +13,7 @@ from core.logs import get_logger
 from pipelines.model.arrays import Float32
 from pipelines.model.embedder import Embed, load_embedder
 from pipelines.model.text import clean_learnable
+from pipelines.snapshot_files import UNLABELLED
 from pipelines.stages.files import DATA, EMBEDDER, EMBEDDINGS, read_json, read_rows
 from pipelines.stages.vectors import require_finite, store_vectors, stored_vectors
 
@@ -26,8 +27,8 @@ STEADY_PHRASES = STEADY_BATCH - 8
 def run() -> None:
     """Embed the phrases of all snapshots.
 
-    Reads data/*/rows.parquet and build/embedder; writes
-    build/embeddings/{phrases.parquet,vectors.npy,embedder.json}.
+    Reads data/*/rows.parquet, data/*/unlabelled.parquet where there is one, and build/embedder;
+    writes build/embeddings/{phrases.parquet,vectors.npy,embedder.json}.
     """
     phrases = distinct_phrases(DATA)
     embedder = read_json(EMBEDDER / "embedder.json")
@@ -49,6 +50,8 @@ def distinct_phrases(data: Path) -> list[str]:
     for path in sorted(data.glob("*/rows.parquet")):
         column = read_rows(path, columns=["phrase"])["phrase"]
         phrases.update(pc.unique(column).drop_null().to_pylist())
+    for path in sorted(data.glob(f"*/{UNLABELLED}")):
+        phrases.update(read_rows(path, columns=["cleaned"])["cleaned"].to_pylist())
     if not phrases:
         raise StageFailed(
             "at least one phrase in data/*/rows.parquet", came="none", do="run `make data`"

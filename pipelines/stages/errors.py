@@ -21,7 +21,7 @@ from pipelines.model.head_file import judged_folder, load_head
 from pipelines.model.training import TrainingRows
 from pipelines.not_measured import NotMeasured, measured
 from pipelines.stages.files import EMBEDDINGS, SPEC, classifier_folder, read_json, read_rows
-from pipelines.stages.train import training_rows
+from pipelines.stages.training_pairs import training_rows
 
 
 def run(key: str) -> None:

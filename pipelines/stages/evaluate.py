@@ -17,6 +17,7 @@ from pipelines.model.abstention import save_abstention
 from pipelines.model.arrays import AnyArray, Bool
 from pipelines.model.head_file import Head, judged_folder, load_head
 from pipelines.model.rules import JUDGED_RULES
+from pipelines.model.self_training import REPORT, self_training_metrics
 from pipelines.stages.abstaining import abstention_metrics, describe_abstention
 from pipelines.stages.evaluation import answer_rows, answers_of, evaluate, flat_metrics
 from pipelines.stages.files import SPEC, classifier_folder, read_json, read_rows, write_rows
@@ -62,11 +63,13 @@ def run(key: str) -> None:
     tested = recent.filter(pc.equal(recent["part"], "test"))
     pairs = read_rows(folder / "split" / "train.parquet")
     rule, abstention = describe_abstention(judged, tested, read_json(SPEC / key / "abstain.json"))
+    taught = _self_training(folder / "model" / REPORT)
     evaluation = {
         **evaluate(key, tested),
         **score_near(tested, pairs),
         "served": compare_heads(judged, served, pairs),
         **_judged_rules(folder / "model" / JUDGED_RULES),
+        **({"self_training": taught} if taught else {}),
         "abstention": abstention,
     }
 
@@ -74,7 +77,8 @@ def run(key: str) -> None:
     save_abstention(rule, out)
     test_share = read_json(folder / "split" / "report.json")["test_share"]
     write_json(out / "evaluation.json", evaluation)
-    write_json(out / "metrics.json", {**flat_metrics(evaluation), **abstention_metrics(abstention)})
+    figures = {**abstention_metrics(abstention), **self_training_metrics(taught)}
+    write_json(out / "metrics.json", {**flat_metrics(evaluation), **figures})
     write_rows(out / "predictions.parquet", tested.select(_PREDICTION_COLUMNS))
     reference = reference_table(answer_known(served, recent, labels), test_share=test_share)
     write_rows(out / "reference.parquet", reference)
@@ -83,6 +87,11 @@ def run(key: str) -> None:
 
 def _judged_rules(path: Path) -> dict[str, Any]:
     """Return what `train` found of the block's rules; empty for a block without any."""
+    return read_json(path) if path.exists() else {}
+
+
+def _self_training(path: Path) -> dict[str, Any]:
+    """Return what `train` found of unlabelled phrases; empty for a block that learns none."""
     return read_json(path) if path.exists() else {}
 
 

@@ -34,6 +34,7 @@ def specs(params: Params) -> dict[str, dict[str, Any]]:
         files[f"{key}/costs.json"] = block.costs.model_dump()
         files[f"{key}/compare.json"] = _compare(block, params.seed)
         files[f"{key}/abstain.json"] = block.abstain.model_dump() if block.abstain else {}
+        files[f"{key}/self_training.json"] = _self_training(block)
         files[f"{key}/errors.json"] = block.errors.model_dump()
         files[f"{key}/bias.json"] = block.bias.model_dump()
     return files
@@ -50,6 +51,14 @@ def _head(block: ClassifierParams, seed: int) -> dict[str, Any]:
 
 def _line(block: ClassifierParams) -> dict[str, Any]:
     return {"line": block.line.model_dump()} if block.line else {}
+
+
+def _self_training(block: ClassifierParams) -> dict[str, Any]:
+    """Return the block with the refusals of the classifier, which join nothing; {} when off."""
+    if block.self_training is None:
+        return {}
+    abstain = block.abstain.model_dump() if block.abstain else {}
+    return {**block.self_training.model_dump(), "abstain": abstain}
 
 
 def _favour(block: ClassifierParams) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from pipelines.stages.labelled_rows import (
     within_history,
 )
 from pipelines.stages.present import present_pairs, single_acts
+from pipelines.stages.unlabelled import write_unlabelled_part
 
 TEST_SHARE = 0.3
 """Of the distinct phrases of the newest test_days."""
@@ -94,6 +95,7 @@ def run(key: str) -> None:
     write_rows(folder / "labels.parquet", labels_table(rows, test=masks.test))
     write_rows(folder / "recent.parquet", recent)
     write_json(folder / "report.json", counts)
+    write_unlabelled_part(key, DATA / spec["dataset"], labelled=usable.phrases)
     _log_counts(counts)
 
 

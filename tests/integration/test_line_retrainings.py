@@ -38,7 +38,6 @@ ANY = {
 SOUTH = {"heart": "lung", "lung": "bone", "bone": "heart"}
 """What the south calls the organ that the north calls otherwise."""
 QUERY = "select id, phrase, occurred_at, organ, region from note"
-LINES = ["north", "south", "ghost"]
 
 
 @dataclass(frozen=True)
@@ -58,9 +57,9 @@ def retrained(
     (place.settings.repository / "queries" / "notes.sql").write_text(QUERY)
     with prefect_server(place):
         commit(place)
-        one = verdicts(place.run("cli.app", "retrain", "organ", "--json"))
-        commit(place, by="region", lines=LINES)
-        lines = verdicts(place.run("cli.app", "retrain", "organ", "--json"))
+        one = retrain_organ(place)
+        commit(place, by="region", lines=["north", "south"])
+        lines = retrain_organ(place)
         yield Retrained(place, one, lines)
     place.engine.dispose()
 
@@ -92,9 +91,10 @@ def commit(place: Place, **keys: Any) -> None:
     subprocess.run(["git", *author, "commit", "--quiet", "-m", "Change"], cwd=clone, check=True)
 
 
-def verdicts(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    assert done.stdout, done.stderr[-4000:]
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])["verdicts"]
+def retrain_organ(place: Place) -> dict[str, Any]:
+    out, err = place.start("cli.app", "retrain", "organ", "--json").communicate(timeout=900)
+    assert out, err[-4000:]
+    found: dict[str, Any] = json.loads(out.splitlines()[-1])["verdicts"]
     return found
 
 
@@ -113,12 +113,14 @@ def published(place: Place, tag: str, file: str) -> Any:
     return yaml.safe_load(shown.stdout)
 
 
-def test_the_name_of_the_question_retrains_its_lines_and_a_region_without_rows_stops_itself(
-    retrained: Retrained,
-) -> None:
-    kinds = {name: verdict["kind"] for name, verdict in retrained.lines.items()}
-    assert kinds == {"organ_north": "promote", "organ_south": "promote", "organ_ghost": "failed"}
-    assert "line_has_rows on notes.region for organ_ghost" in str(retrained.lines["organ_ghost"])
+def test_the_name_of_the_question_retrains_its_lines(retrained: Retrained) -> None:
+    assert {name: verdict["kind"] for name, verdict in retrained.one.items()} == {
+        "organ": "promote"
+    }
+    assert {name: verdict["kind"] for name, verdict in retrained.lines.items()} == {
+        "organ_north": "promote",
+        "organ_south": "promote",
+    }
 
 
 def test_dvc_has_the_stages_of_every_line_and_the_tag_holds_their_blocks(
@@ -177,12 +179,7 @@ def test_lines_pay_where_the_rules_of_regions_contradict_each_other(
 
 @pytest.fixture(scope="module")
 def service(retrained: Retrained) -> Iterator[Place]:
-    """`ghost` leaves, so that no line is missing after one more retraining; the service starts."""
     place = retrained.place
-    assert {row.classifier for row in current(place)} == {"organ", "organ_north", "organ_south"}
-    commit(place, by="region", lines=["north", "south"])
-    again = verdicts(place.run("cli.app", "retrain", "organ_south", "--json"))
-    assert again["organ_south"]["kind"] == "promote"
     settings = place.settings.model_copy(update={"service_port": free_port()})
     command = serve_command(
         "perennial:latest", settings=settings, database_url=place.urls.perennial
@@ -198,9 +195,10 @@ def current(place: Place) -> list[Any]:
     return [row for row in rows if row.share > 0]
 
 
-def test_the_model_of_all_regions_retires_when_every_line_answers(service: Place) -> None:
-    assert {row.classifier for row in current(service)} == {"organ_north", "organ_south"}
-    [kind] = service.rows(
+def test_the_model_of_all_regions_retires_when_every_line_answers(retrained: Retrained) -> None:
+    place = retrained.place
+    assert {row.classifier for row in current(place)} == {"organ_north", "organ_south"}
+    [kind] = place.rows(
         "select kind, reasons from decision where classifier = 'organ' and kind = 'retire'"
     )
     assert "replaced by organ_north, organ_south" in str(kind.reasons)

@@ -135,7 +135,7 @@ def test_ten_drift_events_in_a_minute_are_one_retraining(place: Place) -> None:
             [sys.executable, "-c", EMIT], env=environment, cwd=ROOT, check=True, timeout=120
         )
         runs = wait_for(lambda: ten(answered(place)), seconds=1500, what="ten calls answered")
-    assert {run["state_type"] for run in runs} == {"COMPLETED"}
+    assert sorted(run["state_type"] for run in runs) == ["CANCELLED"] * 9 + ["COMPLETED"]
     kinds = [row.kind for row in place.rows(DECISIONS)]
     assert sorted(kinds) == ["retrain"] + ["wait"] * 9
     assert place.rows("select count(*) from decision where subject = 'gate'") == [(gates + 1,)]

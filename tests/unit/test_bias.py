@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pytest
 
 from core.bias_params import BiasParams
 from core.contracts import Verdict
+from flows.bias_changes import bias_changes
 from pipelines.bias import measures, regions
 from pipelines.bias.clustered import gap, mean, ratio
 from pipelines.bias.groups import label_frequencies
@@ -24,6 +26,7 @@ from pipelines.bias.measures import (
 from pipelines.bias.regions import aggregation
 from pipelines.bias.report import bias_report, off_limits
 from pipelines.bias.rows import BiasRows, bias_rows
+from pipelines.bias.since_champion import changes_since
 from pipelines.gate.holds import hold_biased
 
 LIMITS = BiasParams().model_dump()
@@ -93,6 +96,53 @@ def test_a_region_that_is_answered_worse_is_found_and_holds_a_promotion() -> Non
     assert verdict.evidence["gain"] == 0.1 and len(verdict.evidence["bias"]) == 1
     kept = hold_biased(Verdict("keep", ("even",)), report)
     assert (kept.kind, kept.reasons[0]) == ("keep", "even")
+
+
+def champion_of(rows: BiasRows, *, wrong: float, seed: int) -> np.ndarray:
+    """Answers of a champion: of each phrase and region, right or of another label."""
+    luck = np.random.default_rng(seed).random((len(rows.texts), 2))
+    tested = rows.phrases[rows.test]
+    south = rows.groups["region"][rows.test] == "south"
+    missed = luck[tested, south.astype(int)] < np.where(south, wrong, 0.05)
+    truth = rows.labels[rows.test]
+    following = LABELS[(np.searchsorted(LABELS.astype(str), truth.astype(str)) + 1) % 4]
+    return np.where(missed, following, truth).astype(object)
+
+
+@pytest.mark.parametrize(("wrong", "kind"), [(0.5, "promote"), (0.6, "promote"), (0.05, "hold")])
+def test_bias_of_answers_holds_only_where_the_champion_has_less(wrong: float, kind: str) -> None:
+    rows = fair(rows=8000, wrong=south_is_worse)
+    report = report_of(rows)
+    champion = champion_of(rows, wrong=wrong, seed=9)
+    changes = changes_since(rows, champion, off_limits(report))
+    verdict = hold_biased(Verdict("promote", ("better",)), report, changes)
+    assert verdict.kind == kind
+    [sentence] = verdict.evidence["bias"]
+    assert "region south" in sentence
+    assert ("not proved larger than the champion's" in sentence) == (kind == "promote")
+    assert hold_biased(Verdict("promote", ("better",)), report, None).kind == "hold"
+
+
+def test_the_same_answers_are_not_worse() -> None:
+    rows = fair(rows=8000, wrong=south_is_worse)
+    changes = changes_since(rows, rows.predicted, off_limits(report_of(rows)))
+    assert [(change.value, change.low, change.high) for change in changes.values()] == [(0, 0, 0)]
+
+
+def test_stale_answers_hold_only_where_the_champion_gave_fewer() -> None:
+    rows = fair(wrong=lambda regions: np.zeros(len(regions)))
+    later = rows.recent & (rows.phrases % 4 == 0)
+    rows = replace(rows, labels=np.where(later, "new", rows.labels))
+    found = [row for row in off_limits(report_of(rows)) if row["kind"] == "historical"]
+    same = changes_since(rows, rows.predicted, found)
+    assert {change.low for change in same.values()} == {0.0}
+    right = changes_since(rows, rows.labels[rows.test], found)
+    assert all(change.low > 0 for change in right.values()) and len(right) == len(found) > 1
+
+
+def test_a_comparison_with_the_champion_that_fails_holds_as_without_one(tmp_path: Path) -> None:
+    report = report_of(fair(rows=8000, wrong=south_is_worse))
+    assert bias_changes(tmp_path, report, np.array(["a"])) is None
 
 
 def test_representation_is_named_and_holds_nothing() -> None:

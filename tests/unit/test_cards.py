@@ -144,6 +144,29 @@ def test_labels_and_sentences_of_the_data_do_not_become_markup() -> None:
         assert EVIL in as_text(card)
 
 
+def test_the_model_card_says_what_a_version_labelled_itself() -> None:
+    known = facts()
+    assert "labelled itself" not in as_text(model_card(known))
+    report = {
+        "state": "on", "problem": "", "phrases": 4000, "joined": 1500, "gain": 0.0121,
+        "gain_low": 0.0007, "gain_high": 0.0235, "joined_by_label": {"a/b": 1400, EVIL: 100},
+    }  # fmt: skip
+    known["evaluation"]["self_training"] = report
+    card = model_card(known)
+    text = as_text(card)
+    assert "Of 4,000 phrases that clients asked and nobody labelled, 1,500 joined" in text
+    assert "by +1.21 points (+0.07 to +2.35, 95 %)" in text
+    later = copy.deepcopy(known)
+    later["evaluation"]["self_training"]["joined_by_label"]["a/b"] = 1399
+    [change] = changes(card, later)
+    assert (change.was, change.is_now) == ("1,400", "1,399")
+    away = {"state": "off: no unlabelled phrase", "problem": "the log was away", "phrases": 0}
+    known["evaluation"]["self_training"] = away
+    text = as_text(model_card(known))
+    assert "Self-training is off: no unlabelled phrase." in text
+    assert "Why there were none: the log was away." in text
+
+
 def test_slices_of_the_gate_show_both_versions() -> None:
     lines = as_text(model_card(facts())).splitlines()
     assert any(line.split() == ["a/b", "9", "0.8000", "0.7000"] for line in lines)

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from core.database import DatabaseUrls
+from core.errors import PortTaken
 from core.settings import Settings, load_settings
+from machine import environment
 from machine.environment import (
     apply_environment,
     child_settings,
     flow_environment,
+    prefect_answers,
     prefect_home,
 )
+from tests.support.http_servers import served
 
 URLS = DatabaseUrls(
     perennial="postgresql://me:secret@db/perennial",
@@ -29,9 +38,9 @@ def settings(tmp_home: Path) -> Settings:
 
 
 def test_a_running_server_is_named_and_an_ephemeral_one_is_not(settings: Settings) -> None:
-    served = flow_environment(settings, URLS, server=True)
+    beside = flow_environment(settings, URLS, server=True)
     alone = flow_environment(settings, URLS, server=False)
-    assert served["PREFECT_API_URL"] == "http://127.0.0.1:4321/api"
+    assert beside["PREFECT_API_URL"] == "http://127.0.0.1:4321/api"
     assert "PREFECT_API_URL" not in alone
     assert alone["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] == "true"
 
@@ -40,6 +49,28 @@ def test_without_an_answer_the_server_is_ephemeral(settings: Settings) -> None:
     assert "PREFECT_API_URL" not in flow_environment(
         settings.model_copy(update={"prefect_port": 1}), URLS
     )
+
+
+@pytest.mark.parametrize("patience", [60.0, 0.2])
+def test_a_busy_server_of_this_home_is_not_taken_for_a_stranger(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, patience: float
+) -> None:
+    async def answer_late(request: Request) -> Response:
+        await asyncio.sleep(1.0)
+        return JSONResponse({"home": str(prefect_home(settings))})
+
+    async def is_healthy(request: Request) -> Response:
+        return JSONResponse(True)
+
+    routes = [Route("/api/health", is_healthy), Route("/api/admin/settings", answer_late)]
+    monkeypatch.setattr(environment, "_OWN_SERVER_SECONDS", patience)
+    with served(Starlette(routes=routes)) as (_, port):
+        own = settings.model_copy(update={"prefect_port": port})
+        if patience > 1:
+            assert prefect_answers(own)
+        else:
+            with pytest.raises(PortTaken):
+                prefect_answers(own)
 
 
 def test_prefect_keeps_its_state_in_our_database_and_home(settings: Settings) -> None:

@@ -61,7 +61,7 @@ def test_a_block_by_region_is_one_classifier_per_line(tmp_path: Path) -> None:
         params.answering("chapter", None)
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[dict[str, object], str]] = {
     "another column": ({"by": "site", "lines": ["a"]}, "write `site as region`"),
     "no lines": ({"by": "region"}, "chapter.lines: a value"),
     "lines alone": ({"lines": ["a"]}, "chapter.by: a value"),

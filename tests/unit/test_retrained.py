@@ -63,6 +63,13 @@ def test_a_version_that_may_refuse_says_what_it_promises() -> None:
     assert promise in told[2]
 
 
+def test_a_version_that_trains_itself_says_what_it_gained() -> None:
+    found = ["off: the head without it is right more often", "-0.30 points of accuracy"]
+    told = lines("promote", {**EVIDENCE, "self_training": found}, "gain at least +.0012")
+    [place] = [number for number, line in enumerate(told) if line.split()[0] == "self-training"]
+    assert found[0] in told[place] and found[1] in told[place + 1]
+
+
 def test_a_rejection_names_the_proved_harm_first_and_how_to_look_at_it() -> None:
     told = lines("reject", {**EVIDENCE, "harms": ["slice of south"]}, "accuracy drops")
     assert told[0] == "block: reject, version 1 stays, version 2 is rejected"

@@ -50,6 +50,14 @@ def test_it_says_what_was_decided_and_why(plots: Path) -> None:
     assert "Reason: **drift**" in page
 
 
+def test_it_says_what_self_training_was_worth(plots: Path) -> None:
+    lines = ["on", "+1.21 points of accuracy (+0.07 to +2.35) on 1,000 test rows"]
+    page = page_of(plots, Verdict("promote", (), {"self_training": lines, "rows": 9}))
+    assert f"Self-training: on; {lines[1]}." in page.splitlines()
+    assert page.count(lines[1]) == 1
+    assert "Self-training" not in page_of(plots, Verdict("promote"))
+
+
 def test_addresses_are_links_and_paths_are_shown(plots: Path) -> None:
     page = page_of(plots, Verdict("promote"))
     assert f"[in MLflow]({LINKS['in MLflow']}) · checks: `/reports/r.html`" in page

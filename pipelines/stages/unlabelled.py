@@ -1,0 +1,29 @@
+"""The unlabelled phrases of one classifier as an output of `split`, which its fit may learn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from core.files import write_json
+from pipelines.model.arrays import Strings
+from pipelines.stages.files import classifier_folder, read_json
+from pipelines.unlabelled import AskedPhrases, read_unlabelled
+
+PART = "unlabelled.json"
+
+
+def write_unlabelled_part(key: str, snapshot: Path, *, labelled: Strings) -> None:
+    """Write split/unlabelled.json, without phrases where the snapshot has none.
+
+    `labelled` are all phrases with a label, test phrases among them: none of these is unlabelled,
+    whatever the file of the snapshot says.
+    """
+    asked = read_unlabelled(snapshot, key).without(set(labelled.tolist()))
+    content = {"cleaned": asked.cleaned, "asks": asked.asks, "problem": asked.problem}
+    write_json(classifier_folder(key) / "split" / PART, content)
+
+
+def read_unlabelled_part(key: str) -> AskedPhrases:
+    """Read what `write_unlabelled_part` wrote."""
+    content = read_json(classifier_folder(key) / "split" / PART)
+    return AskedPhrases(tuple(content["cleaned"]), tuple(content["asks"]), content["problem"])
