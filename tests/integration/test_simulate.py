@@ -36,7 +36,7 @@ classifiers:
     source: {query: queries/phases.sql, label: encounter_phase}
     head: {kind: logistic}
 """
-ASKED = ("simulate", "chapter", "--days", "22", "--answers-a-day", "40", "--labels-a-week", "20")
+ASKED = ("simulate", "chapter", "--days", "16", "--answers-a-day", "30", "--labels-a-week", "20")
 
 
 @pytest.fixture(scope="module")
@@ -83,14 +83,14 @@ def test_a_simulation_plays_its_policies_and_goes_on_where_it_ended(place: Path)
     assert played.exit_code == 0, played.output
     simulation = json.loads(played.stdout)
     own = simulation["policies"]["default"]
-    assert (simulation["traffic"], simulation["answers_a_day"]) == ("asked", 40)
+    assert (simulation["traffic"], simulation["answers_a_day"]) == ("asked", 30)
     assert {event["kind"]: event["size"] for event in simulation["events"]} == {
         "names": 0.2,
         "topic": 0.05,
     }
     assert 0.5 < own["weighted_f1"][0] < 1
-    assert own["fits"]["retrainings"] >= 6  # twice a week, as the block says
-    assert 20 <= own["labels"][0] <= 75
+    assert own["fits"]["retrainings"] >= 4  # twice a week, as the block says
+    assert 5 <= own["labels"][0] <= 60
     assert Path(simulation["picture"]).stat().st_size > 10_000
     assert not (place / "var" / "postgres").exists()
     assert (place / "data" / "diagnoses" / "rows.parquet").read_bytes() == rows
@@ -100,7 +100,7 @@ def test_a_simulation_plays_its_policies_and_goes_on_where_it_ended(place: Path)
     assert both["folder"] == simulation["folder"]
     assert both["policies"]["default"] == own
     assert "default, day" not in again.stderr
-    assert "never, day 0 of 22" in again.stderr
+    assert "never, day 0 of 16" in again.stderr
     assert own["weighted_f1"][0] > both["policies"]["never"]["weighted_f1"][0]
 
 
@@ -108,7 +108,7 @@ def test_the_table_is_followed_by_what_to_set() -> None:
     shown = perennial(*ASKED, "--calm", "--policies", "never")
     assert shown.exit_code == 0, shown.output
     assert "weighted F1" in shown.stdout
-    assert "22 days of 40 answers (asked), 20 labels a week, seed 1" in shown.stderr
+    assert "16 days of 30 answers (asked), 20 labels a week, seed 1" in shown.stderr
     assert "events: none" in shown.stderr
     assert "not called within" in shown.stderr or "window_days" in shown.stderr
     assert "picture: " in shown.stderr
@@ -123,7 +123,7 @@ def test_the_table_is_followed_by_what_to_set() -> None:
         (("chapter", "--events", "names flood"), 2, "flood; known are rule, names"),
         (("chapter", "--events", ""), 2, "none; known are rule"),
         (("chapter", "--events", "rule", "--calm"), 2, "choose --events or --calm"),
-        (("chapter", "--days", "5000"), 2, "7<=x<=1096"),
+        (("chapter", "--days", "5000"), 2, "less than or equal to 1096"),
     ],
 )
 def test_what_cannot_be_played_is_refused(arguments: tuple[str, ...], code: int, says: str) -> None:
