@@ -59,6 +59,7 @@ def simulate(
     changed. What was played before is read, so that an interrupted simulation goes on.
     """
     from core.settings import load_settings
+    from operations.simulation.events import KINDS
     from operations.simulation.own import Question
     from operations.simulation.own import simulate as play
     from operations.simulation.policies import POLICIES
@@ -69,7 +70,7 @@ def simulate(
         answers_a_day=answers_a_day,
         labels_a_week=labels_a_week,
         policies=_names(policies, POLICIES, "--policies"),
-        events=_events(events, calm=calm),
+        events=_events(events, KINDS, calm=calm),
         seed=seed,
     )
     out = output()
@@ -82,15 +83,12 @@ def simulate(
             out.say(line)
 
 
-def _events(given: str | None, *, calm: bool) -> tuple[str, ...]:
-    """The kinds of events that may happen; by default, all of them."""
-    from operations.simulation.events import KINDS
-
-    if given is None:
-        return () if calm else KINDS
-    if calm:
+def _events(given: str | None, known: tuple[str, ...], *, calm: bool) -> tuple[str, ...]:
+    if calm and given is not None:
         raise typer.BadParameter("choose --events or --calm", param_hint="--calm")
-    return _names(given, KINDS, "--events")
+    if calm:
+        return ()
+    return known if given is None else _names(given, known, "--events")
 
 
 def _names(given: str, known: Collection[str], option: str) -> tuple[str, ...]:

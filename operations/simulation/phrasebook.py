@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from core.errors import TrainingImpossible
 from core.params import ClassifierParams
-from pipelines.stages.labelled_rows import LabelledRows, labelled_rows, within_history
+from pipelines.stages.labelled_rows import LabelledRows, labelled_rows, of_line, within_history
 from pipelines.stages.present import present_pairs, single_acts
 
 NEWEST_DAYS = 90
@@ -67,6 +67,7 @@ def read_phrasebook(table: pa.Table, block: ClassifierParams, *, days: int) -> P
 
     Raises `TrainingImpossible` when none has a phrase and a label.
     """
+    table = of_line(table, block.line.value if block.line else None)
     rows = labelled_rows(table, label=block.source.label)
     if not rows.from_source.any():
         raise TrainingImpossible(
