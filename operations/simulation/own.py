@@ -91,7 +91,7 @@ def simulate(
     """
     params = load_params(settings.repository / "params.yaml")
     block = params.classifier(question.classifier)
-    table, snapshot = read_snapshot(settings, question.classifier, block)
+    table, snapshot = _read_snapshot(settings, question.classifier, block)
     book = read_phrasebook(table, block, days=question.days)
     _refuse_few(book)
     answers_a_day, traffic = _traffic(settings, question, book)
@@ -125,10 +125,10 @@ def _as_text(simulation: Simulation) -> dict[str, str]:
     return {"picture": str(simulation.picture), "folder": str(simulation.folder)}
 
 
-def read_snapshot(
+def _read_snapshot(
     settings: Settings, classifier: str, block: ClassifierParams
 ) -> tuple[pa.Table, str]:
-    """Return the rows of a classifier and their logical hash; raises `TrainingImpossible`."""
+    """Return the rows and their logical hash."""
     dataset = block.source.dataset
     folder = settings.repository / DATA / dataset
     do = f"run `perennial snapshot {classifier}`"

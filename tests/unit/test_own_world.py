@@ -7,15 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from core.errors import TrainingImpossible
 from core.params import ClassifierParams, load_params
-from core.settings import load_settings
 from operations.simulation.advice import advise
 from operations.simulation.events import KINDS, draw_calendar
-from operations.simulation.own import Question, read_snapshot
+from operations.simulation.own import Question
 from operations.simulation.own_events import short_name
 from operations.simulation.own_world import OwnWorld
 from operations.simulation.phrasebook import Phrasebook, read_phrasebook
@@ -235,18 +233,12 @@ def test_the_advice_names_the_setting() -> None:
 def test_a_line_is_simulated_on_the_rows_of_its_region(tmp_path: Path) -> None:
     table = snapshot()
     regions = pa.array(["north", "south", "south"] * (len(table) // 3 + 1))[: len(table)]
-    place = table.column_names.index("region")
-    data = tmp_path / "data" / "q"
-    data.mkdir(parents=True)
-    pq.write_table(table.set_column(place, "region", regions), data / "rows.parquet")
-    (data / "snapshot.json").write_text('{"logical_hash": "abc"}')
+    table = table.set_column(table.column_names.index("region"), "region", regions)
     (tmp_path / "params.yaml").write_text(
         "classifiers:\n  organ:\n    by: region\n    lines: [north, south]\n"
         "    source: {query: queries/q.sql, label: organ}\n"
     )
-    settings = load_settings(repository=tmp_path)
     block = load_params(tmp_path / "params.yaml").classifier("organ_north")
-    rows, digest = read_snapshot(settings, "organ_north", block)
-    assert set(rows["region"].to_pylist()) == {"north"}
-    assert len(rows) == regions.to_pylist().count("north")
-    assert digest == "abc"
+    book = read_phrasebook(table, block, days=60)
+    assert set(book.region.tolist()) == {"north"}
+    assert len(book.phrase) == regions.to_pylist().count("north")
