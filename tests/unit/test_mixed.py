@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -20,13 +21,20 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
         ("aabab", {"a", "b"}),
         ("aaaaabbb", set()),
         ("aaabaaa", {"a"}),
-        ("abab" + 20 * "a", set()),
+        ("abab" + 20 * "a", {"a"}),
+        (20 * "ab" + 100 * "a", set()),
         ("aaaabaaaabaaaaaaaaaa", {"a"}),
         ("", set()),
     ],
 )
 def test_a_habitual_label_comes_goes_and_comes_back(labels: str, habits: set[str]) -> None:
     assert habitual_labels(list(labels)) == habits
+
+
+def test_the_habit_of_a_label_with_a_fifth_of_the_past_is_seldom_missed() -> None:
+    random = np.random.default_rng(7)
+    pasts = [random.choice(["a", "b"], 900, p=[0.8, 0.2]).tolist() for _ in range(400)]
+    assert sum("b" in habitual_labels(past) for past in pasts) >= 396
 
 
 def source_of(labels: str) -> pd.DataFrame:
