@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
-from core.contracts import Deployment, Rollout
+from core.contracts import RETIRED, Deployment, Rollout
 from core.database import connect, open_database
 from core.drift_params import DriftParams
 from core.embedded import postmaster
@@ -43,8 +43,7 @@ def standings_of(
     if settings.database_url is None and postmaster(settings.home / "postgres") is None:
         return Standings({}, {}, {}, {})
     blocks = _blocks(settings)
-    champions = {name: rollout.champion for name, rollout in rollouts.items()}
-    champions = {name: champions.get(name) for name in [*blocks, *champions]}
+    champions = champions_of(blocks, rollouts)
     try:
         with open_database(settings) as urls:
             engine = connect(urls.perennial)
@@ -54,6 +53,17 @@ def standings_of(
     except DatabaseUnreachable:
         return Standings({}, {}, {}, {})
     return replace(standings, schedules=schedules_of(settings, champions))
+
+
+def champions_of(
+    blocks: Collection[str], rollouts: Mapping[str, Rollout]
+) -> dict[str, Deployment | None]:
+    """Return the champion of every block, and of every other classifier that has not retired."""
+    others = [name for name, rollout in rollouts.items() if rollout != RETIRED]
+    return {
+        name: rollouts[name].champion if name in rollouts else None
+        for name in dict.fromkeys([*blocks, *others])
+    }
 
 
 def read_standings(

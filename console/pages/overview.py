@@ -16,7 +16,7 @@ from core.contracts import Rollout
 from core.deployments import current_rollouts
 from machine.journals import waiting_rows
 from machine.running import running_flows
-from machine.standings import read_standings
+from machine.standings import champions_of, read_standings
 from monitoring.hours import Hours, newest_days
 from monitoring.standing import Decided, Standing, newest_decision
 
@@ -70,10 +70,7 @@ def _rows(state: ConsoleState) -> list[Row]:
     now = state.clock()
     with state.reading() as connection:
         rollouts = current_rollouts(connection)
-        champions = {
-            name: rollouts[name].champion if name in rollouts else None
-            for name in dict.fromkeys([*blocks, *rollouts])
-        }
+        champions = champions_of(blocks, rollouts)
         standings = read_standings(connection, champions, blocks, now=now).classifiers
         hours = newest_days(connection, standings, now=now)
         return [
