@@ -14,4 +14,8 @@ def test_a_retired_classifier_is_shown_only_while_it_has_a_block() -> None:
     model = ModelVersion("area", "3", "models/area/3", "digest", "words-1")
     champion = Deployment(model, "champion", 1.0, SINCE, "first")
     rollouts = {"area": Rollout(champion), "gone": RETIRED, "again": RETIRED}
-    assert champions_of(["again", "new"], rollouts) == {"again": None, "new": None, "area": champion}
+    assert champions_of(["again", "new"], rollouts) == {
+        "again": None,
+        "new": None,
+        "area": champion,
+    }
