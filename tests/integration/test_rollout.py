@@ -22,6 +22,7 @@ from core.contracts import RETIRED, Deployment, ModelVersion, Role, Verdict
 from core.decisions import record_decision
 from core.deployments import append_deployment, current_champions, current_rollouts, history
 from core.errors import HeadRefused, RejectedVersion, UnknownVersion
+from core.params import load_params
 from core.tables import decision, inference
 from flows import rollout as by_hand
 from monitoring.feedback import answered
@@ -31,6 +32,7 @@ from pipelines.promotion import append_promotion, end_role, play, reject, retire
 from tests.support.heads import store_head
 from tests.support.performances import performance_by_version
 from tests.support.processes import wait_until
+from tests.support.repositories import ROOT
 from tests.support.services import House, failed, steady_load
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -157,6 +159,7 @@ def test_a_rejected_version_is_promoted_only_by_force(
         engine=engine,
         registry=None,
         settings=SimpleNamespace(models=None),
+        params=load_params(ROOT / "params.yaml"),
         champions=lambda: {"organ": model("1")},
     )
     assert by_hand.newest_not_rejected(loop, "organ") == "1"
