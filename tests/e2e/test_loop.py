@@ -102,8 +102,9 @@ def test_classify_answers_without_a_service(place: Place, played: dict, phrase: 
     done = place.perennial("--json", "classify", "block", phrase)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
-    assert set(answer) == {"phrase", "label", "probability", "version", "pinned", "abstained"}
-    assert answer["pinned"] is False
+    parts = {"classifier", "phrase", "label", "probability", "version", "pinned", "abstained"}
+    assert set(answer) == parts
+    assert (answer["classifier"], answer["pinned"]) == ("block", False)
 
 
 def test_a_critical_check_stops_the_retraining_and_the_champion_stays(

@@ -195,7 +195,8 @@ def test_a_broken_client_is_named_and_retrains_nothing(
     verdict = watch()
     assert verdict.kind == "broken_client"
     with engine.connect() as connection:
-        kinds = list(connection.scalars(sa.select(drift_report.c.verdict)))
+        in_order = sa.select(drift_report.c.verdict).order_by(drift_report.c.window_number)
+        kinds = list(connection.scalars(in_order))
     assert kinds == ["warning", "broken_client"]
     for reason in verdict.reasons:
         assert "a client sends damaged phrases" in reason
