@@ -35,7 +35,6 @@ from operations.simulation.runs import Runs, code_digest
 from operations.simulation.vectors import Vectors, stored_vectors
 from pipelines.snapshot_files import FACTS, ROWS
 from pipelines.stages.files import DATA, EMBEDDINGS, read_json, read_rows
-from pipelines.stages.labelled_rows import of_line
 
 LEAST_NEWEST = 100
 """Newest rows that traffic can be drawn from."""
@@ -128,7 +127,7 @@ def _as_text(simulation: Simulation) -> dict[str, str]:
 def _read_snapshot(
     settings: Settings, classifier: str, block: ClassifierParams
 ) -> tuple[pa.Table, str]:
-    """Return the rows and their logical hash."""
+    """Return the rows of all regions and their logical hash."""
     dataset = block.source.dataset
     folder = settings.repository / DATA / dataset
     do = f"run `perennial snapshot {classifier}`"
@@ -141,8 +140,7 @@ def _read_snapshot(
             came=", ".join(table.column_names),
             do=do,
         )
-    of_region = of_line(table, block.line.value if block.line else None)
-    return of_region, str(read_json(folder / FACTS)["logical_hash"])
+    return table, str(read_json(folder / FACTS)["logical_hash"])
 
 
 def _refuse_few(book: Phrasebook) -> None:

@@ -17,9 +17,7 @@ def write_digest(folder: Path, digest: str) -> None:
 
     The record lies outside `folder`, so that whatever changes the head does not change it.
     """
-    record = _record(folder)
-    record.parent.mkdir(parents=True, exist_ok=True)
-    record.write_text(digest)
+    _write(_record(folder), digest)
 
 
 def recorded_digest(folder: Path) -> str:
@@ -27,22 +25,16 @@ def recorded_digest(folder: Path) -> str:
 
     Raises `HeadRefused` when there is none.
     """
-    try:
-        return _record(folder).read_text()
-    except FileNotFoundError:
+    digest = _read(_record(folder))
+    if not digest:
         do = f"run `perennial reproduce {folder.parent.name} {folder.name}` to record it again"
-        raise HeadRefused(f"a recorded digest of {folder}", came="none", do=do) from None
-
-
-def _record(folder: Path) -> Path:
-    return folder.parents[1] / DIGESTS / folder.parent.name / folder.name
+        raise HeadRefused(f"a recorded digest of {folder}", came="none", do=do)
+    return digest
 
 
 def write_judged_digest(folder: Path, digest: str) -> None:
     """Record the digest of the judged head of the version in `folder`."""
-    record = _judged_record(folder)
-    record.parent.mkdir(parents=True, exist_ok=True)
-    record.write_text(digest)
+    _write(_record(folder, "judged"), digest)
 
 
 def recorded_judged_digest(folder: Path) -> str:
@@ -50,21 +42,12 @@ def recorded_judged_digest(folder: Path) -> str:
 
     "" for a version of an earlier release, whose only head had not seen the test rows.
     """
-    try:
-        return _judged_record(folder).read_text()
-    except FileNotFoundError:
-        return ""
-
-
-def _judged_record(folder: Path) -> Path:
-    return _record(folder).with_name(f"{folder.name}.judged")
+    return _read(_record(folder, "judged"))
 
 
 def write_abstention_digest(folder: Path, digest: str) -> None:
     """Record the digest of the rule of abstention of the version in `folder`."""
-    record = _abstention_record(folder)
-    record.parent.mkdir(parents=True, exist_ok=True)
-    record.write_text(digest)
+    _write(_record(folder, "abstention"), digest)
 
 
 def recorded_abstention_digest(folder: Path) -> str:
@@ -72,11 +55,22 @@ def recorded_abstention_digest(folder: Path) -> str:
 
     "" for a version of an earlier release: its evaluation describes the rule, if it has one.
     """
+    return _read(_record(folder, "abstention"))
+
+
+def _record(folder: Path, part: str = "") -> Path:
+    name = f"{folder.name}.{part}" if part else folder.name
+    return folder.parents[1] / DIGESTS / folder.parent.name / name
+
+
+def _write(record: Path, digest: str) -> None:
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(digest)
+
+
+def _read(record: Path) -> str:
+    """Return the digest, "" without a record."""
     try:
-        return _abstention_record(folder).read_text()
+        return record.read_text()
     except FileNotFoundError:
         return ""
-
-
-def _abstention_record(folder: Path) -> Path:
-    return _record(folder).with_name(f"{folder.name}.abstention")
