@@ -139,8 +139,9 @@ def _assemble(
 
 def _memory(phrases: Strings, labels: Strings) -> Memory:
     moment = pd.Timestamp("2026-01-01", tz="UTC")
-    columns = {"cleaned": phrases, "label": labels, "received_at": moment, "author": ""}
-    return build_memory(pd.DataFrame(columns), classifier="set", revision=0, as_of=moment)
+    rows = pd.DataFrame({"cleaned": phrases, "label": labels, "received_at": moment})
+    rows = rows.assign(author="", kind="")
+    return build_memory(rows, classifier="set", revision=0, as_of=moment)
 
 
 def _icd(level: str, file: Path | None, seed: int) -> Pairs:

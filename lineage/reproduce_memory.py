@@ -7,13 +7,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from core.contracts import Verdict
-from core.errors import UnknownVersion
+from core.errors import HeadRefused, UnknownVersion
 from core.memory_revisions import MemoryRevision, find_revision
 from flows.context import LoopContext
 from flows.memory import make_memory
 from monitoring.received_labels import received_labels
 from pipelines.memory.store import read_source_labels
-from pipelines.model.memory import save_memory
+from pipelines.model.memory import load_memory, save_memory
 
 
 def reproduce_revision(context: LoopContext, classifier: str, revision: int) -> Verdict:
@@ -43,8 +43,23 @@ def reproduce_revision(context: LoopContext, classifier: str, revision: int) -> 
     if digest == recorded.digest:
         reason = f"{recorded.labels} labels of {recorded.phrases} phrases give the same bytes"
         return Verdict("identical", (reason,), evidence)
-    reason = f"{len(made.labels)} labels give digest {digest}; {recorded.labels} gave another"
+    weighing = _stored_weighing(recorded)
+    if weighing not in (None, memory.weighing):
+        reason = (
+            f"another release made it, by other rules of weighing ({weighing}; here "
+            f"{memory.weighing}); reproduce it with that release"
+        )
+    else:
+        reason = f"{len(made.labels)} labels give digest {digest}; {recorded.labels} gave another"
     return Verdict("different", (reason,), evidence)
+
+
+def _stored_weighing(recorded: MemoryRevision) -> int | None:
+    """Return the rules that the stored revision names; None when its files are gone or damaged."""
+    try:
+        return load_memory(Path(recorded.location), digest=recorded.digest).weighing
+    except HeadRefused:
+        return None
 
 
 def _recorded(context: LoopContext, classifier: str, revision: int) -> MemoryRevision:

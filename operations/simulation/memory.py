@@ -12,12 +12,14 @@ from functools import lru_cache
 
 import numpy as np
 
+from pipelines.memory.build import CORRECTION
 from pipelines.memory.evidence import (
     Evidence,
     Runs,
     extend_runs,
     mix_runs,
     no_run,
+    repeat_corrections,
     weigh_labels,
 )
 from pipelines.memory.mixed import habitual_labels
@@ -113,24 +115,26 @@ def _weigh(labels: Mapping[str, GivenLabel]) -> PhraseEvidence:
         acts[act] = given
     names = sorted({given.label for given in acts.values()})
     number = {name: place for place, name in enumerate(names)}
-    codes = tuple(number[given.label] for given in acts.values())
-    evidence = _weigh_codes(codes, len(names))
+    codes = [number[given.label] for given in acts.values()]
+    corrections = [given.kind == CORRECTION for given in acts.values()]
+    evidence = _weigh_codes(tuple(repeat_corrections(codes, corrections)), len(names))
     return PhraseEvidence(evidence.head_share, tuple(names), evidence.weights)
 
 
 def _without_expected(labels: Collection[GivenLabel]) -> list[GivenLabel]:
     """As `join_labels`: a correction to a habitual label counts as the row of the source."""
-    corrections = [given for given in labels if given.kind == "correction"]
+    corrections = [given for given in labels if given.kind == CORRECTION]
     if not corrections:
         return list(labels)
-    others = [given for given in labels if given.kind != "correction"]
+    others = [given for given in labels if given.kind != CORRECTION]
     others.sort(key=lambda given: given.received_at)
     habits = habitual_labels([given.label for given in others])
     for given in corrections:
         if given.label not in habits:
             others.append(given)
         elif given.occurred_at is not None:
-            others.append(replace(given, author="", received_at=given.occurred_at))
+            as_source = replace(given, author="", kind="", received_at=given.occurred_at)
+            others.append(as_source)
     return others
 
 

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 
 from core.errors import TrainingImpossible
-from pipelines.memory.evidence import weigh_labels
+from pipelines.memory.evidence import WEIGHING, repeat_corrections, weigh_labels
 from pipelines.model.arrays import MAX_LABELS
 from pipelines.model.memory import Memory, phrase_hash
 
-LABEL_COLUMNS = ("cleaned", "label", "received_at", "author")
-"""One row per label. `author` is "" for rows of the source: these count one by one."""
+LABEL_COLUMNS = ("cleaned", "label", "received_at", "author", "kind")
+"""One row per label. `author` and `kind` are "" for rows of the source: these count one by one."""
+CORRECTION = "correction"
 
 
 def build_memory(
@@ -31,8 +32,10 @@ def build_memory(
     phrases, phrase_of = np.unique(counted["cleaned"].to_numpy(dtype=str), return_inverse=True)
     order = np.argsort(phrase_of, kind="stable")
     bounds = np.searchsorted(phrase_of[order], np.arange(len(phrases) + 1))
+    codes = codes[order]
+    corrections = (counted["kind"] == CORRECTION).to_numpy()[order]
     rows = [
-        _weigh(codes[order[start:end]])
+        _weigh(codes[start:end], corrections[start:end])
         for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
     ]
     if len(names) > MAX_LABELS:
@@ -59,9 +62,10 @@ def count_acts(labels: pd.DataFrame) -> pd.DataFrame:
 _Row = tuple[float, "np.ndarray[tuple[int], np.dtype[np.int64]]", np.ndarray]
 
 
-def _weigh(codes: np.ndarray) -> _Row:
+def _weigh(codes: np.ndarray, corrections: np.ndarray) -> _Row:
     own, numbers = np.unique(codes, return_inverse=True)
-    evidence = weigh_labels(numbers.tolist(), labels=len(own))
+    counted = repeat_corrections(numbers.tolist(), corrections.tolist())
+    evidence = weigh_labels(counted, labels=len(own))
     return evidence.head_share, own, evidence.weights
 
 
@@ -81,6 +85,7 @@ def _pack(
         starts=np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype(np.int64),
         codes=_joined([own for _, own, _ in ordered], np.uint16),
         weights=_joined([weights for _, _, weights in ordered], np.float32),
+        weighing=WEIGHING,
     )
 
 

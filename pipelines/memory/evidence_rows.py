@@ -5,10 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from core.feedback import NONE_OF_THESE
-from pipelines.memory.build import LABEL_COLUMNS
+from pipelines.memory.build import CORRECTION, LABEL_COLUMNS
 from pipelines.memory.mixed import habitual_labels
-
-CORRECTION = "correction"
 
 
 def join_labels(source: pd.DataFrame, received: pd.DataFrame) -> pd.DataFrame:
@@ -44,7 +42,7 @@ def _without_taken_labels(received: pd.DataFrame) -> pd.DataFrame:
 
 def _as_labels(source: pd.DataFrame) -> pd.DataFrame:
     renamed = source.rename(columns={"occurred_at": "received_at"})
-    return renamed.assign(author="", head_label="")
+    return renamed.assign(author="", kind="", head_label="")
 
 
 def _habitual_corrections(rows: pd.DataFrame, received: pd.DataFrame) -> pd.Series:

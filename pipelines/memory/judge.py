@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from pipelines.memory.build import count_acts
-from pipelines.memory.evidence import Evidence, weigh_labels
+from pipelines.memory.build import CORRECTION, count_acts
+from pipelines.memory.evidence import Evidence, repeat_corrections, weigh_labels
 
 LEVEL = 0.05
 """Chance that a memory no worse than the head alone is switched off (one-sided sign test)."""
@@ -49,8 +49,8 @@ def foretell(labels: pd.DataFrame, *, since: pd.Timestamp) -> Foretold:
 
     Parameters
     ----------
-    labels : cleaned, label, received_at, author, and `head_label` where the label came for an
-        answer ("" or missing for rows of the source, which are only known, never foretold)
+    labels : LABEL_COLUMNS, and `head_label` where the label came for an answer ("" or missing for
+        rows of the source, which are only known, never foretold)
 
     Acts are counted as the memory counts them: a label that one author repeats on the same day is
     foretold once. The head's probability of its own label counts as HEAD_PROBABILITY.
@@ -77,10 +77,12 @@ def _outcomes(rows: pd.DataFrame, asked: list[bool]) -> list[tuple[bool, bool]]:
     names = sorted({*truth, *heads} - {""})
     code_of = {name: code for code, name in enumerate(names)}
     codes = [code_of[label] for label in truth]
+    corrections = (rows["kind"] == CORRECTION).tolist()
 
     outcomes = []
     for place in np.flatnonzero(asked)[-MOST_PER_PHRASE:].tolist():
-        evidence = weigh_labels(codes[:place], labels=max(len(names), 2))
+        known = repeat_corrections(codes[:place], corrections[:place])
+        evidence = weigh_labels(known, labels=max(len(names), 2))
         answer = _answer(evidence, code_of[heads[place]])
         outcomes.append((answer == codes[place], heads[place] == truth[place]))
     return outcomes

@@ -44,6 +44,7 @@ class Memory:
     starts : int64 (n + 1,), where each phrase's entries of `codes` and `weights` begin
     codes, weights : uint16 and float32 (k,); of one phrase, weights and head share sum to 1
     enabled : False where the memory lost against the head alone: it then only tells new phrases
+    weighing : number of the rules by which the labels were weighed; the first release had 1
     """
 
     classifier: str
@@ -55,6 +56,7 @@ class Memory:
     codes: NDArray[np.uint16]
     weights: NDArray[np.float32]
     enabled: bool = True
+    weighing: int = 1
 
     @cached_property
     def _place_of(self) -> dict[int, int]:
@@ -150,6 +152,7 @@ def save_memory(memory: Memory, folder: Path) -> str:
         "revision": memory.revision,
         "labels": list(memory.labels),
         "enabled": memory.enabled,
+        "weighing": memory.weighing,
     }
     digest = _digest(manifest, packed)
     (folder / "memory.npz").write_bytes(packed)
@@ -178,6 +181,7 @@ def load_memory(folder: Path, *, digest: str) -> Memory:
         revision=manifest["revision"],
         labels=tuple(manifest["labels"]),
         enabled=manifest["enabled"],
+        weighing=manifest.get("weighing", 1),
         **arrays,
     )
     if problem := _misfit(memory):

@@ -35,7 +35,7 @@ def training_memory(labels: pa.Table, *, classifier: str) -> Memory:
 def labels_memory(labels: pa.Table, *, classifier: str) -> Memory:
     """Return the memory that all the rows make, each counted once."""
     rows = labels.select(["cleaned", "label"]).to_pandas()
-    rows = rows.assign(received_at=labels["occurred_at"].to_pandas(), author="")
+    rows = rows.assign(received_at=labels["occurred_at"].to_pandas(), author="", kind="")
     return build_memory(rows, classifier=classifier, revision=0, as_of=rows["received_at"].max())
 
 

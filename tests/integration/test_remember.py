@@ -264,13 +264,19 @@ def test_authors_who_contradict_each_other_leave_it_open(context: LoopContext) -
     assert max(weights.values()) < 0.65
 
 
-def test_a_revision_can_be_made_again_from_its_record(context: LoopContext) -> None:
+def test_a_revision_can_be_made_again_from_its_record(
+    context: LoopContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
     begin(context, "label00", "label03")
     correct(context, 1, "label07")
     remember(context)
     correct(context, 2, "label08", at=NOW - timedelta(minutes=1))  # came later, and is not in it
     for revision in (1, 2):
         assert reproduce_revision(context, "topic", revision).kind == "identical"
+    with monkeypatch.context() as other_release:
+        other_release.setattr("pipelines.memory.build.WEIGHING", 1)
+        by_other_rules = reproduce_revision(context, "topic", 2)
+    assert "by other rules of weighing (2; here 1)" in by_other_rules.reasons[0]
     with context.engine.begin() as connection:
         connection.execute(feedback.update().values(label="label09"))
     changed = reproduce_revision(context, "topic", 2)

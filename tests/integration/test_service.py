@@ -296,8 +296,8 @@ def test_a_revision_of_the_memory_answers_within_the_poll(
     other = "lung" if before["label"] == "heart" else "heart"
     moment = pd.Timestamp("2026-01-01", tz="UTC")
     labels = pd.DataFrame(
-        [(phrase, other, moment, author) for author in "abc"],
-        columns=["cleaned", "label", "received_at", "author"],
+        [(phrase, other, moment, author, "sample") for author in "abc"],
+        columns=["cleaned", "label", "received_at", "author", "kind"],
     )
     memory = build_memory(labels, classifier="organ", revision=1, as_of=moment)
     folder = house.settings.home / "memory-1"

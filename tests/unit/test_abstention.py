@@ -209,7 +209,13 @@ def pd_rows(phrase: str) -> object:
 
     moment = pd.Timestamp(NOW)
     return pd.DataFrame(
-        {"cleaned": [phrase], "label": ["heart"], "received_at": [moment], "author": [""]}
+        {
+            "cleaned": [phrase],
+            "label": ["heart"],
+            "received_at": [moment],
+            "author": [""],
+            "kind": [""],
+        }
     )
 
 

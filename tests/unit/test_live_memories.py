@@ -16,12 +16,16 @@ from pipelines.model.memory import Memory, changed_hashes, save_memory
 from tests.support.request_paths import Bench
 
 NOW = pd.Timestamp("2026-01-01", tz="UTC")
-COLUMNS = ["cleaned", "label", "received_at", "author"]
+COLUMNS = ["cleaned", "label", "received_at", "author", "kind"]
 
 
 def memory_of(revision: int, **labels: str) -> Memory:
     """Three agreeing labels of three people for each phrase."""
-    rows = [(cleaned, label, NOW, author) for cleaned, label in labels.items() for author in "abc"]
+    rows = [
+        (cleaned, label, NOW, author, "sample")
+        for cleaned, label in labels.items()
+        for author in "abc"
+    ]
     return build_memory(
         pd.DataFrame(rows, columns=COLUMNS), classifier="organ", revision=revision, as_of=NOW
     )

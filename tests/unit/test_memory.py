@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from core.errors import HeadRefused
 from pipelines.memory.build import LABEL_COLUMNS, build_memory, count_acts
-from pipelines.memory.evidence import extend_runs, mix_runs, no_run, weigh_labels
+from pipelines.memory.evidence import (
+    SHORT_PAST,
+    extend_runs,
+    mix_runs,
+    no_run,
+    repeat_corrections,
+    weigh_labels,
+)
 from pipelines.model.memory import (
     AppliedMemory,
     Memory,
@@ -62,7 +69,7 @@ def test_one_wrong_label_flips_no_long_agreeing_past() -> None:
 
 @pytest.mark.parametrize(
     ("past", "against_the_head", "with_it"),
-    [(0, 1, 1), (1, 2, 1), (2, 3, 1), (5, 3, 2), (9, 3, 2), (10, 2, 2), (20, 2, 2), (200, 2, 1)],
+    [(0, 1, 1), (1, 2, 1), (2, 2, 1), (5, 2, 1), (9, 2, 1), (10, 2, 1), (20, 2, 1), (200, 2, 1)],
 )
 def test_so_many_labels_turn_an_agreeing_past(
     past: int, against_the_head: int, with_it: int
@@ -75,6 +82,39 @@ def test_so_many_labels_turn_an_agreeing_past(
 
     assert needed({0: 0.97, 1: 0.01}) == against_the_head
     assert needed({0: 0.01, 1: 0.97}) == with_it
+
+
+@pytest.mark.parametrize("share", [0.6, 0.7, 0.8])
+def test_one_wrong_label_turns_no_phrase_of_two_labels(share: float) -> None:
+    random = np.random.default_rng(4)
+    turned = []
+    for length in random.integers(20, 200, 200).tolist():
+        past = (random.random(length) > share).astype(int).tolist()
+        turned.append(answer([*past, 2], labels=3, head={0: share, 1: 1 - share}) == 2)
+    assert np.mean(turned) <= 0.01
+
+
+@pytest.mark.parametrize("past", range(SHORT_PAST))
+def test_one_correction_decides_over_a_short_past(past: int) -> None:
+    codes = repeat_corrections([0] * past + [1], [False] * past + [True])
+    assert answer(codes, labels=2, head={0: 0.97, 1: 0.01}) == 1
+
+
+def test_one_correction_turns_no_long_past() -> None:
+    codes = repeat_corrections([0] * SHORT_PAST + [1], [False] * SHORT_PAST + [True])
+    assert codes == [0] * SHORT_PAST + [1]
+    assert answer(codes, labels=2, head={0: 0.97, 1: 0.01}) == 0
+
+
+def test_a_memory_counts_a_correction_as_a_correction() -> None:
+    past = [("chest", "lung", NOON, "")] * 3
+    told = rows(*past, ("chest", "heart", NOON + pd.Timedelta(hours=1), "ann"))
+    for kind, best in (("correction", "heart"), ("sample", "lung")):
+        labels = told.assign(kind=["", "", "", kind])
+        memory = build_memory(labels, classifier="organ", revision=1, as_of=LATE)
+        applied = AppliedMemory.beside(memory, ["heart", "lung"])
+        mixed = applied.apply(["chest"], np.array([[0.03, 0.97]], np.float32))
+        assert applied.labels[mixed[0].argmax()] == best
 
 
 def test_one_label_decides_over_a_phrase_that_nobody_labelled_before() -> None:
@@ -111,7 +151,7 @@ def test_an_agreeing_past_is_weighed_as_any_other(count: int) -> None:
 
 
 def rows(*entries: tuple[str, str, pd.Timestamp, str]) -> pd.DataFrame:
-    return pd.DataFrame(entries, columns=list(LABEL_COLUMNS))
+    return pd.DataFrame(entries, columns=list(LABEL_COLUMNS[:4])).assign(kind="")
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=120), st.integers(0, 120))

@@ -22,6 +22,7 @@ def received(labels: Sequence[str], *, head: str, author: str | None = None) -> 
             "label": list(labels),
             "received_at": pd.date_range(FIT + HOUR, periods=count, freq=HOUR),
             "author": [author or f"author {number}" for number in range(count)],
+            "kind": "sample",
             "head_label": [head] * count,
         }
     )
