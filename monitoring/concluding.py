@@ -35,8 +35,8 @@ def conclude(
 ) -> list[Verdict]:
     """Return the gravest verdict, and after a drift the request for labels of a later window.
 
-    The evidence of each details the newest window of that kind. `power` is that of the newest
-    window.
+    The evidence of each details the newest window of that kind, and names a broken client whatever
+    the kind is. `power` is that of the newest window.
     """
     kinds = [window.verdict.kind for window in judged]
     chosen = [_newest_of(max(kinds, key=SEVERITY.index), kinds)]
@@ -46,6 +46,7 @@ def conclude(
         "version": pending.version,
         "power": power.as_evidence() if power else None,
         "windows": [_as_evidence(window) for window in judged],
+        "broken_client": next(("; ".join(w.notes) for w in reversed(judged) if w.notes), None),
     }
     return [
         Verdict(

@@ -23,12 +23,16 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Decided:
-    """The newest decision on a subject, with its first reason."""
+    """The newest decision on a subject, with its first reason.
+
+    `broken_client` says what a client sends wrong, whatever the decision was.
+    """
 
     kind: str
     decided_at: datetime
     reason: str
     version: str | None
+    broken_client: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,8 +82,8 @@ def read_standing(
         waits += _labels_wait(connection, classifier, version)
     attention += _labels_wanted(connection, classifier)
     attention += _for_a_person(classifier, unfinished)
-    if drift and drift.kind == "broken_client":
-        attention.append(Attention(4, f"a client sends damaged phrases or dates: {drift.reason}"))
+    if drift and drift.broken_client:
+        attention.append(Attention(4, f"a client has to be mended: {drift.broken_client}"))
     if version is None:
         cure = f"`perennial retrain {classifier}`"
         attention.append(Attention(5, f"no version answers yet: {cure}"))
@@ -110,7 +114,8 @@ def newest_decision(connection: Connection, classifier: str, subject: str) -> De
     if row is None:
         return None
     reason = row.reasons[0] if row.reasons else ""
-    return Decided(row.kind, row.decided_at, reason, row.evidence.get("version"))
+    version, client = row.evidence.get("version"), row.evidence.get("broken_client")
+    return Decided(row.kind, row.decided_at, reason, version, client)
 
 
 def _drift_waits(

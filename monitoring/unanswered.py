@@ -81,9 +81,10 @@ def unanswered_drift(
 def with_unanswered(verdict: Verdict, unanswered: Verdict | None) -> Verdict:
     """Return what the watch says: the drift that waits for an answer, unless it calls one itself.
 
-    The windows that were judged now stay in the evidence.
+    Reasons and a broken client of the windows that were judged now are told beside it.
     """
     if unanswered is None or verdict.kind == "drift":
         return verdict
     reasons = (*unanswered.reasons, *verdict.reasons)
-    return replace(unanswered, reasons=reasons)
+    client = {"broken_client": verdict.evidence.get("broken_client")}
+    return replace(unanswered, reasons=reasons, evidence={**unanswered.evidence, **client})

@@ -78,7 +78,7 @@ def _false_calls(notes: Notes) -> float | None:
     runs = list(notes[DEFAULT].values())
     if any(run["calendar"] for run in runs):
         return None
-    calls = sum(kind == "drift" for run in runs for _, kind in run["watched"])
+    calls = sum(kind == "drift" for run in runs for _, kind, _ in run["watched"])
     years = sum(len(run["f1"]) for run in runs) / 365
     return calls / years if years else None
 

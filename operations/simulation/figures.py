@@ -102,7 +102,7 @@ def _drift(runs: Any) -> dict[str, Any]:
     named: list[int] = []
     for run in runs:
         named += [windows_until_named(run, event) for event in run["calendar"] if _is_broken(event)]
-        days = [day for day, kind in run["watched"] if kind in ("drift", "needs_labels")]
+        days = [day for day, kind, _ in run["watched"] if kind in ("drift", "needs_labels")]
         moments = [day for event in run["calendar"] for day in _moments(event)]
         called += len(days)
         false += sum(not any(0 <= day - at < CALLED_WITHIN for at in moments) for day in days)
@@ -130,9 +130,9 @@ def _is_broken(event: Mapping[str, Any]) -> bool:
 
 
 def windows_until_named(run: Mapping[str, Any], event: Mapping[str, Any]) -> int:
-    """Windows judged since the broken client began, up to the one that names it, or all of them."""
-    kinds = [kind for day, kind in run["watched"] if day >= event["first"]]
-    return kinds.index("broken_client") + 1 if "broken_client" in kinds else len(kinds)
+    """Watches with a verdict since the broken client began, up to the one that names it, or all."""
+    named = [names_client for day, _, names_client in run["watched"] if day >= event["first"]]
+    return named.index(True) + 1 if True in named else len(named)
 
 
 def _moments(event: Mapping[str, Any]) -> list[int]:

@@ -110,7 +110,7 @@ def play(
     }
     notes = run.observer.notes
     notes["watched"] = [
-        [(moment - EPOCH).days, verdict.kind]
+        [(moment - EPOCH).days, verdict.kind, bool(verdict.evidence.get("broken_client"))]
         for moment, verdict in run.production.watched
         if verdict.kind != "insufficient"
     ]

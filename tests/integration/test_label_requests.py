@@ -214,5 +214,6 @@ def test_a_client_with_a_wrong_clock_is_named(engine: Engine, watch: Watch) -> N
     )
     verdict = watch()
     assert verdict.kind == "steady"
+    assert "the clock of a client is off" in verdict.evidence["broken_client"]
     assert "the clock of a client is off" in verdict.reasons[0]
     assert "from region west" in verdict.reasons[0]

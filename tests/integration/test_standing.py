@@ -129,8 +129,10 @@ def test_a_failed_retraining_needs_attention_and_one_that_waits_is_told(engine: 
 
 
 def test_a_broken_client_is_named(engine: Engine) -> None:
-    decide(engine, "drift", Verdict("broken_client", ("mojibake from north",)), NOW)
-    assert needs(engine) == ["a client sends damaged phrases or dates: mojibake from north"]
+    evidence = {"broken_client": "mojibake from north"}
+    for kind in ("broken_client", "warning"):
+        decide(engine, "drift", Verdict(kind, ("window 5",), evidence), NOW)
+        assert needs(engine) == ["a client has to be mended: mojibake from north"]
 
 
 def test_a_classifier_without_a_version_says_how_to_get_one(engine: Engine) -> None:
@@ -144,7 +146,8 @@ def test_a_classifier_without_a_version_says_how_to_get_one(engine: Engine) -> N
 def test_status_prints_what_needs_attention_first(
     engine: Engine, database: DatabaseUrls, session_settings: Settings
 ) -> None:
-    decide(engine, "drift", Verdict("broken_client", ("mojibake from north",)), NOW)
+    evidence = {"broken_client": "mojibake from north"}
+    decide(engine, "drift", Verdict("broken_client", ("window 5",), evidence), NOW)
     environment = clean_environment() | child_settings(session_settings, database)
 
     def status(*arguments: str) -> str:
@@ -159,7 +162,7 @@ def test_status_prints_what_needs_attention_first(
     lines = status().splitlines()
     assert lines[0] == "Needs attention:"
     assert lines[1] == "  no program runs: `perennial up`"
-    client = lines.index("  block: a client sends damaged phrases or dates: mojibake from north")
+    client = lines.index("  block: a client has to be mended: mojibake from north")
     block = next(n for n, line in enumerate(lines) if line.startswith("block: version 2 answers"))
     programs = next(n for n, line in enumerate(lines) if line.startswith("name "))
     assert client < block < programs

@@ -71,6 +71,13 @@ def test_a_drift_of_this_watch_is_not_called_twice() -> None:
     assert called.kind == "drift" and called.reasons[-1] == "window 5: as usual"
 
 
+def test_a_broken_client_is_named_beside_a_drift_that_waits() -> None:
+    steady = Verdict("steady", evidence={"broken_client": "mojibake from north"})
+    assert with_unanswered(steady, DRIFT).evidence["broken_client"] == "mojibake from north"
+    earlier = Verdict("drift", evidence={"broken_client": "mojibake from south"})
+    assert with_unanswered(Verdict("steady"), earlier).evidence["broken_client"] is None
+
+
 def test_an_event_that_prefect_does_not_take_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 

@@ -268,7 +268,12 @@ def test_a_candidate_that_was_promoted_without_being_better_was_not_kept_out() -
 
 
 def test_a_broken_client_is_named_within_so_many_windows() -> None:
-    watched = [[260, "warning"], [267, "warning"], [274, "broken_client"], [281, "steady"]]
+    watched = [
+        [260, "drift", True],
+        [267, "warning", False],
+        [274, "drift", True],
+        [281, "steady", False],
+    ]
     run = {"watched": watched}
     assert windows_until_named(run, {"kind": "broken", "first": 266}) == 2
     assert windows_until_named(run, {"kind": "broken", "first": 276}) == 1
