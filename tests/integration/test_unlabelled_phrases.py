@@ -103,7 +103,7 @@ def test_a_log_that_refuses_the_query_gives_no_phrase_either(log: Connection) ->
         log.engine.url, connect_args={"options": "-c statement_timeout=1"}, poolclass=sa.NullPool
     )
     log.execute(sa.text("lock table inference in access exclusive mode"))
-    assert "timeout" in read_asked(slow, "organ", days=30, as_of=NOW).problem
+    assert "canceling statement" in read_asked(slow, "organ", days=30, as_of=NOW).problem
 
 
 def place(folder: Path, database: DatabaseUrls, engine: Engine, *, block: str) -> LoopContext:
