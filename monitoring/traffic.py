@@ -49,14 +49,6 @@ class Traffic:
             yield window
             after = window.last
 
-    def read(self, *, after: int = 0, rows: int | None = None) -> pd.DataFrame:
-        """Return the rows behind a sequence number, in order of arrival, as LOG_COLUMNS.
-
-        Label and probability are null where another version answered.
-        """
-        chosen = self._rows().where(inference.c.sequence > after)
-        return self._frame(chosen.order_by(inference.c.sequence).limit(rows))
-
     def read_window(self, window: Window) -> pd.DataFrame:
         """Return what the log still holds of a window, in order of arrival, as LOG_COLUMNS."""
         within = inference.c.sequence.between(window.first, window.last)

@@ -43,9 +43,7 @@ def create_schema(url: str) -> None:
 
 
 @contextmanager
-def open_storage(
-    url: str, *, grace_seconds: int = GRACE_SECONDS
-) -> Iterator[optuna.storages.RDBStorage]:
+def open_storage(url: str) -> Iterator[optuna.storages.RDBStorage]:
     """Yield Optuna's storage in the schema."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with warnings.catch_warnings():
@@ -57,8 +55,8 @@ def open_storage(
                 "connect_args": {"options": f"-csearch_path={SCHEMA}", "connect_timeout": 10},
                 "pool_pre_ping": True,
             },
-            heartbeat_interval=min(HEARTBEAT_SECONDS, grace_seconds),
-            grace_period=grace_seconds,
+            heartbeat_interval=HEARTBEAT_SECONDS,
+            grace_period=GRACE_SECONDS,
             heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(
                 max_retry=1
             ),

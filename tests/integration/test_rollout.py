@@ -26,7 +26,6 @@ from core.params import load_params
 from core.tables import decision, inference
 from flows import rollout as by_hand
 from monitoring.feedback import answered
-from monitoring.traffic import Traffic
 from pipelines import promotion
 from pipelines.promotion import append_promotion, end_role, play, reject, retire
 from tests.support.heads import store_head
@@ -34,6 +33,7 @@ from tests.support.performances import performance_by_version
 from tests.support.processes import wait_until
 from tests.support.repositories import ROOT
 from tests.support.services import House, failed, steady_load
+from tests.support.traffic import whole_traffic
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -264,10 +264,10 @@ def test_a_canary_answers_its_share_always_the_same_phrases_while_a_shadow_score
 def assert_traffic_is_watched_once(house: House, ids: set[str], *, canary_rows: int) -> None:
     """Windows hold answers of champion and canary; feedback belongs to the row that answered."""
     with house.engine.connect() as connection:
-        rows = Traffic(connection, "organ", "1").read()
+        rows = whole_traffic(connection, "organ", "1")
         told = answered(sa.select(inference.c.request_id).where(inference.c.request_id.in_(ids)))
         owners = Counter(connection.scalars(sa.select(told.c.role)))
-        by_shadow = Traffic(connection, "organ", "3").read()["label"].notna().sum()
+        by_shadow = whole_traffic(connection, "organ", "3")["label"].notna().sum()
     mine = rows[rows["request_id"].isin(ids)]
     assert (len(mine), mine["label"].isna().sum(), by_shadow) == (len(ids), canary_rows, 0)
     assert owners == {"champion": len(ids) - canary_rows, "canary": canary_rows}
@@ -298,7 +298,7 @@ def test_any_retained_version_answers_when_asked(plain: House, client: httpx.Cli
     assert (told["version"], told["role"]) == ("2", "asked")
     wait_until(lambda: told["request_id"] in plain.logged_ids(), seconds=60, what="its row")
     with plain.engine.connect() as connection:
-        watched = set(Traffic(connection, "organ", "2").read()["request_id"])
+        watched = set(whole_traffic(connection, "organ", "2")["request_id"])
         assert told["request_id"] not in watched, "in no window"
         by_version = performance_by_version(plain.engine, "organ")
         counted = sum(by_version[key].answers for key in ("2", "2 (shadow)") if key in by_version)

@@ -37,6 +37,7 @@ from tests.support.traffic import (
     promote,
     store_model,
     traffic,
+    whole_traffic,
 )
 
 NOW = datetime(2027, 6, 1, tzinfo=UTC)
@@ -342,7 +343,7 @@ def test_traffic_is_what_clients_asked_whoever_answered(place: Place) -> None:
     place.answer(rows.iloc[300:600], version="2", prefix="c")
     with place.engine.connect() as connection:
         traffic_of = {
-            version: Traffic(connection, "topic", version).read() for version in ("1", "2", "9")
+            version: whole_traffic(connection, "topic", version) for version in ("1", "2", "9")
         }
     assert {len(read) for read in traffic_of.values()} == {600}
     assert {version: read["label"].notna().sum() for version, read in traffic_of.items()} == {
@@ -372,7 +373,7 @@ def test_a_load_test_is_no_traffic(place: Place) -> None:
             prefix="k",
             key="a client",
         )
-        assert len(Traffic(connection, "topic", "1").read()) == 5
+        assert len(whole_traffic(connection, "topic", "1")) == 5
     assert performance_by_version(place.engine, "topic")["1"].answers == 5
     assert place.watch().kind == "insufficient"
 
@@ -488,7 +489,7 @@ def test_windows_go_on_when_the_log_is_tidied(place: Place) -> None:
     place.watch()
     tidy_inference(place.engine, now=at(rows, 8 * WINDOW), kept_months=1)
     with place.engine.connect() as connection:
-        held = len(Traffic(connection, "topic", "1").read())
+        held = len(whole_traffic(connection, "topic", "1"))
     place.answer(rows.iloc[8 * WINDOW :], prefix="b")
     assert place.watch().kind != "insufficient"
     spans = [
