@@ -68,7 +68,7 @@ def answers(
 ) -> None:
     """Search the log of answers, newest first.
 
-    With --csv, a right label that is known already is filled in.
+    With --csv, right labels that are already known are filled in.
     """
     from monitoring.answers import Search
 

@@ -30,7 +30,7 @@ ImportFormat = Annotated[
 ]
 ExportFormat = Annotated[Format, typer.Option("--format", help="What the labelling tool reads.")]
 Author = Annotated[
-    str | None, typer.Option(help="Who labelled, where a file of tasks does not say so.")
+    str | None, typer.Option(help="Who labelled, when the file of tasks does not say.")
 ]
 Classifier = Annotated[str, typer.Argument(help="A classifier of params.yaml.")]
 Labels = Annotated[bool, typer.Option("--labels", help="The newest labels instead of tasks.")]
@@ -97,7 +97,7 @@ def export(
     limit: Limit = 1000,
     json: Json = False,
 ) -> None:
-    """Print the newest answers that nobody has labelled, one per phrase.
+    """Print the newest unlabelled answers, one per phrase.
 
     Label them in another tool, then `perennial feedback import FILE --format FORMAT`.
     """

@@ -200,7 +200,7 @@ def test_altered_rows_in_the_cache_are_refused(
     cached.chmod(0o644)
     pq.write_table(ROWS.slice(1), cached)
     cached.chmod(mode)
-    with pytest.raises(NotReproducible, match=r"rotten files.*dvc pull"):
+    with pytest.raises(NotReproducible, match=r"corrupt files.*dvc pull"):
         reproduce(past.loop(engine), "organ", first.version)
     shutil.rmtree(cache)
     (hidden / "cache").rename(cache)
