@@ -109,7 +109,7 @@ def export(
         context.params.classifier(classifier)
         read = labels_given if labels else tasks_to_label
         with context.engine.connect() as connection:
-            found = read(connection, classifier, limit=limit)
+            tasks = read(connection, classifier, limit=limit)
             known = known_labels(connection, report=output().say).get(classifier, ())
-    for part in write_tasks(found, format, labels=sorted(known)):
+    for part in write_tasks(tasks, format, labels=sorted(known)):
         sys.stdout.write(part)

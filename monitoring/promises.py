@@ -110,10 +110,10 @@ def describe_promise(promise: Promise | None) -> str:
         return f"{sentence}; {done}, and no label stands for these answers yet"
     low = _percent(promise.precision.low)
     high = _percent(promise.precision.high)
-    found = (
+    right = (
         f"{_percent(promise.precision.value)} right ({low} to {high}) by {promise.judges:,} labels"
     )
-    return f"{sentence}; {done}, {found}: {WORDS[promise.standing]}"
+    return f"{sentence}; {done}, {right}: {WORDS[promise.standing]}"
 
 
 WORDS = {

@@ -85,13 +85,13 @@ def read_versions(
 
 def one_version(versions: Sequence[Version], classifier: str, version: str) -> Version:
     """Return the version of a list. Raises `UnknownVersion`."""
-    found = next((row for row in versions if row.version == version), None)
-    if found is None:
+    named = next((row for row in versions if row.version == version), None)
+    if named is None:
         known = ", ".join(row.version for row in versions[:10]) or "none yet"
         raise UnknownVersion(
             f"a version of {classifier}", came=repr(version[:40]), do=f"name one of {known}"
         )
-    return found
+    return named
 
 
 def decisions_about(connection: Connection, classifier: str, version: str) -> list[Decision]:

@@ -163,8 +163,8 @@ STRATEGIES: Mapping[str, Strategy] = {
 def requested(known: Known) -> list[Candidate]:
     """Return the phrases that a drift asks labels for; they come before all strategies."""
     rows = _valued(known.phrases).set_index("cleaned")
-    found = [phrase for phrase in known.requested if phrase in rows.index]
-    chosen = rows.loc[found]
+    in_rows = [phrase for phrase in known.requested if phrase in rows.index]
+    chosen = rows.loc[in_rows]
     return [
         Candidate("requested", str(phrase), str(row.request_id), float(row.value))
         for phrase, row in chosen.iterrows()

@@ -232,10 +232,10 @@ def test_a_missing_file_is_named(connection: Connection, tmp_path: Path) -> None
 def test_performance_joins_answers_with_the_newest_feedback(
     connection: Connection, engine: Engine
 ) -> None:
-    told = traffic(days=1, a_day=30, seed=1).head(4)["label"].tolist()
-    for number, label in enumerate(told):
+    labels = traffic(days=1, a_day=30, seed=1).head(4)["label"].tolist()
+    for number, label in enumerate(labels):
         record(connection, f"r-00000{number}", "label09" if number == 0 else label)
-    record(connection, "r-000000", told[0], at=NOW + timedelta(hours=1))
+    record(connection, "r-000000", labels[0], at=NOW + timedelta(hours=1))
     record(connection, "r-000003", "label19", at=NOW + timedelta(hours=1))
     connection.commit()
 
@@ -252,7 +252,7 @@ def test_performance_joins_answers_with_the_newest_feedback(
     shadow = by_version["2 (shadow)"]
     assert (shadow.labelled, shadow.right) == (
         4,
-        sum(label == "label05" for label in [*told[:3], "label19"]),
+        sum(label == "label05" for label in [*labels[:3], "label19"]),
     )
     assert performance_by_version(engine, "topic", Period(since=NOW.date())) == {}
 

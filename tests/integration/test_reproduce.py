@@ -222,11 +222,11 @@ def test_tags_that_are_no_plain_names_lead_nowhere(
     """What somebody wrote into MLflow is not followed out of the folders of the home."""
     for folder in ("stolen", "reports/checks"):
         (past.settings.home / folder).mkdir(parents=True, exist_ok=True)
-    for name, told in (
+    for name, content in (
         ("embedder.json", '{"handle": "stolen"}'),
         (RESULT, '{"verdict": "pass", "checks": []}'),
     ):
-        (past.settings.home / "stolen" / name).write_text(told)
+        (past.settings.home / "stolen" / name).write_text(content)
     tags = {
         "embedder_id": "../stolen",
         "run": "../../stolen",

@@ -142,9 +142,13 @@ def test_usual_traffic_is_steady_and_told_once(place: Place) -> None:
         "novelty_mean",
         "novelty_p90",
     }
-    [told] = place.stored(decision)
-    assert (told["subject"], told["kind"], told["decided_at"]) == ("drift", "steady", NOW)
-    assert json.loads(json.dumps(told["evidence"])) == json.loads(json.dumps(verdict.evidence))
+    [recorded] = place.stored(decision)
+    assert (recorded["subject"], recorded["kind"], recorded["decided_at"]) == (
+        "drift",
+        "steady",
+        NOW,
+    )
+    assert json.loads(json.dumps(recorded["evidence"])) == json.loads(json.dumps(verdict.evidence))
     assert place.watch().kind == "insufficient"
     assert (place.stored(drift_report), len(place.stored(decision))) == (reports, 1)
 
@@ -296,10 +300,10 @@ def test_only_the_champions_answers_count(place: Place) -> None:
 def test_a_canary_that_takes_phrases_away_does_not_look_like_drift(place: Place) -> None:
     """Version 2 answers half of the phrases, whatever their label, and always differently."""
     head = make_answering_head()
-    said = WindowScorer(head, embed_words, phrases=[], seed=1).completed
+    completed = WindowScorer(head, embed_words, phrases=[], seed=1).completed
     unsaid = {"label": None, "confidence": np.nan}
-    reference = said(traffic(days=60, a_day=60, seed=1).assign(**unsaid))
-    rows = said(live(2).assign(**unsaid))
+    reference = completed(traffic(days=60, a_day=60, seed=1).assign(**unsaid))
+    rows = completed(live(2).assign(**unsaid))
     model = store_model(
         place.models, classifier="topic", version="1", reference=reference, head=head
     )
@@ -430,13 +434,13 @@ def test_an_alarmed_window_never_becomes_normal(place: Place) -> None:
 def test_steady_windows_become_normal(place: Place) -> None:
     place.answer(live(7))
     place.watch()
-    [told] = place.stored(decision)
+    [recorded] = place.stored(decision)
     calm = sum(row["verdict"] == "steady" for row in place.stored(drift_report))
     place.answer(live(1, seed=31, start=LIVE + timedelta(days=300)), prefix="b")
     reference = len(pd.read_parquet(place.models / "topic/1/reference.parquet"))
     assert calm >= 6
     assert place.watch().evidence["normal_rows"] == reference + calm * WINDOW
-    assert told["evidence"]["windows"][0]["number"] == 1
+    assert recorded["evidence"]["windows"][0]["number"] == 1
 
 
 @pytest.mark.usefixtures("no_evidently")
