@@ -46,7 +46,7 @@ def answered_label(answer: FromClause = inference) -> ColumnElement[Any]:
 def was_refused() -> ColumnElement[bool]:
     """Return the condition for logged answers that told the client "none of these".
 
-    Rows of releases before versions could refuse are none, and neither are pinned ones.
+    Pinned rows do not count, nor rows of releases whose versions could not refuse.
     """
     return and_(func.coalesce(inference.c.abstained, false()), inference.c.pin.is_(None))
 

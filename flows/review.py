@@ -116,7 +116,7 @@ def waiting_candidate(
 ) -> ModelVersion | None:
     """Return the canary, or the version that the newest gate left waiting; None without one.
 
-    Versions of another embedder are none: their vectors are not those of the champion.
+    Versions of another embedder do not count: their vectors are not those of the champion.
     """
     if canary is not None:
         candidate: ModelVersion | None = canary.model

@@ -71,7 +71,7 @@ def check_promise(connection: Connection, classifier: str) -> Promise | None:
         round(answers * (answered or 0.0)), round(sum(1 / (row.drawn or 1) for row in basis))
     )
     mean = _mean_confidence(connection, model, since)
-    sample = sample_of(basis, label_codes(basis), size=size, mean_foretold=mean)
+    sample = sample_of(basis, label_codes(basis), size=size, mean_probability=mean)
     return Promise(
         model.version,
         since,

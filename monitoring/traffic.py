@@ -1,7 +1,7 @@
 """Reads the traffic of a classifier from the log, in order of arrival.
 
 Traffic is what clients asked and the champion or a canary answered, whoever was champion. Rows of
-load tests, shadows and tries of a named version are none.
+load tests, shadows and requests for a named version do not count.
 
 A read is bounded, however long the log is: finding a window costs at most CLOSE_READ keys and some
 hundred look-ups by index, reading it at most `rows` rows.
@@ -172,7 +172,7 @@ class Traffic:
         rows = [tuple(row) for row in self.connection.execute(query)]
         frame = pd.DataFrame.from_records(rows, columns=list(LOG_COLUMNS))
         # In UTC, as reference rows are: the database answers in a zone of its own, and moments of
-        # two zones joined are no column of moments any more.
+        # columns of two zones, joined, are no longer a column of moments.
         return frame.assign(occurred_at=pd.to_datetime(frame["occurred_at"], utc=True))
 
 

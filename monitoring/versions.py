@@ -30,7 +30,7 @@ RUN_TAG = "retrain-"
 class Version:
     """One version. `gate` is the evidence of the gate's verdict, empty for one it never judged.
 
-    `roles` are those it plays now, with their shares; `rejected` says why it shall not answer, None
+    `roles` are those it plays now, with their shares; `rejected` says why it must not answer, None
     where nothing forbids it; `retained`: the model store has its files; `snapshot` is the id of
     the snapshot that it learnt from, None where the table does not have it.
     """

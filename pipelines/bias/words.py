@@ -35,7 +35,7 @@ def beyond(measure: Mapping[str, Any]) -> str:
 
 
 def not_worse(change: Estimate) -> str:
-    """State that the champion has the same bias, so that it is no reason to keep the champion."""
+    """State that the champion has the same bias, which is then no reason to keep it."""
     value, low, high = (POINTS * number for number in (change.value, change.low, change.high))
     return f"not proved larger than the champion's ({value:+.2f}, {low:+.2f} to {high:+.2f} points)"
 
