@@ -14,7 +14,7 @@ DVC_STATE := .dvc/tmp/site
 export DVC_SITE_CACHE_DIR := $(CURDIR)/$(DVC_STATE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow coverage check types fast-tests data notebooks repro up down lock
+.PHONY: help setup demo test test-slow coverage check types fast-tests first-half second-half data notebooks repro up down lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,7 +49,7 @@ coverage: setup ## Branch coverage of all tests but e2e and the soaks, with the 
 	$(BIN)/coverage report --format=total --fail-under=0 > build/coverage/total.txt
 	$(BIN)/coverage report
 
-check: setup ## Lint, types, import contracts, fast tests: within a minute
+check: setup ## Lint, types, import contracts, fast tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target types fast-tests
