@@ -14,7 +14,7 @@ DVC_STATE := .dvc/tmp/site
 export DVC_SITE_CACHE_DIR := $(CURDIR)/$(DVC_STATE)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow coverage check types fast-tests first-half second-half data notebooks repro up down lock
+.PHONY: help setup demo test test-slow coverage check types fast-tests data notebooks repro up down lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
