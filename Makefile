@@ -49,7 +49,7 @@ coverage: setup ## Branch coverage of all tests but e2e and the soaks, with the 
 	$(BIN)/coverage report --format=total --fail-under=0 > build/coverage/total.txt
 	$(BIN)/coverage report
 
-check: setup ## Lint, types, import contracts, fast tests: within a minute
+check: setup ## Lint, types, import contracts, fast tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check --quiet .
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target types fast-tests

@@ -128,7 +128,7 @@ def import_cycles(sources: Sequence[Source]) -> list[list[str]]:
 
 
 def imported_modules(source: Source, *, known: Iterable[str]) -> set[str]:
-    """Return the known modules that a file imports, but itself, when it is imported."""
+    """Return the other known modules that a file imports when it is imported."""
     modules = set(known)
     names = set()
     for node in _statements_at_import(source.tree.body):

@@ -220,7 +220,7 @@ def judge_case(case: Case) -> dict[str, Any]:
         judged = judge_pairs(case.rows, phrases, answers)
         named = judged.places[suspicious(judged)]
     rows = case.rows.with_test().weights
-    peer = _peer_shares(case.rows, phrases, judged.phrases, judged.given)
+    peer = _peer_shares(phrases, judged.phrases, judged.given)
     ranked = judged.places[np.argsort(peer[np.arange(len(peer)), judged.given], kind="stable")]
     as_many = ranked[: int(np.searchsorted(np.cumsum(rows[ranked]), rows[named].sum())) + 1]
     figures = {
@@ -258,9 +258,7 @@ def _found(
     }
 
 
-def _peer_shares(
-    rows: TrainingRows, phrases: Phrases, phrase: np.ndarray, given: np.ndarray
-) -> np.ndarray:
+def _peer_shares(phrases: Phrases, phrase: np.ndarray, given: np.ndarray) -> np.ndarray:
     """Return the probabilities of scikit-learn's logistic regression, out of fold: (p, k).
 
     It learns one row for each pair, as a user would write it, and the folds are those of phrases.

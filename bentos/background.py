@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from core.logs import first_line, get_logger
 
+STOP_SECONDS = 5.0
+
 
 class Background:
     """Calls `action` every `seconds`; an error is logged once until the action succeeds again."""
@@ -22,11 +24,11 @@ class Background:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self, *, timeout: float = 5.0) -> None:
-        """Call the action once more and end; wait for that at most `timeout` seconds."""
+    def stop(self) -> None:
+        """Call the action once more and end; wait for that at most STOP_SECONDS."""
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join(timeout)
+            self._thread.join(STOP_SECONDS)
 
     def _run(self) -> None:
         self._call()

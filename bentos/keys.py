@@ -91,7 +91,7 @@ def require_keys_beyond_loopback(host: str, keys_file: Path | None) -> None:
         raise KeysUnusable(
             f"API keys for a service on {host}",
             came="no PERENNIAL_API_KEYS_FILE",
-            do="make one by `perennial keys` and set PERENNIAL_API_KEYS_FILE, or bind 127.0.0.1",
+            do="create one with `perennial keys`, set PERENNIAL_API_KEYS_FILE, or bind 127.0.0.1",
         )
 
 

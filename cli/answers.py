@@ -68,7 +68,7 @@ def answers(
 ) -> None:
     """Search the log of answers, newest first.
 
-    With --csv, a right label that is known already is filled in.
+    With --csv, right labels that are already known are filled in.
     """
     from monitoring.answers import Search
 
@@ -84,11 +84,11 @@ def answers(
         abstained=abstained,
         limit=limit,
     )
-    found = _search(search)
+    newest = _search(search)
     if as_csv:
-        _write_csv(found)
+        _write_csv(newest)
     else:
-        output().table({"answers": found}, columns=COLUMNS, rows=map(_answer_row, found))
+        output().table({"answers": newest}, columns=COLUMNS, rows=map(_answer_row, newest))
 
 
 def quality(classifier: Classifier, by: By = "week", days: Days = 90, json: Json = False) -> None:
@@ -129,14 +129,14 @@ def _search(search: Search) -> list[FoundAnswer]:
             return search_answers(connection, search)
 
 
-def _write_csv(found: Sequence[FoundAnswer]) -> None:
+def _write_csv(newest: Sequence[FoundAnswer]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
-    writer.writerows(_csv_rows(found))
+    writer.writerows(_csv_rows(newest))
 
 
-def _csv_rows(found: Sequence[FoundAnswer]) -> Iterator[tuple[object, ...]]:
-    for row in found:
+def _csv_rows(newest: Sequence[FoundAnswer]) -> Iterator[tuple[object, ...]]:
+    for row in newest:
         moment = row.occurred_at.isoformat()
         known = row.right or ""
         yield (row.request_id, known, "", row.label, row.probability, moment, row.phrase)

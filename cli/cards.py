@@ -88,7 +88,7 @@ def check(
 
 
 def write(classifier: Classifier, version: Version = None, json: Json = False) -> None:
-    """Write the cards of a version again, also of one that an earlier release made."""
+    """Write the cards of a version again, even of one made by an earlier release."""
     with command_context() as context:
         from flows.cards import write_cards_of
 

@@ -66,13 +66,13 @@ def _explain_phrase(out: Output, question: str, phrase: str, region: str | None)
     explanation = explain_phrase(champion.classifier, checked, phrases=phrases)
     pin = champion.pin_of(checked)
     steps = answer_steps(explanation, pinned_label=pin.label if pin else None)
-    found = {
+    facts = {
         "classifier": classifier,
         "version": champion.version,
         "explanation": explanation,
         "pin": pin,
     }
-    _show(out, {**found, "steps": steps}, champion.version, explanation, steps)
+    _show(out, {**facts, "steps": steps}, champion.version, explanation, steps)
 
 
 def _explain_request(out: Output, classifier: str, request: str) -> None:
@@ -89,24 +89,24 @@ def _explain_request(out: Output, classifier: str, request: str) -> None:
             came=f"one of {answer.classifier}",
             do=f"run `perennial explain {answer.classifier} --request {request[:80]}`",
         )
-    found = {
+    facts = {
         "version": answer.version,
         "explanation": reasons.explanation,
         "request_id": answer.request_id,
     }
     steps = reasons.steps
-    _show(out, {**found, "steps": steps}, answer.version, reasons.explanation, steps)
+    _show(out, {**facts, "steps": steps}, answer.version, reasons.explanation, steps)
 
 
 def _show(
     out: Output,
-    found: dict[str, object],
+    facts: dict[str, object],
     version: str,
     explanation: Explanation,
     steps: Sequence[Step],
 ) -> None:
     lines = [*_answer(version, steps), *_words(explanation), *_nearest(explanation)]
-    out.result(found, lines)
+    out.result(facts, lines)
 
 
 def _answer(version: str, steps: Sequence[Step]) -> Iterator[str]:

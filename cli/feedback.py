@@ -30,7 +30,7 @@ ImportFormat = Annotated[
 ]
 ExportFormat = Annotated[Format, typer.Option("--format", help="What the labelling tool reads.")]
 Author = Annotated[
-    str | None, typer.Option(help="Who labelled, where a file of tasks does not say so.")
+    str | None, typer.Option(help="Who labelled, when the file of tasks does not say.")
 ]
 Classifier = Annotated[str, typer.Argument(help="A classifier of params.yaml.")]
 Labels = Annotated[bool, typer.Option("--labels", help="The newest labels instead of tasks.")]
@@ -97,7 +97,7 @@ def export(
     limit: Limit = 1000,
     json: Json = False,
 ) -> None:
-    """Print the newest answers that nobody has labelled, one per phrase.
+    """Print the newest unlabelled answers, one per phrase.
 
     Label them in another tool, then `perennial feedback import FILE --format FORMAT`.
     """
@@ -109,7 +109,7 @@ def export(
         context.params.classifier(classifier)
         read = labels_given if labels else tasks_to_label
         with context.engine.connect() as connection:
-            found = read(connection, classifier, limit=limit)
+            tasks = read(connection, classifier, limit=limit)
             known = known_labels(connection, report=output().say).get(classifier, ())
-    for part in write_tasks(found, format, labels=sorted(known)):
+    for part in write_tasks(tasks, format, labels=sorted(known)):
         sys.stdout.write(part)

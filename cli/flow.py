@@ -28,7 +28,7 @@ AsOf = Annotated[
 Trial = Annotated[
     bool,
     typer.Option(
-        "--trial", help="Also with uncommitted changes; register nothing, and show the result."
+        "--trial", help="Include uncommitted changes, register nothing, and show the result."
     ),
 ]
 Act = Annotated[
@@ -174,7 +174,7 @@ def watch(
 ) -> None:
     """Look for drift in the answered phrases. Exit code 3 when a classifier drifts.
 
-    Also when labels are missing to learn a drift, or a client sends damaged phrases.
+    It is 3, too, when a drift lacks labels or a client sends damaged phrases.
 
     With --act, exit code 3 when a classifier drifts and its retraining says no.
     """

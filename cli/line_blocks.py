@@ -46,8 +46,11 @@ def lines(question: Question, write: Write = False, json: Json = False) -> None:
         for region, name in regions.items()
     ]
     columns = ("region", "classifier", "version")
-    found = {"question": question, "lines": [dict(zip(columns, row, strict=True)) for row in rows]}
-    output().table(found, columns=columns, rows=rows)
+    content = {
+        "question": question,
+        "lines": [dict(zip(columns, row, strict=True)) for row in rows],
+    }
+    output().table(content, columns=columns, rows=rows)
 
 
 def _regions(params: Params, question: str) -> dict[str, str]:

@@ -22,8 +22,8 @@ def register(app: typer.Typer) -> None:
 def notify(test: Test = False, json: Json = False) -> None:
     """Send the notices that are due to the services of PERENNIAL_NOTIFY.
 
-    Flows do this at their end; each matter is sent once. Exit code 1 when a service does not take
-    the test message.
+    Flows do this when they end, and send each notice once. Exit code 1 when a service rejects the
+    test message.
     """
     from core.errors import SettingsError
     from core.settings import load_settings
@@ -35,7 +35,7 @@ def notify(test: Test = False, json: Json = False) -> None:
     services = open_services(settings)
     if not services:
         raise SettingsError(
-            "PERENNIAL_NOTIFY to name the services that take notices",
+            "PERENNIAL_NOTIFY to name the services that receive notices",
             came="it is not set",
             do="set it to Apprise URLs, separated by spaces; then `perennial notify --test`",
         )

@@ -27,7 +27,7 @@ Why = Annotated[str, typer.Option(help="The reason, recorded with the pin and yo
 Until = Annotated[
     datetime | None, typer.Option(formats=FORMATS, help="In UTC; without it, until it is removed.")
 ]
-Past = Annotated[bool, typer.Option("--past", help="Also pins that do not answer any more.")]
+Past = Annotated[bool, typer.Option("--past", help="Include pins that no longer answer.")]
 
 
 def register(app: typer.Typer) -> None:

@@ -39,7 +39,7 @@ def register(app: typer.Typer) -> None:
 def queue(classifier: Classifier, weeks: Weeks = 8, json: Json = False) -> None:
     """Show what the labels of each strategy of the review queue were worth.
 
-    `errors` counts wrong answers, `fixed` the answers a week that a label put right in the mean,
+    `errors` counts wrong answers, `fixed` the answers per week that a label corrected on average,
     `points` the points of accuracy that 100 labels gained with the next version. `p` is how likely
     labels of random answers would fix so few. Refused phrases in clusters, which may be new labels,
     follow below.

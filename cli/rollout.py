@@ -28,7 +28,7 @@ NamedVersion = Annotated[str | None, typer.Option("--version", hidden=True)]
 """The version as scripts of earlier releases name it."""
 RejectedVersion = Annotated[str, typer.Argument(help="A version in the model store.")]
 Force = Annotated[
-    bool, typer.Option("--force", help="Also a version that was rejected. Requires --why.")
+    bool, typer.Option("--force", help="Allow a version that was rejected. Requires --why.")
 ]
 ShadowVersion = Annotated[
     str, typer.Argument(help="A version in the model store, or `off` to end the shadow.")
@@ -101,7 +101,8 @@ def promote(
 ) -> None:
     """Make a retained version the champion. The running service follows within seconds.
 
-    Also one that waits for a person (`hold`). One that was rejected needs --force and --why.
+    This includes a version that waits for a person (`hold`). A rejected version needs --force and
+        --why.
     """
     _require_reason(force, why)
     out = output()
@@ -124,7 +125,7 @@ def promote(
 def reject(
     classifier: Classifier, version: RejectedVersion, why: NeededWhy, json: Json = False
 ) -> None:
-    """Record that a version shall not answer, such as one that waits for a person (`hold`).
+    """Record that a version must not answer, such as one that waits for a person (`hold`).
 
     Ends its canary or shadow. The champion cannot be rejected: roll it back first.
     """
@@ -142,7 +143,7 @@ def reject(
 def rollback(classifier: Classifier, why: Why = "rolled back by hand", json: Json = False) -> None:
     """Return to the previous champion.
 
-    Calling it again returns to the champion before that one. To return to a later version, use
+    A second call returns to the champion before that one. To return to a later version, use
     `perennial rollout promote CLASSIFIER VERSION`.
     """
     out = output()
@@ -187,7 +188,7 @@ def canary(
     """Let a version answer a share of the requests; 0 ends it.
 
     The same keys or phrases always go to the canary. A share of 100 does not promote the version:
-    use `perennial rollout promote`. One that was rejected needs --force and --why.
+    use `perennial rollout promote`. A rejected version needs --force and --why.
     """
     _require_reason(force, why)
     out = output()

@@ -18,7 +18,6 @@ from cli.output import Json, Output, output
 if TYPE_CHECKING:
     from core.settings import Settings
     from operations.setup.new import Setup
-    from operations.setup.source_columns import Wanted
 
 Name = Annotated[str, typer.Argument(help="The classifier: lower-case letters, digits and _.")]
 Source = Annotated[
@@ -28,10 +27,10 @@ Source = Annotated[
 Text = Annotated[str, typer.Option("--text", help="The column of the phrases.")]
 Label = Annotated[str, typer.Option("--label", help="The column of the right labels.")]
 Time = Annotated[
-    str | None, typer.Option("--time", help="The column that says when a row came. Else --age.")
+    str | None, typer.Option("--time", help="The column of times. Without it, give --age.")
 ]
 Age = Annotated[
-    float | None, typer.Option("--age", min=0, help="How many days old rows without a time are.")
+    float | None, typer.Option("--age", min=0, help="The age in days of rows without times.")
 ]
 TimeFormat = Annotated[
     str | None,
@@ -42,7 +41,9 @@ Table = Annotated[
 ]
 Commit = Annotated[
     bool | None,
-    typer.Option(help="Commit the change. By default, a terminal is asked, and nothing else is."),
+    typer.Option(
+        help="Commit the change. By default, ask on a terminal, and do not commit elsewhere."
+    ),
 ]
 SHOWN_LABELS = 8
 
@@ -83,7 +84,7 @@ def new(
         wanted = dated_by_age(wanted, age_days=_age(age, out), now=now)
     with out.working("looking at the rows"):
         setup = set_up(settings, name, source, wanted, now=now)
-    out.facts(setup.as_json(), _facts(setup, wanted))
+    out.facts(setup.as_json(), _facts(setup))
     files = [setup.query, "params.yaml"]
     committed = _offer_commit(call, settings, files, f"Add the classifier {name}", commit)
     _say_next(out, setup, () if committed else files)
@@ -178,7 +179,7 @@ def _say_next(out: Output, setup: Setup, uncommitted: Sequence[str]) -> None:
         out.say(f"next: {step}")
 
 
-def _facts(setup: Setup, wanted: Wanted) -> list[tuple[str, str]]:
+def _facts(setup: Setup) -> list[tuple[str, str]]:
     look = setup.look
     model = setup.first_model
     shortest, median, longest = look.lengths

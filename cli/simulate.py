@@ -20,19 +20,22 @@ Days = Annotated[int, typer.Option(min=7, max=LONGEST, help="How many days to pl
 Answers = Annotated[
     float | None,
     typer.Option(
-        min=1, max=20_000, help="By default as in the log's newest 90 days, else the snapshot's."
+        min=1,
+        max=20_000,
+        help="By default, as in the log's newest 90 days, else as in the snapshot.",
     ),
 ]
 Labels = Annotated[
-    int, typer.Option(min=0, max=100_000, help="Labels that people give, half of them corrections.")
+    int,
+    typer.Option(min=0, max=100_000, help="Labels of people per week, half of them corrections."),
 ]
 Policies = Annotated[str, typer.Option(help="Of default, weekly, drift, never and bound.")]
 Events = Annotated[
     str | None,
     typer.Option(help="Of rule, names, season, topic, split, broken and silence; default: all."),
 ]
-Calm = Annotated[bool, typer.Option("--calm", help="Nothing happens.")]
-Seed = Annotated[int, typer.Option(min=0, help="Draws the days, and deals the sizes of events.")]
+Calm = Annotated[bool, typer.Option("--calm", help="Play without any event.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed for the days and the sizes of events.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -56,7 +59,7 @@ def simulate(
 
     The loop's real functions run under a simulated clock, on a PostgreSQL of their own. The phrases
     are those of the snapshot in data/, and an oracle knows every right label. Nothing of yours is
-    changed. What was played before is read, so that an interrupted simulation goes on.
+    changed. An interrupted simulation continues where it stopped.
     """
     from core.settings import load_settings
     from operations.simulation.own import Question

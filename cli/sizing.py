@@ -146,7 +146,7 @@ def advise(
 ) -> None:
     """Advise the sizes of both caches, workers and threads from logged requests.
 
-    Also plots the hit rate of every cache size. With --check, two isolated services answer the
+    It also plots the hit rate of every cache size. With --check, two isolated services answer the
     newest requests, one with the advised caches and one without, and the predictions are shown
     beside the measurements.
     """

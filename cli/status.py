@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 def status(json: Json = False) -> None:
     """Show what needs attention, how every classifier stands, and every process.
 
-    Of each classifier: what answers, how good it is, the last verdicts, what waits, and when it is
+    For each classifier: what answers, how good it is, the last verdicts, what waits, and when it is
     watched and retrained next. Exit code 3 when a process is not running.
     """
     from core.settings import load_settings

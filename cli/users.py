@@ -17,7 +17,10 @@ from cli.output import Json, output
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="As they sign in, or as the provider.")]
+Name = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="The name at sign-in, or the one that the provider sends."),
+]
 Role = Literal["viewer", "reviewer", "operator"]
 RoleOption = Annotated[Role, typer.Option(help="What they may do.")]
 RoleArgument = Annotated[Role, typer.Argument(help="What they may do.")]
@@ -45,7 +48,7 @@ def register(app: typer.Typer) -> None:
 def add(
     name: Name, role: RoleOption = "viewer", openid: OpenId = False, json: Json = False
 ) -> None:
-    """Add a user. The password is asked for, or is the first line of standard input."""
+    """Add a user. The password is prompted for, or read from the first line of standard input."""
     from console.access.people import local_person
     from console.access.users import add_user
 
@@ -89,7 +92,7 @@ def remove(name: Name, json: Json = False) -> None:
 
 
 def role(name: Name, role: RoleArgument, json: Json = False) -> None:
-    """Give a user another role, from their next click on."""
+    """Give a user another role. It holds from their next request."""
     from console.access.people import local_person
     from console.access.users import set_role
 

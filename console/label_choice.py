@@ -62,13 +62,13 @@ def find_label(labels: Sequence[DescribedLabel], text: str) -> str:
     wanted = text.casefold().split()
     if any(label.name == text.strip() for label in labels):
         return text.strip()
-    found = [
+    matching = [
         label.name
         for label in labels
         if all(word in f"{label.name} {label.description}".casefold() for word in wanted)
     ]
-    if len(found) == 1 and wanted:
-        return found[0]
-    matches = f"{text[:80]!r}, which matches {len(found)}"
-    examples = f": {', '.join(found[:SHOWN])}" if found else ""
+    if len(matching) == 1 and wanted:
+        return matching[0]
+    matches = f"{text[:80]!r}, which matches {len(matching)}"
+    examples = f": {', '.join(matching[:SHOWN])}" if matching else ""
     raise InvalidFeedback("one label", came=matches, do=f"write more of its name{examples}")

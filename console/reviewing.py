@@ -124,17 +124,17 @@ def next_or_refilled(
         while True:
             now = state.clock()
             with state.changing() as connection:
-                found = next_item(
+                item = next_item(
                     connection, classifier, person=person.name, now=now, besides=besides
                 )
-                if found is None or not answer_as_before(connection, classifier, found.id, now=now):
-                    return found
+                if item is None or not answer_as_before(connection, classifier, item.id, now=now):
+                    return item
 
-    found = lease()
-    if found is None and not _waiting(state, classifier):
+    item = lease()
+    if item is None and not _waiting(state, classifier):
         refill_when_empty(state.context, classifier, now=state.clock())
-        found = lease()
-    return found
+        item = lease()
+    return item
 
 
 def _waiting(state: ConsoleState, classifier: str) -> int:

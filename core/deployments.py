@@ -57,7 +57,7 @@ def append_deployment(connection: Connection, entry: Deployment) -> None:
 def current_champions(connection: Connection) -> dict[str, Deployment]:
     """Return classifier -> its champion: the row appended last, whatever its `since`.
 
-    A champion that retired is none.
+    A retired champion does not count.
     """
     newest = (
         sa.select(deployment)

@@ -6,7 +6,7 @@ PerennialError
 ├── UserError        the caller or the data owner has to change something
 │   ├── UsageError   a parameter, a setting or an argument; exit code 2
 │   └── DataError    the query, the rows or the feedback; exit code 1
-└── MachineError     an operator has to mend this machine: disk, file, process
+└── MachineError     an operator has to repair this machine: disk, file, process
 ```
 
 Every concrete error belongs to one branch, which says whether it is `retryable`. It states what was
@@ -26,7 +26,7 @@ class PerennialError(Exception):
     Parameters
     ----------
     wanted, came, do : str
-        One clause each: what was expected, what was found, what mends it.
+        One clause each: what was expected, what was found, what to do.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class DataError(UserError):
 
 
 class MachineError(PerennialError):
-    """An operator has to mend a disk, a file or a process of this machine."""
+    """An operator has to repair a disk, a file or a process of this machine."""
 
 
 # Transient: retry.
@@ -255,7 +255,7 @@ class UnknownRequest(DataError):
     code = "unknown_request"
 
 
-# Machine: mend the disk, the file or the process.
+# Machine: repair the disk, the file or the process.
 
 
 class DiskFull(MachineError):

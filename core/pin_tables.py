@@ -43,12 +43,12 @@ def answered_label(answer: FromClause = inference) -> ColumnElement[Any]:
     return func.coalesce(answer.c.pinned_label, answer.c.label)
 
 
-def was_refused(answer: FromClause = inference) -> ColumnElement[bool]:
-    """Return the condition for answers that told the client "none of these".
+def was_refused() -> ColumnElement[bool]:
+    """Return the condition for logged answers that told the client "none of these".
 
-    Rows of releases before versions could refuse are none, and neither are pinned ones.
+    Pinned rows do not count, nor rows of releases whose versions could not refuse.
     """
-    return and_(func.coalesce(answer.c.abstained, false()), answer.c.pin.is_(None))
+    return and_(func.coalesce(inference.c.abstained, false()), inference.c.pin.is_(None))
 
 
 def says_more_than_the_pin(answer: FromClause, label: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -76,8 +76,8 @@ review_item = Table(
 null for all others. `needs` is how many people must answer. A decided item has the label that
 counts, null for "none of these", and the id of its row in `feedback`.
 
-A suspect is no answer: `label` is that of its `source_rows`, and `proposed_label` is likelier. Both
-are null for all others.
+A suspect is not an answer: `label` is that of its `source_rows`, and `proposed_label` is likelier.
+Both are null for all others.
 """
 IS_OPEN = literal_column("review_item.state = 'open'", Boolean)
 """As text: a prepared statement with a parameter would not use the partial indexes."""

@@ -26,7 +26,7 @@ def refuse_misspelt(names: Iterable[str]) -> None:
             continue
         if near := get_close_matches(name.upper(), known, n=1, cutoff=NEAR):
             raise SettingsError(
-                "variables of Perennial by their names",
+                "the name of a setting after PERENNIAL_",
                 came=f"{variable}, which no setting has",
                 do=f"write {PREFIX}{near[0]} if that is meant, or unset it",
             )

@@ -27,10 +27,10 @@ def source_variable(name: str | None) -> str:
 
 def named_sources() -> dict[str, str]:
     """Return name -> address for every `PERENNIAL_SOURCE_<NAME>_URL` of the environment."""
-    found = {SOURCE_VARIABLE.match(variable): value for variable, value in os.environ.items()}
+    matches = {SOURCE_VARIABLE.match(variable): value for variable, value in os.environ.items()}
     return {
         match["name"].lower(): value
-        for match, value in found.items()
+        for match, value in matches.items()
         if match is not None and match["name"] is not None
     }
 

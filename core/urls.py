@@ -21,8 +21,8 @@ def usable_url(url: str) -> str:
         raise ValueError(
             "not a URL such as postgresql://user@host/name; the value is a secret and not shown"
         )
-    found = _AFTER_PASSWORD.search(url)
-    if found and "@" in found["rest"]:
+    match = _AFTER_PASSWORD.search(url)
+    if match and "@" in match["rest"]:
         raise ValueError("a second @, not shown; write %40 for an @ in the password")
     named = _POSTGRES.sub("postgresql", url)
     try:

@@ -35,5 +35,5 @@ def bias_changes(
         )
         return changes_since(rows, champion.astype(object), beyond)
 
-    found = measured("bias since the champion", measure, classifier=built.name)
-    return None if isinstance(found, NotMeasured) else found
+    comparison = measured("bias since the champion", measure, classifier=built.name)
+    return None if isinstance(comparison, NotMeasured) else comparison

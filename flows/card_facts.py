@@ -41,7 +41,7 @@ def log_records(context: LoopContext, workspace: Workspace, classifier: str, run
             (Path(temporary) / f"{name}.json").write_text(text, encoding="utf-8")
         context.registry.log_folder(run_id, Path(temporary), RECORDS)
     kinds: Mapping[str, Any] = records["bias"]["kinds"]
-    numbers = {f"bias/{kind}": found.get("value") for kind, found in kinds.items()}
+    numbers = {f"bias/{kind}": measured.get("value") for kind, measured in kinds.items()}
     context.registry.log_numbers(run_id, numbers)
 
 
@@ -84,11 +84,11 @@ def _recorded(
         **{name: f"{RECORDS}/{name}.json" for name in ("split", "bias", "times")},
     }
     paths = {name: fetched(artifact) for name, artifact in files.items()}
-    found = {
+    facts = {
         name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items() if path
     }
     rows = fetched("evaluation/predictions.parquet")
-    return found, pq.read_table(rows) if rows else None
+    return facts, pq.read_table(rows) if rows else None
 
 
 def _gate(context: LoopContext, registered: RegisteredVersion) -> dict[str, Any] | None:

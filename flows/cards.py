@@ -100,6 +100,6 @@ def check_cards(context: LoopContext, classifier: str, version: str) -> CheckedC
         for _, sentence in card.every_sentence()
         for figure in sentence.figures
     ]
-    found = [change for card in cards.values() for change in changes(card, facts)]
+    changed = [change for card in cards.values() for change in changes(card, facts)]
     folder = card_folder(context.settings.reports, classifier, version)
-    return CheckedCard(classifier, version, len(figures), found, changed_pages(folder))
+    return CheckedCard(classifier, version, len(figures), changed, changed_pages(folder))

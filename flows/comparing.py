@@ -85,14 +85,14 @@ def compare_with_champion(
 
 def _found(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was found of rules and self-training, and what the version promises."""
-    found: dict[str, Any] = {}
+    described: dict[str, Any] = {}
     if "rules" in evaluation:
-        found["rules"] = [describe_rule(rule) for rule in evaluation["rules"]]
+        described["rules"] = [describe_rule(rule) for rule in evaluation["rules"]]
     if "self_training" in evaluation:
-        found["self_training"] = describe_self_training(evaluation["self_training"])
+        described["self_training"] = describe_self_training(evaluation["self_training"])
     if promise := promise_sentence(evaluation["abstention"]):
-        found["promise"] = promise
-    return found
+        described["promise"] = promise
+    return described
 
 
 def _hold_changes(

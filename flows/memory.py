@@ -29,7 +29,7 @@ from monitoring.received_labels import (
 from pipelines.memory.build import build_memory
 from pipelines.memory.changes import changed_phrases
 from pipelines.memory.evidence_rows import join_labels
-from pipelines.memory.judge import Foretold, foretell
+from pipelines.memory.judge import Forecast, forecast_labels
 from pipelines.memory.store import (
     read_source_labels,
     recorded_memory,
@@ -115,7 +115,7 @@ class Renewal:
     memory: Memory
     labels: pd.DataFrame
     received: pd.DataFrame
-    foretold: Foretold
+    forecast: Forecast
 
 
 def renew_memory(
@@ -125,7 +125,7 @@ def renew_memory(
 
     Feedback received after `now` waits, except what the revision before knows already: a retraining
     of an earlier moment takes no label away. The memory is judged on the labels received since the
-    champion's fit, and switched off when the head alone foretells them better. Raises
+    champion's fit, and switched off when the head alone predicts them better. Raises
     `UnknownVersion` when the source's labels are not stored.
     """
     models = context.settings.models
@@ -149,7 +149,7 @@ def renew_memory(
             digest=store_memory(models, made.memory),
             location=str(revision_folder(models, classifier, made.memory.revision).resolve()),
             snapshot=snapshot,
-            why=f"{why}; {_judgement(made.foretold)}",
+            why=f"{why}; {_judgement(made.forecast)}",
             **_counts(made),
         )
         append_revision(connection, revision)
@@ -176,11 +176,11 @@ def make_memory(
 ) -> Renewal:
     """Weigh the labels of both places, and judge the memory that they make. Pure."""
     labels = join_labels(source, received)
-    foretold = foretell(labels, since=pd.Timestamp(judged_since))
+    forecast = forecast_labels(labels, since=pd.Timestamp(judged_since))
     memory = build_memory(
         labels, classifier=classifier, revision=revision, as_of=pd.Timestamp(as_of)
     )
-    return Renewal(replace(memory, enabled=not foretold.loses), labels, received, foretold)
+    return Renewal(replace(memory, enabled=not forecast.loses), labels, received, forecast)
 
 
 def _counts(made: Renewal) -> dict[str, Any]:
@@ -196,10 +196,10 @@ def _counts(made: Renewal) -> dict[str, Any]:
     }
 
 
-def _judgement(foretold: Foretold) -> str:
-    if not foretold.labels:
+def _judgement(forecast: Forecast) -> str:
+    if not forecast.labels:
         return "no label since the last fit to judge it by"
     return (
-        f"of {foretold.labels} labels since the last fit it foretold {foretold.memory_right}, "
-        f"the head alone {foretold.head_right}"
+        f"of {forecast.labels} labels since the last fit it predicted {forecast.memory_right}, "
+        f"the head alone {forecast.head_right}"
     )

@@ -62,8 +62,8 @@ def _after_promotion(
     return kind(
         "a bento of the champions",
         came=f"{named.came if named else first_line(error)}{state}",
-        do="mend that, then retrain; until then a service starts from the bento before "
-        "and takes new versions from the model store",
+        do="correct that, then retrain; until then a service starts from the previous bento "
+        "and loads new versions from the model store",
     )
 
 

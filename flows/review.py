@@ -116,7 +116,7 @@ def waiting_candidate(
 ) -> ModelVersion | None:
     """Return the canary, or the version that the newest gate left waiting; None without one.
 
-    Versions of another embedder are none: their vectors are not those of the champion.
+    Versions of another embedder do not count: their vectors are not those of the champion.
     """
     if canary is not None:
         candidate: ModelVersion | None = canary.model
@@ -179,15 +179,15 @@ def _keep_group(
     facts: list[pd.DataFrame] = []
     for model in models:
         revision = revisions.get(model.classifier)
-        found = phrase_facts(
+        facts_of_model = phrase_facts(
             connection,
             model.classifier,
             trained=_trained(context, revision),
             memory=recorded_memory(revision) if revision else None,
             now=now,
         )
-        store_facts(context.settings.home, model, found)
-        facts.append(found)
+        store_facts(context.settings.home, model, facts_of_model)
+        facts.append(facts_of_model)
     queued = _queued(connection, [model.classifier for model in models])
     folder = vectors_folder(context.settings.home, models[0].embedder_id)
     return update_vectors(folder, wanted_phrases(facts, queued), embedders.of(models[0]))

@@ -91,7 +91,7 @@ def promote_by_hand(
 def reject_by_hand(
     context: LoopContext, classifier: str, version: str, *, why: str, by: str = ""
 ) -> ModelVersion:
-    """Record that a version shall not answer. Raises `UnknownVersion`, also for the champion."""
+    """Record that a version must not answer. Raises `UnknownVersion`, also for the champion."""
     model = stored_version(context.settings.models, classifier=classifier, version=version)
     reject(context.engine, model, why=why, now=datetime.now(UTC), by=by or system_user())
     return model

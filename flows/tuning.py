@@ -36,7 +36,6 @@ from pipelines.workspace import Workspace
 
 FILE = "tuning.json"
 DIFF = "params.diff"
-FAILURES = (PerennialError, optuna.exceptions.OptunaError, sa.exc.SQLAlchemyError, OSError)
 ARTIFACTS = "tuning"
 """Artifact folder of an MLflow run."""
 

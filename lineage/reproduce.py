@@ -105,7 +105,7 @@ def published_commit(repository: Path, registered: RegisteredVersion) -> str:
         raise NotReproducible(
             f"tag {tag} at commit {commit}",
             came=f"commit {tagged_commit}",
-            do=f"put the tag back: `git tag -f {tag} {commit}`",
+            do=f"restore the tag: `git tag -f {tag} {commit}`",
         )
     return commit
 
@@ -141,13 +141,13 @@ def read_record(
 def bring_snapshot(workspace: Workspace, registered: RegisteredVersion) -> None:
     """Check data/ out of the DVC cache. Raises `NotReproducible` when it is missing or altered."""
     tag = registered.tags["git_tag"]
-    rotten = workspace.set_rotten_aside(["data.dvc"])
-    if rotten or not workspace.check_out("data.dvc"):
-        moved = f"rotten files, moved aside: {', '.join(rotten[:5])}"
+    corrupt = workspace.set_corrupt_aside(["data.dvc"])
+    if corrupt or not workspace.check_out("data.dvc"):
+        moved = f"corrupt files, moved aside: {', '.join(corrupt[:5])}"
         pull = f"`git checkout {tag} && dvc pull data.dvc`"
         raise NotReproducible(
             f"the snapshot of {tag} in the DVC cache",
-            came=moved if rotten else "files that were removed or altered",
+            came=moved if corrupt else "files that were removed or altered",
             do=f"restore it with {pull}, or from a backup of .dvc/cache",
         )
 

@@ -140,7 +140,7 @@ def _prefect(settings: Settings, urls: DatabaseUrls) -> dict[str, str]:
         # The default of 10 s is too short while a training uses all cores.
         "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
         "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",
-        # A lease in memory is lost with the server, and its slot stays taken for ever. A lease in a
+        # A lease in memory is lost with the server, and its slot stays taken forever. A lease in a
         # file ends after 5 minutes.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASE_STORAGE,
         "PREFECT_LOGGING_LEVEL": "INFO",

@@ -96,16 +96,16 @@ class AnswerPage:
 
 def search_answers(connection: Connection, search: Search) -> list[FoundAnswer]:
     """Return the newest matching answers, newest first, however far back they are."""
-    found: list[FoundAnswer] = []
+    answers: list[FoundAnswer] = []
     before = search.before
-    while len(found) < search.limit:
-        left = search.limit - len(found)
+    while len(answers) < search.limit:
+        left = search.limit - len(answers)
         page = answer_page(connection, replace(search, before=before, limit=left))
-        found += page.answers
+        answers += page.answers
         before = page.older
         if before is None:
             break
-    return found
+    return answers
 
 
 def answer_page(connection: Connection, search: Search) -> AnswerPage:

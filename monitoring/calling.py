@@ -37,8 +37,8 @@ def last_call(
     """Return the call that the newest windows still belong to; None after a calm window.
 
     A drift that another version called is not the same cause: the champion was fitted since. A
-    broken client hides no earlier call: that drift goes on when the client is mended. A window that
-    a person called harmless stands for the cause, whatever was called and whichever version did.
+    broken client hides no earlier call: that drift continues after the client is repaired. A
+    window that a person called harmless stands for the cause, whatever was called, by any version.
     """
     broken = None
     for report in reversed(reports):
@@ -76,7 +76,7 @@ def decide_call(
 
 def broken_client(reasons: tuple[str, ...]) -> Verdict:
     """Return the verdict on a window that is as before without its damaged phrases."""
-    why = "without the damaged phrases the window is as before: mend the client"
+    why = "without the damaged phrases the window is as before: repair the client"
     return Verdict(BROKEN, (*reasons, why))
 
 

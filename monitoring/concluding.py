@@ -59,7 +59,7 @@ def conclude(
 
 
 def _newest_of(kind: str, kinds: Sequence[str]) -> int:
-    return max(index for index, found in enumerate(kinds) if found == kind)
+    return max(index for index, each in enumerate(kinds) if each == kind)
 
 
 def _details(

@@ -2,7 +2,7 @@
 
 Each sampled answer stands for the answers that were as likely to be drawn: the estimator of
 Horvitz and Thompson (1952), as a ratio (Hajek 1971) because some labels never come. Where the
-served probability foretells which answers are right, it takes over part of the work: prediction-
+served probability predicts which answers are right, it takes over part of the work: prediction-
 powered inference (Angelopoulos et al., Science 382, 2023) with the tuned share of PPI++
 (arXiv:2311.01453), which is the difference estimator of survey sampling.
 """
@@ -24,7 +24,7 @@ Z = 1.959964
 NOTHING = 1e-12
 """Sums of floats are as near to 0 when they are 0."""
 LEAST_POWERED = 30
-"""Fewer sampled answers do not tell how well the served probability foretells."""
+"""Fewer sampled answers do not tell how well the served probability predicts."""
 
 
 @dataclass(frozen=True)
@@ -44,36 +44,36 @@ class Sample:
     ----------
     right, answered : int (n,)
         Codes in [0, labels): the right label and the answer. -1 is no label at all.
-    foretold : float (n,)
+    probability : float (n,)
         The served probability of each answer.
     drawn : float (n,)
         How likely each answer was to be drawn, in (0, 1].
     size : int
         All answers of the group, at least n.
-    mean_foretold : float
+    mean_probability : float
         The mean served probability of all answers of the group.
     """
 
     right: npt.NDArray[np.int64]
     answered: npt.NDArray[np.int64]
-    foretold: Numbers
+    probability: Numbers
     drawn: Numbers
     size: int
-    mean_foretold: float
+    mean_probability: float
 
     def __len__(self) -> int:
         return len(self.right)
 
-    def only(self, chosen: Flags, *, size: int, mean_foretold: float) -> Sample:
+    def only(self, chosen: Flags, *, size: int, mean_probability: float) -> Sample:
         """Return the sample of a part of the group."""
         return replace(
             self,
             right=self.right[chosen],
             answered=self.answered[chosen],
-            foretold=self.foretold[chosen],
+            probability=self.probability[chosen],
             drawn=self.drawn[chosen],
             size=size,
-            mean_foretold=mean_foretold,
+            mean_probability=mean_probability,
         )
 
     @cached_property
@@ -138,21 +138,21 @@ def estimate_f1(sample: Sample, label: int) -> Estimate | None:
 
 
 def _powered(outcome: Numbers, sample: Sample) -> Estimate | None:
-    """Estimate a mean of 0s and 1s that the served probability foretells."""
+    """Estimate a mean of 0s and 1s that the served probability predicts."""
     if not len(sample):
         return None
     weights = sample.weights
-    share = _tuned_share(outcome, sample.foretold, weights)
-    rest = outcome - share * sample.foretold
-    value = share * sample.mean_foretold + float(np.average(rest, weights=weights))
+    share = _tuned_share(outcome, sample.probability, weights)
+    rest = outcome - share * sample.probability
+    value = share * sample.mean_probability + float(np.average(rest, weights=weights))
     return _interval(value, rest - np.average(rest, weights=weights), weights, lost=1 + (share > 0))
 
 
-def _tuned_share(outcome: Numbers, foretold: Numbers, weights: Numbers) -> float:
+def _tuned_share(outcome: Numbers, probability: Numbers, weights: Numbers) -> float:
     """Return the share of the prediction that leaves the least variance, in [0, 1]."""
     if len(outcome) < LEAST_POWERED:
         return 0.0
-    centred = foretold - np.average(foretold, weights=weights)
+    centred = probability - np.average(probability, weights=weights)
     spread = float((weights * centred**2).sum())
     if spread <= 0:
         return 0.0

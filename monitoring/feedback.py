@@ -71,23 +71,16 @@ class FeedbackCounts:
 
 
 def import_feedback(
-    connection: Connection,
-    file: Path,
-    *,
-    received_at: datetime | None = None,
-    labels: Labels | None = None,
+    connection: Connection, file: Path, *, received_at: datetime | None = None
 ) -> FeedbackCounts:
     """Store the valid rows of a CSV or JSON-lines file; refuse the others. The caller commits.
 
     The columns are request_id, label, author and, if known, received_at, kind and, for samples,
-    probability. Rows without received_at get
-    `received_at` (default: now), and count as repeated when the same author has sent the same label
-    before. Rows dated more than AHEAD after that moment are refused. Raises `InvalidFeedback` when
-    the file as a whole cannot be read.
+    probability. Rows without received_at get `received_at` (default: now), and count as repeated
+    when the same author has sent the same label before. Rows dated more than AHEAD after that
+    moment are refused. Raises `InvalidFeedback` when the file as a whole cannot be read.
     """
-    return import_lines(
-        connection, read_feedback_file(file), received_at=received_at, labels=labels
-    )
+    return import_lines(connection, read_feedback_file(file), received_at=received_at)
 
 
 def import_lines(

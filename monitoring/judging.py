@@ -136,31 +136,33 @@ class Judge:
             verdict = Verdict("insufficient", (reason,))
             own = self.normals.own
             return JudgedWindow(window, len(rows), rows, own, own.baseline.rows, None, verdict)
-        found = self.normals.compare(fresh, self._score)
-        past = found.past.rows
+        comparison = self.normals.compare(fresh, self._score)
+        past = comparison.past.rows
         damage = find_damage(fresh, past)
         notes = tuple(filter(None, (damage.sentence, name_wrong_clocks(fresh))))
         judged = JudgedWindow(
             window,
             len(rows),
             fresh,
-            found.normal,
+            comparison.normal,
             past,
-            found.score,
-            self._verdict(fresh, found, before),
+            comparison.score,
+            self._verdict(fresh, comparison, before),
             notes=notes,
         )
         if judged.verdict.kind != "drift":
             return judged
         return self._called(judged, damage, called)
 
-    def _verdict(self, rows: pd.DataFrame, found: Comparison, before: Sequence[str]) -> Verdict:
-        if found.score is None:
-            lack = shortage(found.past.pool, size=round_rows(len(rows))) or ""
+    def _verdict(
+        self, rows: pd.DataFrame, comparison: Comparison, before: Sequence[str]
+    ) -> Verdict:
+        if comparison.score is None:
+            lack = shortage(comparison.past.pool, size=round_rows(len(rows))) or ""
             return Verdict("insufficient", (lack,))
-        verdict = judge(found.score.alarms, before=before)
-        if verdict.kind == "steady" and found.accepted:
-            return Verdict("steady", (found.accepted,))
+        verdict = judge(comparison.score.alarms, before=before)
+        if verdict.kind == "steady" and comparison.accepted:
+            return Verdict("steady", (comparison.accepted,))
         return verdict
 
     def _called(self, judged: JudgedWindow, damage: Damage, called: Called | None) -> JudgedWindow:

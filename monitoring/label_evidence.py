@@ -166,17 +166,6 @@ def _unselected_feedback(
     )
 
 
-def _given_by(
-    answer: sa.Subquery, version: str, *, since: datetime
-) -> tuple[sa.ColumnElement[bool], ...]:
-    """Restrict answers to those of the head of a version."""
-    return (
-        answer.c.version == version,
-        answer.c.occurred_at > since,
-        answer.c.head_label.is_(None),
-    )
-
-
 def _acts(rows: pd.DataFrame) -> pd.DataFrame:
     """Leave out what an author repeats of a phrase on one day."""
     day = pd.to_datetime(rows["received_at"], utc=True).dt.floor("D")

@@ -61,10 +61,10 @@ class Normals:
 
     def compare(self, rows: pd.DataFrame, score: Scored) -> Comparison:
         """Return how a window compares with the normal that it is nearest to."""
-        found = self.nearest(rows, score)
-        if found.score is None or not found.score.alarms:
-            self.current = found.normal.window
-        return found
+        comparison = self.nearest(rows, score)
+        if comparison.score is None or not comparison.score.alarms:
+            self.current = comparison.normal.window
+        return comparison
 
     def nearest(self, rows: pd.DataFrame, score: Scored) -> Comparison:
         """As `compare`, and remember nothing."""
@@ -78,10 +78,10 @@ class Normals:
                 like = f"like window {normal.window}: {normal.why}"
                 return Comparison(normal, self.own.baseline, replace(by_own, alarms=()), like)
             comparisons.append(Comparison(normal, normal.baseline, scored, normal.why))
-        judged = [found for found in comparisons if found.score is not None]
+        judged = [comparison for comparison in comparisons if comparison.score is not None]
         if judged:
             return min(judged, key=_distance)
-        return next(found for found in comparisons if found.normal is self._newest())
+        return next(comparison for comparison in comparisons if comparison.normal is self._newest())
 
     def _newest(self) -> Normal:
         return next(normal for normal in self.normals if normal.window == self.current)
@@ -99,8 +99,8 @@ class Normals:
         return not grown(called, alarms=by_own.alarms, z=by_own.z)
 
 
-def _distance(found: Comparison) -> float:
+def _distance(comparison: Comparison) -> float:
     """Return the largest z in levels of an alarm; -inf is nearest."""
-    score = found.score
+    score = comparison.score
     assert score is not None
     return max(score.z.values()) / score.alarm

@@ -197,14 +197,14 @@ class _Reader:
 
     def accepted(self, reviewed: Reviewed, *, since: datetime | None) -> list[AcceptedRows]:
         """Return the accepted traffic since a learnt drift that the log still holds."""
-        found = []
+        accepted_rows = []
         for group in reviewed.groups:
             anchor = self._whole(group.anchor)
             if anchor is None or (since is not None and group.anchor.window_start < since):
                 continue
             read = [self._whole(report) for report in group.reports[-JOIN_AT_MOST:]]
             newest = reviewed.reports[-1].accepted_window == group.window
-            found.append(
+            accepted_rows.append(
                 AcceptedRows(
                     group.window,
                     group.why,
@@ -214,7 +214,7 @@ class _Reader:
                     None if newest else group.reports[-1].window_end,
                 )
             )
-        return found
+        return accepted_rows
 
     def before(self, reports: Sequence[DriftReport]) -> pd.DataFrame | None:
         """Return the newest reported window when another version judged it."""

@@ -139,16 +139,16 @@ def sample_of(
     codes: Mapping[str, int],
     *,
     size: int,
-    mean_foretold: float | None,
+    mean_probability: float | None,
 ) -> Sample:
     """Return the answers of a basis as a sample; unselected ones were all as likely."""
     return Sample(
         right=np.array([codes.get(answer.right or "", -1) for answer in basis], np.int64),
         answered=np.array([codes[answer.answered] for answer in basis], np.int64),
-        foretold=np.array([answer.probability for answer in basis], float),
+        probability=np.array([answer.probability for answer in basis], float),
         drawn=np.array([answer.drawn or 1.0 for answer in basis], float),
         size=size,
-        mean_foretold=mean_foretold or 0.0,
+        mean_probability=mean_probability or 0.0,
     )
 
 
@@ -156,7 +156,7 @@ def _measure(
     group: Group, count: _Count, judged: Sequence[JudgedAnswer], codes: Mapping[str, int]
 ) -> Performance:
     kind, basis = choose_basis(judged)
-    sample = sample_of(basis, codes, size=count.answers, mean_foretold=count.mean)
+    sample = sample_of(basis, codes, size=count.answers, mean_probability=count.mean)
     return Performance(
         **_counted(group, count, judged, basis),
         basis=kind,
@@ -171,7 +171,7 @@ def _by_label(counts: Mapping[Group, _Count], judged: Sequence[JudgedAnswer]) ->
     codes = label_codes(judged, [label for (label,) in counts])
     kind, basis = choose_basis(judged)
     answers = sum(count.answers for count in counts.values())
-    whole = sample_of(basis, codes, size=answers, mean_foretold=None)
+    whole = sample_of(basis, codes, size=answers, mean_probability=None)
     by_answer: dict[str, list[JudgedAnswer]] = defaultdict(list)
     for answer in judged:
         by_answer[answer.answered].append(answer)
@@ -182,7 +182,7 @@ def _by_label(counts: Mapping[Group, _Count], judged: Sequence[JudgedAnswer]) ->
         code = codes[label]
         own = by_answer[label]
         answered = whole.only(
-            whole.answered == code, size=count.answers, mean_foretold=count.mean or 0.0
+            whole.answered == code, size=count.answers, mean_probability=count.mean or 0.0
         )
         return Performance(
             **_counted((label,), count, own, [row for row in own if id(row) in stands]),

@@ -52,7 +52,9 @@ def _day(text: str, name: str) -> date:
         day = date.min
     if day.year < FIRST_YEAR:
         raise InvalidPeriod(
-            f"a day such as 2026-01-31 for `{name}`", came=repr(text[:40]), do="write it so"
+            f"a day such as 2026-01-31 for `{name}`",
+            came=repr(text[:40]),
+            do="write the day like that",
         )
     return day
 

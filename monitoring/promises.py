@@ -71,7 +71,7 @@ def check_promise(connection: Connection, classifier: str) -> Promise | None:
         round(answers * (answered or 0.0)), round(sum(1 / (row.drawn or 1) for row in basis))
     )
     mean = _mean_confidence(connection, model, since)
-    sample = sample_of(basis, label_codes(basis), size=size, mean_foretold=mean)
+    sample = sample_of(basis, label_codes(basis), size=size, mean_probability=mean)
     return Promise(
         model.version,
         since,
@@ -110,10 +110,10 @@ def describe_promise(promise: Promise | None) -> str:
         return f"{sentence}; {done}, and no label stands for these answers yet"
     low = _percent(promise.precision.low)
     high = _percent(promise.precision.high)
-    found = (
+    right = (
         f"{_percent(promise.precision.value)} right ({low} to {high}) by {promise.judges:,} labels"
     )
-    return f"{sentence}; {done}, {found}: {WORDS[promise.standing]}"
+    return f"{sentence}; {done}, {right}: {WORDS[promise.standing]}"
 
 
 WORDS = {

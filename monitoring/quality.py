@@ -132,7 +132,7 @@ def _accuracy(drawn: list[JudgedAnswer], answers: int, mean: float) -> Estimate 
     """Estimate the accuracy of all recent answers; `answers` may be the newest of them only."""
     stood_for = round(sum(1 / answer.drawn for answer in drawn if answer.drawn))
     size = max(answers, stood_for)
-    return estimate_accuracy(sample_of(drawn, label_codes(drawn), size=size, mean_foretold=mean))
+    return estimate_accuracy(sample_of(drawn, label_codes(drawn), size=size, mean_probability=mean))
 
 
 def _numbers(estimate: Estimate | None) -> tuple[float | None, float | None, float | None]:

@@ -1,7 +1,7 @@
 """Reads the traffic of a classifier from the log, in order of arrival.
 
 Traffic is what clients asked and the champion or a canary answered, whoever was champion. Rows of
-load tests, shadows and tries of a named version are none.
+load tests, shadows and requests for a named version do not count.
 
 A read is bounded, however long the log is: finding a window costs at most CLOSE_READ keys and some
 hundred look-ups by index, reading it at most `rows` rows.
@@ -48,14 +48,6 @@ class Traffic:
                 return
             yield window
             after = window.last
-
-    def read(self, *, after: int = 0, rows: int | None = None) -> pd.DataFrame:
-        """Return the rows behind a sequence number, in order of arrival, as LOG_COLUMNS.
-
-        Label and probability are null where another version answered.
-        """
-        chosen = self._rows().where(inference.c.sequence > after)
-        return self._frame(chosen.order_by(inference.c.sequence).limit(rows))
 
     def read_window(self, window: Window) -> pd.DataFrame:
         """Return what the log still holds of a window, in order of arrival, as LOG_COLUMNS."""
@@ -180,7 +172,7 @@ class Traffic:
         rows = [tuple(row) for row in self.connection.execute(query)]
         frame = pd.DataFrame.from_records(rows, columns=list(LOG_COLUMNS))
         # In UTC, as reference rows are: the database answers in a zone of its own, and moments of
-        # two zones joined are no column of moments any more.
+        # columns of two zones, joined, are no longer a column of moments.
         return frame.assign(occurred_at=pd.to_datetime(frame["occurred_at"], utc=True))
 
 

@@ -30,7 +30,7 @@ RUN_TAG = "retrain-"
 class Version:
     """One version. `gate` is the evidence of the gate's verdict, empty for one it never judged.
 
-    `roles` are those it plays now, with their shares; `rejected` says why it shall not answer, None
+    `roles` are those it plays now, with their shares; `rejected` says why it must not answer, None
     where nothing forbids it; `retained`: the model store has its files; `snapshot` is the id of
     the snapshot that it learnt from, None where the table does not have it.
     """
@@ -85,13 +85,13 @@ def read_versions(
 
 def one_version(versions: Sequence[Version], classifier: str, version: str) -> Version:
     """Return the version of a list. Raises `UnknownVersion`."""
-    found = next((row for row in versions if row.version == version), None)
-    if found is None:
+    named = next((row for row in versions if row.version == version), None)
+    if named is None:
         known = ", ".join(row.version for row in versions[:10]) or "none yet"
         raise UnknownVersion(
             f"a version of {classifier}", came=repr(version[:40]), do=f"name one of {known}"
         )
-    return found
+    return named
 
 
 def decisions_about(connection: Connection, classifier: str, version: str) -> list[Decision]:

@@ -20,7 +20,7 @@ from core.logs import get_logger
 
 FOLDER = ".dir"
 ASIDE = "rotten"
-"""Folder of the cache for rotten files; DVC does not look there."""
+"""Folder of the cache for corrupt files; DVC does not look there."""
 SHOWN_NAMES = 5
 NAME = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
@@ -69,7 +69,7 @@ def verify(cache: Path, names: Iterable[str], *, known: Collection[str] = ()) ->
 def name_within(cache: Path, known: Mapping[str, str], path: Path) -> str:
     """Return the cache's name of a file that is tracked itself or in a tracked folder.
 
-    Returns "" when it is neither, or when the list of the folder is rotten.
+    Returns "" when it is neither, or when the list of the folder is corrupt.
     """
     owner = next((folder for folder in (path, *path.parents) if folder.as_posix() in known), None)
     if owner is None:
@@ -83,30 +83,30 @@ def name_within(cache: Path, known: Mapping[str, str], path: Path) -> str:
 
 
 def set_aside(cache: Path, verdicts: Mapping[str, bool]) -> list[str]:
-    """Return the rotten names; if there is one, move every rotten file of the cache aside.
+    """Return the corrupt names; if there is one, move every corrupt file of the cache aside.
 
     DVC then regards them as missing: it computes them again, or fetches them with `dvc pull`.
-    Its run cache is removed too: a stage that read a rotten file may have left a wrong result.
+    Its run cache is removed too: a stage that read a corrupt file may have left a wrong result.
     """
     judged = [name for name, is_sound in verdicts.items() if not is_sound]
     if judged:
-        rotten = [name for name, is_sound in verify(cache, _names(cache)).items() if not is_sound]
+        corrupt = [name for name, is_sound in verify(cache, _names(cache)).items() if not is_sound]
         (cache / ASIDE).mkdir(exist_ok=True)
-        for name in rotten:
+        for name in corrupt:
             with suppress(FileNotFoundError):  # another run was faster
                 object_file(cache, name).replace(cache / ASIDE / name)
         shutil.rmtree(cache / "runs", ignore_errors=True)
         get_logger().warning(
-            "dvc cache", state="rotten files moved aside", files=rotten, folder=str(cache / ASIDE)
+            "dvc cache", state="corrupt files moved aside", files=corrupt, folder=str(cache / ASIDE)
         )
     return judged
 
 
-def refuse(cache: Path, rotten: Sequence[str]) -> StageFailed:
-    """Return the error of a run that used rotten files."""
+def refuse(cache: Path, corrupt: Sequence[str]) -> StageFailed:
+    """Return the error of a run that used corrupt files."""
     return StageFailed(
         "files of the DVC cache with the content of their names",
-        came=f"rotten {', '.join(rotten[:SHOWN_NAMES])}",
+        came=f"corrupt {', '.join(corrupt[:SHOWN_NAMES])}",
         do=f"run again to compute them again; the files are in {cache / ASIDE}",
     )
 

@@ -34,12 +34,12 @@ def track_data(folder: Path, *, cache: Path) -> set[str]:
     Raises
     ------
     StageFailed
-        The cache contained a rotten file under one of the names: DVC keeps that one.
+        The cache contained a corrupt file under one of the names: DVC keeps that one.
     """
     run_dvc(["add", "--quiet", "data"], folder)
     verdicts = verify(cache, tracked((folder / "data.dvc").read_text(encoding="utf-8")).values())
-    if rotten := set_aside(cache, verdicts):
-        raise refuse(cache, rotten)
+    if corrupt := set_aside(cache, verdicts):
+        raise refuse(cache, corrupt)
     return set(verdicts)
 
 
@@ -66,8 +66,8 @@ def tracked_rows(repository: Path, revision: str, path: str, *, key: str) -> lis
     if not name or not verify(cache, [name]).get(name):
         raise NotReproducible(
             f"{path} of {revision} in the DVC cache",
-            came=f"no file, or a rotten one: {name or 'not tracked'}",
-            do="bring it back with `dvc pull`, or from a copy of the cache",
+            came=f"no file, or a corrupt one: {name or 'not tracked'}",
+            do="restore it with `dvc pull`, or from a copy of the cache",
         )
     table = pq.read_table(object_file(cache, name), filters=[("id", "==", key)])
     rows: list[dict[str, Any]] = table.to_pylist()

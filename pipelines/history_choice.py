@@ -13,7 +13,7 @@ from core.params import DEFAULT_HISTORY_DAYS, ClassifierParams
 SUBJECT = "history"
 """The subject of these decisions in the table `decision`."""
 RENEW_DAYS = 90
-"""A choice, or an attempt at one, is good for so long: a fit per year of data is dear."""
+"""A choice, or an attempt at one, is valid for this long: a fit per year of data is expensive."""
 RENEW_ROWS = 0.25
 """Or until the snapshot has so many rows more or fewer, as a share."""
 

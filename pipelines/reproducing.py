@@ -149,7 +149,7 @@ class Reproduction:
             self.keep_going = False
 
     def _leave_to_dvc(self, stage: Any) -> None:
-        """Reproduce a stage that is no command of this repository: a data source, a program."""
+        """Reproduce a stage that is not a command of this repository: a data source, a program."""
         from dvc.repo.reproduce import _reproduce_stage
 
         _reproduce_stage(stage, upstream=self.upstream[stage])

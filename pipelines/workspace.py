@@ -69,7 +69,7 @@ class Workspace:
         """Run `dvc repro` on the targets; with `keep_going`, also after the failure of a stage.
 
         Several targets run on all cores (`pipelines/reproducing.py`), where the commit of the clone
-        has that program. Raises `StageFailed` with the last lines of the stage, or naming a rotten
+        has that program. Raises `StageFailed` with the last lines of the stage, or naming a corrupt
         cache file that DVC used.
         """
         has_program = (self.folder / REPRODUCING).exists()
@@ -77,9 +77,9 @@ class Workspace:
         try:
             self._run(*program, *(["--keep-going"] if keep_going else []), *targets)
         except StageFailed:
-            self._refuse_rotten()
+            self._refuse_corrupt()
             raise
-        self._refuse_rotten()
+        self._refuse_corrupt()
 
     def compute_again(self, targets: Sequence[str]) -> None:
         """Run every stage up to the targets without any cache; the shared cache stays as it is."""
@@ -107,11 +107,11 @@ class Workspace:
         known = bool(tag) and git_succeeds(["cat-file", "-e", f"{tag}:dvc.lock"], self.folder)
         if known:
             run_git(["checkout", "--quiet", tag, "--", *OWNERS], self.folder)
-        self.set_rotten_aside()
+        self.set_corrupt_aside()
         return known and all([self._bring_back(path) for path in paths])
 
-    def set_rotten_aside(self, owners: Sequence[str] = OWNERS) -> list[str]:
-        """Verify the cache files that data.dvc and dvc.lock name, and remove the rotten ones.
+    def set_corrupt_aside(self, owners: Sequence[str] = OWNERS) -> list[str]:
+        """Verify the cache files that data.dvc and dvc.lock name, and remove the corrupt ones.
 
         Returns their names; the files lie in a folder of the cache where DVC does not look.
         """
@@ -125,9 +125,9 @@ class Workspace:
         self.sound.update(name for name, is_sound in verdicts.items() if is_sound)
         return set_aside(self.cache, verdicts)
 
-    def _refuse_rotten(self) -> None:
-        if rotten := self.set_rotten_aside():
-            raise refuse(self.cache, rotten)
+    def _refuse_corrupt(self) -> None:
+        if corrupt := self.set_corrupt_aside():
+            raise refuse(self.cache, corrupt)
 
     def _bring_back(self, path: str) -> bool:
         """Check one output out, or leave nothing of it: a part would pass for the whole."""

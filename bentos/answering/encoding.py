@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from core.contracts import ModelVersion, Prediction
 from core.pins import Pin, apply_pin, settle
+
+Probability = Annotated[float, Meta(ge=0, le=1)]
 
 PINNED = ("pinned",)
 """The flags of a row that a pin answered."""
@@ -40,13 +44,15 @@ class Alternative(msgspec.Struct):
     """A label that came close."""
 
     label: str
-    probability: float
+    probability: Probability
 
 
-class _ResponseEnd(msgspec.Struct):
+class ResponseEnd(msgspec.Struct):
+    """The fields of a response that do not depend on its request."""
+
     classifier: str
     label: str
-    probability: float
+    probability: Probability
     alternatives: list[Alternative]
     version: str
     revision: int | None
@@ -126,7 +132,7 @@ def encode_answer(
 def _response_end(
     model: ModelVersion, answer: Prediction, revision: int | None, *, pinned: bool
 ) -> bytes:
-    end = _ResponseEnd(
+    end = ResponseEnd(
         model.classifier,
         answer.label,
         answer.probability,

@@ -117,20 +117,20 @@ class Explainer:
 
     async def _embed(self, texts: Sequence[str]) -> Float32:
         """Return the embeddings in order, float32 (n, d). Raises `EmbedderUnavailable`."""
-        found = dict(zip(texts, self._vectors.find(texts), strict=True))
-        missing = [text for text, vector in found.items() if vector is None]
+        by_text = dict(zip(texts, self._vectors.find(texts), strict=True))
+        missing = [text for text, vector in by_text.items() if vector is None]
         for start in range(0, len(missing), CHUNK):
             chunk = missing[start : start + CHUNK]
             async with aclosing(self._embedder.embed(chunk, keep=False)) as parts:
                 async for part in parts:
                     for place, vector in zip(part.places, part.vectors, strict=True):
-                        found[chunk[place]] = vector.copy()  # not a view of the whole answer
-        vectors = [vector for vector in found.values() if vector is not None]
-        if len(vectors) < len(found):
+                        by_text[chunk[place]] = vector.copy()  # not a view of the whole answer
+        vectors = [vector for vector in by_text.values() if vector is not None]
+        if len(vectors) < len(by_text):
             raise EmbedderUnavailable(
                 "an embedding of every text", came="fewer", do="try again in a second"
             )
-        vector_of = dict(zip(found, vectors, strict=True))
+        vector_of = dict(zip(by_text, vectors, strict=True))
         for text, vector in vector_of.items():
             self._vectors.put(text, vector)
         return np.stack([vector_of[text] for text in texts])

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
+from bentos.answering.encoding import Alternative
 from bentos.http.classifiers import BesideInfo, ClassifierInfo, ClassifiersResponse
 from bentos.http.explain import (
     ExplainedWord,
@@ -18,7 +19,6 @@ from bentos.http.explain import (
 )
 from bentos.http.feedback import FeedbackRequest, FeedbackResponse
 from bentos.http.schemas import (
-    Alternative,
     BatchResponse,
     PredictBatchRequest,
     PredictionResponse,

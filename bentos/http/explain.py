@@ -9,10 +9,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bentos.answering.answers import PhraseRequest
+from bentos.answering.encoding import Probability
 from bentos.answering.explaining import Explained
 from bentos.http.endpoint import AppState, Call
 from bentos.http.lines import line_of
-from bentos.http.schemas import Phrase, Probability, Short, checked_phrase, decode_request
+from bentos.http.schemas import Phrase, Short, checked_phrase, decode_request
 from bentos.http.versions import requested_version
 from pipelines.model.explanation import answer_steps
 

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bentos.answering.answers import PhraseRequest
+from bentos.answering.encoding import ResponseEnd
 from core.errors import (
     DatabaseUnreachable,
     EmbedderUnavailable,
@@ -47,7 +48,6 @@ Moment = Annotated[
     datetime,
     Meta(tz=True, description="ISO 8601 with a time zone, from 1900 to 2200; now by default"),
 ]
-Probability = Annotated[float, Meta(ge=0, le=1)]
 
 
 class PredictRequest(Struct, forbid_unknown_fields=True):
@@ -71,14 +71,7 @@ class PredictBatchRequest(Struct, forbid_unknown_fields=True):
     regions: Annotated[list[Short | None], Meta(max_length=MAX_BATCH)] | None = None
 
 
-class Alternative(Struct):
-    """A label that came close."""
-
-    label: str
-    probability: Probability
-
-
-class PredictionResponse(Struct):
+class PredictionResponse(ResponseEnd):
     """One answered phrase. `cached`: no embedding had to be computed for it.
 
     `revision` is that of the memory beside the head, null without one; `known` phrases had labels.
@@ -88,15 +81,6 @@ class PredictionResponse(Struct):
     """
 
     request_id: str
-    classifier: str
-    label: str
-    probability: Probability
-    alternatives: list[Alternative]
-    version: str
-    revision: int | None
-    known: bool
-    pinned: bool
-    abstained: bool
     role: str
     cached: bool
 

@@ -35,5 +35,5 @@ def _code(folder: Path) -> dict[str, bytes]:
 def _code_files(folder: Path) -> Iterator[Path]:
     for part in CODE:
         path = folder / part
-        found = path.rglob("*") if path.is_dir() else [path]
-        yield from (file for file in found if file.is_file() and "__pycache__" not in file.parts)
+        paths = path.rglob("*") if path.is_dir() else [path]
+        yield from (file for file in paths if file.is_file() and "__pycache__" not in file.parts)

@@ -139,7 +139,7 @@ def _service_settings(settings: Settings, database_url: str) -> dict[str, str]:
 
 
 def _further_tags(tag: str, settings: Settings, bento_store: Path) -> str:
-    """Return the bentos of the groups after the first, parted by spaces."""
+    """Return the bentos of the groups after the first, separated by spaces."""
     return " ".join(_further(tag, group.number, bento_store) for group in settings.groups[1:])
 
 

@@ -18,7 +18,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody in front of the console; `name` is the author of what they change.
+    """A person who uses the console; `name` is the author of what they change.
 
     `signed_in` is False for the local person, who cannot sign out.
     """

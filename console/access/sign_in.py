@@ -127,7 +127,7 @@ def require_sign_in_beyond_loopback(connection: Connection, settings: Settings) 
     raise UsersNeeded(
         f"users for a console on {settings.console_address or settings.host}",
         came="none, and no OpenID provider",
-        do="add one by `perennial users add NAME`, set PERENNIAL_OPENID_ISSUER, or use 127.0.0.1",
+        do="add one with `perennial users add NAME`, set PERENNIAL_OPENID_ISSUER, or use 127.0.0.1",
     )
 
 

@@ -99,10 +99,10 @@ def send_feedback(body: FeedbackBody, state: State, person: Reviewer) -> Stored:
 
 def _as_drawn(connection: Connection, row: FeedbackRow) -> FeedbackRow:
     """Return a sample with the probability of its draw. Raises `InvalidFeedback` without one."""
-    found = row_as_drawn(row, drawn_probabilities(connection, [row.request_id]))
-    if isinstance(found, FeedbackRow):
-        return found
-    raise InvalidFeedback("the label of a drawn answer", came=found.reason, do="correct it")
+    drawn = row_as_drawn(row, drawn_probabilities(connection, [row.request_id]))
+    if isinstance(drawn, FeedbackRow):
+        return drawn
+    raise InvalidFeedback("the label of a drawn answer", came=drawn.reason, do="correct it")
 
 
 def _known_labels(connection: Connection) -> Labels:

@@ -28,7 +28,7 @@ class PinRequest(BaseModel):
 
 
 class EndRequest(BaseModel):
-    """A phrase that the version shall answer again."""
+    """A phrase that the version answers again."""
 
     model_config = ConfigDict(extra="forbid")
 

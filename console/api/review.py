@@ -100,8 +100,8 @@ def next_of_queue(
     classifier: Classifier, state: State, person: Reviewer, besides: Besides
 ) -> NextItem:
     """Lease the next item for ten minutes; `besides` are items that the caller holds already."""
-    found = next_or_refilled(state, classifier, person, besides)
-    return NextItem(item=None if found is None else _shown(found))
+    leased = next_or_refilled(state, classifier, person, besides)
+    return NextItem(item=None if leased is None else _shown(leased))
 
 
 @router.post("/{item}/answer")
@@ -117,8 +117,8 @@ def preview(
     classifier: Classifier, item: ItemId, body: PreviewBody, state: State, person: Reviewer
 ) -> Preview:
     """Count the logged answers that one label for the item and other phrases concerns."""
-    found = count_concerned(state, classifier, item, body.also)
-    return Preview(phrases=found.phrases, answers=found.answers, more=found.more)
+    concerned = count_concerned(state, classifier, item, body.also)
+    return Preview(phrases=concerned.phrases, answers=concerned.answers, more=concerned.more)
 
 
 @router.post("/undo")

@@ -85,8 +85,8 @@ def window(
 def report(classifier: Classifier, number: Number, state: State, person: Viewer) -> Response:
     """Return Evidently's page of a window, for a frame without an origin."""
     with state.reading() as connection:
-        found = _require_window(find_window(connection, classifier, number))
-    page = stored_report(found.report, reports=state.settings.reports)
+        stored = _require_window(find_window(connection, classifier, number))
+    page = stored_report(stored.report, reports=state.settings.reports)
     if page is None:
         raise HTTPException(404, "The report of this window is no longer kept.")
     headers = {"content-security-policy": REPORT_POLICY}
@@ -105,14 +105,14 @@ def review(
 ) -> RedirectResponse:
     """Store what a person says of a window; a real drift retrains now, or asks for labels."""
     with state.changing() as connection:
-        found = _require_window(find_window(connection, classifier, number))
+        stored = _require_window(find_window(connection, classifier, number))
         hold_reports(connection, classifier)
         # Behind the lock, which may take minutes: a memory made meanwhile would miss the review,
         # and never look for one that is older than itself.
         now = state.clock()
         answer = Review(number, verdict, person.name, note.strip(), now)
         before, call = review_window(
-            connection, answer, found, classifier=classifier, action=action
+            connection, answer, stored, classifier=classifier, action=action
         )
         called = first_call(connection, classifier, number)
         record_change(
@@ -143,7 +143,7 @@ def _as_change(review: Review | None) -> dict[str, object]:
     return {name: value for name, value in asdict(review).items() if name != "reviewed_at"}
 
 
-def _require_window(found: DriftReport | None) -> DriftReport:
-    if found is None:
+def _require_window(stored: DriftReport | None) -> DriftReport:
+    if stored is None:
         raise HTTPException(404, "No window of this classifier has that number.")
-    return found
+    return stored

@@ -52,14 +52,14 @@ def _read(
     """Return what became of the fixes of a page, and the thanks when they are one author's."""
     block = state.context.params.classifiers.get(classifier)
     with state.reading() as connection:
-        found = read_fixes(connection, classifier, author=author or None, before=before)
+        listed = read_fixes(connection, classifier, author=author or None, before=before)
         thanks = count_thanks(connection, classifier, author=author) if author else None
-        if not found:
+        if not listed:
             return [], thanks
         history = read_history(
             connection,
             classifier,
             dataset=block.source.dataset if block else None,
-            since=min(fix.received_at for fix in found),
+            since=min(fix.received_at for fix in listed),
         )
-    return [fate_of(fix, history) for fix in found], thanks
+    return [fate_of(fix, history) for fix in listed], thanks

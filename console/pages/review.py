@@ -102,8 +102,8 @@ def neighbours(
     """Return the nearest phrases of an item as a part of the page."""
     with state.reading() as connection:
         shown = read_item(connection, classifier, item)
-    found = neighbours_of(state, classifier, shown.cleaned)
-    return render(request, "review_neighbours.html", neighbours=found)
+    neighbours = neighbours_of(state, classifier, shown.cleaned)
+    return render(request, "review_neighbours.html", neighbours=neighbours)
 
 
 @router.get("/{item}/why")

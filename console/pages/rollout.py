@@ -89,7 +89,7 @@ def promote(
 def reject(
     classifier: Classifier, version: str, why: Why, state: State, person: Operator
 ) -> RedirectResponse:
-    """Record that the version shall not answer, such as one that waits for a person."""
+    """Record that the version must not answer, such as one that waits for a person."""
     with _recorded(state, person, "reject", f"{classifier} {version}", why):
         reject_by_hand(state.context, classifier, version, why=why, by=person.name)
     return _back(classifier)

@@ -51,9 +51,9 @@ def download(
     """Send the newest answers without a label, or the newest labels."""
     read = tasks_to_label if what == "tasks" else labels_given
     with state.reading() as connection:
-        found = read(connection, classifier, limit=limit)
+        listed = read(connection, classifier, limit=limit)
         labels = champion_labels(connection, classifier) or ()
-    text = "".join(write_tasks(found, format, labels=labels))
+    text = "".join(write_tasks(listed, format, labels=labels))
     return _attachment(text, f"{classifier}-{what}{FORMATS[format].suffix}")
 
 

@@ -47,9 +47,11 @@ def versions(
 ) -> HTMLResponse:
     """Show every version, newest first, and which one answers."""
     with state.reading() as connection:
-        found = versions_of(state, connection, classifier)
+        all_versions = versions_of(state, connection, classifier)
         roles = roles_now(connection, classifier)
-    return render(request, "versions.html", classifier=classifier, versions=found, playing=roles)
+    return render(
+        request, "versions.html", classifier=classifier, versions=all_versions, playing=roles
+    )
 
 
 @router.get("/compare")
@@ -63,8 +65,8 @@ def compare(
 ) -> HTMLResponse:
     """Show two versions side by side."""
     with state.reading() as connection:
-        found = versions_of(state, connection, classifier)
-    pair = [one_version(found, classifier, version) for version in (left, right)]
+        all_versions = versions_of(state, connection, classifier)
+    pair = [one_version(all_versions, classifier, version) for version in (left, right)]
     models = state.settings.models
     scores = [dict(score_rows(evaluation_of(models, classifier, row.version))) for row in pair]
     return render(
@@ -84,16 +86,16 @@ def version(
 ) -> HTMLResponse:
     """Show one version: the gate's verdict with its evidence, scores, decisions, links."""
     with state.reading() as connection:
-        found = one_version(versions_of(state, connection, classifier), classifier, version)
+        row = one_version(versions_of(state, connection, classifier), classifier, version)
         decisions = decisions_about(connection, classifier, version)
     return render(
         request,
         "version.html",
         classifier=classifier,
-        row=found,
-        meaning=VERDICTS.get(found.verdict, ""),
-        gain=measured_gain(found.gate).strip("*"),
-        evidence=other_evidence(found),
+        row=row,
+        meaning=VERDICTS.get(row.verdict, ""),
+        gain=measured_gain(row.gate).strip("*"),
+        evidence=other_evidence(row),
         scores=score_rows(evaluation_of(state.settings.models, classifier, version)),
         decisions=decisions,
         has_errors=error_page(state.settings.models, classifier, version) is not None,

@@ -237,7 +237,7 @@ def _said_meanwhile(connection: Connection, item: sa.Row[Any]) -> Act | None:
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
-    # Alone: one person's answer again is no second opinion, and no agreement.
+    # Alone: a person's own answer again is neither a second opinion nor agreement.
     return Act(row.act, row.person, Answer(row.kind, row.label), alone=True)
 
 

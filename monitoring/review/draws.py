@@ -84,7 +84,7 @@ def draw_answers(
     density: float,
     random: np.random.Generator,
 ) -> Draw:
-    """Draw `expected` answers, in the mean, of those with after < sequence <= last.
+    """Draw `expected` answers, on average, of those with after < sequence <= last.
 
     Up to READ answers are listed. Of more, sequence numbers are drawn, whatever they hold: the
     probability of an answer is that of its number. `density` is about how many answers there are
@@ -106,7 +106,7 @@ def draw_answers(
 def draw_of(size: int, expected: float, random: np.random.Generator) -> tuple[np.ndarray, float]:
     """Draw places in [0, size), each with the probability that is returned.
 
-    Their number is `expected` rounded up or down by chance, so that it is right in the mean.
+    Their number is `expected` rounded up or down by chance, so that the average is right.
     """
     expected = min(expected, float(size))
     if expected <= 0:

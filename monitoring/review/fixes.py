@@ -56,8 +56,12 @@ def logged_phrases(
     answers_of = dict(map(tuple, connection.execute(counts)))
     last = answers.limit(1).lateral()
     newest = connection.execute(sa.select(last).join_from(phrase, last, sa.true()))
-    found = {row.cleaned: row for row in newest}
-    return [LoggedPhrase(name, answers_of[name], found[name]) for name in distinct if name in found]
+    newest_of = {row.cleaned: row for row in newest}
+    return [
+        LoggedPhrase(name, answers_of[name], newest_of[name])
+        for name in distinct
+        if name in newest_of
+    ]
 
 
 def _answers_of(classifier: str, cleaned: sa.ColumnElement[str]) -> sa.Select[Any]:

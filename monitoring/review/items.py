@@ -48,7 +48,7 @@ class ReviewItem(ItemAnswer):
     alone: of a phrase asked n times, one of whose answers is drawn with probability p, it is p / n.
     `frequency` is how often the phrase was asked.
 
-    A suspect is no answer: `label` is that of its `source_rows`, `proposed_label` is likelier.
+    A suspect is not an answer: `label` is that of its `source_rows`, `proposed_label` is likelier.
     """
 
     classifier: str

@@ -13,9 +13,8 @@ import pyarrow.parquet as pq
 from core.contracts import ModelVersion
 from core.files import replacing
 from monitoring.review.phrase_vectors import PhraseVectors, open_vectors, vectors_folder
-from pipelines.model.arrays import Float32
-from pipelines.model.embedder import Embed
 
+NEAREST = 8
 FACT_COLUMNS = ("cleaned", "label", "labelled", "asked")
 
 
@@ -43,16 +42,11 @@ class _Facts:
     row_of: np.ndarray  # int (n,), the row of each place; -1 for phrases of other classifiers
 
 
-def phrase_neighbours(
-    home: Path, model: ModelVersion, cleaned: str, *, limit: int = 8, embed: Embed | None = None
-) -> list[Neighbour]:
-    """Return the nearest other phrases of the classifier, the nearest first.
+def phrase_neighbours(home: Path, model: ModelVersion, cleaned: str) -> list[Neighbour]:
+    """Return the NEAREST other phrases of the classifier, the nearest first.
 
-    Parameters
-    ----------
-    home : what the settings call the home
-    model : the champion, whose embedder tells what is near
-    embed : for a phrase whose vector is not stored yet; without it such a phrase has no neighbours
+    `home` is that of the settings. The embedder of `model`, the champion, decides what is near. A
+    phrase whose vector is not stored yet has no neighbours.
 
     The first call after an update reads the phrases, which takes a second for 200,000.
     """
@@ -60,13 +54,13 @@ def phrase_neighbours(
     facts = None if vectors is None else _facts(home, model, vectors)
     if vectors is None or facts is None:
         return []
-    vector = _vector(vectors, cleaned, embed)
-    if vector is None:
+    own = vectors.place(cleaned)
+    if own is None:
         return []
     among = facts.row_of >= 0
-    if (own := vectors.place(cleaned)) is not None:
-        among[own] = False
-    places, cosines = vectors.nearest(vector, among, limit=limit)
+    among[own] = False
+    vector = np.asarray(vectors.whole[own], np.float32)
+    places, cosines = vectors.nearest(vector, among, limit=NEAREST)
     rows = facts.facts.iloc[facts.row_of[places]]
     return [
         Neighbour(
@@ -74,18 +68,6 @@ def phrase_neighbours(
         )
         for row, cosine in zip(rows.itertuples(), cosines, strict=True)
     ]
-
-
-def _vector(vectors: PhraseVectors, cleaned: str, embed: Embed | None) -> Float32 | None:
-    """Return the unit vector of a phrase: the stored one, else a new one where `embed` is given."""
-    place = vectors.place(cleaned)
-    if place is not None:
-        return np.asarray(vectors.whole[place], np.float32)
-    if embed is None:
-        return None
-    vector = embed([cleaned])[0]
-    unit: Float32 = vector / max(float(np.linalg.norm(vector)), 1e-12)
-    return unit
 
 
 def store_facts(home: Path, model: ModelVersion, facts: pd.DataFrame) -> None:

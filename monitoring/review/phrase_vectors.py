@@ -50,14 +50,14 @@ class PhraseVectors:
 
     def place(self, cleaned: str) -> int | None:
         """Where a phrase stands; None when it has no vector."""
-        found = bisect_left(_Texts(self.phrases), cleaned)
-        is_there = found < len(self.phrases) and self.phrases[found].as_py() == cleaned
-        return found if is_there else None
+        place = bisect_left(_Texts(self.phrases), cleaned)
+        is_there = place < len(self.phrases) and self.phrases[place].as_py() == cleaned
+        return place if is_there else None
 
     def places(self, phrases: Sequence[str]) -> Int64:
         """Where the phrases stand, int64 (n,); -1 for one without a vector."""
-        found = pa.compute.index_in(pa.array(phrases, pa.string()), value_set=self.phrases)
-        return np.asarray(found.fill_null(-1).to_numpy(zero_copy_only=False), np.int64)
+        places = pa.compute.index_in(pa.array(phrases, pa.string()), value_set=self.phrases)
+        return np.asarray(places.fill_null(-1).to_numpy(zero_copy_only=False), np.int64)
 
     def nearest(self, vector: Float32, among: np.ndarray, *, limit: int) -> tuple[Int64, Float32]:
         """Return the places of the nearest phrases and their cosines, the nearest first.

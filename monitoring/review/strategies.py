@@ -1,7 +1,7 @@
 """Which answers people should look at: each strategy is a plain function of what is known.
 
 A strategy takes a `Known` and returns candidates, the one to look at first first. The `value` of a
-candidate is how many answers of the coming week its label will put right: how often the phrase
+candidate is how many answers of the coming week its label will correct: how often the phrase
 will be asked (`monitoring/review/asking.py`) times how likely its answer is wrong. That is the
 expected gain of a label under 0-1 loss (R. A. Howard, 1966, "Information value theory"), taken for
 the phrase alone: what a retraining makes of the label for others comes on top.
@@ -163,8 +163,8 @@ STRATEGIES: Mapping[str, Strategy] = {
 def requested(known: Known) -> list[Candidate]:
     """Return the phrases that a drift asks labels for; they come before all strategies."""
     rows = _valued(known.phrases).set_index("cleaned")
-    found = [phrase for phrase in known.requested if phrase in rows.index]
-    chosen = rows.loc[found]
+    in_rows = [phrase for phrase in known.requested if phrase in rows.index]
+    chosen = rows.loc[in_rows]
     return [
         Candidate("requested", str(phrase), str(row.request_id), float(row.value))
         for phrase, row in chosen.iterrows()

@@ -92,7 +92,9 @@ def _take_back(connection: Connection, item: sa.Row[Any]) -> None:
     )
     if not connection.scalar(lock):
         raise Busy(
-            "labels that nobody reads now", came="a memory in the making", do="undo a minute later"
+            "labels that no memory is reading now",
+            came="a memory that is being made",
+            do="try again in a minute",
         )
     memory = sa.exists().where(
         memory_revision.c.classifier == item.classifier,

@@ -37,7 +37,7 @@ class StrategyWorth:
     open : items that wait
     labels : items that people decided
     errors : of these, answers that were wrong
-    fixed : answers a week that a label put right, in the mean
+    fixed : answers per week that a label corrected, on average
     points : points of accuracy that 100 labels gained with the next version; None before one
     p_value : how likely a random sample's labels would fix so few; None while too little is known
     proposal : what to do; "" for nothing
@@ -138,7 +138,7 @@ def points_gained(connection: Connection, classifier: str, items: pd.DataFrame) 
 
     The next version is the first that was promoted after the label. Of its first READ answers, so
     many are to the phrase: where the head alone now says the label and did not before, they are a
-    gain. What the memory did within the hour is none. NaN while no version has followed.
+    gain. What the memory did within the hour does not count. NaN while no version has followed.
     """
     points = pd.Series(np.nan, index=items.index)
     before = pd.Timestamp.min.tz_localize("UTC")

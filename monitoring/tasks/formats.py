@@ -14,7 +14,7 @@ from monitoring.tasks.flat import read_csv, read_json_lines, write_csv, write_js
 from monitoring.tasks.label_studio import read_label_studio, write_label_studio
 from monitoring.tasks.prodigy import read_prodigy, write_prodigy
 from monitoring.tasks.records import Record, Refusal
-from monitoring.tasks.task import Task, read_task
+from monitoring.tasks.task import Task
 
 FormatName = Literal["csv", "jsonl", "label-studio", "doccano", "prodigy"]
 
@@ -60,9 +60,3 @@ def read_records(file: Path, name: FormatName) -> Iterator[Record | Refusal]:
             came=f"{file.name}: {error.strerror}",
             do="name a CSV or JSON-lines file",
         ) from None
-
-
-def read_tasks(file: Path, name: FormatName) -> Iterator[Task | Refusal]:
-    """Yield the tasks in the order of the file; see `read_records`."""
-    for record in read_records(file, name):
-        yield record if isinstance(record, Refusal) else read_task(record)

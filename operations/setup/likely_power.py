@@ -25,11 +25,11 @@ def likely_power(per_day: float | None, *, window_days: float) -> str:
             "feedback, which calls changes too"
         )
     called = max(days, 1.0) * (1 + 1 / PAIR_CHANCE)
-    found = (
+    sentence = (
         f"a change of a tenth is called after about {ceil(called)} days at {per_day:,.0f} answers "
         "a day, as many as rows came"
     )
     needed = ceil(days)
     if needed <= window_days:
-        return found
-    return f"{found}, with drift: {{window_days: {needed}}}"
+        return sentence
+    return f"{sentence}, with drift: {{window_days: {needed}}}"

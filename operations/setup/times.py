@@ -25,7 +25,7 @@ FORMATS = tuple(date + clock for date, clock in product(_DATES, _CLOCKS))
 _DIGITS = "%Y%m%d"
 _FIRST_DAY = 10**7
 _FIRST_SECOND = 10**8
-"""3 March 1973. Smaller numbers are no seconds since 1970 of rows that train a classifier."""
+"""3 March 1973. Smaller numbers are not seconds since 1970 of rows that train a classifier."""
 _FIRST_MILLISECOND = 10**11
 _EPOCH = {
     ("duckdb", "seconds"): "to_timestamp({column})",

@@ -45,10 +45,6 @@ class Event:
     def active(self, day: int) -> bool:
         return self.first <= day < self.last
 
-    @property
-    def shows_in_inputs(self) -> bool:
-        return self.kind in REPLACING
-
 
 KINDS = tuple(kind for kind, _, _ in _CALENDAR)
 

@@ -32,7 +32,6 @@ class Probe:
     cleaned: str
     label: str
     since: datetime
-    right_before: bool
 
 
 @dataclass
@@ -93,7 +92,7 @@ class Observer:
             self._labels_of(label.cleaned)[label.label] += 1
             long_past = self._long_past(label.cleaned)
             if not label.correct and long_past == answered and long_past != label.label:
-                probe = Probe(label.cleaned, label.label, label.received_at, True)
+                probe = Probe(label.cleaned, label.label, label.received_at)
                 self._mistakes.append(probe)
 
     def note_source(self, cleaned: str, label: str, at: datetime) -> None:
@@ -142,7 +141,7 @@ class Observer:
         day = (label.received_at - EPOCH).days + 1
         comes_again = self.last_seen.get(label.cleaned, -1) > day
         if comes_again and self._best_label(label.cleaned) == label.label:
-            probe = Probe(label.cleaned, label.label, label.received_at, False)
+            probe = Probe(label.cleaned, label.label, label.received_at)
             self._corrections.append(probe)
             past = past_of_correction(self._labels_of(label.cleaned), label.label)
             self._corrections_by_past.setdefault(past, []).append(probe)

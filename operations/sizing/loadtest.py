@@ -133,7 +133,7 @@ def _served_classifiers(url: str) -> list[str]:
         raise ProcessFailed(
             f"a service at {url}",
             came=type(error).__name__,
-            do="start it by `perennial up` or correct --url",
+            do="start it with `perennial up`, or correct --url",
         ) from None
 
     if response.status_code != 200:

@@ -35,7 +35,7 @@ def beyond(measure: Mapping[str, Any]) -> str:
 
 
 def not_worse(change: Estimate) -> str:
-    """State that the champion has the same bias, so that it is no reason to keep the champion."""
+    """State that the champion has the same bias, which is then no reason to keep it."""
     value, low, high = (POINTS * number for number in (change.value, change.low, change.high))
     return f"not proved larger than the champion's ({value:+.2f}, {low:+.2f} to {high:+.2f} points)"
 
@@ -56,22 +56,3 @@ def failures(failed: Mapping[str, str]) -> list[str]:
         f"{', '.join(names)} bias was not measured, so its limit was not judged: {reason}"
         for reason, names in kinds.items()
     ]
-
-
-def whether_regions_pay(report: Mapping[str, Any]) -> str:
-    """Say whether one model per region would answer better than one for all."""
-    if reason := report.get("failed", {}).get("aggregation"):
-        return f"One model per region was not tried: {reason}."
-    [measure] = [
-        row
-        for row in report["measures"]
-        if row["kind"] == "aggregation" and row["dimension"] == "all"
-    ]
-    if measure["missing"]:
-        return f"One model per region was not tried: {measure['missing']}."
-    value, low, high = (POINTS * measure[name] for name in ("value", "low", "high"))
-    verdict = "pays" if low > 0 else "does not pay"
-    return (
-        f"One model per region {verdict}: accuracy on unseen phrases {value:+.2f} points "
-        f"({low:+.2f} to {high:+.2f})."
-    )

@@ -4,7 +4,6 @@ row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -85,25 +84,3 @@ class GateRows:
 
 def _only(values: np.ndarray | None, chosen: np.ndarray) -> np.ndarray | None:
     return None if values is None else values[chosen]
-
-
-def gate_rows(
-    truth: Sequence[str] | np.ndarray,
-    phrases: Sequence[str] | np.ndarray,
-    candidate: Sequence[str] | np.ndarray,
-    champion: Sequence[str] | np.ndarray | None,
-    *,
-    floor: str,
-) -> GateRows:
-    """Rows about which nothing else is known: weight 1, all of them judge, no drift, no slices."""
-    count = len(truth)
-    _, codes = np.unique(np.asarray(phrases, dtype=str), return_inverse=True)
-    return GateRows(
-        truth=np.asarray(truth, dtype=str),
-        phrases=codes,
-        candidate=np.asarray(candidate, dtype=str),
-        champion=None if champion is None else np.asarray(champion, dtype=str),
-        floor=floor,
-        weights=np.ones(count),
-        judges=np.ones(count, dtype=bool),
-    )

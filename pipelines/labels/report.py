@@ -32,7 +32,7 @@ def ranked_suspects(
     """Return the listed suspects, those that matter most first, and how many there are.
 
     What matters is how many answers a week the label spoils: all of the phrase where heads learn
-    the label, else its own share. Pairs that people have `confirmed` are no suspects.
+    the label, else its own share. Pairs that people have `confirmed` are not suspects.
     """
     found = suspicious(judged)
     pairs = zip(rows.cleaned[judged.places[found]], rows.labels[judged.places[found]], strict=True)

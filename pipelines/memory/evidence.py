@@ -2,7 +2,7 @@
 
 The past of a phrase is a run of labels that may have ended: rules change. Bayesian online
 change-point detection (R. P. Adams and D. J. C. MacKay, 2007, arXiv:0710.3742) keeps a
-probability for every length that the present run may have; each run foretells by its own
+probability for every length that the present run may have; each run predicts by its own
 counts (a Dirichlet predictive). Nothing has to be tuned per phrase: one wrong label against a
 long, agreeing past is noise, two or three agreeing ones are a new rule, and a phrase that truly
 has two labels keeps both.
@@ -129,10 +129,10 @@ def extend_runs(runs: Runs, codes: Sequence[int]) -> Runs:
     for code in codes:
         going_on = log_chance[:size]
         counted = counts[:size, code] + CONCENTRATION * UNSEEN
-        foretold = (1 - WRONG) * counted / (lengths[:size] + CONCENTRATION) + WRONG * UNSEEN
+        likelihood = (1 - WRONG) * counted / (lengths[:size] + CONCENTRATION) + WRONG * UNSEEN
         beginning = np.logaddexp.reduce(going_on) + _LOG_HAZARD + _LOG_UNSEEN
         going_on += _LOG_GOING_ON
-        going_on += np.log(foretold)
+        going_on += np.log(likelihood)
         log_chance[size] = beginning
         lengths[size] = 0
         counts[size] = 0

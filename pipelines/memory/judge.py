@@ -1,4 +1,4 @@
-"""Does the memory earn its place? Labels are foretold by what was known before each."""
+"""Does the memory earn its place? Labels are predicted by what was known before each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipelines.memory.evidence import Evidence, repeat_corrections, weigh_labels
 LEVEL = 0.05
 """Chance that a memory no worse than the head alone is switched off (one-sided sign test)."""
 MOST_PER_PHRASE = 20
-"""Newest labels of one phrase that are foretold: a test by signs takes labels as independent.
+"""Newest labels of one phrase that are predicted: a test by signs takes labels as independent.
 
 A phrase that is labelled ten thousand times decides no more than one labelled 20 times.
 """
@@ -23,8 +23,8 @@ HEAD_PROBABILITY = 0.999
 
 
 @dataclass(frozen=True)
-class Foretold:
-    """Labels that memory and head foretold; of those where only one was right, whose."""
+class Forecast:
+    """Labels that memory and head predicted; of those where only one was right, whose."""
 
     labels: int
     memory_right: int
@@ -34,7 +34,7 @@ class Foretold:
 
     @property
     def loses(self) -> bool:
-        """True when the head alone foretells better, by a sign test where they differ."""
+        """True when the head alone predicts better, by a sign test where they differ."""
         differing = self.only_memory + self.only_head
         if self.only_head <= self.only_memory:
             return False
@@ -42,18 +42,18 @@ class Foretold:
         return bool(test.pvalue <= LEVEL)
 
 
-def foretell(labels: pd.DataFrame, *, since: pd.Timestamp) -> Foretold:
-    """Foretell the labels that people sent after `since` from the phrase's earlier ones.
+def forecast_labels(labels: pd.DataFrame, *, since: pd.Timestamp) -> Forecast:
+    """Predict the labels that people sent after `since` from the phrase's earlier ones.
 
-    Of each phrase, the newest MOST_PER_PHRASE are foretold.
+    Of each phrase, the newest MOST_PER_PHRASE are predicted.
 
     Parameters
     ----------
     labels : LABEL_COLUMNS, and `head_label` where the label came for an answer ("" or missing for
-        rows of the source, which are only known, never foretold)
+        rows of the source, which are only known, never predicted)
 
     Acts are counted as the memory counts them: a label that one author repeats on the same day is
-    foretold once. The head's probability of its own label counts as HEAD_PROBABILITY.
+    predicted once. The head's probability of its own label counts as HEAD_PROBABILITY.
     """
     ordered = count_acts(labels)
     asked = ordered["head_label"].fillna("").ne("") & (ordered["received_at"] > since)
@@ -61,7 +61,7 @@ def foretell(labels: pd.DataFrame, *, since: pd.Timestamp) -> Foretold:
     outcomes: list[tuple[bool, bool]] = []
     for _, rows in ordered[ordered["cleaned"].isin(phrases)].groupby("cleaned", sort=False):
         outcomes += _outcomes(rows, asked.loc[rows.index].tolist())
-    return Foretold(
+    return Forecast(
         labels=len(outcomes),
         memory_right=sum(memory for memory, _ in outcomes),
         head_right=sum(head for _, head in outcomes),

@@ -72,7 +72,7 @@ def read_source_labels(models: Path, classifier: str, *, snapshot: str) -> pd.Da
         raise UnknownVersion(
             f"the source's labels of {classifier} as of its snapshot",
             came=f"no file {file}",
-            do=f"call `perennial retrain {classifier}`",
+            do=f"run `perennial retrain {classifier}`",
         )
     return pq.read_table(file).to_pandas()
 

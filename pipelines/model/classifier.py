@@ -98,11 +98,6 @@ def refused_places(
     return refused
 
 
-def best_labels(head: Head, cleaned: Sequence[str], vectors: Float32) -> list[str]:
-    """Return the most probable label of each phrase."""
-    return [head.labels[place] for place in head.probabilities(cleaned, vectors).argmax(axis=1)]
-
-
 def rank_labels(labels: Sequence[str], probabilities: Float32, *, top: int) -> list[Prediction]:
     """Rank the labels of each row of `probabilities`, (n, labels), the most probable first.
 

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from core.errors import HeadRefused
 
 FORMAT = 1
-MEMORY_FILES = ("memory.json", "memory.npz")
 _KINDS = {
     "hashes": "uint64",
     "head_shares": "float32",

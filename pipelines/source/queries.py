@@ -83,7 +83,7 @@ def _statement(query: str, dialect: str) -> tuple[str, list[Token]]:
     if not inner or any(token.token_type == _SEMICOLON for token in inner):
         raise QueryRefused(
             "one statement",
-            came="several, parted by semicolons" if inner else "none",
+            came="several, separated by semicolons" if inner else "none",
             do="leave one select in the query",
         )
     first = tokens[outer[0] - 1].end + 1 if outer[0] else 0

@@ -1,6 +1,6 @@
 """Compares windows of history for `history_days: auto`; a retraining starts it before `split`.
 
-It is no stage of DVC: its seconds differ from run to run. What it decides is a number, which the
+It is not a stage of DVC: its seconds differ from run to run. What it decides is a number, which the
 retraining writes into the params.yaml that it publishes.
 """
 

@@ -22,7 +22,7 @@ from core.locks import AdvisoryLock
 SCHEMA = "optuna"
 HEARTBEAT_SECONDS = 5
 GRACE_SECONDS = 30
-"""A process without a heartbeat for so long is dead; on a busy machine a fit may hold it up."""
+"""A process without a heartbeat for this long is dead; on a busy machine a fit may delay it."""
 STARTUP_TRIALS = 8
 """Random trials before the sampler learns; and unpruned ones before the pruner does."""
 TRIALS = 100
@@ -43,13 +43,11 @@ def create_schema(url: str) -> None:
 
 
 @contextmanager
-def open_storage(
-    url: str, *, grace_seconds: int = GRACE_SECONDS
-) -> Iterator[optuna.storages.RDBStorage]:
+def open_storage(url: str) -> Iterator[optuna.storages.RDBStorage]:
     """Yield Optuna's storage in the schema."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with warnings.catch_warnings():
-        # Heartbeats are "experimental" since 2020; without them a killed trial runs for ever.
+        # Heartbeats are "experimental" since 2020; without them a killed trial runs forever.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         storage = optuna.storages.RDBStorage(
             with_driver(url, "psycopg"),
@@ -57,8 +55,8 @@ def open_storage(
                 "connect_args": {"options": f"-csearch_path={SCHEMA}", "connect_timeout": 10},
                 "pool_pre_ping": True,
             },
-            heartbeat_interval=min(HEARTBEAT_SECONDS, grace_seconds),
-            grace_period=grace_seconds,
+            heartbeat_interval=HEARTBEAT_SECONDS,
+            grace_period=GRACE_SECONDS,
             heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(
                 max_retry=1
             ),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -54,10 +56,23 @@ def test_every_file_is_on_the_map() -> None:
     ] == []
 
 
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_file_has_one_line_on_the_map_while_it_exists(room: str) -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    first_cells = re.findall(r"^\| (.*?) \|", _section(page, room), re.MULTILINE)
+    names = Counter(name for cell in first_cells for name in re.findall(r"`([\w/]+\.py)`", cell))
+    assert [name for name, lines in names.items() if lines > 1] == []
+    assert [name for name in names if not (ROOT / room / name).is_file()] == []
+
+
+def _section(page: str, room: str) -> str:
+    return page.partition(f"\n## {room}\n")[2].partition("\n## ")[0]
+
+
 def _is_on(page: str, path: Path) -> bool:
     """Return whether the section of the file's room names the file."""
     room = path.parts[0]
-    section = page.partition(f"\n## {room}\n")[2].partition("\n## ")[0]
+    section = _section(page, room)
     name = path.name if "serving_peers" in path.parts else path.relative_to(room).as_posix()
     return f"`{name}`" in section
 

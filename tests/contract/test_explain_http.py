@@ -57,12 +57,12 @@ def test_the_explanation_is_of_the_answer_and_is_not_an_answer(
 ) -> None:
     [answer] = bench.answer(PHRASE)
     counted = dict(bench.answers.counts.answered)
-    told = explained(client)
-    assert (told.classifier, told.version, told.role) == ("organ", "1", "champion")
-    assert (told.label, told.probability) == (answer.label, pytest.approx(answer.probability))
-    assert [step.by for step in told.steps] == ["head"]
-    assert " ".join(word.word for word in told.words) == told.phrase == PHRASE
-    lead = told.base[0] - told.base[1] + sum(word.label - word.runner_up for word in told.words)
+    given = explained(client)
+    assert (given.classifier, given.version, given.role) == ("organ", "1", "champion")
+    assert (given.label, given.probability) == (answer.label, pytest.approx(answer.probability))
+    assert [step.by for step in given.steps] == ["head"]
+    assert " ".join(word.word for word in given.words) == given.phrase == PHRASE
+    lead = given.base[0] - given.base[1] + sum(word.label - word.runner_up for word in given.words)
     odds = np.log(answer.probability / answer.alternatives[0].probability)
     assert lead == pytest.approx(odds, abs=1e-3)
     assert len(bench.logged()) == 1
@@ -99,17 +99,17 @@ def test_labels_of_the_phrase_itself_and_a_pin_are_steps_of_their_own(
     other = next(label for label in LABELS if label != head)
     memory = memory_of(3, **{PHRASE: other})
     bench.answers.swap_memory(NewMemory(memory, frozenset(changed_hashes(None, memory))))
-    told = explained(client)
-    assert [(step.by, step.label) for step in told.steps] == [("head", head), ("memory", other)]
-    assert (told.revision, told.label, told.probability) == (
+    given = explained(client)
+    assert [(step.by, step.label) for step in given.steps] == [("head", head), ("memory", other)]
+    assert (given.revision, given.label, given.probability) == (
         3,
         other,
         bench.answer(PHRASE)[0].probability,
     )
     bench.answers.swap_pins([pin_of(PHRASE, head)])
-    told = explained(client)
-    assert [(step.by, step.label) for step in told.steps][2:] == [("pin", head)]
-    assert (told.label, told.probability) == (head, 1.0)
+    given = explained(client)
+    assert [(step.by, step.label) for step in given.steps][2:] == [("pin", head)]
+    assert (given.label, given.probability) == (head, 1.0)
     assert [step.by for step in explained(client, query="?version=1").steps] == ["head", "memory"]
 
 
@@ -138,9 +138,9 @@ def test_the_rollout_chooses_as_for_a_predict(client: TestClient, bench: Bench) 
     for key in map(str, range(8)):
         body = {"phrase": PHRASE, "key": key}
         predicted = client.post("/v1/organ/predict", json=body).json()
-        told = client.post("/v1/organ/explain", json=body).json()
+        given = client.post("/v1/organ/explain", json=body).json()
         for name in ("version", "role", "label"):
-            assert told[name] == predicted[name]
+            assert given[name] == predicted[name]
 
 
 @pytest.mark.parametrize("name", sorted(set(BAD) - {"no time zone"}))

@@ -47,8 +47,8 @@ def test_a_label_of_an_answer_is_journaled_before_the_response(
     assert (answer.request_id, answer.author) == ("r-1", "anonymous")
     [row] = kept(bench)
     assert row["received_at"] == response.json()["received_at"]
-    told = {name: row[name] for name in ("request_id", "label", "author", "kind", "probability")}
-    assert told == {"request_id": "r-1", "label": "heart", "author": "anonymous", **sample}
+    stored = {name: row[name] for name in ("request_id", "label", "author", "kind", "probability")}
+    assert stored == {"request_id": "r-1", "label": "heart", "author": "anonymous", **sample}
     assert bench.logged() == [], "no row of an answer"
 
 

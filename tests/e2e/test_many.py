@@ -56,10 +56,10 @@ def trained(many: Place) -> list[dict[str, Any]]:
     """
     done = many.perennial("retrain", "--verbose", "--json", timeout=2400)
     assert done.returncode in (0, 3), done.stdout[-2000:] + done.stderr[-4000:]
-    [told] = [
+    [outcome] = [
         json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"verdicts"')
     ]
-    verdicts = {name: verdict["kind"] for name, verdict in told["verdicts"].items()}
+    verdicts = {name: verdict["kind"] for name, verdict in outcome["verdicts"].items()}
     turned_away = [name for name, kind in verdicts.items() if kind != "promote"]
     assert (len(verdicts), len(turned_away) <= 4) == (21, True), verdicts
     for name in turned_away:

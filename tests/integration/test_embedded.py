@@ -135,12 +135,12 @@ def test_databases_are_made_beside_your_own(database: DatabaseUrls, tmp_home: Pa
 def test_opening_does_not_warn_about_the_runtime_folder() -> None:
     code = "from pathlib import Path; from core.embedded import _server_class; _server_class()"
     environment = {key: value for key, value in os.environ.items() if key != "XDG_RUNTIME_DIR"}
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-W", "always", "-c", code],
         env=environment,
         cwd=ROOT,
         capture_output=True,
         text=True,
     )
-    assert told.returncode == 0
-    assert "XDG_RUNTIME_DIR" not in told.stderr
+    assert done.returncode == 0
+    assert "XDG_RUNTIME_DIR" not in done.stderr

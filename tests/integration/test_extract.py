@@ -194,7 +194,7 @@ def test_every_state_in_the_stream_has_a_name(
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "message"),
     [
         ("select 1 as id, 'p' as phrase, now() as occurred_at", "without block"),
         (f"{NOTES} from generate_series(1, 0) n", "at least one row"),
@@ -215,9 +215,9 @@ def test_every_state_in_the_stream_has_a_name(
     ],
 )
 def test_a_wrong_query_says_what_is_wrong(
-    source: str, tmp_path: Path, query: str, said: str
+    source: str, tmp_path: Path, query: str, message: str
 ) -> None:
-    with pytest.raises(QueryRefused, match=said):
+    with pytest.raises(QueryRefused, match=message):
         run(query, source, tmp_path / "rows.arrow")
     assert list(tmp_path.iterdir()) == []
 

@@ -11,7 +11,14 @@ from sqlalchemy.engine import Connection, Engine
 from core.errors import InvalidFeedback, UnknownRequest
 from core.feedback import record_feedback
 from core.tables import feedback
-from monitoring.feedback import CORRECTED, answered, feedback_rows, import_feedback
+from monitoring.feedback import (
+    CORRECTED,
+    answered,
+    feedback_rows,
+    import_feedback,
+    import_lines,
+)
+from monitoring.feedback_file import read_feedback_file
 from monitoring.periods import Period
 from operations.known_labels import known_labels
 from tests.support.performances import performance_by_version
@@ -161,7 +168,8 @@ r-000005,lab\udcffel02,ada,
 def test_a_file_keeps_the_good_rows_and_names_the_bad(
     connection: Connection, tmp_path: Path
 ) -> None:
-    counts = import_feedback(connection, write(tmp_path, CSV), received_at=NOW, labels=LABEL_SETS)
+    lines = read_feedback_file(write(tmp_path, CSV))
+    counts = import_lines(connection, lines, received_at=NOW, labels=LABEL_SETS)
     assert (counts.accepted, counts.repeated, counts.refused) == (2, 0, 5)
     assert [refusal.row for refusal in counts.refusals] == [3, 4, 5, 6, 7]
     reasons = " | ".join(refusal.reason for refusal in counts.refusals)
@@ -232,10 +240,10 @@ def test_a_missing_file_is_named(connection: Connection, tmp_path: Path) -> None
 def test_performance_joins_answers_with_the_newest_feedback(
     connection: Connection, engine: Engine
 ) -> None:
-    told = traffic(days=1, a_day=30, seed=1).head(4)["label"].tolist()
-    for number, label in enumerate(told):
+    labels = traffic(days=1, a_day=30, seed=1).head(4)["label"].tolist()
+    for number, label in enumerate(labels):
         record(connection, f"r-00000{number}", "label09" if number == 0 else label)
-    record(connection, "r-000000", told[0], at=NOW + timedelta(hours=1))
+    record(connection, "r-000000", labels[0], at=NOW + timedelta(hours=1))
     record(connection, "r-000003", "label19", at=NOW + timedelta(hours=1))
     connection.commit()
 
@@ -252,7 +260,7 @@ def test_performance_joins_answers_with_the_newest_feedback(
     shadow = by_version["2 (shadow)"]
     assert (shadow.labelled, shadow.right) == (
         4,
-        sum(label == "label05" for label in [*told[:3], "label19"]),
+        sum(label == "label05" for label in [*labels[:3], "label19"]),
     )
     assert performance_by_version(engine, "topic", Period(since=NOW.date())) == {}
 

@@ -75,11 +75,11 @@ def sql(place: Place, statement: str) -> None:
 
 def test_of_several_classifiers_those_that_can_be_trained_are(place: Place) -> None:
     done = perennial(place, "retrain", "--json")
-    told = verdicts(done)
-    kinds = {name: verdict["kind"] for name, verdict in told.items()}
+    results = verdicts(done)
+    kinds = {name: verdict["kind"] for name, verdict in results.items()}
     assert kinds == {"organ": "promote", "one": "failed", "blank": "failed", "broken": "failed"}
     assert done.returncode == 1
-    [one], [blank], [broken] = (told[name]["reasons"] for name in ("one", "blank", "broken"))
+    [one], [blank], [broken] = (results[name]["reasons"] for name in ("one", "blank", "broken"))
     assert one == (
         "wanted at least two labels among the training rows (`dvc repro split@one`); "
         "came only same; widen history_days, lower min_rows_per_label, or correct source.label"

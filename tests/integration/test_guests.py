@@ -57,20 +57,20 @@ def metric(client: httpx.Client, line_start: str) -> float:
     return next(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(line_start))
 
 
-def said(house: House, request: bytes) -> bytes:
+def response_to(house: House, request: bytes) -> bytes:
     """The whole answer to raw bytes: to the end of its body, or of the connection."""
     with socket.create_connection(
         ("127.0.0.1", house.settings.service_port), timeout=60
     ) as connection:
         connection.sendall(request)
-        told = b""
-        while not _whole(told) and (more := connection.recv(65536)):
-            told += more
-        return told
+        response = b""
+        while not _whole(response) and (more := connection.recv(65536)):
+            response += more
+        return response
 
 
-def _whole(told: bytes) -> bool:
-    head, _, body = told.partition(b"\r\n\r\n")
+def _whole(response: bytes) -> bool:
+    head, _, body = response.partition(b"\r\n\r\n")
     length = re.search(rb"content-length: (\d+)", head)
     return length is not None and len(body) >= int(length[1])
 
@@ -108,7 +108,7 @@ def test_tricks_in_a_path_are_404(house: House, path: str) -> None:
         "content-type: application/json",
         f"content-length: {len(body)}",
     ]
-    answer = said(house, "\r\n".join([*head, "", ""]).encode() + body)
+    answer = response_to(house, "\r\n".join([*head, "", ""]).encode() + body)
     assert answer.startswith(b"HTTP/1.1 404 ") and b'"code":' in answer
 
 
@@ -170,7 +170,7 @@ def test_four_hundred_slow_bodies_keep_nobody_out_for_long(house: House) -> None
 
 
 def test_a_body_that_never_ends_is_408(house: House) -> None:
-    answer = said(
+    answer = response_to(
         house,
         b'POST /v1/organ/predict HTTP/1.1\r\nhost: here\r\ncontent-length: 100\r\n\r\n{"phrase": ',
     )
@@ -178,11 +178,11 @@ def test_a_body_that_never_ends_is_408(house: House) -> None:
 
 
 def test_what_is_no_http_is_refused(house: House) -> None:
-    assert said(house, b"\x80\x04\x95 rubbish \r\n\r\n").startswith(b"HTTP/1.1 400 ")
+    assert response_to(house, b"\x80\x04\x95 rubbish \r\n\r\n").startswith(b"HTTP/1.1 400 ")
 
 
 def test_a_body_announced_too_large_is_413_before_it_is_sent(house: House) -> None:
-    answer = said(
+    answer = response_to(
         house,
         b"POST /v1/organ/predict HTTP/1.1\r\nhost: here\r\ncontent-length: 9999999999\r\n\r\n",
     )
@@ -418,12 +418,12 @@ def test_a_thousand_requests_an_endpoint_made_from_the_document_keep_to_it(
 
 def asked_so_far(client: httpx.Client) -> Counter[str]:
     """Responses by route, and all that were 5xx."""
-    told = Counter[str]()
+    counts = Counter[str]()
     for route, status, count in re.findall(
         r'^perennial_responses_total\{route="(\w+)",status="(\d+)"\} (\S+)',
         client.get("/metrics").text,
         re.M,
     ):
-        told[route] += int(float(count))
-        told["5xx"] += int(float(count)) if status.startswith("5") else 0
-    return told
+        counts[route] += int(float(count))
+        counts["5xx"] += int(float(count)) if status.startswith("5") else 0
+    return counts

@@ -322,8 +322,8 @@ class TestFeedbackOnPinnedAnswers:
             )
 
     def test_the_client_got_the_label_of_the_pin(self, connection: Connection) -> None:
-        told = sa.select(answered_label()).where(inference.c.role == "champion")
-        assert set(connection.scalars(told)) == {"label03"}
+        shown = sa.select(answered_label()).where(inference.c.role == "champion")
+        assert set(connection.scalars(shown)) == {"label03"}
 
     def test_a_search_finds_and_shows_what_the_client_got(self, connection: Connection) -> None:
         found = search_answers(connection, Search("topic", label="label03"))

@@ -78,7 +78,7 @@ def promote_all(context, due, run, *, held):
 retraining._retrain_due = promote_all
 for now in (datetime(2026, 4, 1, tzinfo=UTC), datetime(2027, 4, 1, tzinfo=UTC)):
     verdict = room.run_watch(settings, ["chapter"], act=True, now=now)["chapter"]
-    print("told", verdict.kind, *verdict.evidence.get("reasons", ()), sep=" ")
+    print("verdict", verdict.kind, *verdict.evidence.get("reasons", ()), sep=" ")
 """
 PAGES = """
 import tempfile
@@ -110,7 +110,7 @@ room.require_sound = room.train_classifiers = lambda *_: {}
 for step in ("require_committed", "publish_lock", "remember_retraining", "package"):
     setattr(room, step, lambda *_: None)
 pages.create_markdown_artifact = pages.create_table_artifact = fail
-print("told", *(verdict.kind for verdict in room.retrain(["chapter", "block"]).values()))
+print("verdict", *(verdict.kind for verdict in room.retrain(["chapter", "block"]).values()))
 """
 ALONE = """
 from core.settings import load_settings
@@ -325,8 +325,8 @@ def test_a_watch_that_acts_waits_for_the_cool_down_and_then_retrains(
         text=True,
         timeout=300,
     )
-    told = [line for line in done.stdout.splitlines() if line.startswith("told")]
-    assert told == ["told wait", "told promote labels moved twice"], done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("verdict")]
+    assert lines == ["verdict wait", "verdict promote labels moved twice"], done.stderr
     with connect(database.perennial).connect() as connection:
         rows = connection.execute(
             sa.select(decision.c.kind)
@@ -375,7 +375,7 @@ def test_a_page_that_fails_costs_no_verdict(environment: dict[str, str]) -> None
         text=True,
         timeout=300,
     )
-    assert done.stdout.splitlines()[-1:] == ["told promote promote"], done.stderr
+    assert done.stdout.splitlines()[-1:] == ["verdict promote promote"], done.stderr
 
 
 @pytest.mark.usefixtures("runner")
@@ -431,12 +431,12 @@ def test_without_a_server_a_flow_runs_and_leaves_nothing_behind(tmp_path: Path) 
 def test_the_next_runs_are_told_and_which_schedules_are_paused(
     place: Settings, runner: None
 ) -> None:
-    told = schedules_of(place, ["block", "nobody"])
-    assert [(row.flow, row.paused, row.next_run) for row in told["block"]] == [
+    schedules = schedules_of(place, ["block", "nobody"])
+    assert [(row.flow, row.paused, row.next_run) for row in schedules["block"]] == [
         ("watch", True, None),
         ("retrain", True, None),
     ]
-    assert told["nobody"] == []
+    assert schedules["nobody"] == []
     with active_schedule(place, "retrain/block"):
         next_run = wait_for(
             lambda: schedules_of(place, ["block"])["block"][1].next_run,

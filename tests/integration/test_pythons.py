@@ -164,14 +164,14 @@ def check_imports(made: Path, profile: str) -> None:
     asked = [statement for statement, packages in statements.items() if not packages & beyond]
     assert len(asked) > 30
     assert beyond - set().union(*statements.values()) == set(), "no file imports it any more"
-    told = run(
+    output = run(
         made,
         "-c",
         REFUSED,
         json.dumps([*asked, *PROGRAMS.get(profile, ())]),
         json.dumps(sorted(beyond)),
     )
-    assert json.loads(told.splitlines()[-1]) == {"refused": {}, "beyond": []}
+    assert json.loads(output.splitlines()[-1]) == {"refused": {}, "beyond": []}
 
 
 @pytest.mark.parametrize("profile", ["serving", "serving-tensorflow", "training"])

@@ -309,8 +309,8 @@ def test_items_that_wait_for_another_person_neither_fill_the_week_nor_lose_their
     with engine.begin() as connection:
         for row in items(engine):
             skips = row.id % 4 == 0 and row.probability is None
-            said = Answer("skip", reason="unsure") if skips else Answer("label", "other")
-            act = Act(f"act-{row.id}", "ada", said)
+            given = Answer("skip", reason="unsure") if skips else Answer("label", "other")
+            act = Act(f"act-{row.id}", "ada", given)
             answer_item(connection, "topic", row.id, act, now=NOW + HOUR)
     answered = {row.id for row in items(engine)}
     week_later = NOW + timedelta(days=7, hours=1)

@@ -369,8 +369,8 @@ def test_a_stored_version_is_described_from_its_files(tmp_path: Path) -> None:
         "reference.parquet",
         "evaluation.json",
     }
-    said = json.loads((model / "head.json").read_text())
-    assert stored == ModelVersion("organ", "7", str(folder.resolve()), said["digest"], EMBEDDER_ID)
+    head = json.loads((model / "head.json").read_text())
+    assert stored == ModelVersion("organ", "7", str(folder.resolve()), head["digest"], EMBEDDER_ID)
     assert stored_version(tmp_path / "models", classifier="organ", version="7") == stored
 
 

@@ -55,7 +55,7 @@ def model(loop: LoopContext, home: Path) -> ModelVersion:
 def answered(loop: LoopContext, model: ModelVersion, phrase: str = "Old cough") -> Inference:
     """What the service would log for the phrase."""
     [answer] = open_version(loop.settings, model).predict([phrase])
-    said = {
+    fields = {
         "label": answer.label,
         "probability": answer.probability,
         "alternatives": answer.alternatives,
@@ -66,7 +66,7 @@ def answered(loop: LoopContext, model: ModelVersion, phrase: str = "Old cough") 
         phrase=phrase,
         cleaned=phrase.lower(),
         version=model.version,
-        **said,
+        **fields,
     )
 
 
@@ -91,20 +91,22 @@ def test_an_altered_answer_is_different_with_both_side_by_side(
     loop: LoopContext, model: ModelVersion
 ) -> None:
     row = answered(loop, model)
-    [told] = replay(loop, log(loop, dataclasses.replace(row, probability=row.probability - 0.01)))
-    assert told.verdict.kind == "different"
-    assert "apart by up to 0.01" in told.verdict.reasons[0]
-    assert {name for name, _ in replay_rows([told])} >= {"different", "logged", "replayed"}
+    [replayed] = replay(
+        loop, log(loop, dataclasses.replace(row, probability=row.probability - 0.01))
+    )
+    assert replayed.verdict.kind == "different"
+    assert "apart by up to 0.01" in replayed.verdict.reasons[0]
+    assert {name for name, _ in replay_rows([replayed])} >= {"different", "logged", "replayed"}
 
 
 def test_a_phrase_that_was_cleaned_otherwise_is_different(
     loop: LoopContext, model: ModelVersion
 ) -> None:
-    [told] = replay(
+    [replayed] = replay(
         loop, log(loop, dataclasses.replace(answered(loop, model), cleaned="cough, old"))
     )
-    assert told.verdict.kind == "different"
-    assert "'cough, old' then, to 'old cough' now" in told.verdict.reasons[0]
+    assert replayed.verdict.kind == "different"
+    assert "'cough, old' then, to 'old cough' now" in replayed.verdict.reasons[0]
 
 
 def test_a_shadow_whose_files_are_gone_costs_no_answer(

@@ -47,15 +47,17 @@ def test_a_label_and_a_region_missing_from_the_reference_do_no_harm(tmp_path: Pa
         file=tmp_path / "window.html",
         workspace=tmp_path / "workspace",
     )
-    told = {
+    metrics = {
         metric["metric_name"]: metric["value"]
         for metric in json.loads((tmp_path / "window.json").read_text())["metrics"]
     }
     drift = next(
-        value for name, value in told.items() if name.startswith("ValueDrift(column=label")
+        value for name, value in metrics.items() if name.startswith("ValueDrift(column=label")
     )
     assert drift > 0.2
-    assert next(value for name, value in told.items() if name.startswith("RowCount")) == len(rows)
+    assert next(value for name, value in metrics.items() if name.startswith("RowCount")) == len(
+        rows
+    )
 
 
 def test_the_page_stands_alone_and_opens_with_our_verdict(tmp_path: Path) -> None:
@@ -130,8 +132,8 @@ def test_a_label_that_only_the_window_has_is_named_when_it_is_large(tmp_path: Pa
         file=tmp_path / "w.html",
         workspace=tmp_path / "workspace",
     )
-    told = json.loads((tmp_path / "w.json").read_text())["metrics"]
-    [counts] = [row for row in told if row["metric_name"].startswith("UniqueValueCount")]
+    metrics = json.loads((tmp_path / "w.json").read_text())["metrics"]
+    [counts] = [row for row in metrics if row["metric_name"].startswith("UniqueValueCount")]
     assert counts["value"]["shares"]["new"] == 1.0
 
 

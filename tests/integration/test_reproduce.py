@@ -200,7 +200,7 @@ def test_altered_rows_in_the_cache_are_refused(
     cached.chmod(0o644)
     pq.write_table(ROWS.slice(1), cached)
     cached.chmod(mode)
-    with pytest.raises(NotReproducible, match=r"rotten files.*dvc pull"):
+    with pytest.raises(NotReproducible, match=r"corrupt files.*dvc pull"):
         reproduce(past.loop(engine), "organ", first.version)
     shutil.rmtree(cache)
     (hidden / "cache").rename(cache)
@@ -222,11 +222,11 @@ def test_tags_that_are_no_plain_names_lead_nowhere(
     """What somebody wrote into MLflow is not followed out of the folders of the home."""
     for folder in ("stolen", "reports/checks"):
         (past.settings.home / folder).mkdir(parents=True, exist_ok=True)
-    for name, told in (
+    for name, content in (
         ("embedder.json", '{"handle": "stolen"}'),
         (RESULT, '{"verdict": "pass", "checks": []}'),
     ):
-        (past.settings.home / "stolen" / name).write_text(told)
+        (past.settings.home / "stolen" / name).write_text(content)
     tags = {
         "embedder_id": "../stolen",
         "run": "../../stolen",

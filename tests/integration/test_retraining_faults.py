@@ -59,7 +59,7 @@ def clones(place: Place) -> list[Path]:
     return list(Path(place.environment["TMPDIR"]).glob("perennial-*"))
 
 
-def told(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+def error_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     """The one error object of a command with --json; nothing of a traceback before it."""
     assert "Traceback" not in done.stderr, done.stderr[-4000:]
     [line] = [line for line in done.stderr.splitlines() if line.startswith('{"error"')]
@@ -71,7 +71,7 @@ def test_of_two_retrainings_at_once_one_is_busy_and_a_decision_by_hand_stands(pl
     before = str(place.champion())
     first = held(place, "tests.support.dying", "hold", "flows.retrain:register_candidate")
     second = place.run("cli.app", "--json", "retrain", "organ")
-    assert (second.returncode, told(second)["code"]) == (1, "busy")
+    assert (second.returncode, error_of(second)["code"]) == (1, "busy")
     shutil.copytree(
         place.settings.models / "organ" / before, place.settings.models / "organ" / "99"
     )
@@ -119,7 +119,7 @@ def working_in(folders: list[Path], word: str) -> list[psutil.Process]:
 def test_a_stage_that_hangs_is_ended_and_named(place: Place) -> None:
     done = place.run("cli.app", "--json", "retrain", "organ", PERENNIAL_STAGE_SECONDS="0.5")
     assert done.returncode == 1
-    error = told(done)
+    error = error_of(done)
     assert error["code"] == "stage_failed"
     assert "within 0 s" in error["wanted"] or "within 1 s" in error["wanted"]
     assert "PERENNIAL_STAGE_SECONDS" in error["do"]
@@ -134,7 +134,7 @@ def test_without_the_registry_the_retraining_tries_again_and_fails_with_one_mess
     nowhere = "postgresql://postgres@127.0.0.1:9/mlflow"
     done = place.run("cli.app", "--json", "retrain", "organ", PERENNIAL_MLFLOW_DATABASE_URL=nowhere)
     assert done.returncode == 1
-    error = told(done)
+    error = error_of(done)
     assert error["code"] == "registry_unreachable"
     assert "PERENNIAL_MLFLOW_DATABASE_URL" in error["do"]
     assert len(STARTED.findall(done.stderr)) == 4
@@ -156,7 +156,7 @@ def test_a_full_disk_while_extracting_is_named_and_leaves_the_champion(
         done = ended(process)
         assert [path.name for path in small.iterdir()] == ["filler"], "the clone is gone"
     assert done.returncode == 1
-    assert told(done)["code"] == "disk_full"
+    assert error_of(done)["code"] == "disk_full"
     assert place.champion() == before
 
 

@@ -53,7 +53,7 @@ def place(folder: Path, database: DatabaseUrls) -> Iterator[Place]:
     place.engine.dispose()
 
 
-def test_a_rotten_dvc_cache_is_named_and_computed_anew(place: Place) -> None:
+def test_a_corrupt_dvc_cache_is_named_and_computed_anew(place: Place) -> None:
     """The content of every file of the cache is damaged.
 
     The champion has its own copy, and the next retraining trusts none of the files.
@@ -70,12 +70,12 @@ def test_a_rotten_dvc_cache_is_named_and_computed_anew(place: Place) -> None:
         assert json.loads(answer.stdout)["version"] == before
         done = place.retrain()
     assert verdict(done) == "promote"
-    told = [
+    warnings = [
         json.loads(line)
         for line in done.stderr.splitlines()
-        if line.startswith("{") and "rotten files moved aside" in line
+        if line.startswith("{") and "corrupt files moved aside" in line
     ]
-    assert [len(line["files"]) for line in told] == [len(damaged)]
+    assert [len(line["files"]) for line in warnings] == [len(damaged)]
     assert [path for path in cache.rglob("*") if path.is_file() and not is_sound(path)] == []
 
 

@@ -26,7 +26,6 @@ from core.params import load_params
 from core.tables import decision, inference
 from flows import rollout as by_hand
 from monitoring.feedback import answered
-from monitoring.traffic import Traffic
 from pipelines import promotion
 from pipelines.promotion import append_promotion, end_role, play, reject, retire
 from tests.support.heads import store_head
@@ -34,6 +33,7 @@ from tests.support.performances import performance_by_version
 from tests.support.processes import wait_until
 from tests.support.repositories import ROOT
 from tests.support.services import House, failed, steady_load
+from tests.support.traffic import whole_traffic
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -214,8 +214,10 @@ def put(house: House, version: str, role: Role, share: float = 1.0) -> None:
 
 
 def beside(house: House) -> tuple[str, dict[str, tuple[str, float]]]:
-    [told] = httpx.get(f"{house.url}/v1/classifiers", timeout=10).json()["classifiers"]
-    return told["version"], {one["role"]: (one["version"], one["share"]) for one in told["beside"]}
+    [listed] = httpx.get(f"{house.url}/v1/classifiers", timeout=10).json()["classifiers"]
+    return listed["version"], {
+        one["role"]: (one["version"], one["share"]) for one in listed["beside"]
+    }
 
 
 def test_a_canary_answers_its_share_always_the_same_phrases_while_a_shadow_scores_the_rest(
@@ -237,13 +239,13 @@ def test_a_canary_answers_its_share_always_the_same_phrases_while_a_shadow_score
         client.post("/v1/organ/predict_batch", json={"phrases": phrases}).json()["predictions"]
         for _ in range(2)
     ]
-    assert [[one["version"] for one in told] for told in answers] == [expected] * 2
+    assert [[one["version"] for one in predictions] for predictions in answers] == [expected] * 2
     assert {(one["version"], one["role"]) for one in answers[0]} == {
         ("1", "champion"),
         ("2", "canary"),
     }
 
-    ids = {one["request_id"] for told in answers for one in told}
+    ids = {one["request_id"] for predictions in answers for one in predictions}
 
     def shadowed() -> list[Any]:
         return [row for row in plain.logged() if row.request_id in ids and row.role == "shadow"]
@@ -264,12 +266,12 @@ def test_a_canary_answers_its_share_always_the_same_phrases_while_a_shadow_score
 def assert_traffic_is_watched_once(house: House, ids: set[str], *, canary_rows: int) -> None:
     """Windows hold answers of champion and canary; feedback belongs to the row that answered."""
     with house.engine.connect() as connection:
-        rows = Traffic(connection, "organ", "1").read()
-        told = answered(sa.select(inference.c.request_id).where(inference.c.request_id.in_(ids)))
-        owners = Counter(connection.scalars(sa.select(told.c.role)))
-        by_shadow = Traffic(connection, "organ", "3").read()["label"].notna().sum()
-    mine = rows[rows["request_id"].isin(ids)]
-    assert (len(mine), mine["label"].isna().sum(), by_shadow) == (len(ids), canary_rows, 0)
+        rows = whole_traffic(connection, "organ", "1")
+        logged = answered(sa.select(inference.c.request_id).where(inference.c.request_id.in_(ids)))
+        owners = Counter(connection.scalars(sa.select(logged.c.role)))
+        by_shadow = whole_traffic(connection, "organ", "3")["label"].notna().sum()
+    sent = rows[rows["request_id"].isin(ids)]
+    assert (len(sent), sent["label"].isna().sum(), by_shadow) == (len(ids), canary_rows, 0)
     assert owners == {"champion": len(ids) - canary_rows, "canary": canary_rows}
 
 
@@ -286,28 +288,28 @@ def test_a_corrupt_canary_is_refused_with_a_decision_and_the_champion_answers_al
         return [row for row in refused if row.evidence["version"] == "7"]
 
     wait_until(lambda: bool(refusals()), seconds=60, what="the refusal recorded")
-    told = client.post(
+    predictions = client.post(
         "/v1/organ/predict_batch", json={"phrases": [f"b {number}" for number in range(50)]}
     ).json()["predictions"]
-    assert {(one["version"], one["role"]) for one in told} == {("1", "champion")}
+    assert {(one["version"], one["role"]) for one in predictions} == {("1", "champion")}
     assert [(row.evidence["role"], len(row.reasons)) for row in refusals()] == [("canary", 1)]
 
 
 def test_any_retained_version_answers_when_asked(plain: House, client: httpx.Client) -> None:
-    told = client.post("/v1/organ/predict?version=2", json={"phrase": "a limb"}).json()
-    assert (told["version"], told["role"]) == ("2", "asked")
-    wait_until(lambda: told["request_id"] in plain.logged_ids(), seconds=60, what="its row")
+    answer = client.post("/v1/organ/predict?version=2", json={"phrase": "a limb"}).json()
+    assert (answer["version"], answer["role"]) == ("2", "asked")
+    wait_until(lambda: answer["request_id"] in plain.logged_ids(), seconds=60, what="its row")
     with plain.engine.connect() as connection:
-        watched = set(Traffic(connection, "organ", "2").read()["request_id"])
-        assert told["request_id"] not in watched, "in no window"
+        watched = set(whole_traffic(connection, "organ", "2")["request_id"])
+        assert answer["request_id"] not in watched, "in no window"
         by_version = performance_by_version(plain.engine, "organ")
         counted = sum(by_version[key].answers for key in ("2", "2 (shadow)") if key in by_version)
-        mine = [row.role for row in plain.logged() if row.version == "2"]
-        assert counted == sum(role != "asked" for role in mine) < len(mine), (
+        roles = [row.role for row in plain.logged() if row.version == "2"]
+        assert counted == sum(role != "asked" for role in roles) < len(roles), (
             "a try-out is no traffic"
         )
         owner = answered(
-            sa.select(inference.c.request_id).where(inference.c.request_id == told["request_id"])
+            sa.select(inference.c.request_id).where(inference.c.request_id == answer["request_id"])
         )
         assert connection.scalar(sa.select(owner.c.role)) == "asked", "it may be corrected"
     refused = client.post("/v1/organ/predict?version=99", json={"phrase": "a limb"})

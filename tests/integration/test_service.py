@@ -256,12 +256,12 @@ def test_a_damaged_line_is_named_and_kept_and_costs_no_other_row(house: House) -
     kept = house.settings.journal / CORRUPT
     assert kept.read_bytes() == line
     kept.unlink()
-    told = [
+    warnings = [
         json.loads(one)
         for one in (house.settings.home / "service.log").read_text().splitlines()
         if "corrupt lines skipped" in one
     ]
-    assert [(one["segment"], one["offsets"], one["kept_in"]) for one in told] == [
+    assert [(one["segment"], one["offsets"], one["kept_in"]) for one in warnings] == [
         (segment, [offset], CORRUPT)
     ]
 

@@ -69,13 +69,13 @@ def start(settings: Settings, *arguments: str) -> subprocess.Popen[str]:
 
 def test_down_leaves_postgresql_to_a_command_that_works_with_it(settings: Settings) -> None:
     folder = settings.home / "postgres"
-    said: list[str] = []
+    reported: list[str] = []
     other = start(settings, "-c", HOLD)
     wait_for(
         lambda: other.pid in holders(folder), seconds=120, what="another command holds the server"
     )
-    assert down(settings, report=said.append) == []
-    assert f"(pid {other.pid})" in said[-1]
+    assert down(settings, report=reported.append) == []
+    assert f"(pid {other.pid})" in reported[-1]
     assert postmaster(folder) is not None and other.poll() is None
     other.communicate("\n", timeout=60)
     assert other.returncode == 0

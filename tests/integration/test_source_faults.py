@@ -137,8 +137,8 @@ def test_a_full_disk_is_named_and_leaves_what_was_there(
 ) -> None:
     target = tmp_path / "rows.arrow"
     target.write_bytes(b"before")
-    _, said = started(ROWS, database.perennial, target, 500_000).communicate(timeout=120)
-    assert said.strip() == "disk_full"
+    _, output = started(ROWS, database.perennial, target, 500_000).communicate(timeout=120)
+    assert output.strip() == "disk_full"
     assert target.read_bytes() == b"before" and [path.name for path in tmp_path.iterdir()] == [
         "rows.arrow"
     ]
@@ -156,8 +156,8 @@ def test_an_interrupt_ends_a_query_that_would_take_an_hour(
         """
         wait_for(lambda: look.execute(active).fetchone() == (1,), seconds=60, what="the query runs")
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
-        assert said.strip().splitlines()[-1].startswith("KeyboardInterrupt")
+        _, output = process.communicate(timeout=60)
+        assert output.strip().splitlines()[-1].startswith("KeyboardInterrupt")
         wait_for(
             lambda: look.execute(active).fetchone() == (0,),
             seconds=60,

@@ -110,15 +110,15 @@ def outputs(folder: Path) -> dict[str, str]:
 
 def test_a_repeated_run_does_nothing(repository: Path) -> None:
     before = (repository / "dvc.lock").read_bytes()
-    said = dvc(repository, "repro")
-    assert "Running stage" not in said
+    output = dvc(repository, "repro")
+    assert "Running stage" not in output
     assert (repository / "dvc.lock").read_bytes() == before
 
 
 def test_two_forced_runs_give_one_lock(repository: Path) -> None:
     before = (repository / "dvc.lock").read_bytes()
-    said = dvc(repository, "repro", "--force")
-    assert said.count("Running stage") == 11
+    output = dvc(repository, "repro", "--force")
+    assert output.count("Running stage") == 11
     assert (repository / "dvc.lock").read_bytes() == before
 
 
@@ -129,8 +129,8 @@ def test_one_key_runs_only_what_it_changes(repository: Path, embedder: Path) -> 
         embedder,
         {"organ": {**ORGAN, "head": {"kind": "logistic"}, "gate": {"min_weighted_f1": 0.1}}},
     )
-    said = dvc(repository, "repro")
-    ran = {line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")}
+    output = dvc(repository, "repro")
+    ran = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
     assert ran == {
         "resolve",
         "train@organ",
@@ -170,8 +170,8 @@ def test_a_rule_of_abstention_fits_no_head_again(repository: Path, embedder: Pat
     assert json.loads((evaluation / "evaluation.json").read_text())["abstention"] == {"rule": None}
     refusing = {**ORGAN, "head": {"kind": "logistic"}, "abstain": {"max_false": 0.2}}
     write_params(repository, embedder, {"organ": refusing})
-    said = dvc(repository, "repro")
-    ran = {line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")}
+    output = dvc(repository, "repro")
+    ran = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
     assert ran == {"resolve", "evaluate@organ", "compare@organ"}
     rule = load_abstention(evaluation)
     assert rule is not None
@@ -261,8 +261,8 @@ def test_the_error_report_agrees_with_the_evaluation_and_its_limit_reruns_it_alo
 
     strict = {**ORGAN, "errors": {"max_gap": 0.0}}
     write_params(repository, embedder, {"organ": strict})
-    said = dvc(repository, "repro")
-    ran = {line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")}
+    output = dvc(repository, "repro")
+    ran = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
     assert ran == {"resolve", "errors@organ"}
     changed = json.loads((folder / "errors" / "errors.json").read_text())
     assert changed["gap"]["limit"] == 0.0
@@ -306,8 +306,8 @@ def test_new_rows_embed_only_new_phrases(repository: Path) -> None:
     ].to_pylist()
     rows.unlink()
     pq.write_table(pa.concat_tables([table, added.cast(table.schema)]), rows)
-    said = stage(repository, "embed")
-    assert '"new": 1' in said and f'"reused": {len(before)}' in said
+    output = stage(repository, "embed")
+    assert '"new": 1' in output and f'"reused": {len(before)}' in output
     after = pq.read_table(repository / "build" / "embeddings" / "phrases.parquet")[
         "cleaned"
     ].to_pylist()
@@ -323,9 +323,9 @@ def scratch(tmp_path: Path, embedder: Path) -> Path:
     return tmp_path
 
 
-def last_line(said: str) -> dict:
-    assert "Traceback" not in said
-    return json.loads(said.strip().splitlines()[-1])
+def last_line(output: str) -> dict:
+    assert "Traceback" not in output
+    return json.loads(output.strip().splitlines()[-1])
 
 
 def test_a_failed_check_stops_the_split(scratch: Path) -> None:
@@ -346,11 +346,11 @@ def test_a_failed_check_stops_the_split(scratch: Path) -> None:
 
 
 def test_a_missing_file_is_one_clear_line(scratch: Path) -> None:
-    said = last_line(stage(scratch, "train", "organ", fails=True))
+    output = last_line(stage(scratch, "train", "organ", fails=True))
     assert (
-        said["code"] == "stage_failed"
-        and "build/embeddings/embedder.json" in said["wanted"]
-        and said["do"]
+        output["code"] == "stage_failed"
+        and "build/embeddings/embedder.json" in output["wanted"]
+        and output["do"]
     )
 
 

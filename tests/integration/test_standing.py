@@ -168,10 +168,10 @@ def test_status_prints_what_needs_attention_first(
     assert client < block < programs
     keys = [line.split()[0] for line in lines[block + 1 : programs] if line.startswith("  ")]
     assert keys[:4] == ["quality", "answers", "drift", "training"]
-    told = json.loads(status("--json"))
-    assert told["classifiers"]["block"]["answers_of_last_day"] == 3
-    assert told["champions"]["block"]["model"]["version"] == "2"
-    assert told["waiting"] == {}
+    report = json.loads(status("--json"))
+    assert report["classifiers"]["block"]["answers_of_last_day"] == 3
+    assert report["champions"]["block"]["model"]["version"] == "2"
+    assert report["waiting"] == {}
 
 
 def test_without_a_prefect_server_no_schedule_is_told(session_settings: Settings) -> None:

@@ -32,11 +32,11 @@ def test_the_dependency_itself_says_that_it_does_not_call_home(code: str, off: s
         for key, value in os.environ.items()
         if "TRACK" not in key and "TELEMETRY" not in key and key != "CI"
     }
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", code],
         env=cleared | telemetry_off(),
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert told.stdout.split()[-1:] == [off], told.stderr
+    assert done.stdout.split()[-1:] == [off], done.stderr

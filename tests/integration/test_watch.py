@@ -37,6 +37,7 @@ from tests.support.traffic import (
     promote,
     store_model,
     traffic,
+    whole_traffic,
 )
 
 NOW = datetime(2027, 6, 1, tzinfo=UTC)
@@ -141,9 +142,13 @@ def test_usual_traffic_is_steady_and_told_once(place: Place) -> None:
         "novelty_mean",
         "novelty_p90",
     }
-    [told] = place.stored(decision)
-    assert (told["subject"], told["kind"], told["decided_at"]) == ("drift", "steady", NOW)
-    assert json.loads(json.dumps(told["evidence"])) == json.loads(json.dumps(verdict.evidence))
+    [recorded] = place.stored(decision)
+    assert (recorded["subject"], recorded["kind"], recorded["decided_at"]) == (
+        "drift",
+        "steady",
+        NOW,
+    )
+    assert json.loads(json.dumps(recorded["evidence"])) == json.loads(json.dumps(verdict.evidence))
     assert place.watch().kind == "insufficient"
     assert (place.stored(drift_report), len(place.stored(decision))) == (reports, 1)
 
@@ -295,10 +300,10 @@ def test_only_the_champions_answers_count(place: Place) -> None:
 def test_a_canary_that_takes_phrases_away_does_not_look_like_drift(place: Place) -> None:
     """Version 2 answers half of the phrases, whatever their label, and always differently."""
     head = make_answering_head()
-    said = WindowScorer(head, embed_words, phrases=[], seed=1).completed
+    completed = WindowScorer(head, embed_words, phrases=[], seed=1).completed
     unsaid = {"label": None, "confidence": np.nan}
-    reference = said(traffic(days=60, a_day=60, seed=1).assign(**unsaid))
-    rows = said(live(2).assign(**unsaid))
+    reference = completed(traffic(days=60, a_day=60, seed=1).assign(**unsaid))
+    rows = completed(live(2).assign(**unsaid))
     model = store_model(
         place.models, classifier="topic", version="1", reference=reference, head=head
     )
@@ -342,7 +347,7 @@ def test_traffic_is_what_clients_asked_whoever_answered(place: Place) -> None:
     place.answer(rows.iloc[300:600], version="2", prefix="c")
     with place.engine.connect() as connection:
         traffic_of = {
-            version: Traffic(connection, "topic", version).read() for version in ("1", "2", "9")
+            version: whole_traffic(connection, "topic", version) for version in ("1", "2", "9")
         }
     assert {len(read) for read in traffic_of.values()} == {600}
     assert {version: read["label"].notna().sum() for version, read in traffic_of.items()} == {
@@ -372,7 +377,7 @@ def test_a_load_test_is_no_traffic(place: Place) -> None:
             prefix="k",
             key="a client",
         )
-        assert len(Traffic(connection, "topic", "1").read()) == 5
+        assert len(whole_traffic(connection, "topic", "1")) == 5
     assert performance_by_version(place.engine, "topic")["1"].answers == 5
     assert place.watch().kind == "insufficient"
 
@@ -429,13 +434,13 @@ def test_an_alarmed_window_never_becomes_normal(place: Place) -> None:
 def test_steady_windows_become_normal(place: Place) -> None:
     place.answer(live(7))
     place.watch()
-    [told] = place.stored(decision)
+    [recorded] = place.stored(decision)
     calm = sum(row["verdict"] == "steady" for row in place.stored(drift_report))
     place.answer(live(1, seed=31, start=LIVE + timedelta(days=300)), prefix="b")
     reference = len(pd.read_parquet(place.models / "topic/1/reference.parquet"))
     assert calm >= 6
     assert place.watch().evidence["normal_rows"] == reference + calm * WINDOW
-    assert told["evidence"]["windows"][0]["number"] == 1
+    assert recorded["evidence"]["windows"][0]["number"] == 1
 
 
 @pytest.mark.usefixtures("no_evidently")
@@ -488,7 +493,7 @@ def test_windows_go_on_when_the_log_is_tidied(place: Place) -> None:
     place.watch()
     tidy_inference(place.engine, now=at(rows, 8 * WINDOW), kept_months=1)
     with place.engine.connect() as connection:
-        held = len(Traffic(connection, "topic", "1").read())
+        held = len(whole_traffic(connection, "topic", "1"))
     place.answer(rows.iloc[8 * WINDOW :], prefix="b")
     assert place.watch().kind != "insufficient"
     spans = [

@@ -20,14 +20,14 @@ import pytest
 from core.head_params import EnsembleHead, MlpHead
 from core.head_params import Head as HeadParams
 from pipelines.model import mlp_head
-from pipelines.model.classifier import PhraseClassifier, best_labels
+from pipelines.model.classifier import PhraseClassifier
 from pipelines.model.embedder import Embed
 from pipelines.model.head_file import Head, load_head, save_head
 from pipelines.model.heads import fit_head, fit_heads
 from pipelines.model.training import TrainingRows
 from pipelines.stages.scores import ScoredAnswers, score
 from tests.support.chapters import Split
-from tests.support.training import training_rows
+from tests.support.training import best_labels, training_rows
 
 FLOORS = {
     "majority": 0.0,

@@ -19,6 +19,8 @@ from core.contracts import Deployment, ModelVersion
 from core.deployments import append_deployment
 from core.tables import inference
 from monitoring.scoring import WindowScorer
+from monitoring.traffic import Traffic
+from monitoring.windows import Window
 from pipelines.model.head_file import Head, save_head
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -178,3 +180,9 @@ def log(
     if values:
         connection.execute(inference.insert(), values)
     return ids
+
+
+def whole_traffic(connection: Connection, classifier: str, version: str) -> pd.DataFrame:
+    """What the log holds, as one window."""
+    everything = Window(1, first=1, last=10**9, answers=1, rows=1)
+    return Traffic(connection, classifier, version).read_window(everything)

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.model.head_file import Head
 from pipelines.model.training import TrainingRows
 
 WORDS = {
@@ -74,6 +75,11 @@ def training_rows(labels: Sequence[str] = tuple(WORDS)) -> TrainingRows:
         vectors_of(cleaned.tolist()),
         chosen,
     )
+
+
+def best_labels(head: Head, cleaned: Sequence[str], vectors: np.ndarray) -> list[str]:
+    """The most probable label of each phrase."""
+    return [head.labels[place] for place in head.probabilities(cleaned, vectors).argmax(axis=1)]
 
 
 def write_snapshot(

@@ -51,7 +51,7 @@ def test_the_kind_of_feedback(
     assert feedback_kind(answer, answered="heart", probability=probability, people=people) == kind
 
 
-def said(*labels: str) -> list[tuple[int, tuple[str, str | None]]]:
+def labelled(*labels: str) -> list[tuple[int, tuple[str, str | None]]]:
     """Two people for each item: `"ab"` means that one said a and the other b."""
     return [(number, ("label", label)) for number, pair in enumerate(labels) for label in pair]
 
@@ -59,8 +59,8 @@ def said(*labels: str) -> list[tuple[int, tuple[str, str | None]]]:
 def test_agreement_is_krippendorffs_alpha() -> None:
     # K. Krippendorff, 2011, "Computing Krippendorff's alpha-reliability", section A
     published = ["01", "11", "01", "00", "00", "01", "00", "00", "10", "00"]
-    assert measure_agreement(said(*published)).alpha == pytest.approx(0.095, abs=0.0005)
-    assert measure_agreement(said("aa", "bb")).alpha == 1
+    assert measure_agreement(labelled(*published)).alpha == pytest.approx(0.095, abs=0.0005)
+    assert measure_agreement(labelled("aa", "bb")).alpha == 1
 
 
 def test_agreement_of_any_number_of_people() -> None:
@@ -82,5 +82,5 @@ def test_agreement_of_any_number_of_people() -> None:
 
 def test_no_agreement_without_pairs() -> None:
     assert measure_agreement([]).alpha is None
-    assert measure_agreement(said("a", "b")).items == 0
-    assert measure_agreement(said("aa", "aa")).alpha is None
+    assert measure_agreement(labelled("a", "b")).items == 0
+    assert measure_agreement(labelled("aa", "aa")).alpha is None

@@ -67,7 +67,7 @@ def test_what_cannot_be_read_is_not_sound(cache: Path) -> None:
     assert verify(cache, ["0" * 32]) == {"0" * 32: False}
 
 
-def test_one_rotten_file_has_the_whole_cache_searched_and_the_run_cache_forgotten(
+def test_one_corrupt_file_has_the_whole_cache_searched_and_the_run_cache_forgotten(
     cache: Path,
 ) -> None:
     names = [store(cache, content) for content in (b"asked for", b"not asked for", b"sound")]

@@ -51,9 +51,9 @@ def test_without_an_answer_the_server_is_ephemeral(settings: Settings) -> None:
     )
 
 
-@pytest.mark.parametrize("patience", [60.0, 0.2])
+@pytest.mark.parametrize("timeout", [60.0, 0.2])
 def test_a_busy_server_of_this_home_is_not_taken_for_a_stranger(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, patience: float
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, timeout: float
 ) -> None:
     async def answer_late(request: Request) -> Response:
         await asyncio.sleep(1.0)
@@ -63,10 +63,10 @@ def test_a_busy_server_of_this_home_is_not_taken_for_a_stranger(
         return JSONResponse(True)
 
     routes = [Route("/api/health", is_healthy), Route("/api/admin/settings", answer_late)]
-    monkeypatch.setattr(environment, "_OWN_SERVER_SECONDS", patience)
+    monkeypatch.setattr(environment, "_OWN_SERVER_SECONDS", timeout)
     with served(Starlette(routes=routes)) as (_, port):
         own = settings.model_copy(update={"prefect_port": port})
-        if patience > 1:
+        if timeout > 1:
             assert prefect_answers(own)
         else:
             with pytest.raises(PortTaken):

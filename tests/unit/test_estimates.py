@@ -31,21 +31,21 @@ def population(seed: int, *, labels: int = LABELS, unknown: float = 0.0) -> Samp
     random = np.random.default_rng(seed)
     shares = 1 / np.arange(1, labels + 1)
     shares /= shares.sum()
-    foretold = np.clip(random.beta(6, 0.7, ANSWERS), 0.02, 0.999)
+    probability = np.clip(random.beta(6, 0.7, ANSWERS), 0.02, 0.999)
     right = random.choice(labels, ANSWERS, p=shares)
     wrong = random.choice(labels, ANSWERS, p=shares)
-    answered = np.where(random.random(ANSWERS) < foretold, right, wrong)
+    answered = np.where(random.random(ANSWERS) < probability, right, wrong)
     right = np.where(random.random(ANSWERS) < unknown, -1, right)
     everyone = np.ones(ANSWERS)
-    return Sample(right, answered, foretold, everyone, ANSWERS, float(foretold.mean()))
+    return Sample(right, answered, probability, everyone, ANSWERS, float(probability.mean()))
 
 
-def chances(design: str, foretold: Any, count: int) -> Any:
+def chances(design: str, probability: Any, count: int) -> Any:
     """How likely each answer is to be drawn: alike, more when doubtful, or by something else."""
     random = np.random.default_rng(7)
     sizes = {
         "alike": np.ones(ANSWERS),
-        "doubtful": np.clip(1.2 - foretold, 0.05, 1),
+        "doubtful": np.clip(1.2 - probability, 0.05, 1),
         "skewed": random.lognormal(0, 1, ANSWERS),
     }[design]
     return np.clip(count * sizes / sizes.sum(), 0, 1)
@@ -58,12 +58,12 @@ def covered(
     truth = estimate(everyone)
     assert truth is not None and truth.low == truth.high
     random = np.random.default_rng(1)
-    likely = chances(design, everyone.foretold, count)
+    likely = chances(design, everyone.probability, count)
     holds = []
     widths = []
     for _ in range(REDRAWN):
         drawn = random.random(ANSWERS) < likely
-        plain = everyone.only(drawn, size=ANSWERS, mean_foretold=everyone.mean_foretold)
+        plain = everyone.only(drawn, size=ANSWERS, mean_probability=everyone.mean_probability)
         found = estimate(Sample(**{**vars(plain), "drawn": likely[drawn]}))
         assert found is not None
         holds.append(found.low <= truth.value <= found.high)
@@ -102,12 +102,14 @@ def test_the_served_probability_saves_labels(monkeypatch: pytest.MonkeyPatch) ->
     assert powered < 0.96 * plain
 
 
-def test_a_probability_that_foretells_nothing_does_no_harm(
+def test_a_probability_that_predicts_nothing_does_no_harm(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     everyone = population(3)
     blind = np.random.default_rng(9).random(ANSWERS)
-    shuffled = Sample(**{**vars(everyone), "foretold": blind, "mean_foretold": float(blind.mean())})
+    shuffled = Sample(
+        **{**vars(everyone), "probability": blind, "mean_probability": float(blind.mean())}
+    )
     held, powered = covered(shuffled, estimate_accuracy, "alike", 200)
     monkeypatch.setattr(estimates, "LEAST_POWERED", ANSWERS)
     _, plain = covered(shuffled, estimate_accuracy, "alike", 200)
@@ -117,9 +119,9 @@ def test_a_probability_that_foretells_nothing_does_no_harm(
 
 def test_doubtful_answers_that_are_drawn_more_often_do_not_lower_the_accuracy() -> None:
     everyone = population(3)
-    likely = chances("doubtful", everyone.foretold, 4_000)
+    likely = chances("doubtful", everyone.probability, 4_000)
     drawn = np.random.default_rng(2).random(ANSWERS) < likely
-    plain = everyone.only(drawn, size=ANSWERS, mean_foretold=everyone.mean_foretold)
+    plain = everyone.only(drawn, size=ANSWERS, mean_probability=everyone.mean_probability)
     found = estimate_accuracy(Sample(**{**vars(plain), "drawn": likely[drawn]}))
     truth = float((everyone.right == everyone.answered).mean())
     naive = float((plain.right == plain.answered).mean())
@@ -184,8 +186,8 @@ def test_weighted_f1_is_that_of_scikit_learn() -> None:
 def test_every_interval_holds_its_value_within_0_and_1(
     rows: list[tuple[int, int, float, float]], more: int
 ) -> None:
-    right, answered, foretold, drawn = map(np.array, zip(*rows, strict=True))
-    sample = Sample(right, answered, foretold, drawn, len(rows) + more, 0.5)
+    right, answered, probability, drawn = map(np.array, zip(*rows, strict=True))
+    sample = Sample(right, answered, probability, drawn, len(rows) + more, 0.5)
     found = [estimate_accuracy(sample), estimate_coverage(sample), estimate_weighted_f1(sample)]
     found += [estimate_f1(sample, 1), estimate_recall(sample, 1)]
     for estimate in filter(None, found):

@@ -20,12 +20,13 @@ from core.head_params import Head as HeadParams
 from core.params import load_params
 from pipelines.gate.decide import decide
 from pipelines.gate.hypotheses import compare_answers, overall_differences
-from pipelines.gate.rows import GateRows, gate_rows
+from pipelines.gate.rows import GateRows
 from pipelines.gate.scores import favoured_f1, label_shares
 from pipelines.model.head_file import Head, load_head, save_head
 from pipelines.model.heads import fit_head, fit_heads
 from pipelines.model.training import TrainingRows, fitting_weights
 from pipelines.stages.resolve import specs
+from tests.support.gates import gate_rows
 from tests.support.training import training_rows
 
 SVM: HeadParams = TypeAdapter(HeadParams).validate_python({"kind": "hybrid_svm", "buckets": 1024})

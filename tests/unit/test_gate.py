@@ -21,11 +21,12 @@ from pipelines.gate.decide import decide
 from pipelines.gate.drifted import DriftRows
 from pipelines.gate.flips import count_flips, hold_large_changes
 from pipelines.gate.hypotheses import visible_fall
-from pipelines.gate.rows import GateRows, gate_rows
+from pipelines.gate.rows import GateRows
 from pipelines.gate.rules import new_rule_rows
 from pipelines.gate.scores import encode, f1_differences, weighted_f1
 from pipelines.gate.sign_flips import flip_signs, gain_p_value, harm_p_values
 from pipelines.gate.traffic import post_stratify
+from tests.support.gates import gate_rows
 
 POLICY = GateParams()
 ORDER = ("reject", "undecided", "keep", "promote")

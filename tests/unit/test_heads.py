@@ -9,14 +9,14 @@ from pydantic import TypeAdapter
 
 from core.head_params import Head as HeadParams
 from pipelines.model.calibration import fit_temperature
-from pipelines.model.classifier import PhraseClassifier, best_labels, rank_labels
+from pipelines.model.classifier import PhraseClassifier, rank_labels
 from pipelines.model.head_file import Head, save_head
 from pipelines.model.heads import fit_head, fit_heads
 from pipelines.model.linear_heads import prune_ngrams
 from pipelines.model.novelty import novelty
 from pipelines.model.scoring import softmax
 from pipelines.model.training import TrainingRows, fitting_rows, main_labels
-from tests.support.training import phrases_of, training_rows, vectors_of
+from tests.support.training import best_labels, phrases_of, training_rows, vectors_of
 
 LEARNING = ("logistic", "hybrid_svm", "tfidf_svm")
 """The perceptron, which needs TensorFlow to be fitted, is in tests/model."""

@@ -80,10 +80,10 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_impossible_lines_are_refused_by_name(tmp_path: Path, name: str) -> None:
-    keys, said = REFUSED[name]
+    keys, message = REFUSED[name]
     with pytest.raises(ParamsError) as refused:
         read(tmp_path, block(**keys))
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_the_name_of_another_classifier_is_not_taken(tmp_path: Path) -> None:

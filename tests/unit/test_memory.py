@@ -128,8 +128,8 @@ def test_a_phrase_of_two_labels_keeps_the_more_frequent_one() -> None:
         share = random.uniform(0.6, 0.9)
         labels = (random.random(140) > share).astype(int).tolist()
         for end in range(100, 140):
-            told = answer(labels[:end], labels=2, head={0: share, 1: 1 - share})
-            right.append(told == labels[end])
+            answered = answer(labels[:end], labels=2, head={0: share, 1: 1 - share})
+            right.append(answered == labels[end])
             best.append(labels[end] == 0)
     assert np.mean(right) >= np.mean(best) - 0.02
 

@@ -1,4 +1,4 @@
-"""Whether a memory earns its place: labels foretold from earlier ones, against the head alone."""
+"""Whether a memory earns its place: labels predicted from earlier ones, against the head alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import pytest
 
-from pipelines.memory.judge import MOST_PER_PHRASE, Foretold, foretell
+from pipelines.memory.judge import MOST_PER_PHRASE, Forecast, forecast_labels
 
 FIT = pd.Timestamp("2026-01-01", tz="UTC")
 HOUR = pd.Timedelta(hours=1)
@@ -29,10 +29,10 @@ def received(labels: Sequence[str], *, head: str, author: str | None = None) -> 
 
 
 @pytest.mark.parametrize(("label", "head"), [("lung", "heart"), ("heart", "lung")])
-def test_a_memory_that_foretells_corrections_stays(label: str, head: str) -> None:
-    foretold = foretell(received([label] * 5, head=head), since=FIT)
-    assert foretold == Foretold(labels=5, memory_right=4, head_right=0, only_memory=4, only_head=0)
-    assert not foretold.loses
+def test_a_memory_that_predicts_corrections_stays(label: str, head: str) -> None:
+    forecast = forecast_labels(received([label] * 5, head=head), since=FIT)
+    assert forecast == Forecast(labels=5, memory_right=4, head_right=0, only_memory=4, only_head=0)
+    assert not forecast.loses
 
 
 def test_a_memory_that_the_head_alone_beats_loses() -> None:
@@ -41,29 +41,29 @@ def test_a_memory_that_the_head_alone_beats_loses() -> None:
     now["cleaned"] = [f"chest {number}" for number in range(len(now))]
     pasts = [past.assign(cleaned=phrase) for phrase in now["cleaned"]]
     past_first = pd.concat([*pasts, now.assign(received_at=now["received_at"] + 99 * HOUR)])
-    foretold = foretell(past_first, since=FIT + 99 * HOUR)
-    assert (foretold.only_head, foretold.only_memory) == (12, 0)
-    assert foretold.loses
+    forecast = forecast_labels(past_first, since=FIT + 99 * HOUR)
+    assert (forecast.only_head, forecast.only_memory) == (12, 0)
+    assert forecast.loses
 
 
 def test_only_labels_received_since_the_fit_judge() -> None:
     labels = received(["lung"] * 5, head="heart")
-    assert foretell(labels, since=FIT + 3 * HOUR).labels == 2
+    assert forecast_labels(labels, since=FIT + 3 * HOUR).labels == 2
 
 
 @pytest.mark.parametrize("labels", [[], ["lung"]])
-def test_without_labels_for_answers_nothing_is_foretold(labels: list[str]) -> None:
-    foretold = foretell(received(labels, head=""), since=FIT)
-    assert foretold.labels == 0
-    assert not foretold.loses
+def test_without_labels_for_answers_nothing_is_predicted(labels: list[str]) -> None:
+    forecast = forecast_labels(received(labels, head=""), since=FIT)
+    assert forecast.labels == 0
+    assert not forecast.loses
 
 
-def test_one_author_who_repeats_a_label_on_a_day_is_foretold_once() -> None:
+def test_one_author_who_repeats_a_label_on_a_day_is_predicted_once() -> None:
     labels = received(["lung"] * 20, head="heart", author="ann")
-    assert foretell(labels, since=FIT).labels == 1
+    assert forecast_labels(labels, since=FIT).labels == 1
 
 
 def test_a_phrase_of_ten_thousand_labels_decides_as_one_of_twenty() -> None:
     labels = received(["lung", "heart"] * 5_000, head="heart")
-    foretold = foretell(labels, since=FIT)
-    assert (foretold.labels, foretold.head_right) == (MOST_PER_PHRASE, MOST_PER_PHRASE // 2)
+    forecast = forecast_labels(labels, since=FIT)
+    assert (forecast.labels, forecast.head_right) == (MOST_PER_PHRASE, MOST_PER_PHRASE // 2)

@@ -107,7 +107,7 @@ def test_other_bytes_of_the_same_answers_are_equivalent(parts: dict[str, Any]) -
 
 
 @pytest.mark.parametrize(
-    ("parts", "told"),
+    ("parts", "reason"),
     [
         ({"metrics": {"metrics.weighted_f1": 0.95}}, "weighted_f1 0.9 became 0.95"),
         ({"metrics": {}}, "weighted_f1 0.9 became None"),
@@ -120,10 +120,10 @@ def test_other_bytes_of_the_same_answers_are_equivalent(parts: dict[str, Any]) -
         ({"rows": with_column("label", ["lung", "lung", "lung"])}, "other test rows"),
     ],
 )
-def test_other_answers_are_different_and_say_where(parts: dict[str, Any], told: str) -> None:
+def test_other_answers_are_different_and_say_where(parts: dict[str, Any], reason: str) -> None:
     verdict = compare_trainings(RECORD, changed(digest="sha256:2", **parts))
     assert verdict.kind == "different"
-    assert told in "; ".join(verdict.reasons)
+    assert reason in "; ".join(verdict.reasons)
     assert verdict.reasons[0] == "other bytes in head"
     json.dumps(verdict.evidence, allow_nan=False)
 

@@ -32,9 +32,9 @@ def lines(kind: str, evidence: dict[str, Any], *reasons: str) -> list[str]:
 
 
 def test_a_promotion_says_all_that_counts_in_ten_lines() -> None:
-    told = lines("promote", EVIDENCE, "gain at least +.0012")
-    assert told[0] == "block: promote, version 2 answers from now on"
-    assert [line.split()[0] for line in told[1:]] == [
+    shown = lines("promote", EVIDENCE, "gain at least +.0012")
+    assert shown[0] == "block: promote, version 2 answers from now on"
+    assert [line.split()[0] for line in shown[1:]] == [
         "score",
         "because",
         "worse",
@@ -44,7 +44,7 @@ def test_a_promotion_says_all_that_counts_in_ten_lines() -> None:
         "runs",
         "next",
     ]
-    text = "\n".join(told)
+    text = "\n".join(shown)
     for part in (
         "weighted F1 0.9312 against 0.9280 of version 1, on 6,645 test rows",
         "recall of J40-J47 -2.10 points (not proved); south -0.40 points (not proved)",
@@ -58,40 +58,40 @@ def test_a_promotion_says_all_that_counts_in_ten_lines() -> None:
 
 def test_a_version_that_may_refuse_says_what_it_promises() -> None:
     promise = "answers 83.1 % alone at 97.0 % or better"
-    told = lines("promote", {**EVIDENCE, "promise": promise}, "gain at least +.0012")
-    assert [line.split()[0] for line in told[1:4]] == ["score", "promise", "because"]
-    assert promise in told[2]
+    shown = lines("promote", {**EVIDENCE, "promise": promise}, "gain at least +.0012")
+    assert [line.split()[0] for line in shown[1:4]] == ["score", "promise", "because"]
+    assert promise in shown[2]
 
 
 def test_a_version_that_trains_itself_says_what_it_gained() -> None:
     found = ["off: the head without it is right more often", "-0.30 points of accuracy"]
-    told = lines("promote", {**EVIDENCE, "self_training": found}, "gain at least +.0012")
-    [place] = [number for number, line in enumerate(told) if line.split()[0] == "self-training"]
-    assert found[0] in told[place] and found[1] in told[place + 1]
+    shown = lines("promote", {**EVIDENCE, "self_training": found}, "gain at least +.0012")
+    [place] = [number for number, line in enumerate(shown) if line.split()[0] == "self-training"]
+    assert found[0] in shown[place] and found[1] in shown[place + 1]
 
 
 def test_a_rejection_names_the_proved_harm_first_and_how_to_look_at_it() -> None:
-    told = lines("reject", {**EVIDENCE, "harms": ["slice of south"]}, "accuracy drops")
-    assert told[0] == "block: reject, version 1 stays, version 2 is rejected"
-    assert any(line.split()[:4] == ["worse", "slice", "of", "south;"] for line in told)
-    assert told[-1].endswith("perennial lineage block 2")
+    shown = lines("reject", {**EVIDENCE, "harms": ["slice of south"]}, "accuracy drops")
+    assert shown[0] == "block: reject, version 1 stays, version 2 is rejected"
+    assert any(line.split()[:4] == ["worse", "slice", "of", "south;"] for line in shown)
+    assert shown[-1].endswith("perennial lineage block 2")
 
 
 @pytest.mark.parametrize(
     ("kind", "next_command"), [("promote", "perennial up"), ("reject", "perennial lineage block 1")]
 )
 def test_a_first_version_is_compared_with_nothing(kind: str, next_command: str) -> None:
-    told = lines(kind, {"version": "1", "candidate_weighted_f1": 0.9, "rows": 70}, "why")
-    assert "weighted F1 0.9000, on 70 test rows" in told[1]
-    assert "version none stays" not in told[0]
-    assert next_command in told[-1]
+    shown = lines(kind, {"version": "1", "candidate_weighted_f1": 0.9, "rows": 70}, "why")
+    assert "weighted F1 0.9000, on 70 test rows" in shown[1]
+    assert "version none stays" not in shown[0]
+    assert next_command in shown[-1]
 
 
 def test_a_retraining_that_waits_has_no_version() -> None:
-    told = lines("wait", {}, "the next one is due on Friday")
-    assert told[0] == "block: wait, not now"
-    assert told[1].endswith("the next one is due on Friday")
-    assert told[-1].endswith("perennial status")
+    shown = lines("wait", {}, "the next one is due on Friday")
+    assert shown[0] == "block: wait, not now"
+    assert shown[1].endswith("the next one is due on Friday")
+    assert shown[-1].endswith("perennial status")
 
 
 @pytest.mark.parametrize("kind", OUTCOMES)

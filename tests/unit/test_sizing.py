@@ -34,16 +34,16 @@ def test_a_fitted_zipf_finds_the_s_that_phrases_were_drawn_by(s: float, phrases:
 
 
 def test_drawn_phrases_are_known_ones_and_the_stated_share_of_new_ones() -> None:
-    said = ["fever"] * 90 + ["fracture"] * 10
-    drawn, s = draw_phrases(said, rows=4000, new=0.25, seed=1)
-    known = [phrase for phrase in drawn if phrase in said]
+    phrases = ["fever"] * 90 + ["fracture"] * 10
+    drawn, s = draw_phrases(phrases, rows=4000, new=0.25, seed=1)
+    known = [phrase for phrase in drawn if phrase in phrases]
     assert s is None
     assert len(known) / 4000 == pytest.approx(0.75, abs=0.03)
     assert known.count("fever") / len(known) == pytest.approx(0.9, abs=0.03)
-    assert len(set(drawn) - set(said)) == 4000 - len(known), "each new phrase is said once"
-    assert draw_phrases(said, rows=4000, new=0.25, seed=1) == (drawn, None)
-    assert set(drawn) & set(draw_phrases(said, rows=4000, new=0.25, seed=1, mark="b")[0]) == set(
-        said
+    assert len(set(drawn) - set(phrases)) == 4000 - len(known), "each new phrase is sent once"
+    assert draw_phrases(phrases, rows=4000, new=0.25, seed=1) == (drawn, None)
+    assert set(drawn) & set(draw_phrases(phrases, rows=4000, new=0.25, seed=1, mark="b")[0]) == set(
+        phrases
     ), "another run says other new ones"
 
 

@@ -9,7 +9,7 @@ from pipelines.source.drivers import parse_source_url
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         (
             "mysql://me:hush-hush@host/db",
@@ -38,8 +38,8 @@ from pipelines.source.drivers import parse_source_url
         ("sqlite+aiosqlite3://me:hush-hush@/db", "no dialect"),
     ],
 )
-def test_what_is_missing_is_named(url: str, said: str) -> None:
-    with pytest.raises(SettingsError, match=said) as refusal:
+def test_what_is_missing_is_named(url: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as refusal:
         parse_source_url(url)
     assert "hush" not in str(refusal.value) and not refusal.value.retryable
 

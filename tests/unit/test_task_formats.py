@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from core.errors import InvalidFeedback
 from core.feedback import KINDS, LEAST_PROBABILITY, FeedbackRow
 from monitoring.feedback_file import Unlabelled, read_labels
-from monitoring.tasks.formats import FORMATS, FormatName, read_tasks, write_tasks
+from monitoring.tasks.formats import FORMATS, FormatName, read_records, write_tasks
 from monitoring.tasks.label_studio import labelling_interface
-from monitoring.tasks.records import Refusal
-from monitoring.tasks.task import Task
+from monitoring.tasks.records import Record, Refusal
+from monitoring.tasks.task import COLUMNS, Task, record_of
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0\ufffd"), max_size=20).map(
     lambda text: f"p{text}"
@@ -72,7 +72,20 @@ def written(folder: Path, format: FormatName, some: Sequence[Task]) -> Path:
 @given(some=st.lists(tasks(), max_size=4))
 def test_what_is_written_is_read_again(format: FormatName, some: list[Task]) -> None:
     with TemporaryDirectory() as folder:
-        assert list(read_tasks(written(Path(folder), format, some), format)) == some
+        records = list(read_records(written(Path(folder), format, some), format))
+    assert [as_text(record.values) for record in records if isinstance(record, Record)] == [
+        as_text(record_of(task)) for task in some
+    ]
+
+
+def as_text(values: Mapping[str, Any]) -> dict[str, str]:
+    """The values of a task as a CSV file holds them; other formats keep numbers and lists."""
+    plain = {name: values.get(name) for name in COLUMNS}
+    return {
+        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for name, value in plain.items()
+        if value is not None and value != ""
+    }
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -327,32 +340,6 @@ def test_a_line_without_sense_is_refused_by_its_number(
         return
     assert isinstance(last, Refusal), last
     assert last.row == (1 if format == "label-studio" else 2) and reason in last.reason
-
-
-@pytest.mark.parametrize(
-    ("fields", "reason"),
-    [
-        ({"phrase": ""}, "phrase: wanted a text that is not empty"),
-        ({"confidence": 1.5}, "confidence: wanted a number in [0, 1]"),
-        ({"confidence": True}, "confidence: wanted a number in [0, 1]"),
-        ({"confidence": "nan"}, "confidence: wanted a number in [0, 1]"),
-        ({"alternatives": 7}, "alternatives: wanted a list"),
-        ({"alternatives": "{"}, "alternatives: "),
-        ({"alternatives": [["a"]]}, "alternatives: wanted pairs"),
-        ({"alternatives": [["a", "b"]]}, "alternatives: "),
-        ({"answered_at": "yesterday"}, "answered_at: wanted ISO 8601"),
-        ({"kind": "sample"}, "probability: wanted how likely"),
-        ({"region": ["x"]}, "region: wanted a text"),
-    ],
-)
-def test_a_task_without_sense_is_refused(
-    tmp_path: Path, fields: dict[str, object], reason: str
-) -> None:
-    file = tmp_path / "tasks.jsonl"
-    file.write_text("\n" + json.dumps({"request_id": "r", "phrase": "x", **fields}))
-    [refused] = read_tasks(file, "jsonl")
-    assert isinstance(refused, Refusal)
-    assert refused.row == 2 and refused.reason.startswith(reason)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[", '{"tasks": []}', "\udcff", "[" * 100_000])

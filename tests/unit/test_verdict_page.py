@@ -13,7 +13,7 @@ from core.contracts import ModelVersion, Verdict
 from core.gate_params import GateParams
 from flows.verdict_page import measured_gain, render_verdict
 from pipelines.gate.decide import decide
-from pipelines.gate.rows import gate_rows
+from tests.support.gates import gate_rows
 
 CANDIDATE = ModelVersion("diagnosis_chapter", "4", "/models/4", "sha256:4", "tiny-1")
 PNG = b"\x89PNG\r\n\x1a\n plot of "

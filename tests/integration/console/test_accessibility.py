@@ -82,13 +82,13 @@ def test_no_page_asks_another_host_or_runs_what_its_policy_forbids(
     page: Page, console_url: str, path: str
 ) -> None:
     asked: list[str] = []
-    said: list[str] = []
+    messages: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: said.append(message.text))
+    page.on("console", lambda message: messages.append(message.text))
     page.goto(console_url + path)
     page.wait_for_load_state("networkidle")
     assert [url for url in asked if not url.startswith((console_url, "data:"))] == []
-    assert [text for text in said if "Content Security Policy" in text] == []
+    assert [text for text in messages if "Content Security Policy" in text] == []
 
 
 def test_the_keyboard_reaches_the_content_first(page: Page, console_url: str) -> None:

@@ -70,9 +70,9 @@ def test_a_period_restricts_the_page(console: TestClient) -> None:
 @pytest.mark.usefixtures("answers")
 def test_programs_read_every_grouping(console: TestClient) -> None:
     for by, groups in (("week", 4), ("day", 28), ("version", 1), ("region", 2), ("label", 3)):
-        told = console.get("/api/organ/performance", params={"by": by}).json()
-        assert (told["by"], told["counted"], len(told["performance"])) == (by, True, groups)
-        assert sum(row["answers"] for row in told["performance"]) == 120
+        report = console.get("/api/organ/performance", params={"by": by}).json()
+        assert (report["by"], report["counted"], len(report["performance"])) == (by, True, groups)
+        assert sum(row["answers"] for row in report["performance"]) == 120
     [version] = console.get("/api/organ/performance?by=version").json()["performance"]
     assert (version["version"], version["basis"], version["sampled"]) == ("1", "sample", 40)
     assert version["accuracy_low"] < version["accuracy"] == 0.9 < version["accuracy_high"]
@@ -80,13 +80,13 @@ def test_programs_read_every_grouping(console: TestClient) -> None:
 
 @pytest.mark.usefixtures("answers")
 def test_the_csv_has_the_records_of_the_json(console: TestClient) -> None:
-    told = console.get("/api/organ/performance?by=label").json()["performance"]
+    expected = console.get("/api/organ/performance?by=label").json()["performance"]
     answer = console.get("/api/organ/performance?by=label&format=csv")
     assert answer.headers["content-type"].startswith("text/csv")
     rows = list(csv.DictReader(io.StringIO(answer.text)))
-    assert [row["label"] for row in rows] == [row["label"] for row in told]
-    assert [int(row["answers"]) for row in rows] == [row["answers"] for row in told]
-    assert list(rows[0]) == list(told[0])
+    assert [row["label"] for row in rows] == [row["label"] for row in expected]
+    assert [int(row["answers"]) for row in rows] == [row["answers"] for row in expected]
+    assert list(rows[0]) == list(expected[0])
 
 
 def test_no_answers_are_no_failure(console: TestClient) -> None:

@@ -184,9 +184,9 @@ def test_agreement_is_shown(console: TestClient, context: LoopContext) -> None:
     assert "not known yet" in ada.get(PAGE).text
     with context.engine.begin() as connection:
         connection.execute(sa.update(review_item).values(needs=2))
-    said = [("ada", "heart"), ("ada", "lung"), ("ada", "liver")]
-    said += [("bob", "heart"), ("bob", "lung"), ("bob", "lung"), ("eve", "lung")]
-    for number, (name, label) in enumerate(said):
+    given = [("ada", "heart"), ("ada", "lung"), ("ada", "liver")]
+    given += [("bob", "heart"), ("bob", "lung"), ("bob", "lung"), ("eve", "lung")]
+    for number, (name, label) in enumerate(given):
         other = TestClient(console_of(context, name), base_url="http://127.0.0.1")
         item = other.get("/api/organ/review/next").json()["item"]["id"]
         body = {"act": f"act-{number}", "label": label}

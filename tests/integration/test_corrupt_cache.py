@@ -107,25 +107,25 @@ def test_a_cache_that_rotted_everywhere_is_computed_anew(repository: Path) -> No
     assert [path for path in files(repository) if not is_sound(path)] == []
 
 
-def test_a_rotten_file_that_only_the_run_cache_names_is_refused_and_then_computed_anew(
+def test_a_corrupt_file_that_only_the_run_cache_names_is_refused_and_then_computed_anew(
     repository: Path,
 ) -> None:
     retrain(repository, "never", publish=False)
     model = holding(repository, SUM.encode())
     rot(model)
-    with pytest.raises(StageFailed, match=rf"rotten {model.parent.name}{model.name}.*run again"):
+    with pytest.raises(StageFailed, match=rf"corrupt {model.parent.name}{model.name}.*run again"):
         retrain(repository, "first")
     assert retrain(repository, "first") == (SUM, False)
 
 
-def test_a_snapshot_whose_name_is_taken_by_a_rotten_file_is_refused(repository: Path) -> None:
+def test_a_snapshot_whose_name_is_taken_by_a_corrupt_file_is_refused(repository: Path) -> None:
     cache = cache_of(repository)
     write_data(repository)
     track_data(repository, cache=cache)
     rows = holding(repository, b"PAR1")
     rot(rows)
     write_data(repository)
-    with pytest.raises(StageFailed, match=f"rotten {rows.parent.name}{rows.name}"):
+    with pytest.raises(StageFailed, match=f"corrupt {rows.parent.name}{rows.name}"):
         track_data(repository, cache=cache)
     write_data(repository)
     track_data(repository, cache=cache)
