@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from console.access.people import Person
 from pipelines.model.explanation import WordShare
 
 FOLDER = Path(__file__).parent
@@ -29,6 +30,7 @@ TABS = (
     ("tasks", "Tasks"),
 )
 """The pages of one classifier: path below `/c/{classifier}/`, and title."""
+FOR_REVIEWERS = ("review", "tasks")
 
 
 def _moment(value: datetime | None) -> str:
@@ -82,9 +84,15 @@ def make_environment() -> Environment:
 _ENVIRONMENT = make_environment()
 
 
-def _open_tab(path: str) -> str:
+def _tabs_of(person: Person | None) -> list[tuple[str, str]]:
+    """Return the tabs that a person may open."""
+    is_viewer = person is not None and person.role == "viewer"
+    return [tab for tab in TABS if not (is_viewer and tab[0] in FOR_REVIEWERS)]
+
+
+def _open_tab(path: str, tabs: Sequence[tuple[str, str]]) -> str:
     """Return the tab of a path below `/c/{classifier}/`; the first one for other paths."""
-    names = [name for name, _ in TABS]
+    names = [name for name, _ in tabs]
     parts = path.split("/")
     return parts[3] if len(parts) > 3 and parts[3] in names else names[0]
 
@@ -95,11 +103,13 @@ def render(request: Request, template: str, *, status: int = 200, **values: Any)
     The template also gets `person`, who looks; `path`, that of the request; `tabs`, and which is
     open; and the `classifiers` to switch to.
     """
+    person = getattr(request.state, "person", None)
+    tabs = _tabs_of(person)
     shared = {
-        "person": getattr(request.state, "person", None),
-        "tabs": TABS,
+        "person": person,
+        "tabs": tabs,
         "path": request.url.path,
-        "open_tab": _open_tab(request.url.path),
+        "open_tab": _open_tab(request.url.path, tabs),
         "classifier": None,
         "classifiers": getattr(request.state, "classifiers", ()),
     }

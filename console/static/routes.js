@@ -1,0 +1,2 @@
+"use strict";
+SwaggerUIBundle({ url: "/api/openapi.json", dom_id: "#routes", validatorUrl: null, tryItOutEnabled: true });
