@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from console.access.people import Person
+from console.english import counted, times
 from pipelines.model.explanation import WordShare
 
 FOLDER = Path(__file__).parent
@@ -39,10 +40,6 @@ def _moment(value: datetime | None) -> str:
 
 def _share(value: float | None, digits: int = 1) -> str:
     return "unknown" if value is None else f"{100 * value:.{digits}f} %"
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count:,} times"
 
 
 def _sentence(text: str) -> str:
@@ -76,7 +73,8 @@ def make_environment() -> Environment:
     environment.filters["sentence"] = _sentence
     environment.filters["share"] = _share
     environment.filters["tint"] = _tint
-    environment.filters["times"] = _times
+    environment.filters["times"] = times
+    environment.filters["counted"] = counted
     environment.filters["thousands"] = "{:,}".format
     return environment
 

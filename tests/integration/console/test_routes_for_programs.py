@@ -1,4 +1,4 @@
-"""The OpenAPI document of the console, the page that tries its routes, and requests made from it."""
+"""The console's OpenAPI document, the page that tries its routes, requests made from it."""
 
 from __future__ import annotations
 
