@@ -38,7 +38,7 @@ def create_app(context: LoopContext, *, clock: Callable[[], datetime] = _now) ->
     for router in PAGES:
         app.include_router(router, dependencies=[SIGNED_IN], include_in_schema=False)
     for router in API:
-        app.include_router(router, dependencies=[SIGNED_IN], responses=REFUSALS)
+        app.include_router(router, dependencies=[SIGNED_IN], responses=REFUSALS, tags=["Routes"])
 
     @app.get("/livez", include_in_schema=False)
     def livez() -> dict[str, str]:

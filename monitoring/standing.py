@@ -151,7 +151,8 @@ def _labels_wanted(connection: Connection, classifier: str) -> list[Attention]:
         return []
     phrases = len(request.verdict.evidence.get("label_requests", ()))
     since = f"{request.asked_at:%Y-%m-%d %H:%M}"
-    text = f"a drift wants labels since {since}, of {phrases} phrases above all"
+    most = f"{phrases} {'phrase' if phrases == 1 else 'phrases'} would help most"
+    text = f"a drift wants labels since {since}; {most}"
     return [Attention(2, f"{text}: `perennial watch {classifier}` lists them")]
 
 

@@ -29,6 +29,9 @@ def routes(request: Request, person: Viewer) -> HTMLResponse:
 def document(request: Request, person: Viewer) -> dict[str, Any]:
     """Return the routes for programs as an OpenAPI document."""
     described: dict[str, Any] = request.app.openapi()
+    for operations in described["paths"].values():
+        for operation in operations.values():
+            operation["summary"] = operation["description"].partition("\n")[0].rstrip(".")
     return described
 
 

@@ -18,6 +18,7 @@ from console.version_pages import (
     score_rows,
     versions_of,
 )
+from core.deployments import previous_champion
 from flows.verdict_page import VERDICTS, measured_gain
 from monitoring.versions import (
     decisions_about,
@@ -49,7 +50,15 @@ def versions(
     with state.reading() as connection:
         found = versions_of(state, connection, classifier)
         roles = roles_now(connection, classifier)
-    return render(request, "versions.html", classifier=classifier, versions=found, playing=roles)
+        before = previous_champion(connection, classifier)
+    return render(
+        request,
+        "versions.html",
+        classifier=classifier,
+        versions=found,
+        playing=roles,
+        before=before.model.version if before else None,
+    )
 
 
 @router.get("/compare")

@@ -99,13 +99,18 @@ def keep(evidence: Mapping[str, Any]) -> str:
     )
 
 
+def probability(p: float) -> str:
+    """Return such as "probability 0.012"; a small one is not rounded to nothing."""
+    return "probability below 0.001" if p < 0.001 else f"probability {p:.3f}"
+
+
 def gain(evidence: Mapping[str, Any]) -> str:
     """State the gain overall."""
     return (
         f"weighted F1 {evidence['candidate_weighted_f1']:.4f} against the champion's "
         f"{evidence['champion_weighted_f1']:.4f}; "
         f"gain at least {evidence['gain_lower_bound']:+.4f} (95 %), "
-        f"by chance with probability {evidence['gain_p']:.3f}"
+        f"by chance with {probability(evidence['gain_p'])}"
     )
 
 
@@ -113,7 +118,7 @@ def favoured_gain(favoured: Mapping[str, Any]) -> str:
     """State the gain in what the classifier favours."""
     return (
         f"{favoured['favour']} F1 {favoured['candidate']:.4f} against the champion's "
-        f"{favoured['champion']:.4f}, by chance with probability {favoured['gain_p']:.3f}; "
+        f"{favoured['champion']:.4f}, by chance with {probability(favoured['gain_p'])}; "
         "weighted F1 is not worse"
     )
 

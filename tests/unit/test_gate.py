@@ -16,6 +16,7 @@ from sklearn.metrics import f1_score
 from core.contracts import Verdict
 from core.gate_params import GateParams
 from monitoring.unselected import choose_unselected
+from pipelines.gate import words
 from pipelines.gate.bounds import bound_gain
 from pipelines.gate.decide import decide
 from pipelines.gate.drifted import DriftRows
@@ -360,3 +361,15 @@ def test_a_source_that_stopped_leaves_no_rows_since_the_drift() -> None:
     verdict = decide(made(wins=2, losses=2), POLICY, seed=1)
     assert "drift_rows" not in verdict.evidence
     assert verdict.kind in ("keep", "undecided")
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [
+        (0.0, "probability below 0.001"),
+        (0.0009, "probability below 0.001"),
+        (0.0123, "probability 0.012"),
+    ],
+)
+def test_a_small_probability_is_not_rounded_to_nothing(p: float, text: str) -> None:
+    assert words.probability(p) == text
