@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.gate.sign_flips import gain_p_value
-from pipelines.gate.words import probability
+from pipelines.gate.sign_flips import gain_p_value, probability
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.gate_params import GateParams
 from pipelines.gate.hypotheses import POOLED, PROOF_PHRASES, visible_fall
+from pipelines.gate.sign_flips import probability
 
 if TYPE_CHECKING:
     from pipelines.gate.hypotheses import Finding
@@ -97,11 +98,6 @@ def keep(evidence: Mapping[str, Any]) -> str:
         f"{evidence['discordant_phrases']} of {evidence['phrases']} test phrases "
         "are answered differently"
     )
-
-
-def probability(p: float) -> str:
-    """Return such as "probability 0.012"; a small one is not rounded to nothing."""
-    return "probability below 0.001" if p < 0.001 else f"probability {p:.3f}"
 
 
 def gain(evidence: Mapping[str, Any]) -> str:

@@ -16,7 +16,6 @@ from sklearn.metrics import f1_score
 from core.contracts import Verdict
 from core.gate_params import GateParams
 from monitoring.unselected import choose_unselected
-from pipelines.gate import words
 from pipelines.gate.bounds import bound_gain
 from pipelines.gate.decide import decide
 from pipelines.gate.drifted import DriftRows
@@ -25,7 +24,7 @@ from pipelines.gate.hypotheses import visible_fall
 from pipelines.gate.rows import GateRows, gate_rows
 from pipelines.gate.rules import new_rule_rows
 from pipelines.gate.scores import encode, f1_differences, weighted_f1
-from pipelines.gate.sign_flips import flip_signs, gain_p_value, harm_p_values
+from pipelines.gate.sign_flips import flip_signs, gain_p_value, harm_p_values, probability
 from pipelines.gate.traffic import post_stratify
 
 POLICY = GateParams()
@@ -372,4 +371,4 @@ def test_a_source_that_stopped_leaves_no_rows_since_the_drift() -> None:
     ],
 )
 def test_a_small_probability_is_not_rounded_to_nothing(p: float, text: str) -> None:
-    assert words.probability(p) == text
+    assert probability(p) == text

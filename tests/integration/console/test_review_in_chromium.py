@@ -114,7 +114,7 @@ def test_a_whole_session_by_keyboard(
     review.shows("Phrase 5")
     expect(page.get_by_role("checkbox")).to_be_visible()  # its neighbours come a moment later
     review.press("n", "Space", "2")
-    expect(page.get_by_role("dialog")).to_contain_text("lung for 2 phrases, which 2 logged answers")
+    expect(page.get_by_role("dialog")).to_contain_text("lung for 2 phrases, with 2 logged answers")
     review.press("Enter")
     review.shows("Phrase 6")
     page.keyboard.type("blood filt")  # words of the description of one of 1,004 labels
