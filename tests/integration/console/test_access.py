@@ -253,7 +253,7 @@ def test_nobody_is_offered_what_they_may_not_do(
         "tasks": (answer, '<a href="/c/organ/tasks"'),
         "label": (answer, "Store the label"),
         "pin": (answer, "Pin this phrase"),
-        "roll back": (versions, "Roll back"),
+        "roll back": (versions, "Change who answers"),
     }
     by_reviewers = {"review", "tasks", "label"}
     for name, offered in (("vera", set()), ("rita", by_reviewers), ("olga", set(offers))):
