@@ -142,7 +142,8 @@ def _labels_wait(connection: Connection, classifier: str, version: str) -> list[
     if trained_at is not None:
         query = query.where(feedback.c.received_at > trained_at)
     count = connection.scalar(query) or 0
-    return [f"{count:,} labels came since its training"] if count else []
+    labels = "label" if count == 1 else "labels"
+    return [f"{count:,} {labels} came since its training"] if count else []
 
 
 def _labels_wanted(connection: Connection, classifier: str) -> list[Attention]:
