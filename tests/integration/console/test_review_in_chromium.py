@@ -254,7 +254,7 @@ def test_two_reviewers_who_disagree_are_decided_by_a_third(
             review = Review(page).opened(f"http://{host}:{port}")
             review.shows("Phrase 1")
             review.press(key)
-            expect(page.locator(".phrase")).not_to_have_text("Phrase 1")
+            expect(page.locator(".phrase")).not_to_have_text("Phrase 1", timeout=20_000)
             page.wait_for_function("() => kept().length === 0")
             page.close()
     waits_for(engine, ("request-1", "lung", "double_review"))
