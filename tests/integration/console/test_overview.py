@@ -94,7 +94,7 @@ def test_after_a_quiet_day_the_newest_one_with_answers_is_shown(
         connection.execute(table.insert(), [asdict(row) for row in rows])
     page = " ".join(console.get("/").text.split())
     assert "3 answers in the day to 2026-02-20 10:00" in page
-    assert "<small>the day to 2026-02-20 10:00</small>" in page
+    assert '<small class="when">the day to 2026-02-20 10:00</small>' in page
     assert "3 answers in the newest day of each, up to 2026-02-20 10:00" in page
     assert "33 %" in page
     with engine.begin() as connection:
