@@ -114,7 +114,8 @@ def newest_decision(connection: Connection, classifier: str, subject: str) -> De
     if row is None:
         return None
     reason = row.reasons[0] if row.reasons else ""
-    version, client = row.evidence.get("version"), row.evidence.get("broken_client")
+    version = row.evidence.get("version")
+    client = row.evidence.get("broken_client")
     return Decided(row.kind, row.decided_at, reason, version, client)
 
 
