@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from console.pages.login import login_address
@@ -54,6 +55,26 @@ UNEXPECTED = (
 )
 OVERTAKEN = "Somebody else changed the same thing at this moment. Try again."
 UNSTORABLE = "wanted values that the database can hold; came a character or number that it cannot"
+
+
+class Failure(BaseModel):
+    """What was wanted, what came, what to do; `code` is for programs."""
+
+    code: str
+    message: str
+
+
+class Refused(BaseModel):
+    """The body of every answer of `/api` that is not a success."""
+
+    error: Failure
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": Refused, "description": "The request was refused; the message says why"},
+    503: {"model": Refused, "description": "The database does not answer; send it again"},
+}
+"""The answers beside its own that every route for programs may give."""
 
 
 def handle_failures(app: FastAPI) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from console.english import counted
 from machine.journals import Waiting
 from machine.running import RunningFlow
 from monitoring.hours import Hours
@@ -45,8 +46,12 @@ def loop_stations(
             bool(held),
         ),
         Station("Serve", f"{answering} of {len(standings)} answer", answering < len(standings)),
-        Station("Log", f"{_answers(days)}, {waiting.rows:,} rows in the journal"),
-        Station("Watch", f"{moved} moved" if moved else "no drift", bool(moved)),
+        Station("Log", f"{_answers(days)}, {counted(waiting.rows, 'row')} in the journal"),
+        Station(
+            "Watch",
+            _several(moved, "classifier moved", "classifiers moved", none="no drift"),
+            bool(moved),
+        ),
         Station("People", _people(standings), any(row.attention for row in standings)),
     ]
 
@@ -57,10 +62,10 @@ def _answers(days: Sequence[Hours]) -> str:
     answers = sum(day.total for day in last)
     earlier = [day for day in days if day.until is not None]
     if answers or not earlier:
-        return f"{answers:,} answers in the last day"
+        return f"{counted(answers, 'answer')} in the last day"
     newest = max(day.until for day in earlier if day.until)
     total = sum(day.total for day in earlier)
-    return f"{total:,} answers in the newest day of each, up to {newest:%Y-%m-%d %H:%M}"
+    return f"{counted(total, 'answer')} in the newest day of each, up to {newest:%Y-%m-%d %H:%M}"
 
 
 def _running(running: Sequence[RunningFlow] | None) -> str:

@@ -13,6 +13,8 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from console.access.people import Person
+from console.english import counted, times
 from pipelines.model.explanation import WordShare
 
 FOLDER = Path(__file__).parent
@@ -29,6 +31,7 @@ TABS = (
     ("tasks", "Tasks"),
 )
 """The pages of one classifier: path below `/c/{classifier}/`, and title."""
+FOR_REVIEWERS = ("review", "tasks")
 
 
 def _moment(value: datetime | None) -> str:
@@ -37,10 +40,6 @@ def _moment(value: datetime | None) -> str:
 
 def _share(value: float | None, digits: int = 1) -> str:
     return "unknown" if value is None else f"{100 * value:.{digits}f} %"
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count:,} times"
 
 
 def _sentence(text: str) -> str:
@@ -74,7 +73,8 @@ def make_environment() -> Environment:
     environment.filters["sentence"] = _sentence
     environment.filters["share"] = _share
     environment.filters["tint"] = _tint
-    environment.filters["times"] = _times
+    environment.filters["times"] = times
+    environment.filters["counted"] = counted
     environment.filters["thousands"] = "{:,}".format
     return environment
 
@@ -82,9 +82,15 @@ def make_environment() -> Environment:
 _ENVIRONMENT = make_environment()
 
 
-def _open_tab(path: str) -> str:
+def _tabs_of(person: Person | None) -> list[tuple[str, str]]:
+    """Return the tabs that a person may open."""
+    is_viewer = person is not None and person.role == "viewer"
+    return [tab for tab in TABS if not (is_viewer and tab[0] in FOR_REVIEWERS)]
+
+
+def _open_tab(path: str, tabs: Sequence[tuple[str, str]]) -> str:
     """Return the tab of a path below `/c/{classifier}/`; the first one for other paths."""
-    names = [name for name, _ in TABS]
+    names = [name for name, _ in tabs]
     parts = path.split("/")
     return parts[3] if len(parts) > 3 and parts[3] in names else names[0]
 
@@ -95,11 +101,13 @@ def render(request: Request, template: str, *, status: int = 200, **values: Any)
     The template also gets `person`, who looks; `path`, that of the request; `tabs`, and which is
     open; and the `classifiers` to switch to.
     """
+    person = getattr(request.state, "person", None)
+    tabs = _tabs_of(person)
     shared = {
-        "person": getattr(request.state, "person", None),
-        "tabs": TABS,
+        "person": person,
+        "tabs": tabs,
         "path": request.url.path,
-        "open_tab": _open_tab(request.url.path),
+        "open_tab": _open_tab(request.url.path, tabs),
         "classifier": None,
         "classifiers": getattr(request.state, "classifiers", ()),
     }

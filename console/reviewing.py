@@ -171,11 +171,15 @@ def neighbours_of(state: ConsoleState, classifier: str, cleaned: str) -> list[Ne
 
 @dataclass(frozen=True)
 class Concerned:
-    """What a label concerns: phrases of the log, and their answers; there may be `more` of them."""
+    """What a label concerns: phrases of the log, and their answers; there may be `more` of them.
+
+    `unknown` phrases are not in the log, such as rows of the source: they get no label.
+    """
 
     phrases: int
     answers: int
     more: bool
+    unknown: int
 
 
 def count_concerned(
@@ -186,7 +190,8 @@ def count_concerned(
         own = read_item(connection, classifier, item).cleaned
         phrases = logged_phrases(connection, classifier, [own, *also])
     answers = sum(phrase.answers for phrase in phrases)
-    return Concerned(len(phrases), answers, any(phrase.has_more for phrase in phrases))
+    more = any(phrase.has_more for phrase in phrases)
+    return Concerned(len(phrases), answers, more, len({own, *also}) - len(phrases))
 
 
 def _check_label(connection: Connection, classifier: str, label: str | None) -> None:

@@ -19,10 +19,11 @@ import console.pages.pins
 import console.pages.refused
 import console.pages.review
 import console.pages.rollout
+import console.pages.routes
 import console.pages.tasks
 import console.pages.versions
 
-ROUTERS = (
+PAGES = (
     console.pages.overview.router,
     console.pages.review.router,
     console.pages.answers.router,
@@ -36,6 +37,9 @@ ROUTERS = (
     console.pages.pins.router,
     console.pages.refused.router,
     console.pages.tasks.router,
+    console.pages.routes.router,
+)
+API = (
     console.api.feedback.router,
     console.api.review.router,
     console.api.answers.router,

@@ -20,7 +20,7 @@ SECTIONS: tuple[Dimension, ...] = ("week", "version", "region", "label")
 LABELS_SHOWN = 50
 BASIS = {
     "sample": "of a random sample",
-    "unselected": "of people who label right answers too",
+    "unselected": "of people who label right answers, too",
     "none": "no labels",
 }
 COLUMNS = (

@@ -24,7 +24,7 @@ def decide_retraining(
     last = last_retraining_at and last_retraining_at.isoformat()
     evidence = {"reason": reason, "last_retraining_at": last, "cool_down_days": cool_down_days}
     if kind != DRIFT:
-        why = f"only drift waits for the cool-down; the reason is: {reason}"
+        why = f"{reason}; only a retraining for drift waits for the cool-down"
         return Verdict("retrain", (why,), evidence)
     if last_retraining_at is None:
         return Verdict("retrain", ("this is the first retraining",), evidence)
@@ -35,7 +35,8 @@ def decide_retraining(
             f"the next one for {kind} is due at {due:%Y-%m-%d %H:%M}"
         )
         return Verdict("wait", (why,), evidence)
-    return Verdict("retrain", (f"the cool-down of {cool_down_days:g} days is over",), evidence)
+    length = "one day" if cool_down_days == 1 else f"{cool_down_days:g} days"
+    return Verdict("retrain", (f"the cool-down of {length} is over",), evidence)
 
 
 def drift_start(evidence: Mapping[str, Any]) -> datetime | None:

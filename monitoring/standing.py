@@ -147,7 +147,8 @@ def _labels_wait(connection: Connection, classifier: str, version: str) -> list[
     if trained_at is not None:
         query = query.where(feedback.c.received_at > trained_at)
     count = connection.scalar(query) or 0
-    return [f"{count:,} labels came since its training"] if count else []
+    labels = "label" if count == 1 else "labels"
+    return [f"{count:,} {labels} came since its training"] if count else []
 
 
 def _labels_wanted(connection: Connection, classifier: str) -> list[Attention]:
@@ -156,7 +157,8 @@ def _labels_wanted(connection: Connection, classifier: str) -> list[Attention]:
         return []
     phrases = len(request.verdict.evidence.get("label_requests", ()))
     since = f"{request.asked_at:%Y-%m-%d %H:%M}"
-    text = f"a drift wants labels since {since}, of {phrases} phrases above all"
+    most = f"{phrases} {'phrase' if phrases == 1 else 'phrases'} would help most"
+    text = f"a drift wants labels since {since}; {most}"
     return [Attention(2, f"{text}: `perennial watch {classifier}` lists them")]
 
 

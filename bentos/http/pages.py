@@ -14,7 +14,7 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from bentos.http.openapi import OPERATIONS
-from bentos.vendor_patches.bentoml_swagger import FILES, swagger_folder
+from core.swagger import FILES, swagger_folder
 
 OTHER_PATHS = (
     ("GET", "/docs", "Try the routes out in the browser"),

@@ -87,12 +87,14 @@ class PreviewBody(BaseModel):
 class Preview(BaseModel):
     """How many phrases of the log a label concerns, and how many of its answers.
 
-    `more`: of a phrase that is asked often, not all answers were counted.
+    `more`: of a phrase that is asked often, not all answers were counted. `unknown` phrases are
+    not in the log and get no label.
     """
 
     phrases: int
     answers: int
     more: bool
+    unknown: int
 
 
 @router.get("/next")
@@ -118,7 +120,7 @@ def preview(
 ) -> Preview:
     """Count the logged answers that one label for the item and other phrases concerns."""
     concerned = count_concerned(state, classifier, item, body.also)
-    return Preview(phrases=concerned.phrases, answers=concerned.answers, more=concerned.more)
+    return Preview.model_validate(asdict(concerned))
 
 
 @router.post("/undo")

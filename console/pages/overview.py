@@ -14,10 +14,12 @@ from console.sparklines import sparkline
 from console.state import ConsoleState, State
 from core.contracts import Rollout
 from core.deployments import current_rollouts
+from core.settings import Settings
 from machine.journals import waiting_rows
 from machine.running import running_flows
 from machine.standings import champions_of, read_standings
 from monitoring.hours import Hours, newest_days
+from monitoring.review.queue import count_waiting
 from monitoring.standing import Decided, Standing, newest_decision
 
 router = APIRouter()
@@ -27,12 +29,16 @@ PAGES = {0: "versions", 1: "drift", 2: "review", 3: "versions", 4: "drift", 5: "
 
 @dataclass(frozen=True)
 class Row:
-    """One classifier in the table. `retraining` is why the newest retraining began."""
+    """One classifier in the table.
+
+    `retraining` is why the newest retraining began; `to_review` phrases wait for a label.
+    """
 
     standing: Standing
     rollout: Rollout | None
     hours: Hours
     retraining: Decided | None
+    to_review: int
 
     @property
     def line(self) -> str:
@@ -61,8 +67,20 @@ def overview(request: Request, state: State, person: Viewer) -> HTMLResponse:
         stations=loop_stations(
             [row.standing for row in rows], running, waiting, days=[row.hours for row in rows]
         ),
-        settings=state.settings,
+        elsewhere=_elsewhere(state.settings),
     )
+
+
+def _elsewhere(settings: Settings) -> dict[str, str]:
+    """Return station -> the address that shows more of it."""
+    return {
+        "Train": settings.prefect_url,
+        "Gate": settings.mlflow_url,
+        "Serve": settings.service_url,
+        "Log": "#classifiers",
+        "Watch": settings.evidently_url,
+        "People": "#attention",
+    }
 
 
 def _rows(state: ConsoleState) -> list[Row]:
@@ -79,6 +97,7 @@ def _rows(state: ConsoleState) -> list[Row]:
                 rollouts.get(name),
                 hours[name],
                 newest_decision(connection, name, "retraining"),
+                count_waiting(connection, name),
             )
             for name, standing in standings.items()
         ]

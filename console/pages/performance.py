@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
@@ -10,10 +12,12 @@ from console.api.performance import From, To
 from console.rendering import render
 from console.state import Classifier, State
 from monitoring.answer_counts import count_some_answers, newest_day
+from monitoring.performance import Dimension
 from monitoring.performance_report import (
     LABELS_SHOWN,
     NOTE,
     SECTIONS,
+    Report,
     cells,
     columns_of,
     describe,
@@ -23,6 +27,8 @@ from monitoring.periods import read_period
 from monitoring.promises import describe_promise
 
 router = APIRouter()
+COUNTS = ("answers", "none of these", "estimate", "corrections")
+"""Columns of plain numbers, which stand to the right."""
 
 
 @router.get("/c/{classifier}/performance")
@@ -42,15 +48,6 @@ def performance(
         newest = newest_day(connection, classifier)
     period = read_period(since, until, today=min(newest or now.date(), now.date()))
     report = read_report(engine, classifier, period, counted)
-    sections = [
-        {
-            "name": name,
-            "columns": columns_of(name),
-            "rows": [cells(row, name) for row in report.sections[name][:LABELS_SHOWN]],
-            "left_out": max(0, len(report.sections[name]) - LABELS_SHOWN),
-        }
-        for name in SECTIONS
-    ]
     return render(
         request,
         "performance.html",
@@ -59,5 +56,21 @@ def performance(
         sentence=describe(report),
         promise=describe_promise(report.promise),
         note=NOTE,
-        sections=sections,
+        sections=[_section(report, name) for name in SECTIONS],
     )
+
+
+def _section(report: Report, name: Dimension) -> dict[str, Any]:
+    """Return a table, without the columns that are empty in every row."""
+    found = report.sections[name]
+    rows = [cells(row, name) for row in found[:LABELS_SHOWN]]
+    columns = columns_of(name)
+    filled = [
+        place for place, _ in enumerate(columns) if not rows or any(row[place] for row in rows)
+    ]
+    return {
+        "name": name,
+        "columns": [(columns[place], columns[place] in COUNTS) for place in filled],
+        "rows": [[(row[place], columns[place] in COUNTS) for place in filled] for row in rows],
+        "left_out": len(found) - len(rows),
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from sqlalchemy.engine import Connection
 
@@ -19,13 +19,23 @@ from monitoring.pinning import MAX_PINS, MAX_TEXT, PinRefused, champion_labels
 
 router = APIRouter()
 Text = Annotated[str, Form()]
+Filled = Annotated[str, Query(max_length=10_000)]
 
 
 @router.get("/c/{classifier}/pins")
 def pins(
-    request: Request, state: State, person: Viewer, classifier: Classifier, past: bool = False
+    request: Request,
+    state: State,
+    person: Viewer,
+    classifier: Classifier,
+    past: bool = False,
+    phrase: Filled = "",
+    label: Filled = "",
 ) -> HTMLResponse:
-    """Show the pins of a classifier; with `past`, also those that do not answer any more."""
+    """Show the pins of a classifier; with `past`, also those that do not answer any more.
+
+    `phrase` and `label` fill the form, such as from the page of an answer.
+    """
     with state.reading() as connection:
         listed = list_pins(connection, classifier, now=state.clock(), past=past)
         labels = _labels(connection, classifier)
@@ -36,6 +46,7 @@ def pins(
         listed=listed,
         labels=labels,
         past=past,
+        wanted={"phrase": phrase, "label": label},
         may=person.role == "operator",
         most=MAX_PINS,
         longest=MAX_TEXT,

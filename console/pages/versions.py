@@ -18,6 +18,7 @@ from console.version_pages import (
     score_rows,
     versions_of,
 )
+from core.deployments import previous_champion
 from flows.verdict_page import VERDICTS, measured_gain
 from monitoring.versions import (
     decisions_about,
@@ -49,8 +50,14 @@ def versions(
     with state.reading() as connection:
         all_versions = versions_of(state, connection, classifier)
         roles = roles_now(connection, classifier)
+        before = previous_champion(connection, classifier)
     return render(
-        request, "versions.html", classifier=classifier, versions=all_versions, playing=roles
+        request,
+        "versions.html",
+        classifier=classifier,
+        versions=all_versions,
+        playing=roles,
+        before=before.model.version if before else None,
     )
 
 

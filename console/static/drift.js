@@ -1,4 +1,5 @@
 "use strict";
+const LEVELS = [-30, -10, -3, 0, 3, 10, 30, 100];
 // Replaces the chart of the page by one that names the values under the pointer and opens a window.
 (async () => {
   const place = document.querySelector("figure.drift");
@@ -11,7 +12,20 @@
 
   const styles = getComputedStyle(document.documentElement);
   const colour = (name) => styles.getPropertyValue(name).trim();
-  const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line") } };
+  const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 } };
+  const levels = {
+    ...axis,
+    splits: (_plot, _axis, low, high) => LEVELS.filter((z) => low <= z && z <= high),
+    filter: (_, splits) => splits,
+  };
+  const shares = {
+    ...axis,
+    grid: { show: false },
+    size: 60,
+    scale: "share",
+    side: 1,
+    values: (_, all) => all.map((share) => `${Math.round(100 * share)} %`),
+  };
   const series = statistics.map((name, number) => ({
     label: name.replaceAll("_", " "),
     stroke: colour(`--series-${number}`),
@@ -40,7 +54,7 @@
       y: { distr: 4, asinh: 3 },
       share: { range: (_, _low, high) => [0, Math.max(high ?? 0, 1)] },
     },
-    axes: [{ ...axis, values: "{YYYY}-{MM}-{DD}", space: 100 }, axis, { ...axis, size: 60, scale: "share", side: 1, values: (_, all) => all.map((s) => `${Math.round(100 * s)} %`) }],
+    axes: [{ ...axis, values: "{YYYY}-{MM}-{DD}", space: 100 }, levels, shares],
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
     series: [{ label: "window until", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" }, ...series, limit, labels],
   };

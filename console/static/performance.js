@@ -13,7 +13,7 @@ function columns(rows, key) {
 
 function options(width) {
   const ink = colour("--soft");
-  const line = { stroke: colour("--line") };
+  const line = { stroke: colour("--line"), width: 1 };
   const axis = { stroke: ink, grid: line, ticks: line };
   const accent = colour("--accent");
   const warn = colour("--warn");
@@ -22,6 +22,7 @@ function options(width) {
   return {
     width,
     height: 280,
+    padding: [null, 40, null, null],   // the last date stands half beside the plot
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
     scales: { y: { range: (plot, low, high) => [Math.max(0, low - 0.02), Math.min(1, high + 0.02)] } },
     axes: [{ ...axis, values: "{YYYY}-{MM}-{DD}", space: 100 }, { ...axis, size: 60 }],

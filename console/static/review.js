@@ -190,14 +190,20 @@ async function choose(choice) {
   await advance();
 }
 
+function some(count, noun) { return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`; }
+
+function unknown(counts) {
+  return counts.unknown ? ` ${some(counts.unknown, "other phrase")} never came to the service: no label is stored.` : "";
+}
+
 async function agreed(item, body) {
   const what = body.label ?? "None of these";
   const dialog = document.getElementById("preview");
-  let text = `${what} for ${body.also.length + 1} phrases. The database does not answer: how many answers that concerns is not known.`;
+  let text = `${what} for ${some(body.also.length + 1, "phrase")}. The database does not answer: how many answers that concerns is not known.`;
   try {
     const answer = await send(`${api}/${item}/preview`, { also: body.also });
     const counts = await answer.json();
-    if (answer.ok) text = `${what} for ${counts.phrases} phrases, which ${counts.more ? "at least " : ""}${counts.answers} logged answers asked: one label for each phrase.`;
+    if (answer.ok) text = `${what} for ${some(counts.phrases, "phrase")}, with ${counts.more ? "at least " : ""}${some(counts.answers, "logged answer")}. One label is stored per phrase.${unknown(counts)}`;
   } catch { /* the text says so */ }
   document.getElementById("preview-text").textContent = text;
   dialog.returnValue = "no";
@@ -268,7 +274,8 @@ function list() {
     return entry;
   }));
   found.hidden = !matches.length;
-  if (typed.value.trim() && !matches.length) say(`No label matches “${typed.value.trim()}”.`);
+  const text = typed.value.trim();
+  if (text) say(matches.length ? "" : `No label matches “${text}”.`);
   typed.setAttribute("aria-expanded", String(matches.length > 0));
 }
 
@@ -285,6 +292,7 @@ function clearFields() {
   field("typed").value = "";
   field("reason").value = "";
   list();
+  say("");
   card.querySelector(".phrase").focus();
 }
 

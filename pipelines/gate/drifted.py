@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.gate.sign_flips import gain_p_value
+from pipelines.gate.sign_flips import gain_p_value, probability
 
 
 @dataclass(frozen=True)
@@ -56,5 +56,5 @@ def drift_gain(evidence: Mapping[str, Any]) -> str:
         f"accuracy on the {evidence['drift_rows']:,} rows since the drift changes by "
         f"{100 * evidence['drift_gain']:+.1f} points, from {evidence['drift_accuracy_before']:.3f} "
         f"as clients got it to {evidence['drift_accuracy_after']:.3f}; "
-        f"by chance with probability {evidence['drift_gain_p']:.3f}"
+        f"by chance with {probability(evidence['drift_gain_p'])}"
     )

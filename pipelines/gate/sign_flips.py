@@ -68,3 +68,8 @@ def gain_p_value(differences: np.ndarray, *, seed: int) -> float:
         return 1.0
     signs = flip_signs(len(discordant), seed=seed)
     return float(harm_p_values(-discordant[:, None], signs)[0][0])
+
+
+def probability(p: float) -> str:
+    """Return such as "probability 0.012"; a small one is not rounded to nothing."""
+    return "probability below 0.001" if p < 0.001 else f"probability {p:.3f}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.gate_params import GateParams
 from pipelines.gate.hypotheses import POOLED, PROOF_PHRASES, visible_fall
+from pipelines.gate.sign_flips import probability
 
 if TYPE_CHECKING:
     from pipelines.gate.hypotheses import Finding
@@ -105,7 +106,7 @@ def gain(evidence: Mapping[str, Any]) -> str:
         f"weighted F1 {evidence['candidate_weighted_f1']:.4f} against the champion's "
         f"{evidence['champion_weighted_f1']:.4f}; "
         f"gain at least {evidence['gain_lower_bound']:+.4f} (95 %), "
-        f"by chance with probability {evidence['gain_p']:.3f}"
+        f"by chance with {probability(evidence['gain_p'])}"
     )
 
 
@@ -113,7 +114,7 @@ def favoured_gain(favoured: Mapping[str, Any]) -> str:
     """State the gain in what the classifier favours."""
     return (
         f"{favoured['favour']} F1 {favoured['candidate']:.4f} against the champion's "
-        f"{favoured['champion']:.4f}, by chance with probability {favoured['gain_p']:.3f}; "
+        f"{favoured['champion']:.4f}, by chance with {probability(favoured['gain_p'])}; "
         "weighted F1 is not worse"
     )
 

@@ -382,7 +382,7 @@ class TestFeedbackOnPinnedAnswers:
             sa.select(inference.c.cleaned).where(inference.c.request_id == "r-000001")
         )
         assert phrases_with_feedback(connection, "topic", after=0) == {cleaned}
-        assert _labels_wait(connection, "topic", "1") == ["1 labels came since its training"]
+        assert _labels_wait(connection, "topic", "1") == ["1 label came since its training"]
 
     def test_every_label_is_kept(self, connection: Connection) -> None:
         self.label(connection, "label03", "label05")

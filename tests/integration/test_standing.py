@@ -108,7 +108,8 @@ def test_a_drift_that_a_gate_has_answered_needs_nobody(engine: Engine) -> None:
 def test_wanted_labels_are_named_with_the_number_of_phrases(engine: Engine) -> None:
     decide(engine, "drift", Verdict("needs_labels", ("few labels",), ASKED), NOW - DAY)
     [need] = needs(engine)
-    assert "wants labels" in need and "of 2 phrases" in need and "perennial watch block" in need
+    for text in ("wants labels", "2 phrases would help", "perennial watch block"):
+        assert text in need
 
 
 @pytest.mark.parametrize("by_hand", ["promote", "reject"])

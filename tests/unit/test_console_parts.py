@@ -7,12 +7,14 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from console.english import counted
 from console.loop_picture import loop_stations
 from console.rendering import make_environment
 from console.sparklines import HEIGHT, WIDTH, sparkline
 from core.settings import load_settings
 from machine.journals import COUNTED, Waiting, waiting_rows
 from machine.running import RunningFlow
+from monitoring.hours import Hours
 from tests.support.inferences import row
 
 
@@ -62,6 +64,17 @@ def test_stations_count_in_english() -> None:
     flow = RunningFlow("retrain", None, "http://127.0.0.1/runs")
     assert loop_stations([], [flow], Waiting(0, 0), days=[])[0].state == "1 flow runs"
     assert loop_stations([], [flow, flow], Waiting(0, 0), days=[])[0].state == "2 flows run"
+
+
+def test_one_is_singular() -> None:
+    assert [counted(count, "answer") for count in (0, 1, 2000)] == [
+        "0 answers",
+        "1 answer",
+        "2,000 answers",
+    ]
+    last_day = Hours((0,) * 23 + (1,), cached=0)
+    log = loop_stations([], [], Waiting(1, 80), days=[last_day])[3]
+    assert log.state == "1 answer in the last day, 1 row in the journal"
 
 
 def test_only_what_stands_between_backticks_is_code() -> None:

@@ -24,7 +24,7 @@ from pipelines.gate.hypotheses import visible_fall
 from pipelines.gate.rows import GateRows
 from pipelines.gate.rules import new_rule_rows
 from pipelines.gate.scores import encode, f1_differences, weighted_f1
-from pipelines.gate.sign_flips import flip_signs, gain_p_value, harm_p_values
+from pipelines.gate.sign_flips import flip_signs, gain_p_value, harm_p_values, probability
 from pipelines.gate.traffic import post_stratify
 from tests.support.gates import gate_rows
 
@@ -361,3 +361,15 @@ def test_a_source_that_stopped_leaves_no_rows_since_the_drift() -> None:
     verdict = decide(made(wins=2, losses=2), POLICY, seed=1)
     assert "drift_rows" not in verdict.evidence
     assert verdict.kind in ("keep", "undecided")
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [
+        (0.0, "probability below 0.001"),
+        (0.0009, "probability below 0.001"),
+        (0.0123, "probability 0.012"),
+    ],
+)
+def test_a_small_probability_is_not_rounded_to_nothing(p: float, text: str) -> None:
+    assert probability(p) == text

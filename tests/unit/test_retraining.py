@@ -25,6 +25,16 @@ def test_drift_waits_for_the_cool_down(hours: int, kind: str) -> None:
     assert verdict.evidence["last_retraining_at"] == last.isoformat()
 
 
+@pytest.mark.parametrize(
+    ("days", "reason"),
+    [(1, "the cool-down of one day is over"), (2.5, "the cool-down of 2.5 days is over")],
+)
+def test_a_verdict_counts_days_in_english(days: float, reason: str) -> None:
+    last = NOW - timedelta(days=9)
+    verdict = decide_retraining("drift", last_retraining_at=last, now=NOW, cool_down_days=days)
+    assert verdict.reasons == (reason,)
+
+
 def test_a_first_retraining_needs_no_patience() -> None:
     assert (
         decide_retraining("drift", last_retraining_at=None, now=NOW, cool_down_days=9).kind

@@ -20,15 +20,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bentos.vendor_patches import (
     bentoml_middleware,
     bentoml_serve,
-    bentoml_swagger,
     uvicorn_connections,
     uvicorn_upgrades,
 )
 from bentos.vendor_patches.bentoml_middleware import BypassMiddleware
 from bentos.vendor_patches.bentoml_serve import SOCKET, WATCHER, _further
 from bentos.vendor_patches.uvicorn_connections import track_connections
+from core import swagger
 
-PATCHES = sorted(Path(bentoml_serve.__file__).parent.glob("[a-z]*.py"))
+PATCHES = [
+    *sorted(Path(bentoml_serve.__file__).parent.glob("[a-z]*.py")),
+    Path(swagger.__file__),
+]
 
 
 def parameters(function: object) -> list[str]:
@@ -56,7 +59,7 @@ def test_the_patches_were_looked_at_for_the_installed_versions() -> None:
     assert f"Starlette {version('starlette')}" in middleware
     assert f"uvicorn {version('uvicorn')}" in connections
     assert f"uvicorn {version('uvicorn')}" in upgrades
-    assert f"BentoML {version('bentoml')}" in " ".join((bentoml_swagger.__doc__ or "").split())
+    assert f"BentoML {version('bentoml')}" in " ".join((swagger.__doc__ or "").split())
 
 
 def test_bentoml_takes_its_arbiter_from_the_patched_attribute() -> None:
@@ -138,7 +141,7 @@ def test_bentomls_application_is_a_starlette_application() -> None:
 
 
 def test_the_installed_wheel_holds_swagger_ui() -> None:
-    style, bundle = (bentoml_swagger.swagger_folder() / name for name in bentoml_swagger.FILES)
+    style, bundle = (swagger.swagger_folder() / name for name in swagger.FILES)
     assert ".swagger-ui" in style.read_text("utf-8")
     assert "exports.SwaggerUIBundle=" in bundle.read_text("utf-8")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -33,11 +34,15 @@ from console.access.users import (
 from console.app import create_app
 from console.state import State
 from core.console_tables import console_change, console_user
+from core.deployments import append_deployment
 from core.errors import PersonRefused, SettingsError, UsersNeeded
 from core.settings import load_settings
+from core.tables import inference as inference_table
 from flows.context import LoopContext
 from tests.integration.console.conftest import NOW
 from tests.support.browsers import chromium, needs_chromium
+from tests.support.heads import champion, store_head
+from tests.support.inferences import inference
 
 PASSWORD = "correct horse battery"
 LOCAL = Person("setup", "operator")
@@ -232,6 +237,31 @@ def test_only_operators_pin(serve: Serve) -> None:
             client.post("/api/organ/pins/end", json=asked),
         ]
         assert {response.status_code for response in responses} == statuses
+
+
+@pytest.mark.usefixtures("people")
+def test_nobody_is_offered_what_they_may_not_do(
+    serve: Serve, context: LoopContext, engine: Engine
+) -> None:
+    model = store_head(context.settings.home, "organ", "1")
+    with engine.begin() as connection:
+        append_deployment(connection, champion(model))
+        connection.execute(inference_table.insert(), [asdict(inference(1))])
+    answer, versions = "/c/organ/answers/request-1", "/c/organ/versions"
+    offers = {
+        "review": (answer, '<a href="/c/organ/review"'),
+        "tasks": (answer, '<a href="/c/organ/tasks"'),
+        "label": (answer, "Store the label"),
+        "pin": (answer, "Pin this phrase"),
+        "roll back": (versions, "Change who answers"),
+    }
+    by_reviewers = {"review", "tasks", "label"}
+    for name, offered in (("vera", set()), ("rita", by_reviewers), ("olga", set(offers))):
+        client = signed_in(serve(), name)
+        pages = {path: client.get(path).text for path in (answer, versions)}
+        assert {what for what, (path, text) in offers.items() if text in pages[path]} == offered
+    first = signed_in(serve(), "vera").get("/").text
+    assert '<a href="/c/organ/answers">organ</a>' in first
 
 
 @pytest.mark.usefixtures("people")

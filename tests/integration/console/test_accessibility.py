@@ -24,10 +24,19 @@ from tests.support.heads import champion, store_head
 from tests.support.inferences import inference
 
 pytestmark = needs_chromium
-PAGES = ("/", "/nowhere", *(f"/c/organ/{tab}" for tab, _ in TABS))
+REQUEST = "0198c1f2-6d0e-7c31-9f3e-2b1f6f0c8a55"
+PAGES = (
+    "/",
+    "/nowhere",
+    "/api",
+    "/c/organ/review/worth",
+    f"/c/organ/answers/{REQUEST[:-2]}00",
+    "/c/organ/versions/1",
+    "/c/organ/versions/compare?left=1&right=1",
+    *(f"/c/organ/{tab}" for tab, _ in TABS),
+)
 WIDTHS = (400, 1600)
 GRAVE = ("serious", "critical")
-REQUEST = "0198c1f2-6d0e-7c31-9f3e-2b1f6f0c8a55"
 
 
 @pytest.fixture(autouse=True)

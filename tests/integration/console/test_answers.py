@@ -263,3 +263,27 @@ class TestInChromium:
         page.get_by_role("button", name="Store the label").click()
         expect(page.get_by_role("listitem")).to_contain_text("heart")
         assert "stolen" not in page.title()
+
+    def test_what_is_computed_appears_beside_the_answer(
+        self,
+        context: LoopContext,
+        console_url: str,
+        browser: BrowserContext,
+        engine: Engine,
+        model: ModelVersion,
+    ) -> None:
+        build_tiny_embedder(Path(context.settings.home) / "embedders" / EMBEDDER_ID)
+        log(engine, inference(1, phrase="Old cough", cleaned="old cough"))
+        page = browser.new_page()
+        address = f"{console_url}/c/organ/answers/request-1"
+        page.goto(address)
+        page.get_by_role("button", name="Replay").click()
+        expect(page.get_by_role("region", name="Replay")).to_contain_text("replayed")
+        page.get_by_role("button", name="Why this answer").click()
+        expect(page.get_by_role("region", name="Why this answer")).to_contain_text("By its words")
+        page.get_by_role("link", name="Lineage").click()
+        refusal = page.get_by_role("alert")
+        expect(refusal).to_contain_text("a version of organ", timeout=60_000)  # MLflow's first
+        assert page.url == address
+        page.get_by_role("link", name="Pin this phrase").click()
+        expect(page.get_by_label("Phrase", exact=True)).to_have_value("Old cough")

@@ -94,13 +94,13 @@ def test_after_a_quiet_day_the_newest_one_with_answers_is_shown(
         connection.execute(table.insert(), [asdict(row) for row in rows])
     page = " ".join(console.get("/").text.split())
     assert "3 answers in the day to 2026-02-20 10:00" in page
-    assert "<small>the day to 2026-02-20 10:00</small>" in page
+    assert '<small class="when">the day to 2026-02-20 10:00</small>' in page
     assert "3 answers in the newest day of each, up to 2026-02-20 10:00" in page
     assert "33 %" in page
     with engine.begin() as connection:
         connection.execute(table.insert(), [asdict(inference(6, occurred_at=NOW))])
     page = console.get("/").text
-    assert "1 answers in the last day" in page and "the day to" not in page
+    assert "1 answer in the last day" in page and "the day to" not in page
 
 
 def test_a_fault_of_the_console_is_a_page(
@@ -121,4 +121,5 @@ def test_a_fault_of_the_console_is_a_page(
 def test_what_needs_a_person_is_a_link_to_its_page(console: TestClient) -> None:
     page = console.get("/").text
     assert '<a href="/c/organ/versions">organ</a>' in page
+    assert 'id="attention"' in page and '<a href="#attention"><strong>People' in page
     assert "<code>perennial retrain organ</code>" in page

@@ -57,6 +57,8 @@ def test_the_page_says_how_good_the_answers_were(console: TestClient) -> None:
     assert "Accuracy 0.900 (0." in page.text and "40 labels of a random sample" in page.text
     for name in ("week", "version", "region", "label"):
         assert f'<h2 id="by-{name}">' in page.text
+    assert '<th scope="col" class="number">Answers</th>' in page.text
+    assert "None of these</th>" not in page.text, "a column without a value"
     assert SCRIPT not in page.text and "&lt;script&gt;" in page.text
 
 

@@ -74,6 +74,13 @@ def test_a_pin_is_added_listed_and_ended(console: TestClient, context: LoopConte
     assert (first[2], first[3]["label"], second[2]["label"]) == ({}, "heart", "heart")
 
 
+def test_an_answer_fills_the_form(console: TestClient, context: LoopContext) -> None:
+    page = console.get(PAGE, params={"phrase": 'Broken "heart"', "label": "lung"}).text
+    assert 'value="Broken &#34;heart&#34;"' in page and 'value="lung"' in page
+    assert console.get(PAGE, params={"phrase": "x" * 10_001}).status_code == 400
+    assert pinned(context) == {}
+
+
 def test_the_api_does_the_same(console: TestClient, context: LoopContext) -> None:
     made = console.post(API, json={**FORM, "until": "2026-04-01T08:30:00Z"})
     assert (made.status_code, made.json()["cleaned"]) == (201, "broken heart")

@@ -94,9 +94,9 @@ def test_an_act_is_undone(console: TestClient, engine: Engine) -> None:
 
 def test_other_phrases_get_the_label_after_a_preview(console: TestClient, engine: Engine) -> None:
     held = first(console)["id"]
-    also = {"also": ["phrase 7", "phrase 2"]}
+    also = {"also": ["phrase 7", "phrase 2", "a row of the source"]}
     preview = console.post(f"{API}/{held}/preview", json=also)
-    assert preview.json() == {"phrases": 3, "answers": 3, "more": False}
+    assert preview.json() == {"phrases": 3, "answers": 3, "more": False, "unknown": 1}
     console.post(f"{API}/{held}/answer", json={**LUNG, **also})
     assert stored(engine) == [
         ("request-1", "lung", "correction"),

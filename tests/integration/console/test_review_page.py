@@ -118,9 +118,10 @@ def test_an_address_opens_no_item_out_of_its_turn(context: LoopContext, engine: 
 
 
 def test_other_phrases_are_previewed(console: TestClient, engine: Engine) -> None:
-    preview = press(console, choice="label:lung", also=["phrase 7", "phrase 3"])
+    preview = press(console, choice="label:lung", also=["phrase 7", "phrase 3", "nowhere"])
     assert preview.status_code == 200
     assert "lung for 3 phrases" in preview.text and "3 logged answers" in preview.text
+    assert "1 other phrase never came to the service" in preview.text
     assert labels(engine) == []
     form = Inputs(preview.text)
     console.post(form.action, data=form.values)

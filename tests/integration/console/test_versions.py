@@ -106,7 +106,7 @@ def test_a_version_shows_gains_flips_harm_that_could_not_be_seen_snapshot_and_li
         "waits for a person",
         "rare phrases",
         "+0.0625",
-        "heart -&gt; lung: 4.56 %",
+        "heart → lung: 4.56 %",
         "Harm that could not be seen",
         "Smaller falls would not",
         "0.7500",
@@ -293,7 +293,9 @@ class TestInChromium:
         assert playing(engine) == {"champion": "2"}
         page.get_by_label("Reason to return").fill("wrong for lungs")
         page.get_by_role("button", name="Roll back").click(timeout=120_000)
-        expect(page.get_by_label("champion before version 1")).to_be_visible(timeout=120_000)
+        expect(page.get_by_text("No version has answered before version 1")).to_be_visible(
+            timeout=120_000
+        )
         assert playing(engine) == {"champion": "1"}
 
 
