@@ -34,14 +34,14 @@ def log_line(line: str) -> None:
 class Step:
     """A running step; it sets the outcome that is shown at its end."""
 
-    outcome: str = "done"
+    outcome: str = ""
 
     def require(self, holds: bool, wanted: str) -> None:
         """Raise `DemoFailed` with the outcome so far unless the condition holds."""
         if not holds:
             raise DemoFailed(
                 wanted,
-                came=self.outcome,
+                came=self.outcome or "nothing",
                 do="look at the run in the Prefect UI and at var/logs",
             )
 
@@ -67,6 +67,7 @@ class DemoRun:
         try:
             yield step
             state = "end"
+            step.outcome = step.outcome or "done"
         finally:
             seconds = round(time.perf_counter() - started, 1)
             log.info(title, state=state, seconds=seconds, outcome=step.outcome)

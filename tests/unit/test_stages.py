@@ -184,3 +184,17 @@ def test_a_step_of_the_demo_is_a_stage_with_its_outcome(settings: Settings) -> N
     assert lines[1] == "    weighted F1 0.9"
     assert lines[2].endswith("failed")
     assert [part["part"] for part in run.parts] == ["Play traffic"]
+
+
+def test_a_step_that_fails_without_an_outcome_is_not_done(settings: Settings) -> None:
+    run = DemoRun(settings, "small")
+
+    def work() -> None:
+        with run.step("Wait for labels"):
+            pass
+        with pytest.raises(OSError), run.step("Play traffic"):
+            raise OSError("connection refused")
+
+    lines = shown(work).text.getvalue().splitlines()
+    assert lines[1] == "    done"
+    assert len(lines) == 3 and lines[2].endswith("failed")
