@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -108,12 +108,9 @@ def test_a_hung_embedder_costs_new_phrases_a_503_and_known_ones_nothing(
 ) -> None:
     assert ask(client, "known before it hung").status_code == 200
     [embedder] = house.workers("Embedder")
-    embedder.suspend()
-    try:
+    with suspended(embedder):
         assert ask(client, "new to a hung one").status_code == 503
         assert ask(client, "known before it hung").status_code == 200
-    finally:
-        embedder.resume()
     wait_until(
         lambda: ask(client, "new to a hung one").status_code == 200,
         seconds=60,
@@ -129,16 +126,15 @@ def test_sigterm_lets_requests_in_flight_finish_and_refuses_new_ones(
     folders = {
         Path(one.laddr).parent for one in house.supervisor.net_connections("unix") if one.laddr
     }
-    embedder.suspend()
-    with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=house.url, timeout=30) as other:
-        asked = pool.submit(ask, other, "asked before the end")
-        wait_until(lambda: waiting(client) == 1, seconds=10, what="the request at the embedder")
-        assert house.service is not None
-        house.service.send_signal(signal.SIGTERM)
-        wait_until(lambda: refused(house), seconds=10, what="new connections refused")
-        assert worker.is_running()
-        embedder.resume()
-        answer = asked.result(30)
+    with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=house.url, timeout=60) as other:
+        with suspended(embedder):
+            asked = pool.submit(ask, other, "asked before the end")
+            wait_until(lambda: waiting(client) == 1, seconds=30, what="the request at the embedder")
+            assert house.service is not None
+            house.service.send_signal(signal.SIGTERM)
+            wait_until(lambda: refused(house), seconds=10, what="new connections refused")
+            assert worker.is_running()
+        answer = asked.result(60)
     assert answer.status_code == 200
     assert house.service.wait(60) == 0
     assert not psutil.pid_exists(worker.pid)
@@ -146,6 +142,15 @@ def test_sigterm_lets_requests_in_flight_finish_and_refuses_new_ones(
     assert not [folder for folder in folders if folder.exists()]
     assert answer.json()["request_id"] in house.logged_ids()
     house.ensure_service()
+
+
+@contextmanager
+def suspended(process: psutil.Process) -> Iterator[None]:
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
 
 
 def refused(house: House) -> bool:
