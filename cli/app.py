@@ -64,6 +64,8 @@ class Perennial(WholeLines):
         except PerennialError as error:
             out.error(error)
             return exit_code(error)
+        except typer.Abort:  # Ctrl-C or Ctrl-D at a question
+            code = INTERRUPTED
         except typer.TyperException as error:
             out.misuse(error)
             return error.exit_code

@@ -18,8 +18,8 @@ def console(json: Json = False) -> None:
 
     `perennial up` serves it too.
     """
-    from console.server import serve_console
-
     with command_context() as context:
+        from console.server import serve_console  # imports Prefect, which reads its environment
+
         output().say(f"console: {context.settings.console_url}")
         serve_console(context)

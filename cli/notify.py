@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,6 +28,9 @@ def notify(test: Test = False, json: Json = False) -> None:
     """
     from core.errors import SettingsError
     from core.settings import load_settings
+    from machine.environment import telemetry_off
+
+    os.environ.update(telemetry_off())  # before the import of Prefect, which reads them
     from flows.notices import Notice
     from flows.notify import notify_due, open_services, send
 

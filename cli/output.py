@@ -78,14 +78,10 @@ class Output:
         if self.json:
             self.line(value)
             return
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-
-        grid = Table.grid(padding=(0, 2))
-        for name, content in rows:
-            grid.add_row(Text(name, style="bold"), Text(content, overflow="fold"))
-        Console(width=None if sys.stdout.isatty() else PAGE).print(grid)
+        cells = [list(row) for row in rows]
+        names = max((len(name) for name, _ in cells), default=0)
+        for line in table_lines(cells, width=screen_width() or PAGE):
+            typer.echo(typer.style(line[:names], bold=True) + line[names:])
 
     def error(self, error: PerennialError) -> None:
         """Print what was wanted, what came and what to do: on standard error, as text or JSON."""

@@ -150,6 +150,7 @@ def _offer_commit(
     except StageFailed as error:
         out.error(error)
         return False
+    out.say(f"committed {' and '.join(files)}")
     return True
 
 

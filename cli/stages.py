@@ -111,7 +111,7 @@ class Stages:
         elif self.open and name == "trial":
             self.screen.advance(_trial(event), done=False)
         elif self.open and str(event.get("line", "")).startswith(SKIPPED):
-            self.screen.advance(str(event["line"]), done=True)
+            self.screen.advance(_unchanged(event), done=True)
 
     def _begin(self, name: str, event: Mapping[str, Any]) -> None:
         if self.open:
@@ -133,6 +133,12 @@ def _trial(event: Mapping[str, Any]) -> str:
     """Return such as "trial 12, best 0.8312"; no trial may be complete yet."""
     best = event.get("best")
     return f"trial {event['number']}" + (f", best {best:.4f}" if best is not None else "")
+
+
+def _unchanged(event: Mapping[str, Any]) -> str:
+    """Return such as "stage embedder unchanged", where DVC quotes the name in a sentence."""
+    _, stage, _ = str(event["line"]).split("'", maxsplit=2)
+    return f"stage {stage} unchanged"
 
 
 def _title(name: str, event: Mapping[str, Any]) -> str:

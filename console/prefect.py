@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from core.settings import Settings
+from machine.environment import own_prefect_answers
 from machine.local_http import ask
 
 REASON = "review"
@@ -18,9 +19,12 @@ def start_retraining(
 ) -> str | None:
     """Start the retraining of a classifier; return the page of its run.
 
-    Requests of the same `key` start one run, and get the same page. None when Prefect does not
-    answer, or does not know the classifier.
+    Requests of the same `key` start one run, and get the same page. None when this home's Prefect
+    does not answer, or does not know the classifier: another installation on the port may have
+    one of the same name.
     """
+    if not own_prefect_answers(settings):
+        return None
     api = f"{settings.prefect_url}/api"
     deployment = ask(f"{api}/deployments/name/retrain/{quote(classifier, safe='')}")
     if not deployment:

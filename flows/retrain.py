@@ -66,7 +66,7 @@ def _step(function: Callable[P, R], *, retried: bool = False) -> Task[P, R]:
 
 take_snapshot = _step(steps.take_snapshot, retried=True)
 check_snapshot = _step(steps.check_snapshot)
-require_sound = _step(steps.require_sound)
+require_sound_data = _step(steps.require_sound_data)
 choose_histories = _step(history.choose_histories)
 tune_heads = _step(_tune_heads)
 train_classifiers = _step(steps.train_classifiers)
@@ -168,7 +168,7 @@ def _train(context: LoopContext, workspace: Workspace, attempt: Attempt, run: Ru
     attempt.leave_out(refused)
     checks = check_snapshot(context, workspace, run)
     _show_checks(checks, return_state=True)  # a failing page does not stop a retraining
-    attempt.leave_out(require_sound(context, workspace, attempt.remaining, run))
+    attempt.leave_out(require_sound_data(context, workspace, attempt.remaining, run))
     choose_histories(context, workspace, attempt.remaining, run)
     for tuning in tune_heads(context, workspace, attempt.remaining, run):
         _show_tuning(tuning, return_state=True)

@@ -116,7 +116,7 @@ def check_snapshot(context: LoopContext, workspace: Workspace, run: Run) -> dict
     return {**result, "page": str(folder / "report.html")}
 
 
-def require_sound(
+def require_sound_data(
     context: LoopContext, workspace: Workspace, classifiers: Sequence[str], run: Run
 ) -> Errors:
     """Return the errors of the classifiers that a critical check refuses.

@@ -78,7 +78,7 @@ def _train(context: LoopContext, workspace: Workspace, attempt: Attempt, run: Ru
     _, refused = steps.take_snapshot(context, workspace, attempt.remaining, run)
     attempt.leave_out(refused)
     steps.check_snapshot(context, workspace, run)
-    attempt.leave_out(steps.require_sound(context, workspace, attempt.remaining, run))
+    attempt.leave_out(steps.require_sound_data(context, workspace, attempt.remaining, run))
     choose_histories(context, workspace, attempt.remaining, run, record=False)
     attempt.leave_out(steps.train_classifiers(context, workspace, attempt.remaining, run))
 

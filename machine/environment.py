@@ -15,7 +15,7 @@ from core.database import DatabaseUrls, open_database, with_driver
 from core.errors import PortTaken
 from core.home import require_home
 from core.settings import REPOSITORY, Settings, settings_environment
-from machine.local_http import answers, ask
+from machine.local_http import PATIENCE, answers, ask
 
 TELEMETRY_OFF = {
     "DO_NOT_TRACK": "true",
@@ -112,15 +112,32 @@ def prefect_answers(settings: Settings) -> bool:
     """
     if not answers(f"{settings.prefect_url}/api/health"):
         return False
-    theirs = ask(f"{settings.prefect_url}/api/admin/settings", timeout=_OWN_SERVER_SECONDS)
-    home = str(theirs.get("home", "")) if isinstance(theirs, dict) else ""
-    if home and Path(home).resolve() == prefect_home(settings).resolve():
+    home = _home_of_server(settings, timeout=_OWN_SERVER_SECONDS)
+    if _is_own(settings, home):
         return True
     raise PortTaken(
         f"this home's Prefect at {settings.prefect_url}",
         came=f"the server of another installation: {home or 'it does not name its home'}",
         do="set PERENNIAL_PREFECT_PORT to a free port",
     )
+
+
+def own_prefect_answers(settings: Settings, *, timeout: float = PATIENCE) -> bool:
+    """Return True when this home's Prefect server answers in time; False for any other server.
+
+    For pages and requests that must not end because another installation has the port.
+    """
+    return _is_own(settings, _home_of_server(settings, timeout=timeout))
+
+
+def _home_of_server(settings: Settings, *, timeout: float) -> str:
+    """Return the PREFECT_HOME of the server at the port; "" when it names none in time."""
+    answer = ask(f"{settings.prefect_url}/api/admin/settings", timeout=timeout)
+    return str(answer.get("home", "")) if isinstance(answer, dict) else ""
+
+
+def _is_own(settings: Settings, home: str) -> bool:
+    return bool(home) and Path(home).resolve() == prefect_home(settings).resolve()
 
 
 def prefect_home(settings: Settings) -> Path:

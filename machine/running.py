@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from core.settings import Settings
-from machine.environment import TAG
-from machine.local_http import answers, ask
+from machine.environment import TAG, own_prefect_answers
+from machine.local_http import ask
 
 SHOWN = 20
 PATIENCE = 2.0
@@ -24,8 +24,8 @@ class RunningFlow:
 
 
 def running_flows(settings: Settings) -> list[RunningFlow] | None:
-    """Return the runs in progress, newest first; None while Prefect does not answer."""
-    if not answers(f"{settings.prefect_url}/api/health", timeout=PATIENCE):
+    """Return the runs in progress, newest first; None while this home's Prefect is away."""
+    if not own_prefect_answers(settings, timeout=PATIENCE):
         return None
     wanted = {
         "flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}, "tags": {"all_": [TAG]}},

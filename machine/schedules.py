@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from core.settings import Settings
-from machine.local_http import answers, ask
+from machine.environment import own_prefect_answers
+from machine.local_http import ask
 
 FLOWS = ("watch", "retrain")
 
@@ -24,8 +25,8 @@ class Schedule:
 
 
 def schedules_of(settings: Settings, classifiers: Iterable[str]) -> dict[str, list[Schedule]]:
-    """Return classifier -> its schedules; empty while no Prefect server answers."""
-    if not answers(f"{settings.prefect_url}/api/health"):
+    """Return classifier -> its schedules; empty while this home's Prefect is away."""
+    if not own_prefect_answers(settings):
         return {}
     return {
         name: [schedule for flow in FLOWS if (schedule := _schedule(settings, flow, name))]

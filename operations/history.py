@@ -56,5 +56,5 @@ def _prepare(context: LoopContext, workspace: Workspace, classifier: str, run: R
     for error in refused.values():
         raise error
     steps.check_snapshot(context, workspace, run)
-    steps.require_sound(context, workspace, [classifier], run)
+    steps.require_sound_data(context, workspace, [classifier], run)
     workspace.reproduce(["embed"])

@@ -76,7 +76,7 @@ def _prepare(context: LoopContext, workspace: Workspace, classifier: str, run: R
         raise error
     with timed("check snapshot"):
         steps.check_snapshot(context, workspace, run)
-        steps.require_sound(context, workspace, [classifier], run)
+        steps.require_sound_data(context, workspace, [classifier], run)
     with timed("prepare rows"):
         prepare_rows(workspace, [classifier])
 

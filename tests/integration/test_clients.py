@@ -61,7 +61,7 @@ def answers_of(program: str, *arguments: str) -> list[dict]:
     found = shutil.which(program)
     if found is None:
         pytest.skip(f"no {program} on this machine")
-    result = subprocess.run([found, *arguments], capture_output=True, text=True, timeout=120)
+    result = subprocess.run([found, *arguments], capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     return [json.loads(line) for line in result.stdout.splitlines() if line]
 

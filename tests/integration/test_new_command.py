@@ -85,6 +85,7 @@ def test_the_query_and_the_block_alone_are_committed_by_the_user(repository: Pat
         "params.yaml\nqueries/kind.sql\n",
     ]
     assert git(repository, "status", "--porcelain") == "A  notes.txt\n?? rows.csv\n"
+    assert "committed queries/kind.sql and params.yaml" in done.stderr
     assert "next: perennial retrain kind" in done.stderr
     assert "git commit" not in done.stderr
 

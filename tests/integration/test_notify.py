@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -243,6 +244,8 @@ def test_the_command_sends_a_test_message(inbox: Inbox, monkeypatch: pytest.Monk
 
 def test_the_command_without_services_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PERENNIAL_NOTIFY", raising=False)
+    monkeypatch.setenv("DO_NOT_TRACK", "0")
     done = CliRunner().invoke(app, ["notify", "--test"])
     assert done.exit_code == 2
     assert "PERENNIAL_NOTIFY" in done.output
+    assert os.environ["DO_NOT_TRACK"] == "true", "Prefect is imported without its telemetry"

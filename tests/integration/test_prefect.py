@@ -25,6 +25,7 @@ from core.params import load_params
 from core.settings import Settings
 from core.tables import decision
 from machine.environment import child_settings, flow_environment, prefect_answers
+from machine.running import running_flows
 from machine.schedules import schedules_of
 from monitoring.retraining import decide_retraining
 from tests.support.places import free_ports
@@ -106,7 +107,7 @@ room.decide_and_promote = lambda context, candidate, verdict, run: verdict
 room.open_workspace = lambda *_, **__: nullcontext(workspace)
 room.check_snapshot = lambda *_: {"checks": [], "verdict": "passed", "page": "nowhere"}
 room.take_snapshot = lambda *_: ([], {})
-room.require_sound = room.train_classifiers = lambda *_: {}
+room.require_sound_data = room.train_classifiers = lambda *_: {}
 for step in ("require_committed", "publish_lock", "remember_retraining", "package"):
     setattr(room, step, lambda *_: None)
 pages.create_markdown_artifact = pages.create_table_artifact = fail
@@ -170,6 +171,20 @@ def test_the_server_of_another_installation_on_the_port_is_refused(
     with pytest.raises(PortTaken, match="PERENNIAL_PREFECT_PORT") as refusal:
         prefect_answers(stranger)
     assert str(place.home / "prefect") in refusal.value.came
+
+
+@pytest.mark.usefixtures("runner")
+def test_the_server_of_another_installation_gets_no_request_of_ours_and_its_runs_are_not_shown(
+    place: Settings, tmp_path: Path
+) -> None:
+    stranger = place.model_copy(update={"home": tmp_path / "home"})
+    assert schedules_of(place, ["block"])["block"]
+    assert running_flows(place) is not None
+    before = len(flow_runs(place))
+    assert start_retraining(stranger, "block", {}, key="of another installation") is None
+    assert len(flow_runs(place)) == before
+    assert schedules_of(stranger, ["block"]) == {}
+    assert running_flows(stranger) is None
 
 
 def called_for(run: dict[str, Any], classifier: str) -> bool:

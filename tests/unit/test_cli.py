@@ -256,8 +256,13 @@ def test_a_wrong_setting_is_misuse_and_names_its_variable(monkeypatch: pytest.Mo
     assert "PERENNIAL_MLFLOW_PORT" in answer.stderr
 
 
-def test_an_interrupt_is_one_line_and_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    fail_with(monkeypatch, KeyboardInterrupt())
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), typer.Abort()], ids=["while it works", "at a question"]
+)
+def test_an_interrupt_is_one_line_and_130(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    fail_with(monkeypatch, error)
     answer = run("down")
     assert (answer.exit_code, answer.stderr) == (130, "interrupted\n")
 

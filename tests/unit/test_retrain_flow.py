@@ -72,7 +72,7 @@ def test_only_a_step_that_may_run_twice_is_retried() -> None:
         3,
         is_retryable,
     )
-    once = ("check_snapshot", "require_sound", "train_classifiers")
+    once = ("check_snapshot", "require_sound_data", "train_classifiers")
     assert [getattr(retrain, name).retries for name in once] == [0, 0, 0]
 
 

@@ -15,9 +15,11 @@ import duckdb
 import duckdb_engine
 import pyarrow as pa
 import pytest
-from sqlalchemy.engine import Connection, CursorResult
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, CursorResult, make_url
 
-from core.errors import QueryRefused, SourceUnreachable
+from core.errors import PerennialError, QueryRefused, SourceUnreachable
+from pipelines.source.driver_errors import named_errors
 from pipelines.source.readers import _batch as batch_of
 from pipelines.source.readers import open_reader
 
@@ -148,6 +150,42 @@ def test_rows_that_came_count_when_closing_fails(
         close = failing(connection.close)  # type: ignore[attr-defined]
         monkeypatch.setattr(connection, "close", close)
     assert (read(lite), read(duck), len(closed)) == (1, 1, 2)
+
+
+class OperationalError(Exception):
+    """What MySQL's drivers raise: a number, then a sentence."""
+
+
+@pytest.mark.parametrize(
+    ("number", "raised"),
+    [
+        (1054, QueryRefused),  # unknown column
+        (1222, QueryRefused),  # a union of different numbers of columns
+        (1242, QueryRefused),  # a subquery of several rows
+        (3024, QueryRefused),  # MySQL: the query took longer than it may
+        (4078, QueryRefused),  # MariaDB: types that cannot be compared
+        (1205, SourceUnreachable),  # a lock that was not released in time
+        (1213, SourceUnreachable),  # a deadlock
+        (1045, SourceUnreachable),  # access denied
+        (1049, SourceUnreachable),  # no such database
+        (1053, SourceUnreachable),  # shutdown in progress
+        (2003, SourceUnreachable),  # connection refused
+        (2013, SourceUnreachable),  # connection lost during the query
+    ],
+)
+@pytest.mark.parametrize("backend", ["mysql+pymysql", "mariadb+pymysql", "mysql+mysqldb"])
+def test_a_query_that_mysql_refuses_is_not_an_outage(
+    backend: str, number: int, raised: type[PerennialError]
+) -> None:
+    error = sa.exc.OperationalError("select 1", {}, OperationalError(number, "planned"))
+    with pytest.raises(raised, match="planned"), named_errors(make_url(f"{backend}://db/desk")):
+        raise error
+
+
+def test_numbers_of_other_databases_are_not_those_of_mysql() -> None:
+    error = sa.exc.OperationalError("select 1", {}, OperationalError(1054, "planned"))
+    with pytest.raises(SourceUnreachable), named_errors(make_url("snowflake://db/desk")):
+        raise error
 
 
 def test_an_interrupted_query_is_an_interrupt(duck: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,11 +41,13 @@ class Parts(PlainScreen):
         super().__init__(self.text)
         self.expected: int | None = None
         self.done: list[bool] = []
+        self.shown: list[str] = []
 
     def begin(self, title: str, parts: int | None) -> None:
         self.expected = parts
 
     def advance(self, title: str, *, done: bool) -> None:
+        self.shown.append(title)
         self.done.append(done)
 
 
@@ -79,6 +81,7 @@ def test_what_a_stage_consists_of_fills_its_bar_and_has_no_line() -> None:
     screen = shown(work)
     assert screen.expected == 3
     assert screen.done.count(True) == 2
+    assert screen.shown[-1] == "stage split@block unchanged"
     assert len(screen.text.getvalue().splitlines()) == 1
 
 
