@@ -10,6 +10,7 @@ import typer
 
 from cli.lines import fact_lines
 from cli.output import NEGATIVE_VERDICT, Json, Output, output
+from core.english import counted
 
 if TYPE_CHECKING:
     from core.contracts import Deployment, Rollout
@@ -148,7 +149,8 @@ def _role(entry: Deployment) -> str:
 
 def _quality(quality: Quality) -> str:
     """Say what labels show, then what confidence estimates, of how many answers."""
-    estimate = f"estimated accuracy {quality.estimated_accuracy:.3f} of {quality.answers:,} answers"
+    answers = counted(quality.answers, "answer")
+    estimate = f"estimated accuracy {quality.estimated_accuracy:.3f} of {answers}"
     if quality.sampled_accuracy is not None:
         interval = f"{quality.sampled_low:.3f} to {quality.sampled_high:.3f}"
         share = f"{quality.sampled_accuracy:.3f} ({interval})"

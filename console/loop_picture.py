@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from console.english import counted
+from core.english import counted
 from machine.journals import Waiting
 from machine.running import RunningFlow
 from monitoring.hours import Hours

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from console.access.people import Person
-from console.english import counted, times
+from core.english import counted, times
 from pipelines.model.explanation import WordShare
 
 FOLDER = Path(__file__).parent

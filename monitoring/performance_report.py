@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy.engine import Engine
 
+from core.english import counted
 from core.errors import InvalidPeriod
 from monitoring.answer_counts import Counted
 from monitoring.estimates import Estimate
@@ -176,7 +177,8 @@ def describe(report: Report) -> str:
     whole = report.whole
     if not whole.answers:
         return "no answers in this period"
-    estimate = f"estimated {whole.estimated_accuracy:.3f} of {whole.answers:,} answers"
+    answers = counted(whole.answers, "answer")
+    estimate = f"estimated {whole.estimated_accuracy:.3f} of {answers}"
     if whole.accuracy is None:
         corrections = f"{whole.corrections:,} corrections, which say nothing of the rest"
         return f"no labels that stand for all answers; {corrections}; {estimate}"

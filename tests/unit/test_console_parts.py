@@ -7,10 +7,10 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.english import counted
 from console.loop_picture import loop_stations
 from console.rendering import make_environment
 from console.sparklines import HEIGHT, WIDTH, sparkline
+from core.english import counted
 from core.settings import load_settings
 from machine.journals import COUNTED, Waiting, waiting_rows
 from machine.running import RunningFlow
