@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -29,11 +33,22 @@ from pipelines.history_choice import (
     why_stale,
 )
 from pipelines.history_files import FIGURES
+from pipelines.reproducing import stages_at_once
 from pipelines.snapshot_files import FACTS
-from pipelines.subprocesses import run_program
+from pipelines.subprocesses import end_those_within, run_program
 from pipelines.workspace import Workspace
 
 CHOICE = "choice.json"
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What decides whether windows are compared: `why` is "" while the last choice is good."""
+
+    last: LastChoice | None
+    why: str
+    rows: int
+    recipe: Mapping[str, Any]
 
 
 def choose_histories(
@@ -49,10 +64,13 @@ def choose_histories(
     The published commit holds it, so `dvc repro` of its tag trains on the same rows. A window is
     compared anew when the last choice is stale, within the block's budget.
     """
-    for name in classifiers:
-        if context.params.classifier(name).history_days != "auto":
-            continue
-        verdict = _choose(context, workspace, name, run)
+    params = context.params
+    names = [name for name in classifiers if params.classifier(name).history_days == "auto"]
+    questions = {name: _question(context, workspace, name, run) for name in names}
+    stale = [name for name, question in questions.items() if question.why]
+    problems = _compare(context, workspace, stale)
+    for name, question in questions.items():
+        verdict = _decide(workspace, name, question, problems.get(name, ""))
         workspace.fix_history(name, int(verdict.evidence["history_days"]))
         folder = history_folder(workspace.folder, name)
         folder.mkdir(parents=True, exist_ok=True)
@@ -95,24 +113,63 @@ def last_choice(context: LoopContext, classifier: str, *, before: datetime) -> L
     return LastChoice.of(Verdict(row.kind, tuple(row.reasons), row.evidence), row.decided_at)
 
 
-def _choose(context: LoopContext, workspace: Workspace, classifier: str, run: Run) -> Verdict:
+def _question(context: LoopContext, workspace: Workspace, classifier: str, run: Run) -> _Question:
     block = context.params.classifier(classifier)
     recipe = recipe_of(block)
     facts = workspace.folder / "data" / block.source.dataset / FACTS
     rows = int(json.loads(facts.read_text(encoding="utf-8"))["rows"])
     last = last_choice(context, classifier, before=run.now)
-    why = why_stale(last, now=run.now, rows=rows, recipe=recipe)
-    if last is not None and not why:
-        return still_good(last)
+    return _Question(last, why_stale(last, now=run.now, rows=rows, recipe=recipe), rows, recipe)
+
+
+def _compare(
+    context: LoopContext, workspace: Workspace, classifiers: Sequence[str]
+) -> dict[str, str]:
+    """Compare the windows of these classifiers; return the problem of each, "" for none."""
+    if not classifiers:
+        return {}
     workspace.reproduce(["embed"])
-    try:
-        compare_within(workspace.folder, classifier, seconds=block.history_budget_seconds)
-    except PerennialError as error:
-        problem = f"{error.wanted}; came {error.came}"
-        return kept(last, problem=problem, why=why, rows=rows, recipe=recipe)
+    blocks = {name: context.params.classifier(name) for name in classifiers}
+    budgets = {name: block.history_budget_seconds for name, block in blocks.items()}
+    return compare_at_once(workspace.folder, budgets)
+
+
+def _decide(workspace: Workspace, classifier: str, question: _Question, problem: str) -> Verdict:
+    facts: dict[str, Any] = {
+        "why": question.why,
+        "rows": question.rows,
+        "recipe": question.recipe,
+    }
+    if question.last is not None and not question.why:
+        return still_good(question.last)
+    if problem:
+        return kept(question.last, problem=problem, **facts)
     figures = history_folder(workspace.folder, classifier) / FIGURES
-    compared = json.loads(figures.read_text(encoding="utf-8"))
-    return chosen(compared, why=why, rows=rows, recipe=recipe)
+    return chosen(json.loads(figures.read_text(encoding="utf-8")), **facts)
+
+
+def compare_at_once(folder: Path, budgets: Mapping[str, float]) -> dict[str, str]:
+    """Compare the windows of several classifiers, as many at once as stages run at once.
+
+    `budgets` has the seconds of each. Returns the problem of each, "" for none. An interrupt ends
+    all comparisons.
+    """
+    with ThreadPoolExecutor(stages_at_once()) as pool:
+        problems = pool.map(partial(_problem, folder), budgets, budgets.values())
+        try:
+            return dict(zip(budgets, problems, strict=True))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            end_those_within(folder)
+            raise
+
+
+def _problem(folder: Path, classifier: str, seconds: float) -> str:
+    try:
+        compare_within(folder, classifier, seconds=seconds)
+    except PerennialError as error:
+        return f"{error.wanted}; came {error.came}"
+    return ""
 
 
 def compare_within(folder: Path, classifier: str, *, seconds: float) -> None:

@@ -202,10 +202,14 @@ def _pool() -> ProcessPoolExecutor:
     """Return processes that run one stage each, forked from one that has imported the stages."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*PRELOADED, *DRAWING])
-    processes = count_processes(
+    return ProcessPoolExecutor(stages_at_once(), mp_context=context, max_tasks_per_child=1)
+
+
+def stages_at_once() -> int:
+    """Return how many stages this machine runs at once now."""
+    return count_processes(
         cores=len(os.sched_getaffinity(0)), available_mb=psutil.virtual_memory().available >> 20
     )
-    return ProcessPoolExecutor(processes, mp_context=context, max_tasks_per_child=1)
 
 
 def count_processes(*, cores: int, available_mb: int) -> int:

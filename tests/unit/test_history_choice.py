@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +16,7 @@ import yaml
 
 from core.errors import ParamsError, StageFailed, TrainingImpossible
 from core.params import DEFAULT_HISTORY_DAYS, ClassifierParams, load_params
+from flows import history
 from flows.history import compare_within
 from pipelines.history import HistoryComparison, HistoryWindow
 from pipelines.history_choice import (
@@ -29,6 +33,7 @@ from pipelines.history_files import compare_checkout, write_history
 from pipelines.model.text import clean_phrase
 from pipelines.stages.resolve import specs
 from pipelines.stages.vectors import store_vectors
+from pipelines.subprocesses import run_program
 from pipelines.workspace import Workspace
 from tests.support.repositories import ROOT
 from tests.support.training import vectors_of, write_snapshot
@@ -147,6 +152,51 @@ def test_a_kept_window_leaves_rows_to_train_on_after_test_days_grew() -> None:
 def test_a_budget_ends_the_comparison() -> None:
     with pytest.raises(StageFailed, match="within 0 s; came the budget was exhausted"):
         compare_within(ROOT, "block", seconds=0.2)
+
+
+def test_windows_of_several_classifiers_are_compared_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = threading.Barrier(2, timeout=30)
+
+    def compare(folder: Path, classifier: str, *, seconds: float) -> None:
+        both.wait()
+        if classifier == "slow":
+            raise StageFailed("all windows compared", came=f"{seconds:.0f} s spent", do="wait")
+
+    monkeypatch.setattr(history, "stages_at_once", lambda: 2)
+    monkeypatch.setattr(history, "compare_within", compare)
+    problems = history.compare_at_once(tmp_path, {"slow": 5.0, "fast": 600.0})
+    assert problems == {"slow": "all windows compared; came 5 s spent", "fast": ""}
+
+
+def test_an_interrupt_ends_every_comparison(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+    ended: list[str] = []
+
+    def compare(folder: Path, classifier: str, *, seconds: float) -> None:
+        if classifier == "interrupted":
+            begun.wait(30)
+            raise KeyboardInterrupt
+        program = [sys.executable, "-c", "import time; print('begun', flush=True); time.sleep(600)"]
+        try:
+            run_program(
+                program,
+                folder=folder,
+                environment=os.environ,
+                seconds=seconds,
+                on_line=lambda line: begun.set(),
+            )
+        except StageFailed:
+            ended.append(classifier)
+
+    monkeypatch.setattr(history, "stages_at_once", lambda: 2)
+    monkeypatch.setattr(history, "compare_within", compare)
+    with pytest.raises(KeyboardInterrupt):
+        history.compare_at_once(tmp_path, {"interrupted": 60.0, "long": 600.0})
+    assert ended == ["long"]
 
 
 def write_params(folder: Path, **block: Any) -> Path:
