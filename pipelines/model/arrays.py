@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
+UInt32 = NDArray[np.uint32]
 UInt64 = NDArray[np.uint64]
 Bool = NDArray[np.bool_]
 Strings = NDArray[Any]

@@ -34,6 +34,15 @@ def test_it_finds_the_weights_that_liblinear_finds() -> None:
     assert np.allclose(np.vstack([dense, ngrams]).T, theirs.coef_, atol=2e-3)
 
 
+def test_the_weights_are_what_the_rows_have_taught() -> None:
+    given = problem(rows=700)  # more than one block
+    machine = DualSvm(**given, labels=4, seed=7)
+    machine.train(np.arange(700) < 650, epochs=2, averaged=1)
+    assert np.allclose(machine.weights, given["dense"].T @ machine.alphas, atol=1e-4)
+    assert np.allclose(machine.ngram_weights, given["ngrams"].T @ machine.alphas, atol=1e-4)
+    assert not machine.alphas[650:].any()
+
+
 def test_training_goes_on_where_it_stopped() -> None:
     given = problem()
     every = np.ones(200, bool)

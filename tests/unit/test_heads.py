@@ -12,7 +12,7 @@ from pipelines.model.calibration import fit_temperature
 from pipelines.model.classifier import PhraseClassifier, rank_labels
 from pipelines.model.head_file import Head, save_head
 from pipelines.model.heads import fit_head, fit_heads
-from pipelines.model.linear_heads import prune_ngrams
+from pipelines.model.linear_heads import PART, prune_ngrams
 from pipelines.model.novelty import novelty
 from pipelines.model.scoring import softmax
 from pipelines.model.training import TrainingRows, fitting_rows, main_labels
@@ -211,6 +211,20 @@ def test_pruning_keeps_the_largest_weights(keep: float) -> None:
         >= np.sort(np.abs(weights), axis=None)[-round(700 * keep)] - 1e-3
     )
     assert pruned["ngram_starts"].tolist() == sorted(pruned["ngram_starts"].tolist())
+
+
+@pytest.mark.parametrize("keep", [0.01, 0.3])
+def test_pruning_in_parts_keeps_places_values_and_equals(keep: float) -> None:
+    random = np.random.default_rng(4)
+    weights = random.normal(size=(2 * PART + 100, 7)).astype(np.float32).round(2)
+    pruned = prune_ngrams(weights, keep=keep)
+    kept = np.repeat(np.arange(len(weights)), np.diff(pruned["ngram_starts"]))
+    whole = np.zeros_like(weights)
+    whole[kept, pruned["ngram_labels"]] = pruned["ngram_values"]
+    least = np.sort(np.abs(weights), axis=None)[-round(keep * weights.size)]
+    expected = np.where(np.abs(weights) >= least, weights, 0)
+    assert np.count_nonzero(expected) > round(keep * weights.size)  # equals of the last one stay
+    assert np.array_equal(whole, expected.astype(np.float16))
 
 
 def test_a_head_of_220_labels_is_at_most_8_MB(tmp_path: Path) -> None:
