@@ -21,7 +21,14 @@ from pipelines.model.abstention import load_abstention
 from pipelines.model.classifier import PhraseClassifier
 from pipelines.model.embedder import load_embedder
 from pipelines.model.head_file import load_head
-from tests.support.training import DIMENSIONS, save_word_embedder, write_snapshot
+from pipelines.unlabelled import AskedPhrases, Drawn, write_unlabelled
+from tests.support.training import (
+    DIMENSIONS,
+    WORDS,
+    phrases_of,
+    save_word_embedder,
+    write_snapshot,
+)
 
 REPOSITORY = Path(__file__).parents[2]
 CODE = ("core", "pipelines", "queries", "dvc.yaml")
@@ -162,6 +169,32 @@ def test_rules_are_judged_and_travel_with_the_heads(repository: Path, embedder: 
     write_params(repository, embedder, {"organ": ORGAN})
     dvc(repository, "repro")
     assert not (folder / "model" / "rules.json").exists()
+
+
+def test_self_training_learns_the_phrases_of_the_snapshot(
+    repository: Path, embedder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "repository"
+    shutil.copytree(repository, folder, symlinks=True)
+    phrases = tuple(phrase for label in WORDS for phrase in phrases_of(label))
+    asked = AskedPhrases(phrases, (1,) * len(phrases))
+    write_unlabelled(folder / "data" / "notes", {"organ": Drawn(asked, label="organ", most=1000)})
+    teaching = {**ORGAN, "self_training": {"min_confidence": 0.5}}
+    write_params(folder, embedder, {"organ": teaching})
+    dvc(folder, "add", "-q", "data")
+    dvc(folder, "repro", "evaluate@organ")
+    evaluation = folder / "build" / "classifiers" / "organ" / "evaluation" / "evaluation.json"
+    report = json.loads(evaluation.read_text())["self_training"]
+    assert 0 < report["joined"] <= report["phrases"]
+
+    before = outputs(folder)
+    dvc(folder, "repro", "--force", "--single-item", "train@organ")
+    assert outputs(folder) == before
+
+    write_params(folder, embedder, {"organ": ORGAN})
+    dvc(folder, "repro", "evaluate@organ")
+    assert "self_training" not in json.loads(evaluation.read_text())
+    assert not (evaluation.parent.parent / "model" / "self_training.json").exists()
 
 
 def test_a_rule_of_abstention_fits_no_head_again(repository: Path, embedder: Path) -> None:
