@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -132,7 +133,18 @@ def end_those_within(folder: Path) -> None:
         with suppress(psutil.Error, OSError):
             if Path(process.cwd()).is_relative_to(folder):
                 process.kill()
-                process.wait(GRACE_SECONDS)
+                _await_end(process)
+
+
+def _await_end(process: psutil.Process) -> None:
+    """Wait until the process has ended, and leave its exit code to the thread that follows it.
+
+    `Process.wait` would take the code of a child, and `Popen` then reads 0. Raises `psutil.Error`
+    once the process is gone.
+    """
+    deadline = time.monotonic() + GRACE_SECONDS
+    while process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def failed(command: Sequence[str], lines: Sequence[str]) -> StageFailed:
