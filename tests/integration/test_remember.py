@@ -139,7 +139,7 @@ def test_a_correction_is_in_the_next_revision(context: LoopContext) -> None:
     ("kind", "why"),
     [
         ("correction", "no unselected label since the last fit"),
-        ("unknown", "of 1 unselected labels since the last fit it foretold 1"),
+        ("unknown", "of 1 unselected labels since the last fit it predicted 1"),
     ],
 )
 def test_corrections_do_not_judge_a_memory(context: LoopContext, kind: str, why: str) -> None:
