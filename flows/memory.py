@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from monitoring.received_labels import (
     newest_settled,
     received_labels,
 )
+from monitoring.unselected import DAYS_READ, unselected_requests
 from pipelines.memory.build import build_memory
 from pipelines.memory.changes import changed_phrases
 from pipelines.memory.evidence_rows import join_labels
@@ -124,8 +126,8 @@ def renew_memory(
     """Make and record the next revision: the source's labels of `snapshot`, and all feedback.
 
     Feedback received after `now` waits, except what the revision before knows already: a retraining
-    of an earlier moment takes no label away. The memory is judged on the labels received since the
-    champion's fit, and switched off when the head alone predicts them better. Raises
+    of an earlier moment takes no label away. The memory is judged on the unselected labels received
+    since the champion's fit, and switched off when the head alone predicts them better. Raises
     `UnknownVersion` when the source's labels are not stored.
     """
     models = context.settings.models
@@ -142,6 +144,7 @@ def renew_memory(
             revision=before.revision + 1 if before else 1,
             as_of=as_of,
             judged_since=_fitted_at(connection, classifier) or as_of,
+            judging=_unselected(connection, classifier, as_of),
         )
         revision = MemoryRevision(
             made_at=now,
@@ -165,6 +168,10 @@ def _fitted_at(connection: Connection, classifier: str) -> datetime | None:
     return trained_as_of(connection, classifier=classifier, version=champion.model.version)
 
 
+def _unselected(connection: Connection, classifier: str, as_of: datetime) -> Collection[str]:
+    return unselected_requests(connection, classifier, since=as_of - timedelta(days=DAYS_READ))
+
+
 def make_memory(
     source: pd.DataFrame,
     received: pd.DataFrame,
@@ -173,9 +180,16 @@ def make_memory(
     revision: int,
     as_of: datetime,
     judged_since: datetime,
+    judging: Collection[str] = (),
 ) -> Renewal:
-    """Weigh the labels of both places, and judge the memory that they make. Pure."""
-    labels = join_labels(source, received)
+    """Weigh the labels of both places, and judge the memory that they make. Pure.
+
+    `judging` are the requests whose labels judge it. People correct what the memory has wrong, and
+    never what it has right: by corrections, every memory loses against the head alone.
+    """
+    may_judge = received["request_id"].isin(judging)
+    judged = received.assign(head_label=received["head_label"].where(may_judge, ""))
+    labels = join_labels(source, judged)
     forecast = forecast_labels(labels, since=pd.Timestamp(judged_since))
     memory = build_memory(
         labels, classifier=classifier, revision=revision, as_of=pd.Timestamp(as_of)
@@ -198,8 +212,9 @@ def _counts(made: Renewal) -> dict[str, Any]:
 
 def _judgement(forecast: Forecast) -> str:
     if not forecast.labels:
-        return "no label since the last fit to judge it by"
+        return "no unselected label since the last fit to judge it by"
     return (
-        f"of {forecast.labels} labels since the last fit it predicted {forecast.memory_right}, "
+        f"of {forecast.labels} unselected labels since the last fit it predicted "
+        f"{forecast.memory_right}, "
         f"the head alone {forecast.head_right}"
     )

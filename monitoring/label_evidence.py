@@ -24,6 +24,8 @@ FLOOR_QUANTILE = 0.05
 """One answer with a tiny chance of being sampled must not silence the other labels."""
 LEAST_LABELS = 20
 """Fewer labels call nothing, however wrong the answers."""
+LABEL_TEST = "label_test"
+"""The evidence of a drift that labels called, and no other, has this key."""
 COLUMNS = ("request_id", "cleaned", "author", "received_at", "probability", "wrong")
 
 
@@ -43,7 +45,7 @@ class LabelEvidence:
             f"{100 * result.wrong:.0f} % of {result.labels} unselected labels contradict the "
             f"answer, {100 * result.expected:.0f} % are expected at most"
         )
-        return Verdict("drift", (reason,), {"label_test": self.as_evidence()})
+        return Verdict("drift", (reason,), {LABEL_TEST: self.as_evidence()})
 
     def as_evidence(self) -> dict[str, float]:
         result = self.result

@@ -1,6 +1,7 @@
 """Labels that a watch asked for: a drift whose answers nobody had labelled retrains once they are.
 
-A request is open until enough labels came, until another call, or until the traffic is calm again.
+A request is open until enough labels came, until the windows call again, or until the traffic is
+calm again. A drift that labels called says nothing of the phrases that moved: the request stays.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from core.contracts import Verdict
 from core.decisions import record_decision
 from core.tables import decision, drift_report
 from monitoring.drift_reports import hold_reports
+from monitoring.label_evidence import LABEL_TEST
 from monitoring.labelled import labelled_by
 from monitoring.moved import Labelled, label_requests, labelled_share
 from monitoring.reviewed import closed_by_people
@@ -53,6 +55,7 @@ def open_request(connection: Connection, classifier: str) -> OpenRequest | None:
             table.classifier == classifier,
             table.subject == "drift",
             table.kind.in_(("drift", "needs_labels")),
+            ~table.evidence.has_key(LABEL_TEST),
         )
         .order_by(table.id.desc())
         .limit(1)

@@ -4,7 +4,7 @@ Traffic is what clients asked and the champion or a canary answered, whoever was
 load tests, shadows and requests for a named version do not count.
 
 A read is bounded, however long the log is: finding a window costs at most CLOSE_READ keys and some
-hundred look-ups by index, reading it at most `rows` rows.
+hundred look-ups by index, reading it as many look-ups and at most `rows` rows.
 """
 
 from __future__ import annotations
@@ -130,13 +130,22 @@ class Traffic:
         return float(np.median(_days(_moments(list(self.connection.scalars(newest))))))
 
     def _sampled_sequences(self, window: Window) -> list[int]:
-        """Return the sequence numbers of `rows` rows, evenly spread: equal windows, equal rows."""
+        """Return the sequence numbers of `rows` rows, evenly spread: equal windows, equal rows.
+
+        Several points meet in one row where other classifiers' rows lie between. So more points are
+        tried than rows are wanted, and as many when the window is read again.
+        """
         if window.answers is not None:
             sequence, _ = self._keys(window.first - 1, window.last)
-            return list(map(int, sequence[evenly(window.rows, of=len(sequence))]))
-        points = np.linspace(window.first, window.last, window.rows, endpoint=False).astype(int)
+        else:
+            sequence = self._spread_sequences(window, points=max(CLOSE_READ, window.rows))
+        return list(map(int, sequence[evenly(window.rows, of=len(sequence))]))
+
+    def _spread_sequences(self, window: Window, *, points: int) -> np.ndarray:
+        """Return the distinct rows that are next to `points` evenly spread sequence numbers."""
+        tried = np.linspace(window.first, window.last, points, endpoint=False).astype(int)
         point = (
-            sa.func.unnest(sa.literal(list(map(int, points)), sa.ARRAY(sa.BigInteger)))
+            sa.func.unnest(sa.literal(list(map(int, tried)), sa.ARRAY(sa.BigInteger)))
             .table_valued("point", name="points")
             .render_derived()
         )
@@ -147,9 +156,8 @@ class Traffic:
             .limit(1)
             .lateral()
         )
-        return sorted(set(self.connection.scalars(sa.select(nearest.c.sequence).select_from(
-            point.join(nearest, sa.true())
-        ))))  # fmt: skip
+        found = sa.select(nearest.c.sequence).select_from(point.join(nearest, sa.true()))
+        return np.unique(np.array(self.connection.scalars(found).all(), dtype=np.int64))
 
     def _rows(self) -> sa.Select[Any]:
         answered = inference.c.version == self.version

@@ -44,6 +44,15 @@ class Answering:
             self._answer_new(new[start : start + _CHUNK])
         return [self._answers[phrase] for phrase in cleaned]
 
+    def overruled(self, cleaned: Sequence[str]) -> list[str | None]:
+        """Return the head's own label where the memory changed the answer, None elsewhere."""
+        answers = self.answer(cleaned)
+        own = [self.head.labels[int(self._rows[phrase].argmax())] for phrase in cleaned]
+        return [
+            label if label != answer else None
+            for label, (answer, _) in zip(own, answers, strict=True)
+        ]
+
     def forget(self, changed: Iterable[str]) -> None:
         """Answer these phrases anew: their evidence has changed."""
         for phrase in changed:

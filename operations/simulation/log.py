@@ -20,12 +20,12 @@ def write_log(
     *,
     ids: Sequence[str],
     answers: Sequence[Answer],
+    overruled: Sequence[str | None],
     day: int,
     version: str,
     embedder_id: str,
 ) -> None:
-    """Insert one row for each answer of the champion."""
-    midnight = EPOCH + timedelta(days=day)
+    """Insert one row for each answer of the champion; `overruled` is from `Answering`."""
     common = {
         "version": version,
         "classifier": KEY,
@@ -39,12 +39,13 @@ def write_log(
     rows = [
         {
             **common,
-            "occurred_at": midnight + timedelta(seconds=float(arrivals.second[place])),
+            "occurred_at": EPOCH + timedelta(days=day, seconds=float(arrivals.second[place])),
             "request_id": ids[place],
             "phrase": arrivals.phrase[place],
             "cleaned": arrivals.cleaned[place],
             "label": label,
             "probability": probability,
+            "head_label": overruled[place],
             "region": arrivals.region[place],
         }
         for place, (label, probability) in enumerate(answers)

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from pipelines.memory.build import CORRECTION
+from pipelines.memory.build import CORRECTION, DECIDING
 from pipelines.memory.evidence import (
     Evidence,
     Runs,
@@ -22,7 +22,7 @@ from pipelines.memory.evidence import (
     repeat_corrections,
     weigh_labels,
 )
-from pipelines.memory.mixed import habitual_labels
+from pipelines.memory.mixed import expected_corrections
 
 _CHUNK = 64
 """Labels of a phrase between two stages of weighing that are kept."""
@@ -116,26 +116,26 @@ def _weigh(labels: Mapping[str, GivenLabel]) -> PhraseEvidence:
     names = sorted({given.label for given in acts.values()})
     number = {name: place for place, name in enumerate(names)}
     codes = [number[given.label] for given in acts.values()]
-    corrections = [given.kind == CORRECTION for given in acts.values()]
-    evidence = _weigh_codes(tuple(repeat_corrections(codes, corrections)), len(names))
+    deciding = [given.kind in DECIDING for given in acts.values()]
+    evidence = _weigh_codes(tuple(repeat_corrections(codes, deciding)), len(names))
     return PhraseEvidence(evidence.head_share, tuple(names), evidence.weights)
 
 
 def _without_expected(labels: Collection[GivenLabel]) -> list[GivenLabel]:
     """As `join_labels`: a correction to a habitual label counts as the row of the source."""
-    corrections = [given for given in labels if given.kind == CORRECTION]
-    if not corrections:
+    if not any(given.kind == CORRECTION for given in labels):
         return list(labels)
-    others = [given for given in labels if given.kind != CORRECTION]
-    others.sort(key=lambda given: given.received_at)
-    habits = habitual_labels([given.label for given in others])
-    for given in corrections:
-        if given.label not in habits:
-            others.append(given)
+    ordered = sorted(labels, key=lambda given: given.received_at)
+    corrections = [given.kind == CORRECTION for given in ordered]
+    counted = []
+    expected = expected_corrections([given.label for given in ordered], corrections)
+    for given, says_nothing in zip(ordered, expected, strict=True):
+        if not says_nothing:
+            counted.append(given)
         elif given.occurred_at is not None:
             as_source = replace(given, author="", kind="", received_at=given.occurred_at)
-            others.append(as_source)
-    return others
+            counted.append(as_source)
+    return counted
 
 
 @lru_cache(maxsize=200_000)

@@ -115,6 +115,7 @@ class Production:
             arrivals,
             ids=ids,
             answers=answers,
+            overruled=self.answering.overruled(arrivals.cleaned.tolist()),
             day=day,
             version=self.answering.version,
             embedder_id=self.vectors.embedder_id,

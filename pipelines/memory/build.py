@@ -15,6 +15,8 @@ from pipelines.model.memory import Memory, phrase_hash
 LABEL_COLUMNS = ("cleaned", "label", "received_at", "author", "kind")
 """One row per label. `author` and `kind` are "" for rows of the source: these count one by one."""
 CORRECTION = "correction"
+DECIDING = (CORRECTION, "double_review")
+"""Kinds of labels by people who saw the answer; one of them decides over a short past."""
 
 
 def build_memory(
@@ -28,14 +30,14 @@ def build_memory(
         occurred). Later ones than `as_of` wait. Of equal moments the order of the rows decides.
     """
     counted = count_acts(labels[labels["received_at"] <= as_of])
-    names, codes = np.unique(counted["label"].to_numpy(dtype=str), return_inverse=True)
-    phrases, phrase_of = np.unique(counted["cleaned"].to_numpy(dtype=str), return_inverse=True)
+    names, codes = _distinct(counted["label"])
+    phrases, phrase_of = _distinct(counted["cleaned"])
     order = np.argsort(phrase_of, kind="stable")
     bounds = np.searchsorted(phrase_of[order], np.arange(len(phrases) + 1))
     codes = codes[order]
-    corrections = (counted["kind"] == CORRECTION).to_numpy()[order]
+    deciding = counted["kind"].isin(DECIDING).to_numpy()[order]
     rows = [
-        _weigh(codes[start:end], corrections[start:end])
+        _weigh(codes[start:end], deciding[start:end])
         for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
     ]
     if len(names) > MAX_LABELS:
@@ -62,9 +64,18 @@ def count_acts(labels: pd.DataFrame) -> pd.DataFrame:
 _Row = tuple[float, "np.ndarray[tuple[int], np.dtype[np.int64]]", np.ndarray]
 
 
-def _weigh(codes: np.ndarray, corrections: np.ndarray) -> _Row:
+def _distinct(texts: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct texts in order, and the place of each among them.
+
+    numpy's own strings would each take the room of the longest.
+    """
+    codes, distinct = pd.factorize(texts.to_numpy(dtype=object), sort=True)
+    return distinct, codes
+
+
+def _weigh(codes: np.ndarray, deciding: np.ndarray) -> _Row:
     own, numbers = np.unique(codes, return_inverse=True)
-    counted = repeat_corrections(numbers.tolist(), corrections.tolist())
+    counted = repeat_corrections(numbers.tolist(), deciding.tolist())
     evidence = weigh_labels(counted, labels=len(own))
     return evidence.head_share, own, evidence.weights
 

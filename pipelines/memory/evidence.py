@@ -66,7 +66,7 @@ def _contested(codes: tuple[int, ...], labels: int) -> Evidence:
 def repeat_corrections(codes: Sequence[int], corrections: Sequence[bool]) -> list[int]:
     """Return the labels as they are weighed: a correction of a short past counts twice.
 
-    `corrections` marks the labels that were given because an answer was wrong.
+    `corrections` marks the labels by people who saw the answer: corrections and double reviews.
     """
     counted: list[int] = []
     for code, is_correction in zip(codes, corrections, strict=True):

@@ -6,7 +6,7 @@ import pandas as pd
 
 from core.feedback import NONE_OF_THESE
 from pipelines.memory.build import CORRECTION, LABEL_COLUMNS
-from pipelines.memory.mixed import habitual_labels
+from pipelines.memory.mixed import expected_corrections
 
 
 def join_labels(source: pd.DataFrame, received: pd.DataFrame) -> pd.DataFrame:
@@ -18,8 +18,8 @@ def join_labels(source: pd.DataFrame, received: pd.DataFrame) -> pd.DataFrame:
     received : request_id, cleaned, label, received_at, author, kind, head_label
 
     A correction to a label that its phrase keeps coming back to is no evidence of its own: it
-    counts as the row of the source, once the source has it (see `habitual_labels`). A row of which
-    the newest decision says that no label fits is no evidence, nor are its earlier labels.
+    counts as the row of the source, once the source has it (see `expected_corrections`). A row of
+    which the newest decision says that no label fits is no evidence, nor are its earlier labels.
     """
     decided = set(received["request_id"])
     received = _without_taken_labels(received)
@@ -47,23 +47,20 @@ def _as_labels(source: pd.DataFrame) -> pd.DataFrame:
 
 def _habitual_corrections(rows: pd.DataFrame, received: pd.DataFrame) -> pd.Series:
     """bool (n,) over `received`."""
-    is_correction = received["kind"] == CORRECTION
-    phrases = set(received.loc[is_correction, "cleaned"])
-    columns = ["cleaned", "label", "received_at"]
-    parts = [part[columns] for part in (rows, received[~is_correction]) if len(part)]
-    if not phrases or not parts:
-        return pd.Series(False, received.index, dtype=bool)
-    unselected = pd.concat(parts)
-    unselected = unselected[unselected["cleaned"].isin(phrases)]
-    habits = {
-        phrase: habitual_labels(labels.tolist())
-        for phrase, labels in unselected.sort_values("received_at", kind="stable").groupby(
-            "cleaned"
-        )["label"]
-    }
-    pairs = zip(received["cleaned"], received["label"], strict=True)
-    habitual = [label in habits.get(phrase, ()) for phrase, label in pairs]
-    return is_correction & pd.Series(habitual, received.index, dtype=bool)
+    habitual = pd.Series(False, received.index, dtype=bool)
+    phrases = set(received.loc[received["kind"] == CORRECTION, "cleaned"])
+    columns = ["cleaned", "label", "received_at", "kind", "place"]
+    placed = [rows.assign(place=-1), received.assign(place=range(len(received)))]
+    parts = [part[columns] for part in placed if len(part)]
+    if not phrases:
+        return habitual
+    labels = pd.concat(parts)
+    labels = labels[labels["cleaned"].isin(phrases)].sort_values("received_at", kind="stable")
+    for _, own in labels.groupby("cleaned"):
+        corrections = (own["kind"] == CORRECTION).tolist()
+        expected = expected_corrections(own["label"].tolist(), corrections)
+        habitual.iloc[own.loc[expected, "place"]] = True
+    return habitual
 
 
 def _corrected_rows(source: pd.DataFrame, corrections: pd.DataFrame) -> pd.DataFrame:

@@ -8,8 +8,14 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from pipelines.memory.build import CORRECTION, count_acts
-from pipelines.memory.evidence import Evidence, repeat_corrections, weigh_labels
+from pipelines.memory.build import DECIDING, count_acts
+from pipelines.memory.evidence import (
+    Evidence,
+    extend_runs,
+    mix_runs,
+    no_run,
+    repeat_corrections,
+)
 
 LEVEL = 0.05
 """Chance that a memory no worse than the head alone is switched off (one-sided sign test)."""
@@ -49,8 +55,8 @@ def forecast_labels(labels: pd.DataFrame, *, since: pd.Timestamp) -> Forecast:
 
     Parameters
     ----------
-    labels : LABEL_COLUMNS, and `head_label` where the label came for an answer ("" or missing for
-        rows of the source, which are only known, never predicted)
+    labels : LABEL_COLUMNS, and `head_label` where the label may judge ("" or missing for rows of
+        the source and labels given because an answer was wrong, which are only known)
 
     Acts are counted as the memory counts them: a label that one author repeats on the same day is
     predicted once. The head's probability of its own label counts as HEAD_PROBABILITY.
@@ -77,13 +83,16 @@ def _outcomes(rows: pd.DataFrame, asked: list[bool]) -> list[tuple[bool, bool]]:
     names = sorted({*truth, *heads} - {""})
     code_of = {name: code for code, name in enumerate(names)}
     codes = [code_of[label] for label in truth]
-    corrections = (rows["kind"] == CORRECTION).tolist()
+    deciding = rows["kind"].isin(DECIDING).tolist()
 
     outcomes = []
+    runs = no_run(len(names))
+    weighed = 0
     for place in np.flatnonzero(asked)[-MOST_PER_PHRASE:].tolist():
-        known = repeat_corrections(codes[:place], corrections[:place])
-        evidence = weigh_labels(known, labels=max(len(names), 2))
-        answer = _answer(evidence, code_of[heads[place]])
+        known = repeat_corrections(codes[:place], deciding[:place])
+        runs = extend_runs(runs, known[weighed:])
+        weighed = len(known)
+        answer = _answer(mix_runs(runs), code_of[heads[place]])
         outcomes.append((answer == codes[place], heads[place] == truth[place]))
     return outcomes
 

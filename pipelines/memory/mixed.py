@@ -7,6 +7,7 @@ of the label that was not answered: taken as evidence, they turn the answer to t
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import groupby
 
 NEWEST = 100
@@ -32,3 +33,26 @@ def habitual_labels(labels: list[str]) -> set[str]:
     counts = Counter(newest)
     least = max(LEAST_SHARE * len(newest), SLIPS + 1 if len(newest) > FEW else 0)
     return {label for label, times in runs.items() if times >= RETURNS and counts[label] >= least}
+
+
+def expected_corrections(labels: Sequence[str], corrections: Sequence[bool]) -> list[bool]:
+    """Mark the corrections that say nothing new: from one habitual label to another.
+
+    Parameters
+    ----------
+    labels : those of one phrase, in order of receipt
+    corrections : whether each was given because an answer was wrong
+
+    A correction behind a label that is not habitual takes that one back, and counts.
+    """
+    pairs = list(zip(labels, corrections, strict=True))
+    habits = habitual_labels([label for label, is_correction in pairs if not is_correction])
+    newest = None
+    marks = []
+    for label, is_correction in pairs:
+        took_back = newest is not None and newest not in habits
+        expected = is_correction and label in habits and not took_back
+        marks.append(expected)
+        if not expected:
+            newest = label
+    return marks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
+from core.answer_tables import answer_count
 from core.contracts import ModelVersion, Verdict
 from core.decisions import record_decision
 from core.feedback import record_feedback
@@ -162,18 +164,38 @@ def test_without_labels_or_reference_nothing_is_called(engine: Engine) -> None:
     assert call_by_labels(engine, CHAMPION, reference=none, false_calls=0.5, now=NOW) is None
 
 
+def steady(engine: Engine) -> None:
+    """As many answers are counted on each of the last 56 days, and none before."""
+    rows = [
+        {
+            "classifier": "topic",
+            "day": (NOW - timedelta(days=day)).date(),
+            "version": "1",
+            "shadow": False,
+            "region": "",
+            "label": "label00",
+            "answers": 10,
+            "probability_sum": 9.0,
+        }
+        for day in range(56)
+    ]
+    with engine.begin() as connection:
+        connection.execute(answer_count.insert(), rows)
+
+
 def test_growing_corrections_ask_for_a_sample(engine: Engine) -> None:
     """Labels of a sample are not corrections."""
     ids = answer(engine)
+    steady(engine)
     label(engine, ids[:10], wrong=1.0, kind="correction", received=NOW - timedelta(days=40))
     label(engine, ids[10:50], wrong=1.0, kind="correction")
     label(engine, ids[50:150], wrong=1.0, kind="sample")
     with engine.connect() as connection:
         corrections = count_corrections(connection, "topic", now=NOW)
         earlier = count_corrections(connection, "topic", now=NOW - timedelta(days=30))
-    assert corrections == Corrections(40, 10)
+    assert corrections == Corrections(40, 10, traffic=1.0)
     assert corrections.grown and "40 corrections came in 28 days" in corrections.sentence()
-    assert earlier == Corrections(10, 0)
+    assert earlier == Corrections(10, 0, traffic=math.inf)
 
 
 def test_feedback_of_earlier_years_says_nothing_of_an_author(engine: Engine) -> None:
@@ -181,19 +203,25 @@ def test_feedback_of_earlier_years_says_nothing_of_an_author(engine: Engine) -> 
     label(engine, ids[:100], wrong=0.0, kind="unknown", received=NOW - timedelta(days=400))
     label(engine, ids[100:150], wrong=1.0, kind="unknown")
     with engine.connect() as connection:
-        assert count_corrections(connection, "topic", now=NOW) == Corrections(50, 0)
+        assert count_corrections(connection, "topic", now=NOW).now == 50
 
 
 @pytest.mark.parametrize(
-    ("now", "before", "grown"),
+    ("now", "before", "traffic", "grown"),
     [
-        (0, 0, False),
-        (8, 0, False),
-        (14, 0, True),
-        (30, 20, False),
-        (20, 10, False),
-        (200, 99, True),
+        (0, 0, 1.0, False),
+        (8, 0, 1.0, False),
+        (14, 0, 1.0, True),
+        (30, 20, 1.0, False),
+        (20, 10, 1.0, False),
+        (200, 99, 1.0, True),
+        (200, 99, 2.0, False),
+        (200, 20, 2.0, True),
+        (200, 0, math.inf, False),
+        (200, 0, 0.0, False),
     ],
 )
-def test_corrections_grow_beyond_chance(now: int, before: int, grown: bool) -> None:
-    assert Corrections(now, before).grown is grown
+def test_corrections_grow_beyond_chance_and_traffic(
+    now: int, before: int, traffic: float, grown: bool
+) -> None:
+    assert Corrections(now, before, traffic).grown is grown

@@ -13,11 +13,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from core.contracts import Verdict
+from core.decisions import record_decision
 from core.feedback import record_feedback
 from core.params import ClassifierParams
 from core.tables import decision, drift_report, inference
 from monitoring.budget import Budget
 from monitoring.drift_reports import drift_began, read_reports
+from monitoring.label_bets import LabelTest
+from monitoring.label_evidence import LabelEvidence
 from monitoring.label_requests import due_windows
 from monitoring.watching import watch_classifier
 from tests.support.traffic import START, embed_words, log, promote, store_model, traffic
@@ -134,6 +137,18 @@ def test_a_request_falls_due_when_enough_labels_came(engine: Engine, watch: Watc
         assert due_windows(connection, "topic", by=None) == set()
     assert drift_began(reports, before="2") is None
     assert drift_began(reports, before="2", due=windows) == reports[0].window_start
+
+
+def test_a_drift_that_labels_called_leaves_the_request_open(engine: Engine, watch: Watch) -> None:
+    answer(engine, new_topic(2), prefix="a")
+    watch()
+    by_labels = LabelEvidence(LabelTest(100, 0.4, 0.1, 1e6, 90), 100.0).verdict()
+    assert by_labels is not None
+    with engine.begin() as connection:
+        record_decision(connection, by_labels, classifier="topic", subject="drift", decided_at=NOW)
+    assert len(watch().evidence["label_requests"]) == 20
+    label(engine, 18)
+    assert watch().evidence["due"]["window"] == 2
 
 
 def test_the_same_cause_asks_once(engine: Engine, watch: Watch) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Engine
 
 from core.contracts import Verdict
 from core.database import DatabaseUrls
+from core.decisions import record_decision
 from core.errors import Busy, UnknownVersion
 from core.feedback import record_feedback
 from core.memory_revisions import newest_revisions
@@ -49,7 +50,13 @@ def context(engine: Engine, database: DatabaseUrls, tmp_path: Path) -> LoopConte
 
 
 def correct(
-    context: LoopContext, number: int, label: str, *, author: str = "ada", at: datetime = NOW
+    context: LoopContext,
+    number: int,
+    label: str,
+    *,
+    author: str = "ada",
+    at: datetime = NOW,
+    kind: str = "unknown",
 ) -> None:
     with context.engine.begin() as connection:
         record_feedback(
@@ -58,6 +65,7 @@ def correct(
             label=label,
             author=author,
             received_at=at,
+            kind=kind,
         )
 
 
@@ -125,6 +133,25 @@ def test_a_correction_is_in_the_next_revision(context: LoopContext) -> None:
     )
     assert best(memory_of(context)) == "label07"
     assert remember(context, NOW + HOUR).kind == "current"
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("correction", "no unselected label since the last fit"),
+        ("unknown", "of 1 unselected labels since the last fit it predicted 1"),
+    ],
+)
+def test_corrections_do_not_judge_a_memory(context: LoopContext, kind: str, why: str) -> None:
+    """Labels of unknown kind do, of authors who label right answers too."""
+    with context.engine.begin() as connection:
+        fit = Verdict("promote", ("first",), {"version": "1"})
+        record_decision(
+            connection, fit, classifier="topic", subject="gate", decided_at=NOW - 9 * HOUR
+        )
+    begin(context, *["label00"] * 3)
+    correct(context, 1, "label00", kind=kind)
+    assert why in remember(context).reasons[0]
 
 
 def test_feedback_dated_in_the_future_waits_until_then(context: LoopContext) -> None:

@@ -591,6 +591,26 @@ def test_of_a_busy_day_a_fixed_sample_is_read(
 
 
 @pytest.mark.usefixtures("no_evidently")
+def test_a_busy_window_is_read_again_as_it_was_beside_another_classifier(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two thirds of the sequence numbers of its first day are those of a batch of another one."""
+    monkeypatch.setattr("monitoring.traffic.CLOSE_READ", 1000)
+    rows = traffic(days=2, a_day=3000, seed=5, start=LIVE)
+    place.answer(rows.head(1500))
+    with place.engine.begin() as connection:
+        batch = traffic(days=1, a_day=6000, seed=6, start=LIVE)
+        log(connection, batch, classifier="other", version="1", prefix="other")
+    place.answer(rows.iloc[1500:], prefix="later")
+    place.watch()
+    with place.engine.connect() as connection:
+        [report] = read_reports(connection, classifier="topic")
+        assert report.window
+        assert report.rows > 300
+        assert len(Traffic(connection, "topic", "1").read_window(report.window)) == report.rows
+
+
+@pytest.mark.usefixtures("no_evidently")
 def test_after_an_outage_of_the_watch_it_goes_on_in_bounded_steps(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

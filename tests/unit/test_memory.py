@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from pipelines.model.memory import (
     phrase_hash,
     save_memory,
 )
+from pipelines.model.text import MAX_PHRASE_LENGTH
 
 NOON = pd.Timestamp("2026-01-01T12:00", tz="UTC")
 LATE = pd.Timestamp("2027-01-01", tz="UTC")
@@ -109,7 +111,8 @@ def test_one_correction_turns_no_long_past() -> None:
 def test_a_memory_counts_a_correction_as_a_correction() -> None:
     past = [("chest", "lung", NOON, "")] * 3
     told = rows(*past, ("chest", "heart", NOON + pd.Timedelta(hours=1), "ann"))
-    for kind, best in (("correction", "heart"), ("sample", "lung")):
+    kinds = (("correction", "heart"), ("double_review", "heart"), ("sample", "lung"))
+    for kind, best in kinds:
         labels = told.assign(kind=["", "", "", kind])
         memory = build_memory(labels, classifier="organ", revision=1, as_of=LATE)
         applied = AppliedMemory.beside(memory, ["heart", "lung"])
@@ -174,6 +177,17 @@ def test_one_act_of_one_author_counts_once_a_day() -> None:
 
 def test_rows_of_the_source_count_one_by_one() -> None:
     assert len(count_acts(rows(*[("chest", "lung", NOON, "")] * 5))) == 5
+
+
+def test_one_long_phrase_takes_no_room_for_every_row() -> None:
+    phrases = [f"phrase {number % 50}" for number in range(20_000)]
+    phrases[7] = "x" * MAX_PHRASE_LENGTH
+    labels = rows(*[(phrase, "lung", NOON, "") for phrase in phrases])
+    tracemalloc.start()
+    build_memory(labels, classifier="organ", revision=1, as_of=LATE)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 30e6  # 160 MB and more, when each row took the room of the longest
 
 
 def test_what_comes_after_the_moment_waits() -> None:

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 import pytest
 
+from flows.memory import make_memory
+from pipelines.memory import judge
+from pipelines.memory.evidence import Runs, extend_runs
 from pipelines.memory.judge import MOST_PER_PHRASE, Forecast, forecast_labels
 
 FIT = pd.Timestamp("2026-01-01", tz="UTC")
@@ -67,3 +70,40 @@ def test_a_phrase_of_ten_thousand_labels_decides_as_one_of_twenty() -> None:
     labels = received(["lung", "heart"] * 5_000, head="heart")
     forecast = forecast_labels(labels, since=FIT)
     assert (forecast.labels, forecast.head_right) == (MOST_PER_PHRASE, MOST_PER_PHRASE // 2)
+
+
+def test_a_past_is_weighed_once_however_often_it_predicts(monkeypatch: pytest.MonkeyPatch) -> None:
+    weighed = []
+
+    def counting(runs: Runs, codes: Sequence[int]) -> Runs:
+        weighed.append(len(codes))
+        return extend_runs(runs, codes)
+
+    monkeypatch.setattr(judge, "extend_runs", counting)
+    forecast = forecast_labels(received(["lung"] * 500, head="lung"), since=FIT)
+    assert forecast.memory_right == MOST_PER_PHRASE
+    assert sum(weighed) < 500
+
+
+@pytest.mark.parametrize(("judging", "enabled"), [(False, True), (True, False)])
+def test_only_unselected_labels_switch_a_memory_off(judging: bool, enabled: bool) -> None:
+    """People correct an answer that the memory has wrong and the head right, and never one that it
+    has right: by corrections alone, a memory that is right nine times in ten would lose.
+    """
+    names = [f"chest {number}" for number in range(12)]
+    past = [(f"s {name} {row}", name) for name in names for row in range(20)]
+    source = pd.DataFrame(past, columns=["id", "cleaned"]).assign(label="lung", occurred_at=FIT)
+    labels = received(["heart"] * len(names), head="heart").assign(
+        id=range(len(names)), request_id=names, cleaned=names
+    )
+    made = make_memory(
+        source,
+        labels,
+        classifier="organ",
+        revision=1,
+        as_of=FIT + 99 * HOUR,
+        judged_since=FIT,
+        judging=names if judging else (),
+    )
+    assert made.memory.enabled is enabled
+    assert made.forecast.labels == (len(names) if judging else 0)

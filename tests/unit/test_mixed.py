@@ -78,6 +78,16 @@ def test_corrections_still_teach_a_new_rule() -> None:
     assert answer(source_of(MIXED), corrections("c", "c", "c")) == "c"
 
 
+def test_a_wrong_correction_can_be_taken_back() -> None:
+    """One correction decides over a short past, the wrong one and the one that takes it back."""
+    assert answer(source_of("ababa"), corrections("w")) == "w"
+    assert answer(source_of("ababa"), corrections("w", "a")) == "a"
+
+
+def test_behind_it_corrections_between_the_habits_say_nothing_again() -> None:
+    assert answer(source_of(MIXED), corrections("w", *"b" * 12)) == "a"
+
+
 def test_a_rule_that_goes_back_is_learnt() -> None:
     assert answer(source_of("a" * 20 + "b" * 20), corrections("a", "a", "a")) == "a"
 

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from sklearn.metrics import f1_score
 from benchmarks.year.plan import Setting
 from benchmarks.year.report import tables_of
 from benchmarks.year.world import PracticeWorld
+from operations.simulation.answering import Answering
 from operations.simulation.arrivals import Arrivals, expected_weighted_f1
 from operations.simulation.events import SIZES, draw_calendar
 from operations.simulation.figures import answers_broken, count_fits, summarise, windows_until_named
@@ -150,6 +151,26 @@ def test_a_memory_renewed_in_place_equals_one_built_anew() -> None:
         assert evidence.head_share == pytest.approx(share, rel=1e-5)
         own = dict(zip(evidence.labels, evidence.weights.tolist(), strict=True))
         assert own == pytest.approx(weights, rel=1e-5)
+
+
+def test_the_log_keeps_what_the_head_said_where_the_memory_answers() -> None:
+    head = SimpleNamespace(
+        labels=("a", "b"),
+        probabilities=lambda cleaned, _: np.tile(
+            np.array([0.9, 0.1], np.float32), (len(cleaned), 1)
+        ),
+    )
+    running = RunningMemory()
+    running.add(GivenLabel(f"row {row}", "known", "b", START, f"coder {row}") for row in range(3))
+    running.renew()
+    answering = Answering(
+        cast(Any, head),
+        lambda phrases: np.zeros((len(phrases), 1), np.float32),
+        version="1",
+        memory=running.evidence,
+    )
+    assert [label for label, _ in answering.answer(["known", "new"])] == ["b", "a"]
+    assert answering.overruled(["known", "new"]) == ["a", None]
 
 
 def test_rows_of_the_source_say_what_a_memory_of_them_says() -> None:
