@@ -101,8 +101,7 @@ def promote(
 ) -> None:
     """Make a retained version the champion. The running service follows within seconds.
 
-    This includes a version that waits for a person (`hold`). A rejected version needs --force and
-        --why.
+    It may wait for a person (`hold`). A rejected version needs --force and --why.
     """
     _require_reason(force, why)
     out = output()

@@ -215,6 +215,5 @@ def _judgement(forecast: Forecast) -> str:
         return "no unselected label since the last fit to judge it by"
     return (
         f"of {forecast.labels} unselected labels since the last fit it predicted "
-        f"{forecast.memory_right}, "
-        f"the head alone {forecast.head_right}"
+        f"{forecast.memory_right}, the head alone {forecast.head_right}"
     )

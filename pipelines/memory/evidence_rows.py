@@ -49,11 +49,11 @@ def _habitual_corrections(rows: pd.DataFrame, received: pd.DataFrame) -> pd.Seri
     """bool (n,) over `received`."""
     habitual = pd.Series(False, received.index, dtype=bool)
     phrases = set(received.loc[received["kind"] == CORRECTION, "cleaned"])
+    if not phrases:
+        return habitual
     columns = ["cleaned", "label", "received_at", "kind", "place"]
     placed = [rows.assign(place=-1), received.assign(place=range(len(received)))]
     parts = [part[columns] for part in placed if len(part)]
-    if not phrases:
-        return habitual
     labels = pd.concat(parts)
     labels = labels[labels["cleaned"].isin(phrases)].sort_values("received_at", kind="stable")
     for _, own in labels.groupby("cleaned"):
