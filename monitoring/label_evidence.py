@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -15,10 +16,12 @@ from core.feedback import is_label
 from core.pin_tables import says_more_than_the_pin
 from core.tables import decision, feedback
 from monitoring.drift_reports import hold_reports
+from monitoring.faults import is_faulty
 from monitoring.feedback import answered
 from monitoring.label_bets import LabelTest, bet_on_labels, threshold_for
 from monitoring.unselected import DAYS_READ, unselected_requests
 
+SourceLabels = Callable[[datetime], pd.DataFrame]
 LABELS_READ = 5_000
 FLOOR_QUANTILE = 0.05
 """One answer with a tiny chance of being sampled must not silence the other labels."""
@@ -35,6 +38,11 @@ class LabelEvidence:
 
     result: LabelTest
     threshold: float
+
+    @property
+    def nearness(self) -> float:
+        """Return the sum of bets over the threshold: from 1 on the labels call."""
+        return self.result.highest / self.threshold
 
     def verdict(self) -> Verdict | None:
         """Return "drift" when the labels say so."""
@@ -63,6 +71,7 @@ def call_by_labels(
     champion: ModelVersion,
     *,
     reference: pd.DataFrame,
+    source: SourceLabels,
     false_calls: float,
     now: datetime,
 ) -> Verdict | None:
@@ -71,13 +80,19 @@ def call_by_labels(
     Parameters
     ----------
     reference : the champion's reference rows: how sure its answers are of normal traffic
+    source : the source's rows that occurred after a moment: id, label, occurred_at
     false_calls : how many false calls per year are tolerated
     """
     with engine.begin() as connection:
         classifier = champion.classifier
         hold_reports(connection, classifier)
         evidence = read_label_evidence(
-            connection, champion, reference=reference, false_calls=false_calls, now=now
+            connection,
+            champion,
+            reference=reference,
+            source=source,
+            false_calls=false_calls,
+            now=now,
         )
         verdict = evidence.verdict() if evidence else None
         if verdict is not None:
@@ -92,20 +107,29 @@ def read_label_evidence(
     champion: ModelVersion,
     *,
     reference: pd.DataFrame,
+    source: SourceLabels,
     false_calls: float,
     now: datetime,
 ) -> LabelEvidence | None:
     """Return what the labels of the champion's answers say; None without any.
 
-    None too without reference rows: nothing says how many wrong answers are normal.
+    People and the source are two tests, because their labels come in two orders. Each has half of
+    `false_calls`, and the one nearer to a call is returned. None too without reference rows:
+    nothing says how many wrong answers are normal.
     """
-    if not reference["weight"].sum():
-        return None
-    rows = _unselected_labels(connection, champion.classifier, version=champion.version, now=now)
-    if rows.empty:
-        return None
     weight = reference["weight"]
+    if not weight.sum():
+        return None
     expected = 1 - float((reference["confidence"] * weight).sum() / weight.sum())
+    streams = (
+        _unselected_labels(connection, champion.classifier, version=champion.version, now=now),
+        _source_labels(connection, champion, source, now=now),
+    )
+    found = [_test(rows, expected, false_calls / len(streams)) for rows in streams if len(rows)]
+    return max(found, key=lambda evidence: evidence.nearness, default=None)
+
+
+def _test(rows: pd.DataFrame, expected: float, false_calls: float) -> LabelEvidence:
     threshold = threshold_for(labels_per_year=_per_year(rows), false_calls_per_year=false_calls)
     result = bet_on_labels(
         rows["wrong"].to_numpy(),
@@ -150,6 +174,39 @@ def _unselected_labels(
     )
     read = [tuple(row) for row in connection.execute(query)]
     return _acts(pd.DataFrame.from_records(read[::-1], columns=list(COLUMNS)))
+
+
+def _source_labels(
+    connection: Connection, champion: ModelVersion, source: SourceLabels, *, now: datetime
+) -> pd.DataFrame:
+    """Return COLUMNS of the source's rows whose id is that of an answer, in order of time.
+
+    Nobody chose them. They are of the answers that `_unselected_labels` would read, where people
+    gave none.
+    """
+    classifier = champion.classifier
+    since = max(_last_called(connection, classifier), now - timedelta(days=DAYS_READ))
+    rows = source(since)
+    rows = rows[rows["occurred_at"] <= now].sort_values("occurred_at", kind="stable")
+    rows = rows.tail(LABELS_READ).set_index("id")[["label", "occurred_at"]]
+    asked = sa.select(sa.func.unnest(sa.literal(rows.index.tolist(), sa.ARRAY(sa.Text))))
+    answer = answered(asked)
+    has_feedback = sa.select(feedback.c.request_id).where(feedback.c.classifier == classifier)
+    query = sa.select(answer.c.request_id, answer.c.cleaned, answer.c.label).where(
+        answer.c.classifier == classifier,
+        answer.c.version == champion.version,
+        answer.c.occurred_at > since,
+        answer.c.head_label.is_(None),
+        answer.c.pin.is_(None),
+        answer.c.request_id.not_in(has_feedback),
+        ~is_faulty(answer),
+    )
+    read = [tuple(row) for row in connection.execute(query)]
+    answers = pd.DataFrame.from_records(read, columns=["request_id", "cleaned", "answer"])
+    found = answers.join(rows, on="request_id").sort_values("occurred_at", kind="stable")
+    wrong = found["label"] != found["answer"]
+    found = found.assign(author="", probability=None, received_at=found["occurred_at"], wrong=wrong)
+    return _acts(found[list(COLUMNS)])
 
 
 def _unselected_feedback(

@@ -15,7 +15,7 @@ from core.arrivals import newest_arrival
 from core.contracts import ModelVersion, Verdict
 from core.decisions import record_decision
 from core.deployments import current_champions
-from core.errors import HeadRefused
+from core.errors import HeadRefused, UnknownVersion
 from core.memory_revisions import MemoryRevision, newest_revisions
 from core.params import ClassifierParams
 from monitoring.budget import Budget
@@ -32,7 +32,7 @@ from monitoring.pending import PendingWindows, read_pending
 from monitoring.scoring import WindowScorer, read_reference
 from monitoring.traffic import Traffic
 from monitoring.window_files import write_window_files
-from pipelines.memory.store import recorded_memory
+from pipelines.memory.store import no_source_labels, read_source_labels, recorded_memory
 from pipelines.model.embedder import Embed
 from pipelines.model.head_file import Head, load_head
 from pipelines.model.memory import Memory
@@ -80,6 +80,7 @@ class _Watched:
     """What is read before anything is judged. The memory is loaded when it is asked for."""
 
     model: ModelVersion
+    models: Path
     folder: Path
     reference: pd.DataFrame
     pending: PendingWindows
@@ -90,6 +91,18 @@ class _Watched:
     @cached_property
     def memory(self) -> Memory | None:
         return recorded_memory(self.revision) if self.revision else None
+
+    def source_labels(self, since: datetime) -> pd.DataFrame:
+        """Return id, cleaned, label, occurred_at of the source's rows after a moment."""
+        if self.revision is None:
+            return no_source_labels()
+        snapshot = self.revision.snapshot
+        try:
+            return read_source_labels(
+                self.models, self.model.classifier, snapshot=snapshot, since=since
+            )
+        except UnknownVersion:
+            return no_source_labels()
 
     @cached_property
     def labelled(self) -> Labelled:
@@ -120,6 +133,7 @@ def _read(
         with_feedback = phrases_with_feedback(connection, classifier, after=newest_known or 0)
     return _Watched(
         champion.model,
+        models,
         folder,
         reference,
         pending,
@@ -183,6 +197,7 @@ def _label_evidence(
             connection,
             watched.model,
             reference=watched.reference,
+            source=watched.source_labels,
             false_calls=false_alarms.for_labels,
             now=now,
         )
@@ -206,6 +221,7 @@ def _with_labels(
         engine,
         watched.model,
         reference=watched.reference,
+        source=watched.source_labels,
         false_calls=false_alarms.for_labels,
         now=now,
     )

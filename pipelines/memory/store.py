@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
@@ -65,8 +66,13 @@ def recorded_memory(revision: MemoryRevision) -> Memory:
     return load_memory(Path(revision.location), digest=revision.digest)
 
 
-def read_source_labels(models: Path, classifier: str, *, snapshot: str) -> pd.DataFrame:
-    """Return id, cleaned, label, occurred_at. Raises `UnknownVersion` when they are not kept."""
+def read_source_labels(
+    models: Path, classifier: str, *, snapshot: str, since: datetime | None = None
+) -> pd.DataFrame:
+    """Return id, cleaned, label, occurred_at; with `since`, of the rows that occurred after it.
+
+    Raises `UnknownVersion` when they are not kept.
+    """
     file = _source_folder(models, classifier, snapshot) / SOURCE_LABELS
     if not file.is_file():
         raise UnknownVersion(
@@ -74,7 +80,13 @@ def read_source_labels(models: Path, classifier: str, *, snapshot: str) -> pd.Da
             came=f"no file {file}",
             do=f"run `perennial retrain {classifier}`",
         )
-    return pq.read_table(file).to_pandas()
+    later = None if since is None else [("occurred_at", ">", since)]
+    return pq.read_table(file, filters=later).to_pandas()
+
+
+def no_source_labels() -> pd.DataFrame:
+    """Return what `read_source_labels` does of a source without rows."""
+    return _SCHEMA.empty_table().to_pandas()
 
 
 def _source_folder(models: Path, classifier: str, snapshot: str) -> Path:

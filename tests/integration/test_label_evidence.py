@@ -19,6 +19,7 @@ from core.tables import decision, inference
 from monitoring import label_evidence
 from monitoring.corrections import Corrections, count_corrections
 from monitoring.label_evidence import call_by_labels
+from pipelines.memory.store import no_source_labels
 from tests.support.traffic import START, log, traffic
 
 NOW = START + timedelta(days=40)
@@ -62,8 +63,29 @@ def label(
             )
 
 
-def call(engine: Engine, *, now: datetime = NOW) -> Verdict | None:
-    return call_by_labels(engine, CHAMPION, reference=SURE, false_calls=0.5, now=now)
+def call(
+    engine: Engine, *, now: datetime = NOW, source: pd.DataFrame | None = None
+) -> Verdict | None:
+    rows = no_source_labels() if source is None else source
+    return call_by_labels(
+        engine,
+        CHAMPION,
+        reference=SURE,
+        source=lambda since: rows[rows["occurred_at"] > since],
+        false_calls=0.5,
+        now=now,
+    )
+
+
+def source_rows(engine: Engine, ids: list[str], *, wrong: float) -> pd.DataFrame:
+    """The source's labels of these answers; the share `wrong` contradicts them."""
+    contradicts = np.random.default_rng(5).random(len(ids)) < wrong
+    table = inference.c
+    with engine.connect() as connection:
+        query = sa.select(table.request_id, table.cleaned, table.label, table.occurred_at)
+        rows = pd.DataFrame(connection.execute(query).mappings().all()).set_index("request_id")
+    found = rows.loc[ids].rename_axis("id").reset_index()
+    return found.assign(label=np.where(contradicts, "another", found["label"]))
 
 
 def decisions(engine: Engine) -> list[str]:
@@ -80,6 +102,29 @@ def test_samples_and_unselected_labels_call_drift_once(engine: Engine, kind: str
     assert verdict.evidence["label_test"]["wrong"] == pytest.approx(0.3, abs=0.06)
     assert decisions(engine) == ["drift"]
     assert call(engine) is None, "the answers of before the call do not call again"
+
+
+def test_labels_of_the_source_call_drift(engine: Engine) -> None:
+    ids = answer(engine)
+    verdict = call(engine, source=source_rows(engine, ids, wrong=0.3))
+    assert verdict is not None and verdict.evidence["label_test"]["labels"] == len(ids)
+    assert call(engine, source=source_rows(engine, ids, wrong=0.3)) is None, "they called once"
+
+
+def test_right_labels_of_the_source_call_nothing(engine: Engine) -> None:
+    ids = answer(engine)
+    assert call(engine, source=source_rows(engine, ids, wrong=0.05)) is None
+
+
+def test_a_row_of_the_source_that_people_corrected_is_theirs(engine: Engine) -> None:
+    ids = answer(engine)
+    label(engine, ids, wrong=1.0, kind="correction")
+    assert call(engine, source=source_rows(engine, ids, wrong=1.0)) is None
+
+
+def test_rows_of_the_source_that_nobody_asked_call_nothing(engine: Engine) -> None:
+    rows = source_rows(engine, answer(engine), wrong=1.0)
+    assert call(engine, source=rows.assign(id=rows["id"] + "-of-another-system")) is None
 
 
 def test_later_corrections_do_not_push_the_samples_out(
@@ -161,7 +206,17 @@ def test_without_labels_or_reference_nothing_is_called(engine: Engine) -> None:
     assert call(engine) is None
     label(engine, answer(engine), wrong=0.5)
     none = pd.DataFrame({"confidence": [], "weight": []})
-    assert call_by_labels(engine, CHAMPION, reference=none, false_calls=0.5, now=NOW) is None
+    assert (
+        call_by_labels(
+            engine,
+            CHAMPION,
+            reference=none,
+            source=lambda since: no_source_labels(),
+            false_calls=0.5,
+            now=NOW,
+        )
+        is None
+    )
 
 
 def steady(engine: Engine) -> None:
