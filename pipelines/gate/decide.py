@@ -81,7 +81,8 @@ def _against_champion(
     gain = bound_gain(overall_differences(answers), answers.shares)
     gain_p = gain_p_value(overall_differences(answers), seed=seed)
     since = measure_drift(rows.drift, seed=seed)
-    not_worse = rows.same_head or _not_worse(gain, gain_p, since, policy)
+    knows_more = bool(_learnt_labels(rows) or _learnt_rules(rows))
+    not_worse = rows.same_head or _not_worse(gain, gain_p, since, policy, knows_more=knows_more)
     harms = [found for found in findings if found.harm_is_proved]
     harms = [found for found in harms if found.kind != "overall" or not not_worse]
     evidence |= _relative(rows, answers, gain, gain_p)
@@ -106,16 +107,20 @@ def _against_champion(
     return Verdict("promote", tuple(reasons), evidence)
 
 
-def _not_worse(gain: Gain, gain_p: float, since: Mapping[str, Any], policy: GateParams) -> bool:
+def _not_worse(
+    gain: Gain, gain_p: float, since: Mapping[str, Any], policy: GateParams, *, knows_more: bool
+) -> bool:
     """Return True within the margin, or with a proved gain.
 
-    After a drift that the candidate has provably learnt, the estimate must be within the margin,
-    not its bound: keeping the champion would not be neutral.
+    Keeping the champion is not neutral where the candidate has learnt what the champion cannot
+    know. After a drift that is provably learnt, the estimate must be within the margin, not its
+    bound. With labels or rules that are new to the champion, the estimate must not be negative.
     """
     if gain.lower >= -policy.max_weighted_f1_drop or gain_p <= GAIN_LEVEL:
         return True
-    learnt = since.get("drift_gain_p", 1.0) <= GAIN_LEVEL
-    return learnt and gain.estimate >= -policy.max_weighted_f1_drop
+    if since.get("drift_gain_p", 1.0) <= GAIN_LEVEL:
+        return gain.estimate >= -policy.max_weighted_f1_drop
+    return knows_more and gain.estimate >= 0
 
 
 def _absolute(rows: GateRows) -> dict[str, Any]:

@@ -357,6 +357,20 @@ def test_a_rule_that_the_champion_cannot_know_is_better() -> None:
     assert decide(unlearnt, POLICY, seed=1).kind == "keep"
 
 
+@pytest.mark.parametrize(
+    ("wins", "losses", "kind_of_it"), [(30, 30, "promote"), (28, 30, "undecided")]
+)
+def test_a_candidate_that_knows_new_rules_and_seems_no_worse_is_promoted(
+    wins: int, losses: int, kind_of_it: str
+) -> None:
+    """Too few phrases prove that it is not worse; the champion cannot learn the rules."""
+    rows = made(wins=wins, losses=losses)
+    assert rows.champion is not None
+    assert kind(rows) == "undecided"
+    new_rules = (rows.champion != rows.truth) & (rows.candidate == rows.truth)
+    assert kind(replace(rows, new_rules=new_rules)) == kind_of_it
+
+
 def test_a_source_that_stopped_leaves_no_rows_since_the_drift() -> None:
     verdict = decide(made(wins=2, losses=2), POLICY, seed=1)
     assert "drift_rows" not in verdict.evidence
