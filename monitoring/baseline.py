@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property
 
@@ -24,6 +25,15 @@ def since_drift(reference: pd.DataFrame, began: datetime | None) -> pd.DataFrame
     if began is None or reference.empty or reference["occurred_at"].max() < began:
         return reference
     return reference[reference["occurred_at"] >= began].reset_index(drop=True)
+
+
+def joined_rows(windows: Sequence[int]) -> int:
+    """Return how many rows join the reference rows, from those of the newest steady windows.
+
+    Without them the windows of a version that learnt a drift would stay as small as the first ones:
+    its reference has few rows, however long it has answered since.
+    """
+    return sum(windows[-JOIN_AT_MOST:]) if len(windows) >= JOIN_FROM else 0
 
 
 class Baseline:

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from core.contracts import ModelVersion
 from core.drift_params import DriftParams
-from monitoring.baseline import JOIN_AT_MOST, Baseline, since_drift
+from monitoring.baseline import JOIN_AT_MOST, Baseline, joined_rows, since_drift
 from monitoring.damaged import is_mojibake
 from monitoring.drift_reports import DriftReport, Progress, drift_began, read_progress
 from monitoring.label_requests import due_windows
@@ -137,7 +137,9 @@ def read_pending(
     due = due_windows(connection, classifier, by=fitted_at) - reviewed.accepted_numbers
     began = drift_began(reports, before=version, due=due)
     reference = since_drift(reference, began)
-    size = window_size(reference["weight"].sum(), window_rows=drift.window_rows)
+    calm = _calm(reviewed, since=began)
+    pool_rows = reference["weight"].sum() + joined_rows([report.rows for report in calm])
+    size = window_size(pool_rows, window_rows=drift.window_rows)
 
     traffic = Traffic(connection, classifier, version)
     progress = read_progress(connection, classifier=classifier)
@@ -153,11 +155,27 @@ def read_pending(
         reports,
         windows,
         rows=[reader.rows(window) for window in windows],
-        steady=reader.steady(reviewed, since=began) if windows else [],
+        steady=reader.steady(calm) if windows else [],
         before=reader.before(reports) if windows else None,
         accepted=reader.accepted(reviewed, since=began) if windows else [],
         harmless=reviewed.harmless,
     )
+
+
+def _calm(reviewed: Reviewed, *, since: datetime | None) -> list[DriftReport]:
+    """Return the newest windows without an alarm, which join what is normal.
+
+    Of the windows before a drift that the champion has learnt none is normal for it.
+    """
+    calm = [
+        report
+        for report in reviewed.reports
+        if not report.alarms
+        and report.accepted_window is None
+        and report.window_number not in reviewed.real
+        and (since is None or report.window_start >= since)
+    ]
+    return calm[-JOIN_AT_MOST:]
 
 
 def _windows(
@@ -178,21 +196,12 @@ class _Reader:
     def rows(self, window: Window) -> pd.DataFrame:
         return self._marked(self.traffic.read_window(window))
 
-    def steady(self, reviewed: Reviewed, *, since: datetime | None) -> list[pd.DataFrame]:
-        """Return the newest windows without an alarm that the log still holds completely.
+    def steady(self, calm: Sequence[DriftReport]) -> list[pd.DataFrame]:
+        """Return the rows of these windows that the log still holds completely.
 
-        Of the windows before a drift that the champion has learnt none is normal for it. The log
-        keeps rows that people corrected longer than the rest of their window.
+        The log keeps rows that people corrected longer than the rest of their window.
         """
-        calm = [
-            report
-            for report in reviewed.reports
-            if not report.alarms
-            and report.accepted_window is None
-            and report.window_number not in reviewed.real
-            and (since is None or report.window_start >= since)
-        ]
-        read = [self._whole(report) for report in calm[-JOIN_AT_MOST:]]
+        read = [self._whole(report) for report in calm]
         return [unlearnt(rows) for rows in read if rows is not None]
 
     def accepted(self, reviewed: Reviewed, *, since: datetime | None) -> list[AcceptedRows]:

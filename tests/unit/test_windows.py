@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.drift_params import DriftParams
+from monitoring.baseline import joined_rows
 from monitoring.windows import (
     LEAST_ROWS,
     Limits,
@@ -129,3 +130,12 @@ def test_a_window_is_a_sixth_of_the_pool_at_most(
 
 def test_without_reference_rows_the_least_window_is_used(tmp_path: Path) -> None:
     assert effective_window(tmp_path / "none.parquet", DriftParams()) == 100
+
+
+@pytest.mark.parametrize(
+    ("windows", "rows"), [(0, 0), (5, 0), (6, 1_200), (18, 3_600), (40, 3_600)]
+)
+def test_steady_windows_count_for_the_size_of_the_next_once_they_join(
+    windows: int, rows: int
+) -> None:
+    assert joined_rows([200] * windows) == rows
