@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import command
@@ -68,14 +69,24 @@ def open_database(settings: Settings) -> Iterator[DatabaseUrls]:
 
 
 def connect(url: str) -> Engine:
-    """Return an engine that checks a connection before use and gives up on a server after 10 s."""
-    return sa.create_engine(
+    """Return an engine that checks a connection before use and gives up on a server after 10 s.
+
+    Its sessions are in UTC, whatever zone the database is set to: reasons and reports tell moments.
+    """
+    engine = sa.create_engine(
         with_driver(url, "psycopg"),
         pool_pre_ping=True,
         pool_size=2,
         max_overflow=8,
         connect_args={"connect_timeout": 10, "tcp_user_timeout": 10_000},  # seconds, milliseconds
     )
+    sa.event.listen(engine, "connect", _set_utc)
+    return engine
+
+
+def _set_utc(connection: Any, _record: object) -> None:
+    connection.execute("set time zone 'UTC'")
+    connection.commit()  # the pool's first rollback would undo it
 
 
 def require_reachable(url: str) -> None:

@@ -450,6 +450,9 @@ def test_a_drift_is_called_whatever_zone_the_database_answers_in(place: Place) -
         database = connection.engine.url.database
         connection.execute(sa.text(f'alter database "{database}" set timezone to "Asia/Kolkata"'))
     place.engine.dispose()
+    with place.engine.connect() as connection:
+        connection.rollback()
+        assert connection.scalar(sa.text("show timezone")) == "UTC"
     place.answer(live(8))
     assert place.watch().kind == "steady"
     moved = live(2, seed=12, start=LIVE + timedelta(days=300), moved=0.4, garbled=0.2)
