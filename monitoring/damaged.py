@@ -1,6 +1,7 @@
 """Phrases that a broken client damaged: in a wrong encoding, or cut short. Pure.
 
-Only damage that the past does not show counts: some desks cut words as a habit.
+Only damage that the past does not show among its new phrases counts: some desks cut words as a
+habit.
 """
 
 from __future__ import annotations
@@ -9,17 +10,23 @@ import re
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binom
 
 LEAST_CUT = 4
 """Characters: a shorter beginning is an abbreviation."""
 LEAST_DAMAGED = 10
 LEAST_SHARE = 0.005
 """Of the rows of a window; a client that sends less is not worth a name."""
-FAR_FROM_THE_PAST = 4.0
-"""Standard deviations of the number of damaged rows."""
+UNUSUAL = 1e-5
+"""The chance of so many damaged rows among the new ones, by those of the past: of all damaged rows
+of both, the window's are binomial (Przyborowski and Wilenski's test of two Poisson means)."""
+LEAST_NEW = 100
+"""New phrases of the past; one with fewer counts as a hundred, so that a past that only repeats
+itself still says that cut phrases are unusual."""
 
 
 def _reading(encoding: str) -> str:
@@ -69,10 +76,11 @@ def find_damage(window: pd.DataFrame, baseline: pd.DataFrame) -> Damage:
     damaged = (mojibake | cut) & new
     share = float(damaged.mean()) if len(damaged) else 0.0
 
-    expected = _usual_cuts(baseline, known) * len(window)
-    unusual = damaged.sum() - expected > FAR_FROM_THE_PAST * np.sqrt(expected + 1)
+    cuts, singles = _usual_cuts(baseline, known)
+    share_new = new.sum() / (new.sum() + max(singles, LEAST_NEW))
+    chance = binom.sf(damaged.sum() - 1, damaged.sum() + ceil(cuts), share_new)
     enough = damaged.sum() >= LEAST_DAMAGED and share >= LEAST_SHARE
-    if not (unusual and enough):
+    if not (enough and chance < UNUSUAL):
         return Damage(damaged, share, "")
     kinds = {
         "in a wrong encoding": int((damaged & mojibake).sum()),
@@ -97,14 +105,16 @@ def _ends_inside_a_word(phrase: str, known: Sequence[str]) -> bool:
     return False
 
 
-def _usual_cuts(baseline: pd.DataFrame, known: Sequence[str]) -> float:
-    """Return the share of rows that look cut and came only once: they were new on their day."""
+def _usual_cuts(baseline: pd.DataFrame, known: Sequence[str]) -> tuple[float, float]:
+    """Return the weight of the past phrases that came once and look cut, and of all that came once.
+
+    Such phrases were new on their day. A season brings many, so that its cuts are compared with
+    those of as many new ones.
+    """
     weight = baseline["weight"].to_numpy(dtype=float)
-    if not weight.sum():
-        return 0.0
-    once = ~baseline["cleaned"].duplicated(keep=False).to_numpy() & (weight <= 1)
+    once = ~baseline["cleaned"].duplicated(keep=False).to_numpy()
     cut = _among(baseline["cleaned"], cut_phrases(baseline.loc[once, "cleaned"], known))
-    return float(weight[once & cut].sum() / weight.sum())
+    return float(weight[once & cut].sum()), float(weight[once].sum())
 
 
 def _among(cleaned: pd.Series, phrases: set[str]) -> np.ndarray:

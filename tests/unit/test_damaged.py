@@ -67,10 +67,33 @@ def test_desks_that_always_cut_are_the_past() -> None:
     """Every cut phrase of the past came once, as those of the window did."""
     long = [f"diagnosis number{n:04d}x" for n in range(1000)]
     cut = [phrase[:-1] for phrase in long]
-    baseline = pd.DataFrame({"cleaned": [*long, *cut[:200]], "weight": 1.0})
+    baseline = pd.DataFrame({"cleaned": [*long, *long, *cut[:200]], "weight": 1.0})
     fresh = pd.DataFrame({"cleaned": [*long[:800], *cut[800:]], "mojibake": False, "region": None})
     assert not find_damage(fresh, baseline).named
-    assert find_damage(fresh, baseline[:1000]).named
+    assert find_damage(fresh, baseline[:2000]).named
+
+
+def test_a_season_of_new_phrases_brings_its_usual_cuts() -> None:
+    """A tenth of the past's new phrases were cut: held out, so that each stands for three."""
+    known = [f"diagnosis number{n:04d}x" for n in range(2000)]
+    phrases = [*known[:1000], *known[:1000], *known[1000:1090], *[p[:-1] for p in known[:10]]]
+    baseline = pd.DataFrame({"cleaned": phrases, "weight": [1.0] * 2000 + [1 / 0.3] * 100})
+    new = [f"season {n:03d}" for n in range(360)]
+
+    def season(cut: int) -> pd.DataFrame:
+        fresh = [*known[:600], *[phrase[:-1] for phrase in known[100 : 100 + cut]], *new[cut:]]
+        return pd.DataFrame({"cleaned": fresh, "mojibake": False, "region": None})
+
+    assert not find_damage(season(40), baseline).named
+    assert find_damage(season(120), baseline).named
+
+
+def test_a_short_past_does_not_name_a_client() -> None:
+    phrases = [f"diagnosis number{n:04d}x" for n in range(300)]
+    baseline = pd.DataFrame({"cleaned": phrases, "weight": 1.0})
+    fresh = [f"new {n:03d}" for n in range(788)] + [phrase[:-1] for phrase in phrases[:12]]
+    window = pd.DataFrame({"cleaned": fresh, "mojibake": False, "region": None})
+    assert not find_damage(window, baseline).named
 
 
 def test_known_phrases_in_a_wrong_encoding_are_the_past() -> None:
