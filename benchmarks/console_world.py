@@ -93,14 +93,14 @@ def write_log(engine: Engine, scale: Scale) -> None:
 
 _ANSWERS = sa.text(f"""
     insert into inference (occurred_at, request_id, version, classifier, role, phrase, cleaned,
-        label, probability, alternatives, embedder_id, cached, latency_ms, region, flags)
+        label, probability, alternatives, embedder_id, cached, latency_ms, region, flags, abstained)
     select
         cast(:start as timestamptz) + n * cast(:seconds as double precision) * interval '1 second',
         lpad(to_hex(n), 12, '0') || '-' || md5(n::text),
         (1 + n * {VERSIONS} / :answers)::text, '{NAME}', 'champion',
         initcap(phrase), phrase, 'L' || lpad((k % {LABELS})::text, 3, '0'),
         0.3 + 0.7 * random(), '[["L001", 0.1], ["L002", 0.05], ["L003", 0.02]]',
-        '{EMBEDDER_ID}', true, 1.2, 'region ' || n % 12, '[]'
+        '{EMBEDDER_ID}', true, 1.2, 'region ' || n % 12, '[]', n % 25 = 0
     from (
         select n, k,
             words[1 + k % {len(WORDS)}] || ' ' || words[1 + k / {len(WORDS)} % {len(WORDS)}]

@@ -1,4 +1,4 @@
-"""Counts answers by day, version, region and label as they arrive, so that no page reads the log.
+"""Counts answers by day and version, by region and by label, as they arrive: no page reads the log.
 
 The log of 10 million answers takes seconds to count; its counts of a quarter take milliseconds,
 and they stay when the months of the log are dropped.
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection, Engine
 
-from core.answer_tables import ROUTED, answer_count, answers_counted
+from core.answer_tables import ROUTED, answer_count, answers_counted, label_count
 from core.arrivals import newest_arrival, newest_arrival_at_once
 from core.tables import asked_by_clients, inference
 from monitoring.fix_counts import count_effects, has_new_feedback, register_fixes
@@ -24,7 +24,6 @@ CHUNK = 50_000
 """Answers counted in one transaction: about a quarter of a second."""
 AT_ONCE = 10_000
 """Answers that a page counts before it shows them: less than 0.1 s."""
-KEY = [column.name for column in answer_count.primary_key]
 SUMS = ("answers", "probability_sum", "abstained")
 
 
@@ -96,7 +95,8 @@ def _count_chunk(
         if after >= newest:
             return Counted(after, complete=True)
         until = _end_of_chunk(connection, classifier, after, newest, rows)
-        connection.execute(_add_counts(classifier, after, until))
+        for table, group in _TABLES:
+            connection.execute(_add_counts(table, group, classifier, after, until))
         connection.execute(count_effects(classifier, after=after, until=until))
         connection.execute(
             sa.update(answers_counted)
@@ -131,16 +131,24 @@ def _end_of_chunk(
     return connection.scalar(query) or newest
 
 
-def _add_counts(classifier: str, after: int, until: int) -> sa.Executable:
-    """Add the answers with `after` < sequence <= `until` to the counts."""
+_TABLES = (
+    (answer_count, sa.func.coalesce(inference.c.region, "").label("region")),
+    (label_count, inference.c.label),
+)
+"""What is counted where, beside day, version and shadow."""
+
+
+def _add_counts(
+    table: sa.Table, group: sa.ColumnElement[str], classifier: str, after: int, until: int
+) -> sa.Executable:
+    """Add the answers with `after` < sequence <= `until` to the counts of a table."""
     day = sa.cast(sa.func.timezone("UTC", inference.c.occurred_at), sa.Date)
     groups = (
         inference.c.classifier,
         day.label("day"),
         inference.c.version,
         (inference.c.role == "shadow").label("shadow"),
-        sa.func.coalesce(inference.c.region, "").label("region"),
-        inference.c.label,
+        group,
     )
     refused = sa.func.count().filter(inference.c.abstained)
     counts = (
@@ -154,9 +162,9 @@ def _add_counts(classifier: str, after: int, until: int) -> sa.Executable:
         )
         .group_by(*(sa.text(str(place)) for place in range(1, len(groups) + 1)))
     )
-    adding = insert(answer_count).from_select([*KEY, *SUMS], counts)
-    table = answer_count.c
+    key = [column.name for column in table.primary_key]
+    adding = insert(table).from_select([*key, *SUMS], counts)
     return adding.on_conflict_do_update(
-        index_elements=KEY,
-        set_={name: table[name] + adding.excluded[name] for name in SUMS},
+        index_elements=key,
+        set_={name: table.c[name] + adding.excluded[name] for name in SUMS},
     )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -26,8 +25,7 @@ EARLY = timedelta(days=1)
 """A clock may date a label this long before its answer."""
 
 
-@dataclass(frozen=True)
-class JudgedAnswer:
+class JudgedAnswer(NamedTuple):
     """An answer, and its right label by the newest feedback.
 
     `right` is None when no label is. `drawn` is how likely the answer was to be sampled, in
@@ -41,10 +39,10 @@ class JudgedAnswer:
     region: str
     answered: str
     probability: float
+    abstained: bool
     right: str | None
     drawn: float | None
     unselected: bool
-    abstained: bool = False
 
     @property
     def agrees(self) -> bool:
@@ -64,9 +62,10 @@ def read_judged(
     `counted`: only answers with a sequence number of at most this, as the counts hold no others.
     Raises `InvalidPeriod` when the period has more than READ labels.
     """
-    query = _joined(classifier, since).where(inference.c.sequence <= counted)
+    within = [inference.c.sequence <= counted]
     if until is not None:
-        query = query.where(inference.c.occurred_at < until)
+        within.append(inference.c.occurred_at < until)
+    query = _joined(classifier, since, *within)
     rows = connection.execute(query.limit(READ + 1)).all()
     if len(rows) > READ:
         raise InvalidPeriod(
@@ -88,84 +87,90 @@ def newest_judged(
         .order_by(feedback.c.received_at.desc(), feedback.c.id.desc())
         .limit(NEWEST)
     )
-    query = _joined(classifier, since).where(*of_version, feedback.c.id.in_(newest))
+    query = _joined(classifier, since, *of_version).where(feedback.c.id.in_(newest))
     rows = connection.execute(query).all()
     return judge_answers(rows[::-1])
 
 
 def judge_answers(rows: Sequence[sa.Row[Any]]) -> list[JudgedAnswer]:
-    """Make one judged answer of all feedback on it; `rows` are in order of receipt.
+    """Make one judged answer of all feedback on it; `rows` of `_joined` are in order of receipt.
 
     A sampled answer stays one when somebody corrects it later: leaving it out would leave out
-    wrong answers. An answer that was not drawn and has no right label is left out, and so is
-    feedback of a kind that this release does not know.
+    wrong answers. An answer that was not drawn and has no right label is left out.
     """
-    known = [row for row in rows if row.kind == NONE_OF_THESE or row.kind in KINDS]
     unselected = choose_unselected(
-        (row.request_id, row.kind, row.author, _right(row) == row.answered)
-        for row in known
-        if row.role in ROUTED
+        (row.request_id, row.kind, row.author, row.right == row.answered)
+        for row in rows
+        if not row.shadow
     )
-    by_answer: dict[tuple[str, str, str], list[sa.Row[Any]]] = {}
-    for row in known:
-        by_answer.setdefault((row.request_id, row.version, row.role), []).append(row)
-    judged = [_judge(labels, unselected) for labels in by_answer.values()]
-    return [answer for answer in judged if answer.right is not None or answer.drawn is not None]
+    drawn_with: dict[tuple[str, str, bool], float] = {}
+    newest: dict[tuple[str, str, bool], JudgedAnswer] = {}
+    for request_id, _, _, right, drawn, *answer in rows:
+        _, version, shadow, *_ = answer
+        key = (request_id, version, shadow)
+        if drawn is not None:
+            drawn_with.setdefault(key, drawn)
+        is_unselected = request_id in unselected
+        newest[key] = JudgedAnswer._make((*answer, right, drawn_with.get(key), is_unselected))
+    return [row for row in newest.values() if row.right is not None or row.drawn is not None]
 
 
-def _judge(labels: Sequence[sa.Row[Any]], unselected: Iterable[str]) -> JudgedAnswer:
-    newest = labels[-1]
-    drawn = [row.drawn for row in labels if row.drawn is not None]
-    return JudgedAnswer(
-        occurred_at=newest.occurred_at,
-        version=newest.version,
-        shadow=newest.role == "shadow",
-        region=newest.region or "",
-        answered=newest.answered,
-        probability=newest.probability,
-        right=_right(newest),
-        drawn=drawn[0] if drawn else None,
-        unselected=newest.request_id in unselected,
-        abstained=newest.abstained,
-    )
+def _joined(
+    classifier: str, since: datetime | None, *conditions: sa.ColumnElement[bool]
+) -> sa.Select[tuple[Any, ...]]:
+    """Select feedback of the kinds that this release knows, with the answers that meet the
+    conditions, newest first.
 
-
-def _right(row: sa.Row[Any]) -> str | None:
-    return None if row.kind == NONE_OF_THESE else row.right
-
-
-def _joined(classifier: str, since: datetime | None) -> sa.Select[tuple[Any, ...]]:
-    """Select feedback with its answers, newest first; `since` keeps both reads to indexes.
-
-    The answer is the version's own, whatever a pin told the client; a label that only repeats the
-    pin is left out.
+    `since` keeps both reads to indexes. The answer is the version's own, whatever a pin told the
+    client; a label that only repeats the pin is left out.
     """
+    answer = _answers(classifier, since, *conditions)
     query = (
         sa.select(
             feedback.c.request_id,
             feedback.c.kind,
             feedback.c.author,
-            feedback.c.label.label("right"),
+            sa.case((feedback.c.kind != NONE_OF_THESE, feedback.c.label)).label("right"),
             feedback.c.probability.label("drawn"),
-            inference.c.occurred_at,
-            inference.c.version,
-            inference.c.role,
-            inference.c.region,
-            inference.c.label.label("answered"),
-            inference.c.probability,
-            sa.func.coalesce(inference.c.abstained, sa.false()).label("abstained"),
+            *answer.c,
         )
-        .join(inference, inference.c.request_id == feedback.c.request_id)
+        .join(answer, sa.true())
         .where(
             feedback.c.classifier == classifier,
-            inference.c.classifier == classifier,
-            inference.c.role.in_(COUNTED_ROLES),
-            asked_by_clients(),
+            feedback.c.kind.in_((*KINDS, NONE_OF_THESE)),
             ~repeats_a_pin(feedback),
         )
         .order_by(feedback.c.received_at.desc(), feedback.c.id.desc())
     )
-    if since is None:
-        return query
-    received = feedback.c.received_at >= since - EARLY
-    return query.where(inference.c.occurred_at >= since, received)
+    return query if since is None else query.where(feedback.c.received_at >= since - EARLY)
+
+
+def _answers(
+    classifier: str, since: datetime | None, *conditions: sa.ColumnElement[bool]
+) -> sa.FromClause:
+    """Select the answers of a row of feedback.
+
+    The offset has PostgreSQL look each of them up: it would read whole months of the log instead.
+    """
+    answer = (
+        sa.select(
+            inference.c.occurred_at,
+            inference.c.version,
+            (inference.c.role == "shadow").label("shadow"),
+            sa.func.coalesce(inference.c.region, "").label("region"),
+            inference.c.label.label("answered"),
+            inference.c.probability,
+            sa.func.coalesce(inference.c.abstained, sa.false()).label("abstained"),
+        )
+        .where(
+            inference.c.request_id == feedback.c.request_id,
+            inference.c.classifier == classifier,
+            inference.c.role.in_(COUNTED_ROLES),
+            asked_by_clients(),
+            *conditions,
+        )
+        .offset(0)
+    )
+    if since is not None:
+        answer = answer.where(inference.c.occurred_at >= since)
+    return answer.lateral()

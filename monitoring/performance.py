@@ -10,13 +10,14 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from core.answer_tables import answer_count
+from core.answer_tables import answer_count, label_count
 from monitoring.answer_counts import SUMS
 from monitoring.estimates import (
     Estimate,
@@ -229,7 +230,11 @@ def _day(answer: JudgedAnswer) -> date:
 
 
 def _week(answer: JudgedAnswer) -> str:
-    day = _day(answer)
+    return _monday(_day(answer))
+
+
+@cache
+def _monday(day: date) -> str:
     return (day - timedelta(days=day.weekday())).isoformat()
 
 
@@ -252,7 +257,7 @@ def _counts(
     shadows: bool,
 ) -> dict[Group, _Count]:
     """Return the counted answers of each group, in the order of the groups."""
-    table = answer_count.c
+    table = (label_count if "label" in by else answer_count).c
     keys = [_key(name) for name in by]
     sums = [sa.func.sum(table[name]) for name in SUMS]
     query = (
@@ -277,7 +282,7 @@ def _counts(
 
 
 def _key(name: Dimension) -> sa.ColumnElement[Any]:
-    table = answer_count.c
+    table = (label_count if name == "label" else answer_count).c
     if name == "day":
         return table.day
     if name in ("week", "month"):

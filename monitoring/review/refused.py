@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -26,7 +27,10 @@ READ = 100_000
 CLUSTERED = 500
 """Refused phrases with the most answers; clustering is quadratic."""
 SHOWN = 20
-LABELS_READ = 20_000
+LABELS_READ = 5_000
+"""Newest labels of a classifier that say which phrases people have judged."""
+LATE = "90 days"
+"""A label that comes later after its answer is not looked for: it would open every month."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +92,14 @@ def refused_phrases(connection: Connection, classifier: str) -> list[RefusedPhra
         .limit(READ)
         .subquery()
     )
+    judged = select_judged(classifier).subquery()
     counted = (
         sa.select(
             newest.c.cleaned,
             sa.func.count().label("answers"),
             sa.func.max(newest.c.sequence).label("sequence"),
         )
-        .where(newest.c.refused, ~newest.c.cleaned.in_(_judged(classifier)))
+        .where(newest.c.refused, ~newest.c.cleaned.in_(sa.select(judged.c.cleaned)))
         .group_by(newest.c.cleaned)
         .order_by(sa.literal_column("answers").desc(), newest.c.cleaned)
         .limit(CLUSTERED)
@@ -108,13 +113,32 @@ def refused_phrases(connection: Connection, classifier: str) -> list[RefusedPhra
     return [RefusedPhrase(*row) for row in connection.execute(query)]
 
 
-def _judged(classifier: str) -> sa.Select[tuple[str]]:
-    """Select the phrases about which people have said something."""
-    about = feedback.join(inference, inference.c.request_id == feedback.c.request_id)
-    return (
-        sa.select(inference.c.cleaned)
-        .select_from(about)
-        .where(feedback.c.classifier == classifier, inference.c.classifier == classifier)
+def select_judged(classifier: str) -> sa.Select[tuple[Any, ...]]:
+    """Select the answers of the newest LABELS_READ labels: what people have said something about.
+
+    The offset has PostgreSQL look each answer up: it would read whole months of the log instead.
+    """
+    newest = (
+        sa.select(feedback.c.id, feedback.c.request_id, feedback.c.kind, feedback.c.received_at)
+        .where(feedback.c.classifier == classifier)
+        .order_by(feedback.c.id.desc())
+        .limit(LABELS_READ)
+        .subquery()
+    )
+    answer = (
+        sa.select(inference.c.cleaned, was_refused().label("refused"))
+        .where(
+            inference.c.request_id == newest.c.request_id,
+            inference.c.classifier == classifier,
+            inference.c.role.in_(ANSWERING),
+            inference.c.occurred_at >= newest.c.received_at - sa.cast(LATE, sa.Interval),
+            inference.c.occurred_at <= newest.c.received_at + sa.cast("1 day", sa.Interval),
+        )
+        .offset(0)
+        .lateral()
+    )
+    return sa.select(newest.c.id, newest.c.request_id, newest.c.kind, *answer.c).join(
+        answer, sa.true()
     )
 
 
@@ -134,19 +158,12 @@ class JudgedRefusals:
 
 def judged_refusals(connection: Connection, classifier: str) -> JudgedRefusals:
     """Count refused answers by their newest feedback, of the newest LABELS_READ."""
-    newest = (
-        sa.select(feedback.c.id, feedback.c.request_id, feedback.c.kind)
-        .where(feedback.c.classifier == classifier)
-        .order_by(feedback.c.id.desc())
-        .limit(LABELS_READ)
-        .subquery()
-    )
+    judged = select_judged(classifier).subquery()
     last = (
-        sa.select(newest.c.request_id, newest.c.kind)
-        .distinct(newest.c.request_id)
-        .join(inference, inference.c.request_id == newest.c.request_id)
-        .where(inference.c.role.in_(ANSWERING), was_refused())
-        .order_by(newest.c.request_id, newest.c.id.desc())
+        sa.select(judged.c.request_id, judged.c.kind)
+        .distinct(judged.c.request_id)
+        .where(judged.c.refused)
+        .order_by(judged.c.request_id, judged.c.id.desc())
         .subquery()
     )
     confirmed = sa.func.count().filter(last.c.kind == NONE_OF_THESE)

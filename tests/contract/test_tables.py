@@ -10,9 +10,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 
 from core.all_tables import metadata
+from core.answer_tables import answer_count, answers_counted, label_count
 from core.database import MIGRATIONS, DatabaseUrls, connect, migrate, open_database, with_driver
 from core.settings import load_settings
 from core.tables import inference
@@ -86,4 +87,40 @@ _WHOLE_ROW = sa.text("""
         'version', '1', 'classifier', 'organ', 'role', 'champion', 'phrase', 'p', 'cleaned', 'p',
         'label', 'heart', 'probability', 0.9, 'alternatives', '[]'::jsonb, 'embedder_id', 'e',
         'cached', false, 'latency_ms', 1, 'flags', '[]'::jsonb)))
+""")
+
+
+def test_counts_of_before_stay_by_region_and_by_label(tmp_path: Path) -> None:
+    with open_database(load_settings(home=tmp_path / "home", database_url=None)) as urls:
+        downgrade(urls.perennial, "0018")
+        engine = connect(urls.perennial)
+        with engine.begin() as connection:
+            cells = [("west", "heart", 3, 1), ("west", "skin", 4, 0), ("", "skin", 5, 2)]
+            for region, label, answers, abstained in cells:
+                cell = {"region": region, "label": label, "answers": answers}
+                connection.execute(_OLD_COUNT, {**cell, "abstained": abstained})
+        migrate(urls.perennial)
+        with engine.begin() as connection:
+            assert _counted(connection, answer_count.c.region) == {"": (5, 2), "west": (7, 1)}
+            assert _counted(connection, label_count.c.label) == {"heart": (3, 1), "skin": (9, 2)}
+        downgrade(urls.perennial, "0018")
+        with engine.begin() as connection:
+            assert connection.scalar(sa.text("select count(*) from answer_count")) == 0
+            assert connection.scalar(sa.select(answers_counted.c.sequence)) == 0
+
+
+def _counted(connection: Connection, key: sa.ColumnElement[str]) -> dict[str, tuple[int, int]]:
+    table = key.table
+    query = sa.select(key, table.c.answers, table.c.abstained)
+    return {name: (answers, abstained) for name, answers, abstained in connection.execute(query)}
+
+
+_OLD_COUNT = sa.text("""
+    with progress as (
+        insert into answers_counted (classifier, sequence, counted_at)
+        values ('organ', 12, now()) on conflict do nothing
+    )
+    insert into answer_count
+        (classifier, day, version, shadow, region, label, answers, probability_sum, abstained)
+    values ('organ', '2026-01-05', '1', false, :region, :label, :answers, 0.9, :abstained)
 """)

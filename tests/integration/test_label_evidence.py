@@ -228,7 +228,6 @@ def steady(engine: Engine) -> None:
             "version": "1",
             "shadow": False,
             "region": "",
-            "label": "label00",
             "answers": 10,
             "probability_sum": 9.0,
         }

@@ -25,6 +25,7 @@ from monitoring.quality import quality_over_time, recent_quality
 from monitoring.received_labels import labels_since, received_labels
 from monitoring.standing import _labels_wait
 from monitoring.unselected import unselected_requests
+from pipelines.memory.store import no_source_labels
 from tests.support.inferences import inference as logged
 from tests.support.performances import performance_by_version
 
@@ -60,7 +61,14 @@ def say(connection: Connection, label: str, kind: str, *, now: datetime = NOW) -
 
 
 def _evidence(connection: Connection) -> int:
-    found = read_label_evidence(connection, CHAMPION, reference=REFERENCE, false_calls=1, now=LATER)
+    found = read_label_evidence(
+        connection,
+        CHAMPION,
+        reference=REFERENCE,
+        source=lambda _: no_source_labels(),
+        false_calls=1,
+        now=LATER,
+    )
     return found is not None
 
 
