@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 NAMED = 3
 SHOWN_FALLS = 5
 POINTS = 100
+LEAST_GAIN = 1e-5
+"""As the evidence rounds it."""
 
 
 def no_rows() -> str:
@@ -76,18 +78,22 @@ def undecided(evidence: Mapping[str, Any], policy: GateParams) -> str:
     )
 
 
+NEARLY = "few more test rows would prove the loss"
+
+
 def missing_rows(evidence: Mapping[str, Any], policy: GateParams) -> str:
     """How many rows would decide, if they were like those at hand: a bound narrows with the root
-    of the rows.
+    of the rows. They prove that the loss is within the margin, or that there is one.
     """
     room = evidence["gain"] + policy.max_weighted_f1_drop
     slack = evidence["gain"] - evidence["gain_lower_bound"]
     if room > 0:
         factor = (slack / room) ** 2
     else:
-        factor = PROOF_PHRASES / max(evidence["discordant_phrases"], 1)
-    missing = max(round(evidence["rows"] * (factor - 1)), 1)
-    return f"about {missing:,} more test rows would decide"
+        proof = PROOF_PHRASES / max(evidence["discordant_phrases"], 1)
+        factor = max((slack / max(-evidence["gain"], LEAST_GAIN)) ** 2, proof)
+    missing = round(evidence["rows"] * (factor - 1))
+    return f"about {missing:,} more test rows would decide" if missing > 0 else NEARLY
 
 
 def keep(evidence: Mapping[str, Any]) -> str:

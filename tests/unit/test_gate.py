@@ -26,6 +26,7 @@ from pipelines.gate.rules import new_rule_rows
 from pipelines.gate.scores import encode, f1_differences, weighted_f1
 from pipelines.gate.sign_flips import flip_signs, gain_p_value, harm_p_values, probability
 from pipelines.gate.traffic import post_stratify
+from pipelines.gate.words import missing_rows
 from tests.support.gates import gate_rows
 
 POLICY = GateParams()
@@ -86,6 +87,21 @@ def test_each_verdict(wins: int, losses: int, expected: str) -> None:
 def test_undecided_says_what_is_missing() -> None:
     reason = decide(made(wins=20, losses=26), POLICY, seed=1).reasons[0]
     assert "more test rows would decide" in reason and "phrases" in reason
+
+
+@pytest.mark.parametrize(
+    ("gain", "bound", "expected"),
+    [
+        (0.005, -0.015, "about 3,000 more test rows would decide"),
+        (-0.01, -0.03, "about 3,000 more test rows would decide"),
+        (-0.01, -0.015, "few more test rows would prove the loss"),
+    ],
+)
+def test_missing_rows_narrow_the_bound_to_the_margin_or_to_a_loss(
+    gain: float, bound: float, expected: str
+) -> None:
+    evidence = {"gain": gain, "gain_lower_bound": bound, "rows": 1000, "discordant_phrases": 40}
+    assert missing_rows(evidence, GateParams(max_weighted_f1_drop=0.005)) == expected
 
 
 def test_one_broken_label_is_seen_beside_a_gain_elsewhere() -> None:
