@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -89,19 +90,31 @@ def rows_of(engine: sa.Engine, query: str) -> list[tuple]:
 
 @pytest.fixture(scope="module")
 def service(user: Place, engine: sa.Engine) -> Iterator[httpx.Client]:
+    with running(user, "serve", name="service", ready="/readyz") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def console(user: Place, engine: sa.Engine) -> Iterator[httpx.Client]:
+    with running(user, "console", name="console", ready="/") as client:
+        yield client
+
+
+@contextmanager
+def running(user: Place, command: str, *, name: str, ready: str) -> Iterator[httpx.Client]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "cli.app", "serve"], cwd=user.clone, env=user.environment
+        [sys.executable, "-m", "cli.app", command], cwd=user.clone, env=user.environment
     )
-    with httpx.Client(base_url=user.url("service"), trust_env=False, timeout=60) as client:
-        wait_until(lambda: ready(client), seconds=180, what="the service is ready")
+    with httpx.Client(base_url=user.url(name), trust_env=False, timeout=60) as client:
+        wait_until(lambda: answers(client, ready), seconds=180, what=f"the {name} is ready")
         yield client
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 0
 
 
-def ready(client: httpx.Client) -> bool:
+def answers(client: httpx.Client, path: str) -> bool:
     try:
-        return client.get("/readyz").status_code == 200
+        return client.get(path).status_code == 200
     except httpx.TransportError:
         return False
 
@@ -177,8 +190,8 @@ def test_heads_asked_for_stand_in_the_report_of_the_retraining_and_in_mlflow(
     )
 
 
-def test_new_rows_and_a_fix_are_learnt_and_answered_without_a_restart(
-    user: Place, service: httpx.Client, engine: sa.Engine
+def test_new_rows_and_a_fix_on_a_page_are_learnt_and_answered_without_a_restart(
+    user: Place, service: httpx.Client, console: httpx.Client, engine: sa.Engine
 ) -> None:
     unknown = "Meeresbiologin für Algenzucht"
     answer = ask(service, unknown)
@@ -186,7 +199,8 @@ def test_new_rows_and_a_fix_are_learnt_and_answered_without_a_restart(
     assert answer["version"] == "1"
     assert {row["classifier"] for row in listed} == set(CLASSIFIERS)
     another = "Büro" if answer["label"] != "Büro" else "Pflege"
-    give_feedback(user, engine, answer["request_id"], right=another)
+    fix(console, engine, answer["request_id"], right=another)
+    assert fate_of(console, answer["request_id"]).count("not yet") == 3
     later = own_data.applications(
         SECOND,
         titles=own_data.TITLES | own_data.LATER,
@@ -202,17 +216,22 @@ def test_new_rows_and_a_fix_are_learnt_and_answered_without_a_restart(
         what="version 2 answers",
     )
     assert ask(service, "Floristin in Teilzeit")["label"] == "Gärtnerei"
+    assert ask(service, unknown)["label"] == another
+    assert "version 2 answers with it since" in fate_of(console, answer["request_id"])
 
 
-def give_feedback(user: Place, engine: sa.Engine, request_id: str, *, right: str) -> None:
+def fix(console: httpx.Client, engine: sa.Engine, request_id: str, *, right: str) -> None:
     logged = f"select 1 from inference where request_id = '{request_id}'"
     wait_until(lambda: rows_of(engine, logged) != [], seconds=60, what="the answer is logged")
-    fixes = user.clone.parent / "fixes.csv"
-    fixes.write_text(
-        f"request_id,label,author\n{request_id},{right},Frau Müller\n", encoding="utf-8"
-    )
-    done = user.perennial("--json", "feedback", "import", str(fixes))
-    assert json.loads(done.stdout)["accepted"] == 1, done.stderr
+    page = f"/c/fachbereich/answers/{request_id}/fix"
+    console.post(page, data={"label": right}, follow_redirects=True).raise_for_status()
+
+
+def fate_of(console: httpx.Client, request_id: str) -> str:
+    """The row of the fix on the page of fixes."""
+    page = console.get("/c/fachbereich/fixes").raise_for_status().text
+    [row] = [part for part in page.split("<tr ") if request_id in part]
+    return " ".join(row.split())
 
 
 def test_a_retraining_that_fails_changes_nothing(user: Place, engine: sa.Engine) -> None:
