@@ -126,14 +126,14 @@ def newest_decision(connection: Connection, classifier: str, subject: str) -> De
 def _drift_waits(
     connection: Connection, classifier: str, cool_down_days: float, now: datetime
 ) -> tuple[list[str], list[Attention]]:
-    """Return the drift that waits for the cool-down, or the one that needs a retraining."""
+    """Return the drift that waits for its retraining, or the one that needs it now."""
     drift = open_drift(connection, classifier, now=now)
     if drift is None:
         return [], []
     called = f"the drift called at {drift.called_at:%Y-%m-%d %H:%M}"
     due = drift.due(now=now, cool_down_days=cool_down_days)
     if due.kind == "wait":
-        return [f"{called} waits for the cool-down: {due.reasons[0]}"], []
+        return [f"{called} waits: {due.reasons[0]}"], []
     cure = f"`perennial retrain {classifier} --reason drift`, or wait for the next watch"
     return [], [Attention(1, f"{called} has no retraining yet: {cure}")]
 

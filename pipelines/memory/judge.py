@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
+from scipy.special import betainc, betaln
 
 from pipelines.memory.build import DECIDING, count_acts
 from pipelines.memory.evidence import (
@@ -18,7 +18,7 @@ from pipelines.memory.evidence import (
 )
 
 LEVEL = 0.05
-"""Chance that a memory no worse than the head alone is switched off (one-sided sign test)."""
+"""Chance that a memory no worse than the head alone is switched off, however often it is judged."""
 MOST_PER_PHRASE = 20
 """Newest labels of one phrase that are predicted: a test by signs takes labels as independent.
 
@@ -40,12 +40,18 @@ class Forecast:
 
     @property
     def loses(self) -> bool:
-        """True when the head alone predicts better, by a sign test where they differ."""
-        differing = self.only_memory + self.only_head
-        if self.only_head <= self.only_memory:
+        """True when the head alone predicts better where they differ.
+
+        The memory is judged whenever labels came, so that a test for one look would switch a good
+        one off in time. This one is anytime-valid: the likelihood of the signs with a chance of
+        the head spread evenly over (1/2, 1), beside that of a fair coin, exceeds 1 / LEVEL with a
+        probability of at most LEVEL, at any look (Ville's inequality).
+        """
+        head, memory = self.only_head, self.only_memory
+        if head <= memory:
             return False
-        test = binomtest(self.only_head, differing, 0.5, alternative="greater")
-        return bool(test.pvalue <= LEVEL)
+        spread = betaln(head + 1, memory + 1) + np.log(2 * betainc(memory + 1, head + 1, 0.5))
+        return bool(spread - (head + memory) * np.log(0.5) >= -np.log(LEVEL))
 
 
 def forecast_labels(labels: pd.DataFrame, *, since: pd.Timestamp) -> Forecast:

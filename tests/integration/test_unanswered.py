@@ -10,10 +10,11 @@ from core.decisions import record_decision
 from core.errors import FlowServerUnreachable
 from flows.events import emit_drift
 from monitoring.outcomes import read_unfinished
-from monitoring.unanswered import unanswered_drift, with_unanswered
+from monitoring.unanswered import open_drift, unanswered_drift, with_unanswered
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
 DRIFT = Verdict("drift", ("labels moved",), {"windows": [{"number": 4}]})
 
 
@@ -61,6 +62,36 @@ def test_a_gate_of_before_is_no_answer_and_the_cool_down_falls_due_by_itself(
     decide(engine, Verdict("wait"), "retraining", at=NOW - DAY)
     assert unanswered(engine) is None
     assert unanswered(engine, now=NOW + 4 * DAY) is not None
+
+
+def test_after_retrainings_without_a_verdict_the_pauses_double_up_to_a_day(
+    engine: Engine,
+) -> None:
+    """Watches come every hour for a month, and no retraining gets as far as the gate."""
+    decide(engine, DRIFT, "drift", at=NOW)
+    tried = []
+    for hour in range(30 * 24):
+        now = NOW + hour * HOUR
+        if unanswered(engine, now=now):
+            tried.append(hour)
+            decide(engine, Verdict("retrain"), "retraining", at=now)
+            decide(engine, Verdict("failed"), "retraining", at=now)
+    assert tried[:8] == [0, 1, 3, 6, 12, 24, 48, 72]
+    assert tried[-1] - tried[-2] == 24
+    with engine.connect() as connection:
+        drift = open_drift(connection, "organ", now=NOW + 2 * HOUR)
+    assert drift is not None
+    assert drift.due(now=NOW + 2 * HOUR, cool_down_days=7).reasons == (
+        "2 retrainings since then gave no verdict; the next one is due at 2026-03-01 02:30",
+    )
+
+
+def test_a_new_call_does_not_wait_for_the_failures_before_it(engine: Engine) -> None:
+    decide(engine, DRIFT, "drift", at=NOW - 3 * HOUR)
+    for hours in (3, 2):
+        decide(engine, Verdict("retrain"), "retraining", at=NOW - hours * HOUR)
+    decide(engine, DRIFT, "drift", at=NOW - HOUR)
+    assert unanswered(engine) is not None
 
 
 def test_a_drift_of_this_watch_is_not_called_twice() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -47,6 +48,26 @@ def test_a_memory_that_the_head_alone_beats_loses() -> None:
     forecast = forecast_labels(past_first, since=FIT + 99 * HOUR)
     assert (forecast.only_head, forecast.only_memory) == (12, 0)
     assert forecast.loses
+
+
+def signs(only_head: int, only_memory: int) -> Forecast:
+    labels = only_head + only_memory
+    return Forecast(labels, only_memory, only_head, only_memory, only_head)
+
+
+def test_a_memory_as_good_as_the_head_is_seldom_switched_off_however_often_it_is_judged() -> None:
+    heads = np.random.default_rng(1).random((400, 200)) < 0.5
+    ever = [
+        any(signs(int(row[look]), look + 1 - int(row[look])).loses for look in range(4, 200, 5))
+        for row in heads.cumsum(axis=1)
+    ]
+    assert np.mean(ever) <= 0.05
+
+
+@pytest.mark.parametrize(("only_head", "only_memory"), [(7, 0), (12, 1), (33, 12)])
+def test_a_worse_memory_is_switched_off(only_head: int, only_memory: int) -> None:
+    assert signs(only_head, only_memory).loses
+    assert not signs(only_memory, only_head).loses
 
 
 def test_only_labels_received_since_the_fit_judge() -> None:
