@@ -7,7 +7,7 @@ from scipy.optimize import minimize_scalar
 
 from pipelines.model.arrays import Bool, Float32, Float64, Int64
 from pipelines.model.scoring import Arrays, Settings, make_scorer, softmax
-from pipelines.model.training import TrainingRows, fitting_rows
+from pipelines.model.training import TrainingRows, fitting_rows, main_labels
 
 LEAST_TEMPERATURE = 0.05
 GREATEST_TEMPERATURE = 20.0
@@ -27,12 +27,15 @@ def calibrate(
 
 
 def calibration_rows(rows: TrainingRows, codes: Int64) -> Bool:
-    """Mark the rows of the validation slice, bool (n,); when it is empty, those that were fitted.
+    """Mark the present labels of the validation slice, bool (n,); when it is empty, all of them.
 
+    A label that a phrase had under an earlier rule, or by mistake, says nothing of how often the
+    head is right today: with these, it looked less sure of new phrases than it is right.
     `codes` numbers the labels from 0.
     """
-    held = ~fitting_rows(rows, codes)
-    return held if held.any() else ~held
+    present = main_labels(rows)
+    held = ~fitting_rows(rows, codes) & present
+    return held if held.any() else present
 
 
 def fit_temperature(logits: Float32, codes: Int64, *, weights: Float64) -> float:

@@ -107,6 +107,14 @@ def test_an_empty_validation_slice_calibrates_on_the_fitted_rows() -> None:
     assert calibration_rows(without, codes).all()
 
 
+def test_labels_that_a_phrase_had_before_calibrate_nothing() -> None:
+    rows = training_rows()
+    codes = np.unique(rows.labels, return_inverse=True)[1]
+    present = np.arange(len(codes)) % 4 > 0
+    marked = replace(rows, present=present)
+    assert np.array_equal(calibration_rows(marked, codes), rows.validation & present)
+
+
 def test_an_ensemble_can_be_named_by_its_kind_and_refuses_unknown_keys() -> None:
     read = TypeAdapter(HeadParams).validate_python
     assert read("ensemble") == EnsembleHead(kind="ensemble")
