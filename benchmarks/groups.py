@@ -24,7 +24,7 @@ import httpx
 
 from benchmarks.contenders import EMBEDDER, HEAD, make_champions, metric
 from benchmarks.harness import Bar, Result, median, options, present, progress, table
-from benchmarks.load import LoadFigures, play, write_bodies
+from benchmarks.load import LoadFigures, find_wrk, play, write_bodies
 from benchmarks.servers import Server, free_row, post_batches, run_server, wait_for
 from benchmarks.streams import real_phrases, zipf
 from bentos.packaging.package import build_bento, serve_command
@@ -60,6 +60,7 @@ FULL = Scale(phrases=20_000, seconds=10, rounds=3)
 def main() -> None:
     """Measure and print."""
     arguments = options("Compare classifiers in one bento and in several.").parse_args()
+    find_wrk()
     scale = QUICK if arguments.quick else FULL
     with tempfile.TemporaryDirectory(prefix="pb-") as stores:
         figures = measure(Path(stores), scale, seed=arguments.seed)

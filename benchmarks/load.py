@@ -49,7 +49,7 @@ def play(
     Raises `ProcessFailed` when `wrk` is missing or fails.
     """
     argv = [
-        _wrk(),
+        find_wrk(),
         "-t1",
         f"-c{clients}",
         f"-d{max(1, round(seconds))}s",
@@ -81,7 +81,8 @@ def _children_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _wrk() -> str:
+def find_wrk() -> str:
+    """Return the path of wrk; raise `ProcessFailed` without it, before anything is built."""
     path = shutil.which("wrk")
     if path is None:
         raise ProcessFailed(

@@ -38,6 +38,7 @@ from benchmarks.contenders import (
     Workshop,
 )
 from benchmarks.harness import Result, median, options, present, progress
+from benchmarks.load import find_wrk
 from benchmarks.serving_bars import bars, tables
 from benchmarks.serving_turns import (
     FULL,
@@ -112,6 +113,8 @@ def main() -> None:
         help="run five minutes of steady load, and 32 clients for one minute, instead",
     )
     arguments = parser.parse_args()
+    if not arguments.join:
+        find_wrk()
     with tempfile.TemporaryDirectory(prefix="pb-") as folder:
         result = measure(Path(folder), arguments)
     present(result, title="Serving", packages=PACKAGES, arguments=arguments)
