@@ -40,15 +40,20 @@ class LabelEvidence:
     threshold: float
 
     @property
-    def nearness(self) -> float:
-        """Return the sum of bets over the threshold: from 1 on the labels call."""
-        return self.result.highest / self.threshold
+    def nearness(self) -> tuple[bool, float]:
+        """Return whether the labels call, and the sum of bets over the threshold."""
+        return self.calls, self.result.highest / self.threshold
+
+    @property
+    def calls(self) -> bool:
+        """Return whether the labels say "drift"."""
+        return self.result.crossed is not None and self.result.labels >= LEAST_LABELS
 
     def verdict(self) -> Verdict | None:
         """Return "drift" when the labels say so."""
-        result = self.result
-        if result.crossed is None or result.labels < LEAST_LABELS:
+        if not self.calls:
             return None
+        result = self.result
         reason = (
             f"{100 * result.wrong:.0f} % of {result.labels} unselected labels contradict the "
             f"answer, {100 * result.expected:.0f} % are expected at most"
@@ -114,8 +119,8 @@ def read_label_evidence(
     """Return what the labels of the champion's answers say; None without any.
 
     People and the source are two tests, because their labels come in two orders. Each has half of
-    `false_calls`, and the one nearer to a call is returned. None too without reference rows:
-    nothing says how many wrong answers are normal.
+    `false_calls`. The one that calls is returned, else the one nearer to a call. None too without
+    reference rows: nothing says how many wrong answers are normal.
     """
     weight = reference["weight"]
     if not weight.sum():

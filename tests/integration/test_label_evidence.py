@@ -122,6 +122,14 @@ def test_a_row_of_the_source_that_people_corrected_is_theirs(engine: Engine) -> 
     assert call(engine, source=source_rows(engine, ids, wrong=1.0)) is None
 
 
+def test_a_few_wrong_labels_of_people_do_not_silence_the_source(engine: Engine) -> None:
+    """Fifteen labels call nothing, however far their bets are above the threshold."""
+    ids = answer(engine)
+    label(engine, ids[:15], wrong=1.0)
+    verdict = call(engine, source=source_rows(engine, ids[15:], wrong=0.15))
+    assert verdict is not None and verdict.evidence["label_test"]["labels"] == len(ids) - 15
+
+
 def test_rows_of_the_source_that_nobody_asked_call_nothing(engine: Engine) -> None:
     rows = source_rows(engine, answer(engine), wrong=1.0)
     assert call(engine, source=rows.assign(id=rows["id"] + "-of-another-system")) is None
