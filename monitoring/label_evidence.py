@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from core.contracts import ModelVersion, Verdict
 from core.decisions import record_decision
-from core.feedback import is_label
+from core.feedback import NONE_OF_THESE, is_label
 from core.pin_tables import says_more_than_the_pin
 from core.tables import decision, feedback
 from monitoring.drift_reports import hold_reports
@@ -40,9 +40,9 @@ class LabelEvidence:
     threshold: float
 
     @property
-    def nearness(self) -> float:
-        """Return the sum of bets over the threshold: from 1 on the labels call."""
-        return self.result.highest / self.threshold
+    def nearness(self) -> tuple[bool, float]:
+        """Return whether the labels call, and the sum of bets over the threshold."""
+        return self.verdict() is not None, self.result.highest / self.threshold
 
     def verdict(self) -> Verdict | None:
         """Return "drift" when the labels say so."""
@@ -114,8 +114,8 @@ def read_label_evidence(
     """Return what the labels of the champion's answers say; None without any.
 
     People and the source are two tests, because their labels come in two orders. Each has half of
-    `false_calls`, and the one nearer to a call is returned. None too without reference rows:
-    nothing says how many wrong answers are normal.
+    `false_calls`. The one that calls is returned, else the one nearer to a call. None too without
+    reference rows: nothing says how many wrong answers are normal.
     """
     weight = reference["weight"]
     if not weight.sum():
@@ -179,34 +179,73 @@ def _unselected_labels(
 def _source_labels(
     connection: Connection, champion: ModelVersion, source: SourceLabels, *, now: datetime
 ) -> pd.DataFrame:
-    """Return COLUMNS of the source's rows whose id is that of an answer, in order of time.
+    """Return COLUMNS of the answers that the source has a row of, in order of time.
 
-    Nobody chose them. They are of the answers that `_unselected_labels` would read, where people
-    gave none.
+    Answers that people confirmed count as right ones: without them, the others would be chosen by
+    what people leave unconfirmed.
     """
     classifier = champion.classifier
     since = max(_last_called(connection, classifier), now - timedelta(days=DAYS_READ))
+    since = _confirmations_since(connection, classifier, since)
     rows = source(since)
     rows = rows[rows["occurred_at"] <= now].sort_values("occurred_at", kind="stable")
-    rows = rows.tail(LABELS_READ).set_index("id")[["label", "occurred_at"]]
-    asked = sa.select(sa.func.unnest(sa.literal(rows.index.tolist(), sa.ARRAY(sa.Text))))
-    answer = answered(asked)
-    has_feedback = sa.select(feedback.c.request_id).where(feedback.c.classifier == classifier)
-    query = sa.select(answer.c.request_id, answer.c.cleaned, answer.c.label).where(
-        answer.c.classifier == classifier,
-        answer.c.version == champion.version,
-        answer.c.occurred_at > since,
-        answer.c.head_label.is_(None),
-        answer.c.pin.is_(None),
-        answer.c.request_id.not_in(has_feedback),
-        ~is_faulty(answer),
+    labels = rows.tail(LABELS_READ).groupby("id")["label"].last()
+    found = _answers_of(connection, champion, labels.index.tolist(), since=since)
+    right = found["request_id"].map(labels)
+    if right.isna().all():
+        return pd.DataFrame(columns=list(COLUMNS))
+    wrong = (right != found["label"]) & ~found["confirmed"].astype(bool)
+    return _acts(found.assign(author="", probability=None, wrong=wrong)[list(COLUMNS)])
+
+
+def _answers_of(
+    connection: Connection, champion: ModelVersion, ids: list[str], *, since: datetime
+) -> pd.DataFrame:
+    """Return the champion's answers of these requests, and those that people confirmed.
+
+    `received_at` is the moment of the answer. They are answers that `_unselected_labels` would
+    read, and that people did not contradict.
+    """
+    of_people = sa.select(feedback.c.request_id).where(*_may_confirm(champion.classifier, since))
+    of_source = sa.func.unnest(sa.literal(ids, sa.ARRAY(sa.Text)))
+    asked = sa.union_all(sa.select(of_source), of_people).subquery()
+    answer = answered(sa.select(*asked.c))
+    said = sa.exists().where(feedback.c.request_id == answer.c.request_id)
+    confirmed = said.where(is_label(), sa.func.btrim(feedback.c.label) == answer.c.label)
+    query = (
+        sa.select(
+            answer.c.request_id,
+            answer.c.cleaned,
+            answer.c.occurred_at.label("received_at"),
+            answer.c.label,
+            confirmed.label("confirmed"),
+        )
+        .where(
+            answer.c.classifier == champion.classifier,
+            answer.c.version == champion.version,
+            answer.c.occurred_at > since,
+            answer.c.head_label.is_(None),
+            answer.c.pin.is_(None),
+            sa.or_(~said, confirmed),
+            ~is_faulty(answer),
+        )
+        .order_by(answer.c.occurred_at, answer.c.request_id)
     )
-    read = [tuple(row) for row in connection.execute(query)]
-    answers = pd.DataFrame.from_records(read, columns=["request_id", "cleaned", "answer"])
-    found = answers.join(rows, on="request_id").sort_values("occurred_at", kind="stable")
-    wrong = found["label"] != found["answer"]
-    found = found.assign(author="", probability=None, received_at=found["occurred_at"], wrong=wrong)
-    return _acts(found[list(COLUMNS)])
+    read = connection.execute(query)
+    return pd.DataFrame.from_records([tuple(row) for row in read], columns=list(read.keys()))
+
+
+def _may_confirm(classifier: str, since: datetime) -> tuple[sa.ColumnElement[bool], ...]:
+    own = (feedback.c.classifier == classifier, feedback.c.received_at >= since)
+    return (*own, feedback.c.kind.not_in(("correction", NONE_OF_THESE)))
+
+
+def _confirmations_since(connection: Connection, classifier: str, since: datetime) -> datetime:
+    """Return `since`, or the later moment behind which LABELS_READ labels may confirm answers."""
+    received = sa.select(feedback.c.received_at).where(*_may_confirm(classifier, since))
+    newest = received.order_by(feedback.c.received_at.desc()).offset(LABELS_READ - 1).limit(1)
+    moment: datetime | None = connection.scalar(newest)
+    return moment or since
 
 
 def _unselected_feedback(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 
 import pandas as pd
 from sqlalchemy.engine import Connection
@@ -137,15 +138,12 @@ def read_pending(
     due = due_windows(connection, classifier, by=fitted_at) - reviewed.accepted_numbers
     began = drift_began(reports, before=version, due=due)
     reference = since_drift(reference, began)
-    calm = _calm(reviewed, since=began)
-    pool_rows = reference["weight"].sum() + joined_rows([report.rows for report in calm])
-    size = window_size(pool_rows, window_rows=drift.window_rows)
-
     traffic = Traffic(connection, classifier, version)
+    reader = _Reader(traffic, fitted_at, _calm(reviewed, since=began))
+    size = _size(reference, reader, drift)
     progress = read_progress(connection, classifier=classifier)
     limits = Limits(size, drift.window_days)
     windows = list(_windows(traffic, progress, until=until, limits=limits))
-    reader = _Reader(traffic, fitted_at)
     return PendingWindows(
         classifier,
         version,
@@ -155,11 +153,21 @@ def read_pending(
         reports,
         windows,
         rows=[reader.rows(window) for window in windows],
-        steady=reader.steady(calm) if windows else [],
+        steady=reader.steady if windows else [],
         before=reader.before(reports) if windows else None,
         accepted=reader.accepted(reviewed, since=began) if windows else [],
         harmless=reviewed.harmless,
     )
+
+
+def _size(reference: pd.DataFrame, reader: _Reader, drift: DriftParams) -> int:
+    """Return the rows of one window. Calm ones are read for it where the reference is small."""
+    own = float(reference["weight"].sum())
+    size = window_size(own, window_rows=drift.window_rows)
+    if size == drift.window_rows:
+        return size
+    joined = joined_rows([len(rows) for rows in reader.steady])
+    return window_size(own + joined, window_rows=drift.window_rows)
 
 
 def _calm(reviewed: Reviewed, *, since: datetime | None) -> list[DriftReport]:
@@ -192,16 +200,18 @@ class _Reader:
 
     traffic: Traffic
     as_of: datetime | None
+    calm: Sequence[DriftReport]
 
     def rows(self, window: Window) -> pd.DataFrame:
         return self._marked(self.traffic.read_window(window))
 
-    def steady(self, calm: Sequence[DriftReport]) -> list[pd.DataFrame]:
-        """Return the rows of these windows that the log still holds completely.
+    @cached_property
+    def steady(self) -> list[pd.DataFrame]:
+        """The rows of the calm windows that the log still holds completely.
 
         The log keeps rows that people corrected longer than the rest of their window.
         """
-        read = [self._whole(report) for report in calm]
+        read = [self._whole(report) for report in self.calm]
         return [unlearnt(rows) for rows in read if rows is not None]
 
     def accepted(self, reviewed: Reviewed, *, since: datetime | None) -> list[AcceptedRows]:

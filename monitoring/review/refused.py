@@ -83,23 +83,30 @@ def propose_labels(connection: Connection, model: ModelVersion, *, home: Path) -
 
 
 def refused_phrases(connection: Connection, classifier: str) -> list[RefusedPhrase]:
-    """Return the CLUSTERED phrases refused most often among the newest answers, without labels."""
+    """Return the CLUSTERED phrases refused most often among the newest answers, without labels.
+
+    All labels of the newest answers count, and the newest labels of older ones.
+    """
     columns = [inference.c[name] for name in ("sequence", "request_id", "cleaned", "label")]
     newest = (
         routed(classifier)
         .with_only_columns(*columns, was_refused().label("refused"))
         .order_by(inference.c.sequence.desc())
         .limit(READ)
-        .subquery()
+        .cte()
     )
-    judged = select_judged(classifier).subquery()
+    labelled = sa.select(feedback.c.request_id).where(feedback.c.classifier == classifier)
+    judged = sa.union_all(
+        sa.select(newest.c.cleaned).where(newest.c.request_id.in_(labelled)),
+        sa.select(select_judged(classifier).subquery().c.cleaned),
+    )
     counted = (
         sa.select(
             newest.c.cleaned,
             sa.func.count().label("answers"),
             sa.func.max(newest.c.sequence).label("sequence"),
         )
-        .where(newest.c.refused, ~newest.c.cleaned.in_(sa.select(judged.c.cleaned)))
+        .where(newest.c.refused, ~newest.c.cleaned.in_(judged))
         .group_by(newest.c.cleaned)
         .order_by(sa.literal_column("answers").desc(), newest.c.cleaned)
         .limit(CLUSTERED)

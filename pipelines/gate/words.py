@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from core.english import counted
 from core.gate_params import GateParams
 from pipelines.gate.hypotheses import POOLED, PROOF_PHRASES, visible_fall
 from pipelines.gate.sign_flips import probability
@@ -88,12 +89,12 @@ def missing_rows(evidence: Mapping[str, Any], policy: GateParams) -> str:
     room = evidence["gain"] + policy.max_weighted_f1_drop
     slack = evidence["gain"] - evidence["gain_lower_bound"]
     if room > 0:
-        factor = (slack / room) ** 2
+        missing = max(round(evidence["rows"] * ((slack / room) ** 2 - 1)), 1)
     else:
         proof = PROOF_PHRASES / max(evidence["discordant_phrases"], 1)
         factor = max((slack / max(-evidence["gain"], LEAST_GAIN)) ** 2, proof)
-    missing = round(evidence["rows"] * (factor - 1))
-    return f"about {missing:,} more test rows would decide" if missing > 0 else NEARLY
+        missing = round(evidence["rows"] * (factor - 1))
+    return f"about {counted(missing, 'more test row')} would decide" if missing > 0 else NEARLY
 
 
 def keep(evidence: Mapping[str, Any]) -> str:

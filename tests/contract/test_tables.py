@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -15,8 +17,10 @@ from sqlalchemy.engine import Connection, Engine
 from core.all_tables import metadata
 from core.answer_tables import answer_count, answers_counted, label_count
 from core.database import MIGRATIONS, DatabaseUrls, connect, migrate, open_database, with_driver
+from core.fix_tables import fix
 from core.settings import load_settings
 from core.tables import inference
+from tests.support.processes import wait_until
 
 
 def newest_revision() -> str | None:
@@ -103,10 +107,35 @@ def test_counts_of_before_stay_by_region_and_by_label(tmp_path: Path) -> None:
         with engine.begin() as connection:
             assert _counted(connection, answer_count.c.region) == {"": (5, 2), "west": (7, 1)}
             assert _counted(connection, label_count.c.label) == {"heart": (3, 1), "skin": (9, 2)}
+            connection.execute(fix.insert().values(_FIX))
         downgrade(urls.perennial, "0018")
         with engine.begin() as connection:
+            assert connection.scalar(sa.select(fix.c.answers)) == 0
             assert connection.scalar(sa.text("select count(*) from answer_count")) == 0
             assert connection.scalar(sa.select(answers_counted.c.sequence)) == 0
+
+
+def test_answers_that_another_process_counts_meanwhile_are_not_lost(tmp_path: Path) -> None:
+    """The migration waits for a count that is under way."""
+    with open_database(load_settings(home=tmp_path / "home", database_url=None)) as urls:
+        downgrade(urls.perennial, "0018")
+        engine = connect(urls.perennial)
+        with ThreadPoolExecutor(1) as pool:
+            with engine.begin() as counting:
+                cell = {"region": "west", "label": "heart", "answers": 3, "abstained": 1}
+                counting.execute(_OLD_COUNT, cell)
+                migration = pool.submit(migrate, urls.perennial)
+                wait_until(lambda: _waits_for_a_lock(engine), seconds=60, what="the migration")
+            migration.result(timeout=60)
+        with engine.begin() as connection:
+            assert _counted(connection, answer_count.c.region) == {"west": (3, 1)}
+            assert _counted(connection, label_count.c.label) == {"heart": (3, 1)}
+
+
+def _waits_for_a_lock(engine: Engine) -> bool:
+    query = "select exists (select from pg_locks where not granted)"
+    with engine.connect() as connection:
+        return bool(connection.scalar(sa.text(query)))
 
 
 def _counted(connection: Connection, key: sa.ColumnElement[str]) -> dict[str, tuple[int, int]]:
@@ -115,6 +144,11 @@ def _counted(connection: Connection, key: sa.ColumnElement[str]) -> dict[str, tu
     return {name: (answers, abstained) for name, answers, abstained in connection.execute(query)}
 
 
+_FIX = {
+    **dict.fromkeys(("classifier", "author", "request_id", "phrase", "cleaned"), "a"),
+    **dict.fromkeys(("version", "before", "label"), "a"),
+    **{"feedback": 1, "key": 1, "answers": 5, "received_at": datetime(2026, 1, 5, tzinfo=UTC)},
+}
 _OLD_COUNT = sa.text("""
     with progress as (
         insert into answers_counted (classifier, sequence, counted_at)

@@ -18,7 +18,7 @@ from core.feedback import record_feedback
 from core.tables import decision, inference
 from monitoring import label_evidence
 from monitoring.corrections import Corrections, count_corrections
-from monitoring.label_evidence import call_by_labels
+from monitoring.label_evidence import call_by_labels, read_label_evidence
 from pipelines.memory.store import no_source_labels
 from tests.support.traffic import START, log, traffic
 
@@ -120,6 +120,40 @@ def test_a_row_of_the_source_that_people_corrected_is_theirs(engine: Engine) -> 
     ids = answer(engine)
     label(engine, ids, wrong=1.0, kind="correction")
     assert call(engine, source=source_rows(engine, ids, wrong=1.0)) is None
+
+
+@pytest.mark.parametrize("share", [0.5, 0.8])
+def test_answers_that_people_confirm_do_not_make_the_others_look_wrong(
+    engine: Engine, share: float
+) -> None:
+    """One in twenty answers is wrong; the source has the rows that nobody confirmed."""
+    ids = answer(engine)
+    rows = source_rows(engine, ids, wrong=0.05)
+    right = list(rows.loc[rows["label"] != "another", "id"])
+    label(engine, right[: int(share * len(right))], wrong=0.0, kind="confirmation")
+    assert call(engine, source=rows) is None
+
+
+def test_confirmed_answers_alone_are_no_labels_of_the_source(engine: Engine) -> None:
+    label(engine, answer(engine), wrong=0.0, kind="confirmation")
+    with engine.connect() as connection:
+        found = read_label_evidence(
+            connection,
+            CHAMPION,
+            reference=SURE,
+            source=lambda since: no_source_labels(),
+            false_calls=0.5,
+            now=NOW,
+        )
+    assert found is None
+
+
+def test_a_few_wrong_labels_of_people_do_not_silence_the_source(engine: Engine) -> None:
+    """Fifteen labels call nothing, however far their bets are above the threshold."""
+    ids = answer(engine)
+    label(engine, ids[:15], wrong=1.0)
+    verdict = call(engine, source=source_rows(engine, ids[15:], wrong=0.15))
+    assert verdict is not None and verdict.evidence["label_test"]["labels"] == len(ids) - 15
 
 
 def test_rows_of_the_source_that_nobody_asked_call_nothing(engine: Engine) -> None:

@@ -511,6 +511,21 @@ def test_windows_go_on_when_the_log_is_tidied(place: Place) -> None:
 
 
 @pytest.mark.usefixtures("no_evidently")
+def test_windows_that_the_log_no_longer_holds_do_not_make_windows_larger(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """Nothing but the reference is left to compare with: a window is a sixth of it."""
+    place = Place(engine, tmp_path / "models", tmp_path / "reports")
+    place.deploy("1", traffic(days=20, a_day=60, seed=1))
+    place.answer(live(6), prefix="a")
+    assert place.watch().kind == "steady"
+    with engine.begin() as connection:
+        connection.execute(inference.delete())
+    place.answer(live(3, seed=31, start=LIVE + timedelta(days=300)), prefix="b")
+    assert place.watch().kind != "insufficient"
+
+
+@pytest.mark.usefixtures("no_evidently")
 def test_rows_that_come_late_are_in_the_window_of_their_arrival(place: Place) -> None:
     """A backfill of last year, too."""
     rows = live(2)

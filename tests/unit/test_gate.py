@@ -95,6 +95,7 @@ def test_undecided_says_what_is_missing() -> None:
         (0.005, -0.015, "about 3,000 more test rows would decide"),
         (-0.01, -0.03, "about 3,000 more test rows would decide"),
         (-0.01, -0.015, "few more test rows would prove the loss"),
+        (0.0, -0.005001, "about 1 more test row would decide"),
     ],
 )
 def test_missing_rows_narrow_the_bound_to_the_margin_or_to_a_loss(

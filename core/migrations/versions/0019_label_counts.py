@@ -12,6 +12,8 @@ SUMS = "sum(answers) as answers, sum(probability_sum) as probability_sum, sum(ab
 
 
 def upgrade() -> None:
+    """Wait for a count that is under way: what it adds is moved, too."""
+    op.execute("lock table answer_count in access exclusive mode")
     op.create_table(
         "label_count",
         sa.Column("classifier", sa.Text, primary_key=True),
@@ -42,9 +44,13 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Answers are counted anew from the log: which label came from which region is not known."""
+    """Answers are counted anew from the log: which label came from which region is not known.
+
+    So are those that agree with a fix.
+    """
     op.execute("truncate answer_count")
     op.execute("update answers_counted set sequence = 0")
+    op.execute("update fix set answers = 0")
     op.drop_constraint("answer_count_pkey", "answer_count")
     op.add_column("answer_count", sa.Column("label", sa.Text, nullable=False))
     op.create_primary_key(

@@ -27,8 +27,14 @@ from monitoring.performance_report import cells, read_report
 from monitoring.periods import Period
 from monitoring.promises import check_promise, describe_promise
 from monitoring.quality import quality_over_time
+from monitoring.review import refused
 from monitoring.review.phrase_vectors import update_vectors, vectors_folder
-from monitoring.review.refused import champion_proposals, judged_refusals
+from monitoring.review.refused import (
+    champion_proposals,
+    judged_refusals,
+    name_label,
+    refused_phrases,
+)
 from monitoring.traffic import Traffic
 from monitoring.windows import Window
 from tests.support.heads import EMBEDDER_ID, champion, store_head
@@ -238,6 +244,30 @@ def test_a_person_names_a_label_and_it_becomes_feedback(
         newest = connection.execute(sa.select(feedback).order_by(feedback.c.id.desc())).first()
         assert newest is not None
         assert (newest.label, newest.kind) == ("", "none_of_these")
+
+
+@pytest.mark.parametrize("days", [30, 120])
+def test_a_phrase_that_was_refused_long_ago_leaves_the_page_once_it_is_named(
+    context: LoopContext, model: ModelVersion, days: int
+) -> None:
+    """A hundred thousand answers are years of a quiet classifier."""
+    moment = NOW - timedelta(days=days)
+    log(context.engine, answer(1, abstained=True, cleaned="cat food", occurred_at=moment))
+    with context.engine.begin() as connection:
+        name_label(connection, "organ", ["cat food"], "pets", author="ada", now=NOW)
+        assert not champion_proposals(connection, "organ", home=context.settings.home)
+
+
+def test_later_labels_do_not_bring_a_named_phrase_back(
+    logged: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refused, "LABELS_READ", 3)
+    judge(logged, 107, "pets", "correction")
+    for number in range(5):
+        judge(logged, number, "heart")
+    with logged.connect() as connection:
+        found = refused_phrases(connection, "organ")
+    assert [phrase.cleaned for phrase in found] == list(REFUSED)[:2]
 
 
 @pytest.mark.parametrize(
