@@ -33,6 +33,8 @@ Together at most 10 %. A classifier that favours another F1 splits the first lev
 """
 CHANCE_ROUTES = frozenset({"overall", "favoured", "since_drift"})
 """The ways of being better that are gains proved on rows."""
+NEW_MARGINS = 2
+"""Of a candidate that knows what the champion cannot; the margin of any other is one."""
 KNOWN_SHARE = 0.5
 KNOWN_PHRASES = 2
 """A label is learnt when half of its test rows are right, on two phrases at least."""
@@ -114,13 +116,15 @@ def _not_worse(
 
     Keeping the champion is not neutral where the candidate has learnt what the champion cannot
     know. After a drift that is provably learnt, the estimate must be within the margin, not its
-    bound. With labels or rules that are new to the champion, the estimate must not be negative.
+    bound. With labels or rules that are new to the champion, the estimate must not be negative,
+    and its bound lie within NEW_MARGINS margins.
     """
     if gain.lower >= -policy.max_weighted_f1_drop or gain_p <= GAIN_LEVEL:
         return True
     if since.get("drift_gain_p", 1.0) <= GAIN_LEVEL:
         return gain.estimate >= -policy.max_weighted_f1_drop
-    return knows_more and gain.estimate >= 0
+    bounded = gain.lower >= -NEW_MARGINS * policy.max_weighted_f1_drop
+    return knows_more and gain.estimate >= 0 and bounded
 
 
 def _absolute(rows: GateRows) -> dict[str, Any]:

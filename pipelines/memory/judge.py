@@ -47,11 +47,13 @@ class Forecast:
         the head spread evenly over (1/2, 1), beside that of a fair coin, exceeds 1 / LEVEL with a
         probability of at most LEVEL, at any look (Ville's inequality).
         """
-        head, memory = self.only_head, self.only_memory
-        if head <= memory:
+        if self.only_head <= self.only_memory:
             return False
-        spread = betaln(head + 1, memory + 1) + np.log(2 * betainc(memory + 1, head + 1, 0.5))
-        return bool(spread - (head + memory) * np.log(0.5) >= -np.log(LEVEL))
+        head = self.only_head + 1
+        memory = self.only_memory + 1
+        spread = betaln(head, memory) + np.log(2 * betainc(memory, head, 0.5))
+        fair = (self.only_head + self.only_memory) * np.log(0.5)
+        return bool(spread - fair >= -np.log(LEVEL))
 
 
 def forecast_labels(labels: pd.DataFrame, *, since: pd.Timestamp) -> Forecast:

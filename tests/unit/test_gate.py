@@ -375,7 +375,8 @@ def test_a_rule_that_the_champion_cannot_know_is_better() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wins", "losses", "kind_of_it"), [(30, 30, "promote"), (28, 30, "undecided")]
+    ("wins", "losses", "kind_of_it"),
+    [(30, 30, "promote"), (28, 30, "undecided"), (150, 150, "undecided")],
 )
 def test_a_candidate_that_knows_new_rules_and_seems_no_worse_is_promoted(
     wins: int, losses: int, kind_of_it: str
