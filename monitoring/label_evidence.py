@@ -113,9 +113,9 @@ def read_label_evidence(
 ) -> LabelEvidence | None:
     """Return what the labels of the champion's answers say; None without any.
 
-    People and the source are two tests, because their labels come in two orders. Each has half of
-    `false_calls`. The one that calls is returned, else the one nearer to a call. None too without
-    reference rows: nothing says how many wrong answers are normal.
+    People and the source are two tests, because their labels come in two orders. Where both have
+    labels, each has half of `false_calls`. The one that calls is returned, else the one nearer to a
+    call. None too without reference rows: nothing says how many wrong answers are normal.
     """
     weight = reference["weight"]
     if not weight.sum():
@@ -125,7 +125,8 @@ def read_label_evidence(
         _unselected_labels(connection, champion.classifier, version=champion.version, now=now),
         _source_labels(connection, champion, source, now=now),
     )
-    found = [_test(rows, expected, false_calls / len(streams)) for rows in streams if len(rows)]
+    speaking = [rows for rows in streams if len(rows)]
+    found = [_test(rows, expected, false_calls / len(speaking)) for rows in speaking]
     return max(found, key=lambda evidence: evidence.nearness, default=None)
 
 
