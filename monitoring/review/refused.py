@@ -87,34 +87,34 @@ def refused_phrases(connection: Connection, classifier: str) -> list[RefusedPhra
 
     All labels of the newest answers count, and the newest labels of older ones.
     """
-    columns = [inference.c[name] for name in ("sequence", "request_id", "cleaned", "label")]
+    columns = [inference.c[name] for name in ("sequence", "request_id", "cleaned")]
     newest = (
         routed(classifier)
         .with_only_columns(*columns, was_refused().label("refused"))
         .order_by(inference.c.sequence.desc())
         .limit(READ)
-        .cte()
+        .subquery()
     )
+    answers = sa.func.count().filter(newest.c.refused)
     labelled = sa.select(feedback.c.request_id).where(feedback.c.classifier == classifier)
-    judged = sa.union_all(
-        sa.select(newest.c.cleaned).where(newest.c.request_id.in_(labelled)),
-        sa.select(select_judged(classifier).subquery().c.cleaned),
-    )
+    judged = select_judged(classifier).subquery()
     counted = (
         sa.select(
             newest.c.cleaned,
-            sa.func.count().label("answers"),
-            sa.func.max(newest.c.sequence).label("sequence"),
+            answers.label("answers"),
+            sa.func.max(newest.c.sequence).filter(newest.c.refused).label("sequence"),
         )
-        .where(newest.c.refused, ~newest.c.cleaned.in_(judged))
+        .where(~newest.c.cleaned.in_(sa.select(judged.c.cleaned)))
         .group_by(newest.c.cleaned)
-        .order_by(sa.literal_column("answers").desc(), newest.c.cleaned)
+        .having(answers > 0, ~sa.func.bool_or(newest.c.request_id.in_(labelled)))
+        .order_by(answers.desc(), newest.c.cleaned)
         .limit(CLUSTERED)
         .subquery()
     )
     query = (
-        sa.select(counted.c.cleaned, newest.c.request_id, newest.c.label, counted.c.answers)
-        .join(newest, newest.c.sequence == counted.c.sequence)
+        sa.select(counted.c.cleaned, inference.c.request_id, inference.c.label, counted.c.answers)
+        .join(inference, inference.c.sequence == counted.c.sequence)
+        .where(inference.c.classifier == classifier)
         .order_by(counted.c.answers.desc(), counted.c.cleaned)
     )
     return [RefusedPhrase(*row) for row in connection.execute(query)]
