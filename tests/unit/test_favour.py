@@ -57,8 +57,15 @@ def test_leaning_gains_on_a_planted_imbalance(scores: dict[str, dict[str, float]
     assert scores["macro"]["weighted_f1"] > scores["weighted"]["weighted_f1"] - 0.01
 
 
-def test_probabilities_stay_calibrated_to_the_traffic(scores: dict[str, dict[str, float]]) -> None:
-    assert scores["macro"]["calibration_error"] < scores["weighted"]["calibration_error"] + 0.03
+def test_probabilities_stay_calibrated_to_the_traffic() -> None:
+    """On average over four sets: of one, the slice that calibrates holds few rows of a label."""
+    errors: dict[Favour, list[float]] = {"weighted": [], "macro": []}
+    for seed in range(1, 5):
+        planted = generated_set(labels=20, most_rows=500, seed=seed)
+        for favour, found in errors.items():
+            head = fitted(planted.training, favour)
+            found.append(scores_of(head, planted, None)["calibration_error"])
+    assert np.mean(errors["macro"]) < np.mean(errors["weighted"]) + 0.01
 
 
 def test_the_head_is_as_before_without_favour(tmp_path: Path) -> None:
