@@ -173,7 +173,10 @@ def present(
     quick = " Quick run: proves nothing." if arguments.quick else ""
     print(f"## {title}\n\n{about['machine']}; {versions}.")
     print(f"Input: {result.input}; seed {arguments.seed}.{quick}\n")
-    print("\n\n".join([*result.tables, *([_bar_table(result.bars)] if result.bars else [])]))
+    tables = list(result.tables)
+    if result.bars:
+        tables.append(_bar_table(result.bars))
+    print("\n\n".join(tables))
 
 
 def _bar_table(bars: Sequence[Bar]) -> str:

@@ -82,7 +82,7 @@ def _children_seconds() -> float:
 
 
 def find_wrk() -> str:
-    """Return the path of wrk; raise `ProcessFailed` without it, before anything is built."""
+    """Return the path of wrk. Raises `ProcessFailed` when it is not installed."""
     path = shutil.which("wrk")
     if path is None:
         raise ProcessFailed(

@@ -118,11 +118,11 @@ def judge_answers(rows: Sequence[sa.Row[Any]]) -> list[JudgedAnswer]:
 def _joined(
     classifier: str, since: datetime | None, *conditions: sa.ColumnElement[bool]
 ) -> sa.Select[tuple[Any, ...]]:
-    """Select feedback of the kinds that this release knows, with the answers that meet the
-    conditions, newest first.
+    """Select feedback with its answers that meet the conditions, newest first.
 
-    `since` keeps both reads to indexes. The answer is the version's own, whatever a pin told the
-    client; a label that only repeats the pin is left out.
+    Kinds of feedback that this release does not know are left out. `since` keeps both reads to
+    indexes. The answer is the version's own, whatever a pin told the client; a label that only
+    repeats the pin is left out.
     """
     answer = _answers(classifier, since, *conditions)
     query = (

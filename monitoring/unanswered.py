@@ -19,9 +19,9 @@ from monitoring.reviewed import closed_by_people
 CALLS_READ = 20
 """Of the newest calls without an answer; people close some of them."""
 FIRST_PAUSE = timedelta(minutes=45)
-LONGEST_PAUSE = timedelta(days=1)
-DOUBLED_AT_MOST = 5
 """After a retraining that gave no verdict: what made it fail often lasts, such as broken data."""
+DOUBLED_AT_MOST = 5
+"""Times: from the sixth on, pauses are a day long."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class OpenDrift:
         if granted.kind == "wait" or self.tried_at is None:
             return granted
         doubled = min(self.tries - 1, DOUBLED_AT_MOST)
-        due = self.tried_at + min(FIRST_PAUSE * 2**doubled, LONGEST_PAUSE)
+        due = self.tried_at + FIRST_PAUSE * 2**doubled
         if now >= due:
             return granted
         why = (

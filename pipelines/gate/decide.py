@@ -34,7 +34,7 @@ Together at most 10 %. A classifier that favours another F1 splits the first lev
 CHANCE_ROUTES = frozenset({"overall", "favoured", "since_drift"})
 """The ways of being better that are gains proved on rows."""
 NEW_MARGINS = 2
-"""Of a candidate that knows what the champion cannot; the margin of any other is one."""
+"""How many margins may be lost, by the bound, where the candidate knows new labels or rules."""
 KNOWN_SHARE = 0.5
 KNOWN_PHRASES = 2
 """A label is learnt when half of its test rows are right, on two phrases at least."""

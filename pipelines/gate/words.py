@@ -18,6 +18,7 @@ SHOWN_FALLS = 5
 POINTS = 100
 LEAST_GAIN = 1e-5
 """As the evidence rounds it."""
+NEARLY = "few more test rows would prove the loss"
 
 
 def no_rows() -> str:
@@ -77,9 +78,6 @@ def undecided(evidence: Mapping[str, Any], policy: GateParams) -> str:
         f"{evidence['rows']} test rows weigh as "
         f"{evidence['effective_phrases']:.0f} phrases; {missing_rows(evidence, policy)}"
     )
-
-
-NEARLY = "few more test rows would prove the loss"
 
 
 def missing_rows(evidence: Mapping[str, Any], policy: GateParams) -> str:

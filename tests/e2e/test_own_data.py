@@ -96,12 +96,15 @@ def service(user: Place, engine: sa.Engine) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def console(user: Place, engine: sa.Engine) -> Iterator[httpx.Client]:
-    with running(user, "console", name="console", ready="/") as client:
+    with running(user, "console", name="console", ready="/", ends=-signal.SIGTERM) as client:
         yield client
 
 
 @contextmanager
-def running(user: Place, command: str, *, name: str, ready: str) -> Iterator[httpx.Client]:
+def running(
+    user: Place, command: str, *, name: str, ready: str, ends: int = 0
+) -> Iterator[httpx.Client]:
+    """Run a program; SIGTERM ends it with this exit code."""
     process = subprocess.Popen(
         [sys.executable, "-m", "cli.app", command], cwd=user.clone, env=user.environment
     )
@@ -109,7 +112,7 @@ def running(user: Place, command: str, *, name: str, ready: str) -> Iterator[htt
         wait_until(lambda: answers(client, ready), seconds=180, what=f"the {name} is ready")
         yield client
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) in (0, -signal.SIGTERM)
+    assert process.wait(timeout=60) == ends
 
 
 def answers(client: httpx.Client, path: str) -> bool:

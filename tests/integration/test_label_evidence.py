@@ -64,13 +64,17 @@ def label(
 
 
 def call(
-    engine: Engine, *, now: datetime = NOW, source: pd.DataFrame | None = None
+    engine: Engine,
+    *,
+    now: datetime = NOW,
+    source: pd.DataFrame | None = None,
+    reference: pd.DataFrame = SURE,
 ) -> Verdict | None:
     rows = no_source_labels() if source is None else source
     return call_by_labels(
         engine,
         CHAMPION,
-        reference=SURE,
+        reference=reference,
         source=lambda since: rows[rows["occurred_at"] > since],
         false_calls=0.5,
         now=now,
@@ -240,17 +244,7 @@ def test_without_labels_or_reference_nothing_is_called(engine: Engine) -> None:
     assert call(engine) is None
     label(engine, answer(engine), wrong=0.5)
     none = pd.DataFrame({"confidence": [], "weight": []})
-    assert (
-        call_by_labels(
-            engine,
-            CHAMPION,
-            reference=none,
-            source=lambda since: no_source_labels(),
-            false_calls=0.5,
-            now=NOW,
-        )
-        is None
-    )
+    assert call(engine, reference=none) is None
 
 
 def steady(engine: Engine) -> None:

@@ -94,6 +94,7 @@ def test_a_drift_within_the_cool_down_waits_and_one_after_it_needs_a_person(
     decide(engine, "drift", CALLED, NOW - DAY)
     waiting = standing(engine, cool_down_days=30)
     assert waiting.attention == ()
+    assert "waits: the last retraining was at" in waiting.waits[0]
     assert "the next one for drift is due at" in waiting.waits[0]
     assert "perennial retrain block --reason drift" in needs(engine)[0]
 
