@@ -23,8 +23,8 @@ from flows.run import Run
 from monitoring.learnt import trained_as_of
 from monitoring.received_labels import (
     labels_since,
-    newest_received,
     newest_settled,
+    received_answers,
     received_labels,
 )
 from monitoring.unselected import DAYS_READ, unselected_requests
@@ -105,7 +105,7 @@ def _renewed(
     changes = changed_phrases(
         recorded_memory(before),
         recorded_memory(made),
-        newest_received(context.engine, made.classifier, revision=before, now=now),
+        received_answers(context.engine, made.classifier, revision=before, now=now),
     )
     return Verdict("renewed", (reason,), {**asdict(made), "changed": changes})
 

@@ -152,12 +152,15 @@ def labels_since(
     return bool(connection.scalar(query))
 
 
-def newest_received(
+def received_answers(
     engine: Engine, classifier: str, *, revision: MemoryRevision, now: datetime
 ) -> pd.DataFrame:
-    """Return the `received_labels` about answers, due by `now`, that the revision does not know."""
+    """Return the `received_labels` about answers, due by `now`, with `is_new`.
+
+    That is bool: whether the revision does not know the label.
+    """
     with engine.connect() as connection:
         rows = received_labels(connection, classifier=classifier, received_by=now)
     # An imported file may date its labels before the revision; their ids are newer all the same.
     unknown = (rows["received_at"] > revision.as_of) | (rows["id"] > (revision.last_feedback or 0))
-    return rows[unknown & (rows["head_label"] != "")]
+    return rows.assign(is_new=unknown)[rows["head_label"] != ""]

@@ -31,7 +31,7 @@ from monitoring.page_retention import remove_old_pages
 from monitoring.pending import PendingWindows, read_pending
 from monitoring.scoring import WindowScorer, read_reference
 from monitoring.traffic import Traffic
-from monitoring.window_files import write_window_files
+from monitoring.window_files import report_file, write_window_files
 from pipelines.memory.store import no_source_labels, read_source_labels, recorded_memory
 from pipelines.model.embedder import Embed
 from pipelines.model.head_file import Head, load_head
@@ -50,14 +50,15 @@ def watch_classifier(
     now: datetime,
     seed: int,
     false_alarms: Budget,
+    write_pages: bool = True,
 ) -> Verdict:
     """Judge the pending windows and return the gravest of their verdicts.
 
     The kinds are those of `concluding.SEVERITY`: "insufficient" without anything to judge, "drift"
     also where labels came that an earlier watch asked for, or where labels contradict the answers
     too often. Each window gets a row in
-    `drift_report`, a report and a plot; the verdict gets a row in `decision`. No window is reported
-    twice. Equal rows and an equal `seed` give an equal verdict.
+    `drift_report`, and a report and a plot with `write_pages`; the verdict gets a row in
+    `decision`. No window is reported twice. Equal rows and an equal `seed` give an equal verdict.
     """
     watched = _read(engine, classifier, block, models=models)
     if watched is None:
@@ -69,10 +70,19 @@ def watch_classifier(
         head = _registered_head(watched.folder, digest=watched.model.head_digest)
         phrases = pending.reference["cleaned"]
         scorer = WindowScorer(head, embed, phrases=phrases, seed=seed, memory=watched.memory)
-        verdict = _judge(engine, watched, scorer, false_alarms, reports=reports, now=now, seed=seed)
+        pages = _Pages(reports, write=write_pages)
+        verdict = _judge(engine, watched, scorer, false_alarms, pages, now=now, seed=seed)
     else:
         verdict = _nothing_pending(pending)
     return _with_labels(engine, watched, verdict, false_alarms, now=now)
+
+
+@dataclass(frozen=True)
+class _Pages:
+    """Where the pages of windows lie; `write` is False where nobody reads them."""
+
+    reports: Path
+    write: bool
 
 
 @dataclass(frozen=True)
@@ -148,8 +158,8 @@ def _judge(
     watched: _Watched,
     scorer: WindowScorer,
     false_alarms: Budget,
+    pages: _Pages,
     *,
-    reports: Path,
     now: datetime,
     seed: int,
 ) -> Verdict:
@@ -164,9 +174,9 @@ def _judge(
         seed,
     )
     judged = _with_refusals(engine, watched.model, list(judge.judge_all(pending)))
-    files = [
-        write_window_files(window, pending, judged, scorer, reports=reports) for window in judged
-    ]
+    files = [report_file(window, pending, reports=pages.reports) for window in judged]
+    for window in judged if pages.write else ():
+        write_window_files(window, pending, judged, scorer, reports=pages.reports)
     power = judge.power(judged[-1])
     verdicts = conclude(pending, judged, files, scorer, labelled=watched.labelled, power=power)
     labels = _label_evidence(engine, watched, false_alarms, now=now)
@@ -176,7 +186,7 @@ def _judge(
     ]
     verdict = _store(engine, verdicts, pending, rows, now=now)
     with engine.connect() as connection:
-        remove_old_pages(connection, pending.classifier, reports=reports)
+        remove_old_pages(connection, pending.classifier, reports=pages.reports)
     return verdict
 
 

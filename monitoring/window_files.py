@@ -16,6 +16,12 @@ from monitoring.reports import Headline, describe, write_report
 from monitoring.scoring import WindowScorer
 
 
+def report_file(judged: JudgedWindow, pending: PendingWindows, *, reports: Path) -> Path:
+    """Return where the report of a window lies: HTML, and its plot with the suffix .png."""
+    folder = reports / "drift" / pending.classifier / pending.version
+    return folder / f"window-{judged.window.number:04d}.html"
+
+
 def write_window_files(
     judged: JudgedWindow,
     pending: PendingWindows,
@@ -23,16 +29,16 @@ def write_window_files(
     scorer: WindowScorer,
     *,
     reports: Path,
-) -> Path:
-    """Write report and plot of one window; return the path of the HTML.
+) -> None:
+    """Write report and plot of one window to `report_file`.
 
-    The plot has the same name with the suffix .png. `history` holds the windows of this watch: the
-    plot shows those up to this window, after the ones reported before.
+    `history` holds the windows of this watch: the plot shows those up to this window, after the
+    ones reported before.
     """
     classifier = pending.classifier
     version = pending.version
     number = judged.window.number
-    file = reports / "drift" / classifier / version / f"window-{number:04d}.html"
+    file = report_file(judged, pending, reports=reports)
     headline = Headline(
         classifier,
         version,
@@ -55,7 +61,6 @@ def write_window_files(
         file=file.with_suffix(".png"),
         limit=judged.score.alarm if judged.score else ALARM,
     )
-    return file
 
 
 def describe_window(judged: JudgedWindow) -> str:

@@ -1,17 +1,20 @@
 """The memory of phrases, renewed in place: equal to `build_memory` of the same labels, and quicker.
 
-A year has hundreds of revisions; only phrases that had a new label since the last are weighed anew.
+A year has hundreds of revisions; only phrases that had a new label since the last, or that a
+relabelling reached, are weighed anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 import numpy as np
 
+from operations.simulation.world import EPOCH
 from pipelines.memory.build import CORRECTION, DECIDING
 from pipelines.memory.evidence import (
     Evidence,
@@ -19,10 +22,11 @@ from pipelines.memory.evidence import (
     extend_runs,
     mix_runs,
     no_run,
-    repeat_corrections,
+    repeat_deciding,
     weigh_labels,
 )
 from pipelines.memory.mixed import expected_corrections
+from pipelines.memory.relabelled import NEVER, Changes, find_changes, known_since
 
 _CHUNK = 64
 """Labels of a phrase between two stages of weighing that are kept."""
@@ -51,6 +55,25 @@ class PhraseEvidence:
     weights: np.ndarray
 
 
+class _Acts:
+    """The labels of one phrase as they count, in order of receipt."""
+
+    def __init__(self, labels: Collection[GivenLabel], number: dict[str, int]) -> None:
+        self.labels = _acts(labels)
+        self.at = np.array([_microseconds(given.received_at) for given in self.labels], np.int64)
+        self.decided = np.array([given.kind in DECIDING for given in self.labels], bool)
+        names = [number.setdefault(given.label, len(number)) for given in self.labels]
+        self.codes = np.array(names, np.int64)
+        self.places, returned = find_changes(np.zeros(len(names), np.int64), self.codes)
+        self.changes = Changes(
+            old=self.codes[self.places - 1],
+            new=self.codes[self.places],
+            at=self.at[self.places],
+            decided=self.decided[self.places],
+            returned=returned,
+        )
+
+
 class RunningMemory:
     """The labels of every phrase, and the evidence of the newest revision."""
 
@@ -58,6 +81,11 @@ class RunningMemory:
         self.evidence: dict[str, PhraseEvidence] = {}
         self._labels: dict[str, dict[str, GivenLabel]] = {}
         self._waiting: set[str] = set()
+        self._acts: dict[str, _Acts] = {}
+        self._of_interest: set[str] = set()
+        self._number: dict[str, int] = {}
+        self._label_counts: Counter[int] = Counter()
+        self._relabelled: dict[str, frozenset[int]] = {}
 
     def add(self, labels: Iterable[GivenLabel]) -> None:
         """Take labels for the next revision; a person's label of a row replaces the source's."""
@@ -72,8 +100,43 @@ class RunningMemory:
         changed = self._waiting
         self._waiting = set()
         for cleaned in changed:
-            self.evidence[cleaned] = _weigh(self._labels[cleaned])
+            if cleaned in self._acts:
+                self._label_counts.subtract(self._acts[cleaned].codes.tolist())
+            acts = _Acts(self._labels[cleaned].values(), self._number)
+            self._acts[cleaned] = acts
+            self._label_counts.update(acts.codes.tolist())
+            if len(acts.places) or acts.decided.any():
+                self._of_interest.add(cleaned)
+        before = self._relabelled
+        self._relabelled = relabelled = self._find_relabelled()
+        reached = before.keys() | relabelled.keys()
+        changed |= {name for name in reached if before.get(name) != relabelled.get(name)}
+        for cleaned in changed:
+            shared = relabelled.get(cleaned, frozenset())
+            self.evidence[cleaned] = _weigh(self._acts[cleaned], shared)
         return changed
+
+    def _find_relabelled(self) -> dict[str, frozenset[int]]:
+        """Return the places of the labels of each phrase that are part of a relabelling."""
+        phrases = sorted(self._of_interest)
+        if not phrases:
+            return {}
+        parts = [self._acts[cleaned].changes for cleaned in phrases]
+        columns = [field.name for field in fields(Changes)]
+        joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in columns}
+        decided_at = [acts.at[acts.decided] for acts in map(self._acts.__getitem__, phrases)]
+        counts = np.array([self._label_counts[code] for code in range(len(self._number))])
+        since = known_since(
+            Changes(**joined),
+            decided_at=np.sort(np.concatenate(decided_at)),
+            shares=counts / counts.sum(),
+        )
+        known = np.split(since < NEVER, np.cumsum([len(part.at) for part in parts])[:-1])
+        return {
+            cleaned: frozenset(self._acts[cleaned].places[own].tolist())
+            for cleaned, own in zip(phrases, known, strict=True)
+            if own.any()
+        }
 
 
 def evidence_of_rows(cleaned: Sequence[str], labels: Sequence[str]) -> dict[str, PhraseEvidence]:
@@ -105,20 +168,29 @@ def _of_one_row(known: GivenLabel, given: GivenLabel) -> GivenLabel:
     return replace(person, occurred_at=source[0] if source else known.occurred_at)
 
 
-def _weigh(labels: Mapping[str, GivenLabel]) -> PhraseEvidence:
+def _acts(labels: Collection[GivenLabel]) -> list[GivenLabel]:
     """In order of receipt; one act of one person on a phrase counts once a day, its last label."""
-    ordered = sorted(_without_expected(labels.values()), key=lambda given: given.received_at)
+    ordered = sorted(_without_expected(labels), key=lambda given: given.received_at)
     acts: dict[object, GivenLabel] = {}
     for given in ordered:
         act = (given.author, given.received_at.date()) if given.author else given.row
         acts.pop(act, None)
         acts[act] = given
-    names = sorted({given.label for given in acts.values()})
+    return list(acts.values())
+
+
+def _weigh(acts: _Acts, relabelled: Collection[int]) -> PhraseEvidence:
+    names = sorted({given.label for given in acts.labels})
     number = {name: place for place, name in enumerate(names)}
-    codes = [number[given.label] for given in acts.values()]
-    deciding = [given.kind in DECIDING for given in acts.values()]
-    evidence = _weigh_codes(tuple(repeat_corrections(codes, deciding)), len(names))
+    codes = [number[given.label] for given in acts.labels]
+    shared = [place in relabelled for place in range(len(codes))]
+    counted = repeat_deciding(codes, acts.decided.tolist(), shared)
+    evidence = _weigh_codes(tuple(counted), len(names))
     return PhraseEvidence(evidence.head_share, tuple(names), evidence.weights)
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - EPOCH) // timedelta(microseconds=1)
 
 
 def _without_expected(labels: Collection[GivenLabel]) -> list[GivenLabel]:

@@ -165,6 +165,7 @@ class Production:
             now=self.now,
             seed=self.machinery.seed,
             false_alarms=self.machinery.false_alarms,
+            write_pages=False,
         )
         with self.engine.connect() as connection:
             unanswered = unanswered_drift(

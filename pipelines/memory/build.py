@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from core.errors import TrainingImpossible
-from pipelines.memory.evidence import WEIGHING, repeat_corrections, weigh_labels
-from pipelines.model.arrays import MAX_LABELS
+from pipelines.memory.evidence import WEIGHING, repeat_deciding, weigh_labels
+from pipelines.memory.relabelled import NEVER, relabelled_since
+from pipelines.model.arrays import MAX_LABELS, Int64
 from pipelines.model.memory import Memory, phrase_hash
 
 LABEL_COLUMNS = ("cleaned", "label", "received_at", "author", "kind")
@@ -36,8 +37,10 @@ def build_memory(
     bounds = np.searchsorted(phrase_of[order], np.arange(len(phrases) + 1))
     codes = codes[order]
     deciding = counted["kind"].isin(DECIDING).to_numpy()[order]
+    received = moments(counted)[order]
+    relabelled = relabelled_since(phrase_of[order], codes, received, deciding) < NEVER
     rows = [
-        _weigh(codes[start:end], deciding[start:end])
+        _weigh(codes[start:end], deciding[start:end], relabelled[start:end])
         for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
     ]
     if len(names) > MAX_LABELS:
@@ -61,6 +64,13 @@ def count_acts(labels: pd.DataFrame) -> pd.DataFrame:
     return ordered[~(people & repeated)].reset_index(drop=True)
 
 
+def moments(labels: pd.DataFrame) -> Int64:
+    """Return when each label was received, (n,), in microseconds since the epoch."""
+    received = pd.to_datetime(labels["received_at"], utc=True).dt.tz_localize(None)
+    at: Int64 = received.to_numpy().astype("datetime64[us]").astype(np.int64)
+    return at
+
+
 _Row = tuple[float, "np.ndarray[tuple[int], np.dtype[np.int64]]", np.ndarray]
 
 
@@ -73,9 +83,9 @@ def _distinct(texts: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     return distinct, codes
 
 
-def _weigh(codes: np.ndarray, deciding: np.ndarray) -> _Row:
+def _weigh(codes: np.ndarray, deciding: np.ndarray, relabelled: np.ndarray) -> _Row:
     own, numbers = np.unique(codes, return_inverse=True)
-    counted = repeat_corrections(numbers.tolist(), deciding.tolist())
+    counted = repeat_deciding(numbers.tolist(), deciding.tolist(), relabelled.tolist())
     evidence = weigh_labels(counted, labels=len(own))
     return evidence.head_share, own, evidence.weights
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines.model.memory import Memory
+from pipelines.model.memory import Memory, changed_hashes, phrase_hash
 
 MAX_CHANGES = 50
 
@@ -14,12 +14,15 @@ MAX_CHANGES = 50
 def changed_phrases(before: Memory, after: Memory, received: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the phrases among `received` whose answer differs, at most MAX_CHANGES.
 
-    Each has `cleaned`, `before`, `after`, `labels` (how many came now) and `share`, the weight of
-    the new label beside the head's. `received` has cleaned, label and head_label; the head's label
-    answers where a memory leaves it the largest part.
+    Each has `cleaned`, `before`, `after`, `labels` (how many came now; 0 where those of other
+    phrases turned it) and `share`, the weight of the new label beside the head's. `received` has
+    cleaned, head_label and is_new; the head's label answers where a memory leaves it the largest
+    part.
     """
+    differing = changed_hashes(before, after)
+    hashes = received["cleaned"].map(phrase_hash)
     changes = []
-    for cleaned, rows in received.groupby("cleaned", sort=True):
+    for cleaned, rows in received[hashes.isin(differing)].groupby("cleaned", sort=True):
         head = str(rows["head_label"].iloc[-1])
         old, _ = _answer(before, str(cleaned), head)
         new, share = _answer(after, str(cleaned), head)
@@ -29,7 +32,7 @@ def changed_phrases(before: Memory, after: Memory, received: pd.DataFrame) -> li
                     "cleaned": str(cleaned),
                     "before": old,
                     "after": new,
-                    "labels": len(rows),
+                    "labels": int(rows["is_new"].sum()),
                     "share": round(share, 3),
                 }
             )

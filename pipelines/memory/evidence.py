@@ -17,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-WEIGHING = 2
+WEIGHING = 3
 """Number of these rules; it rises when equal labels come to be weighed otherwise."""
 HAZARD = 0.03
 """Chance that a label begins a new run. At .05 one wrong label flipped 1 to 11 % of long pasts."""
@@ -63,14 +63,20 @@ def _contested(codes: tuple[int, ...], labels: int) -> Evidence:
     return mix_runs(extend_runs(no_run(labels), codes))
 
 
-def repeat_corrections(codes: Sequence[int], corrections: Sequence[bool]) -> list[int]:
-    """Return the labels as they are weighed: a correction of a short past counts twice.
+def repeat_deciding(
+    codes: Sequence[int], corrections: Sequence[bool], relabelled: Sequence[bool]
+) -> list[int]:
+    """Return the labels as they are weighed: those that decide alone count twice.
 
-    `corrections` marks the labels by people who saw the answer: corrections and double reviews.
+    Parameters
+    ----------
+    corrections : labels by people who saw the answer: corrections and double reviews; they decide
+        over a short past
+    relabelled : labels that are part of a relabelling (see `relabelled_since`); they decide
     """
     counted: list[int] = []
-    for code, is_correction in zip(codes, corrections, strict=True):
-        twice = is_correction and len(counted) < SHORT_PAST
+    for code, is_correction, is_shared in zip(codes, corrections, relabelled, strict=True):
+        twice = is_shared or (is_correction and len(counted) < SHORT_PAST)
         counted += [code, code] if twice else [code]
     return counted
 

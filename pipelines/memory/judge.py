@@ -8,14 +8,15 @@ import numpy as np
 import pandas as pd
 from scipy.special import betainc, betaln
 
-from pipelines.memory.build import DECIDING, count_acts
+from pipelines.memory.build import DECIDING, count_acts, moments
 from pipelines.memory.evidence import (
     Evidence,
     extend_runs,
     mix_runs,
     no_run,
-    repeat_corrections,
+    repeat_deciding,
 )
+from pipelines.memory.relabelled import relabelled_since
 
 LEVEL = 0.05
 """Chance that a memory no worse than the head alone is switched off, however often it is judged."""
@@ -70,6 +71,7 @@ def forecast_labels(labels: pd.DataFrame, *, since: pd.Timestamp) -> Forecast:
     predicted once. The head's probability of its own label counts as HEAD_PROBABILITY.
     """
     ordered = count_acts(labels)
+    ordered["relabelled"] = _known_as_relabelled(ordered)
     asked = ordered["head_label"].fillna("").ne("") & (ordered["received_at"] > since)
     phrases = set(ordered.loc[asked, "cleaned"])
     outcomes: list[tuple[bool, bool]] = []
@@ -84,6 +86,19 @@ def forecast_labels(labels: pd.DataFrame, *, since: pd.Timestamp) -> Forecast:
     )
 
 
+def _known_as_relabelled(ordered: pd.DataFrame) -> np.ndarray:
+    """Mark the labels that were known as part of a relabelling when they came: bool (n,)."""
+    phrase_of, _ = pd.factorize(ordered["cleaned"])
+    codes, _ = pd.factorize(ordered["label"])
+    received = moments(ordered)
+    decided = ordered["kind"].isin(DECIDING).to_numpy()
+    order = np.argsort(phrase_of, kind="stable")
+    known = np.zeros(len(ordered), bool)
+    since = relabelled_since(phrase_of[order], codes[order], received[order], decided[order])
+    known[order] = since <= received[order]
+    return known
+
+
 def _outcomes(rows: pd.DataFrame, asked: list[bool]) -> list[tuple[bool, bool]]:
     """Whether memory and head were right about each label of one phrase that was asked for."""
     heads = rows["head_label"].fillna("").tolist()
@@ -92,12 +107,13 @@ def _outcomes(rows: pd.DataFrame, asked: list[bool]) -> list[tuple[bool, bool]]:
     code_of = {name: code for code, name in enumerate(names)}
     codes = [code_of[label] for label in truth]
     deciding = rows["kind"].isin(DECIDING).tolist()
+    relabelled = rows["relabelled"].tolist()
 
     outcomes = []
     runs = no_run(len(names))
     weighed = 0
     for place in np.flatnonzero(asked)[-MOST_PER_PHRASE:].tolist():
-        known = repeat_corrections(codes[:place], deciding[:place])
+        known = repeat_deciding(codes[:place], deciding[:place], relabelled[:place])
         runs = extend_runs(runs, known[weighed:])
         weighed = len(known)
         answer = _answer(mix_runs(runs), code_of[heads[place]])

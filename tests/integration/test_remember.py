@@ -57,11 +57,12 @@ def correct(
     author: str = "ada",
     at: datetime = NOW,
     kind: str = "unknown",
+    prefix: str = "r",
 ) -> None:
     with context.engine.begin() as connection:
         record_feedback(
             connection,
-            request_id=f"r-{number:06d}",
+            request_id=f"{prefix}-{number:06d}",
             label=label,
             author=author,
             received_at=at,
@@ -133,6 +134,31 @@ def test_a_correction_is_in_the_next_revision(context: LoopContext) -> None:
     )
     assert best(memory_of(context)) == "label07"
     assert remember(context, NOW + HOUR).kind == "current"
+
+
+def test_phrases_that_are_changed_alike_turn_each_other(context: LoopContext) -> None:
+    """One correction does not turn the long past of "worn cog"; the same of "loose belt" does."""
+    rows = traffic(days=1, a_day=30, seed=1).iloc[10:20]
+    belt = rows.assign(phrase="Loose belt", cleaned="loose belt", label="label00")
+    with context.engine.begin() as connection:
+        log(connection, belt, classifier="topic", version="1", prefix="belt")
+    cogs = source_labels(*["label00"] * 20)
+    ids = pa.array([f"b-{number}" for number in range(20)])
+    belts = cogs.set_column(0, "id", ids).set_column(1, "cleaned", pa.array(["loose belt"] * 20))
+    past = pa.concat_tables([cogs, belts])
+    snapshot = store_source_labels(context.settings.models, "topic", past)
+    renew_memory(context, "topic", snapshot=snapshot, now=NOW - HOUR, why="first")
+
+    correct(context, 1, "label07", kind="correction")
+    assert remember(context).evidence["changed"] == []
+    correct(context, 1, "label07", at=NOW + HOUR, kind="correction", prefix="belt")
+    changed = remember(context, NOW + 2 * HOUR).evidence["changed"]
+    assert [(change["cleaned"], change["labels"]) for change in changed] == [
+        ("loose belt", 1),
+        ("worn cog", 0),
+    ]
+    assert {change["after"] for change in changed} == {"label07"}
+    assert best(memory_of(context)) == "label07"
 
 
 @pytest.mark.parametrize(
@@ -303,7 +329,7 @@ def test_a_revision_can_be_made_again_from_its_record(
     with monkeypatch.context() as other_release:
         other_release.setattr("pipelines.memory.build.WEIGHING", 1)
         by_other_rules = reproduce_revision(context, "topic", 2)
-    assert "by other rules of weighing (2; here 1)" in by_other_rules.reasons[0]
+    assert "by other rules of weighing (3; here 1)" in by_other_rules.reasons[0]
     with context.engine.begin() as connection:
         connection.execute(feedback.update().values(label="label09"))
     changed = reproduce_revision(context, "topic", 2)

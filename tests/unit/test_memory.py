@@ -19,7 +19,7 @@ from pipelines.memory.evidence import (
     extend_runs,
     mix_runs,
     no_run,
-    repeat_corrections,
+    repeat_deciding,
     weigh_labels,
 )
 from pipelines.model.memory import (
@@ -98,12 +98,13 @@ def test_one_wrong_label_turns_no_phrase_of_two_labels(share: float) -> None:
 
 @pytest.mark.parametrize("past", range(SHORT_PAST))
 def test_one_correction_decides_over_a_short_past(past: int) -> None:
-    codes = repeat_corrections([0] * past + [1], [False] * past + [True])
+    codes = repeat_deciding([0] * past + [1], [False] * past + [True], [False] * (past + 1))
     assert answer(codes, labels=2, head={0: 0.97, 1: 0.01}) == 1
 
 
 def test_one_correction_turns_no_long_past() -> None:
-    codes = repeat_corrections([0] * SHORT_PAST + [1], [False] * SHORT_PAST + [True])
+    marks = [False] * SHORT_PAST
+    codes = repeat_deciding([0] * SHORT_PAST + [1], [*marks, True], [*marks, False])
     assert codes == [0] * SHORT_PAST + [1]
     assert answer(codes, labels=2, head={0: 0.97, 1: 0.01}) == 0
 

@@ -128,3 +128,28 @@ def test_only_unselected_labels_switch_a_memory_off(judging: bool, enabled: bool
     )
     assert made.memory.enabled is enabled
     assert made.forecast.labels == (len(names) if judging else 0)
+
+
+def changed_alike(*, first_asked: int) -> pd.DataFrame:
+    """Long pasts of "a", "b" and "c"; people change "a" and "b", and a sample asks "c" twice.
+
+    The samples come `first_asked` hours after the fit and an hour later, the corrections after 10.
+    """
+    moments = pd.date_range(FIT - 40 * 24 * HOUR, periods=40, freq="D")
+    past = [(phrase, "lung", at, "", "", "") for at in moments for phrase in "abc"]
+    others = [(f"other {at}", f"kind {at.day}", at, "", "", "") for at in moments for _ in range(3)]
+    at = FIT + 10 * HOUR
+    changes = [
+        ("a", "heart", at, "ann", "correction", ""),
+        ("b", "heart", at, "bob", "correction", ""),
+    ]
+    asked = [FIT + (first_asked + number) * HOUR for number in range(2)]
+    samples = [("c", "heart", moment, f"s {moment}", "sample", "lung") for moment in asked]
+    columns = ["cleaned", "label", "received_at", "author", "kind", "head_label"]
+    return pd.DataFrame([*past, *others, *changes, *samples], columns=columns)
+
+
+@pytest.mark.parametrize(("first_asked", "right"), [(20, 1), (1, 0)])
+def test_a_memory_is_judged_by_the_relabellings_that_it_knew(first_asked: int, right: int) -> None:
+    forecast = forecast_labels(changed_alike(first_asked=first_asked), since=FIT)
+    assert (forecast.labels, forecast.memory_right) == (2, right)
