@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,8 +37,10 @@ def dvc_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def session_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return own_place(tmp_path_factory.mktemp("home"))
+def session_settings() -> Iterator[Settings]:
+    """A home outside pytest's own folder: another session closes that to PostgreSQL's user."""
+    with TemporaryDirectory(prefix="home-", ignore_cleanup_errors=True) as home:
+        yield own_place(Path(home))
 
 
 @pytest.fixture(scope="session")

@@ -38,10 +38,7 @@ def place_with_champion(
 
 @pytest.fixture(scope="session")
 def _house() -> Iterator[House]:
-    """A folder outside pytest's own.
-
-    Another session closes pytest's folder to PostgreSQL's user, who then cannot stop the server.
-    """
+    """A folder outside pytest's own, as that of `session_settings`."""
     with (
         TemporaryDirectory(prefix="house-", ignore_cleanup_errors=True) as home,
         built_house(Path(home)) as house,
