@@ -102,10 +102,12 @@ def _renewed(
     reason = f"revision {made.revision} of {made.labels} labels: {made.why}"
     if before is None:
         return Verdict("renewed", (reason,), {**asdict(made), "changed": []})
+    received = received_answers(context.engine, made.classifier, revision=before, now=now)
+    of_source = read_source_labels(
+        context.settings.models, made.classifier, snapshot=made.snapshot
+    ).assign(head_label="", is_new=False)
     changes = changed_phrases(
-        recorded_memory(before),
-        recorded_memory(made),
-        received_answers(context.engine, made.classifier, revision=before, now=now),
+        recorded_memory(before), recorded_memory(made), pd.concat([of_source, received])
     )
     return Verdict("renewed", (reason,), {**asdict(made), "changed": changes})
 

@@ -42,6 +42,11 @@ def changes_page(classifier: str, verdict: Verdict) -> str:
             "|---|---|---|---|---|",
             *(f"| {' | '.join(str(change[name]) for name in COLUMNS)} |" for change in changes),
         ]
+        if not all(change["labels"] for change in changes):
+            lines += [
+                "",
+                "Phrases that received no label changed because others were changed alike.",
+            ]
     else:
         lines.append("No answer changed.")
     return "\n".join(lines) + "\n"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 
 import numpy as np
@@ -26,7 +26,7 @@ from pipelines.memory.evidence import (
     weigh_labels,
 )
 from pipelines.memory.mixed import expected_corrections
-from pipelines.memory.relabelled import NEVER, Changes, find_changes, known_since
+from pipelines.memory.relabelled import NOBODY, Changes, find_changes, shared_changes
 
 _CHUNK = 64
 """Labels of a phrase between two stages of weighing that are kept."""
@@ -58,20 +58,24 @@ class PhraseEvidence:
 class _Acts:
     """The labels of one phrase as they count, in order of receipt."""
 
-    def __init__(self, labels: Collection[GivenLabel], number: dict[str, int]) -> None:
+    def __init__(
+        self,
+        labels: Collection[GivenLabel],
+        number: dict[str, int],
+        act_number: dict[tuple[str, date], int],
+    ) -> None:
         self.labels = _acts(labels)
-        self.at = np.array([_microseconds(given.received_at) for given in self.labels], np.int64)
-        self.decided = np.array([given.kind in DECIDING for given in self.labels], bool)
+        at = np.array([_microseconds(given.received_at) for given in self.labels], np.int64)
         names = [number.setdefault(given.label, len(number)) for given in self.labels]
         self.codes = np.array(names, np.int64)
-        self.places, returned = find_changes(np.zeros(len(names), np.int64), self.codes)
-        self.changes = Changes(
-            old=self.codes[self.places - 1],
-            new=self.codes[self.places],
-            at=self.at[self.places],
-            decided=self.decided[self.places],
-            returned=returned,
-        )
+        self.deciding = [given.kind in DECIDING for given in self.labels]
+        acts = np.full(len(names), NOBODY)
+        for place in np.flatnonzero(self.deciding).tolist():
+            act = (self.labels[place].author, self.labels[place].received_at.date())
+            acts[place] = act_number.setdefault(act, len(act_number))
+        self.decided_at = at[self.deciding]
+        phrase = np.zeros(len(names), np.int64)
+        self.places, self.changes = find_changes(phrase, self.codes, at, acts)
 
 
 class RunningMemory:
@@ -84,6 +88,7 @@ class RunningMemory:
         self._acts: dict[str, _Acts] = {}
         self._of_interest: set[str] = set()
         self._number: dict[str, int] = {}
+        self._act_number: dict[tuple[str, date], int] = {}
         self._label_counts: Counter[int] = Counter()
         self._relabelled: dict[str, frozenset[int]] = {}
 
@@ -102,10 +107,10 @@ class RunningMemory:
         for cleaned in changed:
             if cleaned in self._acts:
                 self._label_counts.subtract(self._acts[cleaned].codes.tolist())
-            acts = _Acts(self._labels[cleaned].values(), self._number)
+            acts = _Acts(self._labels[cleaned].values(), self._number, self._act_number)
             self._acts[cleaned] = acts
             self._label_counts.update(acts.codes.tolist())
-            if len(acts.places) or acts.decided.any():
+            if len(acts.places) or any(acts.deciding):
                 self._of_interest.add(cleaned)
         before = self._relabelled
         self._relabelled = relabelled = self._find_relabelled()
@@ -124,14 +129,14 @@ class RunningMemory:
         parts = [self._acts[cleaned].changes for cleaned in phrases]
         columns = [field.name for field in fields(Changes)]
         joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in columns}
-        decided_at = [acts.at[acts.decided] for acts in map(self._acts.__getitem__, phrases)]
+        decided_at = [self._acts[cleaned].decided_at for cleaned in phrases]
         counts = np.array([self._label_counts[code] for code in range(len(self._number))])
-        since = known_since(
+        shared = shared_changes(
             Changes(**joined),
             decided_at=np.sort(np.concatenate(decided_at)),
             shares=counts / counts.sum(),
         )
-        known = np.split(since < NEVER, np.cumsum([len(part.at) for part in parts])[:-1])
+        known = np.split(shared, np.cumsum([len(part.at) for part in parts])[:-1])
         return {
             cleaned: frozenset(self._acts[cleaned].places[own].tolist())
             for cleaned, own in zip(phrases, known, strict=True)
@@ -184,7 +189,7 @@ def _weigh(acts: _Acts, relabelled: Collection[int]) -> PhraseEvidence:
     number = {name: place for place, name in enumerate(names)}
     codes = [number[given.label] for given in acts.labels]
     shared = [place in relabelled for place in range(len(codes))]
-    counted = repeat_deciding(codes, acts.decided.tolist(), shared)
+    counted = repeat_deciding(codes, acts.deciding, shared)
     evidence = _weigh_codes(tuple(counted), len(names))
     return PhraseEvidence(evidence.head_share, tuple(names), evidence.weights)
 

@@ -9,8 +9,8 @@ import pandas as pd
 
 from core.errors import TrainingImpossible
 from pipelines.memory.evidence import WEIGHING, repeat_deciding, weigh_labels
-from pipelines.memory.relabelled import NEVER, relabelled_since
-from pipelines.model.arrays import MAX_LABELS, Int64
+from pipelines.memory.relabelled import NOBODY, find_changes, shared_changes
+from pipelines.model.arrays import MAX_LABELS, Bool, Int64
 from pipelines.model.memory import Memory, phrase_hash
 
 LABEL_COLUMNS = ("cleaned", "label", "received_at", "author", "kind")
@@ -36,9 +36,10 @@ def build_memory(
     order = np.argsort(phrase_of, kind="stable")
     bounds = np.searchsorted(phrase_of[order], np.arange(len(phrases) + 1))
     codes = codes[order]
-    deciding = counted["kind"].isin(DECIDING).to_numpy()[order]
+    acts = acts_of_deciding(counted)[order]
+    deciding = acts != NOBODY
     received = moments(counted)[order]
-    relabelled = relabelled_since(phrase_of[order], codes, received, deciding) < NEVER
+    relabelled = _relabelled(phrase_of[order], codes, received, acts, labels=len(names))
     rows = [
         _weigh(codes[start:end], deciding[start:end], relabelled[start:end])
         for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
@@ -62,6 +63,29 @@ def count_acts(labels: pd.DataFrame) -> pd.DataFrame:
     people = ordered["author"] != ""
     repeated = ordered.assign(day=day).duplicated(["cleaned", "author", "day"], keep="last")
     return ordered[~(people & repeated)].reset_index(drop=True)
+
+
+def _relabelled(
+    phrase_of: Int64, codes: Int64, received: Int64, acts: Int64, *, labels: int
+) -> Bool:
+    """Mark the labels that are part of a relabelling: bool (n,)."""
+    marks = np.zeros(len(codes), bool)
+    places, changes = find_changes(phrase_of, codes, received, acts)
+    if len(places):
+        shares = np.bincount(codes, minlength=labels) / len(codes)
+        decided_at = np.sort(received[acts != NOBODY])
+        marks[places] = shared_changes(changes, decided_at=decided_at, shares=shares)
+    return marks
+
+
+def acts_of_deciding(labels: pd.DataFrame) -> Int64:
+    """Number the acts, of one author on one day, of people who saw the answer; others: NOBODY."""
+    deciding = labels["kind"].isin(DECIDING).to_numpy()
+    given = labels[deciding]
+    day = pd.to_datetime(given["received_at"], utc=True).dt.floor("D")
+    acts = np.full(len(labels), NOBODY)
+    acts[deciding] = given.groupby(["author", day]).ngroup()
+    return acts
 
 
 def moments(labels: pd.DataFrame) -> Int64:

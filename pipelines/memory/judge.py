@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from scipy.special import betainc, betaln
 
-from pipelines.memory.build import DECIDING, count_acts, moments
+from pipelines.memory.build import DECIDING, acts_of_deciding, count_acts, moments
 from pipelines.memory.evidence import (
     Evidence,
     extend_runs,
@@ -16,7 +16,7 @@ from pipelines.memory.evidence import (
     no_run,
     repeat_deciding,
 )
-from pipelines.memory.relabelled import relabelled_since
+from pipelines.memory.relabelled import NEVER, NOBODY, find_changes, shared_changes
 
 LEVEL = 0.05
 """Chance that a memory no worse than the head alone is switched off, however often it is judged."""
@@ -25,6 +25,8 @@ MOST_PER_PHRASE = 20
 
 A phrase that is labelled ten thousand times decides no more than one labelled 20 times.
 """
+_DAY = 86_400_000_000
+"""Microseconds."""
 HEAD_PROBABILITY = 0.999
 """Assumed of the head's own label, which favours the head. At 1, one label would tie with it."""
 
@@ -71,12 +73,12 @@ def forecast_labels(labels: pd.DataFrame, *, since: pd.Timestamp) -> Forecast:
     predicted once. The head's probability of its own label counts as HEAD_PROBABILITY.
     """
     ordered = count_acts(labels)
-    ordered["relabelled"] = _known_as_relabelled(ordered)
+    relabellings = _KnownRelabellings(ordered)
     asked = ordered["head_label"].fillna("").ne("") & (ordered["received_at"] > since)
     phrases = set(ordered.loc[asked, "cleaned"])
     outcomes: list[tuple[bool, bool]] = []
     for _, rows in ordered[ordered["cleaned"].isin(phrases)].groupby("cleaned", sort=False):
-        outcomes += _outcomes(rows, asked.loc[rows.index].tolist())
+        outcomes += _outcomes(rows, asked.loc[rows.index].tolist(), relabellings)
     return Forecast(
         labels=len(outcomes),
         memory_right=sum(memory for memory, _ in outcomes),
@@ -86,20 +88,48 @@ def forecast_labels(labels: pd.DataFrame, *, since: pd.Timestamp) -> Forecast:
     )
 
 
-def _known_as_relabelled(ordered: pd.DataFrame) -> np.ndarray:
-    """Mark the labels that were known as part of a relabelling when they came: bool (n,)."""
-    phrase_of, _ = pd.factorize(ordered["cleaned"])
-    codes, _ = pd.factorize(ordered["label"])
-    received = moments(ordered)
-    decided = ordered["kind"].isin(DECIDING).to_numpy()
-    order = np.argsort(phrase_of, kind="stable")
-    known = np.zeros(len(ordered), bool)
-    since = relabelled_since(phrase_of[order], codes[order], received[order], decided[order])
-    known[order] = since <= received[order]
-    return known
+class _KnownRelabellings:
+    """Which labels were known to be part of a relabelling before a day began."""
+
+    def __init__(self, ordered: pd.DataFrame) -> None:
+        phrase_of, _ = pd.factorize(ordered["cleaned"])
+        codes, _ = pd.factorize(ordered["label"])
+        self._received = moments(ordered)
+        self._codes = codes
+        acts = acts_of_deciding(ordered)
+        order = np.argsort(phrase_of, kind="stable")
+        places, self._changes = find_changes(
+            phrase_of[order], codes[order], self._received[order], acts[order]
+        )
+        self._rows = order[places]
+        self._decided_at = np.sort(self._received[acts != NOBODY])
+        self._by_day: dict[int, frozenset[int]] = {}
+
+    def before_day_of(self, row: int) -> frozenset[int]:
+        """Return the rows that were known as relabelled when the day of a row began."""
+        day = int(self._received[row] // _DAY)
+        if day not in self._by_day:
+            self._by_day[day] = self._before(day * _DAY)
+        return self._by_day[day]
+
+    def _before(self, moment: int) -> frozenset[int]:
+        earlier = self._changes.at < moment
+        changes = self._changes.only(earlier)
+        returned_at = np.where(changes.returned_at < moment, changes.returned_at, NEVER)
+        known = self._codes[: np.searchsorted(self._received, moment)]
+        if not len(known):
+            return frozenset()
+        shared = shared_changes(
+            replace(changes, returned_at=returned_at),
+            decided_at=self._decided_at[: np.searchsorted(self._decided_at, moment)],
+            shares=np.bincount(known, minlength=int(self._codes.max()) + 1) / len(known),
+        )
+        return frozenset(self._rows[earlier][shared].tolist())
 
 
-def _outcomes(rows: pd.DataFrame, asked: list[bool]) -> list[tuple[bool, bool]]:
+def _outcomes(
+    rows: pd.DataFrame, asked: list[bool], relabellings: _KnownRelabellings
+) -> list[tuple[bool, bool]]:
     """Whether memory and head were right about each label of one phrase that was asked for."""
     heads = rows["head_label"].fillna("").tolist()
     truth = rows["label"].tolist()
@@ -107,15 +137,20 @@ def _outcomes(rows: pd.DataFrame, asked: list[bool]) -> list[tuple[bool, bool]]:
     code_of = {name: code for code, name in enumerate(names)}
     codes = [code_of[label] for label in truth]
     deciding = rows["kind"].isin(DECIDING).tolist()
-    relabelled = rows["relabelled"].tolist()
+    numbers = rows.index.tolist()
 
     outcomes = []
     runs = no_run(len(names))
-    weighed = 0
+    weighed: list[int] = []
     for place in np.flatnonzero(asked)[-MOST_PER_PHRASE:].tolist():
-        known = repeat_deciding(codes[:place], deciding[:place], relabelled[:place])
-        runs = extend_runs(runs, known[weighed:])
-        weighed = len(known)
+        relabelled = relabellings.before_day_of(numbers[place])
+        marks = [row in relabelled for row in numbers[:place]]
+        known = repeat_deciding(codes[:place], deciding[:place], marks)
+        if known[: len(weighed)] != weighed:  # a relabelling was found, or taken back
+            runs = no_run(len(names))
+            weighed = []
+        runs = extend_runs(runs, known[len(weighed) :])
+        weighed = known
         answer = _answer(mix_runs(runs), code_of[heads[place]])
         outcomes.append((answer == codes[place], heads[place] == truth[place]))
     return outcomes

@@ -23,6 +23,7 @@ from core.settings import REPOSITORY
 from core.tables import feedback
 from flows.context import LoopContext
 from flows.memory import remember_labels, remember_retraining, renew_memory
+from flows.remember import changes_page
 from flows.run import Run
 from lineage.reproduce_memory import reproduce_revision
 from monitoring import received_labels
@@ -70,14 +71,14 @@ def correct(
         )
 
 
-def source_labels(*labels: str) -> pa.Table:
-    """Rows of the source for the phrase, one a day before the answers."""
+def source_labels(*labels: str, phrase: str = "worn cog") -> pa.Table:
+    """Rows of the source for a phrase, one a day before the answers."""
     moments = [NOW - timedelta(days=40 - number) for number in range(len(labels))]
     count = len(labels)
     return pa.table(
         {
-            "id": pa.array([f"s-{number}" for number in range(count)], pa.string()),
-            "cleaned": pa.array(["worn cog"] * count, pa.string()),
+            "id": pa.array([f"{phrase}-{number}" for number in range(count)], pa.string()),
+            "cleaned": pa.array([phrase] * count, pa.string()),
             "label": pa.array(labels, pa.string()),
             "occurred_at": pa.array(moments, pa.timestamp("us", "UTC")),
             "from_source": pa.array([True] * count, pa.bool_()),
@@ -137,28 +138,38 @@ def test_a_correction_is_in_the_next_revision(context: LoopContext) -> None:
 
 
 def test_phrases_that_are_changed_alike_turn_each_other(context: LoopContext) -> None:
-    """One correction does not turn the long past of "worn cog"; the same of "loose belt" does."""
+    """One correction does not turn the long past of "worn cog"; the same of "loose belt" does.
+
+    Then one label of the source turns "dry gear".
+    """
     rows = traffic(days=1, a_day=30, seed=1).iloc[10:20]
     belt = rows.assign(phrase="Loose belt", cleaned="loose belt", label="label00")
     with context.engine.begin() as connection:
         log(connection, belt, classifier="topic", version="1", prefix="belt")
-    cogs = source_labels(*["label00"] * 20)
-    ids = pa.array([f"b-{number}" for number in range(20)])
-    belts = cogs.set_column(0, "id", ids).set_column(1, "cleaned", pa.array(["loose belt"] * 20))
-    past = pa.concat_tables([cogs, belts])
+    pasts = [
+        source_labels(*["label00"] * 20, phrase=phrase) for phrase in ("worn cog", "loose belt")
+    ]
+    gear = source_labels(*["label00"] * 20, "label07", phrase="dry gear")
+    moments = [*gear["occurred_at"].to_pylist()[:-1], NOW + 1.5 * HOUR]
+    gear = gear.set_column(3, "occurred_at", pa.array(moments, pa.timestamp("us", "UTC")))
+    others = [source_labels(*[f"other {n}"] * 20, phrase=f"phrase {n}") for n in range(9)]
+    past = pa.concat_tables([*pasts, gear, *others])
     snapshot = store_source_labels(context.settings.models, "topic", past)
     renew_memory(context, "topic", snapshot=snapshot, now=NOW - HOUR, why="first")
 
     correct(context, 1, "label07", kind="correction")
     assert remember(context).evidence["changed"] == []
-    correct(context, 1, "label07", at=NOW + HOUR, kind="correction", prefix="belt")
-    changed = remember(context, NOW + 2 * HOUR).evidence["changed"]
+    correct(context, 1, "label07", at=NOW + HOUR, kind="correction", prefix="belt", author="bob")
+    verdict = remember(context, NOW + 2 * HOUR)
+    changed = verdict.evidence["changed"]
     assert [(change["cleaned"], change["labels"]) for change in changed] == [
         ("loose belt", 1),
+        ("dry gear", 0),
         ("worn cog", 0),
     ]
     assert {change["after"] for change in changed} == {"label07"}
     assert best(memory_of(context)) == "label07"
+    assert "because others were changed alike" in changes_page("topic", verdict)
 
 
 @pytest.mark.parametrize(

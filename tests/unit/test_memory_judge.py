@@ -15,6 +15,7 @@ from pipelines.memory.judge import MOST_PER_PHRASE, Forecast, forecast_labels
 
 FIT = pd.Timestamp("2026-01-01", tz="UTC")
 HOUR = pd.Timedelta(hours=1)
+DAY = pd.Timedelta(days=1)
 
 
 def received(labels: Sequence[str], *, head: str, author: str | None = None) -> pd.DataFrame:
@@ -130,26 +131,35 @@ def test_only_unselected_labels_switch_a_memory_off(judging: bool, enabled: bool
     assert made.forecast.labels == (len(names) if judging else 0)
 
 
-def changed_alike(*, first_asked: int) -> pd.DataFrame:
-    """Long pasts of "a", "b" and "c"; people change "a" and "b", and a sample asks "c" twice.
+def changed_alike(*, first_asked: int, truth: Sequence[str]) -> pd.DataFrame:
+    """Long pasts of "a", "b" and "c". People change "a" on day 5 and "b" on day 8.
 
-    The samples come `first_asked` hours after the fit and an hour later, the corrections after 10.
+    Samples ask "c" on day `first_asked` after the fit, and every third day after that.
     """
-    moments = pd.date_range(FIT - 40 * 24 * HOUR, periods=40, freq="D")
+    moments = pd.date_range(FIT - 40 * DAY, periods=40, freq="D")
     past = [(phrase, "lung", at, "", "", "") for at in moments for phrase in "abc"]
     others = [(f"other {at}", f"kind {at.day}", at, "", "", "") for at in moments for _ in range(3)]
-    at = FIT + 10 * HOUR
-    changes = [
-        ("a", "heart", at, "ann", "correction", ""),
-        ("b", "heart", at, "bob", "correction", ""),
+    corrected = [
+        ("a", "heart", FIT + 5 * DAY, "ann", "correction", ""),
+        ("b", "heart", FIT + 8 * DAY, "bob", "correction", ""),
     ]
-    asked = [FIT + (first_asked + number) * HOUR for number in range(2)]
-    samples = [("c", "heart", moment, f"s {moment}", "sample", "lung") for moment in asked]
+    sampled = [
+        ("c", label, FIT + (first_asked + 3 * number) * DAY, "eve", "sample", "lung")
+        for number, label in enumerate(truth)
+    ]
     columns = ["cleaned", "label", "received_at", "author", "kind", "head_label"]
-    return pd.DataFrame([*past, *others, *changes, *samples], columns=columns)
+    return pd.DataFrame([*past, *others, *corrected, *sampled], columns=columns)
 
 
-@pytest.mark.parametrize(("first_asked", "right"), [(20, 1), (1, 0)])
+@pytest.mark.parametrize(("first_asked", "right"), [(1, 0), (6, 1), (10, 1)])
 def test_a_memory_is_judged_by_the_relabellings_that_it_knew(first_asked: int, right: int) -> None:
-    forecast = forecast_labels(changed_alike(first_asked=first_asked), since=FIT)
+    labels = changed_alike(first_asked=first_asked, truth=["heart", "heart"])
+    forecast = forecast_labels(labels, since=FIT)
     assert (forecast.labels, forecast.memory_right) == (2, right)
+
+
+@pytest.mark.parametrize(("label", "right"), [("heart", 1), ("lung", 0)])
+def test_a_label_does_not_take_part_in_its_own_prediction(label: str, right: int) -> None:
+    """It says whether the change before it was taken back."""
+    labels = changed_alike(first_asked=10, truth=["heart", label])
+    assert forecast_labels(labels, since=FIT).memory_right == right

@@ -20,6 +20,9 @@ LATER = timedelta(days=PAST)
 OTHERS = 20
 """Further labels, each as frequent as the one that is changed."""
 
+BY_ONE = "double_review"
+"""The kind of all labels that one and the same author gives in these tests."""
+
 Entry = tuple[str, str, timedelta, str]
 """Phrase, label, time since the start, kind ("" for a row of the source)."""
 
@@ -37,9 +40,16 @@ def corrected(phrase: str, *, day: float = 1, label: str = "new") -> Entry:
 
 def given_labels(entries: Sequence[Entry]) -> list[GivenLabel]:
     return [
-        GivenLabel(str(row), phrase, label, EPOCH + since, f"author {row}" if kind else "", kind)
+        GivenLabel(str(row), phrase, label, EPOCH + since, _author(row, kind), kind)
         for row, (phrase, label, since, kind) in enumerate(entries)
     ]
+
+
+def _author(row: int, kind: str) -> str:
+    """Each label of a person is of another one, but those of the kind `one author`."""
+    if kind == BY_ONE:
+        return "ann"
+    return f"author {row}" if kind else ""
 
 
 def answers(entries: Sequence[Entry], phrases: Sequence[str]) -> list[str]:
@@ -103,6 +113,31 @@ def test_a_change_that_was_taken_back_counts_no_longer() -> None:
 def test_labels_of_the_source_alone_make_no_relabelling() -> None:
     rows = [(phrase, "new", LATER + timedelta(days=1), "") for phrase in "abcd"]
     assert answers([*pasts("abcd"), *rows], "abcd") == ["old"] * 4
+
+
+def test_one_person_who_changes_many_phrases_at_once_proves_one() -> None:
+    many = [(phrase, "new", LATER + timedelta(days=1), BY_ONE) for phrase in "abcd"]
+    assert answers([*pasts("abcde"), *many], "abcd") == ["old"] * 4
+    other = corrected("e", day=2)
+    assert answers([*pasts("abcde"), *many, other], "abcde") == ["new"] * 5
+
+
+def test_labels_that_people_confuse_both_ways_are_no_relabelling() -> None:
+    past = [*pasts("abc"), *pasts("xyz", label="new")]
+    there = [corrected(phrase, day=1 + 7 * day) for day, phrase in enumerate("abc")]
+    back = [corrected(p, day=2 + 7 * day, label="old") for day, p in enumerate("xyz")]
+    assert answers([*past, *there], "abc") == ["new"] * 3
+    assert answers([*past, *there, *back], "abc") == ["old"] * 3
+
+
+def test_slips_of_the_source_long_after_turn_nothing_back() -> None:
+    slips = [
+        (f"slip {n}", label, LATER + timedelta(days=300 + day), "")
+        for n in range(60)
+        for day, label in enumerate(["old", "old", "old", "new", "old"])
+    ]
+    entries = [*pasts("ab"), corrected("a"), corrected("b", day=30), *slips]
+    assert answers(entries, "ab") == ["new", "new"]
 
 
 def past_of(phrase: str, label: str, *, length: int) -> list[Entry]:
