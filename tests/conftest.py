@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,6 +29,17 @@ settings.load_profile("untimed")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each session a folder of its own.
+
+    In the one that pytest shares, another session closes the folder to PostgreSQL's user.
+    """
+    if config.option.basetemp is None:
+        config.option.basetemp = mkdtemp(prefix="perennial-tests-")
+        config.add_cleanup(lambda: rmtree(config.option.basetemp, ignore_errors=True))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def dvc_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep the state of DVC calls made by tests out of folders that all users may write to."""
@@ -37,10 +49,8 @@ def dvc_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def session_settings() -> Iterator[Settings]:
-    """A home outside pytest's own folder: another session closes that to PostgreSQL's user."""
-    with TemporaryDirectory(prefix="home-", ignore_cleanup_errors=True) as home:
-        yield own_place(Path(home))
+def session_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return own_place(tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture(scope="session")

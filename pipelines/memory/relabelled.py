@@ -50,6 +50,7 @@ class Changes:
     returned_at: Int64
 
     def only(self, chosen: Int64 | Bool) -> Changes:
+        """Return the changes at these places, or where `chosen` is True."""
         return Changes(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
@@ -37,12 +35,8 @@ def place_with_champion(
 
 
 @pytest.fixture(scope="session")
-def _house() -> Iterator[House]:
-    """A folder outside pytest's own, as that of `session_settings`."""
-    with (
-        TemporaryDirectory(prefix="house-", ignore_cleanup_errors=True) as home,
-        built_house(Path(home)) as house,
-    ):
+def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with built_house(tmp_path_factory.mktemp("house")) as house:
         yield house
 
 
