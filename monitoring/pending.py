@@ -21,6 +21,7 @@ from monitoring.normals import Normal, Normals
 from monitoring.reviewed import Reviewed, read_reviewed
 from monitoring.scoring import WindowScorer, log_rows
 from monitoring.traffic import Traffic
+from monitoring.turned import TurnedPhrases
 from monitoring.windows import Limits, Window, window_size
 
 
@@ -56,14 +57,26 @@ class PendingWindows:
     accepted: list[AcceptedRows] = field(default_factory=list)
     harmless: frozenset[int] = frozenset()
 
-    def completed(self, scorer: WindowScorer) -> PendingWindows:
-        """Fill in the champion's own answers where another version answered instead."""
+    def completed(self, scorer: WindowScorer, turned: TurnedPhrases) -> PendingWindows:
+        """Fill in the champion's own answers where another version or memory answered instead."""
+
+        def complete(rows: pd.DataFrame) -> pd.DataFrame:
+            return scorer.completed(turned.forget_answers(rows))
+
         return replace(
             self,
-            rows=[scorer.completed(rows) for rows in self.rows],
-            steady=[scorer.completed(rows) for rows in self.steady],
-            before=None if self.before is None else scorer.completed(self.before),
-            accepted=[traffic.completed(scorer) for traffic in self.accepted],
+            reference=complete(self.reference),
+            rows=[complete(rows) for rows in self.rows],
+            steady=[complete(rows) for rows in self.steady],
+            before=None if self.before is None else complete(self.before),
+            accepted=[
+                replace(
+                    traffic,
+                    rows=[complete(rows) for rows in traffic.rows],
+                    anchor=complete(traffic.anchor),
+                )
+                for traffic in self.accepted
+            ],
         )
 
     def normals(self, scorer: WindowScorer, *, seed: int) -> Normals:
@@ -106,13 +119,6 @@ class AcceptedRows:
     anchor: pd.DataFrame
     since: datetime
     until: datetime | None
-
-    def completed(self, scorer: WindowScorer) -> AcceptedRows:
-        return replace(
-            self,
-            rows=[scorer.completed(rows) for rows in self.rows],
-            anchor=scorer.completed(self.anchor),
-        )
 
     def spans(self, reference: pd.DataFrame) -> pd.Series:
         """Return bool (n,): which reference rows are of the days of this traffic."""

@@ -31,6 +31,7 @@ from monitoring.page_retention import remove_old_pages
 from monitoring.pending import PendingWindows, read_pending
 from monitoring.scoring import WindowScorer, read_reference
 from monitoring.traffic import Traffic
+from monitoring.turned import turned_since_fit
 from monitoring.window_files import report_file, write_window_files
 from pipelines.memory.store import no_source_labels, read_source_labels, recorded_memory
 from pipelines.model.embedder import Embed
@@ -164,7 +165,8 @@ def _judge(
     seed: int,
 ) -> Verdict:
     """Judge all windows, write their files, store rows and decision, and return the verdict."""
-    pending = watched.pending.completed(scorer)
+    turned = turned_since_fit(engine, watched.model, watched.memory)
+    pending = watched.pending.completed(scorer, turned)
     judge = Judge(
         scorer,
         pending.normals(scorer, seed=seed),

@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from operations.simulation.world import EPOCH
-from pipelines.memory.build import CORRECTION, DECIDING
+from pipelines.memory.build import CORRECTION, DECIDING, pack_memory
 from pipelines.memory.evidence import (
     Evidence,
     Runs,
@@ -27,6 +27,7 @@ from pipelines.memory.evidence import (
 )
 from pipelines.memory.mixed import expected_corrections
 from pipelines.memory.relabelled import NOBODY, Changes, find_changes, shared_changes
+from pipelines.model.memory import Memory
 
 _CHUNK = 64
 """Labels of a phrase between two stages of weighing that are kept."""
@@ -83,6 +84,7 @@ class RunningMemory:
 
     def __init__(self) -> None:
         self.evidence: dict[str, PhraseEvidence] = {}
+        self.renewals = 0
         self._labels: dict[str, dict[str, GivenLabel]] = {}
         self._waiting: set[str] = set()
         self._acts: dict[str, _Acts] = {}
@@ -102,6 +104,7 @@ class RunningMemory:
 
     def renew(self) -> set[str]:
         """Make a revision; return the phrases whose evidence may differ from the one before."""
+        self.renewals += 1
         changed = self._waiting
         self._waiting = set()
         for cleaned in changed:
@@ -120,6 +123,17 @@ class RunningMemory:
             shared = relabelled.get(cleaned, frozenset())
             self.evidence[cleaned] = _weigh(self._acts[cleaned], shared)
         return changed
+
+    def packed(self, *, classifier: str, revision: int) -> Memory:
+        """Return the newest revision as services and the watch read it."""
+        phrases = sorted(self.evidence)
+        names = sorted({label for given in self.evidence.values() for label in given.labels})
+        code_of = {name: code for code, name in enumerate(names)}
+        rows = [
+            (own.head_share, np.array([code_of[label] for label in own.labels]), own.weights)
+            for own in map(self.evidence.__getitem__, phrases)
+        ]
+        return pack_memory(phrases, rows, names=names, classifier=classifier, revision=revision)
 
     def _find_relabelled(self) -> dict[str, frozenset[int]]:
         """Return the places of the labels of each phrase that are part of a relabelling."""

@@ -37,6 +37,7 @@ from operations.simulation.gate import Around, Champion, judge_candidate
 from operations.simulation.log import write_log
 from operations.simulation.memory import GivenLabel, RunningMemory
 from operations.simulation.people import PersonLabel
+from operations.simulation.revisions import store_revision
 from operations.simulation.source import KEY, SCHEMA, Source
 from operations.simulation.vectors import Vectors
 from pipelines.gate.decide import CHANCE_ROUTES
@@ -90,6 +91,7 @@ class Production:
     champion: Champion | None = None
     remembered_rows: int = 0
     _waiting: bool = False
+    _stored: int = 0
     _last_fit_at: datetime | None = None
     _proved: Champion | None = None
 
@@ -155,6 +157,7 @@ class Production:
 
     def watch(self) -> Verdict:
         """Judge the pending windows; a drift that no gate has answered is called again."""
+        self._store_memory()
         judged = watch_classifier(
             self.engine,
             classifier=KEY,
@@ -216,6 +219,7 @@ class Production:
         self._record(replace(verdict, evidence={**verdict.evidence, "version": version}), "gate")
         self._last_fit_at = self.now
         self._learn_source()
+        self._store_memory()
         answering = self._answering(candidate, version)
         kinds = {"promote", "keep", "undecided"} if self.promotes_equals else {"promote"}
         promoted = verdict.kind in kinds or self.answering is None
@@ -279,6 +283,12 @@ class Production:
         self._waiting = False
         if self.answering is not None:
             self.answering.forget(changed)
+
+    def _store_memory(self) -> None:
+        """Make a revision, for the watch, of what the memory learnt since the last one."""
+        if self.memory is not None and self.memory.renewals > self._stored:
+            self._stored = self.memory.renewals
+            store_revision(self.engine, self.folder / "models", self.memory, now=self.now)
 
     def _record(self, verdict: Verdict, subject: str) -> None:
         with self.engine.begin() as connection:

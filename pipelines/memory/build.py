@@ -50,7 +50,9 @@ def build_memory(
             came=f"{len(names):,}",
             do="choose a coarser column as source.label",
         )
-    return _pack(phrases, rows, names=names, classifier=classifier, revision=revision)
+    return pack_memory(
+        phrases.tolist(), rows, names=names.tolist(), classifier=classifier, revision=revision
+    )
 
 
 def count_acts(labels: pd.DataFrame) -> pd.DataFrame:
@@ -114,17 +116,23 @@ def _weigh(codes: np.ndarray, deciding: np.ndarray, relabelled: np.ndarray) -> _
     return evidence.head_share, own, evidence.weights
 
 
-def _pack(
-    phrases: np.ndarray, rows: Sequence[_Row], *, names: np.ndarray, classifier: str, revision: int
+def pack_memory(
+    phrases: Sequence[str],
+    rows: Sequence[_Row],
+    *,
+    names: Sequence[str],
+    classifier: str,
+    revision: int,
 ) -> Memory:
-    hashes = np.array([phrase_hash(phrase) for phrase in phrases.tolist()], np.uint64)
+    """Return the memory of phrases: of each row the head's share, codes into `names`, weights."""
+    hashes = np.array([phrase_hash(phrase) for phrase in phrases], np.uint64)
     order = np.argsort(hashes, kind="stable")
     ordered = [rows[place] for place in order.tolist()]
     sizes = [len(own) for _, own, _ in ordered]
     return Memory(
         classifier=classifier,
         revision=revision,
-        labels=tuple(names.tolist()),
+        labels=tuple(names),
         hashes=hashes[order],
         head_shares=np.array([share for share, _, _ in ordered], np.float32),
         starts=np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype(np.int64),

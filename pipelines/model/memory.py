@@ -121,6 +121,17 @@ def phrase_hash(cleaned: str) -> int:
     return int.from_bytes(hashlib.blake2b(cleaned.encode(), digest_size=8).digest(), "big")
 
 
+def heaviest_labels(memory: Memory) -> dict[int, str]:
+    """Return hash -> the label with the largest weight, of every phrase."""
+    if not len(memory.hashes):
+        return {}
+    phrase_of = np.repeat(np.arange(len(memory.hashes)), np.diff(memory.starts))
+    order = np.lexsort((-memory.weights, phrase_of))
+    heaviest = memory.codes[order[memory.starts[:-1]]]
+    named = [memory.labels[code] for code in heaviest.tolist()]
+    return dict(zip(memory.hashes.tolist(), named, strict=True))
+
+
 def changed_hashes(before: Memory | None, after: Memory) -> set[int]:
     """Hashes of the phrases whose evidence differs between two revisions."""
     old = _rows_by_hash(before) if before is not None else {}
