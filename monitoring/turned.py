@@ -13,7 +13,8 @@ import pandas as pd
 from sqlalchemy.engine import Engine
 
 from core.contracts import ModelVersion
-from core.memory_revisions import newest_revision_by
+from core.errors import HeadRefused
+from core.memory_revisions import MemoryRevision, newest_revision_by
 from monitoring.learnt import trained_as_of
 from pipelines.memory.store import recorded_memory
 from pipelines.model.memory import Memory, heaviest_labels, phrase_hash
@@ -59,4 +60,12 @@ def turned_since_fit(engine: Engine, model: ModelVersion, memory: Memory | None)
         if memory is None or fitted_at is None:
             return TurnedPhrases()
         before = newest_revision_by(connection, model.classifier, moment=fitted_at)
-    return TurnedPhrases.between(recorded_memory(before) if before else None, memory)
+    return TurnedPhrases.between(_memory_of(before) if before else None, memory)
+
+
+def _memory_of(revision: MemoryRevision) -> Memory | None:
+    """Return the memory; None where its files are gone, which stops no watch."""
+    try:
+        return recorded_memory(revision)
+    except HeadRefused:
+        return None

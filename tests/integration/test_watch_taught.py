@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 import pandas as pd
@@ -142,6 +143,14 @@ def test_answers_that_people_taught_are_none(
 ) -> None:
     remember(engine, tmp_path, watched[1], at=TAUGHT)
     assert watch(engine, tmp_path).kind == "steady"
+
+
+def test_a_revision_whose_files_are_gone_stops_no_watch(
+    engine: Engine, tmp_path: Path, watched: tuple[pd.DataFrame, Memory]
+) -> None:
+    remember(engine, tmp_path, watched[1], at=TAUGHT)
+    rmtree(revision_folder(tmp_path / "models", "topic", 1))
+    assert watch(engine, tmp_path).kind == "drift"
 
 
 def test_only_phrases_that_both_memories_know_have_turned() -> None:
