@@ -76,11 +76,11 @@ def find_revision(connection: Connection, classifier: str, revision: int) -> Mem
 def newest_revision_by(
     connection: Connection, classifier: str, *, moment: datetime
 ) -> MemoryRevision | None:
-    """Return the newest revision that was made by a moment."""
+    """Return the newest revision that was made by a moment, and knows no later label."""
     table = memory_revision.c
     query = (
         sa.select(memory_revision)
-        .where(table.classifier == classifier, table.made_at <= moment)
+        .where(table.classifier == classifier, table.made_at <= moment, table.as_of <= moment)
         .order_by(table.revision.desc())
         .limit(1)
     )

@@ -6,8 +6,7 @@ old answer: beside them, traffic that did not change would look as if it had dri
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pandas as pd
 from sqlalchemy.engine import Engine
@@ -19,12 +18,15 @@ from monitoring.learnt import trained_as_of
 from pipelines.memory.store import recorded_memory
 from pipelines.model.memory import Memory, heaviest_labels, phrase_hash
 
+LEAST_CHANGE = 0.05
+"""Of the weight of a phrase's heaviest label, for its answers to count as others."""
+
 
 @dataclass(frozen=True)
 class TurnedPhrases:
-    """`labels`: `phrase_hash` of each phrase -> the label that outweighs the others now."""
+    """`hashes`: `phrase_hash` of each phrase whose evidence is another now."""
 
-    labels: Mapping[int, str] = field(default_factory=dict)
+    hashes: frozenset[int] = frozenset()
 
     @classmethod
     def between(cls, before: Memory | None, now: Memory | None) -> TurnedPhrases:
@@ -33,24 +35,25 @@ class TurnedPhrases:
             return cls()
         then = heaviest_labels(before)
         current = heaviest_labels(now)
-        return cls(
-            {
-                value: current[value]
-                for value in then.keys() & current.keys()
-                if then[value] != current[value]
-            }
-        )
+        known = then.keys() & current.keys()
+        return cls(frozenset(phrase for phrase in known if _differ(then[phrase], current[phrase])))
 
     def forget_answers(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows without label and confidence where another label answers now."""
-        if not self.labels or rows.empty:
+        """Return the rows without label and confidence where the phrase has turned.
+
+        Rows of a weight above 1 stand for new phrases, which no memory knows, and stay.
+        """
+        if not self.hashes or rows.empty:
             return rows
-        now = {phrase: self.labels.get(phrase_hash(phrase)) for phrase in set(rows["cleaned"])}
-        label = rows["cleaned"].map(now)
-        turned = label.notna() & rows["label"].notna() & (label != rows["label"])
+        turned = {phrase for phrase in set(rows["cleaned"]) if phrase_hash(phrase) in self.hashes}
+        again = rows["cleaned"].isin(turned) & (rows["weight"] <= 1)
         return rows.assign(
-            label=rows["label"].mask(turned, None), confidence=rows["confidence"].mask(turned)
+            label=rows["label"].mask(again, None), confidence=rows["confidence"].mask(again)
         )
+
+
+def _differ(then: tuple[str, float], now: tuple[str, float]) -> bool:
+    return then[0] != now[0] or abs(then[1] - now[1]) > LEAST_CHANGE
 
 
 def turned_since_fit(engine: Engine, model: ModelVersion, memory: Memory | None) -> TurnedPhrases:
@@ -60,7 +63,9 @@ def turned_since_fit(engine: Engine, model: ModelVersion, memory: Memory | None)
         if memory is None or fitted_at is None:
             return TurnedPhrases()
         before = newest_revision_by(connection, model.classifier, moment=fitted_at)
-    return TurnedPhrases.between(_memory_of(before) if before else None, memory)
+    if before is None or before.revision == memory.revision:
+        return TurnedPhrases()
+    return TurnedPhrases.between(_memory_of(before), memory)
 
 
 def _memory_of(revision: MemoryRevision) -> Memory | None:

@@ -121,15 +121,16 @@ def phrase_hash(cleaned: str) -> int:
     return int.from_bytes(hashlib.blake2b(cleaned.encode(), digest_size=8).digest(), "big")
 
 
-def heaviest_labels(memory: Memory) -> dict[int, str]:
-    """Return hash -> the label with the largest weight, of every phrase."""
+def heaviest_labels(memory: Memory) -> dict[int, tuple[str, float]]:
+    """Return hash -> the label with the largest weight and that weight, of every phrase."""
     if not len(memory.hashes):
         return {}
     phrase_of = np.repeat(np.arange(len(memory.hashes)), np.diff(memory.starts))
     order = np.lexsort((-memory.weights, phrase_of))
-    heaviest = memory.codes[order[memory.starts[:-1]]]
-    named = [memory.labels[code] for code in heaviest.tolist()]
-    return dict(zip(memory.hashes.tolist(), named, strict=True))
+    heaviest = order[memory.starts[:-1]]
+    named = [memory.labels[code] for code in memory.codes[heaviest].tolist()]
+    weighed = zip(named, memory.weights[heaviest].tolist(), strict=True)
+    return dict(zip(memory.hashes.tolist(), weighed, strict=True))
 
 
 def changed_hashes(before: Memory | None, after: Memory) -> set[int]:

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shutil import rmtree
 
-import numpy as np
 import pandas as pd
 import pytest
 from sqlalchemy.engine import Engine
@@ -47,12 +46,12 @@ BLOCK = ClassifierParams.model_validate(
 )
 
 
-def memory_of(rows: pd.DataFrame, *, taught: bool) -> Memory:
-    """Five labels of each phrase; where people taught, NEW in place of OLD."""
+def memory_of(rows: pd.DataFrame, *, taught: bool, labels: int = 5) -> Memory:
+    """So many labels of each phrase; where people taught, NEW in place of OLD."""
     phrases = rows.drop_duplicates("cleaned")
     label = phrases["label"].replace(OLD, NEW) if taught else phrases["label"]
     named = phrases.assign(label=label, received_at=START, author="", kind="")
-    repeated = pd.concat([named] * 5)
+    repeated = pd.concat([named] * labels)
     return build_memory(repeated, classifier="topic", revision=1 + taught, as_of=FIT)
 
 
@@ -138,10 +137,13 @@ def test_answers_that_nobody_taught_are_a_drift(
     assert "label_shares" in verdict.evidence["alarms"]
 
 
+@pytest.mark.parametrize("labels", [5, 20])
 def test_answers_that_people_taught_are_none(
-    engine: Engine, tmp_path: Path, watched: tuple[pd.DataFrame, Memory]
+    engine: Engine, tmp_path: Path, watched: tuple[pd.DataFrame, Memory], labels: int
 ) -> None:
-    remember(engine, tmp_path, watched[1], at=TAUGHT)
+    """The newest memory may be surer than the one that answered."""
+    every = traffic(days=90, a_day=60, seed=1)
+    remember(engine, tmp_path, memory_of(every, taught=True, labels=labels), at=TAUGHT)
     assert watch(engine, tmp_path).kind == "steady"
 
 
@@ -158,11 +160,27 @@ def test_only_phrases_that_both_memories_know_have_turned() -> None:
     before = memory_of(rows.head(2), taught=False)
     now = memory_of(rows, taught=True)
     turned = TurnedPhrases.between(before, now)
-    asked = rows.assign(confidence=0.9)
+    asked = rows.assign(confidence=0.9, weight=1.0)
     forgotten = turned.forget_answers(asked)
     assert forgotten["label"].isna().tolist() == [True, False, False]
     assert forgotten["confidence"].isna().tolist() == [True, False, False]
-    answered_now = asked.assign(label=NEW)
-    assert turned.forget_answers(answered_now)["label"].tolist() == [NEW] * 3
-    assert TurnedPhrases.between(None, now).labels == {}
-    assert np.array_equal(TurnedPhrases().forget_answers(asked), asked)
+    for_new_ones = asked.assign(weight=3.3)
+    assert turned.forget_answers(for_new_ones).equals(for_new_ones)
+    assert TurnedPhrases().forget_answers(asked).equals(asked)
+    assert not TurnedPhrases.between(None, now).hashes
+
+
+@pytest.mark.parametrize(("labels", "turned"), [(2, True), (40, False)])
+def test_a_phrase_that_is_surer_now_has_turned(labels: int, turned: bool) -> None:
+    """A second label raises the weight of the first one; a forty-first does not."""
+    row = pd.DataFrame({"cleaned": ["a"], "label": [OLD]})
+    before, now = (
+        build_memory(
+            pd.concat([row.assign(received_at=START, author="", kind="")] * count),
+            classifier="topic",
+            revision=1,
+            as_of=FIT,
+        )
+        for count in (labels - 1, labels)
+    )
+    assert bool(TurnedPhrases.between(before, now).hashes) == turned
