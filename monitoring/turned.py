@@ -19,12 +19,12 @@ from pipelines.memory.store import recorded_memory
 from pipelines.model.memory import Memory, heaviest_labels, phrase_hash
 
 LEAST_CHANGE = 0.05
-"""Of the weight of a phrase's heaviest label, for its answers to count as others."""
+"""Of the weight of a phrase's heaviest label; a smaller change leaves the answers as they were."""
 
 
 @dataclass(frozen=True)
 class TurnedPhrases:
-    """`hashes`: `phrase_hash` of each phrase whose evidence is another now."""
+    """`hashes`: `phrase_hash` of each phrase whose evidence differs now."""
 
     hashes: frozenset[int] = frozenset()
 

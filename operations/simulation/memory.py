@@ -56,7 +56,7 @@ class PhraseEvidence:
     weights: np.ndarray
 
 
-class _Acts:
+class _CountedLabels:
     """The labels of one phrase as they count, in order of receipt."""
 
     def __init__(
@@ -65,7 +65,7 @@ class _Acts:
         number: dict[str, int],
         act_number: dict[tuple[str, date], int],
     ) -> None:
-        self.labels = _acts(labels)
+        self.labels = _count_acts(labels)
         at = np.array([_microseconds(given.received_at) for given in self.labels], np.int64)
         names = [number.setdefault(given.label, len(number)) for given in self.labels]
         self.codes = np.array(names, np.int64)
@@ -87,7 +87,7 @@ class RunningMemory:
         self.renewals = 0
         self._labels: dict[str, dict[str, GivenLabel]] = {}
         self._waiting: set[str] = set()
-        self._acts: dict[str, _Acts] = {}
+        self._counted: dict[str, _CountedLabels] = {}
         self._of_interest: set[str] = set()
         self._number: dict[str, int] = {}
         self._act_number: dict[tuple[str, date], int] = {}
@@ -108,10 +108,10 @@ class RunningMemory:
         changed = self._waiting
         self._waiting = set()
         for cleaned in changed:
-            if cleaned in self._acts:
-                self._label_counts.subtract(self._acts[cleaned].codes.tolist())
-            acts = _Acts(self._labels[cleaned].values(), self._number, self._act_number)
-            self._acts[cleaned] = acts
+            if cleaned in self._counted:
+                self._label_counts.subtract(self._counted[cleaned].codes.tolist())
+            acts = _CountedLabels(self._labels[cleaned].values(), self._number, self._act_number)
+            self._counted[cleaned] = acts
             self._label_counts.update(acts.codes.tolist())
             if len(acts.places) or any(acts.deciding):
                 self._of_interest.add(cleaned)
@@ -121,7 +121,7 @@ class RunningMemory:
         changed |= {name for name in reached if before.get(name) != relabelled.get(name)}
         for cleaned in changed:
             shared = relabelled.get(cleaned, frozenset())
-            self.evidence[cleaned] = _weigh(self._acts[cleaned], shared)
+            self.evidence[cleaned] = _weigh(self._counted[cleaned], shared)
         return changed
 
     def packed(self, *, classifier: str, revision: int) -> Memory:
@@ -140,10 +140,10 @@ class RunningMemory:
         phrases = sorted(self._of_interest)
         if not phrases:
             return {}
-        parts = [self._acts[cleaned].changes for cleaned in phrases]
+        parts = [self._counted[cleaned].changes for cleaned in phrases]
         columns = [field.name for field in fields(Changes)]
         joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in columns}
-        decided_at = [self._acts[cleaned].decided_at for cleaned in phrases]
+        decided_at = [self._counted[cleaned].decided_at for cleaned in phrases]
         counts = np.array([self._label_counts[code] for code in range(len(self._number))])
         shared = shared_changes(
             Changes(**joined),
@@ -152,7 +152,7 @@ class RunningMemory:
         )
         known = np.split(shared, np.cumsum([len(part.at) for part in parts])[:-1])
         return {
-            cleaned: frozenset(self._acts[cleaned].places[own].tolist())
+            cleaned: frozenset(self._counted[cleaned].places[own].tolist())
             for cleaned, own in zip(phrases, known, strict=True)
             if own.any()
         }
@@ -187,7 +187,7 @@ def _of_one_row(known: GivenLabel, given: GivenLabel) -> GivenLabel:
     return replace(person, occurred_at=source[0] if source else known.occurred_at)
 
 
-def _acts(labels: Collection[GivenLabel]) -> list[GivenLabel]:
+def _count_acts(labels: Collection[GivenLabel]) -> list[GivenLabel]:
     """In order of receipt; one act of one person on a phrase counts once a day, its last label."""
     ordered = sorted(_without_expected(labels), key=lambda given: given.received_at)
     acts: dict[object, GivenLabel] = {}
@@ -198,7 +198,7 @@ def _acts(labels: Collection[GivenLabel]) -> list[GivenLabel]:
     return list(acts.values())
 
 
-def _weigh(acts: _Acts, relabelled: Collection[int]) -> PhraseEvidence:
+def _weigh(acts: _CountedLabels, relabelled: Collection[int]) -> PhraseEvidence:
     names = sorted({given.label for given in acts.labels})
     number = {name: place for place, name in enumerate(names)}
     codes = [number[given.label] for given in acts.labels]

@@ -17,7 +17,6 @@ from core.contracts import LOADTEST_KEY, Verdict
 from core.decisions import record_decision
 from core.errors import HeadRefused
 from core.feedback import record_feedback
-from core.params import ClassifierParams
 from core.partitions import tidy_inference
 from core.tables import decision, drift_report, inference
 from monitoring.budget import Budget
@@ -31,6 +30,8 @@ from pipelines.model.head_file import Head, save_head
 from tests.support.performances import performance_by_version
 from tests.support.traffic import (
     START,
+    WATCHED_BLOCK,
+    WINDOW,
     embed_words,
     log,
     make_answering_head,
@@ -41,14 +42,7 @@ from tests.support.traffic import (
 )
 
 NOW = datetime(2027, 6, 1, tzinfo=UTC)
-WINDOW = 500
 LIVE = START + timedelta(days=60)
-BLOCK = ClassifierParams.model_validate(
-    {
-        "source": {"query": "queries/topics.sql", "label": "topic"},
-        "drift": {"window_rows": WINDOW, "window_days": 30, "min_labelled_share": 0},
-    }
-)
 
 
 @dataclass
@@ -74,7 +68,7 @@ class Place:
         return watch_classifier(
             self.engine,
             classifier="topic",
-            block=BLOCK,
+            block=WATCHED_BLOCK,
             models=self.models,
             reports=self.reports,
             embed=embed_words,

@@ -13,7 +13,6 @@ from sqlalchemy.engine import Engine
 from core.contracts import Verdict
 from core.decisions import record_decision
 from core.memory_revisions import MemoryRevision, append_revision
-from core.params import ClassifierParams
 from monitoring.budget import Budget
 from monitoring.scoring import WindowScorer
 from monitoring.turned import TurnedPhrases
@@ -24,6 +23,8 @@ from pipelines.model.memory import Memory
 from tests.support.traffic import (
     LABELS,
     START,
+    WATCHED_BLOCK,
+    WINDOW,
     embed_words,
     log,
     make_answering_head,
@@ -32,18 +33,11 @@ from tests.support.traffic import (
     traffic,
 )
 
-WINDOW = 500
 FIT = START + timedelta(days=60)
 TAUGHT = FIT + timedelta(days=1)
 NOW = datetime(2027, 6, 1, tzinfo=UTC)
 OLD, NEW = LABELS[2], LABELS[5]
 ANSWERING = make_answering_head()
-BLOCK = ClassifierParams.model_validate(
-    {
-        "source": {"query": "queries/topics.sql", "label": "topic"},
-        "drift": {"window_rows": WINDOW, "window_days": 30, "min_labelled_share": 0},
-    }
-)
 
 
 def memory_of(rows: pd.DataFrame, *, taught: bool, labels: int = 5) -> Memory:
@@ -117,7 +111,7 @@ def watch(engine: Engine, home: Path) -> Verdict:
     return watch_classifier(
         engine,
         classifier="topic",
-        block=BLOCK,
+        block=WATCHED_BLOCK,
         models=home / "models",
         reports=home / "reports",
         embed=embed_words,

@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 
 from core.contracts import Deployment, ModelVersion
 from core.deployments import append_deployment
+from core.params import ClassifierParams
 from core.tables import inference
 from monitoring.scoring import WindowScorer
 from monitoring.traffic import Traffic
@@ -27,6 +28,13 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 DIMENSIONS = 32
 LABELS = tuple(f"label{number:02d}" for number in range(20))
 RARE = LABELS[10:]
+WINDOW = 500
+WATCHED_BLOCK = ClassifierParams.model_validate(
+    {
+        "source": {"query": "queries/topics.sql", "label": "topic"},
+        "drift": {"window_rows": WINDOW, "window_days": 30, "min_labelled_share": 0},
+    }
+)
 
 
 @cache

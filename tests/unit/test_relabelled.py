@@ -46,7 +46,7 @@ def given_labels(entries: Sequence[Entry]) -> list[GivenLabel]:
 
 
 def _author(row: int, kind: str) -> str:
-    """Each label of a person is of another one, but those of the kind `one author`."""
+    """Each label of a person has an author of its own, except those of the kind BY_ONE."""
     if kind == BY_ONE:
         return "ann"
     return f"author {row}" if kind else ""
