@@ -74,7 +74,10 @@ def _as_json(
         },
         "beside": {name: entries for name, entries in beside.items() if entries},
         "watched": standings.powers,
-        "waiting": {name: row.sentence for name, row in standings.unfinished.items()},
+        "waiting": {
+            name: "; ".join(verdict.sentence for verdict in verdicts)
+            for name, verdicts in standings.unfinished.items()
+        },
         "classifiers": standings.classifiers,
         "schedules": standings.schedules,
         "attention": list(_attention(programs, standings.classifiers.values())),

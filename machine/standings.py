@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -23,14 +23,14 @@ from monitoring.standing import Standing, read_standing
 
 @dataclass(frozen=True)
 class Standings:
-    """By classifier: its standing and its schedules, how soon a watch calls a change, and a newest
-    verdict that waits for time or a person.
+    """By classifier: its standing and its schedules, how soon a watch calls a change, and the
+    verdicts that wait for time or a person.
     """
 
     classifiers: Mapping[str, Standing]
     schedules: Mapping[str, list[Schedule]]
     powers: Mapping[str, str]
-    unfinished: Mapping[str, Unfinished]
+    unfinished: Mapping[str, Sequence[Unfinished]]
 
 
 def standings_of(
@@ -83,7 +83,7 @@ def _read(
     connection: Connection,
     champions: Mapping[str, Deployment | None],
     blocks: Mapping[str, ClassifierParams],
-    unfinished: Mapping[str, Unfinished],
+    unfinished: Mapping[str, Sequence[Unfinished]],
     *,
     now: datetime,
 ) -> dict[str, Standing]:
@@ -94,7 +94,7 @@ def _read(
             name,
             champion,
             cool_down_days=drift.get(name, DriftParams()).cool_down_days,
-            unfinished=unfinished.get(name),
+            unfinished=unfinished.get(name, ()),
             now=now,
         )
         for name, champion in champions.items()

@@ -1,25 +1,28 @@
-"""What a classifier waits for: the newest verdict, where it needs a person or time."""
+"""What a classifier waits for: a version that a person decides about, time, or a cure."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from core.tables import decision
 
-UNFINISHED = ("hold", "wait", "failed")
-BY_HAND = ("promote", "reject", "roll_back")
-"""What a person decides about versions; a canary or a shadow decides nothing."""
+UNFINISHED = ("wait", "failed")
+ANSWERED = ("promote", "roll_back")
+"""What a person decides about the champion: what came of the retraining before is answered, and a
+held version was compared with another champion."""
 BEGINS = "retrain"
 """A request that was granted; what became of it is another decision."""
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A newest verdict of `UNFINISHED`; `version` is the held one, "" for the other kinds."""
+    """A verdict "hold", "wait" or "failed"; `version` is the held one, "" for the other kinds."""
 
     kind: str
     version: str
@@ -32,13 +35,49 @@ class Unfinished:
         return f"{self.kind}{version} since {self.since:%Y-%m-%d %H:%M}: {self.reason}"
 
 
-def read_unfinished(connection: Connection) -> dict[str, Unfinished]:
-    """Return classifier -> its newest verdict, where that is one of `UNFINISHED`."""
+def read_unfinished(connection: Connection) -> dict[str, list[Unfinished]]:
+    """Return classifier -> its held version, and its newest verdict if that waits or failed.
+
+    A version is held until a person promotes or rejects it, another version answers, or the gate
+    has judged a newer candidate.
+    """
+    found: dict[str, list[Unfinished]] = defaultdict(list)
+    for query in (_held_versions(), _newest_verdicts()):
+        for row in connection.execute(query):
+            version = row.version if row.kind == "hold" else ""
+            found[row.classifier].append(
+                Unfinished(row.kind, version, row.decided_at, row.reasons[0])
+            )
+    return dict(found)
+
+
+def _held_versions() -> sa.Select[Any]:
+    by_gate = _newest_of(decision.c.subject == "gate").subquery()
+    held, later = by_gate.c, sa.alias(decision).c
+    rejected = sa.and_(later.kind == "reject", later.evidence["version"].astext == held.version)
+    ended = sa.exists().where(
+        later.classifier == held.classifier,
+        later.subject == "rollout",
+        later.id > held.id,
+        sa.or_(later.kind.in_(ANSWERED), rejected),
+    )
+    return sa.select(by_gate).where(held.kind == "hold", ~ended)
+
+
+def _newest_verdicts() -> sa.Select[Any]:
     table = decision.c
     by_flow = table.subject.in_(("gate", "retraining"))
-    by_hand = sa.and_(table.subject == "rollout", table.kind.in_(BY_HAND))
-    newest = (
+    by_hand = sa.and_(table.subject == "rollout", table.kind.in_(ANSWERED))
+    newest = _newest_of(sa.or_(by_flow, by_hand), table.kind != BEGINS).subquery()
+    return sa.select(newest).where(newest.c.kind.in_(UNFINISHED))
+
+
+def _newest_of(*conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Select the newest of these decisions of every classifier."""
+    table = decision.c
+    return (
         sa.select(
+            table.id,
             table.classifier,
             table.kind,
             table.decided_at,
@@ -46,16 +85,6 @@ def read_unfinished(connection: Connection) -> dict[str, Unfinished]:
             table.evidence["version"].astext.label("version"),
         )
         .distinct(table.classifier)
-        .where(sa.or_(by_flow, by_hand), table.kind != BEGINS)
+        .where(*conditions)
         .order_by(table.classifier, table.id.desc())
     )
-    return {
-        row.classifier: _unfinished(row)
-        for row in connection.execute(newest)
-        if row.kind in UNFINISHED
-    }
-
-
-def _unfinished(row: sa.Row[tuple[str, str, datetime, list[str], str | None]]) -> Unfinished:
-    version = row.version if row.kind == "hold" else None
-    return Unfinished(row.kind, version or "", row.decided_at, row.reasons[0])

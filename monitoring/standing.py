@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -68,20 +69,20 @@ def read_standing(
     champion: Deployment | None,
     *,
     cool_down_days: float,
-    unfinished: Unfinished | None = None,
+    unfinished: Sequence[Unfinished] = (),
     now: datetime,
 ) -> Standing:
-    """Read the standing of a classifier as of now; `unfinished` is its newest verdict if it is."""
+    """Read the standing of a classifier as of now; `unfinished` are its verdicts that are."""
     version = champion.model.version if champion else None
     gate = newest_decision(connection, classifier, "gate")
     drift = newest_decision(connection, classifier, "drift")
     waits, attention = _drift_waits(connection, classifier, cool_down_days, now)
-    if unfinished and unfinished.kind == "wait" and not waits:
-        waits.append(unfinished.sentence)
+    if not waits:
+        waits += [verdict.sentence for verdict in unfinished if verdict.kind == "wait"]
     if version is not None:
         waits += _labels_wait(connection, classifier, version)
     attention += _labels_wanted(connection, classifier)
-    attention += _for_a_person(classifier, unfinished)
+    attention += [need for verdict in unfinished for need in _for_a_person(classifier, verdict)]
     if drift and drift.broken_client:
         attention.append(Attention(4, f"a client has to be mended: {drift.broken_client}"))
     if version is None:
@@ -162,9 +163,9 @@ def _labels_wanted(connection: Connection, classifier: str) -> list[Attention]:
     return [Attention(2, f"{text}: `perennial watch {classifier}` lists them")]
 
 
-def _for_a_person(classifier: str, unfinished: Unfinished | None) -> list[Attention]:
+def _for_a_person(classifier: str, unfinished: Unfinished) -> list[Attention]:
     """Return a version that the gate holds, or a retraining that failed."""
-    if unfinished is None or unfinished.kind == "wait":
+    if unfinished.kind == "wait":
         return []
     if unfinished.kind == "failed":
         return [Attention(0, f"the retraining {unfinished.sentence}")]

@@ -60,7 +60,7 @@ def standing(engine: Engine, classifier: str = "block", *, cool_down_days: float
             classifier,
             current_champions(connection).get(classifier),
             cool_down_days=cool_down_days,
-            unfinished=read_unfinished(connection).get(classifier),
+            unfinished=read_unfinished(connection).get(classifier, ()),
             now=NOW,
         )
 

@@ -122,7 +122,10 @@ def test_an_event_that_prefect_does_not_take_is_an_error(monkeypatch: pytest.Mon
 def unfinished(engine: Engine) -> dict[str, str]:
     with engine.connect() as connection:
         found = read_unfinished(connection)
-    return {classifier: row.sentence for classifier, row in found.items()}
+    return {
+        classifier: "; ".join(verdict.sentence for verdict in verdicts)
+        for classifier, verdicts in found.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -142,4 +145,43 @@ def test_what_waits_is_shown_until_something_else_is_decided(
     decide(engine, Verdict("steady", ("calm",)), "drift", at=NOW)
     assert unfinished(engine) == {"organ": f"{shown} since 2026-03-01 00:00: because"}
     decide(engine, Verdict("promote", ("by hand",)), "rollout", at=NOW)
+    assert unfinished(engine) == {}
+
+
+HELD = Verdict("hold", ("many flips",), {"version": "4"})
+
+
+@pytest.mark.parametrize(
+    ("subject", "verdict"),
+    [
+        ("retraining", Verdict("wait", ("due on Friday",))),
+        ("retraining", Verdict("failed", ("no rows",))),
+        ("rollout", Verdict("reject", ("seen",), {"version": "3"})),
+        ("rollout", Verdict("shadow", ("a try",), {"version": "4"})),
+    ],
+)
+def test_a_held_version_stays_held_while_nobody_decides_about_it(
+    engine: Engine, subject: str, verdict: Verdict
+) -> None:
+    decide(engine, HELD, "gate", at=NOW)
+    decide(engine, verdict, subject, at=NOW + DAY)
+    shown = unfinished(engine)["organ"].split("; ")
+    assert shown[0] == "hold of version 4 since 2026-03-01 00:00: many flips"
+    assert [line.split()[0] for line in shown[1:]] == [verdict.kind] * (subject == "retraining")
+
+
+@pytest.mark.parametrize(
+    ("subject", "verdict"),
+    [
+        ("rollout", Verdict("reject", ("seen",), {"version": "4"})),
+        ("rollout", Verdict("promote", ("seen",), {"version": "4"})),
+        ("rollout", Verdict("roll_back", ("slow",), {"version": "2"})),
+        ("gate", Verdict("keep", ("equal",), {"version": "5"})),
+    ],
+)
+def test_a_hold_ends_with_a_decision_about_it_another_champion_or_a_newer_candidate(
+    engine: Engine, subject: str, verdict: Verdict
+) -> None:
+    decide(engine, HELD, "gate", at=NOW)
+    decide(engine, verdict, subject, at=NOW + DAY)
     assert unfinished(engine) == {}
