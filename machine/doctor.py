@@ -170,7 +170,7 @@ def _watch(settings: Settings) -> Answer:
 
     powers = powers_of(settings)
     found = "; ".join(f"{name}: {sentence}" for name, sentence in powers.items())
-    return True, found or "not known before the first window of answers", ""
+    return True, found or "not known before a window of answers is judged", ""
 
 
 QUESTIONS: Mapping[str, Question] = {

@@ -13,7 +13,8 @@ from monitoring.statistics import STATISTICS
 CHANGE = 0.1
 """Share of the traffic that moves: to phrases of rare labels."""
 RARE = 0.05
-"""The rare labels are the rarest ones that together have at most this share of the pool."""
+"""The rare labels are the rarest ones that together have at most this share of the pool. Where
+none has so little, the rarest one stands for them."""
 PAIRS = 100
 SELDOM = 0.1
 """Below this chance per pair of windows a change is not called."""
@@ -52,7 +53,7 @@ class Power:
 def measure_power(
     pool: Pool, *, size: int, labels: int, alarm: float, window_days: float, seed: int
 ) -> Power | None:
-    """Replay pairs of past windows, a tenth replaced by rare phrases; None without rare labels."""
+    """Replay pairs of past windows, a tenth replaced by rare phrases; None below two labels."""
     rare = _rare_rows(pool, labels)
     if not len(rare):
         return None
@@ -79,8 +80,10 @@ def _rare_rows(pool: Pool, labels: int) -> np.ndarray:
     weight = np.bincount(pool.sample.label, weights=pool.weight, minlength=labels)
     order = np.argsort(weight, kind="stable")
     order = order[weight[order] > 0]
-    few = order[np.cumsum(weight[order]) <= RARE * weight.sum()]
-    return np.flatnonzero(np.isin(pool.sample.label, few))
+    if len(order) < 2:
+        return np.zeros(0, dtype=int)
+    few = int((np.cumsum(weight[order]) <= RARE * weight.sum()).sum())
+    return np.flatnonzero(np.isin(pool.sample.label, order[: max(few, 1)]))
 
 
 def _replaced(window: np.ndarray, rare: np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -18,6 +18,7 @@ from monitoring.drift import (
     score,
     shortage,
 )
+from monitoring.power import measure_power
 from monitoring.scoring import WindowScorer
 from monitoring.statistics import WindowSample
 from tests.support.traffic import make_scorer, traffic
@@ -186,6 +187,18 @@ def numbered(*, days: int, a_day: int) -> Pool:
 
 def days_of(*, days: int, a_day: int) -> tuple[np.ndarray, np.ndarray]:
     return np.repeat(np.arange(days), a_day), np.ones(days * a_day)
+
+
+def test_the_power_of_a_watch_is_known_where_every_label_is_frequent() -> None:
+    """Labels of half the traffic each: the rarer one stands for the rare ones."""
+    scorer, _, pool, _ = normal()
+    for labels, known in ((2, True), (1, False)):
+        few = Pool(replace(pool.sample, label=pool.sample.label % labels), pool.day, pool.weight)
+        power = measure_power(
+            few, size=SIZE, labels=scorer.labels, alarm=3.0, window_days=10.0, seed=1
+        )
+        assert (power is not None) == known
+        assert power is None or power.window_rows == SIZE
 
 
 def test_phrases_that_no_window_brought_before_have_a_novelty() -> None:

@@ -389,8 +389,9 @@ def test_a_candidate_that_knows_new_rules_and_seems_no_worse_is_promoted(
     assert kind(replace(rows, new_rules=new_rules)) == kind_of_it
 
 
-def test_a_source_that_stopped_leaves_no_rows_since_the_drift() -> None:
-    verdict = decide(made(wins=2, losses=2), POLICY, seed=1)
+def test_without_rows_since_the_drift_there_is_no_gain() -> None:
+    stopped = replace(made(wins=2, losses=2), drift=drifted(before="", after=""))
+    verdict = decide(stopped, POLICY, seed=1)
     assert "drift_rows" not in verdict.evidence
     assert verdict.kind in ("keep", "undecided")
 

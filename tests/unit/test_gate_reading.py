@@ -95,6 +95,16 @@ def test_the_gain_since_a_drift_is_read_from_all_recent_rows(
     assert {"drift_accuracy_before", "drift_gain_p"} <= decide(rows, GATE, seed=1).evidence.keys()
 
 
+def test_a_source_that_stopped_before_the_drift_gains_nothing(
+    built: Workspace, champion: ModelVersion
+) -> None:
+    around = Surroundings(champion, drift_began=LAST_DAY + timedelta(days=2))
+    rows = read_gate_rows(built, "organ", "notes", around)
+    assert rows.drift is not None and not len(rows.drift.truth)
+    verdict = decide(rows, GATE, seed=1)
+    assert verdict.kind == "keep" and "drift_rows" not in verdict.evidence
+
+
 def test_a_refitted_recipe_answers_for_the_champion(
     built: Workspace, champion: ModelVersion
 ) -> None:
