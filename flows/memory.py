@@ -45,11 +45,11 @@ from pipelines.workspace import Workspace
 
 def remember_retraining(
     context: LoopContext, workspace: Workspace, classifier: str, run: Run
-) -> MemoryRevision | None:
+) -> Verdict | None:
     """Renew the memory from a retraining's snapshot, whatever the gate said of its head.
 
-    None for a classifier that no version answers. When this fails or is killed, the next
-    `remember_labels` does it.
+    Returns the Verdict "renewed"; None for a classifier that no version answers. When this fails
+    or is killed, the next `remember_labels` does it.
     """
     built = workspace.folder / "build" / "classifiers" / classifier
     labels = pq.read_table(built / "split" / "labels.parquet")
@@ -58,11 +58,14 @@ def remember_retraining(
     with replacing(unfinished) as part:
         part.write_text(snapshot)
 
-    made = None
-    if classifier in context.champions():
-        made = renew_memory(context, classifier, snapshot=snapshot, now=run.now, why=run.reason)
+    if classifier not in context.champions():
+        unfinished.unlink(missing_ok=True)
+        return None
+    with context.engine.connect() as connection:
+        before = newest_revisions(connection).get(classifier)
+    made = renew_memory(context, classifier, snapshot=snapshot, now=run.now, why=run.reason)
     unfinished.unlink(missing_ok=True)
-    return made
+    return _renewed(context, before, made, now=run.now)
 
 
 def remember_labels(context: LoopContext, classifier: str, *, now: datetime) -> Verdict:

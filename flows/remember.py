@@ -4,53 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from prefect import flow, task
-from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from core.contracts import Verdict
 from core.errors import PerennialError
 from core.settings import Settings, load_settings
-from flows.artifacts import artifact_key
 from flows.context import LoopContext, open_context
 from flows.hooks import HOOKS, quiet_named_errors, timed_task
 from flows.memory import remember_labels
+from flows.memory_page import show_changes
 from flows.review import Embedders, keep_phrases, refill_review
 from flows.run_page import shown_run
-
-COLUMNS = ("cleaned", "before", "after", "labels", "share")
-
-
-def show_changes(classifier: str, verdict: Verdict) -> None:
-    """Show the phrases whose label changed, with both labels and the evidence."""
-    create_markdown_artifact(
-        changes_page(classifier, verdict),
-        key=artifact_key("memory", classifier),
-        description=f"{classifier}: {'; '.join(verdict.reasons)}",
-    )
-
-
-def changes_page(classifier: str, verdict: Verdict) -> str:
-    """Return the page as Markdown."""
-    changes: list[dict[str, Any]] = verdict.evidence["changed"]
-    lines = [f"# Memory of {classifier}", "", *verdict.reasons, ""]
-    if changes:
-        lines += [
-            "| phrase | label before | label now | labels received | share of the new label |",
-            "|---|---|---|---|---|",
-            *(f"| {' | '.join(str(change[name]) for name in COLUMNS)} |" for change in changes),
-        ]
-        if not all(change["labels"] for change in changes):
-            lines += [
-                "",
-                "Phrases that received no label changed because others were changed alike.",
-            ]
-    else:
-        lines.append("No answer changed.")
-    return "\n".join(lines) + "\n"
-
 
 _remember_labels = task(name="remember labels", cache_policy=NO_CACHE)(timed_task(remember_labels))
 _refill_review = task(name="refill review", cache_policy=NO_CACHE)(timed_task(refill_review))

@@ -23,6 +23,7 @@ from flows.artifacts import show_cards, show_checks, show_no_candidate, show_ver
 from flows.attempt import Attempt
 from flows.context import HeldClassifiers, LoopContext, hold_classifiers, open_context
 from flows.hooks import HOOKS, quiet_named_errors, timed_task
+from flows.memory_page import show_changes
 from flows.run import PublishedRun, Run, record_verdict
 from flows.run_page import call_flow, shown_run
 from flows.tuning import tune_heads as _tune_heads
@@ -82,6 +83,7 @@ _show_checks = _step(show_checks)
 _show_tuning = _step(show_tuning)
 _show_verdict = _step(show_verdict)
 _show_no_candidate = _step(show_no_candidate)
+_show_changes = _step(show_changes)
 
 
 @flow(name="retrain", **HOOKS)
@@ -215,9 +217,12 @@ def _judge_candidate(
 def _remember(context: LoopContext, workspace: Workspace, classifier: str, run: Run) -> None:
     """Renew the memory. An error leaves it to the next `remember`: the verdict holds already."""
     try:
-        remember_retraining(context, workspace, classifier, run)
+        renewed = remember_retraining(context, workspace, classifier, run)
     except PerennialError as error:
         get_logger().error("memory not renewed", error=str(error))
+        return
+    if renewed is not None:
+        _show_changes(classifier, renewed, return_state=True)
 
 
 def run_retrain(

@@ -23,7 +23,7 @@ from core.settings import REPOSITORY
 from core.tables import feedback
 from flows.context import LoopContext
 from flows.memory import remember_labels, remember_retraining, renew_memory
-from flows.remember import changes_page
+from flows.memory_page import changes_page
 from flows.run import Run
 from lineage.reproduce_memory import reproduce_revision
 from monitoring import received_labels
@@ -274,14 +274,37 @@ def test_an_import_that_never_ends_is_named(
             remember(context)
 
 
+def retrained(folder: Path, *labels: str) -> Any:
+    """A workspace with the split of a retraining."""
+    split = folder / "build" / "classifiers" / "topic" / "split"
+    split.mkdir(parents=True)
+    pq.write_table(source_labels(*labels), split / "labels.parquet")
+    return SimpleNamespace(folder=folder)
+
+
+def test_a_retraining_lists_the_phrases_that_the_source_labels_otherwise(
+    context: LoopContext, tmp_path: Path
+) -> None:
+    begin(context, "label00", "label00")
+    workspace = retrained(tmp_path, "label00", "label00", *["label03"] * 4)
+    run = Run("r1", NOW, "scheduled", {})
+    verdict = remember_retraining(context, workspace, "topic", run)
+    assert verdict is not None
+    [change] = verdict.evidence["changed"]
+    assert (change["cleaned"], change["before"], change["after"], change["labels"]) == (
+        "worn cog",
+        "label00",
+        "label03",
+        0,
+    )
+    assert "| worn cog | label00 | label03 | 0 |" in changes_page("topic", verdict)
+
+
 def test_a_memory_that_a_retraining_could_not_renew_is_renewed_by_the_next_hour(
     context: LoopContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin(context)
-    split = tmp_path / "build" / "classifiers" / "topic" / "split"
-    split.mkdir(parents=True)
-    pq.write_table(source_labels("label03"), split / "labels.parquet")
-    workspace: Any = SimpleNamespace(folder=tmp_path)
+    workspace = retrained(tmp_path, "label03")
     monkeypatch.setattr(received_labels, "WAIT_SECONDS", 1)
     with context.engine.connect() as open_session:
         record_feedback(

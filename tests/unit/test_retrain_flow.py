@@ -174,19 +174,34 @@ def test_a_task_logs_its_name_and_keeps_its_answer(
     ]
 
 
+def judged_with(monkeypatch: pytest.MonkeyPatch, remember: Callable[..., object]) -> None:
+    """Judge a candidate that is promoted, with another renewal of the memory."""
+    promoted = Verdict("promote", ("better",))
+    shown = ("_write_cards", "_show_cards", "_show_verdict")
+    for name in ("compare_with_champion", "register_candidate", *shown):
+        monkeypatch.setattr(retrain, name, lambda *_, **__: None)
+    monkeypatch.setattr(retrain, "decide_and_promote", lambda *_: promoted)
+    monkeypatch.setattr(retrain, "remember_retraining", remember)
+    nothing: Any = SimpleNamespace(folder=Path(), require=lambda: None)
+    verdict = retrain._judge_candidate(nothing, nothing, "topic", nothing, nothing, held=nothing)
+    assert verdict == promoted
+
+
 def test_a_memory_that_cannot_be_renewed_leaves_the_verdict(
     monkeypatch: pytest.MonkeyPatch, lines: Callable[[], list[dict[str, Any]]]
 ) -> None:
     def busy(*_: object) -> None:
         raise named(Busy)
 
-    promoted = Verdict("promote", ("better",))
-    shown = ("_write_cards", "_show_cards", "_show_verdict")
-    for name in ("compare_with_champion", "register_candidate", *shown):
-        monkeypatch.setattr(retrain, name, lambda *_, **__: None)
-    monkeypatch.setattr(retrain, "decide_and_promote", lambda *_: promoted)
-    monkeypatch.setattr(retrain, "remember_retraining", busy)
-    nothing: Any = SimpleNamespace(folder=Path(), require=lambda: None)
-    verdict = retrain._judge_candidate(nothing, nothing, "topic", nothing, nothing, held=nothing)
-    assert verdict == promoted
+    judged_with(monkeypatch, busy)
     assert [line["event"] for line in lines()] == ["memory not renewed"]
+
+
+def test_a_retraining_shows_which_answers_its_memory_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pages: list[tuple[str, Verdict]] = []
+    renewed = Verdict("renewed", ("revision 3",), {"changed": []})
+    monkeypatch.setattr(retrain, "_show_changes", lambda *page, **_: pages.append(page))
+    judged_with(monkeypatch, lambda *_: renewed)
+    assert pages == [("topic", renewed)]
