@@ -58,7 +58,7 @@ def request_rows(facts: Facts) -> Rows:
     ]
     return [
         ("request", facts["request_id"]),
-        *_titled("answers", [_answer(row) for row in facts["answers"]], none="none"),
+        *_titled("answers", [answer_line(row) for row in facts["answers"]], none="none"),
         *([("pinned", _pin(facts["pin"]))] if facts["pin"] else []),
         *_titled("feedback", feedback, none="none received"),
         ("learned", _learned(facts["learnt"], received=bool(feedback))),
@@ -210,9 +210,12 @@ def _period(row: Facts) -> str:
     return f"{row['since']:%Y-%m-%d %H:%M} {until} as {row['role']}: {row['why']}{digest}"
 
 
-def _answer(row: Facts) -> str:
+def answer_line(row: Facts) -> str:
+    """One logged answer."""
     label = f"{row['label']} ({row['probability']:.3f})"
     version = f"version {row['version']} ({row['role']})"
+    if row["revision"] is not None:
+        version += f" with revision {row['revision']} of the memory"
     where = "; still in the journal" if "journal" in row["flags"] else ""
     moment = f"{row['occurred_at']:%Y-%m-%d %H:%M:%S}"
     return f"{label} by {version} at {moment} for {row['phrase']!r}{where}"

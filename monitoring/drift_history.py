@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -13,6 +14,7 @@ from sqlalchemy.engine import Connection
 from core.drift_review_tables import drift_review
 from core.tables import drift_report
 from monitoring.drift_reviews import Review, newest_reviews
+from monitoring.windows import Window
 
 WINDOWS_SHOWN = 120
 
@@ -21,7 +23,7 @@ WINDOWS_SHOWN = 120
 class SeenWindow:
     """One window by arrival; `labels` is the sum of bets in thresholds, None where not tested.
 
-    `refused` is the share of its answers that said "none of these", None where that is not known.
+    `sample` says what `rows` are a sample of, "" where all answers were read. `refused` is the share of its answers that said "none of these", None where that is not known.
     """
 
     number: int
@@ -35,6 +37,7 @@ class SeenWindow:
     labels: float | None
     review: Review | None
     refused: float | None = None
+    sample: str = ""
 
     @property
     def limit(self) -> float | None:
@@ -50,6 +53,9 @@ def seen_windows(connection: Connection, classifier: str) -> list[SeenWindow]:
             table.window_start,
             table.window_end,
             table.rows,
+            table.first_sequence,
+            table.last_sequence,
+            table.answers,
             table.version,
             table.verdict,
             table.alarms,
@@ -75,9 +81,14 @@ def seen_windows(connection: Connection, classifier: str) -> list[SeenWindow]:
             _in_thresholds(row.label_test),
             reviews.get(row.window_number),
             row.refused,
+            _window(row).sample,
         )
         for row in reversed(connection.execute(query).all())
     ]
+
+
+def _window(row: sa.Row[Any]) -> Window:
+    return Window(row.window_number, row.first_sequence, row.last_sequence, row.answers, row.rows)
 
 
 def _in_thresholds(label_test: Mapping[str, float] | None) -> float | None:

@@ -64,11 +64,12 @@ def write_window_files(
 
 
 def describe_window(judged: JudgedWindow) -> str:
-    """Return one sentence: which window, its verdict, the z of every alarm, and its notes."""
+    """Return one sentence: which window, its answers, its verdict, the z of alarms, its notes."""
     reasons = "; ".join(judged.verdict.reasons)
     alarms = ", ".join(f"{name} z {judged.z[name]:.1f}" for name in judged.alarms)
     span = f"{judged.start:%Y-%m-%d %H:%M} to {judged.end:%Y-%m-%d %H:%M}"
-    sentence = f"window {judged.window.number} ({span}, {len(judged.rows)} answers): {reasons}"
+    size = ", ".join(filter(None, (f"{len(judged.rows)} answers", judged.window.sample)))
+    sentence = f"window {judged.window.number} ({span}, {size}): {reasons}"
     sentence = f"{sentence} ({alarms})" if alarms else sentence
     if judged.refused:
         sentence = f"{sentence}; {judged.refused:.1%} of the answers said none of these"

@@ -50,6 +50,15 @@ class Window:
     def sampled(self) -> bool:
         return self.answers is None or self.answers > self.rows
 
+    @property
+    def sample(self) -> str:
+        """What the rows are a sample of; "" where all answers are read."""
+        if not self.sampled:
+            return ""
+        return (
+            "a sample of its answers" if self.answers is None else f"a sample of {self.answers:,}"
+        )
+
 
 def effective_window(reference: Path, drift: DriftParams) -> int:
     """Return the number of rows of one window.

@@ -137,7 +137,7 @@ def learnt_rules(phrases: int) -> str:
 def too_old(days: float, limit: float) -> str:
     """State the champion's age."""
     return (
-        f"the champion has answered for {days:.0f} days (at most {limit:.0f}), "
+        f"the champion was trained {days:.0f} days ago (at most {limit:.0f}), "
         "and the candidate is not worse"
     )
 

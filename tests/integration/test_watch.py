@@ -585,11 +585,12 @@ def test_of_a_busy_day_a_fixed_sample_is_read(
     """3,000 answers a day, and no more keys than 1,000 are read."""
     monkeypatch.setattr("monitoring.traffic.CLOSE_READ", 1000)
     place.answer(traffic(days=3, a_day=3000, seed=5, start=LIVE))
-    place.watch()
+    verdict = place.watch()
     reports = place.stored(drift_report)
     spans = [row["last_sequence"] - row["first_sequence"] for row in reports]
     assert spans == pytest.approx([3000, 3000], rel=0.1)
     assert [(row["rows"], row["answers"]) for row in reports] == [(500, None)] * 2
+    assert "500 answers, a sample of its answers)" in verdict.reasons[0]
     with place.engine.connect() as connection:
         reader = Traffic(connection, "topic", "1")
         [first, second] = [

@@ -165,6 +165,20 @@ def test_one_window_shows_what_moved_and_novel_phrases_in_clusters(
     assert "novelty mean" in page
 
 
+@pytest.mark.parametrize(
+    ("answers", "shown"), [(90_000, "a sample of 90,000"), (None, "a sample of its answers")]
+)
+def test_a_window_of_a_busy_day_is_said_to_be_a_sample(
+    console: TestClient, watched: Watched, engine: Engine, answers: int | None, shown: str
+) -> None:
+    pages = ("/c/organ/drift", "/c/organ/drift/3")
+    assert not any("a sample of" in console.get(page).text for page in pages)
+    newest = drift_report.c.window_number == 3
+    with engine.begin() as connection:
+        connection.execute(sa.update(drift_report).where(newest).values(answers=answers))
+    assert [console.get(page).text.count(shown) for page in pages] == [1, 1]
+
+
 def test_the_report_has_no_origin_and_lies_below_the_reports(
     console: TestClient, watched: Watched, engine: Engine, tmp_path: Path
 ) -> None:
