@@ -121,7 +121,7 @@ def _drift(runs: Any) -> dict[str, Any]:
         "large_events_missed": missed,
         "median_days": median,
         "broken_client_retrainings": broken,
-        "windows_until_broken_client": statistics.median(named) if named else None,
+        "windows_until_broken_client": max(named, default=None),
     }
 
 
