@@ -23,7 +23,7 @@ from core.partitions import tidy_inference
 from core.settings import load_settings
 from core.snapshots import record_snapshot
 from flows.context import LoopContext, open_context
-from monitoring.answer_counts import count_answers
+from monitoring.performance.answer_counts import count_answers
 from pipelines.model.digests import write_digest
 from pipelines.model.head_file import Head, save_head
 

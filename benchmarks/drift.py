@@ -33,7 +33,7 @@ from benchmarks.drift_trials import (
     untaught_trial,
 )
 from benchmarks.harness import Result, options, present, progress, timed
-from monitoring.reports import Headline, describe, write_report
+from monitoring.windows.evidently_report import Headline, describe, write_report
 
 HISTORIES = 5
 """Histories of the newest days that references are drawn from: the stored one, and others."""

@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
 from core.head_params import Head as HeadParams
-from monitoring.baseline import Baseline
-from monitoring.scoring import WindowScorer, log_rows, read_reference
+from monitoring.windows.baseline import Baseline
+from monitoring.windows.scoring import WindowScorer, log_rows, read_reference
 from pipelines.model.classifier import PhraseClassifier
 from pipelines.model.embedder import Embed, load_embedder
 from pipelines.model.head_file import Head, judged_folder, load_head

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from monitoring.budget import DAYS_PER_YEAR
-from monitoring.drift import judge
+from monitoring.drift.budget import DAYS_PER_YEAR
+from monitoring.drift.rule import judge
 
 Alarms = tuple[str, ...]
 Count = tuple[int, int]  # hits, trials

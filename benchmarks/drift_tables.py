@@ -18,8 +18,8 @@ from benchmarks.drift_trials import (
     WINDOWS,
 )
 from benchmarks.harness import Bar, table
-from monitoring.power import Power
-from monitoring.statistics import STATISTICS
+from monitoring.drift.power import Power
+from monitoring.windows.statistics import STATISTICS
 
 REPORT_ROWS = 100_000
 Row = tuple[int, str, Outcomes]  # window size, scenario, outcomes

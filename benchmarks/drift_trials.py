@@ -13,11 +13,11 @@ from benchmarks import drift_world as world
 from benchmarks.drift_outcomes import Alarms, Outcomes, verdicts_of
 from benchmarks.drift_rival import Evidently
 from benchmarks.harness import progress
-from monitoring.budget import Budget, alarm_level
-from monitoring.drift import Calibration, Score, score
-from monitoring.power import Power, measure_power
-from monitoring.statistics import STATISTICS
-from monitoring.windows import days_of
+from monitoring.drift.budget import Budget, alarm_level
+from monitoring.drift.power import Power, measure_power
+from monitoring.drift.rule import Calibration, Score, score
+from monitoring.windows.cutting import days_of
+from monitoring.windows.statistics import STATISTICS
 from pipelines.source.traffic import Arrival
 
 WINDOWS = 4

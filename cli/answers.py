@@ -15,7 +15,7 @@ from cli.output import Json, output
 
 if TYPE_CHECKING:
     from monitoring.answers import FoundAnswer, Search
-    from monitoring.quality import Quality
+    from monitoring.performance.quality import Quality
 
 FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 CSV_COLUMNS = ("request_id", "label", "author", "answer", "confidence", "answered_at", "phrase")
@@ -102,8 +102,8 @@ def quality(classifier: Classifier, by: By = "week", days: Days = 90, json: Json
     now = datetime.now(UTC)
     since = now - timedelta(days=days)
     with command_context() as context:
-        from monitoring.promises import check_promise, describe_promise
-        from monitoring.quality import quality_over_time
+        from monitoring.performance.promises import check_promise, describe_promise
+        from monitoring.performance.quality import quality_over_time
 
         context.params.classifier(classifier)
         rows = quality_over_time(

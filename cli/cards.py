@@ -11,7 +11,7 @@ from cli.help import WholeLines
 from cli.output import NEGATIVE_VERDICT, Json, output
 
 if TYPE_CHECKING:
-    from flows.cards import CheckedCard
+    from flows.candidates.cards import CheckedCard
     from flows.context import LoopContext
 
 Classifier = Annotated[str, typer.Argument(help="A trained classifier.")]
@@ -42,7 +42,7 @@ def show(
 ) -> None:
     """Print both cards of a version, and where their pages are."""
     with command_context() as context:
-        from flows.cards import cards_of
+        from flows.candidates.cards import cards_of
         from pipelines.cards.files import card_folder
         from pipelines.cards.pages import as_markdown, as_text
 
@@ -62,7 +62,7 @@ def check(
 ) -> None:
     """Ask every query of the cards again. Exit code 3 when a figure is no longer true."""
     with command_context() as context:
-        from flows.cards import check_cards, has_cards
+        from flows.candidates.cards import check_cards, has_cards
 
         if classifier:
             numbers = {classifier: version or context.champion_version(classifier)}
@@ -90,7 +90,7 @@ def check(
 def write(classifier: Classifier, version: Version = None, json: Json = False) -> None:
     """Write the cards of a version again, even of one made by an earlier release."""
     with command_context() as context:
-        from flows.cards import write_cards_of
+        from flows.candidates.cards import write_cards_of
 
         number = version or context.champion_version(classifier)
         with output().working(f"writing the cards of {classifier} version {number}"):

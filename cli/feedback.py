@@ -66,8 +66,8 @@ def import_file(
     """
     from core.database import connect, open_database
     from core.settings import load_settings
-    from monitoring.feedback import import_lines
-    from monitoring.feedback_file import read_feedback_file, read_labels
+    from monitoring.labels.feedback import import_lines
+    from monitoring.labels.feedback_file import read_feedback_file, read_labels
     from operations.known_labels import known_labels
 
     out = output()

@@ -43,7 +43,7 @@ def performance(classifier: Classifier, json: Json = False) -> None:
 
 
 def _cells(week: dict[str, Any]) -> tuple[str, ...]:
-    from monitoring.performance_report import BASIS
+    from monitoring.performance.report import BASIS
 
     judges = week["judges"]
     is_judged = week["accuracy"] is not None

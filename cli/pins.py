@@ -16,7 +16,7 @@ from cli.output import Json, output
 
 if TYPE_CHECKING:
     from flows.context import LoopContext
-    from monitoring.pin_list import ListedPin
+    from monitoring.labels.pin_list import ListedPin
 
 COLUMNS = ("pin", "phrase", "label", "by", "since", "until", "answers", "contradicted", "why")
 
@@ -56,7 +56,7 @@ def list_all(classifier: Classifier, past: Past = False, json: Json = False) -> 
     `answers` counts the logged answers that the pin gave: none while the version says the same.
     """
     with _context(classifier) as context:
-        from monitoring.pin_list import list_pins
+        from monitoring.labels.pin_list import list_pins
 
         with context.engine.connect() as connection:
             listed = list_pins(connection, classifier, now=datetime.now(UTC), past=past)
@@ -77,7 +77,7 @@ def add(
     """
     with _context(classifier) as context:
         from machine.user import system_user
-        from monitoring.pinning import WantedPin, add_pin, champion_labels
+        from monitoring.labels.pinning import WantedPin, add_pin, champion_labels
 
         end = until.replace(tzinfo=UTC) if until else None
         wanted = WantedPin(classifier, phrase, label, system_user(), why, end)
@@ -92,7 +92,7 @@ def remove(classifier: Classifier, phrase: Phrase, why: Why, json: Json = False)
     """Let the version answer a pinned phrase again."""
     with _context(classifier) as context:
         from machine.user import system_user
-        from monitoring.pinning import end_pin
+        from monitoring.labels.pinning import end_pin
 
         with context.engine.begin() as connection:
             pin = end_pin(

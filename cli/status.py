@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from machine.schedules import Schedule
     from machine.standings import Standings
     from machine.status import ProgramStatus
-    from monitoring.quality import Quality
+    from monitoring.performance.quality import Quality
     from monitoring.standing import Decided, Standing
 
 FINE = ("ready", "waiting")

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monitoring.budget import ALARM
-from monitoring.drift_history import SeenWindow
-from monitoring.statistics import STATISTICS
+from monitoring.drift.budget import ALARM
+from monitoring.drift.history import SeenWindow
+from monitoring.windows.statistics import STATISTICS
 
 WIDTH = 960
 HEIGHT = 300

@@ -29,7 +29,7 @@ from core.errors import (
     UnknownVersion,
     UsageError,
 )
-from monitoring.pinning import ConflictingPin, UnknownPin
+from monitoring.labels.pinning import ConflictingPin, UnknownPin
 
 STATUS: dict[type[PerennialError], int] = {
     UnknownClassifier: 404,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from core.english import counted
 from machine.journals import Waiting
 from machine.running import RunningFlow
-from monitoring.hours import Hours
+from monitoring.performance.hours import Hours
 from monitoring.standing import Standing
 
 WANTS_PEOPLE = ("drift", "needs_labels", "broken_client")

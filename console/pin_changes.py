@@ -9,7 +9,7 @@ from console.access.changes import record_change
 from console.access.people import Person
 from console.state import ConsoleState
 from core.pins import Pin
-from monitoring.pinning import WantedPin, add_pin, champion_labels, end_pin
+from monitoring.labels.pinning import WantedPin, add_pin, champion_labels, end_pin
 
 
 def pin_phrase(

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from console.state import ConsoleState
-from flows.artifacts import artifact_key
+from flows.pages.artifacts import artifact_key
 from flows.rollout import retained_versions
 from monitoring.versions import Version, evaluation_of, read_versions
 

@@ -9,7 +9,7 @@ import httpx
 from core.contracts import Verdict
 from core.errors import FlowServerUnreachable
 from core.logs import first_line
-from monitoring.payloads import drift_payload
+from monitoring.drift.payloads import drift_payload
 
 DRIFT = "drift.detected"
 

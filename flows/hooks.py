@@ -14,7 +14,7 @@ from core.errors import PerennialError
 from core.logs import get_logger, timed
 from flows.notify import notify_completion, notify_failure
 from flows.outages import name_outage, named_outages
-from flows.run_page import PARTLY_FAILED, NotCompleted
+from flows.pages.runs import PARTLY_FAILED, NotCompleted
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -20,14 +20,14 @@ from core.logs import get_logger
 from core.memory_revisions import MemoryRevision, append_revision, newest_revisions
 from flows.context import LoopContext
 from flows.run import Run
-from monitoring.learnt import trained_as_of
-from monitoring.received_labels import (
+from monitoring.labels.received import (
     labels_since,
     newest_settled,
     received_answers,
     received_labels,
 )
-from monitoring.unselected import DAYS_READ, unselected_requests
+from monitoring.labels.unselected import DAYS_READ, unselected_requests
+from monitoring.windows.learnt import trained_as_of
 from pipelines.memory.build import build_memory
 from pipelines.memory.changes import changed_phrases
 from pipelines.memory.evidence_rows import join_labels

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.settings import Settings
-from flows.artifacts import artifact_key
+from flows.pages.artifacts import artifact_key
 from machine.journals import waiting_rows
 
 TITLES = {

@@ -18,7 +18,7 @@ from core.logs import get_logger, redact
 from core.settings import Settings, load_settings
 from core.tables import decision
 from flows.notices import TITLES, Notice, decision_notice, failure_notice, machine_notices
-from flows.run_page import PARTLY_FAILED
+from flows.pages.runs import PARTLY_FAILED
 
 if TYPE_CHECKING:
     from apprise import Apprise

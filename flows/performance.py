@@ -13,14 +13,16 @@ from prefect.cache_policies import NO_CACHE
 from core.contracts import Verdict
 from core.errors import PerennialError
 from core.settings import Settings, load_settings
-from flows.artifacts import artifact_key
 from flows.context import LoopContext, open_context
 from flows.hooks import HOOKS, quiet_named_errors, timed_task
-from flows.markdown import as_code, table
-from flows.run_page import shown_run
-from monitoring.answer_counts import count_answers
-from monitoring.performance_page import write_page
-from monitoring.performance_report import (
+from flows.pages.artifacts import artifact_key
+from flows.pages.markdown import as_code, table
+from flows.pages.runs import shown_run
+from monitoring.performance.answer_counts import count_answers
+from monitoring.performance.page import write_page
+from monitoring.performance.periods import read_period
+from monitoring.performance.promises import describe_promise
+from monitoring.performance.report import (
     LABELS_SHOWN,
     NOTE,
     SECTIONS,
@@ -31,8 +33,6 @@ from monitoring.performance_report import (
     read_report,
     record,
 )
-from monitoring.periods import read_period
-from monitoring.promises import describe_promise
 
 
 def report_performance(

@@ -14,9 +14,9 @@ from core.settings import Settings, load_settings
 from flows.context import LoopContext, open_context
 from flows.hooks import HOOKS, quiet_named_errors, timed_task
 from flows.memory import remember_labels
-from flows.memory_page import show_changes
+from flows.pages.memory import show_changes
+from flows.pages.runs import shown_run
 from flows.review import Embedders, keep_phrases, refill_review
-from flows.run_page import shown_run
 
 _remember_labels = task(name="remember labels", cache_policy=NO_CACHE)(timed_task(remember_labels))
 _refill_review = task(name="refill review", cache_policy=NO_CACHE)(timed_task(refill_review))

@@ -18,16 +18,17 @@ from core.errors import PerennialError
 from core.groups import refuse_unknown
 from core.logs import get_logger
 from core.settings import Settings, load_settings
-from flows import cards, comparing, history, memory, packaging, promoting, registering, steps
-from flows.artifacts import show_cards, show_checks, show_no_candidate, show_verdict
+from flows import history, memory, steps
 from flows.attempt import Attempt
+from flows.candidates import cards, comparing, packaging, promoting, registering
 from flows.context import HeldClassifiers, LoopContext, hold_classifiers, open_context
 from flows.hooks import HOOKS, quiet_named_errors, timed_task
-from flows.memory_page import show_changes
+from flows.pages.artifacts import show_cards, show_checks, show_no_candidate, show_verdict
+from flows.pages.memory import show_changes
+from flows.pages.runs import call_flow, shown_run
+from flows.pages.tuning import show_tuning
 from flows.run import PublishedRun, Run, record_verdict
-from flows.run_page import call_flow, shown_run
 from flows.tuning import tune_heads as _tune_heads
-from flows.tuning_page import show_tuning
 from machine.environment import TAG
 from monitoring.retraining import decide_retraining
 from pipelines.git_repository import require_committed

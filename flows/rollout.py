@@ -10,8 +10,8 @@ from core.decisions import rejected_versions
 from core.deployments import current_rollouts, history
 from core.errors import HeadRefused, RejectedVersion
 from core.logs import get_logger
+from flows.candidates.packaging import package_champions
 from flows.context import LoopContext
-from flows.packaging import package_champions
 from flows.retiring import retire_replaced
 from machine.processes import restart_service
 from machine.user import system_user

@@ -16,8 +16,8 @@ from core.settings import Settings
 from core.snapshots import previous_summary, record_snapshot
 from core.source_addresses import source_variable
 from flows.context import LoopContext, open_context
-from monitoring.feedback import feedback_rows
-from monitoring.unlabelled import read_asked
+from monitoring.labels.feedback import feedback_rows
+from monitoring.labels.unlabelled import read_asked
 from pipelines.dvc_repository import cache_of, prune_data, track_data
 from pipelines.snapshots import summarise, write_snapshot
 from pipelines.source.demo import build_demo_source

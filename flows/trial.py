@@ -15,9 +15,9 @@ from core.logs import get_logger
 from core.settings import Settings
 from flows import steps
 from flows.attempt import Attempt
-from flows.comparing import compare_with_champion
+from flows.candidates.comparing import compare_with_champion
+from flows.candidates.error_report import COMPLETED, STAGE
 from flows.context import LoopContext, open_context
-from flows.error_report import COMPLETED, STAGE
 from flows.history import choose_histories
 from flows.run import Run
 from pipelines.errors.files import PAGE

@@ -18,18 +18,18 @@ from core.logs import get_logger
 from core.partitions import tidy_inference
 from core.settings import Settings, load_settings
 from flows.answering import open_embedder
-from flows.artifacts import artifact_key
 from flows.context import LoopContext, open_context
 from flows.events import emit_drift
 from flows.hooks import HOOKS, quiet_named_errors, timed_task
+from flows.pages.artifacts import artifact_key
+from flows.pages.runs import call_flow, shown_run
+from flows.pages.watch import newest_reports, render_page
 from flows.retrain import is_retryable, retrain
-from flows.run_page import call_flow, shown_run
-from flows.watch_page import newest_reports, render_page
-from monitoring.answer_counts import count_answers
-from monitoring.budget import Budget
-from monitoring.payloads import drift_payload
-from monitoring.unanswered import unanswered_drift, with_unanswered
-from monitoring.watching import watch_classifier
+from monitoring.drift.budget import Budget
+from monitoring.drift.payloads import drift_payload
+from monitoring.drift.unanswered import unanswered_drift, with_unanswered
+from monitoring.drift.watching import watch_classifier
+from monitoring.performance.answer_counts import count_answers
 
 NO_CHAMPION = Verdict(
     "insufficient", ("no version answers yet: train one with `perennial retrain`",)

@@ -13,8 +13,8 @@ from core.deployments import history
 from core.pin_tables import says_more_than_the_pin
 from core.tables import decision, drift_report, feedback
 from flows.context import LoopContext
-from monitoring.faults import is_faulty
-from monitoring.feedback import CORRECTED, answered, newest_feedback
+from monitoring.drift.faults import is_faulty
+from monitoring.labels.feedback import CORRECTED, answered, newest_feedback
 from pipelines.registry import RegisteredVersion
 
 Facts = dict[str, Any]

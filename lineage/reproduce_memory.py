@@ -11,7 +11,7 @@ from core.errors import HeadRefused, UnknownVersion
 from core.memory_revisions import MemoryRevision, find_revision
 from flows.context import LoopContext
 from flows.memory import make_memory
-from monitoring.received_labels import received_labels
+from monitoring.labels.received import received_labels
 from pipelines.memory.store import read_source_labels
 from pipelines.model.memory import load_memory, save_memory
 

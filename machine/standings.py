@@ -16,8 +16,8 @@ from core.errors import DatabaseUnreachable, ParamsError
 from core.params import ClassifierParams, load_params
 from core.settings import Settings
 from machine.schedules import Schedule, schedules_of
+from monitoring.drift.power_reports import read_powers
 from monitoring.outcomes import Unfinished, read_unfinished
-from monitoring.power_reports import read_powers
 from monitoring.standing import Standing, read_standing
 
 

@@ -6,7 +6,7 @@ from core.database import connect, open_database
 from core.embedded import postmaster
 from core.errors import DatabaseUnreachable
 from core.settings import Settings
-from monitoring.power_reports import read_powers
+from monitoring.drift.power_reports import read_powers
 
 
 def powers_of(settings: Settings) -> dict[str, str]:

@@ -13,11 +13,11 @@ from core.contracts import Deployment
 from core.feedback import is_label
 from core.pin_tables import repeats_a_pin
 from core.tables import decision, feedback
-from monitoring.label_requests import open_request
-from monitoring.learnt import trained_as_of
+from monitoring.drift.label_requests import open_request
+from monitoring.drift.unanswered import open_drift
 from monitoring.outcomes import Unfinished
-from monitoring.quality import Quality, answers_since, recent_quality
-from monitoring.unanswered import open_drift
+from monitoring.performance.quality import Quality, answers_since, recent_quality
+from monitoring.windows.learnt import trained_as_of
 
 DAY = timedelta(days=1)
 

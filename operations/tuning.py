@@ -11,8 +11,8 @@ from core.errors import UsageError
 from core.logs import timed
 from core.settings import Settings
 from flows import steps
+from flows.candidates.registering import require_registry
 from flows.context import LoopContext, open_context
-from flows.registering import require_registry
 from flows.run import Run
 from flows.searching import open_question, prepare_rows
 from flows.tuning import Tuning, keep_tuning, log_tuning, tune_now, tuning_folder

@@ -11,7 +11,7 @@ from benchmarks.year.rules import LabelKind
 from benchmarks.year.world import PracticeWorld
 from core.params import ClassifierParams
 from core.settings import REPOSITORY
-from monitoring.budget import Budget
+from monitoring.drift.budget import Budget
 from operations.simulation.events import KINDS, draw_calendar
 from operations.simulation.loop import Year
 from operations.simulation.production import Machinery

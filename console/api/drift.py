@@ -8,9 +8,9 @@ from fastapi import APIRouter
 
 from console.access.people import Viewer
 from console.state import Classifier, State
-from monitoring.budget import ALARM
-from monitoring.drift_history import SeenWindow, seen_windows
-from monitoring.statistics import STATISTICS
+from monitoring.drift.budget import ALARM
+from monitoring.drift.history import SeenWindow, seen_windows
+from monitoring.windows.statistics import STATISTICS
 
 router = APIRouter(prefix="/api/{classifier}/drift")
 

@@ -15,10 +15,10 @@ from sqlalchemy.engine import Engine
 from console.access.people import Viewer
 from console.state import Classifier, State
 from core.errors import InvalidPeriod
-from monitoring.answer_counts import count_some_answers
-from monitoring.performance import Dimension, measure_by
-from monitoring.performance_report import read_dimension, record
-from monitoring.periods import Period, read_period
+from monitoring.performance.answer_counts import count_some_answers
+from monitoring.performance.figures import Dimension, measure_by
+from monitoring.performance.periods import Period, read_period
+from monitoring.performance.report import read_dimension, record
 
 router = APIRouter()
 FORMATS = ("json", "csv")

@@ -11,7 +11,7 @@ from console.access.people import Operator, Viewer
 from console.pin_changes import pin_phrase, unpin_phrase
 from console.state import Classifier, State
 from core.pins import Pin
-from monitoring.pin_list import ListedPin, list_pins
+from monitoring.labels.pin_list import ListedPin, list_pins
 
 router = APIRouter(prefix="/api/{classifier}/pins")
 

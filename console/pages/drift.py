@@ -15,13 +15,13 @@ from console.prefect import start_retraining
 from console.rendering import render
 from console.state import Classifier, ConsoleState, State
 from core.contracts import Verdict
-from monitoring.drift_history import seen_windows, stored_report, window_reviews
-from monitoring.drift_reports import DriftReport, hold_reports
-from monitoring.drift_reviews import ANSWERS, Review, alarm_precision
-from monitoring.label_requests import open_request
-from monitoring.payloads import drift_payload
-from monitoring.reviewing import RETRAIN, find_window, first_call, review_window
-from monitoring.unanswered import open_drift
+from monitoring.drift.history import seen_windows, stored_report, window_reviews
+from monitoring.drift.label_requests import open_request
+from monitoring.drift.payloads import drift_payload
+from monitoring.drift.reviewing import RETRAIN, find_window, first_call, review_window
+from monitoring.drift.reviews import ANSWERS, Review, alarm_precision
+from monitoring.drift.unanswered import open_drift
+from monitoring.windows.reports import DriftReport, hold_reports
 
 router = APIRouter(prefix="/c/{classifier}/drift")
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]

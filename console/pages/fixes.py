@@ -10,8 +10,16 @@ from fastapi.responses import HTMLResponse
 from console.access.people import Viewer
 from console.rendering import render
 from console.state import Classifier, ConsoleState, State
-from monitoring.answer_counts import count_some_answers
-from monitoring.fixes import SHOWN, Fate, Thanks, count_thanks, fate_of, read_fixes, read_history
+from monitoring.labels.fixes import (
+    SHOWN,
+    Fate,
+    Thanks,
+    count_thanks,
+    fate_of,
+    read_fixes,
+    read_history,
+)
+from monitoring.performance.answer_counts import count_some_answers
 
 router = APIRouter()
 LARGEST_ID = 2**63 - 1

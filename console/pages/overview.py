@@ -18,7 +18,7 @@ from core.settings import Settings
 from machine.journals import waiting_rows
 from machine.running import running_flows
 from machine.standings import champions_of, read_standings
-from monitoring.hours import Hours, newest_days
+from monitoring.performance.hours import Hours, newest_days
 from monitoring.review.queue import count_waiting
 from monitoring.standing import Decided, Standing, newest_decision
 

@@ -11,9 +11,11 @@ from console.access.people import Viewer
 from console.api.performance import From, To
 from console.rendering import render
 from console.state import Classifier, State
-from monitoring.answer_counts import count_some_answers, newest_day
-from monitoring.performance import Dimension
-from monitoring.performance_report import (
+from monitoring.performance.answer_counts import count_some_answers, newest_day
+from monitoring.performance.figures import Dimension
+from monitoring.performance.periods import read_period
+from monitoring.performance.promises import describe_promise
+from monitoring.performance.report import (
     LABELS_SHOWN,
     NOTE,
     SECTIONS,
@@ -23,8 +25,6 @@ from monitoring.performance_report import (
     describe,
     read_report,
 )
-from monitoring.periods import read_period
-from monitoring.promises import describe_promise
 
 router = APIRouter()
 COUNTS = ("answers", "none of these", "estimate", "corrections")

@@ -14,8 +14,8 @@ from console.pin_changes import pin_phrase, unpin_phrase
 from console.rendering import render
 from console.state import Classifier, State
 from core.errors import HeadRefused, UnknownVersion
-from monitoring.pin_list import list_pins
-from monitoring.pinning import MAX_PINS, MAX_TEXT, PinRefused, champion_labels
+from monitoring.labels.pin_list import list_pins
+from monitoring.labels.pinning import MAX_PINS, MAX_TEXT, PinRefused, champion_labels
 
 router = APIRouter()
 Text = Annotated[str, Form()]

@@ -14,7 +14,7 @@ from console.rendering import render
 from console.reviewing import MOST_PHRASES, Phrase
 from console.state import Classifier, State
 from core.errors import InvalidFeedback
-from monitoring.promises import check_promise, describe_promise
+from monitoring.performance.promises import check_promise, describe_promise
 from monitoring.review.refused import SHOWN, champion_proposals, judged_refusals, name_label
 
 router = APIRouter(prefix="/c/{classifier}/refused")

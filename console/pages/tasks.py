@@ -20,8 +20,8 @@ from console.rendering import render
 from console.state import Classifier, ConsoleState, State
 from core.deployments import current_champions
 from core.feedback import Labels
-from monitoring.feedback import FeedbackCounts, import_lines
-from monitoring.feedback_file import Line, Unlabelled, read_labels
+from monitoring.labels.feedback import FeedbackCounts, import_lines
+from monitoring.labels.feedback_file import Line, Unlabelled, read_labels
 from monitoring.review.drawn import as_drawn
 from monitoring.tasks.formats import FORMATS, FormatName, write_tasks
 from monitoring.tasks.from_log import labels_given, tasks_to_label

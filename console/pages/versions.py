@@ -19,7 +19,7 @@ from console.version_pages import (
     versions_of,
 )
 from core.deployments import previous_champion
-from flows.verdict_page import VERDICTS, measured_gain
+from flows.pages.verdict import VERDICTS, measured_gain
 from monitoring.versions import (
     decisions_about,
     error_page,

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from core.feedback import FeedbackRow
 from core.review_tables import review_item
 from core.tables import feedback
-from monitoring.feedback_file import Line
+from monitoring.labels.feedback_file import Line
 from monitoring.tasks.records import Refusal
 
 SAMPLE = "sample"

@@ -14,8 +14,8 @@ from core.deployments import current_rollouts
 from core.label_reports import open_suspects, suspect_request
 from core.pins import read_pins
 from core.tables import decision, feedback, inference
-from monitoring.feedback import answered
-from monitoring.label_requests import open_request
+from monitoring.drift.label_requests import open_request
+from monitoring.labels.feedback import answered
 from monitoring.review.asking import asked_phrases
 from monitoring.review.recent_log import ROUTED, RecentLog
 from monitoring.review.strategies import Known

@@ -19,7 +19,7 @@ from core.logs import get_logger
 from core.review_params import ReviewParams
 from core.review_tables import review_answer, review_item
 from core.tables import inference
-from monitoring.faults import is_faulty
+from monitoring.drift.faults import is_faulty
 from monitoring.review.draws import (
     WEEK,
     Draw,

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from core.review_tables import IS_OPEN, review_answer, review_item, review_lease
 from core.tables import inference
-from monitoring.faults import has_faults, is_faulty
+from monitoring.drift.faults import has_faults, is_faulty
 from monitoring.review.acts import close_item
 from monitoring.review.strategies import Known
 

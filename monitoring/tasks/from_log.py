@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from core.contracts import ANSWERING
 from core.tables import asked_by_clients, feedback, inference
-from monitoring.feedback import answered
+from monitoring.labels.feedback import answered
 from monitoring.tasks.task import Task
 
 SCANNED = 200_000

@@ -20,8 +20,8 @@ import pandas as pd
 
 from core.settings import load_settings
 from flows.context import open_context
-from monitoring.drift_history import seen_windows
-from monitoring.quality import quality_over_time
+from monitoring.drift.history import seen_windows
+from monitoring.performance.quality import quality_over_time
 
 CLASSIFIER = "block"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from flows.context import LoopContext
-from monitoring.feedback import import_feedback
+from monitoring.labels.feedback import import_feedback
 from operations.demo import traffic, waiting
 from operations.demo.run import WATCHED, DemoRun
 from operations.demo.watching import watch_step, window_size

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from core.contracts import Verdict
 from flows.context import LoopContext
-from monitoring.windows import effective_window
+from monitoring.windows.cutting import effective_window
 from operations.demo import waiting
 from operations.demo.run import WATCHED, DemoRun
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import ceil
 
-from monitoring.power_reports import ENOUGH_ROWS
+from monitoring.drift.power_reports import ENOUGH_ROWS
 
 PAIR_CHANCE = 0.91
 """A pair of windows of ENOUGH_ROWS answers calls a change of a tenth (docs/drift-rule.md)."""

@@ -22,7 +22,7 @@ from core.files import write_json
 from core.params import ClassifierParams, Params, load_params
 from core.settings import Settings
 from core.tables import asked_by_clients, inference
-from monitoring.budget import Budget
+from monitoring.drift.budget import Budget
 from operations.simulation.advice import advise
 from operations.simulation.events import draw_calendar
 from operations.simulation.figures import summarise

@@ -24,12 +24,12 @@ from core.deployments import append_deployment
 from core.feedback import record_feedback
 from core.params import ClassifierParams
 from core.tables import feedback
-from monitoring.budget import Budget
-from monitoring.feedback import feedback_rows
+from monitoring.drift.budget import Budget
+from monitoring.drift.unanswered import unanswered_drift, with_unanswered
+from monitoring.drift.watching import watch_classifier
+from monitoring.labels.feedback import feedback_rows
+from monitoring.labels.unselected import unselected_requests
 from monitoring.retraining import decide_retraining, drift_start
-from monitoring.unanswered import unanswered_drift, with_unanswered
-from monitoring.unselected import unselected_requests
-from monitoring.watching import watch_classifier
 from operations.simulation.answering import Answer, Answering
 from operations.simulation.arrivals import Arrivals
 from operations.simulation.candidates import Candidate, make_candidate

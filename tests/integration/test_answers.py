@@ -24,10 +24,10 @@ from core.settings import Settings
 from core.tables import inference as table
 from machine.environment import child_settings
 from monitoring import answers as answers_module
-from monitoring import quality
 from monitoring.answers import FoundAnswer, Search, answer_page, search_answers
-from monitoring.feedback_file import read_feedback_file
-from monitoring.quality import answers_since, quality_over_time, recent_quality
+from monitoring.labels.feedback_file import read_feedback_file
+from monitoring.performance import quality
+from monitoring.performance.quality import answers_since, quality_over_time, recent_quality
 from tests.support.inferences import inference
 from tests.support.places import clean_environment
 

@@ -19,17 +19,17 @@ from core.feedback import record_feedback
 from core.memory_revisions import MemoryRevision
 from core.params import ClassifierParams
 from core.tables import decision, drift_report, inference
-from monitoring.budget import Budget
-from monitoring.corrections import count_corrections
-from monitoring.drift_reviews import Review, alarm_precision, newest_reviews
-from monitoring.feedback import feedback_rows
-from monitoring.label_requests import open_request
-from monitoring.labelled import phrases_with_feedback
-from monitoring.received_labels import labels_since, received_labels
-from monitoring.reviewing import find_window, review_window
-from monitoring.unanswered import open_drift
-from monitoring.unselected import unselected_requests
-from monitoring.watching import watch_classifier
+from monitoring.drift.budget import Budget
+from monitoring.drift.corrections import count_corrections
+from monitoring.drift.label_requests import open_request
+from monitoring.drift.labelled import phrases_with_feedback
+from monitoring.drift.reviewing import find_window, review_window
+from monitoring.drift.reviews import Review, alarm_precision, newest_reviews
+from monitoring.drift.unanswered import open_drift
+from monitoring.drift.watching import watch_classifier
+from monitoring.labels.feedback import feedback_rows
+from monitoring.labels.received import labels_since, received_labels
+from monitoring.labels.unselected import unselected_requests
 from tests.support.traffic import (
     START,
     embed_words,
@@ -139,7 +139,7 @@ class Loop:
 def loop(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loop:
     """Reports cost seconds and are not written."""
     monkeypatch.setattr(
-        "monitoring.window_files.write_report",
+        "monitoring.windows.files.write_report",
         lambda *_, file, **__: file.parent.mkdir(parents=True, exist_ok=True),
     )
     loop = Loop(engine, tmp_path)
@@ -272,7 +272,7 @@ def test_a_fault_closes_the_drift_and_never_joins_what_is_normal(loop: Loop) -> 
     loop.review(1, "fault")
     assert not loop.is_open()
     with loop.engine.connect() as connection:
-        from monitoring.reviewed import read_reviewed
+        from monitoring.drift.reviewed import read_reviewed
 
         reviewed = read_reviewed(connection, "topic")
     assert [report.window_number for report in reviewed.reports] == [2]

@@ -11,15 +11,15 @@ from sqlalchemy.engine import Connection, Engine
 from core.errors import InvalidFeedback, UnknownRequest
 from core.feedback import record_feedback
 from core.tables import feedback
-from monitoring.feedback import (
+from monitoring.labels.feedback import (
     CORRECTED,
     answered,
     feedback_rows,
     import_feedback,
     import_lines,
 )
-from monitoring.feedback_file import read_feedback_file
-from monitoring.periods import Period
+from monitoring.labels.feedback_file import read_feedback_file
+from monitoring.performance.periods import Period
 from operations.known_labels import known_labels
 from tests.support.performances import performance_by_version
 from tests.support.traffic import LABELS, log, promote, store_model, traffic

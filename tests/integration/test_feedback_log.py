@@ -26,9 +26,9 @@ from bentos.inference_log.feedback import (
 from bentos.inference_log.shipper import REFUSED
 from core.feedback import EXAMPLE
 from core.tables import feedback
-from monitoring.feedback import feedback_rows
-from monitoring.labelled import phrases_with_feedback
-from monitoring.received_labels import received_labels
+from monitoring.drift.labelled import phrases_with_feedback
+from monitoring.labels.feedback import feedback_rows
+from monitoring.labels.received import received_labels
 from tests.support.journals import journaled
 from tests.support.performances import performance_by_version
 from tests.support.traffic import LABELS, log, traffic

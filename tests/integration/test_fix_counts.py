@@ -16,9 +16,9 @@ from core.feedback import record_feedback
 from core.fix_tables import fix
 from core.tables import feedback
 from core.tables import inference as table
-from monitoring import fix_counts
-from monitoring.answer_counts import count_answers, count_some_answers
-from monitoring.fixes import Fix, Thanks, count_thanks, read_fixes
+from monitoring.labels import fix_counts
+from monitoring.labels.fixes import Fix, Thanks, count_thanks, read_fixes
+from monitoring.performance.answer_counts import count_answers, count_some_answers
 from tests.support.inferences import inference
 
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)

@@ -21,11 +21,11 @@ from core.database import connect, open_database
 from core.deployments import append_deployment
 from core.params import load_params
 from core.settings import REPOSITORY, load_settings
+from flows.candidates.packaging import package_champions
 from flows.context import LoopContext
-from flows.packaging import package_champions
 from machine.health import is_ready
 from machine.programs import further_services, list_programs
-from monitoring.pinning import WantedPin, add_pin
+from monitoring.labels.pinning import WantedPin, add_pin
 from tests.support.embedders import build_tiny_embedder
 from tests.support.heads import EMBEDDER_ID, champion, store_head
 from tests.support.inferences import row

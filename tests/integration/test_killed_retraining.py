@@ -34,13 +34,13 @@ WITHIN = [
     ("after", "pipelines.workspace:Workspace.publish"),
     ("after", "pipelines.registry:Registry.log_evaluation"),
     ("after", "pipelines.registry:Registry.register"),
-    ("after", "flows.registering:store_version"),
-    ("before", "flows.promoting:repair_aliases"),
+    ("after", "flows.candidates.registering:store_version"),
+    ("before", "flows.candidates.promoting:repair_aliases"),
 ]
 IN_A_ROW = [
     ("after", "flows.retrain:check_snapshot"),
     ("after", "pipelines.registry:Registry.register"),
-    ("before", "flows.promoting:repair_aliases"),
+    ("before", "flows.candidates.promoting:repair_aliases"),
 ]
 
 

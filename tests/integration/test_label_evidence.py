@@ -16,9 +16,9 @@ from core.contracts import ModelVersion, Verdict
 from core.decisions import record_decision
 from core.feedback import record_feedback
 from core.tables import decision, inference
-from monitoring import label_evidence
-from monitoring.corrections import Corrections, count_corrections
-from monitoring.label_evidence import call_by_labels, read_label_evidence
+from monitoring.drift import label_evidence
+from monitoring.drift.corrections import Corrections, count_corrections
+from monitoring.drift.label_evidence import call_by_labels, read_label_evidence
 from pipelines.memory.store import no_source_labels
 from tests.support.traffic import START, log, traffic
 

@@ -17,12 +17,12 @@ from core.decisions import record_decision
 from core.feedback import record_feedback
 from core.params import ClassifierParams
 from core.tables import decision, drift_report, inference
-from monitoring.budget import Budget
-from monitoring.drift_reports import drift_began, read_reports
-from monitoring.label_bets import LabelTest
-from monitoring.label_evidence import LabelEvidence
-from monitoring.label_requests import due_windows
-from monitoring.watching import watch_classifier
+from monitoring.drift.budget import Budget
+from monitoring.drift.label_bets import LabelTest
+from monitoring.drift.label_evidence import LabelEvidence
+from monitoring.drift.label_requests import due_windows
+from monitoring.drift.watching import watch_classifier
+from monitoring.windows.reports import drift_began, read_reports
 from tests.support.traffic import START, embed_words, log, promote, store_model, traffic
 
 NOW = datetime(2027, 6, 1, tzinfo=UTC)
@@ -41,7 +41,7 @@ Watch = Callable[[], Verdict]
 def watch(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watch:
     """Version 1 of `topic` is champion. Reports cost seconds and are not written."""
     monkeypatch.setattr(
-        "monitoring.window_files.write_report",
+        "monitoring.windows.files.write_report",
         lambda *_, file, **__: file.parent.mkdir(parents=True, exist_ok=True),
     )
     reference = traffic(days=60, a_day=60, seed=1)

@@ -24,7 +24,7 @@ from core.deployments import append_deployment
 from core.params_edits import write_lines
 from core.settings import REPOSITORY, load_settings
 from core.tables import feedback, inference
-from monitoring.feedback import feedback_rows
+from monitoring.labels.feedback import feedback_rows
 from pipelines.model.digests import write_digest
 from pipelines.model.embedder import load_embedder
 from pipelines.model.head_file import JUDGED, head_digest, load_head

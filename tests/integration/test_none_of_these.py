@@ -16,15 +16,15 @@ from core.errors import InvalidFeedback
 from core.feedback import NONE_OF_THESE, record_feedback
 from core.memory_revisions import MemoryRevision
 from core.tables import inference
-from monitoring.corrections import count_corrections
-from monitoring.feedback import feedback_rows
-from monitoring.label_evidence import read_label_evidence
-from monitoring.labelled import phrases_with_feedback
-from monitoring.learnt import learnt_requests
-from monitoring.quality import quality_over_time, recent_quality
-from monitoring.received_labels import labels_since, received_labels
+from monitoring.drift.corrections import count_corrections
+from monitoring.drift.label_evidence import read_label_evidence
+from monitoring.drift.labelled import phrases_with_feedback
+from monitoring.labels.feedback import feedback_rows
+from monitoring.labels.received import labels_since, received_labels
+from monitoring.labels.unselected import unselected_requests
+from monitoring.performance.quality import quality_over_time, recent_quality
 from monitoring.standing import _labels_wait
-from monitoring.unselected import unselected_requests
+from monitoring.windows.learnt import learnt_requests
 from pipelines.memory.store import no_source_labels
 from tests.support.inferences import inference as logged
 from tests.support.performances import performance_by_version

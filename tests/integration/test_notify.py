@@ -23,7 +23,7 @@ from core.decisions import record_decision
 from core.errors import SettingsError
 from core.settings import Settings
 from flows.notify import notify_completion, notify_due, notify_failure, open_services
-from flows.run_page import PARTLY_FAILED
+from flows.pages.runs import PARTLY_FAILED
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PHRASE = "a phrase of a client"

@@ -15,8 +15,8 @@ from core.deployments import append_deployment
 from core.errors import ProcessFailed
 from core.params import load_params
 from core.settings import REPOSITORY
+from flows.candidates.packaging import package
 from flows.context import LoopContext
-from flows.packaging import package
 from flows.run import Run
 from pipelines.workspace import Workspace
 from tests.support.places import own_place

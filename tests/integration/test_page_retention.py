@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from core.tables import drift_report
-from monitoring.drift_reports import DriftReport, store_reports
-from monitoring.page_retention import remove_old_pages
-from monitoring.reports import Headline, describe, report_name, write_report
+from monitoring.windows.evidently_report import Headline, describe, report_name, write_report
+from monitoring.windows.page_retention import remove_old_pages
+from monitoring.windows.reports import DriftReport, store_reports
 from tests.support.traffic import traffic
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -20,7 +20,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def two_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("monitoring.page_retention.KEPT", 2)
+    monkeypatch.setattr("monitoring.windows.page_retention.KEPT", 2)
 
 
 def write(engine: Engine, reports: Path, *, alarmed: set[int], windows: int = 5) -> None:

@@ -17,10 +17,14 @@ from core.errors import InvalidPeriod
 from core.partitions import tidy_inference
 from core.tables import feedback
 from core.tables import inference as table
-from monitoring import answer_counts, judged_answers
-from monitoring.answer_counts import count_answers, count_some_answers
-from monitoring.performance import Dimension, Performance, measure_by
-from monitoring.periods import Period
+from monitoring.performance import answer_counts, judged_answers
+from monitoring.performance.answer_counts import count_answers, count_some_answers
+from monitoring.performance.figures import (
+    Dimension,
+    Performance,
+    measure_by,
+)
+from monitoring.performance.periods import Period
 from tests.support.inferences import inference
 
 MONDAY = datetime(2026, 1, 5, 12, tzinfo=UTC)

@@ -27,13 +27,13 @@ from core.settings import REPOSITORY, Settings
 from core.tables import feedback, inference
 from machine.environment import child_settings
 from machine.user import system_user
-from monitoring import pinning
 from monitoring.answers import Search, search_answers
-from monitoring.corrections import count_corrections
-from monitoring.feedback import feedback_rows
-from monitoring.labelled import phrases_with_feedback
-from monitoring.pin_list import list_pins
-from monitoring.pinning import (
+from monitoring.drift.corrections import count_corrections
+from monitoring.drift.labelled import phrases_with_feedback
+from monitoring.labels import pinning
+from monitoring.labels.feedback import feedback_rows
+from monitoring.labels.pin_list import list_pins
+from monitoring.labels.pinning import (
     ConflictingPin,
     PinRefused,
     TooManyPins,
@@ -44,10 +44,10 @@ from monitoring.pinning import (
     champion_labels,
     end_pin,
 )
-from monitoring.quality import quality_over_time, recent_quality
-from monitoring.received_labels import received_labels
+from monitoring.labels.received import received_labels
+from monitoring.labels.unselected import unselected_requests
+from monitoring.performance.quality import quality_over_time, recent_quality
 from monitoring.standing import _labels_wait
-from monitoring.unselected import unselected_requests
 from tests.support.heads import champion, store_head
 from tests.support.inferences import inference as logged_row
 from tests.support.performances import performance_by_version
@@ -256,7 +256,7 @@ class TestTheList:
         self, connection: Connection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Pins that answer are listed however old they are."""
-        monkeypatch.setattr("monitoring.pin_list.PAST_ROWS", 3)
+        monkeypatch.setattr("monitoring.labels.pin_list.PAST_ROWS", 3)
         first = add(connection, "a")
         for phrase in ("b", "c", "d"):
             add(connection, phrase)

@@ -86,7 +86,7 @@ import tempfile
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
-import flows.artifacts as pages
+import flows.pages.artifacts as pages
 import flows.retrain as room
 from core.contracts import ModelVersion, Verdict
 from core.settings import load_settings

@@ -13,9 +13,9 @@ from sqlalchemy.engine import Engine
 from core.review_params import ReviewParams
 from core.review_tables import review_item
 from core.tables import feedback
-from monitoring.answer_counts import count_answers
-from monitoring.performance import measure_by
-from monitoring.periods import Period
+from monitoring.performance.answer_counts import count_answers
+from monitoring.performance.figures import measure_by
+from monitoring.performance.periods import Period
 from monitoring.review.acts import Act, answer_item
 from monitoring.review.deciding import Answer
 from monitoring.review.refill import refill_queue

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy.engine import Engine
 
 from core.tables import inference as table
-from flows.refusals import read_refusals
+from flows.candidates.refusals import read_refusals
 from pipelines.model.abstention import Abstention, save_abstention
 from pipelines.model.head_file import save_head
 from tests.support.embedders import build_tiny_embedder

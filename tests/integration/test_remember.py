@@ -23,10 +23,10 @@ from core.settings import REPOSITORY
 from core.tables import feedback
 from flows.context import LoopContext
 from flows.memory import remember_labels, remember_retraining, renew_memory
-from flows.memory_page import changes_page
+from flows.pages.memory import changes_page
 from flows.run import Run
 from lineage.reproduce_memory import reproduce_revision
-from monitoring import received_labels
+from monitoring.labels import received as received_labels
 from pipelines.memory.store import store_source_labels
 from pipelines.model.memory import Memory, load_memory
 from tests.support.places import own_place

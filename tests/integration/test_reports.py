@@ -14,10 +14,16 @@ from evidently.ui.service.storage.local.base import InMemoryDataStorage, LocalSt
 from machine.health import misses_reports
 from machine.local_http import answers
 from machine.programs import evidently_workspace, list_programs
-from monitoring.charts import draw_statistics
-from monitoring.dashboard import PANELS
-from monitoring.reports import LABELS_NAMED, OTHER_LABELS, Headline, describe, write_report
-from monitoring.statistics import STATISTICS
+from monitoring.windows.charts import draw_statistics
+from monitoring.windows.dashboard import PANELS
+from monitoring.windows.evidently_report import (
+    LABELS_NAMED,
+    OTHER_LABELS,
+    Headline,
+    describe,
+    write_report,
+)
+from monitoring.windows.statistics import STATISTICS
 from tests.support.places import own_place
 from tests.support.processes import Started, wait_for
 from tests.support.traffic import traffic

@@ -20,8 +20,8 @@ from core.errors import InvalidFeedback, UnknownRequest
 from core.memory_revisions import MemoryRevision, append_revision
 from core.review_tables import review_answer, review_item
 from core.tables import feedback, inference
-from monitoring.fix_counts import register_fixes
-from monitoring.fixes import read_fixes
+from monitoring.labels.fix_counts import register_fixes
+from monitoring.labels.fixes import read_fixes
 from monitoring.review.acts import Act, answer_as_before, answer_item
 from monitoring.review.deciding import Answer
 from monitoring.review.fixes import fix_phrases, logged_phrases

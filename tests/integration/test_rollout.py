@@ -25,7 +25,7 @@ from core.errors import HeadRefused, RejectedVersion, UnknownVersion
 from core.params import load_params
 from core.tables import decision, inference
 from flows import rollout as by_hand
-from monitoring.feedback import answered
+from monitoring.labels.feedback import answered
 from pipelines import promotion
 from pipelines.promotion import append_promotion, end_role, play, reject, retire
 from tests.support.heads import store_head

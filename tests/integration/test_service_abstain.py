@@ -17,7 +17,7 @@ from core.params import Params
 from core.tables import feedback
 from flows.context import LoopContext
 from lineage.replay import replay
-from monitoring.pinning import WantedPin, add_pin, champion_labels, end_pin
+from monitoring.labels.pinning import WantedPin, add_pin, champion_labels, end_pin
 from pipelines.model.abstention import Abstention, save_abstention
 from pipelines.model.digests import write_digest
 from pipelines.model.head_file import head_digest

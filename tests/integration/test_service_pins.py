@@ -14,8 +14,8 @@ from core.params import Params
 from core.pins import Pin
 from flows.context import LoopContext
 from lineage.replay import logged_rows, replay
-from monitoring.pin_list import list_pins
-from monitoring.pinning import WantedPin, add_pin, champion_labels, end_pin
+from monitoring.labels.pin_list import list_pins
+from monitoring.labels.pinning import WantedPin, add_pin, champion_labels, end_pin
 from tests.support.embedders import build_tiny_embedder
 from tests.support.heads import EMBEDDER_ID
 from tests.support.processes import wait_until

@@ -26,11 +26,11 @@ from core.review_params import ReviewParams
 from core.review_tables import review_item
 from core.settings import REPOSITORY
 from core.tables import feedback
+from flows.candidates.label_report import keep_label_report
 from flows.context import LoopContext
-from flows.label_report import keep_label_report
 from flows.run import Run
-from monitoring.feedback import feedback_rows
-from monitoring.received_labels import labels_since, received_labels
+from monitoring.labels.feedback import feedback_rows
+from monitoring.labels.received import labels_since, received_labels
 from monitoring.review.acts import Act, answer_item
 from monitoring.review.deciding import Answer
 from monitoring.review.items import SUSPECTS

@@ -15,9 +15,9 @@ import yaml
 from core.database import DatabaseUrls, connect, with_driver
 from core.params import load_params
 from flows.context import LoopContext
+from flows.pages.tuning import render_tuning
 from flows.run import Run
 from flows.tuning import log_tuning, tune_heads, tuning_folder
-from flows.tuning_page import render_tuning
 from pipelines.tuning.study import SCHEMA
 from pipelines.workspace import Workspace
 from tests.support.dvc_repositories import git

@@ -9,8 +9,8 @@ from core.contracts import Verdict
 from core.decisions import record_decision
 from core.errors import FlowServerUnreachable
 from flows.events import emit_drift
+from monitoring.drift.unanswered import open_drift, unanswered_drift, with_unanswered
 from monitoring.outcomes import read_unfinished
-from monitoring.unanswered import open_drift, unanswered_drift, with_unanswered
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -21,7 +21,7 @@ from core.settings import load_settings
 from core.tables import inference
 from flows.context import LoopContext
 from flows.snapshot import write_snapshots
-from monitoring.unlabelled import asked_phrases, read_asked
+from monitoring.labels.unlabelled import asked_phrases, read_asked
 from pipelines.snapshot_files import UNLABELLED
 from pipelines.unlabelled import NOT_DRAWN, read_unlabelled
 from tests.support.inferences import inference as logged

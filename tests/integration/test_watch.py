@@ -19,13 +19,13 @@ from core.errors import HeadRefused
 from core.feedback import record_feedback
 from core.partitions import tidy_inference
 from core.tables import decision, drift_report, inference
-from monitoring.budget import Budget
-from monitoring.drift_history import seen_windows
-from monitoring.drift_reports import read_reports
-from monitoring.power_reports import read_powers
-from monitoring.scoring import WindowScorer
-from monitoring.traffic import Traffic
-from monitoring.watching import watch_classifier
+from monitoring.drift.budget import Budget
+from monitoring.drift.history import seen_windows
+from monitoring.drift.power_reports import read_powers
+from monitoring.drift.watching import watch_classifier
+from monitoring.windows.reports import read_reports
+from monitoring.windows.scoring import WindowScorer
+from monitoring.windows.traffic import Traffic
 from pipelines.model.head_file import Head, save_head
 from tests.support.performances import performance_by_version
 from tests.support.traffic import (
@@ -97,7 +97,7 @@ def place(engine: Engine, tmp_path: Path) -> Place:
 def no_evidently(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of what is judged, not of what is shown: a report costs seconds."""
     monkeypatch.setattr(
-        "monitoring.window_files.write_report",
+        "monitoring.windows.files.write_report",
         lambda *_, file, **__: file.parent.mkdir(parents=True, exist_ok=True),
     )
 
@@ -583,7 +583,7 @@ def test_of_a_busy_day_a_fixed_sample_is_read(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """3,000 answers a day, and no more keys than 1,000 are read."""
-    monkeypatch.setattr("monitoring.traffic.CLOSE_READ", 1000)
+    monkeypatch.setattr("monitoring.windows.traffic.CLOSE_READ", 1000)
     place.answer(traffic(days=3, a_day=3000, seed=5, start=LIVE))
     verdict = place.watch()
     reports = place.stored(drift_report)
@@ -608,7 +608,7 @@ def test_a_busy_window_is_read_again_as_it_was_beside_another_classifier(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two thirds of the sequence numbers of its first day are those of a batch of another one."""
-    monkeypatch.setattr("monitoring.traffic.CLOSE_READ", 1000)
+    monkeypatch.setattr("monitoring.windows.traffic.CLOSE_READ", 1000)
     rows = traffic(days=2, a_day=3000, seed=5, start=LIVE)
     place.answer(rows.head(1500))
     with place.engine.begin() as connection:
@@ -627,7 +627,7 @@ def test_a_busy_window_is_read_again_as_it_was_beside_another_classifier(
 def test_after_an_outage_of_the_watch_it_goes_on_in_bounded_steps(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("monitoring.traffic.WINDOWS_AT_ONCE", 2)
+    monkeypatch.setattr("monitoring.windows.traffic.WINDOWS_AT_ONCE", 2)
     place.answer(live(5))
     counts = []
     for _ in range(4):

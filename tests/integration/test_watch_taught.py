@@ -13,10 +13,10 @@ from sqlalchemy.engine import Engine
 from core.contracts import Verdict
 from core.decisions import record_decision
 from core.memory_revisions import MemoryRevision, append_revision
-from monitoring.budget import Budget
-from monitoring.scoring import WindowScorer
-from monitoring.turned import TurnedPhrases
-from monitoring.watching import watch_classifier
+from monitoring.drift.budget import Budget
+from monitoring.drift.watching import watch_classifier
+from monitoring.windows.scoring import WindowScorer
+from monitoring.windows.turned import TurnedPhrases
 from pipelines.memory.build import build_memory
 from pipelines.memory.store import revision_folder, store_memory
 from pipelines.model.memory import Memory

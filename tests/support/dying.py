@@ -68,7 +68,7 @@ def main(when: str, place: str = "") -> None:
         from flows import retrain
 
         # All runs have one moment, but a champion must be older than its successor to be too old.
-        comparing: Any = import_module("flows.comparing")
+        comparing: Any = import_module("flows.candidates.comparing")
         comparing.trained_as_of = lambda *_, **__: NOW - timedelta(days=1)
         if place:
             surround(

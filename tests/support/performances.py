@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 from sqlalchemy.engine import Engine
 
-from monitoring.answer_counts import count_answers
-from monitoring.performance import Performance, measure_by
-from monitoring.periods import Period
+from monitoring.performance.answer_counts import count_answers
+from monitoring.performance.figures import Performance, measure_by
+from monitoring.performance.periods import Period
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 

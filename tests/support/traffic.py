@@ -19,9 +19,9 @@ from core.contracts import Deployment, ModelVersion
 from core.deployments import append_deployment
 from core.params import ClassifierParams
 from core.tables import inference
-from monitoring.scoring import WindowScorer
-from monitoring.traffic import Traffic
-from monitoring.windows import Window
+from monitoring.windows.cutting import Window
+from monitoring.windows.scoring import WindowScorer
+from monitoring.windows.traffic import Traffic
 from pipelines.model.head_file import Head, save_head
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -85,7 +85,7 @@ def traffic(
     garbled: float = 0.0,
     start: datetime = START,
 ) -> pd.DataFrame:
-    """Rows of monitoring.scoring.ROW_COLUMNS and the phrase, in order of time.
+    """Rows of monitoring.windows.scoring.ROW_COLUMNS and the phrase, in order of time.
 
     The mix of labels moves from day to day. The share `moved` of the rows goes to RARE labels; the
     share `garbled` of the phrases is made of words that no label has.

@@ -15,7 +15,7 @@ from core.contracts import Verdict
 from core.params import load_params
 from flows.deployments import list_deployments, serve_deployments
 from flows.hooks import HOOKS, quiet_named_errors
-from flows.run_page import shown_run
+from flows.pages.runs import shown_run
 from tests.support.repositories import ROOT
 
 

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 import pytest
 
 from core.contracts import Verdict
-from monitoring.accepted import accepted_traffic, calmed
-from monitoring.calling import Called, last_call, without_repetition
-from monitoring.drift_reports import DriftReport, drift_began
-from monitoring.drift_reviews import calling_window
+from monitoring.drift.calling import Called, last_call, without_repetition
+from monitoring.drift.reviews import calling_window
+from monitoring.windows.accepted import accepted_traffic, calmed
+from monitoring.windows.reports import DriftReport, drift_began
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

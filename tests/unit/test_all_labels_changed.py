@@ -16,8 +16,8 @@ from bentos.heads.loading import refuse_other_question
 from core.contracts import ModelVersion, Verdict
 from core.errors import HeadRefused
 from core.gate_params import GateParams
-from flows.bias_changes import bias_changes
-from flows.error_report import complete_report, report_folder
+from flows.candidates.bias_changes import bias_changes
+from flows.candidates.error_report import complete_report, report_folder
 from pipelines.cards.bias_section import bias_section
 from pipelines.cards.card import Writer
 from pipelines.errors.files import PAGE, read_report

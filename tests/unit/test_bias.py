@@ -12,7 +12,7 @@ import pytest
 
 from core.bias_params import BiasParams
 from core.contracts import Verdict
-from flows.bias_changes import bias_changes
+from flows.candidates.bias_changes import bias_changes
 from pipelines.bias import measures, regions
 from pipelines.bias.clustered import gap, mean, ratio
 from pipelines.bias.groups import label_frequencies

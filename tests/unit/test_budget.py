@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monitoring.budget import ALARM, FUTURE, HIGHEST, Budget, alarm_level
-from monitoring.label_bets import LEAST_THRESHOLD, bet_on_labels, threshold_for
-from monitoring.power_reports import describe_power
+from monitoring.drift.budget import ALARM, FUTURE, HIGHEST, Budget, alarm_level
+from monitoring.drift.label_bets import LEAST_THRESHOLD, bet_on_labels, threshold_for
+from monitoring.drift.power_reports import describe_power
 
 
 def pairs(*, seed: int, count: int = 400) -> np.ndarray:

@@ -10,16 +10,16 @@ import pandas as pd
 import pytest
 
 from core.contracts import Verdict
-from monitoring.calling import Called, decide_call, grown, last_call, without_repetition
-from monitoring.drift_reports import DriftReport
-from monitoring.label_requests import with_request
-from monitoring.moved import (
+from monitoring.drift.calling import Called, decide_call, grown, last_call, without_repetition
+from monitoring.drift.label_requests import with_request
+from monitoring.drift.moved import (
     PHRASES_KEPT,
     beyond_usual,
     label_requests,
     labelled_share,
     moved_phrases,
 )
+from monitoring.windows.reports import DriftReport
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from core.bias_params import BiasParams
-from flows.cards import LONGEST_DESCRIPTION, with_card
+from flows.candidates.cards import LONGEST_DESCRIPTION, with_card
 from pipelines.bias.report import bias_report
 from pipelines.cards.card import as_json, ask, changes, from_json, step
 from pipelines.cards.data_card import data_card

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from core.files import write_json
-from flows.error_report import STAGE, complete_report, report_folder
+from flows.candidates.error_report import STAGE, complete_report, report_folder
 from pipelines.errors.files import PAGE, REPORT
 
 

@@ -14,7 +14,7 @@ from core.english import counted
 from core.settings import load_settings
 from machine.journals import COUNTED, Waiting, waiting_rows
 from machine.running import RunningFlow
-from monitoring.hours import Hours
+from monitoring.performance.hours import Hours
 from tests.support.inferences import row
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring.clocks import name_wrong_clocks
-from monitoring.damaged import cut_phrases, find_damage, is_mojibake
+from monitoring.windows.clocks import name_wrong_clocks
+from monitoring.windows.damaged import cut_phrases, find_damage, is_mojibake
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 KNOWN = ["acute bronchitis", "fracture of femur", "pneumonia", "viral pneumonia"]

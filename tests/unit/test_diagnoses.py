@@ -13,8 +13,8 @@ import structlog
 
 from core.contracts import ModelVersion, Verdict
 from core.logs import configure_logs
-from flows.error_report import complete_report, render_summary, report_folder
-from flows.verdict_page import render_verdict
+from flows.candidates.error_report import complete_report, render_summary, report_folder
+from flows.pages.verdict import render_verdict
 from pipelines.bias.report import KINDS
 from pipelines.cards.bias_section import bias_section
 from pipelines.cards.card import Writer

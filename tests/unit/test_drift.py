@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring import drift
-from monitoring.drift import (
+from monitoring.drift import rule
+from monitoring.drift.power import measure_power
+from monitoring.drift.rule import (
     Calibration,
     Pool,
     calibrate,
@@ -18,9 +19,8 @@ from monitoring.drift import (
     score,
     shortage,
 )
-from monitoring.power import measure_power
-from monitoring.scoring import WindowScorer
-from monitoring.statistics import WindowSample
+from monitoring.windows.scoring import WindowScorer
+from monitoring.windows.statistics import WindowSample
 from tests.support.traffic import make_scorer, traffic
 
 SIZE = 600
@@ -29,7 +29,7 @@ SIZE = 600
 @pytest.fixture(autouse=True)
 def fewer_past_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as these tests can tell from PAST_WINDOWS, and quicker."""
-    monkeypatch.setattr(drift, "PAST_WINDOWS", 60)
+    monkeypatch.setattr(rule, "PAST_WINDOWS", 60)
 
 
 @cache

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.drift_chart import HEIGHT, TOP, WIDTH, draw_chart
-from monitoring.drift_history import SeenWindow
-from monitoring.statistics import STATISTICS
+from monitoring.drift.history import SeenWindow
+from monitoring.windows.statistics import STATISTICS
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from core.head_params import MlpHead
-from flows.error_report import render_summary
+from flows.candidates.error_report import render_summary
 from pipelines.errors.champion import with_champion
 from pipelines.errors.confusion import LONGEST_EXAMPLE, MOST_PAIRS
 from pipelines.errors.files import PAGE, read_report, write_report

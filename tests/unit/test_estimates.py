@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitoring import estimates
-from monitoring.estimates import (
+from monitoring.performance import estimates
+from monitoring.performance.estimates import (
     Estimate,
     Sample,
     estimate_accuracy,

@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import InvalidFeedback
 from core.feedback import FeedbackRow
-from monitoring.feedback_file import Refusal, read_feedback_file
+from monitoring.labels.feedback_file import Refusal, read_feedback_file
 
 
 def test_a_time_before_all_time_is_one_refused_row(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitoring.fixes import Fix, History, Revision, TakenSnapshot, Trained, fate_of
+from monitoring.labels.fixes import Fix, History, Revision, TakenSnapshot, Trained, fate_of
 
 DAY = timedelta(days=1)
 START = datetime(2026, 1, 1, tzinfo=UTC)

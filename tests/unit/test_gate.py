@@ -15,7 +15,7 @@ from sklearn.metrics import f1_score
 
 from core.contracts import Verdict
 from core.gate_params import GateParams
-from monitoring.unselected import choose_unselected
+from monitoring.labels.unselected import choose_unselected
 from pipelines.gate.bounds import bound_gain
 from pipelines.gate.decide import decide
 from pipelines.gate.drifted import DriftRows

@@ -10,7 +10,7 @@ import pytest
 from core.contracts import Verdict
 from core.drift_params import DriftParams
 from core.gate_params import GateParams
-from monitoring.outlook import drift_outlook, with_outlook
+from monitoring.drift.outlook import drift_outlook, with_outlook
 from pipelines.gate.holds import gone_labels, hold_by_hand, hold_gone_labels
 
 PROMOTE = Verdict("promote", ("better",), {"gain": 0.1})

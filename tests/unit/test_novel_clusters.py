@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from monitoring.novel_clusters import cluster, novel_clusters
+from monitoring.drift.novel_clusters import cluster, novel_clusters
 from tests.support.traffic import embed_words, make_scorer, traffic
 
 

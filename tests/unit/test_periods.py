@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InvalidPeriod
-from monitoring.performance_report import read_dimension
-from monitoring.periods import Period, read_period
+from monitoring.performance.periods import Period, read_period
+from monitoring.performance.report import read_dimension
 
 TODAY = date(2026, 3, 1)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bentos.heads.pins import PINS, LivePins, encode_pins, load_pins
 from core.contracts import Prediction
 from core.pins import NO_PINS, KnownPins, Pin, answering_pins, apply_pin
-from monitoring.pin_list import pin_history
+from monitoring.labels.pin_list import pin_history
 from tests.support.pins import MOMENT, pin_of
 
 LABELS = st.sampled_from(["heart", "lung", "liver"])

@@ -7,7 +7,7 @@ import pytest
 
 from core.contracts import Verdict
 from core.gate_params import GateParams
-from flows.verdict_page import render_verdict
+from flows.pages.verdict import render_verdict
 from pipelines.gate.refusals import Refusals, count_refusals, hold_moved_refusals
 from tests.support.heads import store_head
 

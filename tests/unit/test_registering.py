@@ -13,7 +13,7 @@ import pytest
 
 from core.contracts import Verdict
 from core.errors import DatabaseUnreachable
-from flows import registering
+from flows.candidates import registering
 from flows.run import Run
 
 RUN = Run("run-1", datetime(2026, 1, 1, tzinfo=UTC), "manual", {})

@@ -26,9 +26,10 @@ from core.errors import (
     SourceUnreachable,
 )
 from core.logs import configure_logs
-from flows import artifacts, retrain
-from flows.artifacts import artifact_key, show_checks, show_no_candidate
+from flows import retrain
 from flows.hooks import log_failure, timed_task
+from flows.pages import artifacts
+from flows.pages.artifacts import artifact_key, show_checks, show_no_candidate
 from flows.retrain import is_retryable
 
 

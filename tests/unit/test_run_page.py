@@ -8,8 +8,8 @@ import pytest
 from prefect.client.schemas.objects import State
 
 from core.contracts import Verdict
-from flows.run_page import STATES, NotCompleted, call_flow, run_name, shown_run
-from monitoring.concluding import SEVERITY
+from flows.pages.runs import STATES, NotCompleted, call_flow, run_name, shown_run
+from monitoring.drift.concluding import SEVERITY
 
 PROMOTED = Verdict("promote", ("gain",), {"version": "2"})
 REJECTED = Verdict("reject", ("recall of J00 drops",), {"version": "3"})

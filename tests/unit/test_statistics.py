@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import ks_2samp
 
-from monitoring.statistics import (
+from monitoring.windows.statistics import (
     STATISTICS,
     WindowSample,
     draw_projection,

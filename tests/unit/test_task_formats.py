@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from core.errors import InvalidFeedback
 from core.feedback import KINDS, LEAST_PROBABILITY, FeedbackRow
-from monitoring.feedback_file import Unlabelled, read_labels
+from monitoring.labels.feedback_file import Unlabelled, read_labels
 from monitoring.tasks.formats import FORMATS, FormatName, read_records, write_tasks
 from monitoring.tasks.label_studio import labelling_interface
 from monitoring.tasks.records import Record, Refusal

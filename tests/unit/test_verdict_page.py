@@ -11,7 +11,7 @@ import pytest
 
 from core.contracts import ModelVersion, Verdict
 from core.gate_params import GateParams
-from flows.verdict_page import measured_gain, render_verdict
+from flows.pages.verdict import measured_gain, render_verdict
 from pipelines.gate.decide import decide
 from tests.support.gates import gate_rows
 

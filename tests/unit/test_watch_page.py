@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from core.contracts import Verdict
-from flows.watch_page import MEANING, render_page
-from monitoring.payloads import LARGEST_EVIDENCE, drift_payload
-from monitoring.reports import report_page
-from monitoring.statistics import STATISTICS
+from flows.pages.watch import MEANING, render_page
+from monitoring.drift.payloads import LARGEST_EVIDENCE, drift_payload
+from monitoring.windows.evidently_report import report_page
+from monitoring.windows.statistics import STATISTICS
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.drift_params import DriftParams
-from monitoring.baseline import joined_rows
-from monitoring.windows import (
+from monitoring.windows.baseline import joined_rows
+from monitoring.windows.cutting import (
     LEAST_ROWS,
     Limits,
     days_spanned,

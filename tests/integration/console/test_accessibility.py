@@ -17,7 +17,7 @@ from core.decisions import record_decision
 from core.deployments import append_deployment
 from core.tables import inference as table
 from flows.context import LoopContext
-from monitoring.pinning import WantedPin, add_pin
+from monitoring.labels.pinning import WantedPin, add_pin
 from tests.integration.console.conftest import NOW
 from tests.support.browsers import chromium, needs_chromium
 from tests.support.heads import champion, store_head

@@ -25,14 +25,14 @@ from core.params import ClassifierParams
 from core.review_tables import review_item
 from core.tables import drift_report, inference
 from flows.context import LoopContext
-from monitoring.budget import Budget
-from monitoring.drift_history import stored_report
-from monitoring.drift_reports import hold_reports
+from monitoring.drift.budget import Budget
+from monitoring.drift.history import stored_report
+from monitoring.drift.unanswered import open_drift
+from monitoring.drift.watching import watch_classifier
 from monitoring.review.items import ReviewItem, add_items
 from monitoring.review.queue import LEASE, next_item
 from monitoring.review.withdrawing import withdraw_faulty
-from monitoring.unanswered import open_drift
-from monitoring.watching import watch_classifier
+from monitoring.windows.reports import hold_reports
 from tests.integration.console.conftest import NOW
 from tests.support.browsers import needs_chromium
 from tests.support.traffic import START, embed_words, log, promote, store_model, traffic
@@ -104,7 +104,7 @@ def watched(context: LoopContext, monkeypatch: pytest.MonkeyPatch) -> Watched:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("<p>the report</p>", encoding="utf-8")
 
-    monkeypatch.setattr("monitoring.window_files.write_report", write_line)
+    monkeypatch.setattr("monitoring.windows.files.write_report", write_line)
     watched = Watched(context)
     watched.answer(moved=False)
     watched.answer(moved=True)

@@ -19,14 +19,14 @@ from core.contracts import ModelVersion
 from core.deployments import append_deployment
 from core.tables import feedback
 from core.tables import inference as table
+from flows.candidates.refusals import newest_phrases
 from flows.context import LoopContext
-from flows.refusals import newest_phrases
-from monitoring.answer_counts import count_answers
-from monitoring.performance import measure_by
-from monitoring.performance_report import cells, read_report
-from monitoring.periods import Period
-from monitoring.promises import check_promise, describe_promise
-from monitoring.quality import quality_over_time
+from monitoring.performance.answer_counts import count_answers
+from monitoring.performance.figures import measure_by
+from monitoring.performance.periods import Period
+from monitoring.performance.promises import check_promise, describe_promise
+from monitoring.performance.quality import quality_over_time
+from monitoring.performance.report import cells, read_report
 from monitoring.review import refused
 from monitoring.review.phrase_vectors import update_vectors, vectors_folder
 from monitoring.review.refused import (
@@ -35,8 +35,8 @@ from monitoring.review.refused import (
     name_label,
     refused_phrases,
 )
-from monitoring.traffic import Traffic
-from monitoring.windows import Window
+from monitoring.windows.cutting import Window
+from monitoring.windows.traffic import Traffic
 from tests.support.heads import EMBEDDER_ID, champion, store_head
 from tests.support.inferences import inference
 

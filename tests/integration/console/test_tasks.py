@@ -20,8 +20,8 @@ from core.console_tables import console_change
 from core.review_tables import review_item
 from core.tables import feedback
 from core.tables import inference as table
-from monitoring.feedback import import_lines
-from monitoring.feedback_file import read_labels
+from monitoring.labels.feedback import import_lines
+from monitoring.labels.feedback_file import read_labels
 from monitoring.review.items import add_items
 from monitoring.tasks.formats import FORMATS, FormatName, write_tasks
 from monitoring.tasks.from_log import labels_given, tasks_to_label

@@ -1,0 +1,1 @@
+"""What becomes of a trained candidate: compared, described, registered, promoted, packaged."""

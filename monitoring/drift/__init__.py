@@ -1,0 +1,1 @@
+"""The drift rule: what it judges, what it concludes, and what people and labels say of it."""

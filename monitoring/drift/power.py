@@ -1,0 +1,93 @@
+"""How soon a change of a tenth of the traffic would be called, tried on past windows. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from monitoring.drift.rule import LEAST_SCALE, Deals, Pool, deal_pairs, measure_pairs, references_of
+from monitoring.windows.statistics import STATISTICS
+
+CHANGE = 0.1
+"""Share of the traffic that moves: to phrases of rare labels."""
+RARE = 0.05
+"""The rare labels are the rarest ones that together have at most this share of the pool. Where
+none has so little, the rarest one stands for them."""
+PAIRS = 100
+SELDOM = 0.1
+"""Below this chance per pair of windows a change is not called."""
+
+
+@dataclass(frozen=True)
+class Power:
+    """The chance that two windows in a row call a change of `CHANGE`.
+
+    `window_days` is how long a window takes, `alarm` the z that it must exceed.
+    """
+
+    chance: float
+    window_rows: int
+    window_days: float
+    alarm: float
+
+    @property
+    def days(self) -> float | None:
+        """How many days such a call takes on average; None when it is not to be expected."""
+        if self.chance < SELDOM:
+            return None
+        return self.window_days * (1 + 1 / self.chance)
+
+    def as_evidence(self) -> dict[str, Any]:
+        return {
+            "change": CHANGE,
+            "chance": round(self.chance, 3),
+            "window_rows": self.window_rows,
+            "window_days": round(self.window_days, 2),
+            "alarm": round(self.alarm, 2),
+            "days": None if self.days is None else round(self.days, 1),
+        }
+
+
+def measure_power(
+    pool: Pool, *, size: int, labels: int, alarm: float, window_days: float, seed: int
+) -> Power | None:
+    """Replay pairs of past windows, a tenth replaced by rare phrases; None below two labels."""
+    rare = _rare_rows(pool, labels)
+    if not len(rare):
+        return None
+    deals = deal_pairs(pool, size=size, pairs=PAIRS, seed=seed)
+    references = references_of(pool, deals, labels=labels)
+    calm = measure_pairs(pool, deals, references, labels=labels)
+    random = np.random.default_rng(seed)
+    changed = Deals(
+        deals.group,
+        deals.in_reference,
+        [
+            (_replaced(first, rare, random), _replaced(second, rare, random))
+            for first, second in deals.windows
+        ],
+    )
+    moved = measure_pairs(pool, changed, references, labels=labels)
+    every = calm.reshape(-1, len(STATISTICS))
+    scale = np.maximum(every.std(axis=0, ddof=1), LEAST_SCALE)
+    both = ((moved - every.mean(axis=0)) / scale).min(axis=1).max(axis=1)
+    return Power(float((both > alarm).mean()), size, window_days, alarm)
+
+
+def _rare_rows(pool: Pool, labels: int) -> np.ndarray:
+    weight = np.bincount(pool.sample.label, weights=pool.weight, minlength=labels)
+    order = np.argsort(weight, kind="stable")
+    order = order[weight[order] > 0]
+    if len(order) < 2:
+        return np.zeros(0, dtype=int)
+    few = int((np.cumsum(weight[order]) <= RARE * weight.sum()).sum())
+    return np.flatnonzero(np.isin(pool.sample.label, order[: max(few, 1)]))
+
+
+def _replaced(window: np.ndarray, rare: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    changed = window.copy()
+    places = random.permutation(len(window))[: round(CHANGE * len(window))]
+    changed[places] = random.choice(rare, len(places))
+    return changed

@@ -1,0 +1,132 @@
+"""A drift that no gate has answered yet: its call was lost, it waited, or its retraining failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from core.contracts import Verdict
+from core.english import counted
+from core.tables import decision
+from monitoring.drift.reviewed import closed_by_people
+from monitoring.outcomes import BEGINS
+from monitoring.retraining import DRIFT, decide_retraining
+
+CALLS_READ = 20
+"""Of the newest calls without an answer; people close some of them."""
+FIRST_PAUSE = timedelta(minutes=45)
+"""After a retraining that gave no verdict: what made it fail often lasts, such as broken data."""
+DOUBLED_AT_MOST = 5
+"""Times: from the sixth on, pauses are a day long."""
+
+
+@dataclass(frozen=True)
+class OpenDrift:
+    """A drift that no gate has answered; `judged_at` is the newest gate's moment before it.
+
+    `tries` are the retrainings begun since the call, the last one at `tried_at`.
+    """
+
+    called_at: datetime
+    judged_at: datetime | None
+    reasons: tuple[str, ...]
+    evidence: dict[str, Any]
+    tries: int = 0
+    tried_at: datetime | None = None
+
+    def due(self, *, now: datetime, cool_down_days: float) -> Verdict:
+        """Return whether its retraining is granted now: "retrain" or "wait".
+
+        After each retraining without a verdict the pause is twice as long as before.
+        """
+        granted = decide_retraining(
+            DRIFT, last_retraining_at=self.judged_at, now=now, cool_down_days=cool_down_days
+        )
+        if granted.kind == "wait" or self.tried_at is None:
+            return granted
+        doubled = min(self.tries - 1, DOUBLED_AT_MOST)
+        due = self.tried_at + FIRST_PAUSE * 2**doubled
+        if now >= due:
+            return granted
+        why = (
+            f"{counted(self.tries, 'retraining')} since then gave no verdict; "
+            f"the next one is due at {due:%Y-%m-%d %H:%M}"
+        )
+        return Verdict("wait", (why,), granted.evidence)
+
+
+def open_drift(connection: Connection, classifier: str, *, now: datetime) -> OpenDrift | None:
+    """Return the newest drift that no gate has answered; None without one.
+
+    A drift is answered when the gate has judged a fit of its moment or later, whatever it said of
+    it: the fit saw the rows since the drift began. It is answered too when a person called its
+    window expected, harmless or a fault of the data.
+    """
+    table = decision.c
+    of_classifier = (table.classifier == classifier, table.decided_at <= now)
+    judged_at = connection.scalar(
+        sa.select(sa.func.max(table.decided_at)).where(*of_classifier, table.subject == "gate")
+    )
+    calls = connection.execute(
+        sa.select(table.decided_at, table.reasons, table.evidence)
+        .where(
+            *of_classifier,
+            table.subject == "drift",
+            table.kind == "drift",
+            sa.true() if judged_at is None else table.decided_at > judged_at,
+        )
+        .order_by(table.id.desc())
+        .limit(CALLS_READ)
+    )
+    for called in calls:
+        if not closed_by_people(connection, classifier, DRIFT, called.evidence):
+            evidence = dict(called.evidence)
+            reasons = tuple(called.reasons)
+            tries = _tries(connection, classifier, called.decided_at, now)
+            return OpenDrift(called.decided_at, judged_at, reasons, evidence, *tries)
+    return None
+
+
+def _tries(
+    connection: Connection, classifier: str, called_at: datetime, now: datetime
+) -> tuple[int, datetime | None]:
+    """Return how many retrainings began since a call, and when the last one did."""
+    begun = sa.select(sa.func.count(), sa.func.max(decision.c.decided_at)).where(
+        decision.c.classifier == classifier,
+        decision.c.subject == "retraining",
+        decision.c.kind == BEGINS,
+        decision.c.decided_at >= called_at,
+        decision.c.decided_at <= now,
+    )
+    number, last = connection.execute(begun).one()
+    return number, last
+
+
+def unanswered_drift(
+    connection: Connection, *, classifier: str, now: datetime, cool_down_days: float
+) -> Verdict | None:
+    """Return the open drift whose retraining is due; None without one.
+
+    Until a gate answers it, watches call for it again.
+    """
+    drift = open_drift(connection, classifier, now=now)
+    if drift is None or drift.due(now=now, cool_down_days=cool_down_days).kind == "wait":
+        return None
+    again = f"the drift called at {drift.called_at:%Y-%m-%d %H:%M} has no answer yet"
+    return Verdict("drift", (again, *drift.reasons), drift.evidence)
+
+
+def with_unanswered(verdict: Verdict, unanswered: Verdict | None) -> Verdict:
+    """Return what the watch says: the drift that waits for an answer, unless it calls one itself.
+
+    Reasons and a broken client of the windows that were judged now are told beside it.
+    """
+    if unanswered is None or verdict.kind == "drift":
+        return verdict
+    reasons = (*unanswered.reasons, *verdict.reasons)
+    client = {"broken_client": verdict.evidence.get("broken_client")}
+    return replace(unanswered, reasons=reasons, evidence={**unanswered.evidence, **client})

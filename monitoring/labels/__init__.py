@@ -1,0 +1,1 @@
+"""Labels that people gave: received, imported, pinned, and what came of them."""

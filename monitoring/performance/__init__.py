@@ -1,0 +1,1 @@
+"""How good the answers were: counted, estimated, and shown."""
