@@ -178,7 +178,7 @@ def _heads(heads: LiveHeads, retained: Retained) -> Iterator[Metric]:
         "perennial_asked_heads_loaded",
         "Versions loaded because somebody asked for them",
         (),
-        {(): retained.counts.loads},
+        {(): retained.loads},
     )
     yield _counter("perennial_head_swaps", "Heads taken into service", (), {(): heads.counts.swaps})
     yield _counter("perennial_head_refusals", "Heads refused", (), {(): heads.counts.refusals})
