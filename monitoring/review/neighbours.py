@@ -91,7 +91,7 @@ def _facts(home: Path, model: ModelVersion, vectors: PhraseVectors) -> _Facts | 
     return _read_facts(file, changed, vectors)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=32)  # `changed` is part of the key: a file that was written again is read again
 def _read_facts(file: Path, changed: int, vectors: PhraseVectors) -> _Facts:
     facts = pq.read_table(file).to_pandas()
     places = vectors.places(facts["cleaned"].tolist())
