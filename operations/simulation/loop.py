@@ -1,4 +1,4 @@
-"""One run: a policy lives through the year of a world."""
+"""One run: plays a policy over the simulated days of a world."""
 
 from __future__ import annotations
 

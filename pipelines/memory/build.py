@@ -58,7 +58,8 @@ def build_memory(
 def count_acts(labels: pd.DataFrame) -> pd.DataFrame:
     """Order by receipt; one act of one author on a phrase counts once a day, its last label.
 
-    A fix of many answers at once is one act, and a script that repeats itself is no crowd.
+    A fix of many answers at once is one act, and a script that repeats itself does not count as
+    several people.
     """
     ordered = labels.sort_values("received_at", kind="stable", ignore_index=True)
     day = pd.to_datetime(ordered["received_at"], utc=True).dt.floor("D")

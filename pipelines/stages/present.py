@@ -14,7 +14,7 @@ NEWEST = 200
 def single_acts(pair_of_row: Int64, occurred_at: AnyArray, *, from_source: Bool) -> Bool:
     """Mark the rows of the source, and one feedback per pair and day: bool (n,).
 
-    One act of a person may fix many answers; it is no rule that came to stay.
+    One act of a person may fix many answers; it is not a lasting rule.
     """
     days = occurred_at.astype("datetime64[D]").astype(np.int64)
     given = np.flatnonzero(~from_source)
