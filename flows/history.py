@@ -168,7 +168,7 @@ def _problem(folder: Path, classifier: str, seconds: float) -> str:
     try:
         compare_within(folder, classifier, seconds=seconds)
     except PerennialError as error:
-        return f"{error.wanted}; came {error.came}"
+        return f"{error.wanted}, got {error.came}"
     return ""
 
 
@@ -191,6 +191,6 @@ def compare_within(folder: Path, classifier: str, *, seconds: float) -> None:
             raise
         raise StageFailed(
             f"all windows compared within {seconds:.0f} s",
-            came="the budget was exhausted",
+            came="an exhausted budget",
             do="raise history_budget_seconds, or set history_days to a number",
         ) from None

@@ -68,7 +68,7 @@ def logged_rows(context: LoopContext, request_id: str) -> list[Inference]:
     if not rows:
         raise UnknownRequest(
             "the request id of a logged answer",
-            came=f"{request_id}, in neither table nor journal",
+            came=f"{request_id}, which is in neither table nor journal",
             do="use the request_id of an answer; rows older than the log's retention are gone",
         )
     return sorted(rows, key=lambda row: (row.role not in ANSWERING, row.occurred_at, row.version))

@@ -94,7 +94,7 @@ def _refuse_the_dead(
 ) -> None:
     if program.name in started and state["statename"] in DEAD:
         refuse_stranger(settings, program, state["pid"])
-        raise _failed(settings, program, wanted="to start", came="it ended")
+        raise _failed(settings, program, wanted="to start", came="an ended process")
     if seconds > program.ready_seconds:
         raise _failed(
             settings,
@@ -116,6 +116,8 @@ def _supervisor(settings: Settings) -> Any:
     supervisor = connect_supervisor(settings)
     if supervisor is None:
         raise ProcessFailed(
-            "supervisord to run", came="it has ended", do=f"see {log_file(settings, 'supervisord')}"
+            "supervisord to run",
+            came="an ended process",
+            do=f"see {log_file(settings, 'supervisord')}",
         )
     return supervisor

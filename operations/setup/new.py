@@ -142,7 +142,9 @@ def _free_query(settings: Settings, name: str) -> Path:
     path = settings.repository / "queries" / f"{name}.sql"
     if path.exists():
         raise ParamsError(
-            "a name without a query yet", came=f"queries/{name}.sql exists", do="choose another"
+            "a name without a query yet",
+            came=f"{name}, which has queries/{name}.sql",
+            do="choose another",
         )
     return path
 
