@@ -73,7 +73,7 @@ def add(
 ) -> None:
     """Answer a phrase with this label, whichever version answers. The service follows in seconds.
 
-    The pin is inactive while the version gives the same label. To end it, use `perennial pins remove`.
+    The pin is inactive while the version gives the same label. `perennial pins remove` ends it.
     """
     with _context(classifier) as context:
         from machine.user import system_user

@@ -158,6 +158,7 @@ def separate_feedback(
     about_answers = {row.request_id for row in rows} - examples.keys()
     classifier_of = {**_classifiers(connection, about_answers), **examples}
     known, known_labels = _known(connection, list(classifier_of))
+
     separated = Separated()
     for row in rows:
         error = feedback_problem(row, classifier_of.get(row.request_id), labels)

@@ -69,6 +69,7 @@ def choose_histories(
     questions = {name: _question(context, workspace, name, run) for name in names}
     stale = [name for name, question in questions.items() if question.why]
     problems = _compare(context, workspace, stale)
+
     for name, question in questions.items():
         verdict = _decide(workspace, name, question, problems.get(name, ""))
         workspace.fix_history(name, int(verdict.evidence["history_days"]))

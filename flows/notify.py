@@ -38,6 +38,7 @@ def notify_due(settings: Settings, *, now: datetime | None = None) -> list[Notic
     services = open_services(settings)
     if not services:
         return []
+
     moment = now or datetime.now(UTC)
     with open_database(settings) as database:
         engine = connect(database.perennial)

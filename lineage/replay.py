@@ -195,6 +195,7 @@ def _compute(
         answer.alternatives[: len(logged.alternatives)],
         abstained=answer.abstained,
     )
+
     cleaned = clean_phrase(row.phrase)
     if cleaned != row.cleaned:
         reason = f"the phrase was cleaned to {row.cleaned!r} then, to {cleaned!r} now"
@@ -202,6 +203,7 @@ def _compute(
     if logged.abstained and not answer.abstained:
         # The other way round may be a pin, which settles what the version refuses.
         return Verdict("different", ("the phrase was refused then, and is answered now",)), shown
+
     shares = dict([(answer.label, answer.probability), *answer.alternatives])
     return compare_answers(logged, shares), shown
 

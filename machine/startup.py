@@ -32,6 +32,7 @@ def bring_up(settings: Settings, programs: Iterable[Program], *, report: Report)
     waiting = {program.name: program for program in programs}
     started: dict[str, float] = {}
     began = time.monotonic()
+
     while waiting:
         supervisor = _supervisor(settings)
         for name, program in list(waiting.items()):

@@ -60,6 +60,7 @@ def store_version(
             shutil.copy(evaluation / ABSTENTION, part / ABSTENTION)
         if errors is not None:
             shutil.copytree(errors, part / ERRORS)
+
         _claim_number(folder, head_digest(part))
         if promised := abstention_digest(part):
             write_abstention_digest(folder, promised)

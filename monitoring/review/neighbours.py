@@ -54,9 +54,11 @@ def phrase_neighbours(home: Path, model: ModelVersion, cleaned: str) -> list[Nei
     facts = None if vectors is None else _facts(home, model, vectors)
     if vectors is None or facts is None:
         return []
+
     own = vectors.place(cleaned)
     if own is None:
         return []
+
     among = facts.row_of >= 0
     among[own] = False
     vector = np.asarray(vectors.whole[own], np.float32)

@@ -35,15 +35,18 @@ def build_memory(
     phrases, phrase_of = _distinct(counted["cleaned"])
     order = np.argsort(phrase_of, kind="stable")
     bounds = np.searchsorted(phrase_of[order], np.arange(len(phrases) + 1))
+
     codes = codes[order]
     acts = acts_of_deciding(counted)[order]
     deciding = acts != NOBODY
     received = moments(counted)[order]
     relabelled = _relabelled(phrase_of[order], codes, received, acts, labels=len(names))
+
     rows = [
         _weigh(codes[start:end], deciding[start:end], relabelled[start:end])
         for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
     ]
+
     if len(names) > MAX_LABELS:
         raise TrainingImpossible(
             f"at most {MAX_LABELS:,} labels in the memory of {classifier}",
