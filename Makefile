@@ -22,7 +22,7 @@ help: ## Show this list
 setup: .venv/.ready ## Make .venv from the hash-pinned lock; seconds when nothing changed
 
 .venv/.ready: requirements.lock pyproject.toml requirements/application.py
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"wanted Python 3.11, 3.12 or 3.13; came {v[0]}.{v[1]}; call make with PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"expected Python 3.11, 3.12 or 3.13, got {v[0]}.{v[1]}; call make with PYTHON=/path/to/python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	awk '/^[a-z]/ {on = /^uv==/} on' requirements.lock > .venv/uv.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .venv/uv.txt

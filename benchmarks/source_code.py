@@ -59,13 +59,14 @@ def product_rooms(root: Path) -> list[str]:
     return [pattern.removesuffix("*") for pattern in included]
 
 
-def read_sources(root: Path, rooms: Iterable[str]) -> list[Source]:
-    """Read the Python files of the rooms, in order of path, without the migrations."""
-    paths = sorted(path for room in rooms for path in (root / room).rglob("*.py"))
-    current = [path.relative_to(root) for path in paths if "versions" not in path.parts]
+def read_sources(root: Path, rooms: Iterable[str], *, migrations: bool = False) -> list[Source]:
+    """Read the Python files of the rooms, in order of path; the migrations only on request."""
+    found = (path for room in rooms for path in (root / room).rglob("*.py"))
+    paths = sorted(path.relative_to(root) for path in found)
     return [
         Source(path, module_name(path), (root / path).read_text(encoding="utf-8"))
-        for path in current
+        for path in paths
+        if migrations or "versions" not in path.parts
     ]
 
 

@@ -51,7 +51,7 @@ def served_group(settings: Settings) -> Group:
     if settings.bento > len(settings.groups):
         raise SettingsError(
             "PERENNIAL_BENTO to be the number of a group",
-            came=f"{settings.bento}, and PERENNIAL_BENTOS has {len(settings.groups)}",
+            came=f"{settings.bento} of the {len(settings.groups)} in PERENNIAL_BENTOS",
             do="leave it to `perennial serve`",
         )
     return settings.groups[settings.bento - 1]

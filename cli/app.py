@@ -75,6 +75,7 @@ class Perennial(WholeLines):
                 raise
             out.error(outage)
             return exit_code(outage)
+
         if code == INTERRUPTED:
             out.say("interrupted")
         return code

@@ -11,9 +11,9 @@ NAME_WIDTH = 9
 INDENT = 2 + NAME_WIDTH + 1
 
 
-def fact_lines(facts: Iterable[tuple[str, str]], *, width: int | None = None) -> Iterator[str]:
-    """Yield each name with its text; `width` is that of the terminal by default."""
-    columns = width or screen_width()
+def fact_lines(facts: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Yield each name with its text, as wide as the terminal."""
+    columns = screen_width()
     for name, text in facts:
         yield from wrapped(f"  {name:<{NAME_WIDTH}} {text}", columns, indent=INDENT)
 

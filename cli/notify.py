@@ -40,7 +40,7 @@ def notify(test: Test = False, json: Json = False) -> None:
     if not services:
         raise SettingsError(
             "PERENNIAL_NOTIFY to name the services that receive notices",
-            came="it is not set",
+            came="no value",
             do="set it to Apprise URLs, separated by spaces; then `perennial notify --test`",
         )
     if not test:

@@ -84,7 +84,7 @@ class Output:
             typer.echo(typer.style(line[:names], bold=True) + line[names:])
 
     def error(self, error: PerennialError) -> None:
-        """Print what was wanted, what came and what to do: on standard error, as text or JSON."""
+        """Print what was expected, what was found and what to do, on standard error."""
         if self.json:
             fields = {
                 "code": error.code,
@@ -96,7 +96,7 @@ class Output:
             typer.echo(json.dumps({"error": fields}, ensure_ascii=False), err=True)
         else:
             typer.echo(
-                f"Error: wanted {error.wanted}\n  came: {error.came.rstrip()}\n  do:   {error.do}",
+                f"Error: expected {error.wanted}\n  got: {error.came.rstrip()}\n  do:  {error.do}",
                 err=True,
             )
 

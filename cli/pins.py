@@ -53,7 +53,7 @@ def register(app: typer.Typer) -> None:
 def list_all(classifier: Classifier, past: Past = False, json: Json = False) -> None:
     """List the pins of a classifier, the newest first.
 
-    `answers` counts the logged answers that the pin gave: none while the version says the same.
+    `answers` counts the logged answers that the pin gave: none while the version gives its label.
     """
     with _context(classifier) as context:
         from monitoring.labels.pin_list import list_pins
@@ -73,7 +73,7 @@ def add(
 ) -> None:
     """Answer a phrase with this label, whichever version answers. The service follows in seconds.
 
-    The pin rests while the version says the same. To end it, use `perennial pins remove`.
+    The pin is inactive while the version gives the same label. `perennial pins remove` ends it.
     """
     with _context(classifier) as context:
         from machine.user import system_user

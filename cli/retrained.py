@@ -58,6 +58,7 @@ def _facts(name: str, verdict: Verdict, settings: Settings) -> Iterator[tuple[st
     if promise := evidence.get("promise"):
         yield "promise", promise
     yield from _titled("because", verdict.reasons[:REASONS])
+
     if worse := list(_worse(evidence)):
         yield "worse", "; ".join(worse[:SHOWN])
     if better := list(_better(evidence)):
@@ -65,10 +66,12 @@ def _facts(name: str, verdict: Verdict, settings: Settings) -> Iterator[tuple[st
     if evidence.get("flips_share"):
         changes = "; ".join(evidence["flips"][:SHOWN])
         yield "changes", f"{100 * evidence['flips_share']:.1f} % of recent answers: {changes}"
+
     yield from _titled("rules", evidence.get("rules", ())[:SHOWN])
     yield from _titled("self-training", evidence.get("self_training", ()))
     if version := evidence.get("version"):
         yield "version", f"{settings.mlflow_url}/#/models/{name}/versions/{version}"
+
     yield "runs", f"{settings.prefect_url}/runs"
     yield "next", _next(name, verdict)
 

@@ -1,4 +1,4 @@
-"""`perennial new` and `remove`: a classifier comes, and leaves."""
+"""`perennial new` and `remove`: adds and removes a classifier."""
 
 from __future__ import annotations
 

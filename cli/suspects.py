@@ -61,11 +61,13 @@ def labels(classifier: Classifier, json: Json = False) -> None:
     if out.json:
         out.line({"version": report.version, "made_at": report.made_at, **report.labels})
         return
+
     merges = report.labels["merges"]
     splits = report.labels["splits"]
     out.table({}, columns=MERGE_COLUMNS, rows=[_merge(merge) for merge in merges])
     out.result({}, "")
     out.table({}, columns=SPLIT_COLUMNS, rows=[_split(split) for split in splits])
+
     paying = sum(found["pays"] for found in [*merges, *splits])
     out.say(f"version {report.version}: {paying} of {len(merges) + len(splits)} pay")
     _say_not_judged(report)

@@ -88,7 +88,7 @@ def read_place(text: str) -> Place:
         moment, request_id, version = orjson.loads(base64.urlsafe_b64decode(text.encode()))
         place = Place(datetime.fromisoformat(moment), str(request_id), str(version))
     except (ValueError, TypeError):
-        raise ValueError("wanted `older` of the page before") from None
+        raise ValueError("expected `older` of the page before") from None
     if place.occurred_at.tzinfo is None:
-        raise ValueError("wanted `older` of the page before")
+        raise ValueError("expected `older` of the page before")
     return place

@@ -1,4 +1,4 @@
-"""Errors as pages, or as JSON below `/api`: what was wanted, what came, what to do."""
+"""Errors as pages, or as JSON below `/api`: what was expected, what was found, what to do."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ UNEXPECTED = (
     "The file logs/console.log in Perennial's home has the details."
 )
 OVERTAKEN = "Somebody else changed the same thing at this moment. Try again."
-UNSTORABLE = "wanted values that the database can hold; came a character or number that it cannot"
+UNSTORABLE = "expected values that the database can hold, got a character or number that it cannot"
 
 
 class Failure(BaseModel):
-    """What was wanted, what came, what to do; `code` is for programs."""
+    """What was expected, what was found, what to do; `code` is for programs."""
 
     code: str
     message: str

@@ -55,11 +55,11 @@ class _Protection:
         send = _with_headers(send)
         headers = Headers(scope=scope)
         if not self._is_ours(headers.get("host", "")):
-            await _refuse(400, "wanted the name of this console", scope, receive, send)
+            await _refuse(400, "expected the name of this console", scope, receive, send)
         elif scope["method"] not in SAFE_METHODS and is_foreign(headers, self._origins):
-            await _refuse(403, "wanted a request from this console's pages", scope, receive, send)
+            await _refuse(403, "expected a request from this console's pages", scope, receive, send)
         elif _is_too_long(headers.get("content-length", "0")):
-            await _refuse(413, f"wanted at most {LARGEST_BODY} bytes", scope, receive, send)
+            await _refuse(413, f"expected at most {LARGEST_BODY} bytes", scope, receive, send)
         else:
             await self._app(scope, _limited(receive), send)
 
@@ -122,7 +122,7 @@ def _limited(receive: Receive) -> Receive:
         message = await receive()
         received += len(message.get("body", b""))
         if received > LARGEST_BODY:
-            raise HTTPException(413, f"wanted at most {LARGEST_BODY} bytes")
+            raise HTTPException(413, f"expected at most {LARGEST_BODY} bytes")
         return message
 
     return receive_limited

@@ -150,18 +150,18 @@ def _record(source: _Lines, layout: _Layout) -> Row | DamagedRow | None:
 def _damage(row: Row, values: Sequence[str], layout: _Layout) -> str:
     columns = len(layout.header)
     if any(values[columns:]):
-        return f"wanted {columns} values, as in the header; came {len(values)}"
+        return f"expected {columns} values, as in the header, got {len(values)}"
     for name in layout.unlike_rows:
         value = row.values.get(name, "")
         if layout.delimiter in value and set("\r\n") & set(value):
-            return f"{name}: wanted one value; came several lines: a quote is not closed"
+            return f"{name}: expected one value, got several lines: a quote is not closed"
     return ""
 
 
 def _plain_reason(error: csv.Error) -> str:
     """Return the reason in plain words."""
     if "unexpected end of data" in str(error):
-        return "wanted CSV; a quote is not closed"
+        return "expected CSV; a quote is not closed"
     if "expected after" in str(error):
-        return "wanted CSV; a quote is not closed, or a quote in a value is not doubled"
-    return f"wanted CSV; {error}"
+        return "expected CSV; a quote is not closed, or a quote in a value is not doubled"
+    return f"expected CSV; {error}"

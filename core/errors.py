@@ -10,7 +10,7 @@ PerennialError
 ```
 
 Every concrete error belongs to one branch, which says whether it is `retryable`. It states what was
-wanted, what came, what to do. `docs/operations.md` lists every code with its remedy.
+expected, what was found and what to do. `docs/operations.md` lists every code with its remedy.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class PerennialError(Exception):
         self.wanted = wanted
         self.came = came
         self.do = do
-        super().__init__(f"wanted {wanted}; came {came}; {do}")
+        super().__init__(f"expected {wanted}, got {came}; {do}")
 
 
 class TransientError(PerennialError):

@@ -93,15 +93,17 @@ def sample_probability(value: object, kind: str) -> float | None:
     """Read the probability of a sample; other kinds have none. Raises `ValueError`."""
     if value is None or value == "":
         if kind == "sample":
-            raise ValueError("wanted how likely the answer was to be sampled, in (0, 1]")
+            raise ValueError("expected the probability that the answer was sampled, in (0, 1]")
         return None
     if kind != "sample":
-        raise ValueError(f"wanted none for the kind {kind}: only samples have one")
+        raise ValueError(f"expected none for the kind {kind}: only samples have one")
     if not isinstance(value, str | int | float):
-        raise ValueError("wanted a number in (0, 1]")
+        raise ValueError("expected a number in (0, 1]")
     probability = float(value)
     if not LEAST_PROBABILITY <= probability <= 1:
-        raise ValueError(f"wanted a number in (0, 1], at least {LEAST_PROBABILITY:g}; came {value}")
+        raise ValueError(
+            f"expected a number in (0, 1], at least {LEAST_PROBABILITY:g}, got {value}"
+        )
     return probability
 
 
@@ -156,6 +158,7 @@ def separate_feedback(
     about_answers = {row.request_id for row in rows} - examples.keys()
     classifier_of = {**_classifiers(connection, about_answers), **examples}
     known, known_labels = _known(connection, list(classifier_of))
+
     separated = Separated()
     for row in rows:
         error = feedback_problem(row, classifier_of.get(row.request_id), labels)

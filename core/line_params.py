@@ -119,7 +119,7 @@ def line_name(question: str, value: str) -> str:
     name = f"{question}_{words}"
     if not words or not re.match(NAME, name):
         raise ParamsError(
-            "regions whose names make names of classifiers (at most 40 letters, digits and _)",
+            "region names that are valid in classifier names (at most 40 letters, digits and _)",
             came=f"{value!r} in the lines of {question}",
             do="give each of its lines a block and a name of its own; see docs/modelling.md",
         )
@@ -144,7 +144,7 @@ def _refuse_taken(name: str, value: str, taken: Container[str]) -> None:
     if name in taken:
         raise ParamsError(
             "a name of its own for every line",
-            came=f"{name} for the region {value!r}, and {name} is taken",
+            came=f"{name} for the region {value!r}, a name that is taken",
             do="rename the other classifier, or name each region once",
         )
 

@@ -83,15 +83,18 @@ def write_lines(text: str, question: str) -> str:
     block = yaml.safe_load(text)["classifiers"].get(question)
     if not is_short(block):
         return text
+
     key, value = _entry(_classifiers(text), question)
     expanded = expand_lines({question: block})
     lines = text.splitlines()
     own_lines = lines[key.start_mark.line : _last_line(value) + 1]
+
     if value.flow_style or any("&" in line for line in own_lines):
         indent = " " * key.start_mark.column
         parts = [_written(name, own, indent) for name, own in expanded.items()]
     else:
         parts = [_copied(lines, key, value, name, own["line"]) for name, own in expanded.items()]
+
     after = lines[_last_line(value) + 1 :]
     edited = _checked([*lines[: key.start_mark.line], *chain(*parts), *after])
     if read_params(edited) != read_params(text):

@@ -52,6 +52,7 @@ _MONTH_DAYS = {
     **dict.fromkeys(("4", "apr", "6", "jun", "9", "sep", "11", "nov"), 30),
 }
 """Days of the months that have fewer than 31."""
+PYDANTIC = "Input should be "
 SHOWN_CHARACTERS = 80
 
 
@@ -136,18 +137,21 @@ def explain(error: ValidationError, *, known: Collection[str]) -> ParamsError:
         do = f"write `{near[0]}` if that is meant, or remove it" if near else "remove it"
         return ParamsError(f"only known keys at {path}", came=f"an unknown key{more}", do=do)
     came = "nothing" if first["type"] == "missing" else _short(first.get("input"))
-    return ParamsError(f"{path}: {_wanted(first)}", came=came + more, do="correct params.yaml")
+    return ParamsError(_wanted(path, first), came=came + more, do="correct params.yaml")
 
 
-def _wanted(details: ErrorDetails) -> str:
+def _wanted(path: str, details: ErrorDetails) -> str:
     if details["type"] == "missing":
-        return "a value, because it is required"
+        return f"{path}: a value, because it is required"
     pattern = details.get("ctx", {}).get("pattern")
     if pattern in _PATTERNS_IN_WORDS:
-        return _PATTERNS_IN_WORDS[pattern]
+        return f"{path}: {_PATTERNS_IN_WORDS[pattern]}"
     if "parameters" in details["loc"]:
-        return "a text, a number, or true or false (a date in quotes)"
-    return details["msg"].removeprefix("Value error, ")
+        return f"{path}: a text, a number, or true or false (a date in quotes)"
+    message = details["msg"].removeprefix("Value error, ")
+    if message.startswith(PYDANTIC):
+        return f"{path} to be {message.removeprefix(PYDANTIC)}"
+    return f"{path}: {message}"
 
 
 def _short(value: object) -> str:

@@ -115,11 +115,13 @@ def _create(engine: Engine, month: datetime) -> bool:
     with _exclusive(engine) as connection:
         if month in _partitions(connection):
             return False
+
         connection.execute(sa.text("lock table only inference in share update exclusive mode"))
         connection.execute(sa.text(f"lock table {OTHER} in access exclusive mode"))
         columns = "like inference including defaults including constraints"
         connection.execute(sa.text(f"create table {name} ({columns})"))
         _move_from_other(connection, name, start=month, end=end)
+
         bounds = f"from ('{month.isoformat()}') to ('{end.isoformat()}')"
         attach = f"alter table inference attach partition {name} for values {bounds}"
         connection.execute(sa.text(attach))

@@ -10,10 +10,9 @@ from sqlalchemy import BigInteger, Column, ColumnElement, Index, Table, Text, fu
 from core.tables import inference, metadata
 
 PARTS_INDEX = "distinct_phrase_by_part"
-"""Needs the extension pg_trgm. A database without it has STARTS_INDEX in its place."""
-STARTS_INDEX = "distinct_phrase_by_start"
+"""Needs the extension pg_trgm. A database without it has an index of the first START characters."""
 START = 200
-"""Characters of a phrase that STARTS_INDEX holds: an entry has at most 2,704 bytes."""
+"""An entry of that index has at most 2,704 bytes."""
 
 distinct_phrase = Table(
     "distinct_phrase",

@@ -46,9 +46,9 @@ NO_PINS = KnownPins()
 
 
 def apply_pin(prediction: Prediction, pin: Pin | None) -> Prediction:
-    """Return the answer that the client gets; the same object while the pin rests.
+    """Return the answer that the client gets; the same object while the pin is inactive.
 
-    A pin rests while the version says the same. Awake, it is certain of its label: a person is.
+    A pin is inactive while the version gives the same label. An active pin has probability 1.
     """
     if pin is None or pin.label == prediction.label:
         return prediction

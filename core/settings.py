@@ -247,8 +247,11 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = _variable(first["loc"])
+        problem = first["msg"].removeprefix("Value error, ")
         raise SettingsError(
-            f"{name} to be usable", came=first["msg"], do=f"correct {name} in the environment"
+            f"a valid value of {name}",
+            came=f"an invalid one ({problem})",
+            do=f"correct {name} in the environment",
         ) from None
 
 

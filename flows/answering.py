@@ -95,7 +95,7 @@ class Champion:
         return [(answer, answer is not before) for answer, before in zip(answers, own, strict=True)]
 
     def pin_of(self, phrase: str) -> Pin | None:
-        """Return the pin of a phrase, whether it is awake or rests."""
+        """Return the pin of a phrase, whether it is active or not."""
         from pipelines.model.text import clean_phrase
 
         return self.pins.get(clean_phrase(phrase))

@@ -60,7 +60,7 @@ class LoopContext:
             variable = source_variable(source.name)
             raise SettingsError(
                 f"the source {source.name}",
-                came=f"{variable} is not set",
+                came=f"no {variable}",
                 do=f"set {variable} to a URL or a path, where `perennial up` runs too",
             )
         return address.get_secret_value()
@@ -141,7 +141,7 @@ class HeldClassifiers:
         if held != len(set(self.classifiers)):
             raise Busy(
                 f"the locks of {', '.join(self.classifiers)} to be held until the end",
-                came="the connection that held them was lost; another run may have begun",
+                came="a lost connection: another run may have begun",
                 do="see `perennial status`, then retrain",
             )
 

@@ -69,6 +69,7 @@ def choose_histories(
     questions = {name: _question(context, workspace, name, run) for name in names}
     stale = [name for name, question in questions.items() if question.why]
     problems = _compare(context, workspace, stale)
+
     for name, question in questions.items():
         verdict = _decide(workspace, name, question, problems.get(name, ""))
         workspace.fix_history(name, int(verdict.evidence["history_days"]))
@@ -168,7 +169,7 @@ def _problem(folder: Path, classifier: str, seconds: float) -> str:
     try:
         compare_within(folder, classifier, seconds=seconds)
     except PerennialError as error:
-        return f"{error.wanted}; came {error.came}"
+        return f"{error.wanted}, got {error.came}"
     return ""
 
 
@@ -191,6 +192,6 @@ def compare_within(folder: Path, classifier: str, *, seconds: float) -> None:
             raise
         raise StageFailed(
             f"all windows compared within {seconds:.0f} s",
-            came="the budget was exhausted",
+            came="an exhausted budget",
             do="raise history_budget_seconds, or set history_days to a number",
         ) from None

@@ -81,6 +81,7 @@ def remember_labels(context: LoopContext, classifier: str, *, now: datetime) -> 
         due = newest is not None and labels_since(
             connection, classifier=classifier, revision=newest, now=now
         )
+
     if snapshot is not None:
         made = renew_memory(context, classifier, snapshot=snapshot, now=now, why="retraining")
         unfinished.unlink(missing_ok=True)
@@ -90,6 +91,7 @@ def remember_labels(context: LoopContext, classifier: str, *, now: datetime) -> 
         return Verdict("current", (f"no label since revision {newest.revision}",))
     else:
         made = renew_memory(context, classifier, snapshot=newest.snapshot, now=now, why="labels")
+
     return _renewed(context, newest, made, now=now)
 
 

@@ -38,6 +38,7 @@ def notify_due(settings: Settings, *, now: datetime | None = None) -> list[Notic
     services = open_services(settings)
     if not services:
         return []
+
     moment = now or datetime.now(UTC)
     with open_database(settings) as database:
         engine = connect(database.perennial)
@@ -68,7 +69,7 @@ def open_services(settings: Settings) -> list[Apprise]:
         if not service.add(url):
             raise SettingsError(
                 "PERENNIAL_NOTIFY to hold URLs that Apprise knows, separated by spaces",
-                came=f"URL {place} of {len(urls)} is not one; it is a secret and not shown",
+                came=f"something else as URL {place} of {len(urls)} (not shown: it is a secret)",
                 do="correct it; the documentation of Apprise lists all forms",
             )
     return services

@@ -40,6 +40,7 @@ def remember(
     moment = now or datetime.now(UTC)
     verdicts: dict[str, Verdict] = {}
     failures: list[PerennialError] = []
+
     with open_context(load_settings()) as context:
         embedders = Embedders(context)
         for name in context.known_classifiers(classifiers or []):
@@ -52,6 +53,7 @@ def remember(
             _keep_phrases(context, now=moment, embedders=embedders)
         except PerennialError as error:
             failures.append(error)
+
     if failures:
         raise failures[0]
     return verdicts

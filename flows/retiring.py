@@ -33,11 +33,13 @@ def retire_replaced(context: LoopContext, classifier: str, *, now: datetime) -> 
     present = {name for name, own in params.classifiers.items() if own.question(name) == question}
     if present - champions.keys():
         return []
+
     replaced = [
         name
         for name, champion in sorted(champions.items())
         if name not in params.classifiers and question in _questions(champion)
     ]
+
     why = f"replaced by {', '.join(sorted(present))}"
     for name in replaced:
         retire(context.engine, name, why=why, now=now)

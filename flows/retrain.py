@@ -148,6 +148,7 @@ def _retrain_due(
     settings = context.settings
     attempt = Attempt(list(classifiers))
     require_committed(settings.repository)
+
     with open_workspace(settings.repository, seconds=settings.stage_seconds) as workspace:
         published = _train(context, workspace, attempt, run)
         verdicts = {}
@@ -159,6 +160,7 @@ def _retrain_due(
         promoted = any(verdict.kind == "promote" for verdict in verdicts.values())
         if promoted or packaging.needs_packing(settings):
             package(context, workspace, run)
+
     failed = attempt.verdicts()
     for name, verdict in failed.items():
         _conclude_without_candidate(context, name, verdict, run)

@@ -118,7 +118,7 @@ def _require_sources(context: LoopContext, sources: Sequence[SourceParams]) -> N
     if shared and not is_set and not has_database(context.urls.perennial, "demo"):
         raise SettingsError(
             "a source database",
-            came="PERENNIAL_SOURCE_URL is not set, and there is no demo source",
+            came="neither PERENNIAL_SOURCE_URL nor a demo source",
             do="set PERENNIAL_SOURCE_URL, or build the demo source with `make data`",
         )
 

@@ -128,11 +128,13 @@ def require_sound_data(
     blocks = {name: context.params.classifier(name).source for name in classifiers}
     subjects = {name: (source.dataset, source.label) for name, source in blocks.items()}
     refused = refusals(folder, subjects)
+
     sound = [name for name in classifiers if name not in refused]
     if not sound:
         require_checked(folder)
     if not refused:
         return {}
+
     first = folder.with_name(f"{run.id}-refused")
     shutil.copytree(folder, first, dirs_exist_ok=True)
     narrow_to(context, workspace, sound, run)

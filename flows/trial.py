@@ -55,6 +55,7 @@ def run_trial(settings: Settings, classifiers: Sequence[str], *, now: datetime) 
     """
     run = Run(f"trial-{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}", now, "trial", {})
     reports = settings.reports / "trials" / run.id
+
     with (
         open_context(settings) as context,
         open_workspace(settings.repository, seconds=settings.stage_seconds) as workspace,
@@ -68,6 +69,7 @@ def run_trial(settings: Settings, classifiers: Sequence[str], *, now: datetime) 
             with attempt.alone(name):
                 verdict = compare_with_champion(context, workspace, name, run)
                 trials[name] = _keep(workspace, name, verdict, reports / name)
+
     failed = {
         name: Trial(verdict, {}, reports / name) for name, verdict in attempt.verdicts().items()
     }

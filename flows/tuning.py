@@ -189,6 +189,7 @@ def _search(
         if not count_trials(study):
             raise
         return f"a process failed: {first_line(error)}"
+
     if count_trials(study) >= TRIALS:
         return f"all {TRIALS} trials are made"
     return f"the budget of {seconds:g} s is spent"

@@ -68,7 +68,7 @@ def logged_rows(context: LoopContext, request_id: str) -> list[Inference]:
     if not rows:
         raise UnknownRequest(
             "the request id of a logged answer",
-            came=f"{request_id}, in neither table nor journal",
+            came=f"{request_id}, which is in neither table nor journal",
             do="use the request_id of an answer; rows older than the log's retention are gone",
         )
     return sorted(rows, key=lambda row: (row.role not in ANSWERING, row.occurred_at, row.version))
@@ -195,6 +195,7 @@ def _compute(
         answer.alternatives[: len(logged.alternatives)],
         abstained=answer.abstained,
     )
+
     cleaned = clean_phrase(row.phrase)
     if cleaned != row.cleaned:
         reason = f"the phrase was cleaned to {row.cleaned!r} then, to {cleaned!r} now"
@@ -202,6 +203,7 @@ def _compute(
     if logged.abstained and not answer.abstained:
         # The other way round may be a pin, which settles what the version refuses.
         return Verdict("different", ("the phrase was refused then, and is answered now",)), shown
+
     shares = dict([(answer.label, answer.probability), *answer.alternatives])
     return compare_answers(logged, shares), shown
 

@@ -27,6 +27,7 @@ def reproduce_revision(context: LoopContext, classifier: str, revision: int) -> 
     with context.engine.connect() as connection:
         received = received_labels(connection, classifier=classifier, received_by=recorded.as_of)
     in_range = received[received["id"] <= (recorded.last_feedback or 0)]
+
     made = make_memory(
         source,
         in_range,
@@ -35,14 +36,17 @@ def reproduce_revision(context: LoopContext, classifier: str, revision: int) -> 
         as_of=recorded.as_of,
         judged_since=recorded.as_of,
     )
+
     # Whether it was switched off was decided by the labels since a fit, and is on record.
     memory = replace(made.memory, enabled=recorded.enabled)
     with TemporaryDirectory(prefix="perennial-memory-") as folder:
         digest = save_memory(memory, Path(folder))
+
     evidence = {"digest": {"recorded": recorded.digest, "repeated": digest}}
     if digest == recorded.digest:
         reason = f"{recorded.labels} labels of {recorded.phrases} phrases give the same bytes"
         return Verdict("identical", (reason,), evidence)
+
     weighing = _stored_weighing(recorded)
     if weighing not in (None, memory.weighing):
         reason = (

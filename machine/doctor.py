@@ -1,4 +1,4 @@
-"""Checks whether this machine is fit to run everything: looks, and never guesses."""
+"""Checks whether this machine is fit to run everything: inspects without changing anything."""
 
 from __future__ import annotations
 
@@ -41,12 +41,9 @@ class Finding:
     do: str
 
 
-def examine(
-    settings: Settings, *, questions: Mapping[str, Question] | None = None
-) -> list[Finding]:
-    """Ask all questions (default: QUESTIONS), also after a bad answer."""
-    chosen = QUESTIONS if questions is None else questions
-    return [_ask(name, question, settings) for name, question in chosen.items()]
+def examine(settings: Settings) -> list[Finding]:
+    """Ask all questions, also after a bad answer."""
+    return [_ask(name, question, settings) for name, question in QUESTIONS.items()]
 
 
 def wrong_packages(lock: Path) -> list[str]:
@@ -70,7 +67,7 @@ def _ask(name: str, question: Question, settings: Settings) -> Finding:
     try:
         return Finding(name, *question(settings))
     except PerennialError as error:
-        return Finding(name, False, f"wanted {error.wanted}; came {error.came}", error.do)
+        return Finding(name, False, f"expected {error.wanted}, got {error.came}", error.do)
 
 
 def _python(_: Settings) -> Answer:

@@ -54,8 +54,8 @@ def refuse_stranger(settings: Settings, program: Program, pid: int) -> None:
 
 def _taken(settings: Settings, program: Program, holder: str) -> PortTaken:
     return PortTaken(
-        f"port {program.port} of {settings.host} for {program.name}",
-        came=f"it is used by {holder}",
+        f"port {program.port} of {settings.host} to be free for {program.name}",
+        came=f"a port used by {holder}",
         do=f"stop that, or set {program.setting} to a free port",
     )
 

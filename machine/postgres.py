@@ -28,7 +28,7 @@ def hold() -> None:
             if postmaster(settings.home / "postgres") is None:
                 raise DatabaseUnreachable(
                     "PostgreSQL to keep running",
-                    came="its process is gone",
+                    came="an ended process",
                     do="see the log in its folder",
                 )
 

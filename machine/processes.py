@@ -25,6 +25,7 @@ def up(settings: Settings, *, report: Report = print) -> list[ProgramStatus]:
         if connect_supervisor(settings) is not None and settings_changed(settings):
             report("the settings have changed: restarting everything")
             stop_everything(settings, report)
+
         starts_supervisor = connect_supervisor(settings) is None
         try:
             if starts_supervisor:

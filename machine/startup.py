@@ -32,6 +32,7 @@ def bring_up(settings: Settings, programs: Iterable[Program], *, report: Report)
     waiting = {program.name: program for program in programs}
     started: dict[str, float] = {}
     began = time.monotonic()
+
     while waiting:
         supervisor = _supervisor(settings)
         for name, program in list(waiting.items()):
@@ -94,7 +95,7 @@ def _refuse_the_dead(
 ) -> None:
     if program.name in started and state["statename"] in DEAD:
         refuse_stranger(settings, program, state["pid"])
-        raise _failed(settings, program, wanted="to start", came="it ended")
+        raise _failed(settings, program, wanted="to start", came="an ended process")
     if seconds > program.ready_seconds:
         raise _failed(
             settings,
@@ -116,6 +117,8 @@ def _supervisor(settings: Settings) -> Any:
     supervisor = connect_supervisor(settings)
     if supervisor is None:
         raise ProcessFailed(
-            "supervisord to run", came="it has ended", do=f"see {log_file(settings, 'supervisord')}"
+            "supervisord to run",
+            came="an ended process",
+            do=f"see {log_file(settings, 'supervisord')}",
         )
     return supervisor

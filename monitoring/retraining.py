@@ -23,11 +23,13 @@ def decide_retraining(
     kind = reason.partition(":")[0].strip()
     last = last_retraining_at and last_retraining_at.isoformat()
     evidence = {"reason": reason, "last_retraining_at": last, "cool_down_days": cool_down_days}
+
     if kind != DRIFT:
         why = f"{reason}; only a retraining for drift waits for the cool-down"
         return Verdict("retrain", (why,), evidence)
     if last_retraining_at is None:
         return Verdict("retrain", ("this is the first retraining",), evidence)
+
     due = last_retraining_at + timedelta(days=cool_down_days)
     if now < due:
         why = (
@@ -35,6 +37,7 @@ def decide_retraining(
             f"the next one for {kind} is due at {due:%Y-%m-%d %H:%M}"
         )
         return Verdict("wait", (why,), evidence)
+
     length = "one day" if cool_down_days == 1 else f"{cool_down_days:g} days"
     return Verdict("retrain", (f"the cool-down of {length} is over",), evidence)
 

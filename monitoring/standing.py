@@ -76,6 +76,7 @@ def read_standing(
     version = champion.model.version if champion else None
     gate = newest_decision(connection, classifier, "gate")
     drift = newest_decision(connection, classifier, "drift")
+
     waits, attention = _drift_waits(connection, classifier, cool_down_days, now)
     if not waits:
         waits += [verdict.sentence for verdict in unfinished if verdict.kind == "wait"]
@@ -83,6 +84,7 @@ def read_standing(
         waits += _labels_wait(connection, classifier, version)
     attention += _labels_wanted(connection, classifier)
     attention += [need for verdict in unfinished for need in _for_a_person(classifier, verdict)]
+
     if drift and drift.broken_client:
         attention.append(Attention(4, f"a client has to be mended: {drift.broken_client}"))
     if version is None:

@@ -42,6 +42,7 @@ def tune_by_hand(
     with open_context(settings) as context:
         block = context.params.classifier(classifier)
         require_committed(settings.repository)
+
         with open_workspace(settings.repository, seconds=settings.stage_seconds) as workspace:
             _prepare(context, workspace, classifier, run)
             with open_question(context, workspace, classifier) as question:
@@ -56,6 +57,7 @@ def tune_by_hand(
             branch = f"perennial/{classifier}/{run.id}" if tuning.commit else ""
             if branch:
                 workspace.push_branch(branch)
+
         keep_tuning(context, tuning, run)
         _log(context, classifier, run)
         return TunedByHand(tuning, branch, tuning_folder(context, run, classifier))

@@ -75,8 +75,8 @@ def require_committed(repository: Path) -> None:
     if changes:
         files = ", ".join(line[2:].strip() for line in changes[:LISTED_FILES])
         raise UncommittedChanges(
-            "everything that shapes a model committed",
-            came=f"changes in {files}",
+            "a commit of everything that shapes a model",
+            came=f"uncommitted changes in {files}",
             do="commit them, then retrain",
         )
 
@@ -99,7 +99,7 @@ def _require_commit(repository: Path) -> None:
     if "dubious ownership" in found.stderr:
         raise UncommittedChanges(
             "a repository that git trusts",
-            came=f"{repository} belongs to another user",
+            came=f"{repository}, which belongs to another user",
             do=f"run `git config --global --add safe.directory {shlex.quote(str(repository))}`",
         )
     raise UncommittedChanges(

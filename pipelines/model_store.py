@@ -60,6 +60,7 @@ def store_version(
             shutil.copy(evaluation / ABSTENTION, part / ABSTENTION)
         if errors is not None:
             shutil.copytree(errors, part / ERRORS)
+
         _claim_number(folder, head_digest(part))
         if promised := abstention_digest(part):
             write_abstention_digest(folder, promised)
@@ -154,7 +155,7 @@ def _retained_versions(models: Path, classifier: str) -> list[str]:
 def problem_of(folder: Path, *, digest: str) -> str:
     """Return in one clause why a stored head is not the recorded one; "" when it is."""
     if not folder.is_dir():
-        return "its files are gone"
+        return "no files"
     try:
         present = head_digest(folder)
     except HeadRefused as error:
@@ -168,7 +169,7 @@ def _abstention_problem(folder: Path) -> str:
     try:
         load_promised(folder)
     except HeadRefused as error:
-        return f"the rule of abstention: {error.came}"
+        return f"an unusable rule of abstention ({error.came})"
     return ""
 
 
@@ -179,7 +180,7 @@ def _judged_problem(folder: Path) -> str:
     try:
         present = head_digest(folder / JUDGED)
     except HeadRefused as error:
-        return f"the judged head: {error.came}"
+        return f"an unusable judged head ({error.came})"
     return "" if present == recorded else f"another judged head, of digest {present}"
 
 

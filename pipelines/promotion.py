@@ -189,10 +189,12 @@ def retire(engine: Engine, classifier: str, *, why: str, now: datetime) -> Model
         champion = rollout.champion if rollout else None
         if rollout is None or champion is None:
             return None
+
         for entry in (rollout.canary, rollout.shadow, champion):
             if entry is not None:
                 ended = Deployment(entry.model, entry.role, 0.0, now, why)
                 append_deployment(connection, ended)
+
         verdict = Verdict("retire", (why,), {"version": champion.model.version})
         record_decision(
             connection, verdict, classifier=classifier, subject="rollout", decided_at=now

@@ -63,6 +63,7 @@ def _follow(
         timer.cancel()
         if process.stdout:
             process.stdout.close()
+
     if late.is_set():
         raise StageFailed(
             f"`{_words(command)}` to end within {seconds:.0f} s",

@@ -103,8 +103,8 @@ def encode_answer(
 ) -> EncodedAnswer:
     """Encode an answer; costs a few microseconds, once per phrase, version and revision.
 
-    `revision` is that of the memory beside the head, None without one. A `pin` that is awake
-    answers the client; the row keeps the version's answer, and names the pin beside it.
+    `revision` is that of the memory beside the head, None without one. An active `pin` answers the
+    client; the row keeps the version's answer, and names the pin beside it.
     """
     prediction = settle(prediction, pin)
     response = _response_end(model, prediction, revision, pinned=False)

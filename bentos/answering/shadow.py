@@ -47,8 +47,8 @@ class ShadowCounts:
 class Shadow:
     """For one event loop. `busy` returns how many new phrases clients wait for.
 
-    The shadow has its own cache and promises, so that it neither evicts answers nor breaks those of
-    clients.
+    The shadow has its own cache and pending futures: it neither evicts the answers of clients nor
+    fails their requests.
     """
 
     def __init__(

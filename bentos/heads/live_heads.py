@@ -156,6 +156,7 @@ class LiveHeads:
         loaded = next((live for live in models if _same(live.model, entry.model)), None)
         if loaded is not None and loaded.role == entry.role:
             return loaded
+
         folder = self.home / entry.model.head_location
         if self._refused.get(entry) == signature(folder):
             return None
@@ -164,6 +165,7 @@ class LiveHeads:
         except HeadRefused as error:
             self._refuse(entry, error, seen=signature(folder))
             return None
+
         self._refused.pop(entry, None)
         self.counts.swaps += 1
         get_logger().info(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from bentos.heads.live_heads import LiveRollout
@@ -22,15 +22,11 @@ NAMED_VERSIONS = 20  # in an error
 _Key = tuple[str, str, Signature]  # classifier, version, signature: changed files are loaded again
 
 
-@dataclass
-class RetainedCounts:
-    """Since the start of this process."""
-
-    loads: int = 0
-
-
 class Retained:
-    """For one event loop. Files are read on a separate thread, one version at a time."""
+    """For one event loop. Files are read on a separate thread, one version at a time.
+
+    `loads` counts the versions that were loaded since the start of this process.
+    """
 
     def __init__(
         self,
@@ -40,7 +36,7 @@ class Retained:
         home: Path,
         embedder_id: str,
     ) -> None:
-        self.counts = RetainedCounts()
+        self.loads = 0
         self._live = live
         self._models = models
         self._home = home
@@ -79,7 +75,7 @@ class Retained:
     def _keep(self, key: _Key, loaded: asyncio.Future[LiveModel]) -> None:
         del self._promised[key]
         if not loaded.cancelled() and loaded.exception() is None:
-            self.counts.loads += 1
+            self.loads += 1
             self._kept.put(key, loaded.result())
 
     def _load(self, classifier: str, version: str) -> LiveModel:

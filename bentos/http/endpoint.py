@@ -90,6 +90,7 @@ class Endpoint:
         state.running += 1
         status = self._status
         extra = None
+
         try:
             caller = state.keys.holder(scope["headers"])
             if caller is None:
@@ -108,6 +109,7 @@ class Endpoint:
             extra = STATUS_HEADERS.get(status)
         finally:
             state.running -= 1
+
         state.responses.responses[self.name, status] += 1
         await respond(send, status, body, *((extra,) if extra else ()))
 

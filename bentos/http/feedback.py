@@ -125,6 +125,7 @@ def _example(
             raise invalid_field("Expected `request_id`, or `classifier` and `phrase`", name)
     if request.kind != "unknown" or request.probability is not None:
         raise invalid_field("Expected no kind or probability: they are about answers", "kind")
+
     assert request.phrase is not None and request.classifier is not None
     phrase = checked_phrase(
         PhraseRequest(request.phrase, occurred_at=request.occurred_at or now, region=request.region)
@@ -133,6 +134,7 @@ def _example(
     rollout = route(state.heads.current, classifier)
     if phrase.occurred_at is not None and phrase.occurred_at > now + CLOCKS:
         raise invalid_field("Expected a moment that has passed", "occurred_at")
+
     row = JournaledFeedback(
         0,
         str(uuid_utils.uuid7()),
@@ -147,6 +149,7 @@ def _example(
         region=phrase.region,
         new_label=request.new_label,
     )
+
     problem = feedback_problem(row, row.classifier, {row.classifier: rollout.champion.labels})
     if problem is not None:
         raise invalid_field(str(problem), "label")

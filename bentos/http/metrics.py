@@ -118,6 +118,7 @@ def _caches(state: ServiceState) -> Iterator[Metric]:
     }
     sizes = {("answers",): len(state.answers.cache)}
     weights = {("answers",): state.answers.cache.weight}
+
     if state.embedder is not None:
         levels[("embeddings",)] = state.embedder
         sizes[("embeddings",)] = state.embedder.size
@@ -128,6 +129,7 @@ def _caches(state: ServiceState) -> Iterator[Metric]:
             (),
             {(): state.embedder.computed},
         )
+
     for name in ("hits", "misses", "evictions"):
         yield _counter(
             f"perennial_cache_{name}",
@@ -135,6 +137,7 @@ def _caches(state: ServiceState) -> Iterator[Metric]:
             ("level",),
             {key: getattr(level, name) for key, level in levels.items()},
         )
+
     yield _gauge("perennial_cache_size", "Entries kept", ("level",), sizes)
     yield _gauge("perennial_cache_bytes", "Memory of the entries kept, about", ("level",), weights)
     yield _gauge(
@@ -178,7 +181,7 @@ def _heads(heads: LiveHeads, retained: Retained) -> Iterator[Metric]:
         "perennial_asked_heads_loaded",
         "Versions loaded because somebody asked for them",
         (),
-        {(): retained.counts.loads},
+        {(): retained.loads},
     )
     yield _counter("perennial_head_swaps", "Heads taken into service", (), {(): heads.counts.swaps})
     yield _counter("perennial_head_refusals", "Heads refused", (), {(): heads.counts.refusals})

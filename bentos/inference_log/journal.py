@@ -109,6 +109,7 @@ class Journal:
         self._maximum = maximum
         self._sync = sync
         self._segment_bytes = segment_bytes
+
         self._lock = threading.Lock()
         self._closed = False
         self._rows: list[bytes] = []
@@ -116,6 +117,7 @@ class Journal:
         self._committing: asyncio.Task[None] | None = None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._sync_seconds = 2 * QUICK_SECONDS  # a moving average
+
         folder.mkdir(parents=True, exist_ok=True)
         self._older_bytes = _bytes_in(folder)
         self._weighed_at = time.monotonic()
@@ -205,9 +207,11 @@ class Journal:
             self._rotate()
         if self._is_full(len(data)):
             raise OSError(f"the journal holds its {self._maximum} bytes; is the database away?")
+
         written = data[: os.write(self._file, data)]
         whole = written[: written.rfind(b"\n") + 1]
         self._size += len(whole)
+
         try:
             if len(whole) < len(data):
                 get_logger().error("journal", state="the disk is full")

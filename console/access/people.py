@@ -45,7 +45,7 @@ def _at_least(role: Role) -> Callable[[Person], Person]:
         if ROLES.index(person.role) < ROLES.index(role):
             raise RoleNeeded(
                 f"the role {role}",
-                came=f"{person.name}, {person.role}",
+                came=f"{person.name} with the role {person.role}",
                 do=f"ask an operator for `perennial users role {person.name} {role}`",
             )
         return person

@@ -47,7 +47,7 @@ class SignIn:
                 return Person(user.name, user.role, signed_in=True)
             if self.is_local and self.openid is None and not any_users(connection):
                 return local_person()
-        raise SignInNeeded("somebody who is signed in", came="nobody", do="sign in at /login")
+        raise SignInNeeded("a signed-in person", came="none", do="sign in at /login")
 
     def by_password(
         self, state: ConsoleState, name: str, password: str, *, address: str
@@ -61,7 +61,9 @@ class SignIn:
         stored = user.password if user else None
         if not verify_password(stored, password) or user is None:
             get_logger().warning("sign in", state="refused", how="password", address=address)
-            raise SignInRefused("a name and its password", came="others", do="try again")
+            raise SignInRefused(
+                "a name with its password", came="two that do not match", do="try again"
+            )
         self.attempts.succeeded(name[:200], address)
         return self._begin(user, how="password", now=now)
 

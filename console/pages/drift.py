@@ -107,6 +107,7 @@ def review(
     with state.changing() as connection:
         stored = _require_window(find_window(connection, classifier, number))
         hold_reports(connection, classifier)
+
         # Behind the lock, which may take minutes: a memory made meanwhile would miss the review,
         # and never look for one that is older than itself.
         now = state.clock()
@@ -124,6 +125,7 @@ def review(
             after=_as_change(answer),
             now=now,
         )
+
     outcome = "saved"
     if action == RETRAIN and call:
         key = f"window {number}, decision {called}"

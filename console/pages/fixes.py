@@ -1,4 +1,4 @@
-"""What became of the labels that contradicted an answer, and a thank-you that is a number."""
+"""What became of the labels that contradicted an answer, and the number of answers they changed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from console.rendering import render
 from console.state import Classifier, ConsoleState, State
 from monitoring.labels.fixes import (
     SHOWN,
-    Fate,
-    Thanks,
-    count_thanks,
-    fate_of,
+    FixOutcome,
+    FixTotals,
+    count_fixes,
+    outcome_of,
     read_fixes,
     read_history,
 )
@@ -40,7 +40,7 @@ def fixes(
     """Show the newest fixes, of everybody or of one author, SHOWN on a page."""
     count_some_answers(state.context.engine, classifier, now=state.clock())
     author = by.replace("\0", "").strip()
-    fates, thanks = _read(state, classifier, author, before)
+    outcomes, totals = _read(state, classifier, author, before)
     return render(
         request,
         "fixes.html",
@@ -48,26 +48,26 @@ def fixes(
         author=author,
         is_own=author == person.name,
         viewer=person.name,
-        fates=fates,
-        thanks=thanks,
-        next_page=fates[-1].fix.id if len(fates) == SHOWN else None,
+        outcomes=outcomes,
+        totals=totals,
+        next_page=outcomes[-1].fix.id if len(outcomes) == SHOWN else None,
     )
 
 
 def _read(
     state: ConsoleState, classifier: str, author: str, before: int
-) -> tuple[list[Fate], Thanks | None]:
-    """Return what became of the fixes of a page, and the thanks when they are one author's."""
+) -> tuple[list[FixOutcome], FixTotals | None]:
+    """Return what became of the fixes of a page, and the totals when they are one author's."""
     block = state.context.params.classifiers.get(classifier)
     with state.reading() as connection:
         listed = read_fixes(connection, classifier, author=author or None, before=before)
-        thanks = count_thanks(connection, classifier, author=author) if author else None
+        totals = count_fixes(connection, classifier, author=author) if author else None
         if not listed:
-            return [], thanks
+            return [], totals
         history = read_history(
             connection,
             classifier,
             dataset=block.source.dataset if block else None,
             since=min(fix.received_at for fix in listed),
         )
-    return [fate_of(fix, history) for fix in listed], thanks
+    return [outcome_of(fix, history) for fix in listed], totals

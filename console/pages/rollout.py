@@ -32,7 +32,7 @@ router = APIRouter(prefix="/c/{classifier}/versions")
 
 def _filled(why: str) -> str:
     if not why.strip():
-        raise ValueError("wanted a reason")
+        raise ValueError("expected a reason")
     return why.strip()
 
 

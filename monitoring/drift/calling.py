@@ -44,6 +44,7 @@ def last_call(
     for report in reversed(reports):
         if not report.alarms:
             return broken
+
         z = {name: entry["z"] for name, entry in report.statistics.items()}
         if report.window_number in harmless:
             return Called(HARMLESS, report.window_number, z)

@@ -136,10 +136,12 @@ class Judge:
             verdict = Verdict("insufficient", (reason,))
             own = self.normals.own
             return JudgedWindow(window, len(rows), rows, own, own.baseline.rows, None, verdict)
+
         comparison = self.normals.compare(fresh, self._score)
         past = comparison.past.rows
         damage = find_damage(fresh, past)
         notes = tuple(filter(None, (damage.sentence, name_wrong_clocks(fresh))))
+
         judged = JudgedWindow(
             window,
             len(rows),
@@ -150,6 +152,7 @@ class Judge:
             self._verdict(fresh, comparison, before),
             notes=notes,
         )
+
         if judged.verdict.kind != "drift":
             return judged
         return self._called(judged, damage, called)

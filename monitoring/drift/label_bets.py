@@ -57,6 +57,7 @@ def bet_on_labels(
     normal = float(np.clip(expected + TOLERANCE, 0.005, 0.9))
     worse = np.minimum(normal + np.array(WORSE_BY), 0.99)
     stakes = (worse - normal) / (normal * (1 - normal))
+
     sums = np.zeros(len(WORSE_BY))
     highest = 0.0
     crossed = None
@@ -65,6 +66,7 @@ def bet_on_labels(
         highest = max(highest, float(sums.mean()))
         if crossed is None and highest >= threshold:
             crossed = number
+
     share = float(mistakes.mean()) if len(mistakes) else 0.0
     return LabelTest(len(mistakes), share, normal, highest, crossed)
 

@@ -92,9 +92,11 @@ def follow_request(
         request = open_request(connection, classifier)
         if request is None:
             return None
+
         learnt = _learnt_since(connection, classifier, request, least_share, now=now)
         if learnt is not None:
             return learnt
+
         share = labelled_share(request.moved, labelled)
         verdict = _fallen_due(request, share) if share >= least_share else None
         if verdict is None:

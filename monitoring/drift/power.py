@@ -57,9 +57,11 @@ def measure_power(
     rare = _rare_rows(pool, labels)
     if not len(rare):
         return None
+
     deals = deal_pairs(pool, size=size, pairs=PAIRS, seed=seed)
     references = references_of(pool, deals, labels=labels)
     calm = measure_pairs(pool, deals, references, labels=labels)
+
     random = np.random.default_rng(seed)
     changed = Deals(
         deals.group,
@@ -69,6 +71,7 @@ def measure_power(
             for first, second in deals.windows
         ],
     )
+
     moved = measure_pairs(pool, changed, references, labels=labels)
     every = calm.reshape(-1, len(STATISTICS))
     scale = np.maximum(every.std(axis=0, ddof=1), LEAST_SCALE)

@@ -124,12 +124,12 @@ def _require_valid(review: Review, report: DriftReport, action: str) -> None:
         raise InvalidReview("a note of text", came="a null character", do="leave it out")
     if review.verdict == REAL and action not in ACTIONS:
         raise InvalidReview(
-            "what a real drift asks for", came=repr(action), do=f"choose {' or '.join(ACTIONS)}"
+            "an action for a real drift", came=repr(action), do=f"choose {' or '.join(ACTIONS)}"
         )
     if action == LABELS and review.verdict == REAL and not report.evidence.get("moved_phrases"):
         raise InvalidReview(
             "phrases that moved in this window",
-            came="none are stored",
+            came="none",
             do="retrain instead, or label a random sample",
         )
 

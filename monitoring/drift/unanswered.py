@@ -123,7 +123,7 @@ def unanswered_drift(
 def with_unanswered(verdict: Verdict, unanswered: Verdict | None) -> Verdict:
     """Return what the watch says: the drift that waits for an answer, unless it calls one itself.
 
-    Reasons and a broken client of the windows that were judged now are told beside it.
+    Reasons and a broken client of the windows that were judged now are reported with it.
     """
     if unanswered is None or verdict.kind == "drift":
         return verdict

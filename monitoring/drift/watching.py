@@ -175,10 +175,12 @@ def _judge(
         false_alarms,
         seed,
     )
+
     judged = _with_refusals(engine, watched.model, list(judge.judge_all(pending)))
     files = [report_file(window, pending, reports=pages.reports) for window in judged]
     for window in judged if pages.write else ():
         write_window_files(window, pending, judged, scorer, reports=pages.reports)
+
     power = judge.power(judged[-1])
     verdicts = conclude(pending, judged, files, scorer, labelled=watched.labelled, power=power)
     labels = _label_evidence(engine, watched, false_alarms, now=now)
@@ -186,6 +188,7 @@ def _judge(
         as_report(window, file, version=pending.version, scorer=scorer, labels=labels)
         for window, file in zip(judged, files, strict=True)
     ]
+
     verdict = _store(engine, verdicts, pending, rows, now=now)
     with engine.connect() as connection:
         remove_old_pages(connection, pending.classifier, reports=pages.reports)

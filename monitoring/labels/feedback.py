@@ -118,7 +118,7 @@ def _not_ahead(line: Line, moment: datetime) -> Line:
         return line
     return Refusal(
         line.row,
-        f"received_at: wanted a time that has come; came {line.received_at:%Y-%m-%d %H:%M} UTC",
+        f"received_at: expected a time in the past, got {line.received_at:%Y-%m-%d %H:%M} UTC",
     )
 
 

@@ -60,17 +60,20 @@ def _row(record: Record) -> FeedbackRow | Refusal:
     for name in NEEDED:
         if reason := unusable(fields.get(name)):
             return Refusal(number, f"{name}: {reason}")
+
     try:
         moment = utc_moment(fields.get("received_at"))
     except (TypeError, ValueError, OverflowError):
-        return Refusal(number, "received_at: wanted ISO 8601, such as 2026-01-31T08:00:00Z")
+        return Refusal(number, "received_at: expected ISO 8601, such as 2026-01-31T08:00:00Z")
+
     kind = fields.get("kind") or "unknown"
     if kind not in KINDS:
-        return Refusal(number, f"kind: wanted one of {', '.join(KINDS)}")
+        return Refusal(number, f"kind: expected one of {', '.join(KINDS)}")
     try:
         probability = sample_probability(fields.get("probability"), kind)
     except (TypeError, ValueError) as error:
         return Refusal(number, f"probability: {error}")
+
     return FeedbackRow(
         number,
         fields["request_id"].strip(),

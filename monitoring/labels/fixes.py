@@ -78,7 +78,7 @@ class History:
 
 
 @dataclass(frozen=True)
-class Fate:
+class FixOutcome:
     """What became of a fix. `learnt` is the first version that trained with it, `answering` the
     first of those that came to answer; each is None before it happens.
     """
@@ -91,14 +91,14 @@ class Fate:
 
 
 @dataclass(frozen=True)
-class Thanks:
+class FixTotals:
     """How many fixes somebody gave, and how many answers they made different."""
 
     fixes: int
     answers: int
 
 
-def fate_of(fix: Fix, history: History) -> Fate:
+def outcome_of(fix: Fix, history: History) -> FixOutcome:
     """Say what became of a fix. Pure.
 
     A file may date its labels before it was imported. A revision that could have known the fix
@@ -113,7 +113,7 @@ def fate_of(fix: Fix, history: History) -> Fate:
         return is_there and (fix.replaced_at is None or as_of < fix.replaced_at)
 
     learnt = [version for version in history.versions if holds(version.as_of)]
-    return Fate(
+    return FixOutcome(
         fix,
         snapshot=next((row for row in history.snapshots if holds(row.as_of)), None),
         revision=knowing,
@@ -128,9 +128,8 @@ def read_fixes(
     *,
     author: str | None = None,
     before: int | None = None,
-    limit: int = SHOWN,
 ) -> list[Fix]:
-    """Return the newest fixes, of one author or of all; `before`: only those with a lower id."""
+    """Return the SHOWN newest fixes, of one author or of all; `before`: only with a lower id."""
     query = sa.select(fix, _replaced_at().label("replaced_at")).where(
         fix.c.classifier == classifier
     )
@@ -138,7 +137,7 @@ def read_fixes(
         query = query.where(fix.c.author == author)
     if before is not None:
         query = query.where(fix.c.feedback < before)
-    rows = connection.execute(query.order_by(fix.c.feedback.desc()).limit(limit))
+    rows = connection.execute(query.order_by(fix.c.feedback.desc()).limit(SHOWN))
     return [_fix(row) for row in rows.mappings()]
 
 
@@ -153,7 +152,7 @@ def read_history(
     )
 
 
-def count_thanks(connection: Connection, classifier: str, *, author: str) -> Thanks:
+def count_fixes(connection: Connection, classifier: str, *, author: str) -> FixTotals:
     """Count the fixes of somebody. Two fixes of one phrase made the same answers different."""
     phrases = (
         sa.select(sa.func.count().label("fixes"), sa.func.max(fix.c.answers).label("answers"))
@@ -164,7 +163,7 @@ def count_thanks(connection: Connection, classifier: str, *, author: str) -> Tha
     row = connection.execute(
         sa.select(sa.func.sum(phrases.c.fixes), sa.func.sum(phrases.c.answers))
     ).one()
-    return Thanks(int(row[0] or 0), int(row[1] or 0))
+    return FixTotals(int(row[0] or 0), int(row[1] or 0))
 
 
 def _fix(row: Any) -> Fix:

@@ -209,5 +209,8 @@ def _wilson(value: float, answers: float) -> Estimate:
         return Estimate(value, value, value)
     scale = 1 + Z**2 / answers
     centre = (value + Z**2 / (2 * answers)) / scale
-    half = Z * sqrt(value * (1 - value) / answers + (Z / (2 * answers)) ** 2) / scale
-    return Estimate(value, min(value, max(0.0, centre - half)), max(value, min(1.0, centre + half)))
+    variance = value * (1 - value) / answers
+    half = Z * sqrt(variance + (Z / (2 * answers)) ** 2) / scale
+    low = max(0.0, centre - half)
+    high = min(1.0, centre + half)
+    return Estimate(value, min(value, low), max(value, high))

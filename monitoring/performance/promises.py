@@ -59,10 +59,12 @@ def check_promise(connection: Connection, classifier: str) -> Promise | None:
     entries = [entry for entry in history(connection, classifier) if entry.role == "champion"]
     if not entries or not entries[-1].share:
         return None
+
     model = entries[-1].model
     promised = read_promise(model)
     if promised is None:
         return None
+
     since = min(entry.since for entry in entries if entry.model.version == model.version)
     answers, answered = _counted(connection, model)
     judged = newest_judged(connection, classifier, version=model.version, since=since)
@@ -72,6 +74,7 @@ def check_promise(connection: Connection, classifier: str) -> Promise | None:
     )
     mean = _mean_confidence(connection, model, since)
     sample = sample_of(basis, label_codes(basis), size=size, mean_probability=mean)
+
     return Promise(
         model.version,
         since,

@@ -1,6 +1,6 @@
 """How often a phrase will be asked, from how often it was: pure.
 
-The past of a phrase flatters it: most phrases that came once do not come again. Absolute
+Past counts overestimate future counts: most phrases that came once do not come again. Absolute
 discounting takes the same part off every count (H. Ney, U. Essen, R. Kneser, 1994, "On structuring
 probabilistic dependences in stochastic language modelling"); its size follows from how many
 phrases came once and twice (I. J. Good, 1953). So 500 answers of one phrase promise more than one

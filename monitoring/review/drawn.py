@@ -57,7 +57,7 @@ def row_as_drawn(row: FeedbackRow, known: Mapping[str, float]) -> FeedbackRow | 
 def _problem(given: float | None, drawn: float | None) -> str | None:
     """Return why a label cannot count as that of a sample; None when it can."""
     if drawn is None:
-        return "wanted a sample that the review queue drew; came another answer"
+        return "expected a sample that the review queue drew, got another answer"
     if given is not None and abs(given - drawn) > TOLERANCE * drawn:
-        return f"wanted the probability of the draw, {drawn:g}; came {given:g}"
+        return f"expected the probability of the draw, {drawn:g}, got {given:g}"
     return None

@@ -54,9 +54,11 @@ def phrase_neighbours(home: Path, model: ModelVersion, cleaned: str) -> list[Nei
     facts = None if vectors is None else _facts(home, model, vectors)
     if vectors is None or facts is None:
         return []
+
     own = vectors.place(cleaned)
     if own is None:
         return []
+
     among = facts.row_of >= 0
     among[own] = False
     vector = np.asarray(vectors.whole[own], np.float32)
@@ -91,7 +93,7 @@ def _facts(home: Path, model: ModelVersion, vectors: PhraseVectors) -> _Facts | 
     return _read_facts(file, changed, vectors)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=32)  # `changed` is part of the key: a file that was written again is read again
 def _read_facts(file: Path, changed: int, vectors: PhraseVectors) -> _Facts:
     facts = pq.read_table(file).to_pandas()
     places = vectors.places(facts["cleaned"].tolist())

@@ -133,11 +133,13 @@ def update_vectors(folder: Path, wanted: Sequence[str], embed: Embed) -> int:
     new = missing[:NEW_AT_ONCE]
     if not len(new):
         return 0
+
     fresh = _unit(embed([chosen[place] for place in new])).astype(np.float16)
     whole = np.empty((len(chosen), fresh.shape[1]), np.float16)
     whole[new] = fresh
     if stored is not None:
         whole[places >= 0] = stored.whole[places[places >= 0]]
+
     kept = np.setdiff1d(np.arange(len(chosen)), missing[NEW_AT_ONCE:])
     order = np.array(sorted(kept, key=lambda place: chosen[place]))
     _store(folder, [chosen[place] for place in order], whole[order])

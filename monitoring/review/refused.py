@@ -71,12 +71,14 @@ def propose_labels(connection: Connection, model: ModelVersion, *, home: Path) -
     places = np.full(len(phrases), -1)
     if vectors is not None and phrases:
         places = vectors.places([phrase.cleaned for phrase in phrases])
+
     known = np.flatnonzero(places >= 0)
     groups: dict[object, list[RefusedPhrase]] = {}
     if len(known) and vectors is not None:
         numbers = cluster_vectors(np.asarray(vectors.whole[places[known]], np.float32))
         for place, number in zip(known.tolist(), numbers.tolist(), strict=True):
             groups.setdefault(number, []).append(phrases[place])
+
     alone = [[phrase] for phrase, place in zip(phrases, places, strict=True) if place < 0]
     proposals = [Proposal(tuple(group)) for group in [*groups.values(), *alone]]
     return sorted(proposals, key=lambda proposal: (-proposal.answers, proposal.phrases[0].cleaned))

@@ -34,8 +34,8 @@ def _record(line: Record) -> Record | Refusal:
     labels = [labels] if isinstance(labels, str) else labels
     meta = line.values.get("meta") or {}  # where older versions put all other values
     if not isinstance(labels, list) or not isinstance(meta, dict):
-        return Refusal(line.row, "wanted a list `label`, and an object `meta` if any")
+        return Refusal(line.row, "expected a list `label`, and an object `meta` if any")
     if len(labels) > 1:
-        return Refusal(line.row, f"label: wanted one; came {len(labels)}")
+        return Refusal(line.row, f"label: expected one, got {len(labels)}")
     values = {**meta, **line.values, "phrase": line.values.get("text")}
     return Record(line.row, {**values, "label": labels[0] if labels else None})

@@ -80,7 +80,7 @@ def _records(number: int, document: Any) -> Iterator[Record | Refusal]:
     data = document.get("data") if isinstance(document, dict) else None
     annotations = document.get("annotations", []) if isinstance(document, dict) else None
     if not isinstance(data, dict) or not isinstance(annotations, list):
-        yield Refusal(number, "wanted a task with `data` and a list of `annotations`")
+        yield Refusal(number, "expected a task with `data` and a list of `annotations`")
         return
     values = {**data, "phrase": data.get("text")}
     values.pop("label", None)
@@ -93,12 +93,12 @@ def _records(number: int, document: Any) -> Iterator[Record | Refusal]:
 def _annotated(number: int, values: Mapping[str, Any], annotation: Any) -> Record | Refusal:
     results = annotation.get("result", []) if isinstance(annotation, dict) else None
     if not isinstance(results, list):
-        return Refusal(number, "annotations: wanted objects with a list of `result`")
+        return Refusal(number, "annotations: expected objects with a list of `result`")
     if annotation.get("was_cancelled"):
         return Record(number, values)
     chosen = [label for result in results for label in _choices(result)]
     if len(chosen) > 1:
-        return Refusal(number, f"wanted one choice; came {len(chosen)}")
+        return Refusal(number, f"expected one choice, got {len(chosen)}")
     given = {
         "author": _annotator(annotation.get("completed_by")),
         "received_at": annotation.get("created_at"),

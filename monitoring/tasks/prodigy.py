@@ -56,12 +56,12 @@ def _document(task: Task, labels: Sequence[str]) -> dict[str, Any]:
 def _record(line: Record) -> Record | Refusal:
     decision = line.values.get("answer")
     if decision is not None and decision not in ANSWERS:
-        return Refusal(line.row, f"answer: wanted one of {', '.join(ANSWERS)}")
+        return Refusal(line.row, f"answer: expected one of {', '.join(ANSWERS)}")
     accepted = line.values.get("accept", [line.values.get("label")])
     if not isinstance(accepted, list):
-        return Refusal(line.row, "accept: wanted a list of labels")
+        return Refusal(line.row, "accept: expected a list of labels")
     if decision == "accept" and len(accepted) > 1:
-        return Refusal(line.row, f"accept: wanted one label; came {len(accepted)}")
+        return Refusal(line.row, f"accept: expected one label, got {len(accepted)}")
     label = accepted[0] if decision == "accept" and accepted else None
     return _dated(line, {"label": label, "author": line.values.get(ANNOTATOR)})
 
@@ -71,7 +71,7 @@ def _dated(line: Record, given: Mapping[str, Any]) -> Record | Refusal:
     try:
         received_at = None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat()
     except (TypeError, ValueError, OverflowError, OSError):
-        return Refusal(line.row, f"{TIMESTAMP}: wanted seconds since 1970")
+        return Refusal(line.row, f"{TIMESTAMP}: expected seconds since 1970")
     values = {
         **line.values,
         **given,

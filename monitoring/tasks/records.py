@@ -38,9 +38,9 @@ def _json_line(number: int, line: str) -> Record | Refusal:
     try:
         fields = loads_distinct(line)
     except (ValueError, RecursionError) as error:
-        return Refusal(number, f"wanted JSON; {error}")
+        return Refusal(number, f"expected JSON; {error}")
     if not isinstance(fields, dict):
-        return Refusal(number, f"wanted an object; came {type(fields).__name__}")
+        return Refusal(number, f"expected an object, got {type(fields).__name__}")
     return Record(number, fields)
 
 
@@ -60,12 +60,12 @@ def _distinct(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 def unusable(value: object) -> str | None:
     """Return why a value is not a text with content, None when it is one."""
     if value is not None and not isinstance(value, str):
-        return f"wanted a text; came {json.dumps(value)[:80]}"
+        return f"expected a text, got {json.dumps(value)[:80]}"
     if value is None or not value.strip():
-        return "wanted a text that is not empty"
+        return "expected a text that is not empty"
     if "\0" in value or "\ufffd" in value:
-        return "wanted a text without NUL"
-    return None if is_unicode(value) else "wanted UTF-8"
+        return "expected a text without NUL"
+    return None if is_unicode(value) else "expected UTF-8"
 
 
 def utc_moment(value: object) -> datetime | None:

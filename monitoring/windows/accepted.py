@@ -92,6 +92,7 @@ def accepted_traffic(
     groups: list[AcceptedTraffic] = []
     by_member: dict[int, AcceptedTraffic] = {}
     current: AcceptedTraffic | None = None
+
     for report in reports:
         number = report.window_number
         if not report.alarms:
@@ -106,6 +107,7 @@ def accepted_traffic(
         else:
             current = current if current is not None and current.holds(report) else None
             group = None if number in others else current
+
         if group is not None:
             group.reports.append(report)
             by_member[number] = group

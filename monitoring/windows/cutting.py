@@ -111,8 +111,10 @@ def days_spanned(occurred_at: np.ndarray) -> np.ndarray:
         return np.full(len(days), -np.inf)
     ends = pd.Series(days).rolling(EDGE).median().to_numpy()
     rows = np.arange(1, len(days) + 1)
+    between = ends - ends[EDGE - 1]
+    scale = rows / np.maximum(rows - EDGE, 1)
     spans = np.full(len(days), -np.inf)
-    spans[EDGE:] = (ends - ends[EDGE - 1])[EDGE:] * (rows / np.maximum(rows - EDGE, 1))[EDGE:]
+    spans[EDGE:] = between[EDGE:] * scale[EDGE:]
     return spans
 
 

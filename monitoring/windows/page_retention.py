@@ -30,6 +30,7 @@ def remove_old_pages(connection: Connection, classifier: str, *, reports: Path) 
         .offset(KEPT)
         .limit(LOOKED_AT)
     )
+
     removed = 0
     for row in behind:
         page = Path(row.report)

@@ -140,16 +140,19 @@ def read_pending(
     version = champion.version
     reviewed = read_reviewed(connection, classifier)
     reports = reviewed.reports
+
     fitted_at = trained_as_of(connection, classifier=classifier, version=version)
     due = due_windows(connection, classifier, by=fitted_at) - reviewed.accepted_numbers
     began = drift_began(reports, before=version, due=due)
     reference = since_drift(reference, began)
+
     traffic = Traffic(connection, classifier, version)
     reader = _Reader(traffic, fitted_at, _calm(reviewed, since=began))
     size = _size(reference, reader, drift)
     progress = read_progress(connection, classifier=classifier)
     limits = Limits(size, drift.window_days)
     windows = list(_windows(traffic, progress, until=until, limits=limits))
+
     return PendingWindows(
         classifier,
         version,

@@ -1,4 +1,4 @@
-"""What the rows of a source are, and what of them a classifier would learn. Pure."""
+"""What the rows of a source are, and which rows a classifier would learn. Pure."""
 
 from __future__ import annotations
 

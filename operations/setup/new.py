@@ -142,7 +142,9 @@ def _free_query(settings: Settings, name: str) -> Path:
     path = settings.repository / "queries" / f"{name}.sql"
     if path.exists():
         raise ParamsError(
-            "a name without a query yet", came=f"queries/{name}.sql exists", do="choose another"
+            "a name without a query yet",
+            came=f"{name}, which has queries/{name}.sql",
+            do="choose another",
         )
     return path
 
@@ -151,6 +153,7 @@ def _resolve(settings: Settings, name: str, source: str) -> _Source:
     """Return the source that a path, a URL or the name of a set variable means."""
     if source in settings.sources:
         return _Source(settings.sources[source].get_secret_value(), source, is_set=True)
+
     try:
         address = absolute_address(source)
     except ValueError as error:
@@ -160,9 +163,11 @@ def _resolve(settings: Settings, name: str, source: str) -> _Source:
             came=f"{error} (set are: {known})",
             do="name a file or a folder, or set PERENNIAL_SOURCE_<NAME>_URL",
         ) from None
+
     shared = settings.source_url
     if shared is not None and shared.get_secret_value() == address:
         return _Source(address, None, is_set=True)
+
     inside = _inside(settings.repository, address)
     if inside is not None:
         return _Source(address, inside, is_set=True)

@@ -65,11 +65,14 @@ def make_candidate(
     rows, left_out = leave_out_rare(history, min_rows=block.min_rows_per_label)
     parts = split.split_rows(rows, test_days=block.test_days, seed=seed)
     split.refuse_impossible(rows, parts, left_out)
+
     train = split.training_table(rows, test=parts.test, seed=seed)
     labels = split.labels_table(rows, test=parts.test)
     recent = split.with_left_out(split.recent_table(rows, parts), history, left_out=left_out)
+
     heads = fit(train, block=block, vectors=vectors, seed=seed, on_all_rows=serves_all_rows)
     memory = training_evidence(labels) if remembers else None
+
     totals = train.group_by("label").aggregate([("rows", "sum")])
     floor = totals["label"][pc.index(totals["rows_sum"], pc.max(totals["rows_sum"])).as_py()]
     judged = Answering(heads.judged, vectors, version="candidate", memory=memory)

@@ -100,6 +100,7 @@ def _drift(runs: Any) -> dict[str, Any]:
     called = false = missed = showing = broken = 0
     delays: list[int] = []
     named: list[int] = []
+
     for run in runs:
         named += [windows_until_named(run, event) for event in run["calendar"] if _is_broken(event)]
         days = [day for day, kind, _ in run["watched"] if kind in ("drift", "needs_labels")]
@@ -107,12 +108,14 @@ def _drift(runs: Any) -> dict[str, Any]:
         called += len(days)
         false += sum(not any(0 <= day - at < CALLED_WITHIN for at in moments) for day in days)
         broken += sum(answers_broken(fit, run["calendar"]) for fit in run["fits"])
+
         for event in run["calendar"]:
             if event["kind"] in ("names", "season", "topic") and event["size"] >= 0.1:
                 showing += 1
                 delay = _delay(days, event["first"])
                 missed += delay is None
                 delays.append(CALLED_WITHIN if delay is None else delay)
+
     median = statistics.median(delays) if delays else None
     return {
         "called": called,
@@ -177,6 +180,7 @@ def _event(
     first = event["first"]
     start = errors.get(first)
     labelled = event.get("labelled")
+
     per_event = {
         "kind": event["kind"],
         "size": event["size"],

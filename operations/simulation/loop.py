@@ -1,4 +1,4 @@
-"""One run: a policy lives through the year of a world."""
+"""One run: plays a policy over the simulated days of a world."""
 
 from __future__ import annotations
 
@@ -99,6 +99,7 @@ def play(
     run = _Run(year, policy, place)
     wall = time.perf_counter()
     cpu = time.process_time()
+
     with threadpool_limits(limits=1):  # tenfold: threads wait for each other
         policy.begin(run.production)
         for day in range(len(year.arrivals)):
@@ -108,6 +109,7 @@ def play(
         "cpu_seconds": round(time.process_time() - cpu, 1),
         "wall_seconds": round(time.perf_counter() - wall, 1),
     }
+
     notes = run.observer.notes
     notes["watched"] = [
         [(moment - EPOCH).days, verdict.kind, bool(verdict.evidence.get("broken_client"))]

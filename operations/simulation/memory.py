@@ -107,6 +107,7 @@ class RunningMemory:
         self.renewals += 1
         changed = self._waiting
         self._waiting = set()
+
         for cleaned in changed:
             if cleaned in self._counted:
                 self._label_counts.subtract(self._counted[cleaned].codes.tolist())
@@ -115,10 +116,12 @@ class RunningMemory:
             self._label_counts.update(acts.codes.tolist())
             if len(acts.places) or any(acts.deciding):
                 self._of_interest.add(cleaned)
+
         before = self._relabelled
         self._relabelled = relabelled = self._find_relabelled()
         reached = before.keys() | relabelled.keys()
         changed |= {name for name in reached if before.get(name) != relabelled.get(name)}
+
         for cleaned in changed:
             shared = relabelled.get(cleaned, frozenset())
             self.evidence[cleaned] = _weigh(self._counted[cleaned], shared)

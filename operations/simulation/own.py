@@ -93,12 +93,14 @@ def simulate(
     table, snapshot = _read_snapshot(settings, question.classifier, block)
     book = read_phrasebook(table, block, days=question.days)
     _refuse_few(book)
+
     answers_a_day, traffic = _traffic(settings, question, book)
     machinery = _machinery(settings, params, block)
     world = _world(question, book, answers_a_day, question.seed)
     key = _key(question, params, machinery, f"{snapshot} {answers_a_day}")
     folder = settings.reports / "simulate" / question.classifier / key
     draw = partial(_draw, question, book, answers_a_day)
+
     runs = Runs(draw, machinery, folder, report)
     notes = runs.play(seeds=[question.seed], policies=question.policies)
     figures = summarise(notes)

@@ -1,4 +1,4 @@
-"""What an event is among one's own phrases: which are relabelled, and which strangers come."""
+"""What an event is among one's own phrases: which are relabelled, and which new phrases appear."""
 
 from __future__ import annotations
 

@@ -61,17 +61,20 @@ class People:
         """Return the labels that people will give to answers of one day."""
         if not len(arrivals) or self._silent(day):
             return []
+
         random = np.random.default_rng((self._seed, _PEOPLE, day))
         chance = random.random((4, len(arrivals)))
         authors = random.integers(AUTHORS, size=len(arrivals))
         others = arrivals.truth[random.integers(len(arrivals), size=len(arrivals))]
         given = []
+
         for row in range(len(arrivals)):
             right = self._labels[arrivals.truth[row]]
             sampled = chance[0, row] < self._chance
             noticed = answers[row] != right and chance[1, row] < NOTICED
             if not sampled and not (noticed and self._take_budget(day)):
                 continue
+
             correct = chance[2, row] >= WRONG or others[row] == arrivals.truth[row]
             moment = self._moment(day, float(arrivals.second[row]), float(chance[3, row]))
             if not self._silent((moment - EPOCH).days):

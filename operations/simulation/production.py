@@ -214,12 +214,14 @@ class Production:
             drift_began=began,
             now=self.now,
         )
+
         verdict = judge_candidate(candidate, around, block=self.block, seed=self.machinery.seed)
         version = str(len(self.fits) + 1)
         self._record(replace(verdict, evidence={**verdict.evidence, "version": version}), "gate")
         self._last_fit_at = self.now
         self._learn_source()
         self._store_memory()
+
         answering = self._answering(candidate, version)
         kinds = {"promote", "keep", "undecided"} if self.promotes_equals else {"promote"}
         promoted = verdict.kind in kinds or self.answering is None
@@ -227,6 +229,7 @@ class Production:
         self.fits.append(
             Fit(self.now, reason, verdict.kind, verdict.reasons, began, promoted, before, answering)
         )
+
         if promoted:
             self._promote(candidate, answering, reason)
             if CHANCE_ROUTES & set(verdict.evidence.get("better", ())):

@@ -42,12 +42,14 @@ def changes_since(
     phrases = rows.phrases[rows.test]
     doubt = DOUBT / max(len(compared), 1)
     changes = {}
+
     for measure in compared:
         counted = OF_ANSWERS[measure["kind"]]
         difference = counted(rows) - counted(before)
         if measure["dimension"] == EVERYTHING:
             changes[place_of(measure)] = mean(difference, phrases, doubt=doubt)
             continue
+
         inside = rows.groups[measure["dimension"]][rows.test] == measure["group"]
         if measure["kind"] == "historical":
             change = mean(difference[inside], phrases[inside], doubt=doubt)

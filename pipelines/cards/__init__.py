@@ -1,1 +1,1 @@
-"""Model card and data card: what a version is, in sentences whose figures can be asked again."""
+"""Model card and data card: describe a version; the query of every figure can be run again."""

@@ -90,15 +90,18 @@ def fit_parts(
     held = hold_out(rows)
     if len(held.newest) < LEAST_HELD:
         return NotMeasured(f"{len(held.newest)} phrases are held out, {LEAST_HELD} are needed")
+
     pool = _Pool.of(rows, seed)
     fitted = curve_head(params)
     points: list[Refit] = []
     largest: tuple[Head, TrainingRows] | None = None
+
     for count, sample in pool.samples():
         head = fit_head(fitted, training=sample, embedder_id=embedder_id, seed=seed, favour=favour)
         answers, _ = best_answers(head, held.rows)
         points.append(Refit(count, answers != held.rows.labels))
         largest = head, sample
+
     if largest is None:
         return NotMeasured(f"{pool.phrases} phrases outside the validation slice cannot be divided")
     return _measured(fitted.kind, points, held, *largest, of=pool.phrases)

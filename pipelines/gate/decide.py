@@ -59,11 +59,13 @@ def decide(
     facts = _corrections(rows)
     if not len(judged.truth):
         return Verdict("undecided", (words.no_rows(),), {"rows": 0, **facts})
+
     evidence = {**_absolute(judged), **facts, "uncovered_share": round(rows.uncovered, 4)}
     failures = _absolute_failures(evidence, policy)
     if judged.champion is None:
         first = failures or [words.first_version(evidence)]
         return Verdict("reject" if failures else "promote", tuple(first), evidence)
+
     answers = compare_answers(judged, judged.champion)
     evidence |= measure_favoured(answers, favour, seed=seed)
     findings = find_harm(hypotheses(judged, answers, policy, favour), seed=seed)
@@ -85,17 +87,20 @@ def _against_champion(
     since = measure_drift(rows.drift, seed=seed)
     knows_more = bool(_learnt_labels(rows) or _learnt_rules(rows))
     not_worse = rows.same_head or _not_worse(gain, gain_p, since, policy, knows_more=knows_more)
+
     harms = [found for found in findings if found.harm_is_proved]
     harms = [found for found in harms if found.kind != "overall" or not not_worse]
     evidence |= _relative(rows, answers, gain, gain_p)
     evidence |= {"allowed_drop": policy.max_weighted_f1_drop, **_by_slice(rows)}
     evidence |= _found(findings, harms) | _visible(answers)
     evidence |= since
+
     if failures or harms:
         reasons = failures + [words.harm(found) for found in harms]
         return Verdict("reject", tuple(reasons), evidence)
     if not not_worse:
         return Verdict("undecided", (words.undecided(evidence, policy),), evidence)
+
     better = _better(rows, evidence, policy)
     evidence["better"] = list(better)
     if not better:

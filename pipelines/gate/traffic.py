@@ -40,14 +40,17 @@ def post_stratify(phrases: np.ndarray, fresh: np.ndarray, test: np.ndarray) -> S
     """
     if not test.any():
         return Strata(np.zeros(len(phrases)), 1.0)
+
     codes, counts = np.unique(phrases, return_inverse=True, return_counts=True)[1:]
     frequency = counts[codes]
     stratum = _strata(frequency, codes, fresh, test)
     strata = int(stratum.max()) + 1
+
     traffic = np.bincount(stratum, minlength=strata).astype(float)
     tested = np.bincount(stratum[test], minlength=strata).astype(float)
     factor = np.divide(traffic, tested, out=np.zeros(strata), where=tested > 0)
     weights = np.where(test, factor[stratum], 0.0)
+
     most = np.array([frequency[test & (fresh == kind)].max(initial=0) for kind in (False, True)])
     uncovered = (tested[stratum] == 0) | (frequency > STANDS_FOR * most[fresh.astype(int)])
     return Strata(weights / weights[test].mean(), float(uncovered.mean()))

@@ -128,11 +128,13 @@ def fold_logits(phrases: Phrases, codes: Int64, *, labels: int, seed: int) -> Fl
     logits = np.zeros((len(codes), labels), np.float32)
     dense = np.hstack([phrases.vectors, np.ones((len(codes), 1), np.float32)])
     costs = HybridSvmHead().C * np.log2(1 + phrases.rows)
+
     for fold in range(FOLDS):
         held = phrases.folds == fold
         taught = phrases.teach & ~held
         if not held.any() or not taught.any():
             continue
+
         svm = DualSvm(
             dense=dense[taught],
             ngrams=phrases.ngrams[taught],

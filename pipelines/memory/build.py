@@ -35,15 +35,18 @@ def build_memory(
     phrases, phrase_of = _distinct(counted["cleaned"])
     order = np.argsort(phrase_of, kind="stable")
     bounds = np.searchsorted(phrase_of[order], np.arange(len(phrases) + 1))
+
     codes = codes[order]
     acts = acts_of_deciding(counted)[order]
     deciding = acts != NOBODY
     received = moments(counted)[order]
     relabelled = _relabelled(phrase_of[order], codes, received, acts, labels=len(names))
+
     rows = [
         _weigh(codes[start:end], deciding[start:end], relabelled[start:end])
         for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
     ]
+
     if len(names) > MAX_LABELS:
         raise TrainingImpossible(
             f"at most {MAX_LABELS:,} labels in the memory of {classifier}",
@@ -58,7 +61,8 @@ def build_memory(
 def count_acts(labels: pd.DataFrame) -> pd.DataFrame:
     """Order by receipt; one act of one author on a phrase counts once a day, its last label.
 
-    A fix of many answers at once is one act, and a script that repeats itself is no crowd.
+    A fix of many answers at once is one act, and a script that repeats itself does not count as
+    several people.
     """
     ordered = labels.sort_values("received_at", kind="stable", ignore_index=True)
     day = pd.to_datetime(ordered["received_at"], utc=True).dt.floor("D")

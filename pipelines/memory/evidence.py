@@ -132,6 +132,7 @@ def extend_runs(runs: Runs, codes: Sequence[int]) -> Runs:
     log_chance[:size] = runs.log_chance
     lengths[:size] = runs.lengths
     counts[:size] = runs.counts
+
     for code in codes:
         going_on = log_chance[:size]
         counted = counts[:size, code] + CONCENTRATION * UNSEEN
@@ -139,12 +140,14 @@ def extend_runs(runs: Runs, codes: Sequence[int]) -> Runs:
         beginning = np.logaddexp.reduce(going_on) + _LOG_HAZARD + _LOG_UNSEEN
         going_on += _LOG_GOING_ON
         going_on += np.log(likelihood)
+
         log_chance[size] = beginning
         lengths[size] = 0
         counts[size] = 0
         size += 1
         lengths[:size] += 1
         counts[:size, code] += 1
+
         if size > MAX_RUNS:
             kept = np.argpartition(-log_chance, MAX_RUNS)[:MAX_RUNS]
             size = MAX_RUNS

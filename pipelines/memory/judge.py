@@ -1,4 +1,4 @@
-"""Does the memory earn its place? Labels are predicted by what was known before each."""
+"""Decides whether a memory improves the answers: predicts labels by what was known before each."""
 
 from __future__ import annotations
 

@@ -195,9 +195,11 @@ def _step_through(
     down[np.arange(len(codes)), codes] += 2 * steps
     # The Gram matrix adds what the earlier rows of the block have changed in a row's scores.
     effect = -steps[:, None] * gram
+
     least = -alphas
     own = codes.tolist()
     own_least = least[np.arange(len(codes)), codes].tolist()
+
     for start in range(0, len(own), TOGETHER):
         stop = min(start + TOGETHER, len(own))
         down[start:stop] += effect[start:stop, :start] @ change[:start]

@@ -105,7 +105,7 @@ def _probe(encode: Embed, location: Path) -> int:
     if out.ndim != 2 or out.shape[0] != 2 or out.dtype != np.float32:
         raise EmbedderUnusable(
             "one float32 vector per phrase",
-            came=f"{location} gives {out.dtype}{list(out.shape)} for 2 phrases",
+            came=f"{out.dtype}{list(out.shape)} for 2 phrases from {location}",
             do="choose another handle",
         )
     return int(out.shape[1])

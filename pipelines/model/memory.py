@@ -181,11 +181,13 @@ def load_memory(folder: Path, *, digest: str) -> Memory:
         raise _refused(folder, f"{error.filename}: {error.strerror}") from None
     except ValueError as error:
         raise _refused(folder, f"a manifest that is not JSON ({error})") from None
+
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise _refused(folder, "a manifest of another format")
     found = _digest({key: value for key, value in manifest.items() if key != "digest"}, packed)
     if found != digest:
         raise _refused(folder, f"content of digest {found} instead of {digest}")
+
     arrays = _unpack(folder, packed)
     memory = Memory(
         classifier=manifest["classifier"],
@@ -195,6 +197,7 @@ def load_memory(folder: Path, *, digest: str) -> Memory:
         weighing=manifest.get("weighing", 1),
         **arrays,
     )
+
     if problem := _misfit(memory):
         raise _refused(folder, problem)
     return memory

@@ -63,7 +63,7 @@ def open_saved_model(location: str) -> Callable[[Sequence[str]], Float32]:
     if function is None:
         raise EmbedderUnusable(
             "a model that can be called",
-            came=f"{location} has neither a call nor a default signature",
+            came=f"{location}, which has neither a call nor a default signature",
             do="choose another handle",
         )
 

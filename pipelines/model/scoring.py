@@ -88,9 +88,12 @@ def _misfit_ngrams(arrays: Arrays, *, labels: int) -> str | None:
     """Check what the sparse product does not: it reads outside of arrays that do not fit."""
     codes = arrays["ngram_labels"]
     starts = arrays["ngram_starts"]
-    sound = starts[0] == 0 and starts[-1] == len(codes) and bool((starts[:-1] <= starts[1:]).all())
-    sound = sound and (not len(codes) or 0 <= codes.min() <= codes.max() < labels)
-    return None if sound else "n-gram weights that do not fit together"
+    whole = starts[0] == 0 and starts[-1] == len(codes)
+    ordered = bool((starts[:-1] <= starts[1:]).all())
+    within = not len(codes) or 0 <= codes.min() <= codes.max() < labels
+    if whole and ordered and within:
+        return None
+    return "n-gram weights that do not fit together"
 
 
 def softmax(logits: Float32) -> Float32:

@@ -93,11 +93,13 @@ def choose_training_phrases(rows: TrainingRows) -> TrainingPhrases:
     best: dict[str, int] = {}
     present = np.zeros(len(rows.cleaned), bool) if rows.present is None else rows.present
     rank = list(zip(present.tolist(), rows.weights.tolist(), strict=True))
+
     for place in np.flatnonzero(rows.trained()).tolist():
         phrase = str(rows.cleaned[place])
         rows_of[phrase] = rows_of.get(phrase, 0.0) + rank[place][1]
         if phrase not in best or rank[place] > rank[best[phrase]]:
             best[phrase] = place
+
     chosen = sorted(sorted(rows_of, key=lambda phrase: (-rows_of[phrase], phrase))[:MOST])
     places = [best[phrase] for phrase in chosen]
     names, codes = np.unique(rows.labels[places], return_inverse=True)

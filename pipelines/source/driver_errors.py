@@ -1,4 +1,4 @@
-"""Names what drivers raise: the source is away for now, or the query cannot be run."""
+"""Translates driver errors: the source is unavailable for now, or the query cannot be run."""
 
 from __future__ import annotations
 

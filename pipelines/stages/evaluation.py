@@ -69,6 +69,7 @@ def best_answers(
     names = np.array(applied.labels if applied else head.labels, dtype=object)
     labels = np.empty(len(phrases), dtype=object)
     shares = np.empty(len(phrases))
+
     for start in range(0, len(phrases), CHUNK_PHRASES):
         part = slice(start, start + CHUNK_PHRASES)
         probabilities = head.probabilities(phrases[part], vectors[part])

@@ -1,4 +1,4 @@
-"""The rows of a snapshot that a classifier can learn from: labelled, recent, of no rare label."""
+"""The rows of a snapshot that a classifier can learn from: labelled, recent, no rare label."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ NEWEST = 200
 def single_acts(pair_of_row: Int64, occurred_at: AnyArray, *, from_source: Bool) -> Bool:
     """Mark the rows of the source, and one feedback per pair and day: bool (n,).
 
-    One act of a person may fix many answers; it is no rule that came to stay.
+    One act of a person may fix many answers; it is not a lasting rule.
     """
     days = occurred_at.astype("datetime64[D]").astype(np.int64)
     given = np.flatnonzero(~from_source)
@@ -46,11 +46,13 @@ def present_pairs(pair_of_row: Int64, phrase_of_pair: Int64, acts: Bool, *, amon
     present = np.bincount(rows, minlength=len(phrase_of_pair)) > 0
     labels = np.bincount(phrase_of_pair[present], minlength=int(phrase_of_pair.max(initial=-1)) + 1)
     contested = labels[phrase_of_pair] > 1
+
     rows = pair_of_row[among & acts]
     rows = rows[contested[rows]]
     order = np.argsort(phrase_of_pair[rows], kind="stable")
     ordered = rows[order]
     bounds = np.flatnonzero(np.diff(phrase_of_pair[ordered])) + 1
+
     for pairs in np.split(ordered, bounds) if len(ordered) else []:
         own, codes = np.unique(pairs, return_inverse=True)
         present[own] = False

@@ -88,13 +88,11 @@ def confused_pairs(answers: ScoredAnswers, *, top: int) -> list[dict[str, Any]]:
     ]
 
 
-def reliability(
-    answers: ScoredAnswers, *, bins: int = CALIBRATION_BINS
-) -> list[tuple[float, float, int]]:
+def reliability(answers: ScoredAnswers) -> list[tuple[float, float, int]]:
     """Return mean probability, accuracy and rows of each filled bin of equal width over [0, 1]."""
-    place = np.minimum((answers.probability * bins).astype(int), bins - 1)
+    place = np.minimum((answers.probability * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     right = answers.truth == answers.predicted
-    members = [place == number for number in range(bins)]
+    members = [place == number for number in range(CALIBRATION_BINS)]
     return [
         (float(answers.probability[inside].mean()), float(right[inside].mean()), int(inside.sum()))
         for inside in members

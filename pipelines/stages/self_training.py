@@ -63,11 +63,13 @@ def fit_self_trained(
     report = {"phrases": len(asked.cleaned), "asks": sum(asked.asks), "problem": asked.problem}
     if not asked.cleaned:
         return Heads(judged, next(plain)), {**report, "state": NOTHING_ASKED}
+
     vectors = embed(list(asked.cleaned))
     joining = choose_joining(judged, rows.without_test(), asked, vectors, spec)
     report |= describe_joining(joining, asked)
     if problem := misfit_joining(joining):
         return Heads(judged, next(plain)), {**report, "state": problem}
+
     taught = fits(join_rows(rows, joining, asked, vectors, weight=spec["weight"]))
     candidate = next(taught)
     report |= measure_gain(candidate, judged, rows.tested())
@@ -94,6 +96,7 @@ def choose_joining(
     names = np.array(judged.labels, dtype=str)
     right: Bool = names[known.codes] == rows.labels[held]
     limit = fit_score(known.confidence, known.novelty).novelty_limit
+
     sure = answers.confidence >= spec["min_confidence"]
     near = answers.novelty <= limit
     refused = np.zeros(len(sure), bool)
@@ -101,9 +104,11 @@ def choose_joining(
         rule = choose_rule(Unseen(known.confidence, known.novelty, right), spec["abstain"]).rule
         if rule is not None:
             refused = np.array(rule.refuses(answers.confidence, answers.novelty), bool)
+
     eligible = sure & near & ~refused
     most = {name: int(count) for name, count in Counter(rows.labels.tolist()).items()}
     chosen = within_labels(answers, eligible, [most.get(name, 0) for name in judged.labels])
+
     left_out = {
         "unsure": ~sure,
         "novel": sure & ~near,

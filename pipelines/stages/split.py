@@ -154,6 +154,7 @@ def refuse_impossible(rows: LabelledRows, masks: SplitMasks, left_out: Mapping[s
             came=came,
             do="lower min_rows_per_label, or widen history_days",
         )
+
     trained = sorted(set(rows.labels[~masks.test]))
     if len(trained) < 2:
         raise TrainingImpossible(
@@ -161,6 +162,7 @@ def refuse_impossible(rows: LabelledRows, masks: SplitMasks, left_out: Mapping[s
             came=f"only {', '.join(trained) or 'none'}",
             do="widen history_days, lower min_rows_per_label, or correct source.label",
         )
+
     labels = len(set(rows.labels))
     if labels > MAX_LABELS:
         raise TrainingImpossible(
@@ -168,6 +170,7 @@ def refuse_impossible(rows: LabelledRows, masks: SplitMasks, left_out: Mapping[s
             came=f"{labels:,}",
             do="raise min_rows_per_label, or choose a coarser column as source.label",
         )
+
     if not masks.test.any():
         raise TrainingImpossible(
             "test rows: 30 % of the phrases of the newest test_days",

@@ -41,15 +41,18 @@ def run(key: str) -> None:
     favour = spec.pop("favour", "weighted")  # older files have no such key
     params: HeadParams = TypeAdapter(HeadParams).validate_python(spec)
     embedder_id = read_json(EMBEDDINGS / "embedder.json")["embedder_id"]
+
     rows = training_rows(key)
     fits = partial(head_fits, params, embedder_id=embedder_id, seed=seed, favour=favour)
     folder = classifier_folder(key) / "model"
     heads = _fitted(key, rows, fits, folder)
     heads = Heads(replace(heads.judged, line=line), replace(heads.served, line=line))
+
     if rules:
         judged_rules, kept = judge_rules(rules, heads.judged.labels, rule_rows(heads.judged, rows))
         heads = Heads(replace(heads.judged, rules=kept), replace(heads.served, rules=kept))
         write_json(folder / JUDGED_RULES, {"rules": [asdict(rule) for rule in judged_rules]})
+
     save_head(heads.served, folder)
     save_head(heads.judged, folder / JUDGED)
     save_training_phrases(choose_training_phrases(rows.with_test()), folder)

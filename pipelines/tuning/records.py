@@ -1,4 +1,4 @@
-"""What studies know of themselves: whose they are, and what they concluded. The rule of `if_stale`.
+"""Facts stored with a study: its question, and its conclusion. The rule of `if_stale`.
 
 Optuna stores these facts beside the trials, so a tuning has one home.
 """

@@ -1,4 +1,9 @@
-"""The workflow is valid, safe and made of shell steps; hooks run the tools of `make check`."""
+"""The workflow is valid, safe and made of shell steps; hooks run the tools of `make check`.
+
+actionlint is not among the linters: its package on the registry is a source archive that downloads
+a program when it is installed, which a hash-pinned lock cannot cover and a machine without a
+network cannot install.
+"""
 
 from __future__ import annotations
 

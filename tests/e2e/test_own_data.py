@@ -242,7 +242,7 @@ def test_a_retraining_that_fails_changes_nothing(user: Place, engine: sa.Engine)
     before = standing(user, engine)
     done = user.perennial("retrain", "fachbereich")
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "Error: wanted data that passes every critical check" in done.stderr
+    assert "Error: expected data that passes every critical check" in done.stderr
     assert (
         "usable on bewerbungen.bereich (observed 1.0, limit 0.01" in done.stderr
         and "where ... is not null" in done.stderr

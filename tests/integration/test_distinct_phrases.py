@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection, Engine
 from bentos.inference_log.shipper import insert_into
 from core.database import MIGRATIONS, DatabaseUrls, create_database, migrate, with_driver
 from core.partitions import tidy_inference
-from core.phrase_tables import PARTS_INDEX, STARTS_INDEX, distinct_phrase
+from core.phrase_tables import PARTS_INDEX, distinct_phrase
 from core.tables import inference
 from monitoring.answers import Search, search_answers
 from tests.support.inferences import row
@@ -109,7 +109,7 @@ def test_rows_of_before_the_migration_are_found_with_and_without_pg_trgm(
         with months.begin() as connection:
             run_migration(connection, offered=offered)
         with months.connect() as connection:
-            index = PARTS_INDEX if offered else STARTS_INDEX
+            index = PARTS_INDEX if offered else "distinct_phrase_by_start"
             assert connection.scalar(sa.select(sa.func.to_regclass(index))) is not None
             assert found(connection, "BOTH") == found(connection, "bo") == ["3", "2"]
             assert found(connection, "oth") == (["3", "2"] if offered else [])

@@ -222,7 +222,7 @@ r-000001,label01,ada,2026-02-01T14:00:00Z
     counts = import_feedback(connection, write(tmp_path, text), received_at=NOW)
     assert (counts.accepted, counts.refused) == (1, 1)
     [refusal] = counts.refusals
-    assert (refusal.row, "came 2099-01-01 00:00 UTC" in refusal.reason) == (2, True)
+    assert (refusal.row, "got 2099-01-01 00:00 UTC" in refusal.reason) == (2, True)
 
 
 def test_blanks_around_a_new_label_make_no_twin(connection: Connection, tmp_path: Path) -> None:

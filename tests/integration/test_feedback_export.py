@@ -54,7 +54,7 @@ def test_tasks_leave_and_labels_come_back(engine: Engine, tmp_path: Path) -> Non
     file = tmp_path / "ada.jsonl"
     file.write_text("\n".join(map(json.dumps, lines)))
     nameless = run("import", str(file), "--format", "doccano")
-    assert nameless.exit_code == 1 and "row 1: author: wanted a text" in nameless.output
+    assert nameless.exit_code == 1 and "row 1: author: expected a text" in nameless.output
     named = run("import", str(file), "--format", "doccano", "--author", "ada")
     assert named.exit_code == 0, named.output
     assert "1 accepted, 0 already known, 0 refused, 1 not labelled yet" in named.output
@@ -73,7 +73,7 @@ def test_without_a_format_rows_without_a_label_are_refused_as_before(tmp_path: P
     answer = run("import", str(file))
     assert answer.exit_code == 1
     assert "1 accepted, 0 already known, 1 refused\n" in answer.output
-    assert "row 3: label: wanted a text that is not empty" in answer.output
+    assert "row 3: label: expected a text that is not empty" in answer.output
 
 
 def test_an_export_without_sense_is_refused() -> None:

@@ -81,8 +81,8 @@ def test_of_several_classifiers_those_that_can_be_trained_are(place: Place) -> N
     assert done.returncode == 1
     [one], [blank], [broken] = (results[name]["reasons"] for name in ("one", "blank", "broken"))
     assert one == (
-        "wanted at least two labels among the training rows (`dvc repro split@one`); "
-        "came only same; widen history_days, lower min_rows_per_label, or correct source.label"
+        "expected at least two labels among the training rows (`dvc repro split@one`), "
+        "got only same; widen history_days, lower min_rows_per_label, or correct source.label"
     )
     assert "usable on notes.blank (observed 1.0" in blank and "-refused/report.html" in blank
     assert "queries/broken.sql" in broken

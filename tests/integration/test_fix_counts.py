@@ -16,8 +16,8 @@ from core.feedback import record_feedback
 from core.fix_tables import fix
 from core.tables import feedback
 from core.tables import inference as table
-from monitoring.labels import fix_counts
-from monitoring.labels.fixes import Fix, Thanks, count_thanks, read_fixes
+from monitoring.labels import fix_counts, fixes
+from monitoring.labels.fixes import Fix, FixTotals, count_fixes, read_fixes
 from monitoring.performance.answer_counts import count_answers, count_some_answers
 from tests.support.inferences import inference
 
@@ -114,8 +114,8 @@ def test_a_thank_you_counts_an_answer_once_however_many_fixes_asked_for_it(
     later = {"occurred_at": START + 2 * HOUR, "label": "lung"}
     answer(engine, *(row(number, again=number, **later) for number in (1, 2, 3)))
     assert counted(connection, engine) == {"Phrase 1": 1, "Phrase 2": 1, "Phrase 3": 1}
-    assert count_thanks(connection, "block", author="ada") == Thanks(fixes=3, answers=2)
-    assert count_thanks(connection, "block", author="nobody") == Thanks(0, 0)
+    assert count_fixes(connection, "block", author="ada") == FixTotals(fixes=3, answers=2)
+    assert count_fixes(connection, "block", author="nobody") == FixTotals(0, 0)
 
 
 def test_a_label_that_was_replaced_says_when(connection: Connection, engine: Engine) -> None:
@@ -127,12 +127,13 @@ def test_a_label_that_was_replaced_says_when(connection: Connection, engine: Eng
 
 
 def test_a_list_goes_on_where_it_ended_and_may_be_one_authors(
-    connection: Connection, engine: Engine
+    connection: Connection, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(fixes, "SHOWN", 3)
     for number in range(4):
         correct(connection, number, author="grace" if number == 2 else "ada")
     count_answers(engine, "block", now=NOW)
-    first = read_fixes(connection, "block", limit=3)
+    first = read_fixes(connection, "block")
     rest = read_fixes(connection, "block", before=first[-1].id)
     assert [found.phrase for found in [*first, *rest]] == [f"Phrase {n}" for n in (3, 2, 1, 0)]
     assert [found.phrase for found in read_fixes(connection, "block", author="grace")] == [

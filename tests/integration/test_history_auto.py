@@ -117,5 +117,5 @@ def test_an_exhausted_budget_keeps_the_last_choice_and_says_so(place: Place) -> 
     assert decision.kind == "kept" and decision.evidence["history_days"] == 365
     assert decision.evidence["why_now"] == "the classifier's block has changed"
     assert decision.reasons[0].startswith("365 days of history, the last choice: all windows")
-    assert "the budget was exhausted" in decision.reasons[0]
+    assert "an exhausted budget" in decision.reasons[0]
     assert published_days(place)[-1] == 365

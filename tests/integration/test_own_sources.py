@@ -81,7 +81,7 @@ def test_a_source_of_its_own_needs_no_shared_one(open_place: Open, tmp_path: Pat
 @pytest.mark.parametrize(
     ("classifier", "sources", "error", "words"),
     [
-        ("named", {}, SettingsError, "PERENNIAL_SOURCE_TICKETS_URL is not set"),
+        ("named", {}, SettingsError, "no PERENNIAL_SOURCE_TICKETS_URL"),
         ("named", {"tickets": "gone.csv"}, SourceUnreachable, "correct PERENNIAL_SOURCE_TICKETS"),
         ("named", {"tickets": "other.csv"}, QueryRefused, "posts does not exist"),
         ("kept", {}, SourceUnreachable, "correct source.from in params.yaml, or exports/posts.csv"),

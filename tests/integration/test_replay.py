@@ -172,7 +172,7 @@ def test_files_that_are_gone_are_named_with_what_restores_them(
 ) -> None:
     request = log(loop, answered(loop, model))
     Path(model.head_location).rename(home / "gone")
-    with pytest.raises(HeadRefused, match=r"its files are gone.*perennial reproduce organ 1"):
+    with pytest.raises(HeadRefused, match=r"no files.*perennial reproduce organ 1"):
         replay(loop, request)
     (home / "gone").rename(model.head_location)
     (home / "embedders").rename(home / "elsewhere")

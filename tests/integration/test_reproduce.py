@@ -118,7 +118,7 @@ def test_a_tag_with_another_seed_shows_in_the_verdict(
     ]
     assert (result.restored, result.notes[0]) == (
         (),
-        f"the stored head of version {known.version}: its files are gone",
+        f"the stored head of version {known.version}: no files",
     )
     assert not past.stored(known.version).exists()
     if kind == "different":

@@ -154,7 +154,7 @@ class MadeWorkspace(Workspace):
 @pytest.mark.parametrize(
     ("address", "reason"),
     [
-        ("", "wanted 30 training phrases in each validation slice"),
+        ("", "expected 30 training phrases in each validation slice"),
         ("postgresql://127.0.0.1:9/nowhere", "connection failed"),
     ],
     ids=["too few phrases", "no database"],

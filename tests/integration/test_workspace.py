@@ -146,7 +146,7 @@ def test_a_repository_of_another_owner_names_the_cure(
     for path in (repository, repository / ".git"):
         os.chown(path, 12345, 12345)
     git_repository._own_git_settings.cache_clear()
-    with pytest.raises(UncommittedChanges, match="belongs to another user") as refusal:
+    with pytest.raises(UncommittedChanges, match="which belongs to another user") as refusal:
         require_committed(repository)
     assert "safe.directory" in refusal.value.do
 

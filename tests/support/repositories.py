@@ -21,7 +21,15 @@ def fresh_clone(clone: Path, *, revision: str = "HEAD") -> Path:
     subprocess.run(["git", *origin], check=True)
     subprocess.run([*git, "checkout", "--quiet", "-B", "main", revision], check=True)
     subprocess.run([*git, "remote", "remove", "origin"], check=True)
+    for branch in _branches(git):
+        if branch != "main":  # the one that was cloned
+            subprocess.run([*git, "branch", "--quiet", "-D", branch], check=True)
     return clone
+
+
+def _branches(git: list[str]) -> list[str]:
+    listed = [*git, "for-each-ref", "--format=%(refname:short)", "refs/heads"]
+    return subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split()
 
 
 def has_commit(revision: str) -> bool:

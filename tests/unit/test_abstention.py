@@ -359,7 +359,7 @@ def test_a_stored_version_has_the_rule_that_its_evaluation_describes(tmp_path: P
     save_abstention(RULE, folder)
     assert problem_of(folder, digest=digest) == ""
     (folder / FILE).write_text("{}")
-    assert "the rule of abstention" in problem_of(folder, digest=digest)
+    assert "an unusable rule of abstention" in problem_of(folder, digest=digest)
     (folder / "evaluation.json").write_text(json.dumps({"rows": 3}))
     save_abstention(None, folder)
     assert problem_of(folder, digest=digest) == ""
@@ -440,7 +440,7 @@ def test_a_version_whose_rule_is_gone_or_another_is_refused(
     damage(folder)
     with pytest.raises(HeadRefused, match="perennial reproduce"):
         load_live(model, "champion", home=tmp_path, embedder_id=EMBEDDER_ID)
-    with pytest.raises(HeadRefused, match="the rule of abstention"):
+    with pytest.raises(HeadRefused, match="an unusable rule of abstention"):
         stored_version(tmp_path / "models", classifier="organ", version="1")
     save_abstention(RULE, folder)
     assert load_live(model, "champion", home=tmp_path, embedder_id=EMBEDDER_ID)

@@ -15,7 +15,7 @@ def test_the_others_go_on_and_the_verdict_says_why_one_did_not() -> None:
     assert attempt.remaining == ["a", "c"]
     verdict = attempt.verdicts()["b"]
     assert verdict.kind == "failed"
-    assert verdict.reasons == ("wanted sound rows; came none; look",)
+    assert verdict.reasons == ("expected sound rows, got none; look",)
     assert verdict.evidence == {"code": "data_check_failed"}
 
 

@@ -213,7 +213,7 @@ def test_a_failure_says_wanted_came_and_do(monkeypatch: pytest.MonkeyPatch) -> N
     fail_with(monkeypatch, Busy("no other run", came="one under way", do="wait"))
     answer = run("down")
     assert answer.exit_code == 1
-    assert [line.split()[0] for line in answer.stderr.splitlines()] == ["Error:", "came:", "do:"]
+    assert [line.split()[0] for line in answer.stderr.splitlines()] == ["Error:", "got:", "do:"]
     assert answer.stdout == ""
 
 
@@ -497,7 +497,7 @@ def test_phrases_are_read_from_what_spreadsheets_save(
     [
         (b'id,text\n1,fever\n2,"fx\n3,cough\n4,flu', "line 3: .* a quote is not closed"),
         (b'id,text\n1,fever\n2,"fx\n3,"cough"\n4,flu', "line 3: .* a quote is not closed"),
-        (b"text\nfever\nfx of wrist, left", "line 3: wanted 1 values"),
+        (b"text\nfever\nfx of wrist, left", "line 3: expected 1 values"),
         (b"id,text\n1,fever\n2,gr\xf6\xdfe", "line 3: bytes that are not UTF-8"),
         ("id,text\n1,fever".encode("utf-16-be"), "UTF-16 without a byte order mark"),
         (b"id text\n1 fever", r"id text \(without text\)"),

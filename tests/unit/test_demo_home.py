@@ -40,6 +40,6 @@ def test_the_demo_clears_what_a_demo_left_or_what_holds_no_model(tmp_path: Path)
 def test_the_demo_clears_no_file_that_is_not_of_our_making(tmp_path: Path, marked: bool) -> None:
     for name in ["applications.db", *([DEMO_MARK] if marked else [])]:
         (tmp_path / name).write_text("mine")
-    with pytest.raises(SettingsError, match=r"came applications\.db; move"):
+    with pytest.raises(SettingsError, match=r"got applications\.db; move"):
         clear_home(load_settings(home=tmp_path, database_url=None, source_url=None))
     assert (tmp_path / "applications.db").read_text() == "mine"

@@ -41,7 +41,7 @@ def test_a_vector_that_is_not_finite_is_refused_with_its_phrase(bad: float) -> N
     def broken(cleaned: Sequence[str]) -> np.ndarray:
         return np.where(np.array(cleaned)[:, None] == "b", bad, 1.0).astype(np.float32)
 
-    with pytest.raises(StageFailed, match="came NaN or infinity for 'b', 1 phrases in all"):
+    with pytest.raises(StageFailed, match="got NaN or infinity for 'b', 1 phrases in all"):
         merge_vectors(["a", "b"], [], np.empty((0, 0), np.float32), embed=broken, width=1)
 
 
@@ -49,7 +49,7 @@ def test_stored_vectors_that_are_not_finite_train_nothing(tmp_path: Path) -> Non
     vectors = np.array([[1.0], [np.nan]], np.float32)
     store_vectors(tmp_path, ["a", "b"], vectors, "words-1")
     assert read_vectors(["a"], tmp_path).tolist() == [[1.0]]
-    with pytest.raises(StageFailed, match=r"finite numbers from the embedder; came NaN .* 'b'"):
+    with pytest.raises(StageFailed, match=r"finite numbers from the embedder, got NaN .* 'b'"):
         read_vectors(["a", "b"], tmp_path)
 
 
@@ -149,7 +149,7 @@ def test_an_embedder_says_its_runtime_and_an_unknown_one_is_refused(tmp_path: Pa
     assert read_embedder(tmp_path)["runtime"] == "tensorflow"
     (tmp_path / "embedder.json").write_text('{"embedder_id": "new", "runtime": "abacus"}')
     with pytest.raises(
-        EmbedderUnusable, match="one of the runtimes tensorflow, litert; came abacus"
+        EmbedderUnusable, match="one of the runtimes tensorflow, litert, got abacus"
     ):
         load_embedder(tmp_path)
 

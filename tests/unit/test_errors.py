@@ -46,5 +46,5 @@ def test_a_branch_has_no_code_of_its_own() -> None:
 
 def test_an_error_states_what_was_wanted_what_came_and_what_to_do() -> None:
     error = PerennialError("a name", came="nothing", do="name one")
-    assert str(error) == "wanted a name; came nothing; name one"
+    assert str(error) == "expected a name, got nothing; name one"
     assert (error.wanted, error.came, error.do) == ("a name", "nothing", "name one")

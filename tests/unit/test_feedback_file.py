@@ -37,13 +37,13 @@ HEADER = "request_id,label,author"
             ["a,x,ada", 'b,x,"ada', "c,x,bob", 'd,y,cy"'],
             "acd",
             3,
-            "author: wanted one value; came several lines",
+            "author: expected one value, got several lines",
         ),
         (["a,x,ada", 'b,"x,ada', 'c,"x",bob', "d,y,cy"], "acd", 3, "a quote is not closed, or"),
         (["a,x,ada", 'b,x,"a"da', "c,x,bob"], "ac", 3, "a quote in a value is not doubled"),
-        (["a,x,ada", "b,x,ada,too", "c,x,bob"], "ac", 3, "wanted 3 values"),
-        (["a,x,ada", "b;x;ada", "c,x,bob"], "ac", 3, "label: wanted a text that is not empty"),
-        (["a,x,ada", "b,x,ad\udcff", "c,x,bob"], "ac", 3, "author: wanted UTF-8"),
+        (["a,x,ada", "b,x,ada,too", "c,x,bob"], "ac", 3, "expected 3 values"),
+        (["a,x,ada", "b;x;ada", "c,x,bob"], "ac", 3, "label: expected a text that is not empty"),
+        (["a,x,ada", "b,x,ad\udcff", "c,x,bob"], "ac", 3, "author: expected UTF-8"),
     ],
 )
 def test_a_damaged_row_costs_no_other(
@@ -98,11 +98,11 @@ def test_a_header_that_does_not_fit_is_named(tmp_path: Path, content: bytes, cam
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ('"label": 1', "label: wanted a text; came 1"),
-        ('"label": true', "label: wanted a text; came true"),
-        ('"label": ["x"]', 'label: wanted a text; came ["x"]'),
-        ('"label": null', "label: wanted a text that is not empty"),
-        ('"label": "x", "label": "y"', "wanted JSON; label more than once"),
+        ('"label": 1', "label: expected a text, got 1"),
+        ('"label": true', "label: expected a text, got true"),
+        ('"label": ["x"]', 'label: expected a text, got ["x"]'),
+        ('"label": null', "label: expected a text that is not empty"),
+        ('"label": "x", "label": "y"', "expected JSON; label more than once"),
     ],
 )
 def test_a_json_value_of_another_kind_is_named(tmp_path: Path, fields: str, reason: str) -> None:
@@ -132,13 +132,13 @@ def test_a_row_says_why_somebody_looked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "probability", "reason"),
     [
-        ("guess", "", "kind: wanted one of correction"),
-        ("sample", "", "probability: wanted how likely"),
-        ("sample", "0", "probability: wanted a number in (0, 1]"),
-        ("sample", "1.5", "probability: wanted a number in (0, 1]"),
-        ("sample", "nan", "probability: wanted a number in (0, 1]"),
+        ("guess", "", "kind: expected one of correction"),
+        ("sample", "", "probability: expected the probability that"),
+        ("sample", "0", "probability: expected a number in (0, 1]"),
+        ("sample", "1.5", "probability: expected a number in (0, 1]"),
+        ("sample", "nan", "probability: expected a number in (0, 1]"),
         ("sample", "often", "probability: "),
-        ("correction", "0.5", "probability: wanted none"),
+        ("correction", "0.5", "probability: expected none"),
     ],
 )
 def test_a_kind_without_sense_is_refused(

@@ -202,7 +202,7 @@ def test_files_of_one_name_are_refused(tmp_path: Path, names: tuple[str, str]) -
     folder.mkdir()
     for name in (*names, "ß.csv", "ss.csv"):
         (folder / name).write_text("text\n1\n", encoding="utf-8")
-    with pytest.raises(SettingsError, match=f"came {', '.join(names)} in"):
+    with pytest.raises(SettingsError, match=f"got {', '.join(names)} in"):
         rows_of(folder, "select 1")
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitoring.labels.fixes import Fix, History, Revision, TakenSnapshot, Trained, fate_of
+from monitoring.labels.fixes import Fix, History, Revision, TakenSnapshot, Trained, outcome_of
 
 DAY = timedelta(days=1)
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -39,8 +39,8 @@ def version(name: str, *, day: float, kind: str, answers: float | None = None) -
 
 
 def test_nothing_became_of_a_fix_that_is_new() -> None:
-    fate = fate_of(FIX, History((), (), ()))
-    assert (fate.snapshot, fate.revision, fate.learnt, fate.answering) == (None,) * 4
+    outcome = outcome_of(FIX, History((), (), ()))
+    assert (outcome.snapshot, outcome.revision, outcome.learnt, outcome.answering) == (None,) * 4
 
 
 def test_the_first_of_each_that_came_after_the_fix_holds_it() -> None:
@@ -57,11 +57,11 @@ def test_the_first_of_each_that_came_after_the_fix_holds_it() -> None:
             version("3", day=4, kind="promote", answers=4),
         ],
     )
-    fate = fate_of(FIX, history)
-    assert fate.revision and fate.revision.number == 2
-    assert fate.snapshot and fate.snapshot.git_tag == "run-3"
-    assert fate.learnt and (fate.learnt.version, fate.learnt.kind) == ("2", "reject")
-    assert fate.answering and fate.answering.version == "3"
+    outcome = outcome_of(FIX, history)
+    assert outcome.revision and outcome.revision.number == 2
+    assert outcome.snapshot and outcome.snapshot.git_tag == "run-3"
+    assert outcome.learnt and (outcome.learnt.version, outcome.learnt.kind) == ("2", "reject")
+    assert outcome.answering and outcome.answering.version == "3"
 
 
 @pytest.mark.parametrize(("day", "held"), [(1, False), (2, False), (3, True)])
@@ -72,15 +72,15 @@ def test_a_label_dated_before_its_import_is_in_no_snapshot_of_before(day: int, h
         snapshots=[snapshot(day)],
         versions=[version("2", day=day, kind="keep")],
     )
-    fate = fate_of(FIX, history)
-    assert fate.revision and fate.revision.number == 3
-    assert (fate.snapshot is not None, fate.learnt is not None) == (held, held)
+    outcome = outcome_of(FIX, history)
+    assert outcome.revision and outcome.revision.number == 3
+    assert (outcome.snapshot is not None, outcome.learnt is not None) == (held, held)
 
 
 def test_a_replaced_label_is_in_no_later_snapshot() -> None:
     replaced = replace(FIX, replaced_at=START + 2 * DAY)
     history = History((), [snapshot(1), snapshot(3)], [version("3", day=3, kind="promote")])
-    fate = fate_of(replaced, history)
-    assert fate.snapshot and fate.snapshot.git_tag == "run-1"
-    assert fate.learnt is None
-    assert fate_of(replaced, History((), [snapshot(3)], ())).snapshot is None
+    outcome = outcome_of(replaced, history)
+    assert outcome.snapshot and outcome.snapshot.git_tag == "run-1"
+    assert outcome.learnt is None
+    assert outcome_of(replaced, History((), [snapshot(3)], ())).snapshot is None

@@ -48,6 +48,12 @@ def test_a_line_at_the_limit_is_not_long() -> None:
     ]
 
 
+def test_migrations_are_read_on_request() -> None:
+    own, all_files = (read_sources(ROOT, ["core"], migrations=also) for also in (False, True))
+    added = {source.path.parent for source in all_files} - {source.path.parent for source in own}
+    assert added == {Path("core/migrations/versions")}
+
+
 def test_a_package_has_the_name_of_its_folder() -> None:
     assert [module_name(Path(path)) for path in ("core/__init__.py", "core/logs.py")] == [
         "core",

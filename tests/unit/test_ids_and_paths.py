@@ -83,7 +83,7 @@ def test_an_embedder_is_kept_under_a_plain_name(name: str, tmp_path: Path) -> No
         tmp_path.joinpath(folder).mkdir(parents=True)
     assert settings.kept_embedder(model.embedder_id) == settings.embedders / model.embedder_id
     assert settings.kept_embedder(name) is None
-    with pytest.raises(EmbedderUnusable, match="came none"):
+    with pytest.raises(EmbedderUnusable, match="got none"):
         open_version(settings, replace(model, embedder_id=name))
 
 

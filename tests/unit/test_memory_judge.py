@@ -1,4 +1,4 @@
-"""Whether a memory earns its place: labels predicted from earlier ones, against the head alone."""
+"""Whether a memory improves the answers: earlier labels predict later ones, beside the head."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is wrong in params.yaml: one sentence with the place, what came and what to do."""
+"""Whatever is wrong in params.yaml: one sentence with the place, what was found and what to do."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ def with_source(text: str) -> str:
 WRONG: dict[str, tuple[str | bytes, str]] = {
     "an empty file": (
         "",
-        r"keys and values in params\.yaml; came nothing; begin with `classifiers:`",
+        r"keys and values in params\.yaml, got nothing; begin with `classifiers:`",
     ),
-    "a list": ("[]", r"came \[\]"),
-    "no classifiers": ("seed: 7\n", "classifiers: a value, because it is required; came nothing"),
-    "no block": ("classifiers: {}\n", "classifiers: .*came an empty block"),
+    "a list": ("[]", r"got \[\]"),
+    "no classifiers": ("seed: 7\n", "classifiers: a value, because it is required, got nothing"),
+    "no block": ("classifiers: {}\n", "classifiers: .*got an empty block"),
     "broken YAML": ("a: [", "YAML in params.yaml"),
     "a tab": (f"{BLOCK}\tseed: 7\n", "YAML in params.yaml"),
     "not UTF-8": (
         BLOCK.encode() + b"# caf\xe9\n",
-        "UTF-8 in params.yaml; came byte 0xe9 at position 78; save",
+        "UTF-8 in params.yaml, got byte 0xe9 at position 78; save",
     ),
     "a second `classifiers:`": (
         BLOCK + BLOCK.replace("intent", "topic"),
-        "came a second `classifiers` in line 4; put what",
+        "got a second `classifiers` in line 4; put what",
     ),
-    "a block twice": (BLOCK + BLOCK.partition("\n")[2], "came a second `intent` in line 4"),
+    "a block twice": (BLOCK + BLOCK.partition("\n")[2], "got a second `intent` in line 4"),
     "a misspelt key": (
         f"{BLOCK}    history_day: 30\n",
-        "classifiers.intent.history_day; came an unknown key; write `history_days`",
+        "classifiers.intent.history_day, got an unknown key; write `history_days`",
     ),
     "a misspelt key that is required": (
         with_source("{query: queries/a.sql, lable: intent}"),
-        r"classifiers.intent.source.lable; came an unknown key \(and 1 more\); write `label`",
+        r"classifiers.intent.source.lable, got an unknown key \(and 1 more\); write `label`",
     ),
     "a misspelt `classifiers`": (
         BLOCK.replace("classifiers", "clasifiers"),
-        r"at clasifiers; came an unknown key \(and 1 more\); write `classifiers`",
+        r"at clasifiers, got an unknown key \(and 1 more\); write `classifiers`",
     ),
     "a key like none": (
         f"{BLOCK}    zzz: 30\n",
-        "classifiers.intent.zzz; came an unknown key; remove it",
+        "classifiers.intent.zzz, got an unknown key; remove it",
     ),
     "two wrong keys": (f"{BLOCK}    zzz: 30\n    yyy: 3\n", "and 1 more"),
     "a name in capitals": (
@@ -66,7 +66,7 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     ),
     "no label": (
         with_source("{query: queries/a.sql}"),
-        "source.label: a value, because it is required; came nothing",
+        "source.label: a value, because it is required, got nothing",
     ),
     "a label of ours": (
         with_source("{query: queries/a.sql, label: phrase}"),
@@ -74,7 +74,7 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     ),
     "a label that YAML takes for false": (
         with_source("{query: queries/a.sql, label: no}"),
-        "source.label: .*came False",
+        "source.label to be a valid string, got False",
     ),
     "a date": (
         with_source("{query: queries/a.sql, label: x, parameters: {since: 2024-01-01}}"),
@@ -89,8 +89,8 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
         f"{BLOCK}    schedule: 0 3 31 2,sep *\n",
         "schedule never comes: day 31 of month 2,sep",
     ),
-    "a seed below 0": (f"{BLOCK}seed: -1\n", "seed: .*greater than or equal to 0; came -1"),
-    "a seed beyond 32 bits": (f"{BLOCK}seed: 4294967296\n", "seed: .*less than 4294967296"),
+    "a seed below 0": (f"{BLOCK}seed: -1\n", "seed to be greater than or equal to 0, got -1"),
+    "a seed beyond 32 bits": (f"{BLOCK}seed: 4294967296\n", "seed to be less than 4294967296"),
     "a schedule of no minute": (
         f"{BLOCK}    schedule: 60 3 * * *\n",
         "schedule: the five fields of cron",
@@ -101,27 +101,27 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     ),
     "a history longer than time": (
         f"{BLOCK}    history_days: 1000000000\n",
-        "history_days: .*less than or equal to 365000",
+        "history_days to be less than or equal to 365000",
     ),
     "a list for a key": (
         f"{BLOCK}? [a, b]\n: 1\n",
-        "YAML in params.yaml; came a key that is a list or a block",
+        "YAML in params.yaml, got a key that is a list or a block",
     ),
     "a day that is none": (
         f"{BLOCK}seed: 2024-13-45\n",
-        "YAML in params.yaml; came month must be in 1..12",
+        "YAML in params.yaml, got month must be in 1..12",
     ),
     "a number of 5,000 digits": (
         f"{BLOCK}seed: {'9' * 5000}\n",
-        "YAML in params.yaml; came Exceeds the limit",
+        "YAML in params.yaml, got Exceeds the limit",
     ),
     "test longer than history": (
         f"{BLOCK}    test_days: 2000\n",
-        r"test_days \(2000\) must be .*came the keys source, test_days;",
+        r"test_days \(2000\) must be .*got the keys source, test_days;",
     ),
     "a share of two": (
         f"{BLOCK}    gate: {{min_weighted_f1: 2}}\n",
-        "gate.min_weighted_f1: .*less than or equal to 1; came 2",
+        "gate.min_weighted_f1 to be less than or equal to 1, got 2",
     ),
 }
 

@@ -67,5 +67,5 @@ def test_calibration_error_is_zero_for_honest_answers_and_the_gap_for_others() -
 
 
 def test_bins_cover_every_probability() -> None:
-    curve = reliability(answers("aaaa", "aaaa", [0.0, 0.5, 0.999, 1.0]), bins=10)
+    curve = reliability(answers("aaaa", "aaaa", [0.0, 0.5, 0.999, 1.0]))
     assert sum(rows for _, _, rows in curve) == 4

@@ -339,7 +339,7 @@ def test_rows_of_the_future_alone_are_refused(
     )
     with pytest.raises(
         QueryRefused,
-        match=r"a row of 2026-01-01 00:00 UTC or before \(queries/notes.sql\); came 10 rows",
+        match=r"a row of 2026-01-01 00:00 UTC or before \(queries/notes.sql\), got 10 rows",
     ):
         snap(tmp_path / "notes", source, query_file)
 

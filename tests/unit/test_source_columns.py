@@ -129,7 +129,7 @@ def test_a_missing_id_is_made_from_content_and_occurrence_across_batches() -> No
 
 
 def test_missing_columns_are_named() -> None:
-    with pytest.raises(QueryRefused, match=r"came id, text \(without phrase, occurred_at, block\)"):
+    with pytest.raises(QueryRefused, match=r"got id, text \(without phrase, occurred_at, block\)"):
         choose_columns(["id", "text"], ["block"])
     assert choose_columns(["block", "extra", "occurred_at", "phrase"], ["block"]) == [
         "phrase",

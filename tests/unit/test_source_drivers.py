@@ -13,12 +13,12 @@ from pipelines.source.drivers import parse_source_url
     [
         (
             "mysql://me:hush-hush@host/db",
-            r"a driver for mysql; came no Python module MySQLdb; call .*'pymysql'`, "
+            r"a driver for mysql, got no Python module MySQLdb; call .*'pymysql'`, "
             r"and write mysql\+pymysql://",
         ),
         (
             "mysql+pymysql://me:hush-hush@host/db",
-            "came no Python module pymysql; call .*'pymysql'`$",
+            "got no Python module pymysql; call .*'pymysql'`$",
         ),
         ("mssql://me:hush-hush@host/db", r"'pymssql'`, and write mssql\+pymssql://"),
         (

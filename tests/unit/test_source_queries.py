@@ -67,8 +67,8 @@ def test_semicolons_comments_and_a_byte_order_mark_do_no_harm(query: str) -> Non
 @pytest.mark.parametrize(
     ("query", "came"),
     [
-        ("select 1; select 2", "came several"),
-        ("; -- nothing", "came none"),
+        ("select 1; select 2", "got several"),
+        ("; -- nothing", "got none"),
         ("select 'abc", "close every quote"),
         ("select 1 /* open", "close every quote"),
     ],

@@ -51,6 +51,6 @@ def test_a_trial_of_a_classifier_that_nobody_serves_is_refused(
     monkeypatch.setattr(trial, "_spent", lambda url: (0.0, 0.0))
     with pytest.raises(
         ProcessFailed,
-        match="answers of block in the trial; came status 404 to all 3; name a classifier",
+        match="answers of block in the trial, got status 404 to all 3; name a classifier",
     ):
         trial._timed("http://nowhere", "block", ["a", "b", "c"], rate=1)

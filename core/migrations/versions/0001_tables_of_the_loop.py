@@ -22,7 +22,9 @@ def upgrade() -> None:
     sa.Column('run', sa.Text(), server_default=sa.text("''"), nullable=False),
     sa.PrimaryKeyConstraint('id')
     )
-    op.create_index('decision_by_classifier', 'decision', ['classifier', 'decided_at'], unique=False)
+    op.create_index(
+        'decision_by_classifier', 'decision', ['classifier', 'decided_at'], unique=False
+    )
     op.create_table('deployment',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('classifier', sa.Text(), nullable=False),
@@ -52,7 +54,12 @@ def upgrade() -> None:
     sa.Column('report', sa.Text(), nullable=False),
     sa.PrimaryKeyConstraint('id')
     )
-    op.create_index('drift_report_window', 'drift_report', ['classifier', 'version', 'window_number'], unique=True)
+    op.create_index(
+        'drift_report_window',
+        'drift_report',
+        ['classifier', 'version', 'window_number'],
+        unique=True,
+    )
     op.create_table('feedback',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('received_at', sa.DateTime(timezone=True), nullable=False),
@@ -62,7 +69,9 @@ def upgrade() -> None:
     sa.Column('author', sa.Text(), nullable=False),
     sa.PrimaryKeyConstraint('id')
     )
-    op.create_index('feedback_by_classifier', 'feedback', ['classifier', 'received_at'], unique=False)
+    op.create_index(
+        'feedback_by_classifier', 'feedback', ['classifier', 'received_at'], unique=False
+    )
     op.create_index('feedback_by_request', 'feedback', ['request_id'], unique=False)
     op.create_table('inference',
     sa.Column('occurred_at', sa.DateTime(timezone=True), nullable=False),
@@ -84,7 +93,12 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('occurred_at', 'request_id', 'version')
     )
     op.create_index('inference_by_request', 'inference', ['request_id'], unique=False)
-    op.create_index('inference_by_version', 'inference', ['classifier', 'version', 'occurred_at'], unique=False)
+    op.create_index(
+        'inference_by_version',
+        'inference',
+        ['classifier', 'version', 'occurred_at'],
+        unique=False,
+    )
     op.create_table('snapshot',
     sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('as_of', sa.DateTime(timezone=True), nullable=False),

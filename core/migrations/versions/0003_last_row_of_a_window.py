@@ -10,7 +10,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Rows of one batch share a moment: only the last row's id says where a window ended. Null in reports of before."""
+    """Add the id of the last row of a window: rows of one batch share a moment.
+
+    It is null in earlier reports.
+    """
     op.add_column('drift_report', sa.Column('last_request', sa.Text()))
 
 

@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Rows logged before get their place by the clock of their clients: nothing better is known of them."""
+    """Order the rows that are already logged by the clock of their clients."""
     op.execute('create sequence inference_sequence')
     op.add_column('inference', sa.Column('sequence', sa.BigInteger()))
     op.execute('''
@@ -25,14 +25,20 @@ def upgrade() -> None:
           and inference.version = placed.version
     ''')
     op.execute('''
-        select setval('inference_sequence', (select coalesce(max(sequence), 0) + 1 from inference), false)
+        select setval(
+            'inference_sequence',
+            (select coalesce(max(sequence), 0) + 1 from inference),
+            false
+        )
     ''')
-    op.execute('''alter table inference alter column sequence set default nextval('inference_sequence')''')
+    op.execute('''
+        alter table inference alter column sequence set default nextval('inference_sequence')
+    ''')
     op.execute('alter table inference alter column sequence set not null')
     op.execute('''
         create function number_inference() returns trigger language plpgsql as
         $$ begin new.sequence := nextval('inference_sequence'); return new; end $$
-    ''')  # a bento made before this revision inserts whole rows, with null for columns that it does not know
+    ''')  # an earlier bento inserts whole rows, with null for columns that it does not know
     op.execute('''
         create trigger number_inference before insert on inference
         for each row when (new.sequence is null) execute function number_inference()
@@ -40,7 +46,9 @@ def upgrade() -> None:
     op.create_index('inference_by_sequence', 'inference', ['classifier', 'sequence'])
     op.add_column('inference', sa.Column('revision', sa.Integer()))
     op.add_column('inference', sa.Column('head_label', sa.Text()))
-    op.add_column('feedback', sa.Column('kind', sa.Text(), nullable=False, server_default='unknown'))
+    op.add_column(
+        'feedback', sa.Column('kind', sa.Text(), nullable=False, server_default='unknown')
+    )
     op.add_column('feedback', sa.Column('probability', sa.Double()))
     op.create_table(
         'memory_revision',

@@ -8,7 +8,10 @@ down_revision = "0018"
 branch_labels = None
 depends_on = None
 
-SUMS = "sum(answers) as answers, sum(probability_sum) as probability_sum, sum(abstained) as abstained"
+SUMS = (
+    "sum(answers) as answers, sum(probability_sum) as probability_sum, "
+    "sum(abstained) as abstained"
+)
 
 
 def upgrade() -> None:

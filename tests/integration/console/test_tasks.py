@@ -164,7 +164,7 @@ def test_labels_leave_with_author_kind_and_probability(engine: Engine) -> None:
 def test_an_import_is_recorded_with_its_counts(console: TestClient, engine: Engine) -> None:
     text = "request_id,label,author\nrequest-1,lung,ada\nunknown,lung,ada\nrequest-3,,ada\n"
     page = console.post("/c/organ/tasks", files={"file": ("x.csv", text)})
-    assert "line 3: wanted the request id of a logged answer; came unknown" in page.text
+    assert "line 3: expected the request id of a logged answer, got unknown" in page.text
     with engine.connect() as connection:
         change = connection.execute(sa.select(console_change)).one()
     assert (change.person, change.what, change.subject) == (
@@ -195,8 +195,8 @@ def test_samples_of_a_file_are_those_that_the_queue_drew(
         "request-3,lung,ada,sample,0.02\n"
     )
     page = console.post("/c/organ/tasks", files={"file": ("x.csv", text)}).text
-    assert "line 3: wanted the probability of the draw, 0.02; came 1e-06" in page
-    assert "line 4: wanted a sample that the review queue drew" in page
+    assert "line 3: expected the probability of the draw, 0.02, got 1e-06" in page
+    assert "line 4: expected a sample that the review queue drew" in page
     with engine.connect() as connection:
         rows = connection.execute(sa.select(feedback.c.request_id, feedback.c.probability)).all()
     assert [tuple(row) for row in rows] == [("request-1", 0.02)]
