@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.abstain_phrases import Parts, Phrases, read_classifier, read_file, some, split
+from benchmarks.abstain_phrases import Phrases, PhraseSplit, read_classifier, read_file, some, split
 from benchmarks.abstain_scores import CONFIDENCE, MAX_FALSE, MIN_PRECISION, NOVELTY, OURS, contend
 from benchmarks.harness import Bar, Result, options, present, progress, table
 from pipelines.__main__ import pin_arithmetic
@@ -88,7 +88,7 @@ def fit(train: Phrases) -> Head:
     return fit_head(HybridSvmHead(), training=rows, embedder_id="benchmark", seed=7)
 
 
-def cost(head: Head, parts: Parts) -> float:
+def cost(head: Head, parts: PhraseSplit) -> float:
     """Return the microseconds of CPU that a refusal adds to the answer to one new phrase.
 
     Of several rounds the fastest counts: others wait for the processor.

@@ -33,7 +33,7 @@ class Phrases:
 
 
 @dataclass(frozen=True)
-class Parts:
+class PhraseSplit:
     """Phrases that train, that set the threshold, that are fresh, and those of held-out labels."""
 
     train: Phrases
@@ -85,7 +85,7 @@ def some(phrases: Phrases, most: int, *, seed: int) -> Phrases:
     return phrases.take(np.random.default_rng(seed).permutation(len(phrases.cleaned))[:most])
 
 
-def split(phrases: Phrases, *, seed: int) -> Parts:
+def split(phrases: Phrases, *, seed: int) -> PhraseSplit:
     """Hold labels out, and phrases of the others; labels that nothing trains are left out."""
     random = np.random.default_rng(seed)
     names = random.permutation(np.unique(phrases.labels))
@@ -100,4 +100,4 @@ def split(phrases: Phrases, *, seed: int) -> Parts:
         return phrases.take(places[np.isin(phrases.labels[places], known)])
 
     held_out = phrases.take(np.flatnonzero(foreign))
-    return Parts(of_known(train), of_known(unseen), of_known(fresh), held_out)
+    return PhraseSplit(of_known(train), of_known(unseen), of_known(fresh), held_out)

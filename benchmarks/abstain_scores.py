@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.abstain_phrases import Parts, Phrases
+from benchmarks.abstain_phrases import Phrases, PhraseSplit
 
 if TYPE_CHECKING:
     from pipelines.model.head_file import Head
@@ -19,7 +19,7 @@ CONFIDENCE = "confidence (maximum softmax)"
 NOVELTY = "novelty"
 
 
-def contend(head: Head, parts: Parts, foreign: Phrases) -> dict[str, dict[str, float]]:
+def contend(head: Head, parts: PhraseSplit, foreign: Phrases) -> dict[str, dict[str, float]]:
     """Return score -> its figures: for every contender, high for phrases that a label fits."""
     known = np.array(head.labels)
     right = {
@@ -36,7 +36,7 @@ def contend(head: Head, parts: Parts, foreign: Phrases) -> dict[str, dict[str, f
 Score = Callable[[Phrases], np.ndarray]
 
 
-def contenders(head: Head, parts: Parts) -> dict[str, Score]:
+def contenders(head: Head, parts: PhraseSplit) -> dict[str, Score]:
     """Return the scores that compete; only the peers look at training phrases."""
     from sklearn.ensemble import IsolationForest
     from sklearn.neighbors import LocalOutlierFactor

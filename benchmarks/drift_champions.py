@@ -168,25 +168,25 @@ def untaught_champion(vectors: Vectors) -> Champion:
     """A champion trained on the snapshot without the chapters of UNSEEN."""
     stored = _stored_rows(columns=["chapter"])
     taught = stored.filter(pc.invert(pc.is_in(stored["chapter"], pa.array(UNSEEN))))
-    parts = _split(taught.drop_columns("chapter"))
+    tables = _split(taught.drop_columns("chapter"))
     params: HeadParams = TypeAdapter(HeadParams).validate_python(_head_spec())
-    training = rows_of(parts.train, embed=vectors)
+    training = rows_of(tables.train, embed=vectors)
     heads = fit_heads(params, training=training, embedder_id="use", seed=7)
-    return _champion(heads, parts, vectors)
+    return _champion(heads, tables, vectors)
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What the stage split writes."""
+class SplitTables:
+    """The tables that the stage split writes."""
 
     train: pa.Table
     recent: pa.Table
     labels: pa.Table
 
 
-def _champion(heads: Heads, parts: Parts, vectors: Vectors) -> Champion:
-    memory = labels_memory(parts.labels, classifier=KEY)
-    return Champion(heads, memory, _reference(heads, parts, vectors), vectors)
+def _champion(heads: Heads, tables: SplitTables, vectors: Vectors) -> Champion:
+    memory = labels_memory(tables.labels, classifier=KEY)
+    return Champion(heads, memory, _reference(heads, tables, vectors), vectors)
 
 
 def _spec() -> dict[str, Any]:
@@ -206,7 +206,7 @@ def _stored_rows(*, columns: Sequence[str] = ()) -> pa.Table:
     )
 
 
-def _split(stored: pa.Table) -> Parts:
+def _split(stored: pa.Table) -> SplitTables:
     """Split as the stage does: training pairs, recent rows with those of rare labels, labels."""
     spec = _spec()
     history = within_history(labelled_rows(stored, label=KEY), days=spec["history_days"])
@@ -214,18 +214,18 @@ def _split(stored: pa.Table) -> Parts:
     masks = split.split_rows(rows, test_days=spec["test_days"], seed=spec["seed"])
     recent = split.with_left_out(split.recent_table(rows, masks), history, left_out=left_out)
     train = split.training_table(rows, test=masks.test, seed=spec["seed"])
-    return Parts(train, recent, split.labels_table(rows, test=masks.test))
+    return SplitTables(train, recent, split.labels_table(rows, test=masks.test))
 
 
-def _reference(heads: Heads, parts: Parts, vectors: Vectors) -> pd.DataFrame:
+def _reference(heads: Heads, tables: SplitTables, vectors: Vectors) -> pd.DataFrame:
     """Make the reference rows as the stage evaluate does."""
-    memory = training_memory(parts.labels, classifier=KEY)
-    cleaned = parts.recent["cleaned"].to_pylist()
+    memory = training_memory(tables.labels, classifier=KEY)
+    cleaned = tables.recent["cleaned"].to_pylist()
     phrases = sorted(set(cleaned))
     judged = dict(zip(phrases, answers_of(heads.judged, memory, phrases, vectors), strict=True))
-    answered = parts.recent.append_column(
+    answered = tables.recent.append_column(
         "predicted", pa.array([judged[phrase][0] for phrase in cleaned])
     ).append_column("probability", pa.array([judged[phrase][1] for phrase in cleaned]))
-    known = answer_known(heads.served, answered, parts.labels, embed=vectors)
+    known = answer_known(heads.served, answered, tables.labels, embed=vectors)
     rows = reference_table(known, test_share=split.TEST_SHARE).to_pandas()
     return rows.rename(columns={"predicted": "label", "probability": "confidence"})

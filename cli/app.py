@@ -40,7 +40,7 @@ from cli import (
 from cli.help import GROUPS, WholeLines, version
 from cli.output import INTERRUPTED, Json, exit_code, new_output
 from core.errors import PerennialError
-from core.surroundings import keep_inherited
+from core.inherited_environment import keep_inherited
 from flows.outages import name_outage
 
 

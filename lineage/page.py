@@ -172,8 +172,8 @@ def _mlflow(mlflow: Facts) -> str:
     return f"run {mlflow['run_id']}: {', '.join(shown)}"
 
 
-def _provenance(surroundings: Mapping[str, str]) -> str:
-    shown = ", ".join(f"{name} {value}" for name, value in surroundings.items())
+def _provenance(versions: Mapping[str, str]) -> str:
+    shown = ", ".join(f"{name} {value}" for name, value in versions.items())
     return shown or "not recorded"
 
 

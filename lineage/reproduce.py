@@ -20,7 +20,7 @@ from flows.context import LoopContext
 from pipelines.git_repository import commit_of, file_at
 from pipelines.model.digests import write_digest, write_judged_digest
 from pipelines.model_store import problem_of, restore_version, store_embedder
-from pipelines.provenance import changes, surroundings
+from pipelines.provenance import changes, training_environment
 from pipelines.registry import RegisteredVersion
 from pipelines.reproduction import Training, compare_trainings, read_repeated, read_training
 from pipelines.snapshot_files import ROWS
@@ -202,8 +202,8 @@ def restore_stores(
 
 
 def _notes(context: LoopContext, registered: RegisteredVersion, recorded: Training) -> list[str]:
-    recorded_surroundings = json.loads(registered.tags.get("surroundings", "{}"))
-    notes = changes(recorded_surroundings, surroundings())
+    recorded_environment = json.loads(registered.tags.get("surroundings", "{}"))
+    notes = changes(recorded_environment, training_environment())
     problem = problem_of(_stored_folder(context, registered), digest=recorded.digest)
     if problem:
         return [f"the stored head of version {registered.version}: {problem}", *notes]

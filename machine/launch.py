@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from core.surroundings import is_credential
+from core.inherited_environment import is_credential
 
 
 def main() -> None:

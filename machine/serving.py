@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 from core.database import open_database
 from core.errors import ProcessFailed
+from core.inherited_environment import inherited
 from core.settings import REPOSITORY, Settings
-from core.surroundings import inherited
 from machine.environment import apply_environment, telemetry_off
 from machine.programs import newest_bento
 

@@ -20,8 +20,8 @@ from typing import Any
 import psutil
 
 from core.errors import ProcessFailed
+from core.inherited_environment import inherited
 from core.settings import REPOSITORY, Settings
-from core.surroundings import inherited
 from machine.programs import Program
 
 MARK = "PERENNIAL_SUPERVISED"

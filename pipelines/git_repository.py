@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from core.errors import StageFailed, UncommittedChanges
-from core.surroundings import inherited
+from core.inherited_environment import inherited
 from pipelines.subprocesses import failed
 
 WATCHED = (

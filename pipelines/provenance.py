@@ -27,7 +27,7 @@ LIBRARIES = (
 )
 
 
-def surroundings() -> dict[str, str]:
+def training_environment() -> dict[str, str]:
     """Return the versions of Python and of the libraries that shape outputs, and the processor."""
     return {
         "python": platform.python_version(),

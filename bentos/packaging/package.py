@@ -18,10 +18,10 @@ from bentos.packaging.cold_heads import write_cold_heads
 from bentos.vendor_patches.bentoml_serve import FURTHER
 from core.contracts import ModelVersion
 from core.errors import ProcessFailed
+from core.inherited_environment import inherited
 from core.pins import NO_PINS, KnownPins
 from core.settings import REPOSITORY, Settings, settings_environment
 from core.source_addresses import SOURCE_VARIABLE
-from core.surroundings import inherited
 from pipelines.model.abstention import save_abstention
 from pipelines.model.digests import write_abstention_digest
 from pipelines.model.embedder import read_embedder

@@ -29,7 +29,7 @@ from monitoring.windows.scoring import read_reference
 from pipelines.gate.decide import CHANCE_ROUTES, decide
 from pipelines.gate.flips import hold_large_changes
 from pipelines.gate.holds import gone_labels, hold_biased, hold_by_hand, hold_gone_labels
-from pipelines.gate.reading import Surroundings, read_flips, read_gate_rows
+from pipelines.gate.reading import GateContext, read_flips, read_gate_rows
 from pipelines.gate.recipe import Recipe, changed_recipe
 from pipelines.gate.refusals import hold_moved_refusals
 from pipelines.model.head_file import load_head
@@ -67,12 +67,12 @@ def compare_with_champion(
         return Verdict("reject", (problem,), {"served": evaluation["served"], **compared})
 
     block = context.params.classifier(classifier)
-    around = _surroundings(context, champion, classifier, run)
-    rows = read_gate_rows(workspace, classifier, block.source.dataset, around)
+    gate_context = _gate_context(context, champion, classifier, run)
+    rows = read_gate_rows(workspace, classifier, block.source.dataset, gate_context)
     complete_report(built, rows.champion, champion=compared[COMPARED])
     verdict = decide(rows, block.gate, seed=context.params.seed, favour=block.favour)
     if champion is not None:
-        compared["champion_head"] = champion_head(champion, around.refit)
+        compared["champion_head"] = champion_head(champion, gate_context.refit)
         verdict = _hold_changes(context, workspace, champion, verdict)
     bias = json.loads((built / "bias" / "bias.json").read_text())
     verdict = hold_biased(verdict, bias, bias_changes(built, bias, rows.champion))
@@ -139,11 +139,11 @@ def _published_tag(context: LoopContext, champion: ModelVersion) -> str:
     return tags.get("git_tag", "")
 
 
-def _surroundings(
+def _gate_context(
     context: LoopContext, champion: ModelVersion | None, classifier: str, run: Run
-) -> Surroundings:
+) -> GateContext:
     if champion is None:
-        return Surroundings(None)
+        return GateContext(None)
     with context.engine.connect() as connection:
         deployed = current_champions(connection)[classifier]
         unselected = unselected_requests(connection, classifier)
@@ -151,7 +151,7 @@ def _surroundings(
         fitted_at = trained_as_of(connection, classifier=classifier, version=champion.version)
     refit = _changed_recipe(context, champion)
     age = (run.now - (fitted_at or deployed.since)).total_seconds() / SECONDS_PER_DAY
-    return Surroundings(
+    return GateContext(
         champion=champion,
         unselected=unselected,
         drift_began=drift_start(run.evidence),

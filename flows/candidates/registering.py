@@ -19,7 +19,7 @@ from flows.run import PublishedRun, Run, embedder_id
 from flows.tuning import log_tuning
 from pipelines.model.head_file import head_digest, judged_folder
 from pipelines.model_store import store_version, stored_version
-from pipelines.provenance import surroundings
+from pipelines.provenance import training_environment
 from pipelines.recovery import finish_or_forget
 from pipelines.registry import CHECKS, ERRORS, MODEL
 from pipelines.stages.compare import logged_metrics
@@ -150,5 +150,5 @@ def _version_tags(
         "run": run.id,
         "head_digest": head_digest(model),
         "judged_digest": head_digest(judged_folder(model)),
-        "surroundings": json.dumps(surroundings()),
+        "surroundings": json.dumps(training_environment()),
     }

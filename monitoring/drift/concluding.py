@@ -142,7 +142,7 @@ def as_report(
         first_sequence=judged.window.first,
         last_sequence=judged.window.last,
         answers=judged.window.answers,
-        accepted_window=judged.normal.window,
+        accepted_window=judged.nearest.window,
         evidence=_for_review(judged, scorer, labels),
     )
 

@@ -27,7 +27,7 @@ from monitoring.windows.baseline import Baseline
 from monitoring.windows.clocks import name_wrong_clocks
 from monitoring.windows.cutting import LEAST_ROWS, Window, days_of, evenly, on_time, round_rows
 from monitoring.windows.damaged import Damage, find_damage
-from monitoring.windows.normals import Comparison, Normal, Normals
+from monitoring.windows.nearest_baseline import Baselines, Comparison, TrafficBaseline
 from monitoring.windows.pending import PendingWindows, unlearnt
 from monitoring.windows.scoring import WindowScorer
 
@@ -39,14 +39,14 @@ class JudgedWindow:
     `score` is None when there were too few rows to compare with. `read` counts the rows of the
     window; `rows` lacks those whose right label the champion has learnt. `moved` holds the phrases
     of a drift (see `moved_phrases`), and `notes` names clients that send something wrong.
-    `normal` is what the window was compared with. `refused` is the share of its answers that said
-    "none of these", None where no version could refuse.
+    `nearest` is the baseline that the window was compared with. `refused` is the share of its
+    answers that said "none of these", None where no version could refuse.
     """
 
     window: Window
     read: int
     rows: pd.DataFrame
-    normal: Normal
+    nearest: TrafficBaseline
     baseline: pd.DataFrame
     score: Score | None
     verdict: Verdict
@@ -94,7 +94,7 @@ class Judge:
     """Judges the windows of one champion. `least_share` of the moved answers must have labels."""
 
     scorer: WindowScorer
-    normals: Normals
+    baselines: Baselines
     labelled: Labelled
     least_share: float
     false_alarms: Budget
@@ -109,13 +109,13 @@ class Judge:
             alarms = judged.alarms
             called = _call_after(judged, called)
             if not alarms:
-                judged.normal.baseline.join(judged.rows)
+                judged.nearest.baseline.join(judged.rows)
             yield judged
 
     def power(self, judged: JudgedWindow) -> Power | None:
         """Return how soon a change would be called in windows like this one."""
         size = round_rows(len(judged.rows))
-        pool = judged.normal.baseline.pool
+        pool = judged.nearest.baseline.pool
         if judged.score is None or shortage(pool, size=size):
             return None
         return measure_power(
@@ -134,10 +134,10 @@ class Judge:
         if len(fresh) < LEAST_ROWS:
             reason = f"the champion has learnt {len(rows) - len(fresh)} of the {len(rows)} answers"
             verdict = Verdict("insufficient", (reason,))
-            own = self.normals.own
+            own = self.baselines.own
             return JudgedWindow(window, len(rows), rows, own, own.baseline.rows, None, verdict)
 
-        comparison = self.normals.compare(fresh, self._score)
+        comparison = self.baselines.compare(fresh, self._score)
         past = comparison.past.rows
         damage = find_damage(fresh, past)
         notes = tuple(filter(None, (damage.sentence, name_wrong_clocks(fresh))))
@@ -146,7 +146,7 @@ class Judge:
             window,
             len(rows),
             fresh,
-            comparison.normal,
+            comparison.nearest,
             past,
             comparison.score,
             self._verdict(fresh, comparison, before),
@@ -216,7 +216,7 @@ class Judge:
         return not grown(before, alarms=scored.alarms, z=scored.z)
 
     def _nearest(self, rows: pd.DataFrame) -> Score | None:
-        return self.normals.nearest(rows, self._score).score
+        return self.baselines.nearest(rows, self._score).score
 
     def _score(self, rows: pd.DataFrame, baseline: Baseline) -> Score | None:
         """Score a window; None when the pool is too small for it.

@@ -169,7 +169,7 @@ def _judge(
     pending = watched.pending.completed(scorer, turned)
     judge = Judge(
         scorer,
-        pending.normals(scorer, seed=seed),
+        pending.baselines(scorer, seed=seed),
         watched.labelled,
         watched.least_share,
         false_alarms,

@@ -18,7 +18,7 @@ from monitoring.drift.label_requests import open_request
 from monitoring.labels.feedback import answered
 from monitoring.review.asking import asked_phrases
 from monitoring.review.recent_log import ROUTED, RecentLog
-from monitoring.review.strategies import Known
+from monitoring.review.strategies import StrategyInputs
 from pipelines.model.arrays import Float32
 from pipelines.model.classifier import PhraseClassifier
 from pipelines.model.novelty import novelty
@@ -49,7 +49,7 @@ def gather(
     versions: Versions,
     since: datetime,
     now: datetime,
-) -> Known:
+) -> StrategyInputs:
     """Return what is known at `now`; `since` is where the recent log begins.
 
     Without a champion at hand nothing is embedded: no phrase is novel, no candidate is compared.
@@ -62,7 +62,7 @@ def gather(
     studied, vectors = _studied(phrases, labelled, versions)
     unlearnt, distances = _novel(studied, vectors, versions.champion)
     disagreeing = [shadowed, candidate_disagreements(studied, vectors, versions)]
-    return Known(
+    return StrategyInputs(
         phrases,
         drawn,
         labelled=labelled,

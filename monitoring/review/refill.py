@@ -32,7 +32,7 @@ from monitoring.review.items import SUSPECTS, ReviewItem, add_items
 from monitoring.review.knowing import LABELS_SINCE, Versions, gather
 from monitoring.review.recent_log import ROUTED, RecentLog, read_recent
 from monitoring.review.shares import RANDOM, REQUESTED, Week, hide_random, pick
-from monitoring.review.strategies import STRATEGIES, Candidate, Known, requested
+from monitoring.review.strategies import STRATEGIES, Candidate, StrategyInputs, requested
 from monitoring.review.withdrawing import withdraw_faulty, withdraw_settled
 
 
@@ -97,36 +97,36 @@ def _refill(
     draw = _draw(connection, classifier, recent, review, now=now, seed=seed)
     week = _week(connection, classifier, review, since=since)
     versions = open_versions() if week.left(len(draw.drawn)) else Versions()
-    known = gather(
+    inputs = gather(
         connection, classifier, recent, draw.drawn, versions=versions, since=since, now=now
     )
     withdrawn = withdraw_faulty(connection, classifier, now=now)
-    withdrawn += withdraw_settled(connection, classifier, known, scale=recent.scale, now=now)
+    withdrawn += withdraw_settled(connection, classifier, inputs, scale=recent.scale, now=now)
     chosen = choose(
-        known,
+        inputs,
         week,
         taken=_taken(connection, classifier, now),
         waiting=_waiting_values(connection, classifier),
         seed=seed,
     )
-    items = as_items(connection, classifier, chosen, known)
+    items = as_items(connection, classifier, chosen, inputs)
     added = add_items(connection, items, now=now, double_share=review.twice)
     return Refilled(added, withdrawn, dict(Counter(item.strategy for item in chosen)))
 
 
 def choose(
-    known: Known, week: Week, *, taken: set[str], waiting: Sequence[float] = (), seed: int
+    inputs: StrategyInputs, week: Week, *, taken: set[str], waiting: Sequence[float] = (), seed: int
 ) -> list[Candidate]:
     """Return what to add, with the values that order the queue: pure.
 
     `waiting` are the values of the items that are open and not random.
     """
     proposed = {
-        name: STRATEGIES[name](known)
+        name: STRATEGIES[name](inputs)
         for name, share in week.shares.items()
         if share or name == RANDOM
     }
-    chosen = pick({REQUESTED: requested(known), **proposed}, week, taken=taken)
+    chosen = pick({REQUESTED: requested(inputs), **proposed}, week, taken=taken)
     top = max((candidate.value for candidate in chosen), default=0.0)
     raised = [
         replace(candidate, value=candidate.value + top)
@@ -214,13 +214,13 @@ def _waiting_values(connection: Connection, classifier: str) -> list[float]:
 
 
 def as_items(
-    connection: Connection, classifier: str, chosen: Sequence[Candidate], known: Known
+    connection: Connection, classifier: str, chosen: Sequence[Candidate], inputs: StrategyInputs
 ) -> list[ReviewItem]:
     """Return the items of candidates, with what the log says of their answers."""
     answers = _answers(connection, classifier, [candidate.request_id for candidate in chosen])
-    asks = known.phrases.set_index("cleaned")["asks"]
+    asks = inputs.phrases.set_index("cleaned")["asks"]
     return [
-        *_suspected_items(classifier, chosen, known, asks),
+        *_suspected_items(classifier, chosen, inputs, asks),
         *(
             ReviewItem.of_answer(
                 row,
@@ -236,11 +236,11 @@ def as_items(
 
 
 def _suspected_items(
-    classifier: str, chosen: Sequence[Candidate], known: Known, asks: pd.Series
+    classifier: str, chosen: Sequence[Candidate], inputs: StrategyInputs, asks: pd.Series
 ) -> list[ReviewItem]:
     return [
         ReviewItem.of_suspect(
-            known.suspects[candidate.request_id],
+            inputs.suspects[candidate.request_id],
             classifier=classifier,
             score=candidate.value,
             frequency=_frequency(asks, candidate.cleaned),

@@ -1,10 +1,10 @@
 """Which answers people should look at: each strategy is a plain function of what is known.
 
-A strategy takes a `Known` and returns candidates, the one to look at first first. The `value` of a
-candidate is how many answers of the coming week its label will correct: how often the phrase
-will be asked (`monitoring/review/asking.py`) times how likely its answer is wrong. That is the
-expected gain of a label under 0-1 loss (R. A. Howard, 1966, "Information value theory"), taken for
-the phrase alone: what a retraining makes of the label for others comes on top.
+A strategy takes `StrategyInputs` and returns candidates, those to look at first in front. The
+`value` of a candidate is how many answers of the coming week its label will correct: how often the
+phrase will be asked (`monitoring/review/asking.py`) times how likely its answer is wrong. That is
+the expected gain of a label under 0-1 loss (R. A. Howard, 1966, "Information value theory"), taken
+for the phrase alone: what a retraining makes of the label for others comes on top.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class StrategyInputs:
     """What strategies choose from.
 
     Attributes
@@ -74,31 +74,31 @@ class Known:
         return self.phrases[~self.phrases["cleaned"].isin(list(self.labelled))]
 
 
-Strategy = Callable[[Known], list[Candidate]]
+Strategy = Callable[[StrategyInputs], list[Candidate]]
 
 
-def random_sample(known: Known) -> list[Candidate]:
+def random_sample(inputs: StrategyInputs) -> list[Candidate]:
     """Return the answers that were drawn; what they are plays no part."""
     return [
         Candidate("random", row.cleaned, row.request_id, 0.0, row.probability)
-        for row in known.drawn.itertuples()
+        for row in inputs.drawn.itertuples()
     ]
 
 
-def low_confidence(known: Known) -> list[Candidate]:
+def low_confidence(inputs: StrategyInputs) -> list[Candidate]:
     """Return the phrases by the number of answers that the champion itself expects to be wrong."""
-    return _ranked("low_confidence", _valued(known.unlabelled))
+    return _ranked("low_confidence", _valued(inputs.unlabelled))
 
 
-def novel(known: Known) -> list[Candidate]:
+def novel(inputs: StrategyInputs) -> list[Candidate]:
     """Return phrases unlike what the champion has learnt: one of each cluster, then the others.
 
     The label of the first one is a label for its cluster, whose answers make its value.
     """
-    far = _far_phrases(known)
+    far = _far_phrases(inputs)
     if far.empty:
         return []
-    far["cluster"] = cluster_vectors(known.vectors[far["place"].to_numpy()])
+    far["cluster"] = cluster_vectors(inputs.vectors[far["place"].to_numpy()])
     far = far.sort_values(["value", "cleaned"], ascending=[False, True])
     far["turn"] = far.groupby("cluster").cumcount()
     whole = far.groupby("cluster")["value"].transform("sum")
@@ -106,40 +106,40 @@ def novel(known: Known) -> list[Candidate]:
     return _ranked("novel", far, first="turn")
 
 
-def disagreement(known: Known) -> list[Candidate]:
+def disagreement(inputs: StrategyInputs) -> list[Candidate]:
     """Return the phrases whose label another version would change: one of the two is wrong."""
-    asks = known.unlabelled[["cleaned", "asks"]]
-    rows = known.disagreements.merge(asks, on="cleaned")
+    asks = inputs.unlabelled[["cleaned", "asks"]]
+    rows = inputs.disagreements.merge(asks, on="cleaned")
     return _ranked("disagreement", _valued(rows))
 
 
-def unseen(known: Known) -> list[Candidate]:
+def unseen(inputs: StrategyInputs) -> list[Candidate]:
     """Return answers with labels that the gate cannot judge: one of each label, then the others."""
-    chosen = known.unlabelled[known.unlabelled["label"].isin(list(known.unseen))]
+    chosen = inputs.unlabelled[inputs.unlabelled["label"].isin(list(inputs.unseen))]
     rows = _valued(chosen).sort_values(["value", "cleaned"], ascending=[False, True])
     rows["turn"] = rows.groupby("label").cumcount()
     return _ranked("unseen", rows, first="turn")
 
 
-def contradicted(known: Known) -> list[Candidate]:
+def contradicted(inputs: StrategyInputs) -> list[Candidate]:
     """Return phrases to which people gave different labels and that are still asked."""
     rows = pd.DataFrame(
-        {"cleaned": list(known.contradicted), "doubt": list(known.contradicted.values())}
+        {"cleaned": list(inputs.contradicted), "doubt": list(inputs.contradicted.values())}
     )
-    asked = known.phrases[["cleaned", "request_id", "asks"]]
+    asked = inputs.phrases[["cleaned", "request_id", "asks"]]
     return _ranked("contradicted", _valued(rows.merge(asked, on="cleaned")))
 
 
-def suspects(known: Known) -> list[Candidate]:
+def suspects(inputs: StrategyInputs) -> list[Candidate]:
     """Return rows of the source by the answers that their label spoils.
 
     Where heads learn the label, these are all answers to the phrase.
     """
-    asks = dict(zip(known.phrases["cleaned"], known.phrases["asks"].astype(float), strict=True))
+    asks = dict(zip(inputs.phrases["cleaned"], inputs.phrases["asks"].astype(float), strict=True))
     rows = [
         (suspect.cleaned, request_id, _spoilt(suspect, asks.get(suspect.cleaned, 0.0)))
-        for request_id, suspect in known.suspects.items()
-        if suspect.cleaned not in known.labelled
+        for request_id, suspect in inputs.suspects.items()
+        if suspect.cleaned not in inputs.labelled
     ]
     return _ranked("suspects", pd.DataFrame(rows, columns=["cleaned", "request_id", "value"]))
 
@@ -160,10 +160,10 @@ STRATEGIES: Mapping[str, Strategy] = {
 }
 
 
-def requested(known: Known) -> list[Candidate]:
+def requested(inputs: StrategyInputs) -> list[Candidate]:
     """Return the phrases that a drift asks labels for; they come before all strategies."""
-    rows = _valued(known.phrases).set_index("cleaned")
-    in_rows = [phrase for phrase in known.requested if phrase in rows.index]
+    rows = _valued(inputs.phrases).set_index("cleaned")
+    in_rows = [phrase for phrase in inputs.requested if phrase in rows.index]
     chosen = rows.loc[in_rows]
     return [
         Candidate("requested", str(phrase), str(row.request_id), float(row.value))
@@ -171,14 +171,14 @@ def requested(known: Known) -> list[Candidate]:
     ]
 
 
-def _far_phrases(known: Known) -> pd.DataFrame:
+def _far_phrases(inputs: StrategyInputs) -> pd.DataFrame:
     """Return the NOVEL_SHARE of the unlabelled phrases that are farthest, with their place."""
-    distances = np.array(list(known.novel.values()))
+    distances = np.array(list(inputs.novel.values()))
     if not len(distances):
         return pd.DataFrame()
-    far = pd.DataFrame({"cleaned": list(known.novel), "place": np.arange(len(distances))})
+    far = pd.DataFrame({"cleaned": list(inputs.novel), "place": np.arange(len(distances))})
     far = far[distances >= np.quantile(distances, 1 - NOVEL_SHARE)]
-    return _valued(far.merge(known.unlabelled, on="cleaned"))
+    return _valued(far.merge(inputs.unlabelled, on="cleaned"))
 
 
 def _valued(rows: pd.DataFrame) -> pd.DataFrame:

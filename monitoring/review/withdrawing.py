@@ -12,7 +12,7 @@ from core.review_tables import IS_OPEN, review_answer, review_item, review_lease
 from core.tables import inference
 from monitoring.drift.faults import has_faults, is_faulty
 from monitoring.review.acts import close_item
-from monitoring.review.strategies import Known
+from monitoring.review.strategies import StrategyInputs
 
 OPEN_FOR = timedelta(days=28)
 FADED = 0.25
@@ -24,7 +24,7 @@ ITEM_COLUMNS = ("id", "cleaned", "strategy", "confidence", "frequency", "created
 
 
 def withdraw_settled(
-    connection: Connection, classifier: str, known: Known, *, scale: float, now: datetime
+    connection: Connection, classifier: str, inputs: StrategyInputs, *, scale: float, now: datetime
 ) -> int:
     """Withdraw items, and return their number. What somebody has open or answered stays.
 
@@ -34,10 +34,10 @@ def withdraw_settled(
     Random items are judged by their age alone: what they are must not decide whether they are seen.
     """
     items = _open_items(connection, classifier)
-    settled = items["cleaned"].isin(set(known.drawn["cleaned"]))
+    settled = items["cleaned"].isin(set(inputs.drawn["cleaned"]))
     other = ~items["strategy"].isin(["contradicted"])
-    settled |= other & items["cleaned"].isin(list(known.labelled))
-    settled |= faded(items, known.phrases, scale=scale)
+    settled |= other & items["cleaned"].isin(list(inputs.labelled))
+    settled |= faded(items, inputs.phrases, scale=scale)
     chosen = items.loc[settled, "id"].astype(int).tolist()
     _close_old(connection, classifier, now=now)
     table = review_item.c

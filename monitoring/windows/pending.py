@@ -18,7 +18,7 @@ from monitoring.windows.baseline import JOIN_AT_MOST, Baseline, joined_rows, sin
 from monitoring.windows.cutting import Limits, Window, window_size
 from monitoring.windows.damaged import is_mojibake
 from monitoring.windows.learnt import learnt_requests, trained_as_of
-from monitoring.windows.normals import Normal, Normals
+from monitoring.windows.nearest_baseline import Baselines, TrafficBaseline
 from monitoring.windows.reports import DriftReport, Progress, drift_began, read_progress
 from monitoring.windows.scoring import WindowScorer, log_rows
 from monitoring.windows.traffic import Traffic
@@ -79,7 +79,7 @@ class PendingWindows:
             ],
         )
 
-    def normals(self, scorer: WindowScorer, *, seed: int) -> Normals:
+    def baselines(self, scorer: WindowScorer, *, seed: int) -> Baselines:
         """Return what is normal for the champion: its reference and the past steady windows.
 
         Reference rows of the days of accepted traffic belong to that.
@@ -89,12 +89,14 @@ class PendingWindows:
         for traffic in self.accepted:
             inside = traffic.spans(own)
             baseline = _joined(own[inside], traffic.rows, scorer, seed)
-            kinds.append(Normal(baseline, traffic.window, traffic.why, unlearnt(traffic.anchor)))
+            kinds.append(
+                TrafficBaseline(baseline, traffic.window, traffic.why, unlearnt(traffic.anchor))
+            )
             own = own[~inside]
-        past = Normal(_joined(own, self.steady, scorer, seed))
+        past = TrafficBaseline(_joined(own, self.steady, scorer, seed))
         current = self.reports[-1].accepted_window if self.reports else None
         known = {kind.window for kind in kinds}
-        return Normals([past, *kinds], current if current in known else None)
+        return Baselines([past, *kinds], current if current in known else None)
 
 
 def _joined(

@@ -29,7 +29,7 @@ class Champion:
 
 
 @dataclass(frozen=True)
-class Around:
+class SimulatedGateContext:
     """What the gate knows beside the rows.
 
     `proved` is the last version with a proved gain, None where that is the champion; `selected` are
@@ -44,7 +44,7 @@ class Around:
 
 
 def judge_candidate(
-    candidate: Candidate, around: Around, *, block: ClassifierParams, seed: int
+    candidate: Candidate, context: SimulatedGateContext, *, block: ClassifierParams, seed: int
 ) -> Verdict:
     """Decide as the step that compares does in a retraining."""
     tested = candidate.tested
@@ -54,28 +54,30 @@ def judge_candidate(
         truth=_strings(tested, "label"),
         candidate=_strings(tested, "predicted"),
         floor=candidate.floor,
-        selected=around.selected,
-        champion=_champion_answers(candidate, around),
+        selected=context.selected,
+        champion=_champion_answers(candidate, context),
     )
     return decide(rows, block.gate, seed=seed)
 
 
-def _champion_answers(candidate: Candidate, around: Around) -> ChampionAnswers | None:
-    champion = around.champion
+def _champion_answers(
+    candidate: Candidate, context: SimulatedGateContext
+) -> ChampionAnswers | None:
+    champion = context.champion
     if champion is None:
         return None
-    began = around.drift_began
+    began = context.drift_began
     return ChampionAnswers(
         judged=_answer_rows(champion.judged.beside(candidate.memory)),
         labels=champion.judged.head.labels,
         fitted_at=champion.fitted_at,
-        days=(around.now - champion.fitted_at) / timedelta(days=1),
+        days=(context.now - champion.fitted_at) / timedelta(days=1),
         drift_began=began,
         around_drift=partial(_around_drift, candidate=candidate, champion=champion, began=began)
         if began
         else None,
-        proved=_answer_rows(around.proved.judged.beside(candidate.memory))
-        if around.proved
+        proved=_answer_rows(context.proved.judged.beside(candidate.memory))
+        if context.proved
         else None,
     )
 

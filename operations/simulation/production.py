@@ -33,7 +33,7 @@ from monitoring.retraining import decide_retraining, drift_start
 from operations.simulation.answering import Answer, Answering
 from operations.simulation.arrivals import Arrivals
 from operations.simulation.candidates import Candidate, make_candidate
-from operations.simulation.gate import Around, Champion, judge_candidate
+from operations.simulation.gate import Champion, SimulatedGateContext, judge_candidate
 from operations.simulation.log import write_log
 from operations.simulation.memory import GivenLabel, RunningMemory
 from operations.simulation.people import PersonLabel
@@ -207,7 +207,7 @@ class Production:
         return self._decide(candidate, reason, drift_start(evidence or {}))
 
     def _decide(self, candidate: Candidate, reason: str, began: datetime | None) -> Verdict:
-        around = Around(
+        context = SimulatedGateContext(
             champion=self.champion,
             proved=self._proved if self._proved is not self.champion else None,
             selected=self._selected(),
@@ -215,7 +215,7 @@ class Production:
             now=self.now,
         )
 
-        verdict = judge_candidate(candidate, around, block=self.block, seed=self.machinery.seed)
+        verdict = judge_candidate(candidate, context, block=self.block, seed=self.machinery.seed)
         version = str(len(self.fits) + 1)
         self._record(replace(verdict, evidence={**verdict.evidence, "version": version}), "gate")
         self._last_fit_at = self.now

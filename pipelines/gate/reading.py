@@ -33,7 +33,7 @@ from pipelines.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class GateContext:
     """What the gate knows beside the files.
 
     `unselected` are the ids of feedback rows that were not chosen because an answer was wrong;
@@ -53,7 +53,7 @@ class Surroundings:
 
 
 def read_gate_rows(
-    workspace: Workspace, classifier: str, dataset: str, around: Surroundings
+    workspace: Workspace, classifier: str, dataset: str, context: GateContext
 ) -> GateRows:
     """Return the candidate's test rows with everything that the gate asks of them."""
     folder = workspace.folder / "build" / "classifiers" / classifier
@@ -64,45 +64,45 @@ def read_gate_rows(
         truth=_strings(answers, "label"),
         candidate=_strings(answers, "predicted"),
         floor=majority_label(folder),
-        selected=_selected(workspace, dataset, around),
-        champion=_champion_answers(workspace, classifier, around),
+        selected=_selected(workspace, dataset, context),
+        champion=_champion_answers(workspace, classifier, context),
     )
 
 
 def _champion_answers(
-    workspace: Workspace, classifier: str, around: Surroundings
+    workspace: Workspace, classifier: str, context: GateContext
 ) -> ChampionAnswers | None:
-    champion = around.champion
-    head = _comparable_head(workspace, classifier, around)
+    champion = context.champion
+    head = _comparable_head(workspace, classifier, context)
     if champion is None or head is None:
         return None
     respondent = judging_respondent(workspace, classifier)
-    began = around.drift_began
+    began = context.drift_began
     model = workspace.folder / "build" / "classifiers" / classifier / "model"
     return ChampionAnswers(
         judged=partial(respondent.answer_rows, head),
         labels=head.labels,
-        fitted_at=around.fitted_at,
-        days=around.champion_days,
+        fitted_at=context.fitted_at,
+        days=context.champion_days,
         drift_began=began,
         around_drift=partial(answer_before_and_after, workspace, classifier, head, began=began)
         if began
         else None,
-        proved=partial(respondent.answer_rows, judged_head(around.proved))
-        if around.proved
+        proved=partial(respondent.answer_rows, judged_head(context.proved))
+        if context.proved
         else None,
         same_head=champion.head_digest == head_digest(model),
     )
 
 
-def _comparable_head(workspace: Workspace, classifier: str, around: Surroundings) -> Head | None:
+def _comparable_head(workspace: Workspace, classifier: str, context: GateContext) -> Head | None:
     """Return the champion's head that has not seen the test rows, with the champion's rules."""
-    champion = around.champion
+    champion = context.champion
     if champion is None:
         return None
-    if around.refit is None:
+    if context.refit is None:
         return judged_head(champion)
-    head = fit_recipe(workspace, classifier, around.refit, champion.embedder_id)
+    head = fit_recipe(workspace, classifier, context.refit, champion.embedder_id)
     served = load_checked(Path(champion.head_location), digest=champion.head_digest)
     rules = tuple(rule for rule in served.rules if rule.label in head.labels)
     return replace(head, rules=rules)
@@ -127,13 +127,13 @@ def read_flips(workspace: Workspace, classifier: str, champion: ModelVersion) ->
     )
 
 
-def _selected(workspace: Workspace, dataset: str, around: Surroundings) -> set[str]:
+def _selected(workspace: Workspace, dataset: str, context: GateContext) -> set[str]:
     """Return the ids of the feedback rows that were chosen because an answer was wrong."""
     stored = pq.read_table(
         workspace.folder / "data" / dataset / "rows.parquet", columns=["id", "origin"]
     )
     late = stored.filter(pc.equal(stored["origin"], "feedback"))["id"].to_pylist()
-    return set(late) - set(around.unselected)
+    return set(late) - set(context.unselected)
 
 
 def _strings(rows: pa.Table, column: str) -> np.ndarray:

@@ -27,7 +27,7 @@ from flows.context import LoopContext
 from pipelines.git_repository import stage_environment
 from pipelines.model.head_file import head_digest, save_head
 from pipelines.model_store import store_version
-from pipelines.provenance import surroundings
+from pipelines.provenance import training_environment
 from pipelines.registry import RegisteredVersion, Registry
 from pipelines.snapshots import logical_hash, query_hash
 from pipelines.workspace import Workspace, open_workspace
@@ -189,7 +189,7 @@ def register(past: Past, workspace: Workspace, run: str, commit: str) -> Registe
         "reason": "test",
         "run": run,
         "head_digest": head_digest(model),
-        "surroundings": json.dumps({**surroundings(), "numpy": "1.0"}),
+        "surroundings": json.dumps({**training_environment(), "numpy": "1.0"}),
     }
     with past.registry.run("organ", name=run, tags=tags) as run_id:
         past.registry.log_evaluation(

@@ -24,7 +24,7 @@ from pipelines.errors.files import PAGE, read_report
 from pipelines.gate.decide import decide
 from pipelines.gate.flips import hold_large_changes
 from pipelines.gate.holds import gone_labels, hold_biased, hold_gone_labels
-from pipelines.gate.reading import Surroundings, read_flips, read_gate_rows
+from pipelines.gate.reading import GateContext, read_flips, read_gate_rows
 from pipelines.gate.rows import GateRows
 from pipelines.model.digests import write_digest, write_judged_digest
 from pipelines.model.head_file import JUDGED, head_digest, load_head
@@ -70,8 +70,8 @@ def gate_rows(candidate: tuple[Path, ModelVersion]) -> tuple[GateRows, Workspace
     folder, champion = candidate
     workspace = Workspace(folder, "none", folder / "cache")
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    around = Surroundings(champion=champion, fitted_at=now, champion_days=1.0)
-    return read_gate_rows(workspace, KEY, "notes", around), workspace
+    context = GateContext(champion=champion, fitted_at=now, champion_days=1.0)
+    return read_gate_rows(workspace, KEY, "notes", context), workspace
 
 
 def test_the_gate_judges_it_and_a_person_decides(candidate: tuple[Path, ModelVersion]) -> None:

@@ -16,7 +16,7 @@ from core.contracts import ModelVersion
 from core.files import write_json
 from core.params import Params
 from pipelines.gate.decide import decide
-from pipelines.gate.reading import Surroundings, read_flips, read_gate_rows
+from pipelines.gate.reading import GateContext, read_flips, read_gate_rows
 from pipelines.gate.recipe import Recipe
 from pipelines.model.head_file import load_head, save_head
 from pipelines.model.rules import Rule
@@ -67,7 +67,7 @@ def champion(built: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Mode
 
 
 def test_a_first_version_has_rows_and_nothing_beside_them(built: Workspace) -> None:
-    rows = read_gate_rows(built, "organ", "notes", Surroundings(None))
+    rows = read_gate_rows(built, "organ", "notes", GateContext(None))
     assert rows.champion is None and rows.drift is None and not rows.same_head
     assert rows.judges.all() and rows.weights.mean() == pytest.approx(1)
     assert decide(rows, GATE, seed=1).kind == "promote"
@@ -76,7 +76,7 @@ def test_a_first_version_has_rows_and_nothing_beside_them(built: Workspace) -> N
 def test_the_champions_own_build_is_the_same_head_and_flips_nothing(
     built: Workspace, champion: ModelVersion
 ) -> None:
-    rows = read_gate_rows(built, "organ", "notes", Surroundings(champion))
+    rows = read_gate_rows(built, "organ", "notes", GateContext(champion))
     assert rows.champion is not None
     assert rows.same_head and (rows.candidate == rows.champion).all()
     assert decide(rows, GATE, seed=1).kind == "keep"
@@ -86,11 +86,11 @@ def test_the_champions_own_build_is_the_same_head_and_flips_nothing(
 def test_the_gain_since_a_drift_is_read_from_all_recent_rows(
     built: Workspace, champion: ModelVersion
 ) -> None:
-    around = Surroundings(champion, drift_began=LAST_DAY - timedelta(days=30))
-    rows = read_gate_rows(built, "organ", "notes", around)
+    context = GateContext(champion, drift_began=LAST_DAY - timedelta(days=30))
+    rows = read_gate_rows(built, "organ", "notes", context)
     assert rows.drift is not None
     recent = pq.read_table(built.folder / "build/classifiers/organ/split/recent.parquet")
-    since = [moment >= around.drift_began for moment in recent["occurred_at"].to_pylist()]
+    since = [moment >= context.drift_began for moment in recent["occurred_at"].to_pylist()]
     assert len(rows.drift.truth) == sum(since)
     assert {"drift_accuracy_before", "drift_gain_p"} <= decide(rows, GATE, seed=1).evidence.keys()
 
@@ -98,8 +98,8 @@ def test_the_gain_since_a_drift_is_read_from_all_recent_rows(
 def test_a_source_that_stopped_before_the_drift_gains_nothing(
     built: Workspace, champion: ModelVersion
 ) -> None:
-    around = Surroundings(champion, drift_began=LAST_DAY + timedelta(days=2))
-    rows = read_gate_rows(built, "organ", "notes", around)
+    context = GateContext(champion, drift_began=LAST_DAY + timedelta(days=2))
+    rows = read_gate_rows(built, "organ", "notes", context)
     assert rows.drift is not None and not len(rows.drift.truth)
     verdict = decide(rows, GATE, seed=1)
     assert verdict.kind == "keep" and "drift_rows" not in verdict.evidence
@@ -111,9 +111,9 @@ def test_a_refitted_recipe_answers_for_the_champion(
     block = Params.model_validate(
         {"seed": 7, "classifiers": {"organ": {**BLOCK, "head": {"kind": "majority"}}}}
     ).classifier("organ")
-    around = Surroundings(champion, refit=Recipe(block.head, 7))
-    rows = read_gate_rows(built, "organ", "notes", around)
-    judged = read_gate_rows(built, "organ", "notes", replace(around, refit=None))
+    context = GateContext(champion, refit=Recipe(block.head, 7))
+    rows = read_gate_rows(built, "organ", "notes", context)
+    judged = read_gate_rows(built, "organ", "notes", replace(context, refit=None))
     assert rows.champion is not None and judged.champion is not None
     assert np.mean(rows.champion == rows.truth) < np.mean(judged.champion == judged.truth)
 
@@ -127,7 +127,7 @@ def test_a_refitted_recipe_keeps_the_champions_rules(
     ruled = ModelVersion("organ", "2", str(tmp_path), digest, champion.embedder_id)
     recipe = Recipe(PARAMS.classifier("organ").head, 7)
     answers = [
-        read_gate_rows(built, "organ", "notes", Surroundings(version, refit=recipe)).champion
+        read_gate_rows(built, "organ", "notes", GateContext(version, refit=recipe)).champion
         for version in (champion, ruled)
     ]
     without, with_rule = (np.sum(answer == rule.label) for answer in answers)

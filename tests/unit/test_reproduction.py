@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from core.contracts import Prediction
 from pipelines.model.head_file import save_head
-from pipelines.provenance import changes, surroundings
+from pipelines.provenance import changes, training_environment
 from pipelines.reproduction import (
     TOLERANCE,
     Training,
@@ -210,8 +210,8 @@ def test_an_answer_with_another_label_names_both() -> None:
     )
 
 
-def test_surroundings_that_changed_are_named() -> None:
-    now = surroundings()
+def test_changes_of_the_training_environment_are_named() -> None:
+    now = training_environment()
     assert changes(now, now) == []
     assert changes({**now, "numpy": "1.0"}, now) == [f"numpy 1.0 became {now['numpy']}"]
     assert changes({}, now) == []

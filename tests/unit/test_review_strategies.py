@@ -18,7 +18,7 @@ from monitoring.review.knowing import contradicted_phrases, doubt_between
 from monitoring.review.recent_log import RecentLog
 from monitoring.review.refill import choose
 from monitoring.review.shares import RANDOM, Week, divide_labels, hide_random, pick
-from monitoring.review.strategies import STRATEGIES, Candidate, Known
+from monitoring.review.strategies import STRATEGIES, Candidate, StrategyInputs
 from monitoring.review.withdrawing import faded
 
 NAMES = tuple(STRATEGIES)
@@ -165,9 +165,9 @@ def phrases(**rows: tuple[float, float, str]) -> pd.DataFrame:
     )
 
 
-def known(rows: pd.DataFrame, **facts: Any) -> Known:
+def inputs_of(rows: pd.DataFrame, **facts: Any) -> StrategyInputs:
     drawn = pd.DataFrame(columns=["request_id", "cleaned", "probability"])
-    return Known(rows, facts.pop("drawn", drawn), **facts)
+    return StrategyInputs(rows, facts.pop("drawn", drawn), **facts)
 
 
 def names(candidates: list[Candidate]) -> list[str]:
@@ -185,7 +185,7 @@ def recent(counts: dict[str, int]) -> RecentLog:
 def test_a_phrase_asked_500_times_is_worth_more_than_500_rare_ones_of_equal_doubt() -> None:
     once = {f"rare {number}": 1 for number in range(500)}
     asked = asked_phrases(recent({"frequent": 500, **once}))
-    values = {item.cleaned: item.value for item in STRATEGIES["low_confidence"](known(asked))}
+    values = {item.cleaned: item.value for item in STRATEGIES["low_confidence"](inputs_of(asked))}
     assert next(iter(values)) == "frequent"
     assert values["frequent"] > sum(values[phrase] for phrase in once)
 
@@ -197,14 +197,14 @@ def test_no_count_loses_a_whole_answer(counts: list[int]) -> None:
 
 def test_labelled_phrases_are_left_to_the_contradicted() -> None:
     rows = phrases(a=(0.5, 10, "x"), b=(0.4, 10, "x"))
-    facts = known(rows, labelled={"a"}, contradicted={"a": 0.5})
+    facts = inputs_of(rows, labelled={"a"}, contradicted={"a": 0.5})
     assert names(STRATEGIES["low_confidence"](facts)) == ["b"]
     assert names(STRATEGIES["contradicted"](facts)) == ["a"]
 
 
 def test_one_of_each_cluster_comes_first_and_is_worth_its_cluster() -> None:
     rows = phrases(a1=(0.5, 10, "x"), a2=(0.5, 8, "x"), b1=(0.5, 2, "x"), near=(0.5, 90, "x"))
-    facts = known(
+    facts = inputs_of(
         rows,
         novel={"a1": 0.9, "a2": 0.9, "b1": 0.8, **{f"other {n}": 0.1 for n in range(9)}},
         vectors=np.array([[1, 0], [0.99, 0.1], [0, 1], *[[1, 1]] * 9], np.float32),
@@ -216,13 +216,13 @@ def test_one_of_each_cluster_comes_first_and_is_worth_its_cluster() -> None:
 
 def test_one_of_each_label_that_the_gate_cannot_see_comes_first() -> None:
     rows = phrases(a=(0.5, 10, "x"), b=(0.5, 9, "x"), c=(0.5, 1, "y"), seen=(0.9, 99, "z"))
-    assert names(STRATEGIES["unseen"](known(rows, unseen={"x", "y"}))) == ["a", "c", "b"]
+    assert names(STRATEGIES["unseen"](inputs_of(rows, unseen={"x", "y"}))) == ["a", "c", "b"]
 
 
 def test_a_disagreement_is_worth_what_the_other_version_is_sure_of() -> None:
     rows = phrases(a=(0.1, 10, "x"), b=(0.1, 10, "x"))
     doubts = [doubt_between(0.9, 0.3), doubt_between(0.9, 0.9)]
-    facts = known(
+    facts = inputs_of(
         rows,
         disagreements=pd.DataFrame(
             {"cleaned": ["a", "b"], "request_id": ["r-a", "r-b"], "doubt": doubts}
@@ -244,7 +244,7 @@ def test_authors_contradict_each_other_by_their_newest_labels() -> None:
 def test_a_phrase_that_two_strategies_choose_is_asked_once_as_the_draw_that_it_is() -> None:
     rows = phrases(a=(0.9, 100, "x"), b=(0.5, 10, "x"))
     drawn = pd.DataFrame({"request_id": ["r-drawn"], "cleaned": ["a"], "probability": [0.02]})
-    chosen = choose(known(rows, drawn=drawn), Week(40, SHARES, {}), taken=set(), seed=1)
+    chosen = choose(inputs_of(rows, drawn=drawn), Week(40, SHARES, {}), taken=set(), seed=1)
     [item] = [item for item in chosen if item.cleaned == "a"]
     assert (item.strategy, item.request_id, item.probability) == (RANDOM, "r-drawn", 0.02)
     assert "b" in names(chosen)

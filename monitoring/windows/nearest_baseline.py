@@ -16,8 +16,8 @@ Scored = Callable[[pd.DataFrame, Baseline], Score | None]
 
 
 @dataclass
-class Normal:
-    """One kind of traffic that is normal.
+class TrafficBaseline:
+    """The baseline of one kind of traffic that is normal.
 
     `window` names accepted traffic, None the champion's own past. Until its baseline can judge,
     accepted traffic is what is like `anchor`, the rows of the window that was accepted.
@@ -31,39 +31,39 @@ class Normal:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The normal that a window is nearest to, and its score; None for too few rows.
+    """The baseline that a window is nearest to, and its score; None for too few rows.
 
     `past` is what the score compares with. `accepted` says why a window passes that would alarm
     beside the champion's past.
     """
 
-    normal: Normal
+    nearest: TrafficBaseline
     past: Baseline
     score: Score | None
     accepted: str = ""
 
 
 @dataclass
-class Normals:
-    """The champion's own past first, then accepted traffic.
+class Baselines:
+    """The baselines of a champion: its own past first, then accepted traffic.
 
     `current` names the accepted traffic of the newest window: a window that nothing can judge is
     taken for its kind. Nothing is scored before it is needed.
     """
 
-    normals: Sequence[Normal]
+    kinds: Sequence[TrafficBaseline]
     current: int | None = None
     _anchors: dict[int, Mapping[str, float] | None] = field(default_factory=dict)
 
     @property
-    def own(self) -> Normal:
-        return self.normals[0]
+    def own(self) -> TrafficBaseline:
+        return self.kinds[0]
 
     def compare(self, rows: pd.DataFrame, score: Scored) -> Comparison:
-        """Return how a window compares with the normal that it is nearest to."""
+        """Return how a window compares with the baseline that it is nearest to."""
         comparison = self.nearest(rows, score)
         if comparison.score is None or not comparison.score.alarms:
-            self.current = comparison.normal.window
+            self.current = comparison.nearest.window
         return comparison
 
     def nearest(self, rows: pd.DataFrame, score: Scored) -> Comparison:
@@ -72,30 +72,32 @@ class Normals:
         if by_own is not None and not by_own.alarms:
             return Comparison(self.own, self.own.baseline, by_own)
         comparisons = [Comparison(self.own, self.own.baseline, by_own)]
-        for normal in reversed(self.normals[1:]):
-            scored = score(rows, normal.baseline)
-            if scored is None and by_own is not None and self._like(normal, by_own, score):
-                like = f"like window {normal.window}: {normal.why}"
-                return Comparison(normal, self.own.baseline, replace(by_own, alarms=()), like)
-            comparisons.append(Comparison(normal, normal.baseline, scored, normal.why))
+        for kind in reversed(self.kinds[1:]):
+            scored = score(rows, kind.baseline)
+            if scored is None and by_own is not None and self._like(kind, by_own, score):
+                like = f"like window {kind.window}: {kind.why}"
+                return Comparison(kind, self.own.baseline, replace(by_own, alarms=()), like)
+            comparisons.append(Comparison(kind, kind.baseline, scored, kind.why))
         judged = [comparison for comparison in comparisons if comparison.score is not None]
         if judged:
             return min(judged, key=_distance)
-        return next(comparison for comparison in comparisons if comparison.normal is self._newest())
+        return next(
+            comparison for comparison in comparisons if comparison.nearest is self._newest()
+        )
 
-    def _newest(self) -> Normal:
-        return next(normal for normal in self.normals if normal.window == self.current)
+    def _newest(self) -> TrafficBaseline:
+        return next(kind for kind in self.kinds if kind.window == self.current)
 
-    def _like(self, normal: Normal, by_own: Score, score: Scored) -> bool:
+    def _like(self, kind: TrafficBaseline, by_own: Score, score: Scored) -> bool:
         """Return whether no statistic has grown by half since the accepted window."""
-        assert normal.window is not None
-        if normal.window not in self._anchors:
-            anchor = score(normal.anchor, self.own.baseline) if len(normal.anchor) else None
-            self._anchors[normal.window] = anchor.z if anchor else None
-        z = self._anchors[normal.window]
+        assert kind.window is not None
+        if kind.window not in self._anchors:
+            anchor = score(kind.anchor, self.own.baseline) if len(kind.anchor) else None
+            self._anchors[kind.window] = anchor.z if anchor else None
+        z = self._anchors[kind.window]
         if z is None:
             return False
-        called = Called(ACCEPTED, normal.window, z)
+        called = Called(ACCEPTED, kind.window, z)
         return not grown(called, alarms=by_own.alarms, z=by_own.z)
 
 

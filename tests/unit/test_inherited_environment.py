@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from core.inherited_environment import DESKTOP, inherited, keep_inherited
 from core.settings import load_settings
-from core.surroundings import DESKTOP, inherited, keep_inherited
 from machine.programs import list_programs
 
 GIT = (
@@ -192,7 +192,7 @@ def test_open_starts_the_browser_of_the_desktop(tmp_home: Path) -> None:
 
 def test_a_locale_that_is_not_installed_becomes_one_that_is() -> None:
     code = (
-        "import os, locale; from core.surroundings import keep_inherited;"
+        "import os, locale; from core.inherited_environment import keep_inherited;"
         "keep_inherited(os.environ); locale.setlocale(locale.LC_ALL, '');"
         "print({name: value for name, value in os.environ.items() if name[:2] in ('LA', 'LC')})"
     )
