@@ -53,7 +53,8 @@ def read_unfinished(connection: Connection) -> dict[str, list[Unfinished]]:
 
 def _held_versions() -> sa.Select[Any]:
     by_gate = _newest_of(decision.c.subject == "gate").subquery()
-    held, later = by_gate.c, sa.alias(decision).c
+    held = by_gate.c
+    later = sa.alias(decision).c
     rejected = sa.and_(later.kind == "reject", later.evidence["version"].astext == held.version)
     ended = sa.exists().where(
         later.classifier == held.classifier,
