@@ -1,4 +1,4 @@
-"""`perennial feedback`: tasks for people who label elsewhere, and the labels that come back."""
+"""`perennial feedback`: exports tasks for other labelling tools, and imports their labels."""
 
 from __future__ import annotations
 

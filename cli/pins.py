@@ -1,4 +1,4 @@
-"""`perennial pins`: fix the label of a phrase, end that, and list who fixed what."""
+"""`perennial pins`: fix the label of a phrase, end a pin, and list all pins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which hosts are this machine alone."""
+"""Which hosts only this machine can reach."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of the console's own: who may sign in, and who changed what."""
+"""The console's own tables: who may sign in, and who changed what."""
 
 from __future__ import annotations
 

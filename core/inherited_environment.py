@@ -1,4 +1,4 @@
-"""What a program inherits of the shell: this machine and `PERENNIAL_*`, never another project.
+"""What a program inherits from the shell: this machine and `PERENNIAL_*`, never another project.
 
 Every dependency reads variables of its own. One that the user exported for another project would
 send runs, rows or credentials elsewhere, so a list says what passes.

@@ -1,4 +1,4 @@
-"""Suspects of wrong labels, and labels to merge or split: kept of the newest retraining."""
+"""Suspects of wrong labels, and labels to merge or split: those of the newest retraining."""
 
 from __future__ import annotations
 

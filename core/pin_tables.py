@@ -1,4 +1,4 @@
-"""Labels that people fixed for single phrases: the table, and how answers tell of them."""
+"""Labels that people fixed for single phrases: the table, and how answers name them."""
 
 from __future__ import annotations
 

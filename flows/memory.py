@@ -1,4 +1,4 @@
-"""Renews a classifier's memory: seconds, without a fit."""
+"""Renews a classifier's memory: takes seconds and fits nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ends what answered a question before its present classifiers did.
+"""Retires the classifiers that answered a question before its present ones.
 
 A question changes its classifiers when a block becomes lines of versions, when lines become one
 block again, and when a region leaves `lines`.

@@ -1,4 +1,4 @@
-"""What a classifier waits for: a version that a person decides about, time, or a cure."""
+"""What a classifier waits for: a version that a person decides about, time, or a repair."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages for people: `/` names the routes, `/docs` tries them out. No file comes from elsewhere.
+"""The pages for people: `/` names the routes, `/docs` tries them out. Every file is local.
 
 They need no API key: they hold no phrase, and the name of no classifier.
 """

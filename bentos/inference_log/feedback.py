@@ -1,4 +1,4 @@
-"""Feedback that came over HTTP: journaled like answers, checked when it is shipped.
+"""Feedback received over HTTP: journaled like answers, checked when it is shipped.
 
 A label may name an answer that is still in a journal, of this process or of another. Its row then
 waits in a journal of its own and is tried again, for a day.

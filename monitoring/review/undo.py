@@ -1,4 +1,4 @@
-"""Takes an act back: its answers do not count, and the feedback that they decided goes."""
+"""Takes an act back: its answers do not count, and the feedback that they decided is removed."""
 
 from __future__ import annotations
 

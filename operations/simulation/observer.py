@@ -1,4 +1,4 @@
-"""What the oracle notes of a run: the worth of each day's answers, and the fate of each label."""
+"""The oracle's notes on a run: the value of each day's answers, and the effect of each label."""
 
 from __future__ import annotations
 

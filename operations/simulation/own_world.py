@@ -1,4 +1,4 @@
-"""A world of one's own phrases: the newest rows of a snapshot come again, with events."""
+"""A world of one's own phrases: the newest rows of a snapshot, played again with events."""
 
 from __future__ import annotations
 

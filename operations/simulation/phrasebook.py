@@ -1,4 +1,4 @@
-"""The rows of a snapshot as arrays: which phrases come, how often, and which label is right."""
+"""The rows of a snapshot as arrays: which phrases occur, how often, and which label is right."""
 
 from __future__ import annotations
 

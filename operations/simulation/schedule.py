@@ -1,4 +1,4 @@
-"""Whether a schedule of params.yaml comes due, at the nightly look of a simulated day."""
+"""Whether a schedule of params.yaml is due, at the nightly look of a simulated day."""
 
 from __future__ import annotations
 
