@@ -79,7 +79,7 @@ def measure(classifier: str, file: Path | None, *, quick: bool, seed: int) -> Re
 
 def fit(train: Phrases) -> Head:
     """Fit the default head."""
-    from core.head_params import HybridSvmHead
+    from core.params.heads import HybridSvmHead
     from pipelines.model.heads import fit_head
     from pipelines.model.training import TrainingRows
 

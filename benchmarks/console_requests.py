@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from benchmarks.console_world import NAME, VERSIONS, Scale
 from benchmarks.harness import median, progress
 from console.rendering import TABS
-from core.tables import inference
+from core.tables.loop import inference
 from flows.context import LoopContext
 
 

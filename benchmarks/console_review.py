@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from benchmarks.console_world import NAME, VERSIONS
-from core.tables import feedback
+from core.tables.loop import feedback
 from monitoring.review.acts import Act, answer_item
 from monitoring.review.deciding import Answer
 from monitoring.review.queue import next_item

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
-from core.head_params import Head as HeadParams
+from core.params.heads import Head as HeadParams
 from monitoring.windows.baseline import Baseline
 from monitoring.windows.scoring import WindowScorer, log_rows, read_reference
 from pipelines.model.classifier import PhraseClassifier

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import progress, table
-from core.params import load_params
+from core.params.schema import load_params
 from pipelines.model.heads import fit_head
 from pipelines.model.training import TrainingRows
 from pipelines.stages.files import classifier_folder, read_rows

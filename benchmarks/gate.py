@@ -27,7 +27,7 @@ from benchmarks.gate_world import (
     redraw,
 )
 from benchmarks.harness import Bar, Result, options, present, progress, table
-from core.gate_params import GateParams
+from core.params.gate import GateParams
 from pipelines.gate.bounds import bound_gain
 from pipelines.gate.decide import decide
 from pipelines.gate.hypotheses import compare_answers, overall_differences

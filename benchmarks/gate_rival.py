@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from core.gate_params import GateParams
+from core.params.gate import GateParams
 from pipelines.gate.rows import GateRows
 from pipelines.gate.scores import encode
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
 from benchmarks import drift_champions
-from core.head_params import Head as HeadParams
+from core.params.heads import Head as HeadParams
 from pipelines.gate.drifted import DriftRows
 from pipelines.gate.rows import GateRows
 from pipelines.gate.traffic import post_stratify

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from benchmarks.harness import timed
 from benchmarks.heads_sets import LabelledSet
-from core.head_params import Head as HeadParams
+from core.params.heads import Head as HeadParams
 from pipelines.model.arrays import Float64, Strings
 from pipelines.model.head_file import Head, load_head, save_head
 from pipelines.model.heads import fit_heads

@@ -105,7 +105,7 @@ def fit(way: Way, rows: TrainingRows, *, seed: int) -> tuple[Head, Adjustment | 
     from pydantic import TypeAdapter
 
     from benchmarks.imbalance_adjustment import choose_adjustment
-    from core.head_params import Head as HeadParams
+    from core.params.heads import Head as HeadParams
     from pipelines.model.heads import fit_head
 
     params: HeadParams = TypeAdapter(HeadParams).validate_python(way.head)

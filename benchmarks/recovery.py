@@ -27,7 +27,7 @@ from benchmarks.recovery_report import KNOWN, Death, build_result
 from benchmarks.served import NAME, Served, served
 from benchmarks.streams import noisy_phrases, real_phrases
 from core.settings import REPOSITORY
-from core.tables import inference
+from core.tables.loop import inference
 
 PAUSE_SECONDS = 0.01
 GIVE_UP_SECONDS = 120.0

@@ -62,7 +62,7 @@ def measure(given: UnlabelledSet, kind: str, *, spec: dict[str, Any], seed: int)
     import numpy as np
     from pydantic import TypeAdapter
 
-    from core.head_params import Head as HeadParams
+    from core.params.heads import Head as HeadParams
     from pipelines.model.heads import head_fits
     from pipelines.model.self_training import ON
     from pipelines.stages.self_training import choose_joining, fit_self_trained, join_rows
@@ -139,7 +139,7 @@ def main() -> None:
         arguments.sets = ["blocks"]
         arguments.repeats = 1
     pin_arithmetic()  # before numpy is imported, as in a stage
-    from core.self_training_params import SelfTrainingParams
+    from core.params.self_training import SelfTrainingParams
 
     spec = {**SelfTrainingParams().model_dump(), "abstain": {}}
     figures: dict[str, list[dict[str, Any]]] = {head: [] for head in arguments.heads}

@@ -209,7 +209,7 @@ def remember(classifiers: Classifiers = None, json: Json = False) -> None:
 
 def _require_known(settings: Settings, classifiers: list[str] | None) -> None:
     """Refuse a misspelt name before any database starts."""
-    from core.params import load_params
+    from core.params.schema import load_params
 
     params = load_params(settings.repository / "params.yaml")
     for name in classifiers or []:

@@ -9,7 +9,7 @@ import typer
 from cli.output import Json, output
 
 if TYPE_CHECKING:
-    from core.params import Params
+    from core.params.schema import Params
 
 Question = Annotated[str, typer.Argument(help="A block of params.yaml with `by` and `lines`.")]
 Write = Annotated[
@@ -29,7 +29,7 @@ def lines(question: Question, write: Write = False, json: Json = False) -> None:
     settings of their own.
     """
     from core.files import replacing
-    from core.params_edits import read_params, write_lines
+    from core.params.edits import read_params, write_lines
     from core.settings import load_settings
     from flows.answering import rollouts_of
 

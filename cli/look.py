@@ -74,7 +74,7 @@ def _programs(settings: Settings) -> list[str]:
 
 def _address(settings: Settings, page: str) -> str:
     from core.errors import UsageError
-    from core.params import load_params
+    from core.params.schema import load_params
     from machine.programs import list_programs
 
     pages = {program.name: program.url for program in list_programs(settings) if program.url}

@@ -23,7 +23,7 @@ def performance(classifier: Classifier, json: Json = False) -> None:
     Writes an HTML file with the same by version, region and label. The flow `performance` does
     this every week for all classifiers.
     """
-    from core.params import load_params
+    from core.params.schema import load_params
     from core.settings import load_settings
     from machine.environment import open_flow_database
 

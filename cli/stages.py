@@ -173,7 +173,7 @@ def shown_stages(
 
 def count_stages(repository: Path, classifiers: int | None) -> int:
     """Return how many stages of dvc.yaml a training runs for so many classifiers, None for all."""
-    from core.params import load_params
+    from core.params.schema import load_params
 
     stages = yaml.safe_load((repository / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     each = classifiers

@@ -42,7 +42,7 @@ def tune(
     how to take it over. A killed or interrupted search continues while the rows are the same.
     """
     from cli.stages import shown_stages
-    from core.params import load_params
+    from core.params.schema import load_params
     from core.settings import load_settings
     from machine.environment import open_flow_database
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from core.contracts import Verdict
-from core.tables import decision
+from core.tables.loop import decision
 
 
 def record_decision(

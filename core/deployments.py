@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection, Row
 
 from core.contracts import RETIRED, Deployment, ModelVersion, Rollout
 from core.locks import AdvisoryLock
-from core.tables import deployment
+from core.tables.loop import deployment
 
 PLAYED = ("champion", "canary", "shadow")
 

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from core.contracts import ANSWERING
 from core.errors import InvalidFeedback, PerennialError, UnknownRequest
-from core.tables import feedback, inference
+from core.tables.loop import feedback, inference
 
 KINDS = ("correction", "confirmation", "sample", "double_review", "unknown")
 """Why somebody looked: the answer seemed wrong, or right, was drawn at random, or is seen again."""

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.engine import Connection
 
-from core.label_tables import label_report
-from core.tables import feedback
+from core.tables.labels import label_report
+from core.tables.loop import feedback
 
 
 @dataclass(frozen=True)

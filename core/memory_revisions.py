@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from core.tables import memory_revision
+from core.tables.loop import memory_revision
 
 # One look into an index per classifier, as services poll the table (see `core.deployments`).
 _NEWEST_OF_EACH_CLASSIFIER = sa.text("""

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from core.locks import AdvisoryLock
-from core.phrase_tables import distinct_phrase, phrase_key
-from core.tables import inference
+from core.tables.loop import inference
+from core.tables.phrases import distinct_phrase, phrase_key
 
 OTHER = "inference_other"
 """The default partition.

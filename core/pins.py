@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from core.contracts import Prediction
-from core.pin_tables import pin
+from core.tables.pins import pin
 
 
 @dataclass(frozen=True, slots=True)

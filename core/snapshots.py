@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from core.contracts import Snapshot
-from core.tables import snapshot as snapshot_table
+from core.tables.loop import snapshot as snapshot_table
 
 TRAINED = "trained"
 """Key of a summary: the label columns that were trained on."""

@@ -103,7 +103,7 @@ class Champion:
 
 def answering_classifier(settings: Settings, name: str, region: str | None) -> str:
     """Return the classifier that answers a question in a region. Raises `UnknownClassifier`."""
-    from core.params import load_params
+    from core.params.schema import load_params
 
     return load_params(settings.repository / "params.yaml").answering(name, region)
 
@@ -114,7 +114,7 @@ def open_champion(settings: Settings, classifier: str) -> Champion:
     Raises `UnknownClassifier`, `UnknownVersion` before the first champion, `HeadRefused`, or
     `EmbedderUnusable`.
     """
-    from core.params import load_params
+    from core.params.schema import load_params
 
     load_params(settings.repository / "params.yaml").classifier(classifier)
     model, revision, pins = _champion(settings, classifier)

@@ -18,10 +18,10 @@ from core.errors import Busy, SettingsError, UnknownVersion
 from core.home import require_home
 from core.locks import AdvisoryLock
 from core.logs import configure_logs
-from core.params import Params, SourceParams, load_params
+from core.params.schema import Params, SourceParams, load_params
 from core.settings import Settings
 from core.source_addresses import source_variable
-from core.tables import decision
+from core.tables.loop import decision
 from pipelines.registry import Registry
 
 DEMO_MARK = ".demo"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from core.params import ClassifierParams, Params, load_params
+from core.params.schema import ClassifierParams, Params, load_params
 from core.settings import Settings, load_settings
 from flows.events import DRIFT, resource_id
 from machine.environment import TAG

@@ -19,7 +19,7 @@ from core.contracts import Verdict
 from core.errors import PerennialError, StageFailed
 from core.files import write_json
 from core.logs import get_logger
-from core.tables import decision
+from core.tables.loop import decision
 from flows.context import LoopContext
 from flows.run import Run, record_verdict
 from pipelines.dvc_repository import dvc_environment

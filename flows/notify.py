@@ -16,7 +16,7 @@ from core.errors import SettingsError
 from core.locks import AdvisoryLock, hold_until_commit
 from core.logs import get_logger, redact
 from core.settings import Settings, load_settings
-from core.tables import decision
+from core.tables.loop import decision
 from flows.notices import TITLES, Notice, decision_notice, failure_notice, machine_notices
 from flows.pages.runs import PARTLY_FAILED
 

@@ -16,9 +16,9 @@ from core.deployments import current_rollouts
 from core.errors import PerennialError, UnknownVersion
 from core.logs import get_logger
 from core.memory_revisions import MemoryRevision, newest_revisions
-from core.review_params import ReviewParams
-from core.review_tables import review_item
-from core.tables import decision
+from core.params.review import ReviewParams
+from core.tables.loop import decision
+from core.tables.review import review_item
 from flows.answering import open_embedder
 from flows.context import LoopContext
 from monitoring.review.knowing import Versions

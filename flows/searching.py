@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import optuna
 import pyarrow.parquet as pq
 
-from core.head_params import Favour, Head
+from core.params.heads import Favour, Head
 from flows.context import LoopContext
 from flows.run import Run, embedder_id
 from pipelines.git_repository import stage_environment

@@ -11,7 +11,7 @@ from core.contracts import Snapshot
 from core.database import create_database, has_database
 from core.errors import QueryRefused, SettingsError, SourceUnreachable
 from core.logs import timed
-from core.params import ClassifierParams, SourceParams
+from core.params.schema import ClassifierParams, SourceParams
 from core.settings import Settings
 from core.snapshots import previous_summary, record_snapshot
 from core.source_addresses import source_variable

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from core.errors import PerennialError, StageFailed
 from core.files import write_json
 from core.logs import first_line, get_logger, timed
-from core.params_edits import set_head
-from core.tune_params import TuneParams
+from core.params.edits import set_head
+from core.params.tune import TuneParams
 from flows.context import LoopContext
 from flows.run import Run
 from flows.searching import (

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from core.contracts import Deployment
 from core.deployments import history
-from core.pin_tables import says_more_than_the_pin
-from core.tables import decision, drift_report, feedback
+from core.tables.loop import decision, drift_report, feedback
+from core.tables.pins import says_more_than_the_pin
 from flows.context import LoopContext
 from monitoring.drift.faults import is_faulty
 from monitoring.labels.feedback import CORRECTED, answered, newest_feedback

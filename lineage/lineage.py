@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from core.contracts import Inference
 from core.errors import PerennialError
-from core.tables import snapshot as snapshot_table
+from core.tables.loop import snapshot as snapshot_table
 from flows.context import LoopContext
 from lineage import history_facts, training_facts
 from lineage.replay import logged_rows, pin_that_answered

@@ -19,7 +19,7 @@ from core.errors import HeadRefused, PerennialError, UnknownRequest
 from core.memory_revisions import MemoryRevision, find_revision
 from core.pins import Pin, apply_pin, find_pin
 from core.settings import Settings
-from core.tables import inference
+from core.tables.loop import inference
 from flows.answering import open_version
 from flows.context import LoopContext
 from pipelines.model.text import clean_phrase

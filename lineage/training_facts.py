@@ -9,8 +9,8 @@ import sqlalchemy as sa
 import yaml
 
 from core.contracts import is_plain_name
-from core.params import SourceParams
-from core.tables import snapshot as snapshot_table
+from core.params.schema import SourceParams
+from core.tables.loop import snapshot as snapshot_table
 from flows.context import LoopContext
 from pipelines.checks import RESULT
 from pipelines.git_repository import commit_facts, commit_of, file_at

@@ -113,7 +113,7 @@ def _git(settings: Settings) -> Answer:
 
 
 def _params(settings: Settings) -> Answer:
-    from core.params import load_params
+    from core.params.schema import load_params
 
     params = load_params(settings.repository / "params.yaml")
     refuse_unknown(settings.groups, params.classifiers)

@@ -10,10 +10,10 @@ from sqlalchemy.engine import Connection
 
 from core.contracts import RETIRED, Deployment, Rollout
 from core.database import connect, open_database
-from core.drift_params import DriftParams
 from core.embedded import postmaster
 from core.errors import DatabaseUnreachable, ParamsError
-from core.params import ClassifierParams, load_params
+from core.params.drift import DriftParams
+from core.params.schema import ClassifierParams, load_params
 from core.settings import Settings
 from machine.schedules import Schedule, schedules_of
 from monitoring.drift.power_reports import read_powers

@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from core.contracts import ANSWERING
-from core.phrase_tables import phrase_key
-from core.pin_tables import answered_label, was_refused
-from core.tables import feedback, inference
+from core.tables.loop import feedback, inference
+from core.tables.phrases import phrase_key
+from core.tables.pins import answered_label, was_refused
 from monitoring.phrase_search import matching_keys, phrase_matches
 
 FEW = 5_000

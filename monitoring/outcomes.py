@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from core.tables import decision
+from core.tables.loop import decision
 
 UNFINISHED = ("wait", "failed")
 ANSWERED = ("promote", "roll_back")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from core.phrase_tables import PARTS_INDEX, START, distinct_phrase
+from core.tables.phrases import PARTS_INDEX, START, distinct_phrase
 from pipelines.model.text import clean_phrase
 
 MANY_PHRASES = 500

@@ -11,8 +11,8 @@ from sqlalchemy.engine import Connection
 
 from core.contracts import Deployment
 from core.feedback import is_label
-from core.pin_tables import repeats_a_pin
-from core.tables import decision, feedback
+from core.tables.loop import decision, feedback
+from core.tables.pins import repeats_a_pin
 from monitoring.drift.label_requests import open_request
 from monitoring.drift.unanswered import open_drift
 from monitoring.outcomes import Unfinished

@@ -16,8 +16,8 @@ from core.contracts import Rollout, is_plain_name
 from core.decisions import rejected_versions
 from core.deployments import current_rollouts, history
 from core.errors import UnknownVersion
-from core.tables import decision
-from core.tables import snapshot as snapshot_table
+from core.tables.loop import decision
+from core.tables.loop import snapshot as snapshot_table
 from pipelines.errors.files import PAGE
 from pipelines.model_store import ERRORS
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.params import ClassifierParams
+from core.params.schema import ClassifierParams
 from pipelines.gate.bounds import bound_gain
 from pipelines.gate.scores import encode, f1_differences, weighted_f1
 from pipelines.model.arrays import Strings

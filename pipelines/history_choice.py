@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from core.contracts import Verdict
-from core.params import DEFAULT_HISTORY_DAYS, ClassifierParams
+from core.params.schema import DEFAULT_HISTORY_DAYS, ClassifierParams
 
 SUBJECT = "history"
 """The subject of these decisions in the table `decision`."""

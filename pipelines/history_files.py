@@ -11,7 +11,7 @@ from typing import Any
 
 from core.errors import TrainingImpossible
 from core.files import replacing, write_json
-from core.params import ClassifierParams
+from core.params.schema import ClassifierParams
 from pipelines.history import Fitting, HistoryComparison, compare_histories, possible_windows
 from pipelines.stages.files import DATA, EMBEDDINGS, read_rows
 from pipelines.stages.labelled_rows import labelled_rows, of_line

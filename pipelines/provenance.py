@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from core.params import Params, load_params
+from core.params.schema import Params, load_params
 from pipelines.git_repository import file_at
 
 LIBRARIES = (

@@ -21,8 +21,8 @@ import yaml
 
 from core.errors import StageFailed
 from core.files import create_locked
-from core.line_params import expand_lines
 from core.logs import get_logger
+from core.params.lines import expand_lines
 from pipelines.dvc_cache import refuse, set_aside, tracked, verify
 from pipelines.dvc_repository import (
     DVC,

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy.engine import Engine
 
-from core.all_tables import metadata
 from core.database import DatabaseUrls, connect, open_database
 from core.settings import Settings
+from core.tables.all import metadata
 from tests.support.places import own_place
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from benchmarks.harness import Result, options, present
 from benchmarks.year.bars import make_bars
 from benchmarks.year.plan import RUNS, Plan, Setting
 from benchmarks.year.report import tables_of
-from core.head_params import LogisticHead
-from core.params import ClassifierParams, load_params
+from core.params.heads import LogisticHead
+from core.params.schema import ClassifierParams, load_params
 from core.settings import REPOSITORY
 from operations.simulation.figures import summarise
 from operations.simulation.picture import draw_year

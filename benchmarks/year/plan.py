@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from benchmarks.harness import progress
 from benchmarks.year.rules import LabelKind
 from benchmarks.year.world import PracticeWorld
-from core.params import ClassifierParams
+from core.params.schema import ClassifierParams
 from core.settings import REPOSITORY
 from monitoring.drift.budget import Budget
 from operations.simulation.events import KINDS, draw_calendar

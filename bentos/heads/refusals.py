@@ -11,7 +11,7 @@ from bentos.heads.live_heads import Refused
 from core.contracts import Verdict
 from core.decisions import record_decision
 from core.deployments import hold_rollout
-from core.tables import decision
+from core.tables.loop import decision
 
 SUBJECT = "rollout"
 KIND = "refuse"

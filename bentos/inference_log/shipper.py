@@ -21,7 +21,7 @@ from bentos.inference_log.journal import (
 )
 from bentos.inference_log.positions import position_file, save_position, shipped_position
 from core.logs import first_line, get_logger
-from core.tables import inference
+from core.tables.loop import inference
 
 BATCH_BYTES = 2**20
 REFUSED = "refused-rows.txt"

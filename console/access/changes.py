@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from console.access.people import Person
-from core.console_tables import console_change
+from core.tables.console import console_change
 
 
 def record_change(

@@ -14,8 +14,8 @@ from sqlalchemy.engine import Connection
 from console.access.changes import record_change
 from console.access.passwords import hash_password
 from console.access.people import ROLES, Person, Role
-from core.console_tables import console_user
 from core.errors import PersonRefused
+from core.tables.console import console_user
 
 LONGEST_NAME = 200
 

@@ -17,7 +17,7 @@ from console.rendering import render
 from console.state import Classifier, ConsoleState, State
 from core.contracts import is_plain_name
 from core.errors import UnknownVersion
-from core.params import SourceParams
+from core.params.schema import SourceParams
 from core.snapshots import recorded_snapshots
 from monitoring.label_mix import compare_labels
 from monitoring.versions import RUN_TAG

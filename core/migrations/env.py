@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import context
 
-from core.all_tables import metadata
 from core.locks import AdvisoryLock
+from core.tables.all import metadata
 
 engine = sa.create_engine(context.config.attributes["url"], poolclass=sa.NullPool)
 with engine.connect() as connection:

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
-from core.tables import decision
-from core.tables import snapshot as snapshot_table
+from core.tables.loop import decision
+from core.tables.loop import snapshot as snapshot_table
 from flows.context import LoopContext
 from pipelines.cards.card import Facts
 from pipelines.cards.derived import derive

@@ -14,7 +14,7 @@ from core.contracts import ModelVersion, Verdict
 from core.deployments import current_champions
 from core.errors import HeadRefused, ParamsError, UnknownVersion
 from core.snapshots import published_summary
-from core.tables import decision
+from core.tables.loop import decision
 from flows.candidates.bias_changes import bias_changes
 from flows.candidates.error_report import complete_report
 from flows.candidates.promoting import COMPARED

@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy.engine import Connection
 
 from core.contracts import ModelVersion
-from core.tables import inference
+from core.tables.loop import inference
 from flows.context import LoopContext
 from monitoring.review.recent_log import routed
 from pipelines.gate.answers import serving_respondent

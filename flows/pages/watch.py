@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from core.contracts import Verdict
-from core.tables import drift_report
+from core.tables.loop import drift_report
 from flows.pages.markdown import as_code, inline_image, links_line, table
 from monitoring.windows.evidently_report import report_name, report_page
 

@@ -14,10 +14,10 @@ import sqlalchemy as sa
 from scipy.stats import binomtest
 from sqlalchemy.engine import Connection
 
-from core.answer_tables import answer_count
 from core.feedback import is_label
-from core.pin_tables import says_more_than_the_pin
-from core.tables import feedback
+from core.tables.answers import answer_count
+from core.tables.loop import feedback
+from core.tables.pins import says_more_than_the_pin
 from monitoring.drift.faults import is_faulty
 from monitoring.labels.feedback import answered
 from monitoring.labels.unselected import DAYS_READ, unselected_requests

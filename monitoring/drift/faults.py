@@ -7,7 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from core.drift_review_tables import drift_review
+from core.tables.drift_reviews import drift_review
 from monitoring.drift.reviews import FAULT
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from core.drift_review_tables import drift_review
-from core.tables import drift_report
+from core.tables.drift_reviews import drift_review
+from core.tables.loop import drift_report
 from monitoring.drift.reviews import Review, newest_reviews
 from monitoring.windows.cutting import Window
 

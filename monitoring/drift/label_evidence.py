@@ -13,8 +13,8 @@ from sqlalchemy.engine import Connection, Engine
 from core.contracts import ModelVersion, Verdict
 from core.decisions import record_decision
 from core.feedback import NONE_OF_THESE, is_label
-from core.pin_tables import says_more_than_the_pin
-from core.tables import decision, feedback
+from core.tables.loop import decision, feedback
+from core.tables.pins import says_more_than_the_pin
 from monitoring.drift.faults import is_faulty
 from monitoring.drift.label_bets import LabelTest, bet_on_labels, threshold_for
 from monitoring.labels.feedback import answered

@@ -12,8 +12,8 @@ from sqlalchemy.engine import Connection
 
 from core.feedback import is_label
 from core.memory_revisions import newest_revision_by
-from core.pin_tables import says_more_than_the_pin
-from core.tables import feedback
+from core.tables.loop import feedback
+from core.tables.pins import says_more_than_the_pin
 from monitoring.drift.faults import is_faulty
 from monitoring.labels.feedback import answered
 from pipelines.memory.store import recorded_memory

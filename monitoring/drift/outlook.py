@@ -8,7 +8,7 @@ from datetime import datetime
 import pandas as pd
 
 from core.contracts import Verdict
-from core.drift_params import DriftParams
+from core.params.drift import DriftParams
 from monitoring.drift.rule import lack_of_rows
 from monitoring.windows.baseline import JOIN_FROM, since_drift
 from monitoring.windows.cutting import window_size

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from core.tables import decision
+from core.tables.loop import decision
 
 ENOUGH_ROWS = 1_300
 """Answers per window: of pairs of such windows nine in ten call a tenth (docs/drift-rule.md)."""

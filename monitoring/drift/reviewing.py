@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from core.contracts import Verdict
 from core.decisions import record_decision
 from core.errors import InvalidReview
-from core.tables import decision, drift_report
+from core.tables.loop import decision, drift_report
 from monitoring.drift.labelled import labelled_by
 from monitoring.drift.moved import label_requests
 from monitoring.drift.reviews import ANSWERS, FAULT, REAL, Review, append_review, newest_reviews

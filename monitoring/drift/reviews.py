@@ -10,8 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from core.drift_review_tables import drift_review
-from core.tables import drift_report
+from core.tables.drift_reviews import drift_review
+from core.tables.loop import drift_report
 from monitoring.drift.calling import HARMLESS
 from monitoring.windows.reports import DriftReport
 from monitoring.windows.statistics import STATISTICS

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from core.contracts import Verdict
 from core.english import counted
-from core.tables import decision
+from core.tables.loop import decision
 from monitoring.drift.reviewed import closed_by_people
 from monitoring.outcomes import BEGINS
 from monitoring.retraining import DRIFT, decide_retraining

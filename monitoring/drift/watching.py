@@ -17,7 +17,7 @@ from core.decisions import record_decision
 from core.deployments import current_champions
 from core.errors import HeadRefused, UnknownVersion
 from core.memory_revisions import MemoryRevision, newest_revisions
-from core.params import ClassifierParams
+from core.params.schema import ClassifierParams
 from monitoring.drift.budget import Budget
 from monitoring.drift.concluding import WAIT, as_report, conclude
 from monitoring.drift.corrections import count_corrections

@@ -25,8 +25,8 @@ from core.feedback import (
     insert_feedback,
     separate_feedback,
 )
-from core.pin_tables import says_more_than_the_pin
-from core.tables import feedback, inference
+from core.tables.loop import feedback, inference
+from core.tables.pins import says_more_than_the_pin
 from monitoring.drift.faults import is_faulty
 from monitoring.labels.feedback_file import Line, Refusal, Unlabelled, read_feedback_file
 from pipelines.snapshot_merge import NO_LABEL

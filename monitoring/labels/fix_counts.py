@@ -10,13 +10,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection
 
-from core.answer_tables import ROUTED, answers_counted
 from core.contracts import ANSWERING
 from core.feedback import is_label
-from core.fix_tables import fix
-from core.phrase_tables import phrase_key
-from core.pin_tables import answered_label
-from core.tables import asked_by_clients, feedback, inference
+from core.tables.answers import ROUTED, answers_counted
+from core.tables.fixes import fix
+from core.tables.loop import asked_by_clients, feedback, inference
+from core.tables.phrases import phrase_key
+from core.tables.pins import answered_label
 
 LABELLED = 5_000
 """Feedback rows that one transaction looks at: about a quarter of a second."""

@@ -10,8 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from core.fix_tables import fix
-from core.tables import decision, deployment, feedback, memory_revision, snapshot
+from core.tables.fixes import fix
+from core.tables.loop import decision, deployment, feedback, memory_revision, snapshot
 
 SHOWN = 50
 READ = 5_000

@@ -10,10 +10,10 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from core.pin_tables import pin as pin_table
-from core.pin_tables import says_more_than_the_pin
 from core.pins import Pin, read_pins
-from core.tables import inference
+from core.tables.loop import inference
+from core.tables.pins import pin as pin_table
+from core.tables.pins import says_more_than_the_pin
 from monitoring.labels.feedback import newest_feedback
 
 LISTED = 2_000

@@ -13,8 +13,8 @@ from core.csv_files import is_unicode
 from core.deployments import current_champions
 from core.errors import UnknownVersion, UsageError
 from core.locks import AdvisoryLock, hold_until_commit
-from core.pin_tables import pin as pin_table
 from core.pins import Pin, read_pins
+from core.tables.pins import pin as pin_table
 from pipelines.model.head_file import load_head
 from pipelines.model.text import clean_phrase
 from pipelines.phrase_files import checked_phrases

@@ -13,8 +13,8 @@ from sqlalchemy.engine import Connection, Engine
 from core.errors import Busy
 from core.feedback import is_decision
 from core.memory_revisions import MemoryRevision
-from core.pin_tables import says_more_than_the_pin
-from core.tables import feedback
+from core.tables.loop import feedback
+from core.tables.pins import says_more_than_the_pin
 from monitoring.drift.faults import faults_changed, is_faulty
 from monitoring.labels.feedback import CORRECTED, answered
 

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from core.logs import get_logger
 from core.pins import read_pins
-from core.tables import feedback, inference
+from core.tables.loop import feedback, inference
 from monitoring.drift.faults import is_faulty
 from monitoring.labels.feedback import answered
 from monitoring.review.recent_log import routed

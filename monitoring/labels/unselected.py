@@ -11,8 +11,8 @@ from sqlalchemy.engine import Connection
 
 from core.contracts import ANSWERING
 from core.feedback import is_label
-from core.pin_tables import says_more_than_the_pin
-from core.tables import feedback, inference
+from core.tables.loop import feedback, inference
+from core.tables.pins import says_more_than_the_pin
 from monitoring.drift.faults import is_faulty
 
 DAYS_READ = 365

@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection, Engine
 
-from core.answer_tables import ROUTED, answer_count, answers_counted, label_count
 from core.arrivals import newest_arrival, newest_arrival_at_once
-from core.tables import asked_by_clients, inference
+from core.tables.answers import ROUTED, answer_count, answers_counted, label_count
+from core.tables.loop import asked_by_clients, inference
 from monitoring.labels.fix_counts import count_effects, has_new_feedback, register_fixes
 from monitoring.labels.received import newest_settled_at_once
 

@@ -17,7 +17,7 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from core.answer_tables import answer_count, label_count
+from core.tables.answers import answer_count, label_count
 from monitoring.performance.answer_counts import SUMS
 from monitoring.performance.estimates import (
     Estimate,

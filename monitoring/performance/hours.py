@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from core.tables import asked_by_clients, inference
+from core.tables.loop import asked_by_clients, inference
 
 HOURS = 24
 HOUR = timedelta(hours=1)

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from core.answer_tables import ROUTED
 from core.errors import InvalidPeriod
 from core.feedback import KINDS, NONE_OF_THESE
-from core.pin_tables import repeats_a_pin
-from core.tables import asked_by_clients, feedback, inference
+from core.tables.answers import ROUTED
+from core.tables.loop import asked_by_clients, feedback, inference
+from core.tables.pins import repeats_a_pin
 from monitoring.labels.unselected import choose_unselected
 from monitoring.performance.answer_counts import COUNTED_ROLES
 

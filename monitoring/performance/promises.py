@@ -14,10 +14,10 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from core.answer_tables import ROUTED, answer_count
 from core.contracts import ModelVersion
 from core.deployments import history
-from core.tables import asked_by_clients, inference
+from core.tables.answers import ROUTED, answer_count
+from core.tables.loop import asked_by_clients, inference
 from monitoring.performance.estimates import Estimate, estimate_accuracy
 from monitoring.performance.figures import choose_basis, label_codes, sample_of
 from monitoring.performance.judged_answers import newest_judged

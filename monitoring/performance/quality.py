@@ -9,8 +9,8 @@ from typing import Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from core.answer_tables import ROUTED
-from core.tables import asked_by_clients, inference
+from core.tables.answers import ROUTED
+from core.tables.loop import asked_by_clients, inference
 from monitoring.performance.answer_counts import count_answers
 from monitoring.performance.estimates import Estimate, estimate_accuracy
 from monitoring.performance.figures import label_codes, measure_by, sample_of

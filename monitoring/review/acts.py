@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from core.errors import InvalidFeedback, UnknownRequest
-from core.review_tables import IS_OPEN, review_answer, review_item, review_lease
-from core.tables import feedback
+from core.tables.loop import feedback
+from core.tables.review import IS_OPEN, review_answer, review_item, review_lease
 from monitoring.review.deciding import Answer, feedback_kind, judge_answers
 from monitoring.review.source_rows import replaced_rows
 

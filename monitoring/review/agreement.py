@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
-from core.review_tables import review_answer, review_item
+from core.tables.review import review_answer, review_item
 
 ITEMS_READ = 1000
 """The newest decided items that several people answered."""

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from core.feedback import FeedbackRow
-from core.review_tables import review_item
-from core.tables import feedback
+from core.tables.loop import feedback
+from core.tables.review import review_item
 from monitoring.labels.feedback_file import Line
 from monitoring.tasks.records import Refusal
 

@@ -17,8 +17,8 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from core.review_draw_tables import review_draw
-from core.tables import inference
+from core.tables.loop import inference
+from core.tables.review_draws import review_draw
 from monitoring.review.recent_log import READ, counted_to, routed
 
 WEEK = timedelta(days=7)

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from core.contracts import ANSWERING
-from core.phrase_tables import phrase_key
-from core.review_tables import IS_OPEN, review_answer, review_item
-from core.tables import asked_by_clients, inference
+from core.tables.loop import asked_by_clients, inference
+from core.tables.phrases import phrase_key
+from core.tables.review import IS_OPEN, review_answer, review_item
 from monitoring.review.acts import Act, answer_item
 from monitoring.review.items import ReviewItem
 

@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection
 
 from core.label_reports import Suspect, suspect_request
-from core.review_tables import IS_OPEN, review_item
+from core.tables.review import IS_OPEN, review_item
 
 SUSPECTS = "suspects"
 """The strategy of items that are rows of the source."""

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from core.deployments import current_rollouts
 from core.label_reports import open_suspects, suspect_request
 from core.pins import read_pins
-from core.tables import decision, feedback, inference
+from core.tables.loop import decision, feedback, inference
 from monitoring.drift.label_requests import open_request
 from monitoring.labels.feedback import answered
 from monitoring.review.asking import asked_phrases

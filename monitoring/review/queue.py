@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection
 
 from core.errors import UnknownRequest
-from core.review_tables import IS_OPEN, review_answer, review_item, review_lease
+from core.tables.review import IS_OPEN, review_answer, review_item, review_lease
 from monitoring.review.items import ItemAnswer
 
 Condition = sa.ColumnElement[bool]

@@ -14,7 +14,7 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from core.tables import asked_by_clients, inference
+from core.tables.loop import asked_by_clients, inference
 
 READ = 100_000
 STRETCH = 500

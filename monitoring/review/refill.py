@@ -16,9 +16,9 @@ from sqlalchemy.engine import Connection
 from core.arrivals import newest_arrival
 from core.locks import AdvisoryLock, hold_until_commit
 from core.logs import get_logger
-from core.review_params import ReviewParams
-from core.review_tables import review_answer, review_item
-from core.tables import inference
+from core.params.review import ReviewParams
+from core.tables.loop import inference
+from core.tables.review import review_answer, review_item
 from monitoring.drift.faults import is_faulty
 from monitoring.review.draws import (
     WEEK,

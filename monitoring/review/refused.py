@@ -16,8 +16,8 @@ from core.contracts import ANSWERING, ModelVersion
 from core.deployments import current_champions
 from core.errors import InvalidFeedback
 from core.feedback import NONE_OF_THESE, FeedbackRow, insert_feedback, separate_feedback
-from core.pin_tables import was_refused
-from core.tables import feedback, inference
+from core.tables.loop import feedback, inference
+from core.tables.pins import was_refused
 from monitoring.review.clusters import cluster_vectors
 from monitoring.review.phrase_vectors import open_vectors, vectors_folder
 from monitoring.review.recent_log import routed

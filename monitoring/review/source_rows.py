@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from core.label_reports import SourceRow, suspect_request
-from core.tables import feedback
+from core.tables.loop import feedback
 
 
 def replaced_rows(item: sa.Row[Any]) -> list[dict[str, Any]]:

@@ -9,10 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from core.errors import Busy, InvalidFeedback, UnknownRequest
-from core.fix_tables import fix
 from core.locks import AdvisoryLock
-from core.review_tables import IS_OPEN, review_answer, review_item, review_lease
-from core.tables import feedback, memory_revision, snapshot
+from core.tables.fixes import fix
+from core.tables.loop import feedback, memory_revision, snapshot
+from core.tables.review import IS_OPEN, review_answer, review_item, review_lease
 from monitoring.review.acts import close_item, given_answers, judge_item
 from monitoring.review.queue import lease_item
 from monitoring.review.source_rows import is_feedback_of

@@ -8,8 +8,8 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from core.review_tables import IS_OPEN, review_answer, review_item, review_lease
-from core.tables import inference
+from core.tables.loop import inference
+from core.tables.review import IS_OPEN, review_answer, review_item, review_lease
 from monitoring.drift.faults import has_faults, is_faulty
 from monitoring.review.acts import close_item
 from monitoring.review.strategies import StrategyInputs

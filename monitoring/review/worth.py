@@ -11,8 +11,8 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from core.review_tables import review_item
-from core.tables import asked_by_clients, decision, inference
+from core.tables.loop import asked_by_clients, decision, inference
+from core.tables.review import review_item
 from monitoring.review.recent_log import READ, ROUTED
 from monitoring.review.shares import RANDOM
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from core.contracts import ANSWERING
-from core.tables import asked_by_clients, feedback, inference
+from core.tables.loop import asked_by_clients, feedback, inference
 from monitoring.labels.feedback import answered
 from monitoring.tasks.task import Task
 

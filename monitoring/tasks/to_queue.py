@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from core.contracts import ANSWERING
-from core.review_tables import IS_OPEN, review_item
-from core.tables import inference
+from core.tables.loop import inference
+from core.tables.review import IS_OPEN, review_item
 from monitoring.review.items import ReviewItem, add_items
 
 IMPORTED = "imported"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from core.tables import decision, drift_report
+from core.tables.loop import decision, drift_report
 from monitoring.drift.calling import ACCEPTED, Called, grown
 from monitoring.drift.reviews import EXPECTED, Review, reviewed_as
 from monitoring.windows.reports import DriftReport

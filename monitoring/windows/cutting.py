@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from core.drift_params import DriftParams
+from core.params.drift import DriftParams
 
 POOL_WINDOWS = 6  # a pool of less history makes smaller windows (docs/drift-rule.md)
 LEAST_ROWS = 100

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from core.feedback import is_label
-from core.tables import decision, feedback
+from core.tables.loop import decision, feedback
 
 
 def trained_as_of(connection: Connection, *, classifier: str, version: str) -> datetime | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from core.tables import drift_report
+from core.tables.loop import drift_report
 from monitoring.windows.evidently_report import remove_report, report_name
 
 KEPT = 60

@@ -11,7 +11,7 @@ import pandas as pd
 from sqlalchemy.engine import Connection
 
 from core.contracts import ModelVersion
-from core.drift_params import DriftParams
+from core.params.drift import DriftParams
 from monitoring.drift.label_requests import due_windows
 from monitoring.drift.reviewed import Reviewed, read_reviewed
 from monitoring.windows.baseline import JOIN_AT_MOST, Baseline, joined_rows, since_drift

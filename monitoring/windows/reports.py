@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection
 
 from core.locks import AdvisoryLock, hold_until_commit
-from core.tables import drift_report
+from core.tables.loop import drift_report
 from monitoring.windows.cutting import Window
 
 REPORTS_READ = 60

@@ -18,8 +18,8 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from core.pin_tables import was_refused
-from core.tables import asked_by_clients, inference
+from core.tables.loop import asked_by_clients, inference
+from core.tables.pins import was_refused
 from monitoring.windows.cutting import DAY, EDGE, LEAST_DAYS, Limits, Window, end_of_window, evenly
 
 CLOSE_READ = 20_000

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Engine
 
 from core.contracts import Verdict
 from core.errors import ProcessFailed, StageFailed
-from core.tables import decision, inference
+from core.tables.loop import decision, inference
 from flows.context import LoopContext
 
 T = TypeVar("T")

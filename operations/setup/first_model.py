@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.head_params import TfidfSvmHead
+from core.params.heads import TfidfSvmHead
 from operations.setup.look import Learnable
 from pipelines.model.heads import TrainingRows, fit_head
 from pipelines.stages.split import training_table

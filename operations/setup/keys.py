@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from core.errors import TrainingImpossible
-from core.params import ClassifierParams
+from core.params.schema import ClassifierParams
 from operations.setup.look import learn
 from pipelines.stages.labelled_rows import LabelledRows
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from core.params import ClassifierParams
+from core.params.schema import ClassifierParams
 from pipelines.source.columns import MOMENT
 from pipelines.stages.labelled_rows import (
     LabelledRows,

@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from core.errors import ParamsError, SettingsError
 from core.files import replacing
-from core.params import RESERVED_COLUMNS, ClassifierParams
-from core.params_edits import add_block, read_params
-from core.params_file import FROM, NAME
+from core.params.edits import add_block, read_params
+from core.params.file import FROM, NAME
+from core.params.schema import RESERVED_COLUMNS, ClassifierParams
 from core.settings import Settings
 from core.source_addresses import absolute_address, is_path, source_variable
 from operations.setup.first_model import FirstModel, try_first_model

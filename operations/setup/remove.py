@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from core.files import replacing
-from core.params_edits import read_params, remove_block
+from core.params.edits import read_params, remove_block
 from flows.context import LoopContext
 from machine.supervision import connect_supervisor
 from pipelines.git_repository import can_give_back

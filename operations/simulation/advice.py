@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from core.params import ClassifierParams
+from core.params.schema import ClassifierParams
 from operations.setup.likely_power import likely_power
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from core.params import ClassifierParams
+from core.params.schema import ClassifierParams
 from operations.simulation.answering import Answering
 from operations.simulation.memory import PhraseEvidence, evidence_of_rows
 from operations.simulation.source import KEY

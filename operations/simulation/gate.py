@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from core.contracts import Verdict
-from core.params import ClassifierParams
+from core.params.schema import ClassifierParams
 from operations.simulation.answering import Answering
 from operations.simulation.candidates import Candidate, evidence_of
 from pipelines.gate.assembly import AnswerRows, ChampionAnswers, assemble_rows

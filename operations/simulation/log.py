@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from sqlalchemy.engine import Engine
 
-from core.tables import inference
+from core.tables.loop import inference
 from operations.simulation.answering import Answer
 from operations.simulation.arrivals import Arrivals
 from operations.simulation.source import KEY

@@ -15,13 +15,13 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from core.answer_tables import ROUTED
 from core.database import connect, open_database
 from core.errors import TrainingImpossible
 from core.files import write_json
-from core.params import ClassifierParams, Params, load_params
+from core.params.schema import ClassifierParams, Params, load_params
 from core.settings import Settings
-from core.tables import asked_by_clients, inference
+from core.tables.answers import ROUTED
+from core.tables.loop import asked_by_clients, inference
 from monitoring.drift.budget import Budget
 from operations.simulation.advice import advise
 from operations.simulation.events import draw_calendar

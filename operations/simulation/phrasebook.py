@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from core.errors import TrainingImpossible
-from core.params import ClassifierParams
+from core.params.schema import ClassifierParams
 from pipelines.stages.labelled_rows import LabelledRows, labelled_rows, of_line, within_history
 from pipelines.stages.present import present_pairs, single_acts
 

@@ -22,8 +22,8 @@ from core.contracts import Deployment, ModelVersion, Verdict
 from core.decisions import record_decision
 from core.deployments import append_deployment
 from core.feedback import record_feedback
-from core.params import ClassifierParams
-from core.tables import feedback
+from core.params.schema import ClassifierParams
+from core.tables.loop import feedback
 from monitoring.drift.budget import Budget
 from monitoring.drift.unanswered import unanswered_drift, with_unanswered
 from monitoring.drift.watching import watch_classifier

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from core.memory_revisions import MemoryRevision, append_revision
-from core.tables import feedback
+from core.tables.loop import feedback
 from operations.simulation.memory import RunningMemory
 from operations.simulation.source import KEY
 from pipelines.memory.store import revision_folder, store_memory

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from core.database import connect, open_database
 from core.errors import InvalidPhrase
 from core.settings import Settings
-from core.tables import asked_by_clients, inference
+from core.tables.loop import asked_by_clients, inference
 from pipelines.model.text import clean_phrase
 from pipelines.phrase_files import checked_phrases, read_phrases
 

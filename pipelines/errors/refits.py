@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from core.head_params import EnsembleHead, Favour, HybridSvmHead, MlpHead
-from core.head_params import Head as HeadParams
+from core.params.heads import EnsembleHead, Favour, HybridSvmHead, MlpHead
+from core.params.heads import Head as HeadParams
 from pipelines.errors.curve import LEAST_HELD, Refit
 from pipelines.model.arrays import Bool, Float64, Int64, Strings
 from pipelines.model.head_file import Head

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from core.head_params import Head as HeadParams
+from core.params.heads import Head as HeadParams
 from pipelines.errors.confusion import (
     EXAMPLES,
     confused_pairs,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from core.contracts import Verdict
-from core.gate_params import GateParams
+from core.params.gate import GateParams
 from pipelines.gate import words
 from pipelines.gate.bounds import Gain, bound_gain, effective_phrases
 from pipelines.gate.drifted import drift_gain, measure_drift

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.contracts import Verdict
-from core.gate_params import GateParams
+from core.params.gate import GateParams
 
 SHOWN = 10
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from core.contracts import Verdict
-from core.gate_params import GateParams
+from core.params.gate import GateParams
 from pipelines.bias.clustered import Estimate
 from pipelines.bias.report import not_measured, off_limits
 from pipelines.bias.since_champion import Place, place_of

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from scipy.stats import binom
 
-from core.gate_params import GateParams
+from core.params.gate import GateParams
 from pipelines.gate.rows import GateRows
 from pipelines.gate.scores import TINY, Favoured, encode, f1_differences
 from pipelines.gate.sign_flips import flip_signs, harm_p_values

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.head_params import Favour
-from core.head_params import Head as HeadParams
-from core.params import Params
+from core.params.heads import Favour
+from core.params.heads import Head as HeadParams
+from core.params.schema import Params
 from pipelines.model.head_file import Head
 from pipelines.model.heads import fit_heads
 from pipelines.stages.train import training_rows

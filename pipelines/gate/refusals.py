@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from core.contracts import Verdict
-from core.gate_params import GateParams
+from core.params.gate import GateParams
 from pipelines.model.arrays import Bool
 
 LEVEL = 0.05

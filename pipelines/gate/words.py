@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from core.english import counted
-from core.gate_params import GateParams
+from core.params.gate import GateParams
 from pipelines.gate.hypotheses import POOLED, PROOF_PHRASES, visible_fall
 from pipelines.gate.sign_flips import probability
 

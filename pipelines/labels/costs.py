@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.cost_params import CostParams
+from core.params.costs import CostParams
 from pipelines.model.arrays import Float64, Int64, Strings
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from core.head_params import HybridSvmHead
+from core.params.heads import HybridSvmHead
 from pipelines.model.arrays import Bool, Float32, Float64, Int64, Strings
 from pipelines.model.calibration import fit_temperature
 from pipelines.model.dual_svm import DualSvm

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from core import head_params as blocks
+from core.params import heads as blocks
 from pipelines.model.arrays import AnyArray, Float32, Float64, Int64
 from pipelines.model.calibration import calibration_rows, fit_temperature
 from pipelines.model.linear_heads import hybrid_svm_steps

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
-from core import head_params as blocks
+from core.params import heads as blocks
 from pipelines.model.arrays import AnyArray, Int64
 from pipelines.model.ensemble_head import fit_ensemble
 from pipelines.model.head_file import Head

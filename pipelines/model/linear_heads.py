@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from core import head_params as blocks
+from core.params import heads as blocks
 from pipelines.model.arrays import AnyArray, Bool, Float32, Int64, UInt32
 from pipelines.model.calibration import calibrate
 from pipelines.model.dual_svm import DualSvm

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from core.head_params import Favour
+from core.params.heads import Favour
 from pipelines.model.arrays import Bool, Float32, Float64, Int64, Strings
 
 LEANING = {"macro": 0.5, "tail": 1.0}

@@ -80,7 +80,7 @@ def score_heads(key: str, spec: Mapping[str, Any]) -> dict[str, dict[str, float]
     """
     from pydantic import TypeAdapter
 
-    from core.head_params import Head as HeadParams
+    from core.params.heads import Head as HeadParams
     from pipelines.model.heads import fit_head
     from pipelines.stages.evaluation import tested_rows
     from pipelines.stages.memories import training_memory

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 from pydantic import TypeAdapter
 
-from core.head_params import Favour
-from core.head_params import Head as HeadParams
 from core.logs import get_logger
+from core.params.heads import Favour
+from core.params.heads import Head as HeadParams
 from pipelines.errors.files import write_report
 from pipelines.errors.gap import judged_parts, measure_gap, parts_of
 from pipelines.errors.refits import Refits, fit_parts

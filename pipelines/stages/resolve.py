@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from core.files import write_json
-from core.head_params import Head
-from core.line_params import refuse_short_blocks
-from core.params import ClassifierParams, Params, load_params
-from core.params_file import read_params_file
+from core.params.file import read_params_file
+from core.params.heads import Head
+from core.params.lines import refuse_short_blocks
+from core.params.schema import ClassifierParams, Params, load_params
 from pipelines.stages.files import SPEC
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from core.cost_params import CostParams, refuse_unknown_labels
 from core.errors import TrainingImpossible
 from core.files import write_json
 from core.logs import get_logger
+from core.params.costs import CostParams, refuse_unknown_labels
 from pipelines.checks import require_checked
 from pipelines.model.arrays import MAX_LABELS, Bool, Strings
 from pipelines.stages.files import (

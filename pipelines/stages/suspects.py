@@ -14,9 +14,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from core.cost_params import CostParams
 from core.files import replacing, write_json
 from core.logs import get_logger
+from core.params.costs import CostParams
 from pipelines.labels.costs import cost_matrix
 from pipelines.labels.merging import simulate_merges
 from pipelines.labels.out_of_fold import answer_out_of_fold, judged_phrases

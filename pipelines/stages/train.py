@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from core.files import write_json
-from core.head_params import Head as HeadParams
+from core.params.heads import Head as HeadParams
 from pipelines.model.head_file import JUDGED, Head, Line, save_head
 from pipelines.model.heads import Heads, TrainingRows, head_fits
 from pipelines.model.rules import JUDGED_RULES, RuleRows, judge_rules

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from core.logs import get_logger
-from core.params import load_params
+from core.params.schema import load_params
 from pipelines.history_files import compare_checkout, write_history
 from pipelines.stages.files import classifier_folder
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from core.head_params import Favour
+from core.params.heads import Favour
 from pipelines.tuning.trials import Confirmation
 
 Settings = Mapping[str, float | int]

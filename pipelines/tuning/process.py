@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from core.files import write_json
 from core.logs import get_logger
-from core.params import load_params
+from core.params.schema import load_params
 from pipelines.stages.files import EMBEDDINGS, read_json
 from pipelines.stages.train import training_rows
 from pipelines.tuning.outcome import Search, TriedSettings

@@ -15,7 +15,7 @@ from typing import Any
 
 import optuna
 
-from core.head_params import Favour, Head
+from core.params.heads import Favour, Head
 from pipelines.tuning.space import SPACE, chosen_settings, present_settings
 from pipelines.tuning.study import open_study, set_facts
 

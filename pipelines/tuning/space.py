@@ -13,7 +13,7 @@ from typing import Any
 import optuna
 from pydantic import TypeAdapter
 
-from core.head_params import Head
+from core.params.heads import Head
 
 Settings = Mapping[str, float | int]
 DIGITS = 3

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import optuna
 
-from core.head_params import Favour, Head
+from core.params.heads import Favour, Head
 from pipelines.gate.bounds import bound_gain
 from pipelines.gate.scores import (
     count_labels,

@@ -9,8 +9,8 @@ from pathlib import Path
 import core.errors
 from bentos.embedder.contract import EmbedderStats
 from bentos.http.metrics import ServiceCounts, ServiceState, render_metrics
-from core.check_params import CheckParams
 from core.errors import PerennialError
+from core.params.checks import CheckParams
 from pipelines.checks import MENDS
 from pipelines.stages import suite
 from tests.architecture.test_map import ROOT, nodes

@@ -14,12 +14,12 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection, Engine
 
-from core.all_tables import metadata
-from core.answer_tables import answer_count, answers_counted, label_count
 from core.database import MIGRATIONS, DatabaseUrls, connect, migrate, open_database, with_driver
-from core.fix_tables import fix
 from core.settings import load_settings
-from core.tables import inference
+from core.tables.all import metadata
+from core.tables.answers import answer_count, answers_counted, label_count
+from core.tables.fixes import fix
+from core.tables.loop import inference
 from tests.support.processes import wait_until
 
 

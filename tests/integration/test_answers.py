@@ -21,7 +21,7 @@ from core.contracts import LOADTEST_KEY
 from core.database import DatabaseUrls
 from core.feedback import FeedbackRow, record_feedback
 from core.settings import Settings
-from core.tables import inference as table
+from core.tables.loop import inference as table
 from machine.environment import child_settings
 from monitoring import answers as answers_module
 from monitoring.answers import FoundAnswer, Search, answer_page, search_answers

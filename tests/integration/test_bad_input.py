@@ -14,7 +14,7 @@ import pytest
 
 from core.errors import DataCheckFailed
 from core.files import write_json
-from core.params import load_params
+from core.params.schema import load_params
 from pipelines.checks import require_checked
 from pipelines.snapshots import write_snapshot
 from pipelines.stages import check, split

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from core.check_params import CheckParams
 from core.errors import DataCheckFailed, StageFailed
+from core.params.checks import CheckParams
 from pipelines.checks import require_checked
 from pipelines.source.columns import canonical_schema
 from pipelines.stages import check

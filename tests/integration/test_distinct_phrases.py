@@ -13,8 +13,8 @@ from sqlalchemy.engine import Connection, Engine
 from bentos.inference_log.shipper import insert_into
 from core.database import MIGRATIONS, DatabaseUrls, create_database, migrate, with_driver
 from core.partitions import tidy_inference
-from core.phrase_tables import PARTS_INDEX, distinct_phrase
-from core.tables import inference
+from core.tables.loop import inference
+from core.tables.phrases import PARTS_INDEX, distinct_phrase
 from monitoring.answers import Search, search_answers
 from tests.support.inferences import row
 

@@ -17,8 +17,8 @@ from core.decisions import record_decision
 from core.errors import InvalidReview
 from core.feedback import record_feedback
 from core.memory_revisions import MemoryRevision
-from core.params import ClassifierParams
-from core.tables import decision, drift_report, inference
+from core.params.schema import ClassifierParams
+from core.tables.loop import decision, drift_report, inference
 from monitoring.drift.budget import Budget
 from monitoring.drift.corrections import count_corrections
 from monitoring.drift.label_requests import open_request

@@ -259,6 +259,6 @@ def test_a_damaged_litert_model_is_refused(
 
 
 def test_the_default_of_params_is_the_one_that_is_built() -> None:
-    from core.embedder_params import EmbedderParams
+    from core.params.embedder import EmbedderParams
 
     assert EmbedderParams().handle == USE

@@ -17,7 +17,7 @@ from cli import app as cli
 from core.contracts import ModelVersion
 from core.database import DatabaseUrls
 from core.deployments import append_deployment
-from core.tables import inference as table
+from core.tables.loop import inference as table
 from pipelines.model.training import TrainingRows
 from pipelines.model.training_phrases import choose_training_phrases, save_training_phrases
 from tests.support.embedders import build_tiny_embedder

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from core.errors import InvalidFeedback, UnknownRequest
 from core.feedback import record_feedback
-from core.tables import feedback
+from core.tables.loop import feedback
 from monitoring.labels.feedback import (
     CORRECTED,
     answered,

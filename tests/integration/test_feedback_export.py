@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 
 from cli.app import app
 from core.database import DatabaseUrls
-from core.tables import feedback
-from core.tables import inference as table
+from core.tables.loop import feedback
+from core.tables.loop import inference as table
 from tests.support.inferences import inference
 
 PARAMS = {"classifiers": {"organ": {"source": {"query": "queries/q.sql", "label": "organ"}}}}

@@ -25,7 +25,7 @@ from bentos.inference_log.feedback import (
 )
 from bentos.inference_log.shipper import REFUSED
 from core.feedback import EXAMPLE
-from core.tables import feedback
+from core.tables.loop import feedback
 from monitoring.drift.labelled import phrases_with_feedback
 from monitoring.labels.feedback import feedback_rows
 from monitoring.labels.received import received_labels

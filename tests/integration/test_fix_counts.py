@@ -13,9 +13,9 @@ from sqlalchemy.engine import Connection, Engine
 
 from core.contracts import LOADTEST_KEY
 from core.feedback import record_feedback
-from core.fix_tables import fix
-from core.tables import feedback
-from core.tables import inference as table
+from core.tables.fixes import fix
+from core.tables.loop import feedback
+from core.tables.loop import inference as table
 from monitoring.labels import fix_counts, fixes
 from monitoring.labels.fixes import Fix, FixTotals, count_fixes, read_fixes
 from monitoring.performance.answer_counts import count_answers, count_some_answers

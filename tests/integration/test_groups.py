@@ -19,7 +19,7 @@ from bentos.inference_log.journal import Journal, JournalCounts
 from bentos.packaging.cold_heads import read_cold_heads
 from core.database import connect, open_database
 from core.deployments import append_deployment
-from core.params import load_params
+from core.params.schema import load_params
 from core.settings import REPOSITORY, load_settings
 from flows.candidates.packaging import package_champions
 from flows.context import LoopContext

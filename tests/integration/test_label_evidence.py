@@ -11,11 +11,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from core.answer_tables import answer_count
 from core.contracts import ModelVersion, Verdict
 from core.decisions import record_decision
 from core.feedback import record_feedback
-from core.tables import decision, inference
+from core.tables.answers import answer_count
+from core.tables.loop import decision, inference
 from monitoring.drift import label_evidence
 from monitoring.drift.corrections import Corrections, count_corrections
 from monitoring.drift.label_evidence import call_by_labels, read_label_evidence

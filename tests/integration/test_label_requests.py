@@ -15,8 +15,8 @@ from sqlalchemy.engine import Engine
 from core.contracts import Verdict
 from core.decisions import record_decision
 from core.feedback import record_feedback
-from core.params import ClassifierParams
-from core.tables import decision, drift_report, inference
+from core.params.schema import ClassifierParams
+from core.tables.loop import decision, drift_report, inference
 from monitoring.drift.budget import Budget
 from monitoring.drift.label_bets import LabelTest
 from monitoring.drift.label_evidence import LabelEvidence

@@ -21,9 +21,9 @@ from bentos.packaging.package import build_bento, serve_command
 from core.contracts import ModelVersion
 from core.database import DatabaseUrls, connect, create_database, open_database
 from core.deployments import append_deployment
-from core.params_edits import write_lines
+from core.params.edits import write_lines
 from core.settings import REPOSITORY, load_settings
-from core.tables import feedback, inference
+from core.tables.loop import feedback, inference
 from monitoring.labels.feedback import feedback_rows
 from pipelines.model.digests import write_digest
 from pipelines.model.embedder import load_embedder

@@ -15,7 +15,7 @@ from core.contracts import ModelVersion
 from core.errors import InvalidFeedback
 from core.feedback import NONE_OF_THESE, record_feedback
 from core.memory_revisions import MemoryRevision
-from core.tables import inference
+from core.tables.loop import inference
 from monitoring.drift.corrections import count_corrections
 from monitoring.drift.label_evidence import read_label_evidence
 from monitoring.drift.labelled import phrases_with_feedback

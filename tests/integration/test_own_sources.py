@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from core.database import DatabaseUrls
 from core.errors import PerennialError, QueryRefused, SettingsError, SourceUnreachable
-from core.params import load_params
+from core.params.schema import load_params
 from core.settings import load_settings
 from flows.context import LoopContext
 from flows.snapshot import write_snapshots

@@ -13,7 +13,7 @@ from core.contracts import Deployment, ModelVersion
 from core.database import DatabaseUrls
 from core.deployments import append_deployment
 from core.errors import ProcessFailed
-from core.params import load_params
+from core.params.schema import load_params
 from core.settings import REPOSITORY
 from flows.candidates.packaging import package
 from flows.context import LoopContext

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from core.tables import drift_report
+from core.tables.loop import drift_report
 from monitoring.windows.evidently_report import Headline, describe, report_name, write_report
 from monitoring.windows.page_retention import remove_old_pages
 from monitoring.windows.reports import DriftReport, store_reports

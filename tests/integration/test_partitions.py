@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection, Engine
 from core.database import MIGRATIONS, DatabaseUrls, create_database, migrate, with_driver
 from core.feedback import record_feedback
 from core.partitions import OTHER, Tidied, tidy_inference
-from core.tables import feedback, inference
+from core.tables.loop import feedback, inference
 from flows.watch import tidy_log
 from tests.support.processes import wait_until
 

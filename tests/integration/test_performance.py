@@ -11,12 +11,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from core.answer_tables import answer_count
 from core.contracts import LOADTEST_KEY
 from core.errors import InvalidPeriod
 from core.partitions import tidy_inference
-from core.tables import feedback
-from core.tables import inference as table
+from core.tables.answers import answer_count
+from core.tables.loop import feedback
+from core.tables.loop import inference as table
 from monitoring.performance import answer_counts, judged_answers
 from monitoring.performance.answer_counts import count_answers, count_some_answers
 from monitoring.performance.figures import (

@@ -16,12 +16,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from core.answer_tables import answers_counted
 from core.database import DatabaseUrls, connect
 from core.feedback import record_feedback
-from core.params import load_params
+from core.params.schema import load_params
 from core.settings import Settings
-from core.tables import inference as table
+from core.tables.answers import answers_counted
+from core.tables.loop import inference as table
 from flows.context import LoopContext
 from flows.performance import performance_markdown, report_performance
 from flows.watch import count_log

@@ -21,10 +21,10 @@ from core.database import DatabaseUrls
 from core.deployments import append_deployment
 from core.errors import InvalidPhrase, PerennialError, UnknownVersion
 from core.feedback import record_feedback
-from core.pin_tables import answered_label, pin
 from core.pins import Pin, find_pin, newest_pin_row, read_pins
 from core.settings import REPOSITORY, Settings
-from core.tables import feedback, inference
+from core.tables.loop import feedback, inference
+from core.tables.pins import answered_label, pin
 from machine.environment import child_settings
 from machine.user import system_user
 from monitoring.answers import Search, search_answers

@@ -17,13 +17,13 @@ import pytest
 import sqlalchemy as sa
 
 from console.prefect import REASON, start_retraining
-from core.all_tables import metadata
 from core.database import DatabaseUrls, connect
 from core.embedded import postmaster
 from core.errors import PortTaken
-from core.params import load_params
+from core.params.schema import load_params
 from core.settings import Settings
-from core.tables import decision
+from core.tables.all import metadata
+from core.tables.loop import decision
 from machine.environment import child_settings, flow_environment, prefect_answers
 from machine.running import running_flows
 from machine.schedules import schedules_of

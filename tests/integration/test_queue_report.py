@@ -15,10 +15,10 @@ from cli import app as cli
 from core.contracts import Verdict
 from core.database import DatabaseUrls
 from core.decisions import record_decision
-from core.params import load_params
-from core.review_params import ReviewShares
-from core.review_tables import review_item
+from core.params.review import ReviewShares
+from core.params.schema import load_params
 from core.settings import REPOSITORY
+from core.tables.review import review_item
 from flows.context import LoopContext
 from monitoring.review.items import ReviewItem, add_items
 from monitoring.review.worth import StrategyWorth, queue_report

@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from core.review_params import ReviewParams
-from core.review_tables import review_item
-from core.tables import feedback
+from core.params.review import ReviewParams
+from core.tables.loop import feedback
+from core.tables.review import review_item
 from monitoring.performance.answer_counts import count_answers
 from monitoring.performance.figures import measure_by
 from monitoring.performance.periods import Period

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy.engine import Engine
 
-from core.tables import inference as table
+from core.tables.loop import inference as table
 from flows.candidates.refusals import read_refusals
 from pipelines.model.abstention import Abstention, save_abstention
 from pipelines.model.head_file import save_head

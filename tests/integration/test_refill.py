@@ -17,11 +17,11 @@ from core.contracts import Deployment, Verdict
 from core.decisions import record_decision
 from core.deployments import append_deployment
 from core.feedback import record_feedback
-from core.pin_tables import pin
-from core.review_draw_tables import review_draw
-from core.review_params import ReviewParams
-from core.review_tables import review_answer, review_item, review_lease
-from core.tables import inference
+from core.params.review import ReviewParams
+from core.tables.loop import inference
+from core.tables.pins import pin
+from core.tables.review import review_answer, review_item, review_lease
+from core.tables.review_draws import review_draw
 from monitoring.review import draws, recent_log
 from monitoring.review.acts import Act, answer_item
 from monitoring.review.deciding import Answer

@@ -18,7 +18,7 @@ from core.contracts import Deployment, ModelVersion, Verdict
 from core.database import DatabaseUrls, with_driver
 from core.deployments import append_deployment, current_champions, current_rollouts, history
 from core.errors import HeadRefused, PerennialError, UnknownVersion
-from core.tables import decision
+from core.tables.loop import decision
 from pipelines.gate_metrics import gate_metrics
 from pipelines.model.head_file import save_head
 from pipelines.model_store import store_embedder, store_version, stored_version

@@ -18,9 +18,9 @@ from core.decisions import record_decision
 from core.errors import Busy, UnknownVersion
 from core.feedback import record_feedback
 from core.memory_revisions import newest_revisions
-from core.params import load_params
+from core.params.schema import load_params
 from core.settings import REPOSITORY
-from core.tables import feedback
+from core.tables.loop import feedback
 from flows.context import LoopContext
 from flows.memory import remember_labels, remember_retraining, renew_memory
 from flows.pages.memory import changes_page

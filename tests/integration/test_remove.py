@@ -13,7 +13,7 @@ from core.contracts import ModelVersion
 from core.database import DatabaseUrls
 from core.deployments import current_champions, history
 from core.errors import ParamsError, UnknownClassifier
-from core.params import load_params
+from core.params.schema import load_params
 from core.settings import load_settings
 from flows.context import LoopContext
 from operations.setup.remove import Removal, remove

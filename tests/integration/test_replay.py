@@ -16,8 +16,8 @@ from core.contracts import Inference, ModelVersion
 from core.database import DatabaseUrls
 from core.deployments import append_deployment
 from core.errors import EmbedderUnusable, HeadRefused, UnknownRequest
-from core.params import Params
-from core.tables import inference as inference_table
+from core.params.schema import Params
+from core.tables.loop import inference as inference_table
 from flows.answering import open_version
 from flows.context import LoopContext
 from lineage.page import replay_rows

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from core.database import DatabaseUrls
 from core.deployments import current_champions, history
-from core.params import load_params
+from core.params.schema import load_params
 from core.settings import load_settings
 from flows.context import LoopContext
 from flows.retiring import retire_replaced

@@ -15,9 +15,9 @@ from core.database import DatabaseUrls
 from core.decisions import record_decision
 from core.deployments import append_deployment, current_champions
 from core.errors import EmbedderUnusable
-from core.params import load_params
-from core.review_tables import review_item
+from core.params.schema import load_params
 from core.settings import REPOSITORY
+from core.tables.review import review_item
 from flows.context import LoopContext
 from flows.memory import renew_memory
 from flows.review import (

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from core.review_tables import review_item
+from core.tables.review import review_item
 from monitoring.review.items import ReviewItem, add_items
 from tests.support.reviews import item
 

@@ -15,11 +15,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from core.answer_tables import answers_counted
 from core.errors import InvalidFeedback, UnknownRequest
 from core.memory_revisions import MemoryRevision, append_revision
-from core.review_tables import review_answer, review_item
-from core.tables import feedback, inference
+from core.tables.answers import answers_counted
+from core.tables.loop import feedback, inference
+from core.tables.review import review_answer, review_item
 from monitoring.labels.fix_counts import register_fixes
 from monitoring.labels.fixes import read_fixes
 from monitoring.review.acts import Act, answer_as_before, answer_item

@@ -22,8 +22,8 @@ from core.contracts import RETIRED, Deployment, ModelVersion, Role, Verdict
 from core.decisions import record_decision
 from core.deployments import append_deployment, current_champions, current_rollouts, history
 from core.errors import HeadRefused, RejectedVersion, UnknownVersion
-from core.params import load_params
-from core.tables import decision, inference
+from core.params.schema import load_params
+from core.tables.loop import decision, inference
 from flows import rollout as by_hand
 from monitoring.labels.feedback import answered
 from pipelines import promotion

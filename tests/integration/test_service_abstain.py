@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from core.database import DatabaseUrls
 from core.deployments import append_deployment
-from core.params import Params
-from core.tables import feedback
+from core.params.schema import Params
+from core.tables.loop import feedback
 from flows.context import LoopContext
 from lineage.replay import replay
 from monitoring.labels.pinning import WantedPin, add_pin, champion_labels, end_pin

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import sqlalchemy as sa
 
-from core.tables import feedback
+from core.tables.loop import feedback
 from tests.support.processes import wait_until
 from tests.support.services import House
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from core.database import DatabaseUrls
-from core.params import Params
+from core.params.schema import Params
 from core.pins import Pin
 from flows.context import LoopContext
 from lineage.replay import logged_rows, replay

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Engine
 
 from bentos.inference_log.journal import JournalCounts, encode_rows
 from bentos.inference_log.shipper import REFUSED, Shipper, insert_into
-from core.tables import inference
+from core.tables.loop import inference
 from tests.support.inferences import row
 
 UNREADABLE = {

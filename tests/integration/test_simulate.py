@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from cli import app as cli
 from core.database import DatabaseUrls, create_database
-from core.tables import inference as log
+from core.tables.loop import inference as log
 from operations.simulation.own import logged_a_day
 from pipelines.snapshots import write_snapshot
 from pipelines.source.demo import build_demo_source

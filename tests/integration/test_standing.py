@@ -18,7 +18,7 @@ from core.decisions import record_decision
 from core.deployments import append_deployment, current_champions
 from core.feedback import record_feedback
 from core.settings import Settings
-from core.tables import inference as table
+from core.tables.loop import inference as table
 from machine.environment import child_settings
 from machine.schedules import schedules_of
 from monitoring.outcomes import read_unfinished

@@ -21,11 +21,11 @@ from core.database import DatabaseUrls, with_driver
 from core.files import write_json
 from core.label_reports import open_suspects, read_label_report, record_label_report
 from core.memory_revisions import MemoryRevision
-from core.params import load_params
-from core.review_params import ReviewParams
-from core.review_tables import review_item
+from core.params.review import ReviewParams
+from core.params.schema import load_params
 from core.settings import REPOSITORY
-from core.tables import feedback
+from core.tables.loop import feedback
+from core.tables.review import review_item
 from flows.candidates.label_report import keep_label_report
 from flows.context import LoopContext
 from flows.run import Run

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 import yaml
 
 from core.database import DatabaseUrls, connect, with_driver
-from core.params import load_params
+from core.params.schema import load_params
 from flows.context import LoopContext
 from flows.pages.tuning import render_tuning
 from flows.run import Run

@@ -17,8 +17,8 @@ import yaml
 from optuna.trial import TrialState
 
 from core.database import DatabaseUrls, connect
-from core.params import Params
-from core.tune_params import TuneParams
+from core.params.schema import Params
+from core.params.tune import TuneParams
 from flows.context import LoopContext
 from flows.run import Run
 from flows.tuning import tune_heads, tuning_folder

@@ -15,10 +15,10 @@ from sqlalchemy.engine import Connection, Engine
 from core.contracts import LOADTEST_KEY
 from core.database import DatabaseUrls, connect
 from core.feedback import NONE_OF_THESE, record_feedback
-from core.params import load_params
-from core.pin_tables import pin
+from core.params.schema import load_params
 from core.settings import load_settings
-from core.tables import inference
+from core.tables.loop import inference
+from core.tables.pins import pin
 from flows.context import LoopContext
 from flows.snapshot import write_snapshots
 from monitoring.labels.unlabelled import asked_phrases, read_asked

@@ -18,7 +18,7 @@ from core.decisions import record_decision
 from core.errors import HeadRefused
 from core.feedback import record_feedback
 from core.partitions import tidy_inference
-from core.tables import decision, drift_report, inference
+from core.tables.loop import decision, drift_report, inference
 from monitoring.drift.budget import Budget
 from monitoring.drift.history import seen_windows
 from monitoring.drift.power_reports import read_powers

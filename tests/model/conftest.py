@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.builtin_embedder import USE
-from core.head_params import (
+from core.params.heads import (
     EnsembleHead,
     HybridSvmHead,
     LogisticHead,

@@ -17,8 +17,8 @@ from subprocess import PIPE, Popen, run
 import numpy as np
 import pytest
 
-from core.head_params import EnsembleHead, MlpHead
-from core.head_params import Head as HeadParams
+from core.params.heads import EnsembleHead, MlpHead
+from core.params.heads import Head as HeadParams
 from pipelines.model import mlp_head
 from pipelines.model.classifier import PhraseClassifier
 from pipelines.model.embedder import Embed

@@ -10,8 +10,8 @@ import pytest
 from benchmarks.year.bars import make_bars
 from benchmarks.year.plan import Setting, machinery_of
 from benchmarks.year.report import tables_of
-from core.head_params import LogisticHead
-from core.params import load_params
+from core.params.heads import LogisticHead
+from core.params.schema import load_params
 from core.settings import REPOSITORY
 from operations.simulation.figures import summarise
 from operations.simulation.loop import play

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from core.head_params import LogisticHead
+from core.params.heads import LogisticHead
 from pipelines.errors.gap import Part, measure_gap
 from pipelines.errors.report import Measured, build_report
 from pipelines.errors.rows import AnsweredRows

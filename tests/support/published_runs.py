@@ -20,7 +20,7 @@ from sqlalchemy.engine import Engine
 
 from core.contracts import ModelVersion, Snapshot
 from core.database import DatabaseUrls
-from core.params import Params
+from core.params.schema import Params
 from core.settings import Settings
 from core.snapshots import record_snapshot
 from flows.context import LoopContext

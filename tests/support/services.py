@@ -22,7 +22,7 @@ from core.contracts import ModelVersion
 from core.database import connect, open_database
 from core.deployments import append_deployment
 from core.settings import REPOSITORY, Settings, load_settings
-from core.tables import inference
+from core.tables.loop import inference
 from tests.support.embedders import build_tiny_embedder
 from tests.support.heads import champion, store_head
 from tests.support.places import free_port

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from core.files import write_json
-from core.params import load_params
+from core.params.schema import load_params
 from pipelines.model.text import clean_learnable
 from pipelines.stages import evaluate, split, train
 from pipelines.stages.files import CHECK, EMBEDDINGS, SPEC

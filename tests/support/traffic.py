@@ -17,8 +17,8 @@ from sqlalchemy.engine import Connection
 
 from core.contracts import Deployment, ModelVersion
 from core.deployments import append_deployment
-from core.params import ClassifierParams
-from core.tables import inference
+from core.params.schema import ClassifierParams
+from core.tables.loop import inference
 from monitoring.windows.cutting import Window
 from monitoring.windows.scoring import WindowScorer
 from monitoring.windows.traffic import Traffic

@@ -12,7 +12,7 @@ from typing import Any
 from prefect import flow
 
 from core.contracts import Verdict
-from core.params import load_params
+from core.params.schema import load_params
 from flows.deployments import list_deployments, serve_deployments
 from flows.hooks import HOOKS, quiet_named_errors
 from flows.pages.runs import shown_run

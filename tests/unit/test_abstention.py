@@ -19,7 +19,7 @@ from bentos.packaging.cold_heads import read_cold_heads
 from bentos.packaging.package import _stage_cold
 from core.contracts import ModelVersion, Prediction
 from core.errors import HeadRefused, ParamsError
-from core.params import load_params
+from core.params.schema import load_params
 from core.pins import Pin, apply_pin, settle
 from pipelines.memory.build import build_memory
 from pipelines.model.abstention import (

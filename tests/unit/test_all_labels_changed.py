@@ -15,7 +15,7 @@ import pytest
 from bentos.heads.loading import refuse_other_question
 from core.contracts import ModelVersion, Verdict
 from core.errors import HeadRefused
-from core.gate_params import GateParams
+from core.params.gate import GateParams
 from flows.candidates.bias_changes import bias_changes
 from flows.candidates.error_report import complete_report, report_folder
 from pipelines.cards.bias_section import bias_section

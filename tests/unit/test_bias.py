@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from core.bias_params import BiasParams
 from core.contracts import Verdict
+from core.params.bias import BiasParams
 from flows.candidates.bias_changes import bias_changes
 from pipelines.bias import measures, regions
 from pipelines.bias.clustered import gap, mean, ratio

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from core.bias_params import BiasParams
+from core.params.bias import BiasParams
 from flows.candidates.cards import LONGEST_DESCRIPTION, with_card
 from pipelines.bias.report import bias_report
 from pipelines.cards.card import as_json, ask, changes, from_json, step

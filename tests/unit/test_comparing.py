@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from core.params import Params
+from core.params.schema import Params
 from flows import rollout
 from monitoring.retraining import drift_start
 from pipelines.gate.recipe import changed_recipe

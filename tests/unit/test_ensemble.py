@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from core.errors import HeadRefused
-from core.head_params import EnsembleHead, MlpHead
-from core.head_params import Head as HeadParams
+from core.params.heads import EnsembleHead, MlpHead
+from core.params.heads import Head as HeadParams
 from pipelines.model.calibration import calibration_rows
 from pipelines.model.ensemble_head import GREATEST_WEIGHT, LEAST_WEIGHT, fit_weight
 from pipelines.model.head_file import Head, load_head, save_head

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from core.head_params import MlpHead
+from core.params.heads import MlpHead
 from flows.candidates.error_report import render_summary
 from pipelines.errors.champion import with_champion
 from pipelines.errors.confusion import LONGEST_EXAMPLE, MOST_PAIRS

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from core.head_params import Head as HeadParams
+from core.params.heads import Head as HeadParams
 from pipelines.model.abstention import Abstention
 from pipelines.model.classifier import PhraseClassifier
 from pipelines.model.explanation import EXACT_WORDS, MOST_WORDS, Explanation, explain, split_words

@@ -14,10 +14,10 @@ from benchmarks.imbalance import scores_of
 from benchmarks.imbalance_world import ImbalancedSet, generated_set
 from core.contracts import Verdict
 from core.errors import ParamsError
-from core.gate_params import GateParams
-from core.head_params import Favour
-from core.head_params import Head as HeadParams
-from core.params import load_params
+from core.params.gate import GateParams
+from core.params.heads import Favour
+from core.params.heads import Head as HeadParams
+from core.params.schema import load_params
 from pipelines.gate.decide import decide
 from pipelines.gate.hypotheses import compare_answers, overall_differences
 from pipelines.gate.rows import GateRows
@@ -142,7 +142,7 @@ def test_the_spec_has_no_new_key_without_favour(tmp_path: Path) -> None:
 
 
 def test_another_favour_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match=r"organ.favour: .*'macro'"):
+    with pytest.raises(ParamsError, match=r"organ.favour to be .*'macro'"):
         load_params(params_of(tmp_path, "    favour: rare\n"))
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
 from core.contracts import Verdict
-from core.gate_params import GateParams
+from core.params.gate import GateParams
 from monitoring.labels.unselected import choose_unselected
 from pipelines.gate.bounds import bound_gain
 from pipelines.gate.decide import decide

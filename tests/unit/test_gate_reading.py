@@ -14,7 +14,7 @@ import pytest
 
 from core.contracts import ModelVersion
 from core.files import write_json
-from core.params import Params
+from core.params.schema import Params
 from pipelines.gate.decide import decide
 from pipelines.gate.reading import GateContext, read_flips, read_gate_rows
 from pipelines.gate.recipe import Recipe

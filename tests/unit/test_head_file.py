@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from core.errors import HeadRefused
-from core.head_params import Head as HeadParams
+from core.params.heads import Head as HeadParams
 from pipelines.model.classifier import PhraseClassifier
 from pipelines.model.head_file import Head, _digest, head_digest, load_head, save_head
 from pipelines.model.heads import fit_head

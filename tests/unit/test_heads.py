@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from core.head_params import Head as HeadParams
+from core.params.heads import Head as HeadParams
 from pipelines.model.calibration import fit_temperature
 from pipelines.model.classifier import PhraseClassifier, rank_labels
 from pipelines.model.head_file import Head, save_head

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.errors import TrainingImpossible
-from core.params import ClassifierParams
+from core.params.schema import ClassifierParams
 from pipelines.history import YEAR, Fitting, HistoryComparison, compare_histories, possible_windows
 from pipelines.stages.labelled_rows import LabelledRows
 from tests.support.training import LAST_DAY, WORDS, phrases_of, vectors_of

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from core.errors import ParamsError, StageFailed, TrainingImpossible
-from core.params import DEFAULT_HISTORY_DAYS, ClassifierParams, load_params
+from core.params.schema import DEFAULT_HISTORY_DAYS, ClassifierParams, load_params
 from flows import history
 from flows.history import compare_within
 from pipelines.history import HistoryComparison, HistoryWindow

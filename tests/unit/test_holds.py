@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from core.contracts import Verdict
-from core.drift_params import DriftParams
-from core.gate_params import GateParams
+from core.params.drift import DriftParams
+from core.params.gate import GateParams
 from monitoring.drift.outlook import drift_outlook, with_outlook
 from pipelines.gate.holds import gone_labels, hold_by_hand, hold_gone_labels
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import EmbedderUnusable, ParamsError, UnknownClassifier, UnknownVersion
-from core.params import load_params
+from core.params.schema import load_params
 from core.settings import load_settings
 from flows.answering import open_version
 from pipelines.__main__ import main

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from core.files import write_json
-from core.head_params import EnsembleHead, HybridSvmHead, LogisticHead, MlpHead
-from core.params import Params
+from core.params.heads import EnsembleHead, HybridSvmHead, LogisticHead, MlpHead
+from core.params.schema import Params
 from pipelines.errors.curve import (
     Refit,
     Traffic,

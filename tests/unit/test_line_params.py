@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from core.errors import HeadRefused, ParamsError, TrainingImpossible, UnknownClassifier
-from core.params import Params, load_params
-from core.params_edits import read_params, remove_block, set_head, write_lines
+from core.params.edits import read_params, remove_block, set_head, write_lines
+from core.params.schema import Params, load_params
 from pipelines.checks import refusals, write_result
 from pipelines.model.head_file import Line, load_head, save_head
 from pipelines.stages import resolve

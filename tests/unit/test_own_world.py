@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from core.errors import TrainingImpossible
-from core.params import ClassifierParams, load_params
+from core.params.schema import ClassifierParams, load_params
 from operations.simulation.advice import advise
 from operations.simulation.events import KINDS, draw_calendar
 from operations.simulation.own import Question

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import ParamsError, UnknownClassifier
-from core.head_params import LogisticHead, MajorityHead, MlpHead
-from core.params import load_params
+from core.params.heads import LogisticHead, MajorityHead, MlpHead
+from core.params.schema import load_params
 
 GOOD = "classifiers:\n  intent:\n    source: {query: queries/a.sql, label: intent}\n"
 

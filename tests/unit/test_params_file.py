@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import ParamsError
-from core.params import load_params
+from core.params.schema import load_params
 
 BLOCK = "classifiers:\n  intent:\n    source: {query: queries/a.sql, label: intent}\n"
 

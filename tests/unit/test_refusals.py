@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.contracts import Verdict
-from core.gate_params import GateParams
+from core.params.gate import GateParams
 from flows.pages.verdict import render_verdict
 from pipelines.gate.refusals import Refusals, count_refusals, hold_moved_refusals
 from tests.support.heads import store_head

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from core.params import Params
+from core.params.schema import Params
 from pipelines.stages import resolve
 
 RAW = {

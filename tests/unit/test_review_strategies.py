@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from core.review_params import ReviewParams, ReviewShares
+from core.params.review import ReviewParams, ReviewShares
 from monitoring.review.asking import asked_phrases, discount
 from monitoring.review.draws import draw_of
 from monitoring.review.knowing import contradicted_phrases, doubt_between

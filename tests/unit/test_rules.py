@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from core.errors import HeadRefused
-from core.head_params import MajorityHead
-from core.rule_params import RuleParams
+from core.params.heads import MajorityHead
+from core.params.rules import RuleParams
 from pipelines.model.classifier import PhraseClassifier
 from pipelines.model.explanation import answer_steps, explain
 from pipelines.model.head_file import Head, _digest, load_head, save_head

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from core.head_params import LogisticHead
-from core.params import ClassifierParams
-from core.self_training_params import SelfTrainingParams
+from core.params.heads import LogisticHead
+from core.params.schema import ClassifierParams
+from core.params.self_training import SelfTrainingParams
 from pipelines.model.head_file import Head, save_head
 from pipelines.model.heads import Heads, fit_heads, head_fits
 from pipelines.model.self_training import (

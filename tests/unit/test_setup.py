@@ -17,8 +17,8 @@ import yaml
 from cli.output import Output
 from cli.setup import _say_next
 from core.errors import ParamsError, PerennialError, QueryRefused, TrainingImpossible
-from core.params import load_params
-from core.params_edits import add_block, remove_block
+from core.params.edits import add_block, remove_block
+from core.params.schema import load_params
 from core.settings import load_settings
 from operations.setup.languages import find_languages
 from operations.setup.likely_power import likely_power
@@ -245,7 +245,7 @@ def test_rows_without_a_time_are_dated(repository: Path, tmp_path: Path) -> None
     ("name", "source", "error", "words"),
     [
         ("one", "tickets.csv", ParamsError, "a name that no classifier has"),
-        ("shared", "tickets.csv", ParamsError, "queries/shared.sql exists"),
+        ("shared", "tickets.csv", ParamsError, "which has queries/shared.sql"),
         ("Big", "tickets.csv", ParamsError, "lower-case"),
         ("region", "tickets.csv", ParamsError, "reserved are"),
         ("queue", "gone.csv", PerennialError, "nothing at"),

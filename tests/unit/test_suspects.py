@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.cost_params import CostParams
 from core.errors import TrainingImpossible
+from core.params.costs import CostParams
 from pipelines.labels.costs import cost_matrix
 from pipelines.labels.merging import simulate_merges
 from pipelines.labels.out_of_fold import (
@@ -243,7 +243,7 @@ def test_the_cost_of_a_pair_counts_before_that_of_its_label() -> None:
 
 
 def test_costs_of_unknown_labels_are_refused_with_their_names() -> None:
-    from core.cost_params import refuse_unknown_labels
+    from core.params.costs import refuse_unknown_labels
 
     costs = CostParams.model_validate(
         {"labels": {"x": 1.0}, "pairs": [{"right": "a", "answered": "y", "cost": 1.0}]}

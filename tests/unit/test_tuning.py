@@ -14,9 +14,9 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from core.errors import ParamsError, TrainingImpossible
-from core.head_params import Favour, Head
-from core.params import Params
-from core.params_edits import read_params, set_head
+from core.params.edits import read_params, set_head
+from core.params.heads import Favour, Head
+from core.params.schema import Params
 from pipelines.gate.scores import encode, favoured_f1
 from pipelines.tuning.outcome import Search, TriedSettings, read_search, sentences
 from pipelines.tuning.process import best_settings

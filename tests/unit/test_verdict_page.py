@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from core.contracts import ModelVersion, Verdict
-from core.gate_params import GateParams
+from core.params.gate import GateParams
 from flows.pages.verdict import measured_gain, render_verdict
 from pipelines.gate.decide import decide
 from tests.support.gates import gate_rows

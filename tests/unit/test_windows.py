@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.drift_params import DriftParams
+from core.params.drift import DriftParams
 from monitoring.windows.baseline import joined_rows
 from monitoring.windows.cutting import (
     LEAST_ROWS,

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from console.app import create_app
 from core.database import DatabaseUrls
-from core.params import load_params
+from core.params.schema import load_params
 from flows.context import LoopContext
 from tests.support.browsers import chromium
 from tests.support.http_servers import served

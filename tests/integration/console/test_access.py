@@ -33,11 +33,11 @@ from console.access.users import (
 )
 from console.app import create_app
 from console.state import State
-from core.console_tables import console_change, console_user
 from core.deployments import append_deployment
 from core.errors import PersonRefused, SettingsError, UsersNeeded
 from core.settings import load_settings
-from core.tables import inference as inference_table
+from core.tables.console import console_change, console_user
+from core.tables.loop import inference as inference_table
 from flows.context import LoopContext
 from tests.integration.console.conftest import NOW
 from tests.support.browsers import chromium, needs_chromium

@@ -15,7 +15,7 @@ from console.rendering import TABS
 from core.contracts import Verdict
 from core.decisions import record_decision
 from core.deployments import append_deployment
-from core.tables import inference as table
+from core.tables.loop import inference as table
 from flows.context import LoopContext
 from monitoring.labels.pinning import WantedPin, add_pin
 from tests.integration.console.conftest import NOW

@@ -11,8 +11,8 @@ from starlette.testclient import TestClient
 
 from console.app import create_app
 from core.contracts import ModelVersion
-from core.params import load_params
-from core.tables import inference as table
+from core.params.schema import load_params
+from core.tables.loop import inference as table
 from flows.answering import open_version
 from flows.context import LoopContext
 from pipelines.model.training_phrases import load_training_phrases

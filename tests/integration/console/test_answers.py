@@ -14,11 +14,11 @@ from playwright.sync_api import BrowserContext, expect
 from sqlalchemy.engine import Engine
 from starlette.testclient import TestClient
 
-from core.console_tables import console_change
 from core.contracts import Inference, ModelVersion
 from core.deployments import append_deployment
-from core.tables import feedback
-from core.tables import inference as table
+from core.tables.console import console_change
+from core.tables.loop import feedback
+from core.tables.loop import inference as table
 from flows.answering import open_version
 from flows.context import LoopContext
 from tests.support.browsers import needs_chromium

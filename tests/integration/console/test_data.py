@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from core.contracts import Snapshot
 from core.snapshots import record_snapshot
-from core.tables import snapshot as table
+from core.tables.loop import snapshot as table
 from flows.context import LoopContext
 from pipelines.checks import Check, write_result
 from tests.integration.console.conftest import NOW

@@ -17,13 +17,13 @@ from sqlalchemy.engine import Engine
 from starlette.testclient import TestClient
 
 from console.app import create_app
-from core.console_tables import console_change
 from core.contracts import Verdict
 from core.decisions import record_decision
-from core.drift_review_tables import drift_review
-from core.params import ClassifierParams
-from core.review_tables import review_item
-from core.tables import drift_report, inference
+from core.params.schema import ClassifierParams
+from core.tables.console import console_change
+from core.tables.drift_reviews import drift_review
+from core.tables.loop import drift_report, inference
+from core.tables.review import review_item
 from flows.context import LoopContext
 from monitoring.drift.budget import Budget
 from monitoring.drift.history import stored_report

@@ -18,10 +18,10 @@ from core.decisions import record_decision
 from core.deployments import append_deployment
 from core.feedback import record_feedback
 from core.memory_revisions import MemoryRevision, append_revision
-from core.params import SourceParams
+from core.params.schema import SourceParams
 from core.snapshots import record_snapshot
-from core.tables import feedback
-from core.tables import inference as table
+from core.tables.loop import feedback
+from core.tables.loop import inference as table
 from tests.integration.console.conftest import NOW
 from tests.support.browsers import needs_chromium
 from tests.support.inferences import inference

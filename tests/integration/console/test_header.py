@@ -9,7 +9,7 @@ from playwright.sync_api import BrowserContext, expect
 from starlette.testclient import TestClient
 
 from console.app import create_app
-from core.params import Params
+from core.params.schema import Params
 from flows.context import LoopContext
 from tests.integration.console.conftest import NOW, PARAMS
 from tests.support.browsers import needs_chromium

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from console.app import create_app
 from core.contracts import Deployment, ModelVersion
 from core.deployments import append_deployment
-from core.tables import inference as table
+from core.tables.loop import inference as table
 from flows.context import LoopContext
 from tests.integration.console.conftest import NOW
 from tests.support.browsers import needs_chromium

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Engine
 from starlette.testclient import TestClient
 
 from core.feedback import record_feedback
-from core.tables import inference as table
+from core.tables.loop import inference as table
 from tests.integration.console.conftest import NOW
 from tests.support.browsers import needs_chromium
 from tests.support.inferences import inference

@@ -11,9 +11,9 @@ from playwright.sync_api import BrowserContext, expect
 from starlette.testclient import TestClient
 
 from console.access.people import local_person
-from core.console_tables import console_change
 from core.deployments import append_deployment
 from core.pins import read_pins
+from core.tables.console import console_change
 from flows.context import LoopContext
 from tests.integration.console.conftest import NOW
 from tests.support.browsers import needs_chromium

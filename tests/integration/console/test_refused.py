@@ -14,11 +14,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from starlette.testclient import TestClient
 
-from core.console_tables import console_change
 from core.contracts import ModelVersion
 from core.deployments import append_deployment
-from core.tables import feedback
-from core.tables import inference as table
+from core.tables.console import console_change
+from core.tables.loop import feedback
+from core.tables.loop import inference as table
 from flows.candidates.refusals import newest_phrases
 from flows.context import LoopContext
 from monitoring.performance.answer_counts import count_answers

@@ -14,10 +14,10 @@ from starlette.testclient import TestClient
 
 from console.access.people import local_person
 from console.access.users import add_user
-from core.console_tables import console_change
 from core.deployments import append_deployment
-from core.review_tables import review_item, review_lease
-from core.tables import feedback, inference
+from core.tables.console import console_change
+from core.tables.loop import feedback, inference
+from core.tables.review import review_item, review_lease
 from flows.context import LoopContext
 from monitoring.review.items import add_items
 from tests.support.heads import champion, store_head

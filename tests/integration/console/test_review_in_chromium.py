@@ -15,8 +15,8 @@ from playwright.sync_api import BrowserContext, Page, expect
 from sqlalchemy.engine import Engine
 
 from core.deployments import append_deployment
-from core.review_tables import review_item
-from core.tables import feedback, inference
+from core.tables.loop import feedback, inference
+from core.tables.review import review_item
 from flows.context import LoopContext
 from monitoring.review.items import add_items
 from tests.support.browsers import chromium, needs_chromium

@@ -12,8 +12,8 @@ from sqlalchemy.engine import Engine
 from starlette.testclient import TestClient
 
 from core.deployments import append_deployment
-from core.review_tables import review_item, review_lease
-from core.tables import feedback, inference
+from core.tables.loop import feedback, inference
+from core.tables.review import review_item, review_lease
 from flows.context import LoopContext
 from monitoring.review.items import add_items
 from tests.support.heads import champion, store_head

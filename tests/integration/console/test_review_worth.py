@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from starlette.testclient import TestClient
 
-from core.review_tables import review_item
-from core.tables import inference as table
+from core.tables.loop import inference as table
+from core.tables.review import review_item
 from monitoring.review.items import add_items
 from tests.integration.console.conftest import NOW
 from tests.support.inferences import inference

@@ -16,10 +16,10 @@ from sqlalchemy.engine import Engine
 from starlette.testclient import TestClient
 
 from console.access.people import local_person
-from core.console_tables import console_change
-from core.review_tables import review_item
-from core.tables import feedback
-from core.tables import inference as table
+from core.tables.console import console_change
+from core.tables.loop import feedback
+from core.tables.loop import inference as table
+from core.tables.review import review_item
 from monitoring.labels.feedback import import_lines
 from monitoring.labels.feedback_file import read_labels
 from monitoring.review.items import add_items

@@ -18,8 +18,8 @@ from sqlalchemy.engine import Engine
 
 from console.access.sign_in import COOKIE
 from console.access.users import find_user
-from core.console_tables import console_change
 from core.database import DatabaseUrls
+from core.tables.console import console_change
 from tests.support.places import clean_environment, free_port, port_settings
 from tests.support.processes import wait_until
 from tests.support.repositories import ROOT

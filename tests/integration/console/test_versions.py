@@ -13,12 +13,12 @@ from playwright.sync_api import BrowserContext, expect
 from sqlalchemy.engine import Engine
 from starlette.testclient import TestClient
 
-from core.console_tables import console_change
 from core.contracts import Snapshot, Verdict
 from core.decisions import record_decision
 from core.deployments import append_deployment
 from core.snapshots import record_snapshot
-from core.tables import decision
+from core.tables.console import console_change
+from core.tables.loop import decision
 from flows.context import LoopContext
 from monitoring.versions import roles_now
 from pipelines.cards.card import Card, Section, Table, plain

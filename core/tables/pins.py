@@ -20,7 +20,7 @@ from sqlalchemy import (
     func,
 )
 
-from core.tables import inference, metadata
+from core.tables.loop import inference, metadata
 
 pin = Table(
     "pin",

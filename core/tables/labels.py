@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Column, DateTime, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from core.tables import metadata
+from core.tables.loop import metadata
 
 label_report = Table(
     "label_report",

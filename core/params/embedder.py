@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from core.builtin_embedder import USE
-from core.head_params import StrictBlock
+from core.params.heads import StrictBlock
 
 
 class EmbedderParams(StrictBlock):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from core.head_params import StrictBlock
+from core.params.heads import StrictBlock
 
 
 class AbstainParams(StrictBlock):

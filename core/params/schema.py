@@ -20,27 +20,27 @@ from pydantic import (
     model_validator,
 )
 
-from core.abstain_params import AbstainParams
-from core.bias_params import BiasParams
-from core.check_params import CheckParams
-from core.cost_params import CostParams
-from core.drift_params import DriftParams
-from core.embedder_params import EmbedderParams
 from core.errors import UnknownClassifier
-from core.gate_params import GateParams
-from core.head_params import Favour, Head, HybridSvmHead, StrictBlock
-from core.line_params import LineParams, expand_content, refuse_shared_regions
-from core.param_types import LONGEST_DAYS, Column, Cron, Name, Share
-from core.params_file import (
+from core.params.abstain import AbstainParams
+from core.params.bias import BiasParams
+from core.params.checks import CheckParams
+from core.params.costs import CostParams
+from core.params.drift import DriftParams
+from core.params.embedder import EmbedderParams
+from core.params.file import (
     FROM,
     QUERY,
     explain,
     read_params_file,
 )
-from core.review_params import ReviewParams
-from core.rule_params import RuleParams
-from core.self_training_params import SelfTrainingParams
-from core.tune_params import NEVER, Tune
+from core.params.gate import GateParams
+from core.params.heads import Favour, Head, HybridSvmHead, StrictBlock
+from core.params.lines import LineParams, expand_content, refuse_shared_regions
+from core.params.review import ReviewParams
+from core.params.rules import RuleParams
+from core.params.self_training import SelfTrainingParams
+from core.params.tune import NEVER, Tune
+from core.params.types import LONGEST_DAYS, Column, Cron, Name, Share
 
 Days = Annotated[int, Field(ge=1, le=LONGEST_DAYS)]
 HistoryDays = Annotated[

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from pydantic import Field, model_validator
 
 from core.errors import TrainingImpossible
-from core.head_params import StrictBlock
+from core.params.heads import StrictBlock
 
 DEAREST = 1e9
 """Costs are compared with each other; larger numbers lose digits."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from core.head_params import StrictBlock
+from core.params.heads import StrictBlock
 
 Share = Annotated[float, Field(ge=0, le=1)]
 ROUNDING = 1e-6

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from core.head_params import StrictBlock
-from core.param_types import LONGEST_DAYS, Share
+from core.params.heads import StrictBlock
+from core.params.types import LONGEST_DAYS, Share
 
 
 class GateParams(StrictBlock):

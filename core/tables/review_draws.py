@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, DateTime, Double, Identity, Index, Integer, Table, Text
 
-from core.tables import metadata
+from core.tables.loop import metadata
 
 review_draw = Table(
     "review_draw",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Double, Table, Text, text
 
-from core.tables import metadata
+from core.tables.loop import metadata
 
 ROUTED = ("champion", "canary")
 """The roles that answer clients who do not name a version."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from core.params_file import COLUMN, CRON, NAME, possible_day
+from core.params.file import COLUMN, CRON, NAME, possible_day
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 Column = Annotated[str, StringConstraints(pattern=COLUMN)]

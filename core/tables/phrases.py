@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, ColumnElement, Index, Table, Text, func, text
 
-from core.tables import inference, metadata
+from core.tables.loop import inference, metadata
 
 PARTS_INDEX = "distinct_phrase_by_part"
 """Needs the extension pg_trgm. A database without it has an index of the first START characters."""

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from core.tables import metadata
+from core.tables.loop import metadata
 
 review_item = Table(
     "review_item",

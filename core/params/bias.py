@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from core.head_params import StrictBlock
+from core.params.heads import StrictBlock
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

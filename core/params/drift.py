@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from core.head_params import StrictBlock
-from core.param_types import LONGEST_DAYS, Cron, Share
+from core.params.heads import StrictBlock
+from core.params.types import LONGEST_DAYS, Cron, Share
 
 
 class DriftParams(StrictBlock):

@@ -14,9 +14,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError
 
 from core.errors import ParamsError
-from core.head_params import StrictBlock
-from core.param_types import Column, Name
-from core.params_file import NAME, explain
+from core.params.file import NAME, explain
+from core.params.heads import StrictBlock
+from core.params.types import Column, Name
 
 REGION = "region"
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from core.head_params import StrictBlock
+from core.params.heads import StrictBlock
 
 
 class TuneParams(StrictBlock):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, DateTime, Index, Table, Text, text
 
-from core.tables import metadata
+from core.tables.loop import metadata
 
 fix = Table(
     "fix",

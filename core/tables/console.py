@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from core.tables import metadata
+from core.tables.loop import metadata
 
 console_change = Table(
     "console_change",

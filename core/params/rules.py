@@ -6,7 +6,7 @@ import re
 
 from pydantic import Field, field_validator
 
-from core.head_params import StrictBlock
+from core.params.heads import StrictBlock
 
 LONGEST_PATTERN = 300
 NESTED = re.compile(r"[*+}][^()]*\)(?:[*+]|\{\d*,)")

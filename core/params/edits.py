@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from core.errors import ParamsError
-from core.line_params import KEYS, expand_lines, is_short
-from core.params import Params, load_params
+from core.params.lines import KEYS, expand_lines, is_short
+from core.params.schema import Params, load_params
 
 BY_HAND = "edit params.yaml by hand"
 

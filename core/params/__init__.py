@@ -1,0 +1,1 @@
+"""params.yaml: its blocks as strict types, how it is read, and how it is edited."""

@@ -1,0 +1,1 @@
+"""The tables of Perennial's own database; migrations create them."""
