@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("numpy", "scipy", "scikit-learn")
 FOREIGN = 1000
-ASKED = 100
+TIMED_PHRASES = 100
 ROUNDS = 15
 COLUMNS = ("AUC", "refused", "found", "F1", "answered", "precision")
 
@@ -95,10 +95,10 @@ def cost(head: Head, parts: PhraseSplit) -> float:
     """
     from pipelines.model.classifier import PhraseClassifier
 
-    asked = parts.fresh.take(np.arange(min(ASKED, len(parts.fresh.cleaned))))
+    timed = parts.fresh.take(np.arange(min(TIMED_PHRASES, len(parts.fresh.cleaned))))
     rules = (None, rule_of(head, parts.unseen))
-    models = [PhraseClassifier(head, lambda _: asked.vectors, abstention=rule) for rule in rules]
-    fastest = [min(_seconds_each(model, asked) for _ in range(ROUNDS)) for model in models]
+    models = [PhraseClassifier(head, lambda _: timed.vectors, abstention=rule) for rule in rules]
+    fastest = [min(_seconds_each(model, timed) for _ in range(ROUNDS)) for model in models]
     return 1e6 * (fastest[1] - fastest[0])
 
 
@@ -114,11 +114,11 @@ def rule_of(head: Head, unseen: Phrases) -> Abstention:
     return replace(score, threshold=refusing_at_most(score.scores(confidence, far), MAX_FALSE))
 
 
-def _seconds_each(model: PhraseClassifier, asked: Phrases) -> float:
+def _seconds_each(model: PhraseClassifier, phrases: Phrases) -> float:
     started = time.thread_time()
-    for place, text in enumerate(asked.cleaned.tolist()):
-        model.predict_cleaned([text], asked.vectors[place : place + 1])
-    return (time.thread_time() - started) / len(asked.cleaned)
+    for place, text in enumerate(phrases.cleaned.tolist()):
+        model.predict_cleaned([text], phrases.vectors[place : place + 1])
+    return (time.thread_time() - started) / len(phrases.cleaned)
 
 
 def _means(runs: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:

@@ -86,15 +86,15 @@ def judge(
     unseen, fresh, foreign = (np.asarray(scores, float) for scores in (unseen, fresh, foreign))
     truth = np.append(np.ones(len(fresh)), np.zeros(len(foreign)))
     limit = refusing_at_most(unseen, MAX_FALSE)
-    found = (foreign < limit).sum()
+    refused_foreign = (foreign < limit).sum()
     refused = (fresh < limit).sum()
     least = right_at_least(proved_scores(unseen, right["unseen"]), MIN_PRECISION)
     answered = fresh >= least
     return {
         "AUC": float(roc_auc_score(truth, np.append(fresh, foreign))),
         "refused": float(refused / len(fresh)),
-        "found": float(found / len(foreign)),
-        "F1": float(2 * found / (found + refused + len(foreign))),
+        "found": float(refused_foreign / len(foreign)),
+        "F1": float(2 * refused_foreign / (refused_foreign + refused + len(foreign))),
         "answered": float(answered.mean()),
         "precision": float(right["fresh"][answered].mean()) if answered.any() else 1.0,
     }

@@ -94,17 +94,17 @@ def measure_nearest(rows: TrainingRows, kept: TrainingPhrases, *, seed: int) -> 
     place_of = {phrase: place for place, phrase in enumerate(rows.cleaned.tolist())}
     vectors = rows.vectors[[place_of[phrase] for phrase in phrases]]
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    found = []
+    shares = []
     for place in random.Random(seed).sample(range(len(phrases)), NEAREST_OF):
         cosines = unit @ unit[place]
         cosines[place] = -2
         exact = {phrases[near] for near in np.argsort(-cosines)[:5]}
         near = kept.nearest(unit[place], besides=phrases[place])
-        found.append(len(exact & {each.phrase for each in near}) / 5)
+        shares.append(len(exact & {each.phrase for each in near}) / 5)
     with TemporaryDirectory() as folder:
         save_training_phrases(kept, Path(folder))
         size = (Path(folder) / PHRASES_FILE).stat().st_size / 1e6
-    return {"phrases": len(phrases), "file_mb": size, "of_five_nearest": statistics.fmean(found)}
+    return {"phrases": len(phrases), "file_mb": size, "of_five_nearest": statistics.fmean(shares)}
 
 
 def measure_costs(
@@ -210,11 +210,12 @@ def measure_nearness(classifier: PhraseClassifier, phrases: Sequence[str]) -> di
 def _nearness(name: str, way: Margins, exact: dict[str, np.ndarray]) -> Figures:
     progress(f"Shapley values beside {name}")
     started = time.process_time()
-    found = {text: way(text) for text in exact}
+    margins = {text: way(text) for text in exact}
     cpu = time.process_time() - started
-    same = [int(found[text].argmax() == values.argmax()) for text, values in exact.items()]
+    same = [int(margins[text].argmax() == values.argmax()) for text, values in exact.items()]
     errors = [
-        np.abs(found[text] - values).sum() / np.abs(values).sum() for text, values in exact.items()
+        np.abs(margins[text] - values).sum() / np.abs(values).sum()
+        for text, values in exact.items()
     ]
     return {
         "same_first_word": statistics.fmean(same),

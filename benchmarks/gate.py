@@ -174,8 +174,8 @@ def measure(*, seed: int, candidates: int, redraws: int) -> Result:
         progress(name)
         seen[name] = judge_scenario(world, draw, candidates=candidates, seed=seed, name=name)
     covered = {}
-    for won, asked in COVERED:
-        discordant = asked or world.discordant
+    for won, wanted in COVERED:
+        discordant = wanted or world.discordant
         progress(f"coverage: {discordant} discordant phrases, {won:.0%} won")
         covered[discordant, won] = measure_coverage(
             world, won=won, discordant=discordant, redraws=redraws, seed=seed
@@ -201,8 +201,8 @@ def figures(world: World, seen: dict[str, Seen], covered: Covered, real: str) ->
     return {
         "discordant": world.discordant,
         "real_heads": real,
-        "verdicts": {name: dict(one.ours) for name, one in seen.items()},
-        "verdicts_before": {name: dict(one.before) for name, one in seen.items()},
+        "verdicts": {name: dict(counts.ours) for name, counts in seen.items()},
+        "verdicts_before": {name: dict(counts.before) for name, counts in seen.items()},
         "bound_above_truth": {
             f"{n} discordant, {won} won": hits for (n, won), hits in covered.items()
         },
@@ -216,7 +216,7 @@ def percent(counts: Counter[str], kind: str) -> float:
 
 def bars(seen: dict[str, Seen], covered: Covered) -> list[Bar]:
     """Every figure that was asked for; `undecided` meets none of those with "at least"."""
-    ours = {name: one.ours for name, one in seen.items()}
+    ours = {name: counts.ours for name, counts in seen.items()}
     errors = {key: 100 * hits / of for key, (hits, of) in covered.items()}
     many = [error for (discordant, _), error in errors.items() if discordant >= 30]
     return [
@@ -236,11 +236,11 @@ def tables(seen: dict[str, Seen], covered: Covered) -> list[str]:
     verdicts = [
         (
             name,
-            *(f"{percent(one.ours, kind):.1f} %" for kind in KINDS),
-            f"{percent(one.before, 'promote'):.1f} %",
-            f"{percent(one.before, 'reject'):.1f} %",
+            *(f"{percent(counts.ours, kind):.1f} %" for kind in KINDS),
+            f"{percent(counts.before, 'promote'):.1f} %",
+            f"{percent(counts.before, 'reject'):.1f} %",
         )
-        for name, one in seen.items()
+        for name, counts in seen.items()
     ]
     heads = ("candidate", *KINDS, "rule before: promote", "rule before: reject")
     errors = [

@@ -22,7 +22,7 @@ from pipelines.model.heads import fit_heads
 from pipelines.model.memory import AppliedMemory
 from pipelines.model.mlp_head import import_keras
 
-ASKED_ALONE = 200
+TIMED_ALONE = 200
 """Phrases that are asked one by one for the CPU time of one."""
 LEAST_TUNING_SECONDS = 10.0
 KINDS = ("majority", "logistic", "tfidf_svm", "hybrid_svm", "mlp", "ensemble")
@@ -69,7 +69,7 @@ def _answers(head: Head, given: LabelledSet, *, fit: float, size: int) -> Fitted
     memory = AppliedMemory.beside(given.memory, head.labels)
     cleaned = tested.cleaned.tolist()
     shares = memory.apply(cleaned, head.probabilities(cleaned, tested.vectors))
-    alone = list(zip(cleaned[:ASKED_ALONE], tested.vectors[:ASKED_ALONE], strict=True))
+    alone = list(zip(cleaned[:TIMED_ALONE], tested.vectors[:TIMED_ALONE], strict=True))
     head.probabilities(cleaned[:1], tested.vectors[:1])  # tables are prepared once
     with timed() as asking:
         for phrase, vector in alone:
@@ -177,12 +177,12 @@ def _fasttext_answers(model: Any, given: LabelledSet, *, fit: float, size: int) 
 
 
 def _ask_alone(ask: Callable[[str], object], cleaned: Sequence[str]) -> float:
-    asked = cleaned[:ASKED_ALONE]
-    ask(asked[0])
+    phrases = cleaned[:TIMED_ALONE]
+    ask(phrases[0])
     with timed() as asking:
-        for phrase in asked:
+        for phrase in phrases:
             ask(phrase)
-    return 1000 * asking.cpu / len(asked)
+    return 1000 * asking.cpu / len(phrases)
 
 
 PEERS = (

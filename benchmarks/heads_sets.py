@@ -39,7 +39,7 @@ class Pairs:
 
 
 @dataclass(frozen=True, eq=False)
-class AskedRows:
+class JudgedRows:
     """Half of the rows repeat phrases of the training rows; the others are `unseen`: (n,) each."""
 
     cleaned: Strings
@@ -54,7 +54,7 @@ class LabelledSet:
 
     name: str
     rows: TrainingRows
-    tested: AskedRows
+    tested: JudgedRows
     memory: Memory
 
     @property
@@ -127,12 +127,12 @@ def _assemble(
         validation=held & trains,
         test_weights=(~trains).astype(np.float64),
     )
-    asked = np.concatenate([unseen, repeated])
-    tested = AskedRows(
-        cleaned=pairs.phrases[asked],
-        labels=pairs.labels[asked].astype(str),
-        unseen=np.arange(len(asked)) < len(unseen),
-        vectors=np.array([vector_of[place] for place in asked.tolist()]),
+    tested_places = np.concatenate([unseen, repeated])
+    tested = JudgedRows(
+        cleaned=pairs.phrases[tested_places],
+        labels=pairs.labels[tested_places].astype(str),
+        unseen=np.arange(len(tested_places)) < len(unseen),
+        vectors=np.array([vector_of[place] for place in tested_places.tolist()]),
     )
     return LabelledSet(name, rows, tested, _memory(phrases[trains], labels[trains]))
 

@@ -73,14 +73,16 @@ def measure(given: UnlabelledSet, kind: str, *, spec: dict[str, Any], seed: int)
         judged, _ = fits(given.rows)
     with timed() as taught_time:
         heads, report = fit_self_trained(
-            given.rows, given.asked, spec, fits=fits, embed=lambda _: given.vectors
+            given.rows, given.unlabelled, spec, fits=fits, embed=lambda _: given.vectors
         )
     part = given.rows.without_test()
-    joining = choose_joining(judged, part, given.asked, given.vectors, spec)
+    joining = choose_joining(judged, part, given.unlabelled, given.vectors, spec)
     right = joining.labels[joining.chosen] == given.truth[joining.chosen]
     taught = heads.judged
     if report["state"] != ON:
-        rows = join_rows(given.rows, joining, given.asked, given.vectors, weight=spec["weight"])
+        rows = join_rows(
+            given.rows, joining, given.unlabelled, given.vectors, weight=spec["weight"]
+        )
         taught = next(fits(rows))
     test = given.rows.tested()
     return {

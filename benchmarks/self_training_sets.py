@@ -20,7 +20,7 @@ from pipelines.source.practice import EPOCH
 from pipelines.source.traffic import Traffic
 from pipelines.stages.files import classifier_folder, read_rows
 from pipelines.stages.training_pairs import training_rows
-from pipelines.unlabelled import AskedPhrases, by_frequency
+from pipelines.unlabelled import UnlabelledPhrases, by_frequency
 
 MOST_PHRASES = 8000
 QUICK_PHRASES = 1000
@@ -31,13 +31,14 @@ ENDLESS = 10**9
 class UnlabelledSet:
     """Labelled pairs with test rows, and phrases that clients asked.
 
-    `truth` (n,) has the labels of the asked phrases, for the benchmark alone; `vectors` (n, d).
+    `truth` (n,) has the labels of the `unlabelled` phrases, for the benchmark alone; `vectors`
+    (n, d).
     """
 
     name: str
     seed: int
     rows: TrainingRows
-    asked: AskedPhrases
+    unlabelled: UnlabelledPhrases
     truth: Strings
     vectors: Float32
 
@@ -50,12 +51,12 @@ def cut_set(name: str, *, file: Path | None, seed: int, quick: bool) -> Unlabell
     most = QUICK_PHRASES if quick else MOST_PHRASES
     places = np.random.default_rng(seed).permutation(np.flatnonzero(free))[:most]
     phrases = pairs.phrases[places].tolist()
-    asked = AskedPhrases(tuple(phrases), (1,) * len(phrases))
+    unlabelled = UnlabelledPhrases(tuple(phrases), (1,) * len(phrases))
     return UnlabelledSet(
         f"{name}, seed {seed}",
         seed,
         given.rows,
-        asked,
+        unlabelled,
         pairs.labels[places].astype(str),
         load_embedder(REPOSITORY / "build" / "embedder")(phrases),
     )
@@ -75,13 +76,13 @@ def demo_set(key: str, *, days: int, seed: int) -> UnlabelledSet:
         phrase = clean_phrase(arrival.phrase)
         counts.setdefault(phrase, Counter())[arrival.labels[key]] += 1
     every = by_frequency([(phrase, of_label.total()) for phrase, of_label in counts.items()])
-    asked = every.without(labelled)
-    truth = [counts[phrase].most_common(1)[0][0] for phrase in asked.cleaned]
+    unlabelled = every.without(labelled)
+    truth = [counts[phrase].most_common(1)[0][0] for phrase in unlabelled.cleaned]
     return UnlabelledSet(
         f"demo {key}, {days} days",
         seed,
         training_rows(key),
-        asked,
+        unlabelled,
         np.array(truth, dtype=str),
-        load_embedder(REPOSITORY / "build" / "embedder")(list(asked.cleaned)),
+        load_embedder(REPOSITORY / "build" / "embedder")(list(unlabelled.cleaned)),
     )

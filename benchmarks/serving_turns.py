@@ -157,7 +157,7 @@ def load(
 ) -> dict[str, float]:
     """Measure what clients see and the service spends in one period of load."""
     server.settle()
-    asked_before, hits_before = counted(server, contender)
+    requests_before, hits_before = counted(server, contender)
     before = _seconds(server)
     heard = play(
         server.url,
@@ -170,8 +170,10 @@ def load(
     server.settle()
     spent = _seconds(server)
     cpu = {name: 1000 * (spent[name] - before[name]) / heard.requests for name in spent}
-    asked, hits = counted(server, contender)
-    hit_rate = (hits - hits_before) / (asked - asked_before) if asked > asked_before else 0.0
+    requests, hits = counted(server, contender)
+    hit_rate = (
+        (hits - hits_before) / (requests - requests_before) if requests > requests_before else 0.0
+    )
     return facts_of(heard) | cpu | {"hit_rate": hit_rate}
 
 

@@ -227,8 +227,8 @@ def judge_case(case: Case) -> dict[str, Any]:
         "rows": int(rows.sum()),
         "wrong": int(case.wrong.sum()),
         "cpu_seconds": round(timing.cpu, 1),
-        **_found(case, rows, named),
-        "peer": _found(case, rows, as_many),
+        **_hit_shares(case, rows, named),
+        "peer": _hit_shares(case, rows, as_many),
     }
     once = (phrases.rows == 1)[judged.phrases]
     if once.any() and not once.all():
@@ -236,16 +236,16 @@ def judge_case(case: Case) -> dict[str, Any]:
         alone[judged.places[once]] = True
         figures[ONCE] = {
             "wrong": int(case.wrong[alone].sum()),
-            **_found(case, rows, named[alone[named]], among=alone),
+            **_hit_shares(case, rows, named[alone[named]], among=alone),
         }
     if find_spec("cleanlab"):
         find_issues = import_module("cleanlab.filter").find_label_issues
         issues = find_issues(judged.given, peer, n_jobs=1)
-        figures["cleanlab"] = _found(case, rows, judged.places[issues])
+        figures["cleanlab"] = _hit_shares(case, rows, judged.places[issues])
     return figures
 
 
-def _found(
+def _hit_shares(
     case: Case, rows: np.ndarray, named: np.ndarray, *, among: np.ndarray | None = None
 ) -> dict[str, float]:
     hits = int(case.wrong[named].sum())

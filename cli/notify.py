@@ -48,7 +48,9 @@ def notify(test: Test = False, json: Json = False) -> None:
         return
     notice = Notice("test", "", "Perennial: a test", "Notices of this installation arrive here.")
     taken = send(services, notice)
-    rows = [(place, "sent" if one else "not taken") for place, one in enumerate(taken, start=1)]
+    rows = [
+        (place, "sent" if is_sent else "not taken") for place, is_sent in enumerate(taken, start=1)
+    ]
     out.table({"taken": taken}, columns=("service", "result"), rows=rows)
     if not all(taken):
         raise typer.Exit(FAILED)

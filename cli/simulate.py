@@ -101,8 +101,8 @@ def _names(given: str, known: Collection[str], option: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(re.findall(r"[^\s,]+", given)))
     unknown = [name for name in names if name not in known]
     if unknown or not names:
-        came = ", ".join(unknown) or "none"
-        raise typer.BadParameter(f"{came}; known are {', '.join(known)}", param_hint=option)
+        named = ", ".join(unknown) or "none"
+        raise typer.BadParameter(f"{named}; known are {', '.join(known)}", param_hint=option)
     return names
 
 

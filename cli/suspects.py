@@ -68,7 +68,7 @@ def labels(classifier: Classifier, json: Json = False) -> None:
     out.result({}, "")
     out.table({}, columns=SPLIT_COLUMNS, rows=[_split(split) for split in splits])
 
-    paying = sum(found["pays"] for found in [*merges, *splits])
+    paying = sum(change["pays"] for change in [*merges, *splits])
     out.say(f"version {report.version}: {paying} of {len(merges) + len(splits)} pay")
     _say_not_judged(report)
 

@@ -34,7 +34,7 @@ class AnswerForm(BaseModel):
     def body(self, item: QueuedItem, labels: Sequence[DescribedLabel]) -> AnswerBody:
         """Return the answer that the form gives. Raises `InvalidFeedback`."""
         try:
-            return AnswerBody.model_validate(self._said(item, labels))
+            return AnswerBody.model_validate(self._body(item, labels))
         except ValidationError as error:
             first = error.errors()[0]
             raise InvalidFeedback(
@@ -43,7 +43,7 @@ class AnswerForm(BaseModel):
                 do="choose one, and write a reason for a skip",
             ) from None
 
-    def _said(self, item: QueuedItem, labels: Sequence[DescribedLabel]) -> dict[str, object]:
+    def _body(self, item: QueuedItem, labels: Sequence[DescribedLabel]) -> dict[str, object]:
         common = {"act": self.act, "also": self.also}
         if self.choice.startswith(LABEL):
             return {**common, "label": self.choice.removeprefix(LABEL)}

@@ -39,18 +39,18 @@ def name_outage(error: BaseException) -> PerennialError | None:
     from core.logs import first_line  # imports structlog and rich, which `--help` must not
 
     kinds = {f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(error).__mro__}
-    came = first_line(error)
+    message = first_line(error)
     start_it = "start it, then run again; the champion keeps answering"
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         do = "free some space, then run again; the champion keeps answering"
-        return DiskFull("space on the disk", came=came, do=do)
+        return DiskFull("space on the disk", came=message, do=do)
     if _is_of_registry(error, kinds):
-        return RegistryUnreachable("MLflow's database to answer", came=came, do=start_it)
+        return RegistryUnreachable("MLflow's database to answer", came=message, do=start_it)
     if "sqlalchemy.OperationalError" in kinds:
-        return DatabaseUnreachable("Perennial's database to answer", came=came, do=start_it)
+        return DatabaseUnreachable("Perennial's database to answer", came=message, do=start_it)
     if _is_of_flow_server(error, kinds):
         do = "start it with `perennial up`, then run again; the champion keeps answering"
-        return FlowServerUnreachable("the Prefect server to answer", came=came, do=do)
+        return FlowServerUnreachable("the Prefect server to answer", came=message, do=do)
     return None
 
 

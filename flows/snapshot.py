@@ -17,7 +17,7 @@ from core.snapshots import previous_summary, record_snapshot
 from core.source_addresses import source_variable
 from flows.context import LoopContext, open_context
 from monitoring.labels.feedback import feedback_rows
-from monitoring.labels.unlabelled import read_asked
+from monitoring.labels.unlabelled import read_unlabelled_phrases
 from pipelines.dvc_repository import cache_of, prune_data, track_data
 from pipelines.snapshots import summarise, write_snapshot
 from pipelines.source.demo import build_demo_source
@@ -163,7 +163,7 @@ def _write_unlabelled(
     """Add the unlabelled phrases of the classifiers that train themselves; of none: no file."""
     drawn = {
         name: Drawn(
-            read_asked(context.engine, name, days=block.self_training.days, as_of=as_of),
+            read_unlabelled_phrases(context.engine, name, days=block.self_training.days, as_of=as_of),
             label=block.source.label,
             most=block.self_training.max_phrases,
         )

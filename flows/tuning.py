@@ -71,14 +71,14 @@ def tune_heads(
     An error leaves the present settings: it never stops a retraining.
     """
     blocks = {name: context.params.classifier(name) for name in classifiers}
-    asked = [name for name, block in blocks.items() if block.tune.when != "never"]
-    if not asked:
+    tuned = [name for name, block in blocks.items() if block.tune.when != "never"]
+    if not tuned:
         return []
     try:
-        prepare_rows(workspace, asked)
+        prepare_rows(workspace, tuned)
     except StageFailed as error:
         get_logger().warning("tuning", state="not every split was made", error=str(error))
-    return [_tune_or_stay(context, workspace, name, run) for name in asked]
+    return [_tune_or_stay(context, workspace, name, run) for name in tuned]
 
 
 def _tune_or_stay(context: LoopContext, workspace: Workspace, classifier: str, run: Run) -> Tuning:

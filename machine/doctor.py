@@ -119,8 +119,8 @@ def _params(settings: Settings) -> Answer:
     refuse_unknown(settings.groups, params.classifiers)
     queries = sorted({block.source.query for block in params.classifiers.values()})
     missing = [query for query in queries if not (settings.repository / query).is_file()]
-    found = f"no {', '.join(missing)}" if missing else ", ".join(params.classifiers)
-    return not missing, found, "write the query file"
+    answer = f"no {', '.join(missing)}" if missing else ", ".join(params.classifiers)
+    return not missing, answer, "write the query file"
 
 
 def _ports(settings: Settings) -> Answer:
@@ -166,8 +166,8 @@ def _watch(settings: Settings) -> Answer:
     from machine.watched import powers_of
 
     powers = powers_of(settings)
-    found = "; ".join(f"{name}: {sentence}" for name, sentence in powers.items())
-    return True, found or "not known before a window of answers is judged", ""
+    sentences = "; ".join(f"{name}: {sentence}" for name, sentence in powers.items())
+    return True, sentences or "not known before a window of answers is judged", ""
 
 
 QUESTIONS: Mapping[str, Question] = {

@@ -76,10 +76,10 @@ def _require_own_address(host: str) -> None:
     try:
         _bind(host, 0)
     except (OSError, UnicodeError) as error:
-        came = f"{host}: {getattr(error, 'strerror', None) or error}"
+        problem = f"{host}: {getattr(error, 'strerror', None) or error}"
         raise SettingsError(
             "PERENNIAL_HOST to be an address of this machine",
-            came=came,
+            came=problem,
             do="correct PERENNIAL_HOST",
         ) from None
 

@@ -107,9 +107,10 @@ def _refuse_the_dead(
 
 def _failed(settings: Settings, program: Program, *, wanted: str, came: str) -> ProcessFailed:
     log = log_file(settings, program.name)
-    came = f"{came}; {log} ends with:\n{tail(log)}\n"
     return ProcessFailed(
-        f"{program.name} {wanted}", came=came, do="correct that and run `perennial up`"
+        f"{program.name} {wanted}",
+        came=f"{came}; {log} ends with:\n{tail(log)}\n",
+        do="correct that and run `perennial up`",
     )
 
 

@@ -41,14 +41,14 @@ def read_unfinished(connection: Connection) -> dict[str, list[Unfinished]]:
     A version is held until a person promotes or rejects it, another version answers, or the gate
     has judged a newer candidate.
     """
-    found: dict[str, list[Unfinished]] = defaultdict(list)
+    unfinished: dict[str, list[Unfinished]] = defaultdict(list)
     for query in (_held_versions(), _newest_verdicts()):
         for row in connection.execute(query):
             version = row.version if row.kind == "hold" else ""
-            found[row.classifier].append(
+            unfinished[row.classifier].append(
                 Unfinished(row.kind, version, row.decided_at, row.reasons[0])
             )
-    return dict(found)
+    return dict(unfinished)
 
 
 def _held_versions() -> sa.Select[Any]:

@@ -93,10 +93,10 @@ def can_give_back(repository: Path, path: str) -> bool:
 
 def _require_commit(repository: Path) -> None:
     """Raise `UncommittedChanges` where git finds no commit, or does not trust the folder."""
-    found = _call_git(["rev-parse", "--verify", "HEAD"], repository)
-    if found.returncode == 0:
+    head = _call_git(["rev-parse", "--verify", "HEAD"], repository)
+    if head.returncode == 0:
         return
-    if "dubious ownership" in found.stderr:
+    if "dubious ownership" in head.stderr:
         raise UncommittedChanges(
             "a repository that git trusts",
             came=f"{repository}, which belongs to another user",

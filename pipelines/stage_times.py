@@ -30,9 +30,9 @@ def read_times(root: Path, classifier: str) -> dict[str, dict[str, float]]:
 
     `root` is the checkout in which the stages ran.
     """
-    found = {}
+    times = {}
     for file in sorted((root / TIMES).glob("*.json")):
         stage, _, key = file.stem.partition("-")
         if key in ("", classifier):
-            found[stage] = json.loads(file.read_text(encoding="utf-8"))
-    return found
+            times[stage] = json.loads(file.read_text(encoding="utf-8"))
+    return times

@@ -58,4 +58,4 @@ async def predict_batch(request: BatchRequest) -> list[Answer]:
 @app.get("/stats")
 async def stats() -> dict[str, Any]:
     """Return the number of phrases and of LRU hits."""
-    return {"asked": model.asked, "hits": model.hits}
+    return {"asked": model.requested, "hits": model.hits}

@@ -25,7 +25,7 @@ class WholeModel:
         self._known: OrderedDict[str, EncodedAnswer] = OrderedDict()
         self._remembered = remembered
         self.hits = 0
-        self.asked = 0
+        self.requested = 0
 
     def answer(self, phrases: Sequence[str]) -> list[EncodedAnswer]:
         """Return label, probability and four alternatives per phrase, in order."""
@@ -35,7 +35,7 @@ class WholeModel:
         if missing:
             predictions = self._classifier.predict(missing)
             computed = dict(zip(missing, map(_encode, predictions), strict=True))
-        self.asked += len(cleaned)
+        self.requested += len(cleaned)
         self.hits += sum(text in self._known for text in cleaned)
         answers = [computed.get(text) or self._known[text] for text in cleaned]
         if self._remembered:

@@ -49,8 +49,8 @@ def make_bars(figures: Mapping[str, Any], notes: Notes) -> list[Bar]:
 
 
 def _share(probes: Mapping[str, list[int]], name: str) -> float | None:
-    right, asked = probes.get(name, [0, 0])
-    return right / asked if asked else None
+    right, count = probes.get(name, [0, 0])
+    return right / count if count else None
 
 
 def _calm_loss(figures: Mapping[str, Any]) -> float | None:
@@ -63,8 +63,8 @@ def _calm_loss(figures: Mapping[str, Any]) -> float | None:
 
 def _without_long_past(probes: Mapping[str, list[int]]) -> float | None:
     counts = [probes.get(past, [0, 0]) for past in PASTS if past != "corrections_long"]
-    asked = sum(count[1] for count in counts)
-    return sum(count[0] for count in counts) / asked if asked else None
+    total = sum(count[1] for count in counts)
+    return sum(count[0] for count in counts) / total if total else None
 
 
 def _days(own: Mapping[str, Any], since: str = "after_labels") -> float | None:

@@ -70,8 +70,8 @@ def _learnt(figures: Mapping[str, Any]) -> str:
 
 
 def _share(counts: Sequence[int]) -> str:
-    right, asked = counts
-    return f"{100 * right / asked:.1f} % of {asked}" if asked else "-"
+    right, count = counts
+    return f"{100 * right / count:.1f} % of {count}" if count else "-"
 
 
 def _fits(figures: Mapping[str, Any]) -> str:

@@ -83,13 +83,13 @@ _EXPLAIN = msgspec.json.Decoder(ExplainRequest)
 async def explain(state: AppState, call: Call) -> bytes:
     """Explain what a predict would answer. Raises what a predict raises."""
     request = decode_request(_EXPLAIN, call.body)
-    asked = checked_phrase(
+    phrase_request = checked_phrase(
         PhraseRequest(request.phrase, "phrase", request.key, region=request.region)
     )
-    call = replace(call, classifier=line_of(state, call, call.classifier, asked))
+    call = replace(call, classifier=line_of(state, call, call.classifier, phrase_request))
     model = await requested_version(state, call)
     return msgspec.json.encode(
-        _response(await state.explainer.explain(call.classifier, asked, model=model))
+        _response(await state.explainer.explain(call.classifier, phrase_request, model=model))
     )
 
 

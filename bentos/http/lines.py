@@ -28,9 +28,9 @@ def line_of(state: AppState, call: Call, question: str, request: PhraseRequest) 
     if question in state.heads.current:
         return question
     known = ", ".join(sorted(regions))
-    came = "none" if region is None else repr(region)
+    given = "none" if region is None else repr(region)
     raise invalid_field(
-        f"Expected a region that {question} has a line for: {known}; got {came}",
+        f"Expected a region that {question} has a line for: {known}; got {given}",
         field_at("region", request.place),
     )
 
@@ -51,8 +51,8 @@ async def answer_by_line(
     }
     answers = [b""] * len(requests)
     for name, own in places.items():
-        asked = [with_region(requests[place], call) for place in own]
-        answered = await state.answers.answer(name, asked, model=models[name])
+        of_line = [with_region(requests[place], call) for place in own]
+        answered = await state.answers.answer(name, of_line, model=models[name])
         for place, answer in zip(own, answered, strict=True):
             answers[place] = answer
     return answers

@@ -42,9 +42,9 @@ SUFFIX = ".jsonl"
 
 @dataclass
 class JournalCounts:
-    """Rows since the start of this process; `found` were left by earlier processes."""
+    """Rows since the start of this process; `left_over` ones were left by earlier processes."""
 
-    found: int = 0
+    left_over: int = 0
     written: int = 0
     shipped: int = 0
     corrupt: int = 0
@@ -53,7 +53,7 @@ class JournalCounts:
 
     @property
     def waiting(self) -> int:
-        return max(0, self.found + self.written - self.shipped - self.corrupt - self.refused)
+        return max(0, self.left_over + self.written - self.shipped - self.corrupt - self.refused)
 
 
 def encode_rows(rows: Sequence[bytes]) -> bytes:

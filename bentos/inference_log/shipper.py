@@ -105,7 +105,7 @@ class Shipper:
         self._insert = insert
         self._counts = counts
         self._lock: IO[str] | None = None
-        self._counts.found += sum(_waiting_rows(segment) for segment in segments(folder))
+        self._counts.left_over += sum(_waiting_rows(segment) for segment in segments(folder))
 
     def ship(self) -> None:
         """Ship every complete line. Raises SQLAlchemy's errors in an outage; nothing is lost."""

@@ -203,9 +203,9 @@ def _run_build(staging: Path, bento_store: Path, *, tag: str) -> None:
         argv, cwd=staging, env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        came = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or ["no output"]
+        last_line = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or ["no output"]
         raise ProcessFailed(
-            f"a bento {tag}", came=came[0], do=f"run `{' '.join(argv[1:])}` in {staging}"
+            f"a bento {tag}", came=last_line[0], do=f"run `{' '.join(argv[1:])}` in {staging}"
         )
 
 

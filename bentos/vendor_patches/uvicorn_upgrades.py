@@ -64,8 +64,8 @@ def _head_without_offer(protocol: Any) -> bytes:
     version = parser.get_http_version().encode()
     lines = [b"%b %b HTTP/%b" % (parser.get_method(), protocol.url, version)]
     lines += [b"%b: %b" % header for header in protocol.headers if header[0] not in OFFER]
-    asked = b",".join(value for name, value in protocol.headers if name == b"connection")
-    if b"close" in [token.strip() for token in asked.lower().split(b",")]:
+    connection = b",".join(value for name, value in protocol.headers if name == b"connection")
+    if b"close" in [token.strip() for token in connection.lower().split(b",")]:
         lines.append(b"connection: close")
     return b"\r\n".join([*lines, b"", b""])
 

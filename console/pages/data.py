@@ -57,7 +57,7 @@ def snapshot(
     """Show one snapshot beside the one before."""
     with state.reading() as connection:
         rows = _recorded(state, connection, classifier)
-    row, older = _one(rows, number)
+    row, older = _snapshot_and_previous(rows, number)
     column = _source(state, classifier).label
     labels = row.summary["labels"].get(column, {})
     before = older.summary["labels"].get(column, {}) if older else {}
@@ -77,7 +77,7 @@ def snapshot(
 def checks(classifier: Classifier, number: Number, state: State, person: Viewer) -> HTMLResponse:
     """Return the page of the snapshot's checks, for a frame that may run nothing."""
     with state.reading() as connection:
-        row, _ = _one(_recorded(state, connection, classifier), number)
+        row, _ = _snapshot_and_previous(_recorded(state, connection, classifier), number)
     folder = _checks_folder(state, row)
     if folder is None or not (folder / REPORT).is_file():
         raise UnknownVersion(
@@ -101,7 +101,9 @@ def _recorded(state: ConsoleState, connection: Connection, classifier: str) -> l
     return [row for row in rows if source.label in row.summary["labels"]]
 
 
-def _one(rows: list[sa.Row[Any]], number: int) -> tuple[sa.Row[Any], sa.Row[Any] | None]:
+def _snapshot_and_previous(
+    rows: list[sa.Row[Any]], number: int
+) -> tuple[sa.Row[Any], sa.Row[Any] | None]:
     """Return a snapshot and the one before it. Raises `UnknownVersion`."""
     for row, older in zip(rows, [*rows[1:], None], strict=False):
         if row.id == number:

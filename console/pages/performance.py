@@ -62,8 +62,8 @@ def performance(
 
 def _section(report: Report, name: Dimension) -> dict[str, Any]:
     """Return a table, without the columns that are empty in every row."""
-    found = report.sections[name]
-    rows = [cells(row, name) for row in found[:LABELS_SHOWN]]
+    all_rows = report.sections[name]
+    rows = [cells(row, name) for row in all_rows[:LABELS_SHOWN]]
     columns = columns_of(name)
     filled = [
         place for place, _ in enumerate(columns) if not rows or any(row[place] for row in rows)
@@ -72,5 +72,5 @@ def _section(report: Report, name: Dimension) -> dict[str, Any]:
         "name": name,
         "columns": [(columns[place], columns[place] in COUNTS) for place in filled],
         "rows": [[(row[place], columns[place] in COUNTS) for place in filled] for row in rows],
-        "left_out": len(found) - len(rows),
+        "left_out": len(all_rows) - len(rows),
     }

@@ -35,12 +35,16 @@ from monitoring.review.undo import newest_act
 from monitoring.review.worth import queue_report
 
 router = APIRouter(prefix="/c/{classifier}/review")
-Asked = Annotated[int | None, Query(ge=1, le=LARGEST_ID)]
+ItemNumber = Annotated[int | None, Query(ge=1, le=LARGEST_ID)]
 
 
 @router.get("")
 def page(
-    request: Request, classifier: Classifier, state: State, person: Reviewer, item: Asked = None
+    request: Request,
+    classifier: Classifier,
+    state: State,
+    person: Reviewer,
+    item: ItemNumber = None,
 ) -> HTMLResponse:
     """Show the next item, or the one asked for, when the person holds it."""
     if item is None:

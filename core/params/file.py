@@ -101,8 +101,8 @@ def read_params_file(path: Path) -> dict[str, Any]:
             do="run from the repository's root",
         ) from None
     except UnicodeDecodeError as error:
-        came = f"byte {error.object[error.start]:#04x} at position {error.start}"
-        raise ParamsError(f"UTF-8 in {path.name}", came=came, do="save the file as UTF-8") from None
+        byte = f"byte {error.object[error.start]:#04x} at position {error.start}"
+        raise ParamsError(f"UTF-8 in {path.name}", came=byte, do="save the file as UTF-8") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: such as 2024-13-45
         raise ParamsError(
             f"YAML in {path.name}", came=" ".join(str(error).split()), do="correct the syntax"
@@ -136,8 +136,8 @@ def explain(error: ValidationError, *, known: Collection[str]) -> ParamsError:
         near = get_close_matches(str(first["loc"][-1]), known, n=1)
         do = f"write `{near[0]}` if that is meant, or remove it" if near else "remove it"
         return ParamsError(f"only known keys at {path}", came=f"an unknown key{more}", do=do)
-    came = "nothing" if first["type"] == "missing" else _short(first.get("input"))
-    return ParamsError(_wanted(path, first), came=came + more, do="correct params.yaml")
+    value = "nothing" if first["type"] == "missing" else _short(first.get("input"))
+    return ParamsError(_wanted(path, first), came=value + more, do="correct params.yaml")
 
 
 def _wanted(path: str, details: ErrorDetails) -> str:

@@ -62,7 +62,7 @@ def compare_with_champion(
 
     built = workspace.folder / "build" / "classifiers" / classifier
     evaluation = json.loads((built / "evaluation" / "evaluation.json").read_text())
-    compared |= _found(evaluation)
+    compared |= _described_outcomes(evaluation)
     if problem := served_problem(evaluation["served"]):
         return Verdict("reject", (problem,), {"served": evaluation["served"], **compared})
 
@@ -83,7 +83,7 @@ def compare_with_champion(
     return Verdict(verdict.kind, verdict.reasons, {**verdict.evidence, **compared})
 
 
-def _found(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+def _described_outcomes(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was found of rules and self-training, and what the version promises."""
     described: dict[str, Any] = {}
     if "rules" in evaluation:

@@ -126,8 +126,8 @@ def read_label_evidence(
         _source_labels(connection, champion, source, now=now),
     )
     speaking = [rows for rows in streams if len(rows)]
-    found = [_test(rows, expected, false_calls / len(speaking)) for rows in speaking]
-    return max(found, key=lambda evidence: evidence.nearness, default=None)
+    tests = [_test(rows, expected, false_calls / len(speaking)) for rows in speaking]
+    return max(tests, key=lambda evidence: evidence.nearness, default=None)
 
 
 def _test(rows: pd.DataFrame, expected: float, false_calls: float) -> LabelEvidence:
@@ -191,12 +191,12 @@ def _source_labels(
     rows = source(since)
     rows = rows[rows["occurred_at"] <= now].sort_values("occurred_at", kind="stable")
     labels = rows.tail(LABELS_READ).groupby("id")["label"].last()
-    found = _answers_of(connection, champion, labels.index.tolist(), since=since)
-    right = found["request_id"].map(labels)
+    answers = _answers_of(connection, champion, labels.index.tolist(), since=since)
+    right = answers["request_id"].map(labels)
     if right.isna().all():
         return pd.DataFrame(columns=list(COLUMNS))
-    wrong = (right != found["label"]) & ~found["confirmed"].astype(bool)
-    return _acts(found.assign(author="", probability=None, wrong=wrong)[list(COLUMNS)])
+    wrong = (right != answers["label"]) & ~answers["confirmed"].astype(bool)
+    return _acts(answers.assign(author="", probability=None, wrong=wrong)[list(COLUMNS)])
 
 
 def _answers_of(
@@ -209,10 +209,10 @@ def _answers_of(
     """
     of_people = sa.select(feedback.c.request_id).where(*_may_confirm(champion.classifier, since))
     of_source = sa.func.unnest(sa.literal(ids, sa.ARRAY(sa.Text)))
-    asked = sa.union_all(sa.select(of_source), of_people).subquery()
-    answer = answered(sa.select(*asked.c))
-    said = sa.exists().where(feedback.c.request_id == answer.c.request_id)
-    confirmed = said.where(is_label(), sa.func.btrim(feedback.c.label) == answer.c.label)
+    requests = sa.union_all(sa.select(of_source), of_people).subquery()
+    answer = answered(sa.select(*requests.c))
+    has_feedback = sa.exists().where(feedback.c.request_id == answer.c.request_id)
+    confirmed = has_feedback.where(is_label(), sa.func.btrim(feedback.c.label) == answer.c.label)
     query = (
         sa.select(
             answer.c.request_id,
@@ -227,7 +227,7 @@ def _answers_of(
             answer.c.occurred_at > since,
             answer.c.head_label.is_(None),
             answer.c.pin.is_(None),
-            sa.or_(~said, confirmed),
+            sa.or_(~has_feedback, confirmed),
             ~is_faulty(answer),
         )
         .order_by(answer.c.occurred_at, answer.c.request_id)

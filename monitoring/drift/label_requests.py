@@ -135,7 +135,7 @@ def _learnt_since(
 
 
 def _fallen_due(request: OpenRequest, share: float) -> Verdict:
-    came = (
+    reason = (
         f"the labels asked for at window {request.window} have come: "
         f"{100 * share:.0f} % of the moved answers have one"
     )
@@ -145,7 +145,7 @@ def _fallen_due(request: OpenRequest, share: float) -> Verdict:
         if name not in ("moved_phrases", "label_requests")
     }
     due = {"window": request.window, "labelled_share": round(share, 4)}
-    return Verdict("drift", (came,), {**evidence, "due": due})
+    return Verdict("drift", (reason,), {**evidence, "due": due})
 
 
 def _still_open(

@@ -35,7 +35,7 @@ def novel_clusters(
         return []
     numbers = cluster(scorer.vectors(chosen.index.tolist()))
     clusters = [_described(chosen[numbers == number]) for number in np.unique(numbers)]
-    return sorted(clusters, key=lambda found: -found["rows"])[:CLUSTERS_SHOWN]
+    return sorted(clusters, key=lambda described: -described["rows"])[:CLUSTERS_SHOWN]
 
 
 def cluster(vectors: np.ndarray) -> np.ndarray:

@@ -13,31 +13,33 @@ from core.tables.loop import feedback, inference
 from monitoring.drift.faults import is_faulty
 from monitoring.labels.feedback import answered
 from monitoring.review.recent_log import routed
-from pipelines.unlabelled import AskedPhrases, by_frequency
+from pipelines.unlabelled import UnlabelledPhrases, by_frequency
 
 MOST_PHRASES = 400_000
 """Distinct phrases that are read, the most frequent ones: 100 MB at most in ordinary lengths."""
 SHOWN = 200
 
 
-def read_asked(engine: Engine, classifier: str, *, days: int, as_of: datetime) -> AskedPhrases:
+def read_unlabelled_phrases(
+    engine: Engine, classifier: str, *, days: int, as_of: datetime
+) -> UnlabelledPhrases:
     """Return the phrases of the `days` before `as_of` that no person labelled, refused or pinned.
 
     A log that cannot be read gives no phrases and a problem: a snapshot goes on without them.
     """
     try:
         with engine.connect() as connection:
-            return asked_phrases(connection, classifier, days=days, as_of=as_of)
+            return unlabelled_phrases(connection, classifier, days=days, as_of=as_of)
     except sa.exc.SQLAlchemyError as error:
         first = str(error).splitlines()[0][:SHOWN]
         get_logger().warning("unlabelled phrases", classifier=classifier, error=first)
-        return AskedPhrases(problem=f"the log could not be read: {first}")
+        return UnlabelledPhrases(problem=f"the log could not be read: {first}")
 
 
-def asked_phrases(
+def unlabelled_phrases(
     connection: Connection, classifier: str, *, days: int, as_of: datetime
-) -> AskedPhrases:
-    """Do what `read_asked` does; raises where the log cannot be read.
+) -> UnlabelledPhrases:
+    """Do what `read_unlabelled_phrases` does; raises where the log cannot be read.
 
     Answers in windows that people called a fault of the data do not count, nor do load tests.
     """

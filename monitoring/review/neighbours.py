@@ -23,7 +23,7 @@ class Neighbour:
     """A phrase near another.
 
     `similarity` is the cosine of both embeddings. `label` is what source or people said of the
-    phrase where `labelled`, else what was answered last. `asked` is how often clients asked it in
+    phrase where `labelled`, else what was answered last. `asks` is how often clients asked it in
     the last week, about.
     """
 
@@ -31,7 +31,7 @@ class Neighbour:
     similarity: float
     label: str
     labelled: bool
-    asked: int
+    asks: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,18 +34,18 @@ def phrase_facts(
     last = newest_arrival(connection.engine)
     recent = read_recent(connection, classifier, since=now - WEEK, last=last)
     empty = pd.DataFrame(columns=["cleaned", "label", "asks"])
-    asked = empty if recent is None else asked_phrases(recent)
-    return describe_phrases(asked, trained, memory)
+    phrases = empty if recent is None else asked_phrases(recent)
+    return describe_phrases(phrases, trained, memory)
 
 
 def describe_phrases(
-    asked: pd.DataFrame, trained: Iterable[str], memory: Memory | None
+    phrases: pd.DataFrame, trained: Iterable[str], memory: Memory | None
 ) -> pd.DataFrame:
     """Return FACT_COLUMNS, most asked first: pure. A phrase without any label is left out."""
-    answers = dict(zip(asked["cleaned"], asked["label"], strict=True))
-    asks = dict(zip(asked["cleaned"], asked["asks"], strict=True))
+    answers = dict(zip(phrases["cleaned"], phrases["label"], strict=True))
+    asks = dict(zip(phrases["cleaned"], phrases["asks"], strict=True))
     rows = []
-    for phrase in dict.fromkeys([*asked["cleaned"], *trained]):
+    for phrase in dict.fromkeys([*phrases["cleaned"], *trained]):
         known = None if memory is None else known_label(memory, phrase)
         label = known or answers.get(phrase)
         if label is not None:

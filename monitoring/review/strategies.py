@@ -126,8 +126,8 @@ def contradicted(inputs: StrategyInputs) -> list[Candidate]:
     rows = pd.DataFrame(
         {"cleaned": list(inputs.contradicted), "doubt": list(inputs.contradicted.values())}
     )
-    asked = inputs.phrases[["cleaned", "request_id", "asks"]]
-    return _ranked("contradicted", _valued(rows.merge(asked, on="cleaned")))
+    phrases = inputs.phrases[["cleaned", "request_id", "asks"]]
+    return _ranked("contradicted", _valued(rows.merge(phrases, on="cleaned")))
 
 
 def suspects(inputs: StrategyInputs) -> list[Candidate]:

@@ -193,12 +193,12 @@ def _points_with(
 
 def _gains(items: pd.DataFrame, counts: Mapping[tuple[str, str], int], total: int) -> pd.Series:
     """Return 100 * (right answers now - right answers of before) / all answers, of each item."""
-    asked: dict[str, int] = {}
+    asks: dict[str, int] = {}
     for (phrase, _), count in counts.items():
-        asked[phrase] = asked.get(phrase, 0) + count
+        asks[phrase] = asks.get(phrase, 0) + count
     gains = [
         counts.get((row.cleaned, row.decided_label), 0)
-        - (0 if row.wrong else asked.get(row.cleaned, 0))
+        - (0 if row.wrong else asks.get(row.cleaned, 0))
         for row in items.itertuples()
     ]
     return pd.Series(100 * np.array(gains, float) / total, index=items.index)

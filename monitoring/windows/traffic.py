@@ -156,8 +156,8 @@ class Traffic:
             .limit(1)
             .lateral()
         )
-        found = sa.select(nearest.c.sequence).select_from(point.join(nearest, sa.true()))
-        return np.unique(np.array(self.connection.scalars(found).all(), dtype=np.int64))
+        sequences = sa.select(nearest.c.sequence).select_from(point.join(nearest, sa.true()))
+        return np.unique(np.array(self.connection.scalars(sequences).all(), dtype=np.int64))
 
     def _rows(self) -> sa.Select[Any]:
         answered = inference.c.version == self.version

@@ -84,11 +84,11 @@ def set_up(settings: Settings, name: str, source: str, wanted: Wanted, *, now: d
     named = {"query": f"queries/{query_file.name}", "label": name}
     add_block(text, name, {"source": named})
 
-    found = _resolve(settings, name, source)
-    columns = find_columns(found.address, wanted)
-    rows = _read(found.address, columns, label=name)
-    own = {"from": found.from_} if found.from_ else {}
-    setup = _judge(found, {**own, **named}, rows, seed=read_params(text).seed, now=now)
+    located = _resolve(settings, name, source)
+    columns = find_columns(located.address, wanted)
+    rows = _read(located.address, columns, label=name)
+    own = {"from": located.from_} if located.from_ else {}
+    setup = _judge(located, {**own, **named}, rows, seed=read_params(text).seed, now=now)
 
     _write(query_file, rows.query)
     _write(settings.repository / "params.yaml", add_block(text, name, setup.block))
@@ -97,7 +97,7 @@ def set_up(settings: Settings, name: str, source: str, wanted: Wanted, *, now: d
 
 
 def _judge(
-    found: _Source, source: dict[str, str], rows: _SourceRows, *, seed: int, now: datetime
+    located: _Source, source: dict[str, str], rows: _SourceRows, *, seed: int, now: datetime
 ) -> Setup:
     """Choose the block's keys, and say what its rows promise."""
     name = source["label"]
@@ -121,8 +121,8 @@ def _judge(
         languages=find_languages(learnable.rows.phrases.tolist(), seed=seed),
         first_model=try_first_model(learnable, seed=seed),
         drift=likely_power(look.per_day, window_days=params.drift.window_days),
-        variable="" if found.is_set else source_variable(found.from_),
-        address=found.address if is_path(found.address) else "",
+        variable="" if located.is_set else source_variable(located.from_),
+        address=located.address if is_path(located.address) else "",
     )
 
 

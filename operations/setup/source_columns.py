@@ -103,12 +103,12 @@ def _with_driver(address: str) -> str:
 
 
 def _require_columns(reader: Reader, table: str, named: Sequence[str]) -> None:
-    found = reader.columns(_bare(f"select * from {table} q where 1 = 0"))
-    missing = [name for name in named if name not in found]
+    columns = reader.columns(_bare(f"select * from {table} q where 1 = 0"))
+    missing = [name for name in named if name not in columns]
     if missing:
         raise QueryRefused(
             f"the columns {', '.join(named)}",
-            came=f"{_listed(found)} (without {', '.join(missing)})",
+            came=f"{_listed(columns)} (without {', '.join(missing)})",
             do="name columns of the table with --text, --label and --time",
         )
 

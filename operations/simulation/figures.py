@@ -77,10 +77,10 @@ def losses(policy: str, notes: Notes) -> list[float]:
 def _probes(runs: Any) -> dict[str, list[int]]:
     totals: dict[str, list[int]] = {}
     for run in runs:
-        for name, (right, asked) in run["probes"].items():
+        for name, (right, count) in run["probes"].items():
             total = totals.setdefault(name, [0, 0])
             total[0] += right
-            total[1] += asked
+            total[1] += count
     return totals
 
 

@@ -111,21 +111,23 @@ class Observer:
         probes = self.notes["probes"]
         now = production.now
         day_ago = now - timedelta(days=1)
-        self._corrections = self._asked(
+        self._corrections = self._answer_due(
             self._corrections, production, probes["corrections_day"], until=day_ago
         )
         for past, waiting in self._corrections_by_past.items():
-            self._corrections_by_past[past] = self._asked(
+            self._corrections_by_past[past] = self._answer_due(
                 waiting, production, probes[past], until=day_ago
             )
         learnt = production.learnt_labels_at or EPOCH
-        self._corrections_next = self._asked(
+        self._corrections_next = self._answer_due(
             self._corrections_next, production, probes["corrections_next"], until=learnt
         )
-        self._mistakes = self._asked(self._mistakes, production, probes["mistakes"], until=learnt)
+        self._mistakes = self._answer_due(
+            self._mistakes, production, probes["mistakes"], until=learnt
+        )
         self._ask_rules(production)
 
-    def _asked(
+    def _answer_due(
         self, waiting: list[Probe], production: Production, counts: list[int], *, until: datetime
     ) -> list[Probe]:
         due = [probe for probe in waiting if probe.since <= until]

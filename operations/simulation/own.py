@@ -216,10 +216,10 @@ def _vectors(settings: Settings) -> Vectors:
 
 def _key(question: Question, params: Params, machinery: Machinery, rows: str) -> str:
     """Names what the runs depend on; which policies are asked for is their files' names."""
-    asked = {**asdict(question), "policies": None, "seed": None}
+    question_facts = {**asdict(question), "policies": None, "seed": None}
     parts = (
         code_digest(),
-        json.dumps(asked, sort_keys=True),
+        json.dumps(question_facts, sort_keys=True),
         machinery.block.model_dump_json(),
         f"{params.seed} {machinery.false_alarms} {machinery.vectors.embedder_id} {rows}",
     )

@@ -143,8 +143,8 @@ def _new_rule(draft: _Draft, size: float) -> np.ndarray:
 
 def _filled(draft: _Draft, group: np.ndarray, *, size: float, least: float) -> list[int]:
     shares = np.bincount(group, draft.free_frequency)
-    asked = np.where(shares > 0, shares, -1.0)
-    return fill_share(asked, size=size, least=least, random=draft.random)
+    shares_present = np.where(shares > 0, shares, -1.0)
+    return fill_share(shares_present, size=size, least=least, random=draft.random)
 
 
 def _split(draft: _Draft, size: float) -> np.ndarray:

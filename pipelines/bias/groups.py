@@ -43,8 +43,8 @@ def label_frequencies(labels: Strings, *, trained: Bool) -> Strings:
     common = above - share < COMMON_SHARE
     rare = ~common & (above - share >= 1 - RARE_SHARE)
     frequency = np.where(common, "common labels", np.where(rare, "rare labels", "middle labels"))
-    found: Strings = frequency.astype(object)[codes]
-    return found
+    by_row: Strings = frequency.astype(object)[codes]
+    return by_row
 
 
 def sources(from_source: Bool) -> Strings:
@@ -57,5 +57,5 @@ def periods(occurred_at: AnyArray, *, test: Bool) -> Strings:
     tested = occurred_at[test].astype(np.int64)
     bounds = tested.min() + (tested.max() - tested.min()) * np.array([1, 2]) / 3
     place = np.searchsorted(bounds, occurred_at.astype(np.int64), side="right")
-    found: Strings = np.array(PERIODS, dtype=object)[place]
-    return found
+    by_row: Strings = np.array(PERIODS, dtype=object)[place]
+    return by_row

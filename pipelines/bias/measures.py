@@ -62,9 +62,9 @@ def historical(rows: BiasRows, *, min_rows: int) -> list[Measure]:
     def measured(group: Group, doubt: float) -> Estimate:
         return mean(stale[group.rows], tested[group.rows], doubt=doubt)
 
-    found = [Group(EVERYTHING, "test rows", np.ones(len(stale), bool))]
-    found += _groups(rows, HISTORICAL, among=rows.test)
-    return _measured("historical", found, measured, min_rows=min_rows)
+    groups = [Group(EVERYTHING, "test rows", np.ones(len(stale), bool))]
+    groups += _groups(rows, HISTORICAL, among=rows.test)
+    return _measured("historical", groups, measured, min_rows=min_rows)
 
 
 def representation(rows: BiasRows, *, min_rows: int) -> list[Measure]:
@@ -76,8 +76,8 @@ def representation(rows: BiasRows, *, min_rows: int) -> list[Measure]:
         in_training = (rows.groups[group.dimension] == group.name)[~rows.test]
         return ratio((group.rows, in_training), (recent, trained), doubt=doubt)
 
-    found = _groups(rows, REPRESENTED, among=rows.recent)
-    return _measured("representation", found, measured, min_rows=min_rows)
+    groups = _groups(rows, REPRESENTED, among=rows.recent)
+    return _measured("representation", groups, measured, min_rows=min_rows)
 
 
 def measurement(rows: BiasRows, *, min_rows: int) -> list[Measure]:
@@ -85,7 +85,7 @@ def measurement(rows: BiasRows, *, min_rows: int) -> list[Measure]:
     of it than from its own.
     """
     excess = {name: disagreement(rows, rows.groups[name]) for name in MEASURED}
-    found = [
+    groups = [
         Group(name, str(group), (rows.groups[name] == group) & ~np.isnan(excess[name]))
         for name in MEASURED
         for group in sorted(set(rows.groups[name]))
@@ -96,7 +96,7 @@ def measurement(rows: BiasRows, *, min_rows: int) -> list[Measure]:
         values = excess[group.dimension][group.rows]
         return mean(values, rows.phrases[group.rows], doubt=doubt)
 
-    return _measured("measurement", found, measured, min_rows=min_rows)
+    return _measured("measurement", groups, measured, min_rows=min_rows)
 
 
 def evaluation(rows: BiasRows, *, min_rows: int) -> list[Measure]:
@@ -112,8 +112,10 @@ def evaluation(rows: BiasRows, *, min_rows: int) -> list[Measure]:
         rest = float(wrong[~group.rows].mean())
         return Estimate(shares[group.dimension][group.name] - rest, around.low, around.high)
 
-    found = [group for group in _groups(rows, EVALUATED, among=rows.test) if not group.rows.all()]
-    return _measured("evaluation", found, measured, min_rows=min_rows)
+    compared = [
+        group for group in _groups(rows, EVALUATED, among=rows.test) if not group.rows.all()
+    ]
+    return _measured("evaluation", compared, measured, min_rows=min_rows)
 
 
 def wrong_answers(rows: BiasRows) -> Float64:
@@ -141,9 +143,9 @@ def main_labels(rows: BiasRows, among: Bool) -> Strings:
     phrases = pairs // len(names)
     order = np.lexsort((pairs, -counts, phrases))
     _, first = np.unique(phrases[order], return_index=True)
-    found = np.full(len(rows.texts), "", dtype=object)
-    found[phrases[order][first]] = names[pairs[order][first] % len(names)]
-    return found
+    main = np.full(len(rows.texts), "", dtype=object)
+    main[phrases[order][first]] = names[pairs[order][first] % len(names)]
+    return main
 
 
 def disagreement(rows: BiasRows, group: Strings) -> Float64:
@@ -180,8 +182,8 @@ def _same_label(rows: BiasRows, group: Strings) -> Mapping[str, Mapping[str, Flo
 def _counts(codes: np.ndarray) -> Float64:
     """Return how often the code of each row occurs: float64 (n,)."""
     _, places, counts = np.unique(codes, return_inverse=True, return_counts=True)
-    found: Float64 = counts[places].astype(np.float64)
-    return found
+    by_row: Float64 = counts[places].astype(np.float64)
+    return by_row
 
 
 def _groups(rows: BiasRows, dimensions: tuple[str, ...], *, among: Bool) -> list[Group]:

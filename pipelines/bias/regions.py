@@ -62,17 +62,17 @@ def _measures(
     doubt = DOUBT / (len(regions) + 1)
     groups = [(EVERYTHING, "regions", np.ones(len(gained), bool))]
     groups += [("region", name, pairs.regions == number) for number, name in enumerate(regions)]
-    found = []
+    measures = []
     for dimension, name, chosen in groups:
         count = int(pairs.rows[chosen].sum())
         if count < min_rows:  # few of its phrases were drawn
             missing = f"{count:,} rows were drawn, at least {min_rows:,} wanted"
-            found.append(Measure(KIND, dimension, name, count, missing=missing))
+            measures.append(Measure(KIND, dimension, name, count, missing=missing))
             continue
         around = _of_rows(gained[chosen], pairs.phrases[chosen], pairs.rows[chosen], doubt)
         values = (around.value, around.low, around.high)
-        found.append(Measure(KIND, dimension, name, count, *values))
-    return found
+        measures.append(Measure(KIND, dimension, name, count, *values))
+    return measures
 
 
 def _of_rows(gained: Float64, phrases: Int64, rows: Int64, doubt: float) -> Estimate:
@@ -118,8 +118,8 @@ def _right(pairs: RegionPairs, *, common: bool) -> AnyArray:
                 products[others].sum(axis=0) + RIDGE * np.eye(products.shape[1]),
                 targets[others].sum(axis=0),
             )
-            asked = np.flatnonzero(of_part & (pairs.folds == fold))
-            right[asked] = _answers(pairs.vectors[asked], weights) == pairs.labels[asked]
+            held_out = np.flatnonzero(of_part & (pairs.folds == fold))
+            right[held_out] = _answers(pairs.vectors[held_out], weights) == pairs.labels[held_out]
     return right
 
 
@@ -139,8 +139,8 @@ def _sums(pairs: RegionPairs, members: Int64) -> tuple[Float64, Float64]:
 
 
 def _answers(vectors: Float32, weights: Float64) -> Int64:
-    found = np.empty(len(vectors), np.int64)
+    answers = np.empty(len(vectors), np.int64)
     for start in range(0, len(vectors), CHUNK):
         part = slice(start, start + CHUNK)
-        found[part] = (vectors[part] @ weights).argmax(axis=1)
-    return found
+        answers[part] = (vectors[part] @ weights).argmax(axis=1)
+    return answers

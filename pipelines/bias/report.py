@@ -58,9 +58,9 @@ def limit_of(measure: Measure, limits: Mapping[str, float]) -> float | None:
 def not_measured(report: Mapping[str, Any]) -> dict[str, str]:
     """Return kind -> why it has no number, of the kinds without one."""
     return {
-        kind: found["missing"]
-        for kind, found in report.get("kinds", {}).items()
-        if found["within"] is None
+        kind: measure["missing"]
+        for kind, measure in report.get("kinds", {}).items()
+        if measure["within"] is None
     }
 
 

@@ -17,21 +17,21 @@ def bias_section(write: Writer) -> Section:
     kinds: Mapping[str, Any] = ask("bias/kinds", write.facts) or {}
     if not kinds:
         return Section(TITLE, [plain("It was not measured when the version was made.")])
-    rows = [_row(write, kind, found) for kind, found in kinds.items()]
+    rows = [_row(write, kind, measure) for kind, measure in kinds.items()]
     return Section(TITLE, _sentences(write), [Table(COLUMNS, rows), _slices(write)])
 
 
-def _row(write: Writer, kind: str, found: Mapping[str, Any]) -> list[Sentence]:
+def _row(write: Writer, kind: str, measure: Mapping[str, Any]) -> list[Sentence]:
     place = f"bias/kinds/{kind}"
-    if found["within"] is None:
+    if measure["within"] is None:
         missing = write.say("not measured: {why}", why=f"{place}/missing:text")
         return [plain(kind), missing, *[plain("")] * 4, plain(MEANING[kind])]
     form = "number" if kind == TIMES else "points"
-    asked = [f"{place}/{name}:{form}" for name in ("value", "low", "high", "limit")]
+    figures = [f"{place}/{name}:{form}" for name in ("value", "low", "high", "limit")]
     return [
         plain(kind),
-        plain(group_name(found)),
-        *write.cells(*asked),
+        plain(group_name(measure)),
+        *write.cells(*figures),
         plain(MEANING[kind]),
     ]
 
@@ -52,12 +52,12 @@ def _regions(write: Writer) -> list[Sentence]:
     for place, row in enumerate(measures):
         if row["kind"] == "aggregation" and row["dimension"] == "all" and not row["missing"]:
             pays = "pays" if row["low"] > 0 else "does not pay"
-            asked = f"bias/measures/{place}"
+            query = f"bias/measures/{place}"
             text = (
                 f"One model per region {pays}: accuracy on unseen phrases {{value}} points "
                 "({low} to {high})."
             )
-            figures = {name: f"{asked}/{name}:gain" for name in ("value", "low", "high")}
+            figures = {name: f"{query}/{name}:gain" for name in ("value", "low", "high")}
             return [write.say(text, **figures)]
     return []
 
@@ -68,11 +68,11 @@ def _slices(write: Writer) -> Table:
     for place, row in enumerate(measures):
         if row["kind"] != "evaluation":
             continue
-        asked = f"bias/measures/{place}"
+        query = f"bias/measures/{place}"
         if row["missing"]:
-            cells = [write.say("{why}", why=f"{asked}/missing:text"), plain(""), plain("")]
+            cells = [write.say("{why}", why=f"{query}/missing:text"), plain(""), plain("")]
         else:
-            cells = write.cells(*(f"{asked}/{name}:gain" for name in ("value", "low", "high")))
-        rows.append([plain(group_name(row)), *write.cells(f"{asked}/rows:count"), *cells])
+            cells = write.cells(*(f"{query}/{name}:gain" for name in ("value", "low", "high")))
+        rows.append([plain(group_name(row)), *write.cells(f"{query}/rows:count"), *cells])
     columns = ("slice", "test rows", "more wrong answers than the rest, points", "from", "to")
     return Table(columns, rows)

@@ -113,18 +113,20 @@ class Writer:
 
     def say(self, text: str, **figures: str) -> Sentence:
         """Return a sentence; each figure is `query:form`."""
-        return Sentence(text, {name: self._figure(asked) for name, asked in figures.items()})
+        return Sentence(text, {name: self._figure(query) for name, query in figures.items()})
 
-    def cells(self, *asked: str) -> list[Sentence]:
+    def cells(self, *queries: str) -> list[Sentence]:
         """Return one cell per `query:form`; a text without a colon stands as it is."""
-        return [self.say("{figure}", figure=text) if ":" in text else plain(text) for text in asked]
+        return [
+            self.say("{figure}", figure=text) if ":" in text else plain(text) for text in queries
+        ]
 
     def knows(self, query: str) -> bool:
         """Return whether the facts have a value there."""
         return ask(query, self.facts) is not None
 
-    def _figure(self, asked: str) -> Figure:
-        query, _, form = asked.rpartition(":")
+    def _figure(self, query_and_form: str) -> Figure:
+        query, _, form = query_and_form.rpartition(":")
         return Figure(query, ask(query, self.facts), form)
 
 
@@ -140,29 +142,29 @@ def step(name: object) -> str:
 
 def ask(query: str, facts: Facts) -> Any:
     """Return the value at a path of names and places in lists, None where there is none."""
-    found: Any = facts
+    value: Any = facts
     for part in query.split("/"):
         name = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(found, Mapping):
-            found = found.get(name)
-        elif isinstance(found, list) and name.isdecimal() and int(name) < len(found):
-            found = found[int(name)]
+        if isinstance(value, Mapping):
+            value = value.get(name)
+        elif isinstance(value, list) and name.isdecimal() and int(name) < len(value):
+            value = value[int(name)]
         else:
             return None
-    return found
+    return value
 
 
 def changes(card: Card, facts: Facts) -> list[Change]:
     """Return the figures whose query answers otherwise now."""
-    found = []
+    changed = []
     for section, sentence in card.every_sentence():
         for figure in sentence.figures.values():
             now = ask(figure.query, facts)
             if not _same(figure.value, now):
                 is_now = Figure(figure.query, now, figure.form)
                 shown = (figure.query, _exact(figure), _exact(is_now))
-                found.append(Change(section, sentence.shown, *shown))
-    return found
+                changed.append(Change(section, sentence.shown, *shown))
+    return changed
 
 
 def _same(was: Any, now: Any) -> bool:

@@ -27,7 +27,7 @@ def data_card(facts: Facts) -> Card:
 
 
 def _source(write: Writer) -> list[Sentence]:
-    found = [
+    sentences = [
         write.say(
             "The column {label} of {query} is the right label of each phrase.",
             label="params/source/label:text",
@@ -35,7 +35,7 @@ def _source(write: Writer) -> list[Sentence]:
         )
     ]
     if write.knows("snapshot"):
-        found.append(
+        sentences.append(
             write.say(
                 "Snapshot {hash} of {moment} has {rows} rows; Git keeps it as {tag}.",
                 hash="snapshot/logical_hash:text",
@@ -44,7 +44,7 @@ def _source(write: Writer) -> list[Sentence]:
                 tag="snapshot/git_tag:text",
             )
         )
-    return found
+    return sentences
 
 
 def _rows(write: Writer) -> Iterator[Sentence]:
@@ -97,10 +97,10 @@ def _groups(write: Writer) -> Section:
     for place, row in enumerate(measures):
         if row["kind"] != "representation":
             continue
-        asked = f"bias/measures/{place}"
-        often = f"{asked}/missing:text" if row["missing"] else f"{asked}/value:number"
+        query = f"bias/measures/{place}"
+        often = f"{query}/missing:text" if row["missing"] else f"{query}/value:number"
         named = f"{row['dimension']}: {row['group']}"
-        rows.append([plain(named), *write.cells(f"{asked}/rows:count", often)])
+        rows.append([plain(named), *write.cells(f"{query}/rows:count", often)])
     if not rows:
         return Section("Groups")
     columns = ("group", "recent rows", "times as often as in the training rows")

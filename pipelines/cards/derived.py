@@ -164,8 +164,8 @@ def derive(
     predictions: pa.Table | None, *, costs: Mapping[str, Any] | None, times: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the facts `derived` of a version; parts whose files are missing are left out."""
-    found: dict[str, Any] = {"energy": energy(times)} if times else {}
+    facts: dict[str, Any] = {"energy": energy(times)} if times else {}
     if predictions is not None and len(set(_phrases(predictions))) >= FEWEST_PHRASES:
-        found["scores"] = scores_with_intervals(predictions)
-        found["cost"] = cost_per_thousand(predictions, costs)
-    return found
+        facts["scores"] = scores_with_intervals(predictions)
+        facts["cost"] = cost_per_thousand(predictions, costs)
+    return facts

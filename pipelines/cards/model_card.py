@@ -44,13 +44,13 @@ def model_card(facts: Facts) -> Card:
 
 def purpose(write: Writer) -> list[Sentence]:
     """Say what the classifier is for and whose it is, or that nobody wrote it down."""
-    found = [
+    sentences = [
         write.say("{purpose}", purpose="params/purpose:text")
         if ask("params/purpose", write.facts)
         else plain("Nobody has written down what it is for: set `purpose` in its block.")
     ]
     if ask("params/line", write.facts):
-        found.append(
+        sentences.append(
             write.say(
                 "It answers {question} in the {column} {value} alone.",
                 question="params/line/of:text",
@@ -59,8 +59,8 @@ def purpose(write: Writer) -> list[Sentence]:
             )
         )
     if ask("params/owner", write.facts):
-        return [*found, write.say("Owner: {owner}.", owner="params/owner:text")]
-    return [*found, plain("Nobody is named as its owner: set `owner` in its block.")]
+        return [*sentences, write.say("Owner: {owner}.", owner="params/owner:text")]
+    return [*sentences, plain("Nobody is named as its owner: set `owner` in its block.")]
 
 
 def _version(write: Writer) -> list[Sentence]:
@@ -105,8 +105,8 @@ def _figures(write: Writer) -> Section:
         for score, name in SCORES.items():
             place = f"derived/scores/{part}/{score}"
             if write.knows(place):
-                asked = (f"{place}/value:score", f"{place}/low:score", f"{place}/high:score")
-                rows.append([plain(f"{name}, {rows_name}"), *write.cells(*asked)])
+                queries = (f"{place}/value:score", f"{place}/low:score", f"{place}/high:score")
+                rows.append([plain(f"{name}, {rows_name}"), *write.cells(*queries)])
     if write.knows("derived/cost"):
         cost = [f"derived/cost/{name}:number" for name in ("value", "low", "high")]
         rows.append([plain("cost of a thousand answers"), *write.cells(*cost)])
@@ -145,19 +145,19 @@ def _gate(write: Writer) -> list[Sentence]:
     if not write.knows("gate"):
         return [plain("The gate never judged it.")]
     reasons = ask("gate/reasons", write.facts) or []
-    found = [write.say("Verdict: {kind}.", kind="gate/kind:text")]
-    found += [
+    sentences = [write.say("Verdict: {kind}.", kind="gate/kind:text")]
+    sentences += [
         write.say("{reason}", reason=f"gate/reasons/{place}:text") for place in range(len(reasons))
     ]
     if write.knows("params/gate"):
-        found.append(
+        sentences.append(
             write.say(
                 "The gate asks for a weighted F1 of {least} and allows a drop of {drop}.",
                 least="params/gate/min_weighted_f1:score",
                 drop="params/gate/max_weighted_f1_drop:score",
             )
         )
-    return found
+    return sentences
 
 
 def _slices(write: Writer) -> list[Table]:
@@ -167,8 +167,8 @@ def _slices(write: Writer) -> list[Table]:
     rows = []
     for name in slices:
         of_slice = f"{place}/{step(name)}"
-        asked = (f"{of_slice}/rows:count", f"{of_slice}/candidate:score")
-        rows.append([plain(name), *write.cells(*asked, f"{of_slice}/champion:score")])
+        queries = (f"{of_slice}/rows:count", f"{of_slice}/candidate:score")
+        rows.append([plain(name), *write.cells(*queries, f"{of_slice}/champion:score")])
     columns = ("accuracy on", "test rows", "this version", "the champion of then")
     return [Table(columns, rows)] if rows else []
 

@@ -57,10 +57,10 @@ def examples(rows: AnsweredRows, members: Int64, *, most: int) -> list[Report]:
             "phrase": shortened(rows.phrases[code]),
             "label": label,
             "predicted": predicted,
-            "rows": len(found),
-            "probability": round(float(rows.probability[found[0]]), 4),
+            "rows": len(places),
+            "probability": round(float(rows.probability[places[0]]), 4),
         }
-        for (code, label, predicted), found in ranked[:most]
+        for (code, label, predicted), places in ranked[:most]
     ]
 
 

@@ -51,12 +51,12 @@ def find_patterns(slices: Sequence[Slice]) -> Search:
     tested = [part for part, is_provable in zip(slices, provable, strict=True) if is_provable]
     p_values = counts.p_values(counts.mistaken)[provable]
     adjusted = false_discovery_control(p_values, method="by") if len(tested) else p_values
-    found = [
+    patterns = [
         Pattern(part, float(p_value), float(corrected), ())
         for part, p_value, corrected in zip(tested, p_values, adjusted, strict=True)
         if corrected <= FALSE_DISCOVERY
     ]
-    ranked = sorted(found, key=lambda it: (it.p_value, -it.slice.mistaken, it.slice.name))
+    ranked = sorted(patterns, key=lambda it: (it.p_value, -it.slice.mistaken, it.slice.name))
     return Search(tuple(_merge(ranked)), len(tested))
 
 

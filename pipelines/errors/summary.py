@@ -59,13 +59,13 @@ def _worst(report: Report) -> Iterator[str]:
 
 
 def _patterns(patterns: Report) -> Iterator[str]:
-    found = patterns["found"]
-    if not found:
+    proved = patterns["found"]
+    if not proved:
         yield f"No pattern among {patterns['tested']:,} slices."
         return
-    count = "1 pattern" if len(found) == 1 else f"{len(found)} patterns"
+    count = "1 pattern" if len(proved) == 1 else f"{len(proved)} patterns"
     yield f"{count} among {patterns['tested']:,} slices; the strongest:"
-    for pattern in found[:2]:
+    for pattern in proved[:2]:
         yield f"  {pattern_sentence(pattern)}"
 
 

@@ -88,15 +88,15 @@ def _against_champion(
     knows_more = bool(_learnt_labels(rows) or _learnt_rules(rows))
     not_worse = rows.same_head or _not_worse(gain, gain_p, since, policy, knows_more=knows_more)
 
-    harms = [found for found in findings if found.harm_is_proved]
-    harms = [found for found in harms if found.kind != "overall" or not not_worse]
+    harms = [finding for finding in findings if finding.harm_is_proved]
+    harms = [finding for finding in harms if finding.kind != "overall" or not not_worse]
     evidence |= _relative(rows, answers, gain, gain_p)
     evidence |= {"allowed_drop": policy.max_weighted_f1_drop, **_by_slice(rows)}
-    evidence |= _found(findings, harms) | _visible(answers)
+    evidence |= _described_findings(findings, harms) | _visible(answers)
     evidence |= since
 
     if failures or harms:
-        reasons = failures + [words.harm(found) for found in harms]
+        reasons = failures + [words.harm(finding) for finding in harms]
         return Verdict("reject", tuple(reasons), evidence)
     if not not_worse:
         return Verdict("undecided", (words.undecided(evidence, policy),), evidence)
@@ -191,13 +191,13 @@ def _by_slice(rows: GateRows) -> dict[str, Any]:
     return {"accuracy_by_slice": scores}
 
 
-def _found(findings: list[Finding], harms: list[Finding]) -> dict[str, Any]:
-    recalls = [found for found in findings if found.kind == "recall"]
-    worst = min(recalls, key=lambda found: found.gain, default=None)
-    slices = {found.name: round(found.gain, 5) for found in findings if found.kind == "slice"}
+def _described_findings(findings: list[Finding], harms: list[Finding]) -> dict[str, Any]:
+    recalls = [finding for finding in findings if finding.kind == "recall"]
+    worst = min(recalls, key=lambda finding: finding.gain, default=None)
+    slices = {finding.name: round(finding.gain, 5) for finding in findings if finding.kind == "slice"}
     return {
-        "harm_p": round(min(found.adjusted for found in findings), 5),
-        "harms": [f"{found.kind} of {found.name}" for found in harms],
+        "harm_p": round(min(finding.adjusted for finding in findings), 5),
+        "harms": [f"{finding.kind} of {finding.name}" for finding in harms],
         "worst_recall_drop": round(-worst.gain, 5) if worst else 0.0,
         "worst_recall_label": worst.name if worst else None,
         "gain_by_slice": slices,

@@ -32,9 +32,9 @@ def new_rule_rows(labels: pa.Table, rows: pa.Table, fitted_at: datetime) -> np.n
         for phrase, label in after.items()
         if phrase in before and before[phrase] != label
     }
-    asked = rows.select(["cleaned", "label", "occurred_at"]).to_pandas()
-    follows = asked["cleaned"].map(changed) == asked["label"]
-    return np.asarray(follows & (asked["occurred_at"] > fitted_at), dtype=bool)
+    frame_to_mark = rows.select(["cleaned", "label", "occurred_at"]).to_pandas()
+    follows = frame_to_mark["cleaned"].map(changed) == frame_to_mark["label"]
+    return np.asarray(follows & (frame_to_mark["occurred_at"] > fitted_at), dtype=bool)
 
 
 def _rules(frame: pd.DataFrame) -> dict[str, str]:

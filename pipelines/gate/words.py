@@ -52,20 +52,20 @@ def first_version(evidence: Mapping[str, Any]) -> str:
     )
 
 
-def harm(found: Finding) -> str:
+def harm(finding: Finding) -> str:
     """A proved harm, with its size and the chance of a false alarm."""
-    fall = POINTS * -found.gain
-    allowed = POINTS * found.allowed
+    fall = POINTS * -finding.gain
+    allowed = POINTS * finding.allowed
     measure = {
         "overall": "weighted F1",
-        "favoured": f"{found.name} F1",
-        "slice": f"accuracy on {found.name}",
-        "recall": f"recall of {found.name}",
-        "precision": f"precision of {found.name}",
-    }[found.kind]
+        "favoured": f"{finding.name} F1",
+        "slice": f"accuracy on {finding.name}",
+        "recall": f"recall of {finding.name}",
+        "precision": f"precision of {finding.name}",
+    }[finding.kind]
     return (
         f"{measure} drops by {fall:.2f} points (allowed {allowed:.2f}); "
-        f"chance would show such harm with probability {found.adjusted:.3f}"
+        f"chance would show such harm with probability {finding.adjusted:.3f}"
     )
 
 

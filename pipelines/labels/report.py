@@ -34,30 +34,34 @@ def ranked_suspects(
     What matters is how many answers a week the label spoils: all of the phrase where heads learn
     the label, else its own share. Pairs that people have `confirmed` are not suspects.
     """
-    found = suspicious(judged)
-    pairs = zip(rows.cleaned[judged.places[found]], rows.labels[judged.places[found]], strict=True)
-    asked = np.array([pair in confirmed for pair in pairs], bool)
-    found = found[~asked]
-    value = spoilt_a_week(judged, found, rows=rows, weeks=weeks)
-    order = np.lexsort((np.arange(len(found)), -value))
-    return found[order[:MOST]], len(found)
+    suspects = suspicious(judged)
+    pairs = zip(
+        rows.cleaned[judged.places[suspects]], rows.labels[judged.places[suspects]], strict=True
+    )
+    is_confirmed = np.array([pair in confirmed for pair in pairs], bool)
+    suspects = suspects[~is_confirmed]
+    value = spoilt_a_week(judged, suspects, rows=rows, weeks=weeks)
+    order = np.lexsort((np.arange(len(suspects)), -value))
+    return suspects[order[:MOST]], len(suspects)
 
 
-def spoilt_a_week(judged: Judged, found: Int64, *, rows: TrainingRows, weeks: float) -> np.ndarray:
+def spoilt_a_week(
+    judged: Judged, suspects: Int64, *, rows: TrainingRows, weeks: float
+) -> np.ndarray:
     """Return how many rows a week are likely spoilt by each suspect: float64 (s,)."""
     weights = rows.with_test().weights
     _, phrase_of_pair = np.unique(rows.cleaned, return_inverse=True)
     of_phrase = np.bincount(phrase_of_pair, weights=weights)[phrase_of_pair]
-    own = weights[judged.places[found]]
-    phrase = of_phrase[judged.places[found]]
-    spoilt = np.where(judged.teaches[found], phrase, own * own / phrase)
-    value: np.ndarray = spoilt * judged.proposed_share[found] / weeks
+    own = weights[judged.places[suspects]]
+    phrase = of_phrase[judged.places[suspects]]
+    spoilt = np.where(judged.teaches[suspects], phrase, own * own / phrase)
+    value: np.ndarray = spoilt * judged.proposed_share[suspects] / weeks
     return value
 
 
 def list_suspects(
     judged: Judged,
-    found: Int64,
+    suspects: Int64,
     *,
     rows: TrainingRows,
     phrases: Phrases,
@@ -65,11 +69,11 @@ def list_suspects(
     weeks: float,
 ) -> list[dict[str, Any]]:
     """Return each suspect with both labels, its rows and the reasons."""
-    value = spoilt_a_week(judged, found, rows=rows, weeks=weeks)
-    neighbours = _neighbours(phrases, judged.phrases[found])
-    others = _labels_of(rows, {str(text) for text in rows.cleaned[judged.places[found]]})
+    value = spoilt_a_week(judged, suspects, rows=rows, weeks=weeks)
+    neighbours = _neighbours(phrases, judged.phrases[suspects])
+    others = _labels_of(rows, {str(text) for text in rows.cleaned[judged.places[suspects]]})
     listed = []
-    for place, (pair, near) in enumerate(zip(found.tolist(), neighbours, strict=True)):
+    for place, (pair, near) in enumerate(zip(suspects.tolist(), neighbours, strict=True)):
         cleaned = str(phrases.cleaned[judged.phrases[pair]])
         given = str(phrases.labels[judged.given[pair]])
         listed.append(

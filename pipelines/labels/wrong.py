@@ -90,8 +90,8 @@ def judge_pairs(rows: TrainingRows, phrases: Phrases, answers: OutOfFold) -> Jud
 def suspicious(judged: Judged) -> Int64:
     """Return the pairs that are suspected, the least likely label first: int (s,)."""
     odds = judged.odds
-    found = np.flatnonzero(odds >= LEAST_ODDS)
-    ranked: Int64 = found[np.lexsort((found, -odds[found]))]
+    suspected = np.flatnonzero(odds >= LEAST_ODDS)
+    ranked: Int64 = suspected[np.lexsort((suspected, -odds[suspected]))]
     return ranked
 
 
@@ -99,8 +99,8 @@ def _places_of(cleaned: np.ndarray, known: np.ndarray) -> Int64:
     """Return the place of each phrase among the `known`, sorted ones; -1 for none."""
     order = np.argsort(known)
     places = np.minimum(np.searchsorted(known, cleaned, sorter=order), len(known) - 1)
-    found: Int64 = np.where(known[order[places]] == cleaned, order[places], -1)
-    return found
+    known_places: Int64 = np.where(known[order[places]] == cleaned, order[places], -1)
+    return known_places
 
 
 def _compare(votes: Float32, phrase: Int64, given: Int64) -> tuple[Float64, Int64, Float64]:

@@ -74,11 +74,11 @@ def forecast_labels(labels: pd.DataFrame, *, since: pd.Timestamp) -> Forecast:
     """
     ordered = count_acts(labels)
     relabellings = _KnownRelabellings(ordered)
-    asked = ordered["head_label"].fillna("").ne("") & (ordered["received_at"] > since)
-    phrases = set(ordered.loc[asked, "cleaned"])
+    is_predicted = ordered["head_label"].fillna("").ne("") & (ordered["received_at"] > since)
+    phrases = set(ordered.loc[is_predicted, "cleaned"])
     outcomes: list[tuple[bool, bool]] = []
     for _, rows in ordered[ordered["cleaned"].isin(phrases)].groupby("cleaned", sort=False):
-        outcomes += _outcomes(rows, asked.loc[rows.index].tolist(), relabellings)
+        outcomes += _outcomes(rows, is_predicted.loc[rows.index].tolist(), relabellings)
     return Forecast(
         labels=len(outcomes),
         memory_right=sum(memory for memory, _ in outcomes),
@@ -128,7 +128,7 @@ class _KnownRelabellings:
 
 
 def _outcomes(
-    rows: pd.DataFrame, asked: list[bool], relabellings: _KnownRelabellings
+    rows: pd.DataFrame, is_predicted: list[bool], relabellings: _KnownRelabellings
 ) -> list[tuple[bool, bool]]:
     """Whether memory and head were right about each label of one phrase that was asked for."""
     heads = rows["head_label"].fillna("").tolist()
@@ -142,7 +142,7 @@ def _outcomes(
     outcomes = []
     runs = no_run(len(names))
     weighed: list[int] = []
-    for place in np.flatnonzero(asked)[-MOST_PER_PHRASE:].tolist():
+    for place in np.flatnonzero(is_predicted)[-MOST_PER_PHRASE:].tolist():
         relabelled = relabellings.before_day_of(numbers[place])
         marks = [row in relabelled for row in numbers[:place]]
         known = repeat_deciding(codes[:place], deciding[:place], marks)

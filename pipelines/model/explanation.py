@@ -92,12 +92,12 @@ class Step:
     def sentence(self) -> str:
         if self.by == "pin":
             return f"A person pinned the phrase to {self.label}."
-        found = f"{self.label} with probability {self.probability:.3f}"
+        answer = f"{self.label} with probability {self.probability:.3f}"
         if self.by == "memory":
-            return f"With the labels that the phrase itself had: {found}."
+            return f"With the labels that the phrase itself had: {answer}."
         if self.by == "rule":
-            return f"By the rule {self.rule}, which matches the phrase: {found}."
-        return f"By its words: {found}."
+            return f"By the rule {self.rule}, which matches the phrase: {answer}."
+        return f"By its words: {answer}."
 
 
 def answer_steps(explanation: Explanation, *, pinned_label: str | None) -> list[Step]:

@@ -179,10 +179,10 @@ def _largest(weights: Float32, count: int) -> tuple[Int64, Float32]:
     upper = np.flatnonzero(at_least >= count)[-1]
     least = (np.uint32(upper) << np.uint32(16)).view(np.float32)
 
-    found = [np.flatnonzero(np.abs(part) >= least) for part in parts]
-    values = np.concatenate([part[at] for part, at in zip(parts, found, strict=True)])
+    candidates = [np.flatnonzero(np.abs(part) >= least) for part in parts]
+    values = np.concatenate([part[at] for part, at in zip(parts, candidates, strict=True)])
     places = np.concatenate(
-        [at + number * PART * weights.shape[1] for number, at in enumerate(found)]
+        [at + number * PART * weights.shape[1] for number, at in enumerate(candidates)]
     )
     size = np.abs(values)
     threshold = np.partition(size, len(size) - count)[len(size) - count]

@@ -184,9 +184,9 @@ def load_memory(folder: Path, *, digest: str) -> Memory:
 
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise _refused(folder, "a manifest of another format")
-    found = _digest({key: value for key, value in manifest.items() if key != "digest"}, packed)
-    if found != digest:
-        raise _refused(folder, f"content of digest {found} instead of {digest}")
+    actual = _digest({key: value for key, value in manifest.items() if key != "digest"}, packed)
+    if actual != digest:
+        raise _refused(folder, f"content of digest {actual} instead of {digest}")
 
     arrays = _unpack(folder, packed)
     memory = Memory(

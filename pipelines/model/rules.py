@@ -120,11 +120,11 @@ def misfit_rules(rules: Any, labels: Sequence[str]) -> str | None:
 
 def describe_rule(judged: Mapping[str, Any]) -> str:
     """Return a `JudgedRule` in one line: what it does, its state, and how often it is right."""
-    found = (
+    precision = (
         f"right on {100 * judged['precision']:.1f} % of {judged['rows']:,} test rows, "
         f"the head alone on {100 * judged['head_precision']:.1f} %"
     )
-    tested = f", {found}" if judged["rows"] else ""
+    tested = f", {precision}" if judged["rows"] else ""
     return f"{judged['pattern']} -> {judged['label']}: {judged['state']}{tested}"
 
 
@@ -163,15 +163,15 @@ def _judge(
     pattern: str, label: str, labels: Sequence[str], test: RuleRows, free: Bool
 ) -> tuple[JudgedRule, Bool]:
     search = re.compile(pattern).search
-    found = np.array([search(text) is not None for text in test.cleaned], bool)
-    matched = found & free
+    matches = np.array([search(text) is not None for text in test.cleaned], bool)
+    matched = matches & free
     rows = float(test.rows[matched].sum())
     right = float(test.rows[matched & (test.truth == label)].sum())
     head_right = float(test.rows[matched & (test.truth == test.answered)].sum())
     result = JudgedRule(
         pattern,
         label,
-        _state(label in labels, found, rows, right - head_right),
+        _state(label in labels, matches, rows, right - head_right),
         phrases=len(set(test.cleaned[matched].tolist())),
         rows=round(rows),
         precision=right / rows if rows else 0.0,
@@ -180,10 +180,10 @@ def _judge(
     return result, matched
 
 
-def _state(known: bool, found: Bool, rows: float, gained: float) -> str:
+def _state(known: bool, matches: Bool, rows: float, gained: float) -> str:
     if not known:
         return UNKNOWN_LABEL
-    if len(found) and found.all():
+    if len(matches) and matches.all():
         return EVERY_MATCH
     if not rows:
         return NO_MATCH

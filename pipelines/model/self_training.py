@@ -12,7 +12,7 @@ from typing import Any
 REPORT = "self_training.json"
 """The file beside a new head that says what joined its training, and what that was worth."""
 ON = "on"
-NOTHING_ASKED = "off: no unlabelled phrase"
+NO_PHRASES = "off: no unlabelled phrase"
 ALL_UNSURE = "off: no answer is sure enough to join"
 ONE_LABEL = "off: every sure answer has the same label"
 LOSES = "off: the head without it is right more often"

@@ -66,12 +66,12 @@ class TrainingPhrases:
         unit = vector / max(float(np.linalg.norm(vector)), 1e-12)
         cosines = self._cosines(unit.astype(np.float32))
         best = np.argsort(-cosines, kind="stable")[: limit + 1].tolist()
-        found = [
+        near = [
             NearPhrase(phrase, self.labels[self.codes[place]], round(float(cosines[place]), 3))
             for place in best
             if (phrase := self._phrases[place].decode()) != besides
         ]
-        return found[:limit]
+        return near[:limit]
 
     @cached_property
     def _phrases(self) -> list[bytes]:

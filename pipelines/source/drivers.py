@@ -70,9 +70,9 @@ def read_by_adbc(url: URL) -> bool:
 
 def _missing(url: URL, *, module: str = "") -> SettingsError:
     dialect, names_driver, _ = url.drivername.partition("+")
-    came = f"no dialect {url.drivername} in this installation"
+    missing = f"no dialect {url.drivername} in this installation"
     if module:
-        came = f"no Python module {module}"
+        missing = f"no Python module {module}"
 
     package = module if names_driver and module else PACKAGES.get(dialect)
     do = f"correct {_URL}, or install the package that provides SQLAlchemy's dialect {dialect}"
@@ -80,4 +80,4 @@ def _missing(url: URL, *, module: str = "") -> SettingsError:
         do = f"call `.venv/bin/uv pip install --python .venv/bin/python '{package}'`"
         if package in _OWN_NAMES and not names_driver:
             do += f", and write {dialect}+{package}:// in {_URL}"
-    return SettingsError(f"a driver for {dialect}", came=came, do=do)
+    return SettingsError(f"a driver for {dialect}", came=missing, do=do)

@@ -77,8 +77,8 @@ def _files(path: Path) -> list[Path]:
         raise SourceUnreachable(
             "a file or a folder", came=f"nothing at {path}", do="correct PERENNIAL_SOURCE_URL"
         )
-    found = [path] if path.is_file() else sorted(path.iterdir())
-    files = [file for file in found if file.suffix.lower() in FILES]
+    candidates = [path] if path.is_file() else sorted(path.iterdir())
+    files = [file for file in candidates if file.suffix.lower() in FILES]
     if not files:
         raise SettingsError(
             f"a file that ends in {', '.join(FILES)}",
@@ -122,7 +122,7 @@ def _rows_of_json(connection: duckdb.DuckDBPyConnection, file: Path) -> str:
 
 def _value(name: str, kind: str) -> str:
     """Return the expression of a JSON value in its type; strings and mixed values are text."""
-    unguessed = _GUESSED.sub(lambda found: found[0] if found[0][0] == '"' else "VARCHAR", kind)
+    unguessed = _GUESSED.sub(lambda match: match[0] if match[0][0] == '"' else "VARCHAR", kind)
     if unguessed in ("VARCHAR", "JSON"):
         return f"{quoted(name)} ->> '$'"
     return f"cast({quoted(name)} as {unguessed})"

@@ -34,10 +34,10 @@ def describe_abstention(
         return None, UNUSED
     codes, phrases, right = _coded(tested)
     new = ~tested["seen"].to_numpy(zero_copy_only=False)
-    asked, of_row = np.unique(codes[new], return_inverse=True)
-    confidence, far = confidence_and_novelty(head, [phrases[code] for code in asked.tolist()])
-    agreeing = np.bincount(of_row, right[new], minlength=len(asked))
-    mostly = agreeing * 2 > np.bincount(of_row, minlength=len(asked))
+    new_codes, of_row = np.unique(codes[new], return_inverse=True)
+    confidence, far = confidence_and_novelty(head, [phrases[code] for code in new_codes.tolist()])
+    agreeing = np.bincount(of_row, right[new], minlength=len(new_codes))
+    mostly = agreeing * 2 > np.bincount(of_row, minlength=len(new_codes))
     choice = choose_rule(Unseen(confidence, far, mostly), policy)
 
     refused = np.zeros(len(codes), bool)
@@ -47,7 +47,7 @@ def describe_abstention(
     return choice.rule, {
         "policy": {name: limit for name, limit in policy.items() if limit is not None},
         "rule": as_json(choice.rule),
-        "phrases": len(asked),
+        "phrases": len(new_codes),
         "provable_precision": choice.provable,
         "all": whole,
         "unseen": _answered(right[new], refused[new], codes[new]),

@@ -58,11 +58,13 @@ def _measure_kinds(key: str, *, min_rows: int) -> tuple[list[Measure], dict[str,
     measures: list[Measure] = []
     failed: dict[str, str] = {}
     for kind, measure in MEASURES.items():
-        found = measured(f"{kind} bias", partial(measure, rows, min_rows=min_rows), classifier=key)
-        if isinstance(found, NotMeasured):
-            failed[kind] = found.reason
+        outcome = measured(
+            f"{kind} bias", partial(measure, rows, min_rows=min_rows), classifier=key
+        )
+        if isinstance(outcome, NotMeasured):
+            failed[kind] = outcome.reason
         else:
-            measures += found
+            measures += outcome
     return measures, failed
 
 

@@ -31,9 +31,9 @@ def run(key: str) -> None:
     build/classifiers/<key>/errors/. A gap beyond its limit turns the page red and stops nothing.
     New phrases are answered by heads alone, without rules. What fails is reported as not measured.
     """
-    found = measured("errors", lambda: _report_mistakes(key), classifier=key)
-    if isinstance(found, NotMeasured):
-        write_report(classifier_folder(key) / "errors", missing_report(key, found))
+    outcome = measured("errors", lambda: _report_mistakes(key), classifier=key)
+    if isinstance(outcome, NotMeasured):
+        write_report(classifier_folder(key) / "errors", missing_report(key, outcome))
 
 
 def _report_mistakes(key: str) -> None:

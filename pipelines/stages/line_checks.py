@@ -40,7 +40,7 @@ def _covered(dataset: str, frame: pd.DataFrame, lines: list[Mapping[str, str]]) 
     regions = _regions(frame, lines[0])
     left = regions[~regions.isin([line["value"] for line in lines])]
     counts = left.value_counts().sort_index().sort_values(ascending=False, kind="stable")
-    found = ", ".join(f"{region}: {rows:,} rows" for region, rows in counts.items())
+    listed = ", ".join(f"{region}: {rows:,} rows" for region, rows in counts.items())
     examples = frame.loc[left.index[:MAX_EXAMPLES], SHOWN].astype({"occurred_at": str})
     return Check(
         "row_has_line",
@@ -48,7 +48,7 @@ def _covered(dataset: str, frame: pd.DataFrame, lines: list[Mapping[str, str]]) 
         "region",
         "warning",
         left.empty,
-        f"{lines[0]['of']}: {found}" if found else lines[0]["of"],
+        f"{lines[0]['of']}: {listed}" if listed else lines[0]["of"],
         ", ".join(line["value"] for line in lines),
         rows=len(left),
         examples=examples.to_dict("records"),

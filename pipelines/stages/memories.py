@@ -64,13 +64,13 @@ def leave_own_out(labels: pa.Table, ids: Sequence[str]) -> list[OwnLeftOut | Non
     order = np.argsort(phrases, kind="stable")
     bounds = np.searchsorted(phrases[order], np.arange(phrases.max(initial=-1) + 2))
 
-    asked = np.zeros(labels.num_rows, bool)
-    asked[rows[rows >= 0]] = True
+    is_wanted = np.zeros(labels.num_rows, bool)
+    is_wanted[rows[rows >= 0]] = True
     left_out: dict[int, OwnLeftOut | None] = {-1: None}
     label_names = np.array(names.dictionary.to_pylist(), dtype=object)
     for phrase in np.unique(phrases[rows[rows >= 0]]).tolist():
         members = order[bounds[phrase] : bounds[phrase + 1]]
-        wanted = np.flatnonzero(asked[members])
+        wanted = np.flatnonzero(is_wanted[members])
         codes = names.indices.to_numpy()[members]
         weighed = _of_phrase(codes, wanted, label_names)
         left_out |= dict(zip(members[wanted].tolist(), weighed, strict=True))

@@ -18,13 +18,13 @@ from pipelines.model.arrays import Bool, Float32, Int64, Strings
 from pipelines.model.head_file import Head
 from pipelines.model.heads import Heads
 from pipelines.model.novelty import novelty
-from pipelines.model.self_training import ALL_UNSURE, NOTHING_ASKED, ON, ONE_LABEL, state_of
+from pipelines.model.self_training import ALL_UNSURE, NO_PHRASES, ON, ONE_LABEL, state_of
 from pipelines.model.training import TrainingRows
 from pipelines.stages.abstention_rule import Unseen, choose_rule
 
 if TYPE_CHECKING:
     from pipelines.model.embedder import Embed
-    from pipelines.unlabelled import AskedPhrases
+    from pipelines.unlabelled import UnlabelledPhrases
 
 CHUNK = 4096
 
@@ -51,7 +51,7 @@ class Joining:
 
 
 def fit_self_trained(
-    rows: TrainingRows, asked: AskedPhrases, spec: Mapping[str, Any], *, fits: Fits, embed: Embed
+    rows: TrainingRows, unlabelled: UnlabelledPhrases, spec: Mapping[str, Any], *, fits: Fits, embed: Embed
 ) -> tuple[Heads, dict[str, Any]]:
     """Fit heads on the labelled rows, then with the confident answers; return the better ones.
 
@@ -60,17 +60,17 @@ def fit_self_trained(
     """
     plain = fits(rows)
     judged = next(plain)
-    report = {"phrases": len(asked.cleaned), "asks": sum(asked.asks), "problem": asked.problem}
-    if not asked.cleaned:
-        return Heads(judged, next(plain)), {**report, "state": NOTHING_ASKED}
+    report = {"phrases": len(unlabelled.cleaned), "asks": sum(unlabelled.asks), "problem": unlabelled.problem}
+    if not unlabelled.cleaned:
+        return Heads(judged, next(plain)), {**report, "state": NO_PHRASES}
 
-    vectors = embed(list(asked.cleaned))
-    joining = choose_joining(judged, rows.without_test(), asked, vectors, spec)
-    report |= describe_joining(joining, asked)
+    vectors = embed(list(unlabelled.cleaned))
+    joining = choose_joining(judged, rows.without_test(), unlabelled, vectors, spec)
+    report |= describe_joining(joining, unlabelled)
     if problem := misfit_joining(joining):
         return Heads(judged, next(plain)), {**report, "state": problem}
 
-    taught = fits(join_rows(rows, joining, asked, vectors, weight=spec["weight"]))
+    taught = fits(join_rows(rows, joining, unlabelled, vectors, weight=spec["weight"]))
     candidate = next(taught)
     report |= measure_gain(candidate, judged, rows.tested())
     if report["state"] != ON:
@@ -81,7 +81,7 @@ def fit_self_trained(
 def choose_joining(
     judged: Head,
     rows: TrainingRows,
-    asked: AskedPhrases,
+    unlabelled: UnlabelledPhrases,
     vectors: Float32,
     spec: Mapping[str, Any],
 ) -> Joining:
@@ -90,7 +90,7 @@ def choose_joining(
     The validation slice sets the limits of novelty and refusal. A label gets no more phrases than
     it has labelled ones, the surest first: a frequent label cannot flood the rare ones.
     """
-    answers = answer_phrases(judged, list(asked.cleaned), vectors)
+    answers = answer_phrases(judged, list(unlabelled.cleaned), vectors)
     held = rows.validation if rows.validation.any() else np.ones(len(rows.labels), bool)
     known = answer_phrases(judged, rows.cleaned[held].tolist(), rows.vectors[held])
     names = np.array(judged.labels, dtype=str)
@@ -154,7 +154,7 @@ def misfit_joining(joining: Joining) -> str | None:
 def join_rows(
     rows: TrainingRows,
     joining: Joining,
-    asked: AskedPhrases,
+    unlabelled: UnlabelledPhrases,
     vectors: Float32,
     *,
     weight: float,
@@ -168,7 +168,7 @@ def join_rows(
     yes = np.ones(count, bool)
     joined = replace(
         rows,
-        cleaned=np.append(rows.cleaned, np.array(asked.cleaned, dtype=object)[chosen]),
+        cleaned=np.append(rows.cleaned, np.array(unlabelled.cleaned, dtype=object)[chosen]),
         labels=np.append(rows.labels, joining.labels[chosen]),
         weights=np.append(rows.weights, np.full(count, weight)),
         vectors=np.concatenate([rows.vectors, vectors[chosen]]),
@@ -183,12 +183,12 @@ def join_rows(
     return joined
 
 
-def describe_joining(joining: Joining, asked: AskedPhrases) -> dict[str, Any]:
+def describe_joining(joining: Joining, unlabelled: UnlabelledPhrases) -> dict[str, Any]:
     """Return how many phrases join, by label too, the answers of clients behind, and the rest."""
     counts = Counter(joining.labels[joining.chosen].tolist())
     return {
         "joined": int(joining.chosen.sum()),
-        "joined_asks": int(np.array(asked.asks)[joining.chosen].sum()),
+        "joined_asks": int(np.array(unlabelled.asks)[joining.chosen].sum()),
         "joined_by_label": {label: int(count) for label, count in sorted(counts.items())},
         "left_out": dict(joining.left_out),
     }

@@ -145,13 +145,13 @@ def _occurring(rows: LabelledRows, among: Bool) -> Bool:
 def refuse_impossible(rows: LabelledRows, masks: SplitMasks, left_out: Mapping[str, int]) -> None:
     """Raise `TrainingImpossible` when these rows cannot carry a classifier."""
     if not len(rows.ids):
-        came = "no labelled row in the history"
+        present = "no labelled row in the history"
         if left_out:
             most = max(left_out.values())
-            came = f"{len(left_out)} labels, the most frequent with {most} rows"
+            present = f"{len(left_out)} labels, the most frequent with {most} rows"
         raise TrainingImpossible(
             "at least two labels with min_rows_per_label rows",
-            came=came,
+            came=present,
             do="lower min_rows_per_label, or widen history_days",
         )
 

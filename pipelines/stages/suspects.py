@@ -44,9 +44,9 @@ def run(key: str) -> None:
     Reads build/spec/<key>/{split,costs}.json, the split, build/embeddings and data/<dataset>/;
     writes build/classifiers/<key>/suspects/. What fails is reported as not measured.
     """
-    found = measured("suspects", lambda: _write(key, *_judge_labels(key)), classifier=key)
-    if isinstance(found, NotMeasured):
-        _write(key, *missing_reports(found))
+    outcome = measured("suspects", lambda: _write(key, *_judge_labels(key)), classifier=key)
+    if isinstance(outcome, NotMeasured):
+        _write(key, *missing_reports(outcome))
 
 
 def _write(key: str, suspects: Mapping[str, Any], described: Mapping[str, Any]) -> None:
@@ -70,15 +70,15 @@ def _judge_labels(key: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
     labels = read_rows(classifier_folder(key) / "split" / "labels.parquet").to_pandas()
     weeks = max((labels["occurred_at"].max() - labels["occurred_at"].min()) / WEEK, 1.0)
-    found, number = ranked_suspects(
+    ranked, number = ranked_suspects(
         pairs, confirmed=_given_by_people(labels), rows=rows, weeks=weeks
     )
     listed = list_suspects(
         pairs,
-        found,
+        ranked,
         rows=rows,
         phrases=phrases,
-        source_rows=_source_rows(spec["dataset"], labels, _pairs(rows, pairs.places[found])),
+        source_rows=_source_rows(spec["dataset"], labels, _pairs(rows, pairs.places[ranked])),
         weeks=weeks,
     )
     matrix = cost_matrix(costs, phrases.labels)

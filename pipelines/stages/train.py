@@ -63,8 +63,8 @@ def _fitted(key: str, rows: TrainingRows, fits: Fits, folder: Path) -> Heads:
     spec: Mapping[str, Any] = read_json(SPEC / key / "self_training.json")
     if not spec:
         return Heads(*fits(rows))
-    asked = read_unlabelled_part(key)
-    heads, report = fit_self_trained(rows, asked, spec, fits=fits, embed=read_vectors)
+    unlabelled = read_unlabelled_part(key)
+    heads, report = fit_self_trained(rows, unlabelled, spec, fits=fits, embed=read_vectors)
     write_json(folder / REPORT, report)
     return heads
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from core.files import write_json
 from pipelines.model.arrays import Strings
 from pipelines.stages.files import classifier_folder, read_json
-from pipelines.unlabelled import AskedPhrases, read_unlabelled
+from pipelines.unlabelled import UnlabelledPhrases, read_unlabelled
 
 PART = "unlabelled.json"
 
@@ -18,12 +18,12 @@ def write_unlabelled_part(key: str, snapshot: Path, *, labelled: Strings) -> Non
     `labelled` are all phrases with a label, test phrases among them: none of these is unlabelled,
     whatever the file of the snapshot says.
     """
-    asked = read_unlabelled(snapshot, key).without(set(labelled.tolist()))
-    content = {"cleaned": asked.cleaned, "asks": asked.asks, "problem": asked.problem}
+    phrases = read_unlabelled(snapshot, key).without(set(labelled.tolist()))
+    content = {"cleaned": phrases.cleaned, "asks": phrases.asks, "problem": phrases.problem}
     write_json(classifier_folder(key) / "split" / PART, content)
 
 
-def read_unlabelled_part(key: str) -> AskedPhrases:
+def read_unlabelled_part(key: str) -> UnlabelledPhrases:
     """Read what `write_unlabelled_part` wrote."""
     content = read_json(classifier_folder(key) / "split" / PART)
-    return AskedPhrases(tuple(content["cleaned"]), tuple(content["asks"]), content["problem"])
+    return UnlabelledPhrases(tuple(content["cleaned"]), tuple(content["asks"]), content["problem"])

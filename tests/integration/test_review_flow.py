@@ -113,9 +113,9 @@ def test_phrases_of_log_and_snapshot_become_neighbours(context: LoopContext) -> 
     assert keep_phrases(context, now=NOW, embedders=opened(context)) == 41
     assert keep_phrases(context, now=NOW, embedders=Embedders(context)) == 0
     [near, *_] = phrase_neighbours(context.settings.home, champion(context), "worn wheel")
-    assert (near.cleaned, near.label, near.labelled, near.asked) == ("worn cog", "label03", True, 0)
+    assert (near.cleaned, near.label, near.labelled, near.asks) == ("worn cog", "label03", True, 0)
     back = phrase_neighbours(context.settings.home, champion(context), "worn cog")[0]
-    assert (back.cleaned, back.label, back.labelled, back.asked) == (
+    assert (back.cleaned, back.label, back.labelled, back.asks) == (
         "worn wheel", "label00", False, 1,
     )  # fmt: skip
 

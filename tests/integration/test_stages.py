@@ -21,7 +21,7 @@ from pipelines.model.abstention import load_abstention
 from pipelines.model.classifier import PhraseClassifier
 from pipelines.model.embedder import load_embedder
 from pipelines.model.head_file import load_head
-from pipelines.unlabelled import AskedPhrases, Drawn, write_unlabelled
+from pipelines.unlabelled import Drawn, UnlabelledPhrases, write_unlabelled
 from tests.support.training import (
     DIMENSIONS,
     WORDS,
@@ -177,8 +177,10 @@ def test_self_training_learns_the_phrases_of_the_snapshot(
     folder = tmp_path / "repository"
     shutil.copytree(repository, folder, symlinks=True)
     phrases = tuple(phrase for label in WORDS for phrase in phrases_of(label))
-    asked = AskedPhrases(phrases, (1,) * len(phrases))
-    write_unlabelled(folder / "data" / "notes", {"organ": Drawn(asked, label="organ", most=1000)})
+    unlabelled = UnlabelledPhrases(phrases, (1,) * len(phrases))
+    write_unlabelled(
+        folder / "data" / "notes", {"organ": Drawn(unlabelled, label="organ", most=1000)}
+    )
     teaching = {**ORGAN, "self_training": {"min_confidence": 0.5}}
     write_params(folder, embedder, {"organ": teaching})
     dvc(folder, "add", "-q", "data")

@@ -21,7 +21,7 @@ from core.tables.loop import inference
 from core.tables.pins import pin
 from flows.context import LoopContext
 from flows.snapshot import write_snapshots
-from monitoring.labels.unlabelled import asked_phrases, read_asked
+from monitoring.labels.unlabelled import unlabelled_phrases, read_unlabelled_phrases
 from pipelines.snapshot_files import UNLABELLED
 from pipelines.unlabelled import NOT_DRAWN, read_unlabelled
 from tests.support.inferences import inference as logged
@@ -67,7 +67,7 @@ def test_phrases_come_with_counts_without_those_that_people_judged(log: Connecti
             classifier="organ", cleaned="pinned", label="lung", since=NOW, author="ada", why="test"
         )
     )
-    asked = asked_phrases(log, "organ", days=30, as_of=NOW)
+    asked = unlabelled_phrases(log, "organ", days=30, as_of=NOW)
     assert dict(zip(asked.cleaned, asked.asks, strict=True)) == {"often": 3, "once": 1}
 
 
@@ -76,7 +76,7 @@ def test_a_label_that_came_after_the_snapshot_does_not_count(log: Connection) ->
         log, request_id="request-4", label="lung", author="ada",
         received_at=NOW + timedelta(hours=1), kind="correction",
     )  # fmt: skip
-    assert "labelled" in asked_phrases(log, "organ", days=30, as_of=NOW).cleaned
+    assert "labelled" in unlabelled_phrases(log, "organ", days=30, as_of=NOW).cleaned
 
 
 def test_only_recent_answers_to_clients_of_the_classifier_count(log: Connection) -> None:
@@ -85,13 +85,13 @@ def test_only_recent_answers_to_clients_of_the_classifier_count(log: Connection)
     _answer(log, 13, "shadowed", role="shadow")
     _answer(log, 14, "loaded", routing_key=f"{LOADTEST_KEY}1")
     _answer(log, 15, "elsewhere", classifier="course")
-    asked = asked_phrases(log, "organ", days=30, as_of=NOW)
+    asked = unlabelled_phrases(log, "organ", days=30, as_of=NOW)
     assert set(asked.cleaned) == {"often", "labelled", "none fits", "pinned", "once"}
 
 
 def test_a_log_that_is_away_gives_no_phrase_and_the_reason() -> None:
     away = connect(f"postgresql://nobody@127.0.0.1:{free_port()}/none")
-    asked = read_asked(away, "organ", days=30, as_of=NOW)
+    asked = read_unlabelled_phrases(away, "organ", days=30, as_of=NOW)
     assert asked.cleaned == ()
     assert asked.problem.startswith("the log could not be read: ")
 
@@ -103,7 +103,7 @@ def test_a_log_that_refuses_the_query_gives_no_phrase_either(log: Connection) ->
         log.engine.url, connect_args={"options": "-c statement_timeout=1"}, poolclass=sa.NullPool
     )
     log.execute(sa.text("lock table inference in access exclusive mode"))
-    assert "canceling statement" in read_asked(slow, "organ", days=30, as_of=NOW).problem
+    assert "canceling statement" in read_unlabelled_phrases(slow, "organ", days=30, as_of=NOW).problem
 
 
 def place(folder: Path, database: DatabaseUrls, engine: Engine, *, block: str) -> LoopContext:

@@ -21,7 +21,7 @@ from benchmarks.heads import (
     simplest_head,
 )
 from benchmarks.heads_contenders import Fitted
-from benchmarks.heads_sets import AskedRows, LabelledSet, Pairs, cut, most_frequent
+from benchmarks.heads_sets import JudgedRows, LabelledSet, Pairs, cut, most_frequent
 from tests.support.training import training_rows, vectors_of
 
 
@@ -122,7 +122,7 @@ def test_kept_results_are_reused_for_the_same_seed_and_size_alone(tmp_path: Path
 def test_scores_are_of_all_rows_of_the_tail_and_of_the_unseen() -> None:
     rows = training_rows()
     asked = np.array(["heart", "heart", "lung", "bone"])
-    tested = AskedRows(
+    tested = JudgedRows(
         asked.astype(object), asked, np.array([True, False, True, True]), vectors_of(list(asked))
     )
     weights = np.where(np.arange(len(rows.labels)) < 50, 0, rows.weights)  # 50 heart rows fewer

@@ -40,7 +40,7 @@ def test_the_nearest_phrases_come_with_labels_and_how_often_they_are_asked(tmp_p
     found = phrase_neighbours(tmp_path, MODEL, "broken arm")[:3]
     assert [near.cleaned for near in found] == ["broken arm left", "broken leg", found[2].cleaned]
     assert "broken arm" not in [near.cleaned for near in found]
-    assert (found[0].label, found[0].labelled, found[0].asked) == (
+    assert (found[0].label, found[0].labelled, found[0].asks) == (
         "label of broken arm left", True, 2,
     )  # fmt: skip
     exact = embed_words(["broken arm", "broken leg"])

@@ -22,7 +22,7 @@ from pipelines.model.self_training import (
     ALL_UNSURE,
     LOSES,
     NO_GAIN,
-    NOTHING_ASKED,
+    NO_PHRASES,
     ON,
     ONE_LABEL,
     describe_self_training,
@@ -40,7 +40,7 @@ from pipelines.stages.self_training import (
     measure_gain,
     within_labels,
 )
-from pipelines.unlabelled import AskedPhrases
+from pipelines.unlabelled import UnlabelledPhrases
 from tests.support.training import training_rows, vectors_of
 
 LOGISTIC = LogisticHead(kind="logistic")
@@ -84,21 +84,23 @@ def rows(every: TrainingRows, rank: np.ndarray) -> TrainingRows:
 
 
 @pytest.fixture(scope="module")
-def asked(every: TrainingRows, rank: np.ndarray) -> AskedPhrases:
+def unlabelled(every: TrainingRows, rank: np.ndarray) -> UnlabelledPhrases:
     cleaned = tuple(every.cleaned[rank >= 3 * LABELLED].tolist())
-    return AskedPhrases(cleaned, tuple(range(len(cleaned), 0, -1)))
+    return UnlabelledPhrases(cleaned, tuple(range(len(cleaned), 0, -1)))
 
 
-def train(rows: TrainingRows, asked: AskedPhrases, **changes: Any) -> tuple[Heads, dict[str, Any]]:
-    return fit_self_trained(rows, asked, {**SPEC, **changes}, fits=fits, embed=vectors_of)
+def train(
+    rows: TrainingRows, unlabelled: UnlabelledPhrases, **changes: Any
+) -> tuple[Heads, dict[str, Any]]:
+    return fit_self_trained(rows, unlabelled, {**SPEC, **changes}, fits=fits, embed=vectors_of)
 
 
 def test_sure_answers_join_and_the_report_says_how_many_of_each_label(
-    rows: TrainingRows, asked: AskedPhrases
+    rows: TrainingRows, unlabelled: UnlabelledPhrases
 ) -> None:
-    _, report = train(rows, asked)
-    assert report["phrases"] == len(asked.cleaned)
-    assert report["asks"] == sum(asked.asks)
+    _, report = train(rows, unlabelled)
+    assert report["phrases"] == len(unlabelled.cleaned)
+    assert report["asks"] == sum(unlabelled.asks)
     assert report["joined"] == sum(report["joined_by_label"].values()) > 0
     assert report["joined"] + sum(report["left_out"].values()) == report["phrases"]
     assert 0 < report["joined_asks"] <= report["asks"]
@@ -110,10 +112,10 @@ def test_sure_answers_join_and_the_report_says_how_many_of_each_label(
 
 
 def test_two_runs_give_the_same_bytes(
-    rows: TrainingRows, asked: AskedPhrases, tmp_path: Path
+    rows: TrainingRows, unlabelled: UnlabelledPhrases, tmp_path: Path
 ) -> None:
-    first, first_report = train(rows, asked)
-    second, second_report = train(rows, asked)
+    first, first_report = train(rows, unlabelled)
+    second, second_report = train(rows, unlabelled)
     assert first_report == second_report
     for name in ("judged", "served"):
         digests = {save_head(getattr(heads, name), tmp_path / name) for heads in (first, second)}
@@ -121,32 +123,32 @@ def test_two_runs_give_the_same_bytes(
 
 
 def test_a_version_that_gains_learns_the_phrases_and_another_is_as_without(
-    rows: TrainingRows, asked: AskedPhrases, tmp_path: Path
+    rows: TrainingRows, unlabelled: UnlabelledPhrases, tmp_path: Path
 ) -> None:
     plain = fit_heads(LOGISTIC, training=rows, embedder_id="words-1", seed=7)
     without = save_head(plain.served, tmp_path / "plain")
-    heads, report = train(rows, asked)
+    heads, report = train(rows, unlabelled)
     changed = save_head(heads.served, tmp_path / "taught") != without
     assert changed == (report["state"] == ON)
-    nothing, report = train(rows, AskedPhrases())
-    assert report["state"] == NOTHING_ASKED
+    nothing, report = train(rows, UnlabelledPhrases())
+    assert report["state"] == NO_PHRASES
     assert save_head(nothing.served, tmp_path / "nothing") == without
 
 
 def test_wrong_answers_that_join_lose_and_switch_it_off(
-    rows: TrainingRows, asked: AskedPhrases, tmp_path: Path
+    rows: TrainingRows, unlabelled: UnlabelledPhrases, tmp_path: Path
 ) -> None:
     """A judged head that is sure of the wrong label: the fit without it stays."""
     turned = {"heart": "lung", "lung": "bone", "bone": "heart"}
 
     def misled(training: TrainingRows) -> Iterator[Head]:
-        own = ~np.isin(training.cleaned, list(asked.cleaned))
+        own = ~np.isin(training.cleaned, list(unlabelled.cleaned))
         wrong = np.array([turned[label] for label in training.labels])
         weights = np.where(own, training.weights, 500.0)
         labels = np.where(own, training.labels, wrong)
         return fits(replace(training, labels=labels, weights=weights))
 
-    heads, report = fit_self_trained(rows, asked, SPEC, fits=misled, embed=vectors_of)
+    heads, report = fit_self_trained(rows, unlabelled, SPEC, fits=misled, embed=vectors_of)
     assert report["state"] == LOSES
     assert report["gain"] < 0
     plain = fit_heads(LOGISTIC, training=rows, embedder_id="words-1", seed=7)
@@ -154,8 +156,10 @@ def test_wrong_answers_that_join_lose_and_switch_it_off(
     assert save_head(heads.served, tmp_path / "3") == save_head(plain.served, tmp_path / "4")
 
 
-def test_below_the_threshold_nothing_joins(rows: TrainingRows, asked: AskedPhrases) -> None:
-    _, report = train(rows, asked, min_confidence=0.9999999)
+def test_below_the_threshold_nothing_joins(
+    rows: TrainingRows, unlabelled: UnlabelledPhrases
+) -> None:
+    _, report = train(rows, unlabelled, min_confidence=0.9999999)
     assert report["state"] == ALL_UNSURE
     assert report["left_out"]["unsure"] == report["phrases"]
     assert "gain" not in report
@@ -171,15 +175,15 @@ def test_sure_answers_of_one_label_alone_join_nothing(
     alike = tuple(
         phrase for phrase, code in zip(hearts, answers.tolist(), strict=True) if code == heart
     )
-    _, report = train(rows, AskedPhrases(alike, (1,) * len(alike)), min_confidence=0.1)
+    _, report = train(rows, UnlabelledPhrases(alike, (1,) * len(alike)), min_confidence=0.1)
     assert report["state"] == ONE_LABEL
     assert set(report["joined_by_label"]) == {"heart"}
 
 
 def test_a_label_gets_no_more_phrases_than_it_has_labelled_ones(
-    rows: TrainingRows, asked: AskedPhrases
+    rows: TrainingRows, unlabelled: UnlabelledPhrases
 ) -> None:
-    _, report = train(rows, asked, min_confidence=0.1)
+    _, report = train(rows, unlabelled, min_confidence=0.1)
     assert max(report["joined_by_label"].values()) <= LABELLED
     assert report["left_out"]["above_the_labelled"] > 0
 
@@ -206,10 +210,10 @@ def test_the_surest_phrases_of_each_label_join(
 
 def test_far_phrases_and_refused_ones_do_not_join(rows: TrainingRows) -> None:
     part = rows.without_test()
-    asked = AskedPhrases(("near", "as near", "far", "as far"), (1, 1, 1, 1))
+    unlabelled = UnlabelledPhrases(("near", "as near", "far", "as far"), (1, 1, 1, 1))
     vectors = np.concatenate([part.vectors[:2], -part.vectors[:2]])
     judged = next(fits(rows))
-    joining = choose_joining(judged, part, asked, vectors, {**SPEC, "min_confidence": 0.01})
+    joining = choose_joining(judged, part, unlabelled, vectors, {**SPEC, "min_confidence": 0.01})
     assert joining.chosen.tolist() == [True, True, False, False]
     assert joining.left_out["novel"] == 2
     strict = {
@@ -217,20 +221,20 @@ def test_far_phrases_and_refused_ones_do_not_join(rows: TrainingRows) -> None:
         "min_confidence": 0.01,
         "abstain": {"min_precision": 0.999, "max_false": None},
     }
-    refusing = choose_joining(judged, part, asked, vectors, strict)
+    refusing = choose_joining(judged, part, unlabelled, vectors, strict)
     assert not refusing.chosen.any()
     assert refusing.left_out["refused"] == 2
 
 
 def test_joined_phrases_weigh_little_and_calibrate_nothing(
-    rows: TrainingRows, asked: AskedPhrases
+    rows: TrainingRows, unlabelled: UnlabelledPhrases
 ) -> None:
-    vectors = vectors_of(list(asked.cleaned))
-    everything = np.ones(len(asked.cleaned), bool)
-    labels = np.full(len(asked.cleaned), "heart")
+    vectors = vectors_of(list(unlabelled.cleaned))
+    everything = np.ones(len(unlabelled.cleaned), bool)
+    labels = np.full(len(unlabelled.cleaned), "heart")
     present = replace(rows, present=rows.trained(), present_with_test=rows.trained())
     joined = join_rows(
-        present, Joining(everything, labels, {}), asked, vectors, weight=SPEC["weight"]
+        present, Joining(everything, labels, {}), unlabelled, vectors, weight=SPEC["weight"]
     )
     added = slice(len(rows.labels), None)
     assert set(joined.weights[added]) == {0.2}
@@ -241,7 +245,9 @@ def test_joined_phrases_weigh_little_and_calibrate_nothing(
     assert joined.with_test().weights[added].tolist() == joined.weights[added].tolist()
 
 
-def test_the_interval_counts_phrases_not_rows(rows: TrainingRows, asked: AskedPhrases) -> None:
+def test_the_interval_counts_phrases_not_rows(
+    rows: TrainingRows, unlabelled: UnlabelledPhrases
+) -> None:
     judged = next(fits(rows))
     taught = next(fits(replace(rows, labels=np.roll(rows.labels, 1))))
     test = rows.tested()
@@ -271,7 +277,7 @@ def test_the_report_in_words_and_as_metrics() -> None:
     assert metrics["self_training_on"] == 1.0
     assert metrics["self_training_gain"] == 0.0121
     assert self_training_metrics({}) == {}
-    away = {"state": NOTHING_ASKED, "problem": "the log could not be read: gone", "phrases": 0}
+    away = {"state": NO_PHRASES, "problem": "the log could not be read: gone", "phrases": 0}
     assert describe_self_training(away) == [
         "off: no unlabelled phrase (the log could not be read: gone)"
     ]

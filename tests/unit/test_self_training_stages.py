@@ -9,15 +9,15 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.model.self_training import NOTHING_ASKED, ON
+from pipelines.model.self_training import NO_PHRASES, ON
 from pipelines.stages import evaluate, resolve, split, train
 from pipelines.stages.embed import distinct_phrases
 from pipelines.stages.files import CHECK, DATA, EMBEDDINGS
 from pipelines.stages.vectors import store_vectors
 from pipelines.unlabelled import (
     NOT_DRAWN,
-    AskedPhrases,
     Drawn,
+    UnlabelledPhrases,
     read_unlabelled,
     write_unlabelled,
 )
@@ -58,8 +58,8 @@ def heads() -> list[bytes]:
 def draw(problem: str = "") -> set[str]:
     """Take every phrase that the source could bring, also the labelled ones, as asked."""
     phrases = [] if problem else [phrase for label in WORDS for phrase in phrases_of(label)]
-    asked = AskedPhrases(tuple(phrases), (1,) * len(phrases), problem)
-    write_unlabelled(NOTES, {"organ": Drawn(asked, label="organ", most=1000)})
+    unlabelled = UnlabelledPhrases(tuple(phrases), (1,) * len(phrases), problem)
+    write_unlabelled(NOTES, {"organ": Drawn(unlabelled, label="organ", most=1000)})
     return set(read_unlabelled(NOTES, "organ").cleaned)
 
 
@@ -87,7 +87,7 @@ def test_without_phrases_the_training_goes_on_and_says_why(snapshot: Path, probl
     if problem == AWAY:
         draw(AWAY)
     report = run(self_training={})["self_training"]
-    assert (report["state"], report["problem"]) == (NOTHING_ASKED, problem)
+    assert (report["state"], report["problem"]) == (NO_PHRASES, problem)
     assert heads() == without
 
 

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from core.errors import StageFailed
 from pipelines.model.text import clean_learnable
-from pipelines.snapshot_files import ASKED, UNLABELLED
+from pipelines.snapshot_files import UNLABELLED, UNLABELLED_FACT
 from pipelines.stages.embed import distinct_phrases
 from pipelines.stages.unlabelled import read_unlabelled_part, write_unlabelled_part
 from pipelines.unlabelled import (
     NOT_DRAWN,
-    AskedPhrases,
     Drawn,
+    UnlabelledPhrases,
     by_frequency,
     labelled_phrases,
     read_unlabelled,
@@ -36,7 +36,7 @@ def snapshot(tmp_path: Path) -> Path:
 
 
 def drawn(*pairs: tuple[str, int], most: int = 100, problem: str = "") -> dict[str, Drawn]:
-    asked = AskedPhrases(tuple(p for p, _ in pairs), tuple(n for _, n in pairs), problem)
+    asked = UnlabelledPhrases(tuple(p for p, _ in pairs), tuple(n for _, n in pairs), problem)
     return {"organ": Drawn(asked, label="organ", most=most)}
 
 
@@ -64,7 +64,7 @@ def test_phrases_with_a_label_in_the_snapshot_are_left_out(snapshot: Path) -> No
     assert (asked.cleaned, asked.asks, asked.problem) == (("new phrase", "rare"), (3, 1), "")
     facts = json.loads((snapshot / "snapshot.json").read_text())
     described = {"phrases": 2, "asks": 4, "problem": ""}
-    assert facts[ASKED]["classifiers"] == {"organ": described}
+    assert facts[UNLABELLED_FACT]["classifiers"] == {"organ": described}
     assert {"new phrase", "rare"} <= set(distinct_phrases(snapshot.parent))
 
 
@@ -78,7 +78,7 @@ def test_two_snapshots_of_the_same_phrases_have_the_same_bytes(tmp_path: Path) -
 
 
 def test_a_snapshot_without_the_file_opens_and_says_so(snapshot: Path) -> None:
-    assert read_unlabelled(snapshot, "organ") == AskedPhrases(problem=NOT_DRAWN)
+    assert read_unlabelled(snapshot, "organ") == UnlabelledPhrases(problem=NOT_DRAWN)
     write_unlabelled(snapshot, drawn(("new", 1)))
     assert read_unlabelled(snapshot, "course").problem == NOT_DRAWN
 
