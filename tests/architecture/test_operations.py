@@ -18,7 +18,7 @@ from tests.support.documented import ELSEWHERE, blocks, command
 from tests.support.request_paths import Bench
 
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-TOLD = set(re.findall(r"`([a-z_]+)`", PAGE))
+DOCUMENTED = set(re.findall(r"`([a-z_]+)`", PAGE))
 
 
 def calls(name: str) -> list[ast.Call]:
@@ -29,33 +29,33 @@ def calls(name: str) -> list[ast.Call]:
     ]
 
 
-def test_every_error_is_told() -> None:
+def test_every_error_is_documented() -> None:
     classes = [
         value
         for value in vars(core.errors).values()
         if isinstance(value, type) and issubclass(value, PerennialError)
     ]
-    assert {cls.code for cls in classes} - TOLD == set()
+    assert {cls.code for cls in classes} - DOCUMENTED == set()
 
 
-def test_every_refusal_of_the_service_is_told() -> None:
+def test_every_refusal_of_the_service_is_documented() -> None:
     codes = {
         call.args[1].value
         for call in calls("RequestRefused")
         if isinstance(call.args[1], ast.Constant)
     }
     assert len(codes) >= 7
-    assert codes - TOLD == set()
+    assert codes - DOCUMENTED == set()
 
 
-def test_every_verdict_is_told() -> None:
+def test_every_verdict_is_documented() -> None:
     kinds = {
         call.args[0].value
         for call in calls("Verdict")
         if call.args and isinstance(call.args[0], ast.Constant)
     }
     assert {"promote", "reject", "drift"} <= kinds
-    assert kinds - TOLD == set()
+    assert kinds - DOCUMENTED == set()
 
 
 def planned_checks() -> set[tuple[str, str]]:
@@ -73,7 +73,7 @@ def text(node: ast.expr) -> str:
     return value
 
 
-def test_every_data_check_is_told() -> None:
+def test_every_data_check_is_documented() -> None:
     rows = re.findall(
         r"^\| `([a-z_]+)` \| (critical|warning) \| \S.* \| \S.* \|$", PAGE, re.MULTILINE
     )
@@ -82,7 +82,7 @@ def test_every_data_check_is_told() -> None:
     assert set(MENDS) <= {name for name, severity in rows if severity == "critical"}
 
 
-def test_every_limit_of_the_data_checks_is_told() -> None:
+def test_every_limit_of_the_data_checks_is_documented() -> None:
     for name, limit in CheckParams().model_dump().items():
         assert f"`{name}` ({limit:g})" in PAGE
 
@@ -97,7 +97,7 @@ def test_the_share_of_windows_that_warn_without_a_reason_is_the_measured_one() -
     assert re.findall(r"[\d.]+ %", row) == [measured[1]]
 
 
-def test_every_metric_is_told(tmp_path: Path) -> None:
+def test_every_metric_is_documented(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     state = ServiceState(
         bench.answers,
@@ -113,10 +113,10 @@ def test_every_metric_is_told(tmp_path: Path) -> None:
         name.removesuffix("_total") for name in re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)
     }
     assert len(names) >= 10
-    assert names - TOLD == set()
+    assert names - DOCUMENTED == set()
 
 
-def test_every_folder_of_the_home_is_told() -> None:
+def test_every_folder_of_the_home_is_documented() -> None:
     paths = {ast.unparse(node) for _, node in nodes() if isinstance(node, ast.BinOp)}
     names = {
         found[1]

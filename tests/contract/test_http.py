@@ -129,7 +129,7 @@ def test_bad_input_is_refused_in_the_error_schema(
     )
 
 
-def test_limits_are_told(client: TestClient) -> None:
+def test_errors_name_the_limits(client: TestClient) -> None:
     long = error_of(client.post("/v1/organ/predict", content=BAD["long phrase"][0]))
     many = error_of(
         client.post("/v1/organ/predict_batch", json={"phrases": ["a"] * (MAX_BATCH + 1)})
@@ -147,7 +147,9 @@ def test_a_large_body_of_unknown_length_is_refused(client: TestClient) -> None:
 @pytest.mark.parametrize(
     "name", ["liver", "..%2F..%2Fetc%2Fpasswd", "organ%00", "%F0%9F%AB%80", "a" * 5000]
 )
-def test_an_unknown_classifier_is_told_the_known_ones(client: TestClient, name: str) -> None:
+def test_an_error_for_an_unknown_classifier_names_the_known_ones(
+    client: TestClient, name: str
+) -> None:
     response = client.post(f"/v1/{name}/predict", json={"phrase": "a"})
     error = error_of(response)
     assert (response.status_code, len(error.message) < 300) == (404, True)
@@ -307,7 +309,7 @@ def test_a_version_that_cannot_answer_is_refused(
     assert bench.logged() == []
 
 
-def test_who_stands_beside_the_champion_is_told(client: TestClient, bench: Bench) -> None:
+def test_models_shows_the_versions_beside_the_champion(client: TestClient, bench: Bench) -> None:
     first, second, third = (store_head(bench.home, "organ", version) for version in "123")
     bench.roll_out(champion(first), canary=canary(second, 0.2), shadow=shadow(third))
     [body] = client.get("/v1/classifiers").json()["classifiers"]

@@ -85,11 +85,11 @@ def test_a_batch_of_several_regions_keeps_its_order(client: TestClient) -> None:
 def test_a_region_without_a_line_is_refused_with_the_regions_that_have_one(
     client: TestClient, bench: Bench
 ) -> None:
-    for body, came in (({}, "none"), ({"region": "west"}, "'west'"), ({"region": ""}, "none")):
+    for body, shown in (({}, "none"), ({"region": "west"}, "'west'"), ({"region": ""}, "none")):
         refused = client.post("/v1/organ/predict", json={"phrase": "a", **body})
         assert refused.status_code == 422
         assert (refused.json()["code"], refused.json()["field"]) == ("invalid_field", "region")
-        assert f"north, south; got {came}" in refused.json()["message"]
+        assert f"north, south; got {shown}" in refused.json()["message"]
     batch = {"phrases": ["a", "b"], "regions": ["north", "west"]}
     refused = client.post("/v1/organ/predict_batch", json=batch)
     assert (refused.status_code, refused.json()["field"]) == (422, "regions[1]")

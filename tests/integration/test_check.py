@@ -226,7 +226,7 @@ def test_the_first_snapshot_has_nothing_to_be_compared_with(found: dict[str, Any
     }
 
 
-def test_observed_limit_and_offending_rows_are_told(found: dict[str, Any]) -> None:
+def test_observed_limit_and_offending_rows_are_reported(found: dict[str, Any]) -> None:
     garbage = failures(found, "much_garbage")["garbage_share", "phrase", "critical"]
     assert (garbage["observed"], garbage["limit"], garbage["rows"]) == (round(5 / 202, 6), 0.01, 5)
     assert [row["id"] for row in garbage["examples"]] == ["0", "1", "2", "3", "4"]

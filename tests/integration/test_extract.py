@@ -187,10 +187,10 @@ def test_every_state_in_the_stream_has_a_name(
         connection.execute(FAILING)
     columns = f"fail(n, '{state}') as id, repeat('x', 99) as phrase"
     query = f"select {columns} from generate_series({first}, 120000) n"
-    came: list[pa.RecordBatch] = []
+    batches: list[pa.RecordBatch] = []
     with open_reader(source) as reader, pytest.raises(raised, match="planned"):
-        came.extend(reader.stream(query))
-    assert bool(came) == (first == 1)
+        batches.extend(reader.stream(query))
+    assert bool(batches) == (first == 1)
 
 
 @pytest.mark.parametrize(

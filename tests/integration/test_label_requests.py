@@ -131,9 +131,9 @@ def test_a_request_falls_due_when_enough_labels_came(engine: Engine, watch: Watc
     assert decisions(engine) == ["needs_labels", "drift"]
     with engine.connect() as connection:
         reports = read_reports(connection, classifier="topic")
-        came = connection.scalar(sa.select(sa.func.max(decision.c.decided_at)))
-        windows = due_windows(connection, "topic", by=came)
-        assert due_windows(connection, "topic", by=came - timedelta(minutes=1)) == set()
+        decided_at = connection.scalar(sa.select(sa.func.max(decision.c.decided_at)))
+        windows = due_windows(connection, "topic", by=decided_at)
+        assert due_windows(connection, "topic", by=decided_at - timedelta(minutes=1)) == set()
         assert due_windows(connection, "topic", by=None) == set()
     assert drift_began(reports, before="2") is None
     assert drift_began(reports, before="2", due=windows) == reports[0].window_start

@@ -100,7 +100,7 @@ def decide(
         ("rollout", "refuse", "block: the service refuses version 2", "/#/models/block/versions/2"),
     ],
 )
-def test_a_decision_that_needs_people_is_told_once_with_its_link(
+def test_a_decision_that_needs_people_is_notified_once_with_its_link(
     engine: Engine,
     settings: Settings,
     inbox: Inbox,
@@ -123,7 +123,7 @@ def test_a_decision_that_needs_people_is_told_once_with_its_link(
     ("subject", "kind"),
     [("drift", "steady"), ("gate", "promote"), ("gate", "keep"), ("retraining", "wait")],
 )
-def test_what_needs_nobody_is_not_told(
+def test_what_needs_nobody_is_not_notified(
     engine: Engine, settings: Settings, inbox: Inbox, subject: str, kind: str
 ) -> None:
     decide(engine, subject, kind)
@@ -150,14 +150,14 @@ def test_a_notice_that_no_service_took_is_sent_later(
     assert inbox.titles == ["block: version 2 is rejected"]
 
 
-def test_decisions_from_before_yesterday_are_not_told(
+def test_decisions_from_before_yesterday_are_not_notified(
     engine: Engine, settings: Settings, inbox: Inbox
 ) -> None:
     decide(engine, "gate", "reject", at=NOW - timedelta(days=2))
     assert notify_due(settings, now=NOW) == []
 
 
-def test_a_full_disk_is_told_once_and_again_after_it_had_room(
+def test_a_full_disk_is_notified_once_and_again_after_it_had_room(
     engine: Engine, settings: Settings, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = 2**60
@@ -168,7 +168,7 @@ def test_a_full_disk_is_told_once_and_again_after_it_had_room(
     assert str(settings.home) in inbox.messages[0]["message"]
 
 
-def test_a_journal_that_grows_is_told_once(
+def test_a_journal_that_grows_is_notified_once(
     engine: Engine, settings: Settings, inbox: Inbox
 ) -> None:
     small = settings.model_copy(update={"journal_mb": 16})
@@ -184,7 +184,7 @@ def test_a_journal_that_grows_is_told_once(
     assert inbox.messages[0]["message"].startswith("5 MB of answers wait for the database")
 
 
-def test_a_failed_run_is_told_with_its_page_without_the_database(
+def test_a_failed_run_is_notified_with_its_page_without_the_database(
     settings: Settings, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PERENNIAL_NOTIFY", inbox.url)
@@ -197,7 +197,7 @@ def test_a_failed_run_is_told_with_its_page_without_the_database(
     assert message["message"].rstrip().endswith("/runs/flow-run/0195")
 
 
-def test_a_run_of_which_a_part_failed_is_told_by_what_it_recorded_and_once(
+def test_a_run_of_which_a_part_failed_is_notified_once_with_its_record(
     engine: Engine,
     database: DatabaseUrls,
     settings: Settings,

@@ -443,9 +443,7 @@ def test_without_a_server_a_flow_runs_and_leaves_nothing_behind(tmp_path: Path) 
     assert postmaster(tmp_path / "home" / "postgres") is None
 
 
-def test_the_next_runs_are_told_and_which_schedules_are_paused(
-    place: Settings, runner: None
-) -> None:
+def test_the_next_runs_and_the_paused_schedules_are_shown(place: Settings, runner: None) -> None:
     schedules = schedules_of(place, ["block", "nobody"])
     assert [(row.flow, row.paused, row.next_run) for row in schedules["block"]] == [
         ("watch", True, None),

@@ -181,6 +181,6 @@ def test_files_that_are_gone_are_named_with_what_restores_them(
     (home / "elsewhere").rename(home / "embedders")
 
 
-def test_an_unknown_request_is_said_to_be_nowhere(loop: LoopContext, model: ModelVersion) -> None:
+def test_an_unknown_request_is_reported_as_unknown(loop: LoopContext, model: ModelVersion) -> None:
     with pytest.raises(UnknownRequest, match="neither table nor journal"):
         replay(loop, str(uuid.uuid4()))

@@ -26,12 +26,12 @@ REFUSED_ROWS = {
 
 
 @pytest.mark.parametrize(
-    "came", [*UNREADABLE.values(), *REFUSED_ROWS.values()], ids=[*UNREADABLE, *REFUSED_ROWS]
+    "content", [*UNREADABLE.values(), *REFUSED_ROWS.values()], ids=[*UNREADABLE, *REFUSED_ROWS]
 )
 def test_a_line_that_the_database_refuses_holds_nobody_up(
-    came: bytes, engine: Engine, tmp_path: Path
+    content: bytes, engine: Engine, tmp_path: Path
 ) -> None:
-    line = b"%08x %b\n" % (zlib.crc32(came), came)
+    line = b"%08x %b\n" % (zlib.crc32(content), content)
     counts = ship(
         encode_rows([row(1), row(2)]) + line + encode_rows([row(3), row(4)]),
         engine=engine,
@@ -41,16 +41,16 @@ def test_a_line_that_the_database_refuses_holds_nobody_up(
         {"request-1", "request-2", "request-3", "request-4"},
         4,
     )
-    assert (tmp_path / REFUSED).read_bytes() == came + b"\n"
+    assert (tmp_path / REFUSED).read_bytes() == content + b"\n"
 
 
-@pytest.mark.parametrize("came", REFUSED_ROWS.values(), ids=list(REFUSED_ROWS))
+@pytest.mark.parametrize("content", REFUSED_ROWS.values(), ids=list(REFUSED_ROWS))
 def test_a_row_that_the_database_refuses_costs_its_line_no_other(
-    came: bytes, engine: Engine, tmp_path: Path
+    content: bytes, engine: Engine, tmp_path: Path
 ) -> None:
-    counts = ship(encode_rows([row(1), came, row(2)]), engine=engine, folder=tmp_path)
+    counts = ship(encode_rows([row(1), content, row(2)]), engine=engine, folder=tmp_path)
     assert (logged(engine), counts.shipped, counts.refused) == ({"request-1", "request-2"}, 2, 1)
-    assert (tmp_path / REFUSED).read_bytes() == came + b"\n"
+    assert (tmp_path / REFUSED).read_bytes() == content + b"\n"
 
 
 def test_rows_of_an_earlier_release_ship_without_saying_whether_they_were_refused(

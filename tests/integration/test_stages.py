@@ -395,5 +395,5 @@ def test_wrong_params_are_one_clear_line(scratch: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("split",), ("resolve", "organ"), ("nothing",), ()])
-def test_misuse_is_told(scratch: Path, arguments: tuple[str, ...]) -> None:
+def test_misuse_is_reported(scratch: Path, arguments: tuple[str, ...]) -> None:
     assert "usage: python -m pipelines" in stage(scratch, *arguments, fails=True)

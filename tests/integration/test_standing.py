@@ -121,7 +121,7 @@ def test_a_held_version_waits_for_a_person_until_one_decides(engine: Engine, by_
     assert needs(engine) == []
 
 
-def test_a_failed_retraining_needs_attention_and_one_that_waits_is_told(engine: Engine) -> None:
+def test_a_failed_retraining_needs_attention_and_one_that_waits_is_shown(engine: Engine) -> None:
     decide(engine, "retraining", Verdict("failed", ("no rows",)), NOW)
     assert needs(engine) == [f"the retraining failed since {NOW:%Y-%m-%d %H:%M}: no rows"]
     decide(engine, "retraining", Verdict("wait", ("due on Friday",)), NOW)
@@ -175,5 +175,5 @@ def test_status_prints_what_needs_attention_first(
     assert report["waiting"] == {}
 
 
-def test_without_a_prefect_server_no_schedule_is_told(session_settings: Settings) -> None:
+def test_without_a_prefect_server_no_schedule_is_shown(session_settings: Settings) -> None:
     assert schedules_of(session_settings, ["block"]) == {}

@@ -118,7 +118,7 @@ def answered(rows: pd.DataFrame) -> pd.DataFrame:
     return scorer.completed(rows.assign(label=None, confidence=np.nan))
 
 
-def test_usual_traffic_is_steady_and_told_once(place: Place) -> None:
+def test_usual_traffic_is_steady_and_reported_once(place: Place) -> None:
     place.answer(live(2.5))
     verdict = place.watch()
     assert verdict.kind == "steady"

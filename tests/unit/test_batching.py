@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 import numpy as np
 import pytest
 
-from bentos.answering import batching as misses
+from bentos.answering import batching
 from bentos.answering.answers import PhraseRequest
 from bentos.embedder.contract import Embedded
 from core.errors import EmbedderUnavailable, Overloaded
@@ -136,7 +136,7 @@ def test_a_cancelled_request_leaves_the_others_their_answer(bench: Bench) -> Non
 def test_more_new_phrases_than_can_be_answered_in_time_are_refused(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(misses, "MAX_WAITING", 3)
+    monkeypatch.setattr(batching, "MAX_WAITING", 3)
 
     async def run() -> int:
         embedder = held(bench, "known")

@@ -163,7 +163,7 @@ def test_drift_is_the_same_alarm_twice_running(
     assert judge(now, before=before).kind == kind
 
 
-def test_too_little_to_compare_with_is_told() -> None:
+def test_too_little_to_compare_with_is_reported() -> None:
     assert "59 rows" in (shortage(numbered(days=1, a_day=59), size=10) or "")
     assert "7 days" in (shortage(numbered(days=7, a_day=10), size=10) or "")
     assert shortage(numbered(days=8, a_day=10), size=10) is None

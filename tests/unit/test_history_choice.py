@@ -115,7 +115,7 @@ def test_a_choice_says_what_it_found_and_what_it_saves() -> None:
         (1095, 11.0, "every shorter window is worse"),
     ],
 )
-def test_what_a_window_saves_is_told_where_it_saves_something(
+def test_savings_of_a_window_are_shown_where_there_are_any(
     days: int, seconds: float, sentence: str
 ) -> None:
     longest = {"days": 1095, "seconds": 11.0}

@@ -292,7 +292,7 @@ def test_a_version_refused_by_its_warm_up_does_not_answer_and_is_not_warmed_at_e
     assert (live_versions(heads), warmed) == ({"organ": "1"}, ["2"])
 
 
-def test_a_refusal_is_told_once_and_again_until_it_is_recorded(tmp_path: Path) -> None:
+def test_a_refusal_is_reported_once_and_again_until_it_is_recorded(tmp_path: Path) -> None:
     heads = heads_of(tmp_path, store_head(tmp_path, "organ", "1"))
     bad = corrupt_bytes(store_head(tmp_path, "organ", "2"))
     follow(heads, bad)

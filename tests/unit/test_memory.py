@@ -111,10 +111,10 @@ def test_one_correction_turns_no_long_past() -> None:
 
 def test_a_memory_counts_a_correction_as_a_correction() -> None:
     past = [("chest", "lung", NOON, "")] * 3
-    told = rows(*past, ("chest", "heart", NOON + pd.Timedelta(hours=1), "ann"))
+    labelled = rows(*past, ("chest", "heart", NOON + pd.Timedelta(hours=1), "ann"))
     kinds = (("correction", "heart"), ("double_review", "heart"), ("sample", "lung"))
     for kind, best in kinds:
-        labels = told.assign(kind=["", "", "", kind])
+        labels = labelled.assign(kind=["", "", "", kind])
         memory = build_memory(labels, classifier="organ", revision=1, as_of=LATE)
         applied = AppliedMemory.beside(memory, ["heart", "lung"])
         mixed = applied.apply(["chest"], np.array([[0.03, 0.97]], np.float32))

@@ -89,8 +89,8 @@ def test_a_long_simulation_leaves_two_thirds_to_the_past() -> None:
 def test_phrases_come_as_often_as_in_the_newest_rows(book: Phrasebook) -> None:
     judged = world_of(book).judging(0)
     expected = np.bincount(book.label[book.phrase[book.newest]], minlength=4) / len(book.newest)
-    came = np.bincount(judged.label, minlength=4) / len(judged)
-    assert came == pytest.approx(expected, abs=0.03)
+    frequencies = np.bincount(judged.label, minlength=4) / len(judged)
+    assert frequencies == pytest.approx(expected, abs=0.03)
     a_day = np.mean([len(world_of(book).day(day)) for day in range(30)])
     assert a_day == pytest.approx(200, rel=0.05)
 

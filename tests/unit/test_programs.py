@@ -99,7 +99,7 @@ def test_a_taken_port_is_named_with_its_setting_and_process(tmp_home: Path) -> N
     assert f"pid {os.getpid()}" in message
 
 
-def test_a_stranger_on_the_port_of_a_running_program_is_told_from_the_program(
+def test_a_stranger_on_the_port_of_a_running_program_is_distinguished_from_the_program(
     tmp_home: Path,
 ) -> None:
     settings = own_place(tmp_home)

@@ -47,9 +47,7 @@ def test_defaults_are_written_out() -> None:
     }
 
 
-def test_heads_to_compare_are_told_once_by_what_sets_them_apart_and_without_the_chosen_one() -> (
-    None
-):
+def test_heads_to_compare_are_named_once_by_their_differences_without_the_chosen_one() -> None:
     compared = [
         "logistic",
         {"kind": "logistic", "C": 3},

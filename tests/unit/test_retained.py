@@ -65,7 +65,7 @@ def test_few_are_kept_the_last_asked(bench: Bench, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("version", ["4", "40000000", "0"])
-def test_an_unknown_version_is_told_the_known_ones(bench: Bench, version: str) -> None:
+def test_an_error_for_an_unknown_version_names_the_known_ones(bench: Bench, version: str) -> None:
     with pytest.raises(UnknownVersion, match="3, 2, 1"):
         find(bench.parts().retained, version)
 

@@ -108,7 +108,7 @@ def test_bad_batches_are_refused_with_their_field(body: dict, field: str) -> Non
     assert (refused.value.status, refused.value.field) == (422, field)
 
 
-def test_the_limit_is_told() -> None:
+def test_the_error_names_the_limit() -> None:
     with pytest.raises(RequestRefused, match=str(MAX_PHRASE_LENGTH)):
         decode_request(ONE, json.dumps({"phrase": "a" * 3000}).encode())
 

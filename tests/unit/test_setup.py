@@ -90,7 +90,7 @@ def test_an_edit_that_cannot_be_made_is_refused(edit: Callable[[], str], words: 
         edit()
 
 
-def test_languages_are_found_and_unknown_ones_are_told_apart() -> None:
+def test_languages_are_found_and_unknown_ones_are_distinguished() -> None:
     german = ["Wie lange dauert die Lieferung?", "Meine Rechnung ist falsch"] * 30
     swedish = ["Hur lång tid tar leveransen?", "Min faktura är fel och jag vill ha hjälp"] * 30
     assert list(find_languages(german)) == ["German"]

@@ -67,7 +67,7 @@ def test_a_phrase_is_warm_from_its_second_time_on_however_it_is_written() -> Non
     ]
 
 
-def test_a_retry_waits_longer_each_time_and_never_less_than_it_was_told() -> None:
+def test_a_retry_waits_longer_each_time_and_never_less_than_retry_after() -> None:
     waited: list[float] = []
     replies = iter([Reply(503, {"retry-after": "2"}), Reply(0), Reply(429), Reply(200)])
     retry = Retry(sleep=waited.append, random=random.Random(1))

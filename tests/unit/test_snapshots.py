@@ -318,7 +318,7 @@ def snapshot_of(rows: list[tuple]) -> tuple:
         return snapshot, pq.read_table(folder / "notes/rows.parquet")
 
 
-def test_what_is_counted_is_told(tmp_path: Path, source: Path, query_file: Path) -> None:
+def test_counts_are_reported(tmp_path: Path, source: Path, query_file: Path) -> None:
     with sqlite3.connect(source) as connection:
         connection.execute(
             "insert into note values (98, 'zoned', '2025-12-05T08:00:00+01:00', 'B0', 'C')"

@@ -89,7 +89,7 @@ def test_it_shows_the_heads_compared_when_some_were(plots: Path) -> None:
     assert "| macro f1 | 0.88 |\n\n## Heads\n\n| head |\n|---|\n| mlp |\n\n![reliability]" in page
 
 
-def test_a_gain_is_told_in_words() -> None:
+def test_a_gain_is_reported_in_words() -> None:
     evidence = {"gain": 0.0018, "rows": 6645, "gain_lower_bound": -0.0003, "allowed_drop": 0.005}
     assert measured_gain(evidence) == (
         "**+0.0018 weighted F1 on 6,645 test rows, at least -0.0003; "

@@ -202,7 +202,7 @@ def test_rows_of_the_source_say_what_a_memory_of_them_says() -> None:
         ({"a": 1, "b": 39}, "corrections_mixed"),
     ],
 )
-def test_corrections_are_told_apart_by_the_past_of_the_phrase(
+def test_corrections_are_distinguished_by_the_past_of_the_phrase(
     known: dict[str, int], past: str
 ) -> None:
     assert past_of_correction(Counter(known), "b") == past

@@ -202,7 +202,7 @@ def test_the_report_has_no_origin_and_lies_below_the_reports(
     "path",
     ["/c/organ/drift/9", "/c/organ/drift/9/report", "/c/nobody/drift", "/api/nobody/drift"],
 )
-def test_what_is_not_there_is_said(console: TestClient, path: str) -> None:
+def test_a_missing_page_is_reported(console: TestClient, path: str) -> None:
     assert console.get(path).status_code == 404
 
 
