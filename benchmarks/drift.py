@@ -25,7 +25,7 @@ from benchmarks.drift_trials import (
     LARGE_WINDOW,
     SIZES,
     WINDOWS,
-    Trial,
+    DriftTrial,
     busy_trials,
     joined_trial,
     plain_trial,
@@ -44,10 +44,10 @@ JOINED_EVERY = 4
 class Trials:
     """Every trial: `plain` by champion and window size, and the special ones."""
 
-    plain: list[list[Trial]]
-    untaught: Trial
-    joined: Trial | None
-    busy: Sequence[Trial]
+    plain: list[list[DriftTrial]]
+    untaught: DriftTrial
+    joined: DriftTrial | None
+    busy: Sequence[DriftTrial]
 
     def play(self, number: int, *, seed: int) -> None:
         """Play one repetition; champions take turns."""
@@ -91,7 +91,7 @@ def measure(*, seed: int, repetitions: int, quick: bool) -> Result:
 
 
 def _trials(
-    stored: champions.Champion,
+    stored: champions.WatchedChampion,
     vectors: champions.Vectors,
     replacements: world.Replacements,
     outcomes: dict[int, dict[str, Outcomes]],
@@ -130,7 +130,7 @@ def _until_interrupted(repetitions: int) -> Iterator[int]:
         signal.signal(signal.SIGINT, before)
 
 
-def time_report(champion: champions.Champion) -> dict[str, float]:
+def time_report(champion: champions.WatchedChampion) -> dict[str, float]:
     """Time one Evidently report on REPORT_ROWS answers, with its page and its workspace."""
     progress(f"a report on {REPORT_ROWS} answers")
     answers = champion.reference.sample(REPORT_ROWS, replace=True, random_state=1).reset_index(

@@ -28,7 +28,7 @@ from pipelines.model.heads import Heads, fit_heads
 from pipelines.model.memory import Memory
 from pipelines.model.text import clean_phrase
 from pipelines.source.practice import EPOCH, Scale
-from pipelines.source.traffic import Arrival, Traffic
+from pipelines.source.traffic import Arrival, SimulatedTraffic
 from pipelines.stages import split
 from pipelines.stages.evaluate import answer_known, reference_table
 from pipelines.stages.files import (
@@ -74,7 +74,7 @@ def snapshot_vectors() -> Vectors:
 
 
 @dataclass
-class Champion:
+class WatchedChampion:
     """Two heads, a memory and reference rows (ROW_COLUMNS), with what watching them needs.
 
     The served head and the memory answer. Answers are cached by phrase.
@@ -132,12 +132,12 @@ def answers_of(
     ]
 
 
-def stored_champion(vectors: Vectors) -> Champion:
+def stored_champion(vectors: Vectors) -> WatchedChampion:
     """The heads and the reference rows that `dvc repro` made from the demo's snapshot."""
     folder = classifier_folder(KEY)
     model = folder / "model"
     labels = read_rows(folder / "split" / "labels.parquet")
-    return Champion(
+    return WatchedChampion(
         Heads(judged=load_head(judged_folder(model)), served=load_head(model)),
         labels_memory(labels, classifier=KEY),
         read_reference(folder / "evaluation" / "reference.parquet"),
@@ -145,12 +145,16 @@ def stored_champion(vectors: Vectors) -> Champion:
     )
 
 
-def with_other_history(champion: Champion, *, seed: int, scale: Scale = "default") -> Champion:
+def with_other_history(
+    champion: WatchedChampion, *, seed: int, scale: Scale = "default"
+) -> WatchedChampion:
     """The same heads after another history of its newest days: another memory and reference."""
     stored = _stored_rows()
     newest = pc.max(stored["occurred_at"]).as_py() - timedelta(days=_spec()["test_days"])
     rows = 30_000 if scale == "default" else 150_000  # enough to reach EPOCH
-    played = [row for row in Traffic(scale, seed).play(newest, rows) if row.occurred_at < EPOCH]
+    played = [
+        row for row in SimulatedTraffic(scale, seed).play(newest, rows) if row.occurred_at < EPOCH
+    ]
     columns: dict[str, list[Any]] = {
         "id": [f"x{number}" for number in range(len(played))],
         "phrase": [row.phrase for row in played],
@@ -164,7 +168,7 @@ def with_other_history(champion: Champion, *, seed: int, scale: Scale = "default
     return _champion(champion.heads, _split(pa.concat_tables([older, other])), champion.vectors)
 
 
-def untaught_champion(vectors: Vectors) -> Champion:
+def untaught_champion(vectors: Vectors) -> WatchedChampion:
     """A champion trained on the snapshot without the chapters of UNSEEN."""
     stored = _stored_rows(columns=["chapter"])
     taught = stored.filter(pc.invert(pc.is_in(stored["chapter"], pa.array(UNSEEN))))
@@ -184,9 +188,9 @@ class SplitTables:
     labels: pa.Table
 
 
-def _champion(heads: Heads, tables: SplitTables, vectors: Vectors) -> Champion:
+def _champion(heads: Heads, tables: SplitTables, vectors: Vectors) -> WatchedChampion:
     memory = labels_memory(tables.labels, classifier=KEY)
-    return Champion(heads, memory, _reference(heads, tables, vectors), vectors)
+    return WatchedChampion(heads, memory, _reference(heads, tables, vectors), vectors)
 
 
 def _spec() -> dict[str, Any]:

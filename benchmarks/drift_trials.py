@@ -50,10 +50,10 @@ DRIFTED = {RARE, HALF, FIFTH, UNSEEN}
 
 
 @dataclass
-class Trial:
+class DriftTrial:
     """A champion with a calibration for one window size, its scenarios, and their outcomes."""
 
-    champion: champions.Champion
+    champion: champions.WatchedChampion
     calibration: Calibration
     size: int
     scenarios: dict[str, world.Change]
@@ -111,7 +111,7 @@ def level_of(pairs: np.ndarray, *, classifiers: int, window_days: float) -> floa
     return alarm_level(pairs, chance=budget.chance(window_days=window_days))
 
 
-def powers_of(champion: champions.Champion) -> list[tuple[int, int, Power]]:
+def powers_of(champion: champions.WatchedChampion) -> list[tuple[int, int, Power]]:
     """Window size, number of classifiers, and how soon a change of a tenth is called."""
     baseline = champion.baseline()
     rows = champion.reference
@@ -136,14 +136,14 @@ def powers_of(champion: champions.Champion) -> list[tuple[int, int, Power]]:
 
 
 def plain_trial(
-    champion: champions.Champion,
+    champion: champions.WatchedChampion,
     size: int,
     replacements: world.Replacements,
     outcomes: dict[str, Outcomes],
-) -> Trial:
+) -> DriftTrial:
     """All scenarios before a champion, in windows of `size`."""
     progress(f"past windows of {size}")
-    return Trial(
+    return DriftTrial(
         champion,
         champion.baseline().calibration(size),
         size,
@@ -170,23 +170,23 @@ def untaught_trial(
     outcomes: dict[str, Outcomes],
     *,
     quick: bool,
-) -> Trial:
+) -> DriftTrial:
     """A champion that was never taught some chapters, and phrases of those chapters."""
     progress("training without " + ", ".join(champions.UNSEEN))
     champion = champions.untaught_champion(vectors)
     changes = {UNTAUGHT: world.unchanged, UNSEEN: world.unseen_topic(replacements, share=0.1)}
     rival = None if quick else Evidently(champion.reference)
     calibration = champion.baseline().calibration(LARGE_WINDOW)
-    return Trial(champion, calibration, LARGE_WINDOW, changes, outcomes, rival)
+    return DriftTrial(champion, calibration, LARGE_WINDOW, changes, outcomes, rival)
 
 
 def joined_trial(
-    champion: champions.Champion,
+    champion: champions.WatchedChampion,
     replacements: world.Replacements,
     outcomes: dict[str, Outcomes],
     *,
     seed: int,
-) -> Trial:
+) -> DriftTrial:
     """A champion after some time: steady windows of its own log have joined the baseline."""
     baseline = champion.baseline()
     arrivals = world.play(seed=seed * 1_000_000 - 1, rows=STEADY_WINDOWS * LARGE_WINDOW)
@@ -195,7 +195,7 @@ def joined_trial(
         baseline.join(rows.iloc[start : start + LARGE_WINDOW])
 
     changes = scenarios(replacements)
-    return Trial(
+    return DriftTrial(
         champion,
         baseline.calibration(LARGE_WINDOW),
         LARGE_WINDOW,
@@ -206,8 +206,8 @@ def joined_trial(
 
 
 def busy_trials(
-    champion: champions.Champion, outcomes: dict[str, Outcomes], *, seed: int
-) -> Sequence[Trial]:
+    champion: champions.WatchedChampion, outcomes: dict[str, Outcomes], *, seed: int
+) -> Sequence[DriftTrial]:
     """So much traffic that a window is a part of a day; the references are of such days, too."""
     progress(f"past windows of {BUSY_WINDOW}, a third of a day")
     busy = [
@@ -215,7 +215,7 @@ def busy_trials(
         for number in range(BUSY_HISTORIES)
     ]
     return [
-        Trial(
+        DriftTrial(
             other,
             other.baseline().calibration(BUSY_WINDOW),
             BUSY_WINDOW,

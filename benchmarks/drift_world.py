@@ -1,4 +1,4 @@
-"""The traffic of the drift benchmark: `Traffic` of production code, as it arrives and changed."""
+"""The traffic of the drift benchmark: `SimulatedTraffic`, as it arrives and changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pandas as pd
 from benchmarks.drift_champions import KEY, UNSEEN
 from pipelines.source.noise import HEAVY, abbreviate
 from pipelines.source.practice import EPOCH, Scale
-from pipelines.source.traffic import Arrival, Traffic
+from pipelines.source.traffic import Arrival, SimulatedTraffic
 
 RARE_SHARE = 0.05
 """The rare labels are the rarest ones that together make up at most this share of the traffic."""
@@ -32,7 +32,7 @@ class Replacements:
 
 def draw_replacements(*, seed: int, rows: int) -> Replacements:
     """Sort `rows` ordinary arrivals of other days, written as the desks write them."""
-    played = list(Traffic("default", seed).play(EPOCH + timedelta(days=400), rows))
+    played = list(SimulatedTraffic("default", seed).play(EPOCH + timedelta(days=400), rows))
     labels = pd.Series([row.labels[KEY] for row in played])
     shares = labels.value_counts(normalize=True, ascending=True).cumsum()
     rare = set(shares.index[shares <= RARE_SHARE])
@@ -49,7 +49,7 @@ def draw_replacements(*, seed: int, rows: int) -> Replacements:
 
 def play(*, seed: int, rows: int, scale: Scale = "default") -> list[Arrival]:
     """Arrivals after the snapshot, from a day given by the seed (0 to 59 days later)."""
-    return list(Traffic(scale, seed).play(EPOCH + timedelta(days=seed % 60), rows))
+    return list(SimulatedTraffic(scale, seed).play(EPOCH + timedelta(days=seed % 60), rows))
 
 
 def unchanged(arrivals: list[Arrival], random: np.random.Generator) -> list[str]:

@@ -17,7 +17,7 @@ from pipelines.model.embedder import load_embedder
 from pipelines.model.text import clean_phrase
 from pipelines.model.training import TrainingRows
 from pipelines.source.practice import EPOCH
-from pipelines.source.traffic import Traffic
+from pipelines.source.traffic import SimulatedTraffic
 from pipelines.stages.files import classifier_folder, read_rows
 from pipelines.stages.training_pairs import training_rows
 from pipelines.unlabelled import UnlabelledPhrases, by_frequency
@@ -70,7 +70,7 @@ def demo_set(key: str, *, days: int, seed: int) -> UnlabelledSet:
     labels = read_rows(classifier_folder(key) / "split" / "labels.parquet")
     labelled = set(labels["cleaned"].to_pylist())
     end = EPOCH + timedelta(days=days)
-    arrivals = Traffic("default", seed).play(EPOCH, ENDLESS)
+    arrivals = SimulatedTraffic("default", seed).play(EPOCH, ENDLESS)
     counts: dict[str, Counter[str]] = {}
     for arrival in takewhile(lambda arrival: arrival.occurred_at < end, arrivals):
         phrase = clean_phrase(arrival.phrase)

@@ -15,7 +15,7 @@ from bentos.answering.answers import AnswerService
 from bentos.answering.explaining import Explainer
 from bentos.answering.warming import Warmer, read_frequent_from
 from bentos.background import Background
-from bentos.embedder.contract import Embedder
+from bentos.embedder.contract import EmbedderContract
 from bentos.heads.live_heads import LiveHeads
 from bentos.heads.memories import MemoryFollower
 from bentos.heads.pins import PinFollower
@@ -113,7 +113,7 @@ def make_retained(settings: Settings, heads: LiveHeads) -> Retained:
 
 
 def make_explainer(
-    settings: Settings, answers: AnswerService, heads: LiveHeads, embedder: Embedder
+    settings: Settings, answers: AnswerService, heads: LiveHeads, embedder: EmbedderContract
 ) -> Explainer:
     """Return what explains answers, with the memories and pins of the answers."""
     return Explainer(

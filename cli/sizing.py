@@ -13,9 +13,9 @@ from cli.output import NEGATIVE_VERDICT, Json, output
 if TYPE_CHECKING:
     from core.settings import Settings
     from operations.sizing.advice import Advice
-    from operations.sizing.load_report import Report
+    from operations.sizing.load_report import LoadReport
     from operations.sizing.requests_log import LoggedRequests
-    from operations.sizing.trial import Trial
+    from operations.sizing.trial import SizingTrial
 
 Url = Annotated[
     str | None,
@@ -175,7 +175,7 @@ def advise(
 
 def _try_out(
     settings: Settings, requests: LoggedRequests, advice: Advice, *, seconds: float
-) -> Trial:
+) -> SizingTrial:
     from operations.sizing.trial import try_sizes
 
     sizes = (advice.answers.size, advice.embeddings.size)
@@ -183,7 +183,7 @@ def _try_out(
         return try_sizes(settings, requests, sizes=sizes, rate=advice.rate, seconds=seconds)
 
 
-def _show_advice(advice: Advice, trial: Trial | None, picture: Path) -> None:
+def _show_advice(advice: Advice, trial: SizingTrial | None, picture: Path) -> None:
     from operations.sizing.advice_page import advice_facts, advice_rows
     from operations.sizing.plot import draw_hit_rates
 
@@ -192,7 +192,7 @@ def _show_advice(advice: Advice, trial: Trial | None, picture: Path) -> None:
     output().facts(facts, [*advice_rows(advice, trial), ("picture", str(picture))])
 
 
-def _show_load(report: Report, inputs: dict[str, object]) -> None:
+def _show_load(report: LoadReport, inputs: dict[str, object]) -> None:
     out = output()
     columns = ("requests", "sent", "hit rate", "p50 ms", "p95 ms", "p99 ms", "errors")
     rows = [

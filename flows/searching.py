@@ -20,7 +20,7 @@ from pipelines.stages.files import classifier_folder
 from pipelines.subprocesses import run_program, run_programs
 from pipelines.tuning import records
 from pipelines.tuning.__main__ import DATABASE
-from pipelines.tuning.outcome import Search, read_search
+from pipelines.tuning.outcome import StudyOutcome, read_search
 from pipelines.tuning.study import create_schema, open_storage
 from pipelines.workspace import Workspace, log_line
 
@@ -109,7 +109,7 @@ def run_search(question: Question, study: str, *, seconds: float, processes: int
     )
 
 
-def conclude_search(question: Question, study: str) -> Search:
+def conclude_search(question: Question, study: str) -> StudyOutcome:
     """Compare the best settings with the present ones on the slice that chose nothing."""
     file = question.workspace.folder / "build" / "tuning" / f"{question.classifier}.json"
     run_program(

@@ -29,7 +29,7 @@ from flows.searching import (
 from pipelines.git_repository import run_git
 from pipelines.nested_runs import log_search
 from pipelines.tuning import records
-from pipelines.tuning.outcome import Search, Settings, read_search, sentences, words
+from pipelines.tuning.outcome import Settings, StudyOutcome, read_search, sentences, words
 from pipelines.tuning.space import present_settings, with_settings
 from pipelines.tuning.study import TRIALS, count_trials
 from pipelines.workspace import Workspace
@@ -60,7 +60,7 @@ class Tuning:
     lines: tuple[str, ...]
     commit: str = ""
     diff: str = ""
-    search: Search | None = field(default=None, repr=False)
+    search: StudyOutcome | None = field(default=None, repr=False)
 
 
 def tune_heads(
@@ -195,7 +195,7 @@ def _search(
     return f"the budget of {seconds:g} s is spent"
 
 
-def _about(search: Search, ended: str, brought: int) -> list[str]:
+def _about(search: StudyOutcome, ended: str, brought: int) -> list[str]:
     lines = [f"{ended}; the best of {len(search.trials)} trials counts"]
     if brought:
         lines.append(f"{brought} trials were made before, on the same rows")
@@ -239,6 +239,6 @@ def log_tuning(context: LoopContext, classifier: str, run_id: str, run: Run) -> 
         log_search(run_id, search)
 
 
-def _kept_search(folder: Path) -> Search | None:
+def _kept_search(folder: Path) -> StudyOutcome | None:
     content = json.loads((folder / FILE).read_text(encoding="utf-8"))["search"]
     return read_search(content) if content else None

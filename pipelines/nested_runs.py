@@ -6,13 +6,13 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pipelines.tuning.outcome import Search, TriedSettings
+from pipelines.tuning.outcome import StudyOutcome, TriedSettings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-def log_search(run_id: str, search: Search) -> None:
+def log_search(run_id: str, search: StudyOutcome) -> None:
     """Log every trial as a nested run, and the comparison as `tuning/...` of the run itself.
 
     The registry must be open: it sets the address of MLflow.

@@ -15,7 +15,7 @@ from msgspec import Struct
 from bentos.answering.batching import CachedAnswer, CacheKey, RequestBatcher
 from bentos.answering.encoding import EncodedAnswer, journal_row, response_body, row_shared
 from bentos.answering.shadow import Shadow, Shadowed
-from bentos.embedder.contract import Embedder
+from bentos.embedder.contract import EmbedderContract
 from bentos.heads.live_heads import LiveRollout
 from bentos.heads.loading import LiveModel
 from bentos.heads.memories import LiveMemories, NewMemory
@@ -85,7 +85,7 @@ class AnswerService:
         self,
         *,
         live: Callable[[], Mapping[str, LiveRollout]],
-        embedder: Embedder,
+        embedder: EmbedderContract,
         journal: Journal,
         cache: LruCache[CacheKey, EncodedAnswer],
     ) -> None:

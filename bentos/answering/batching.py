@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from bentos.answering.encoding import EncodedAnswer, encode_answer
-from bentos.embedder.contract import Embedded, Embedder
+from bentos.embedder.contract import Embedded, EmbedderContract
 from bentos.heads.loading import LiveModel
 from bentos.heads.memories import LiveMemories
 from bentos.heads.pins import LivePins
@@ -49,7 +49,7 @@ class RequestBatcher:
 
     def __init__(
         self,
-        embedder: Embedder,
+        embedder: EmbedderContract,
         *,
         memories: LiveMemories,
         pins: LivePins | None = None,

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from bentos.answering.answers import PhraseRequest, choose_versions, cleaned_phrase
-from bentos.embedder.contract import Embedder
+from bentos.embedder.contract import EmbedderContract
 from bentos.heads.live_heads import LiveRollout
 from bentos.heads.loading import LiveModel
 from bentos.heads.memories import LiveMemories
@@ -60,7 +60,7 @@ class Explainer:
         self,
         *,
         live: Callable[[], Mapping[str, LiveRollout]],
-        embedder: Embedder,
+        embedder: EmbedderContract,
         memories: LiveMemories,
         pins: LivePins,
         models: Path,

@@ -11,7 +11,7 @@ from itertools import groupby
 
 from bentos.answering.batching import CachedAnswer, CacheKey, RequestBatcher
 from bentos.answering.encoding import EncodedAnswer, journal_row, row_shared
-from bentos.embedder.contract import Embedder
+from bentos.embedder.contract import EmbedderContract
 from bentos.heads.loading import LiveModel
 from bentos.heads.memories import LiveMemories
 from bentos.inference_log.journal import Journal
@@ -53,7 +53,7 @@ class Shadow:
 
     def __init__(
         self,
-        embedder: Embedder,
+        embedder: EmbedderContract,
         *,
         journal: Journal,
         cache: LruCache[CacheKey, EncodedAnswer],

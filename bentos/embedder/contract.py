@@ -38,7 +38,7 @@ class Embedded:
     hit: bool
 
 
-class Embedder(Protocol):
+class EmbedderContract(Protocol):
     """Embeds cleaned phrases in parts: cached ones first. Raises `EmbedderUnavailable`.
 
     With `keep` false, the cache is read and left as it is.

@@ -20,7 +20,7 @@ from console.rendering import render
 from console.state import Classifier, ConsoleState, State
 from core.deployments import current_champions
 from core.feedback import Labels
-from monitoring.labels.feedback import FeedbackCounts, import_lines
+from monitoring.labels.feedback import ImportCounts, import_lines
 from monitoring.labels.feedback_file import Line, Unlabelled, read_labels
 from monitoring.review.drawn import as_drawn
 from monitoring.tasks.formats import FORMATS, FormatName, write_tasks
@@ -91,7 +91,7 @@ def upload(
 class _Stored:
     """What became of a file; `queued` is how many of its tasks are new in the queue."""
 
-    counts: FeedbackCounts
+    counts: ImportCounts
     queued: int
 
 

@@ -7,7 +7,7 @@ from prefect.artifacts import create_markdown_artifact
 from flows.pages.artifacts import artifact_key
 from flows.pages.markdown import table
 from flows.tuning import Tuning
-from pipelines.tuning.outcome import Search, words
+from pipelines.tuning.outcome import StudyOutcome, words
 
 SHOWN_TRIALS = 10
 
@@ -43,7 +43,7 @@ def _change(tuning: Tuning) -> str:
     )
 
 
-def _best_trials(search: Search) -> str:
+def _best_trials(search: StudyOutcome) -> str:
     scored = [trial for trial in search.trials if trial.score is not None]
     scored.sort(key=lambda trial: (-(trial.score or 0.0), trial.number))
     rows = [

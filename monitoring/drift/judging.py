@@ -27,7 +27,7 @@ from monitoring.windows.baseline import Baseline
 from monitoring.windows.clocks import name_wrong_clocks
 from monitoring.windows.cutting import LEAST_ROWS, Window, days_of, evenly, on_time, round_rows
 from monitoring.windows.damaged import Damage, find_damage
-from monitoring.windows.nearest_baseline import Baselines, Comparison, TrafficBaseline
+from monitoring.windows.nearest_baseline import Baselines, BaselineComparison, TrafficBaseline
 from monitoring.windows.pending import PendingWindows, unlearnt
 from monitoring.windows.scoring import WindowScorer
 
@@ -158,7 +158,7 @@ class Judge:
         return self._called(judged, damage, called)
 
     def _verdict(
-        self, rows: pd.DataFrame, comparison: Comparison, before: Sequence[str]
+        self, rows: pd.DataFrame, comparison: BaselineComparison, before: Sequence[str]
     ) -> Verdict:
         if comparison.score is None:
             lack = shortage(comparison.past.pool, size=round_rows(len(rows))) or ""

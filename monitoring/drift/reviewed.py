@@ -15,7 +15,7 @@ from monitoring.windows.reports import DriftReport, read_reports
 
 
 @dataclass(frozen=True)
-class Reviewed:
+class ReviewedReports:
     """The newest reports without faults of the data; those of accepted traffic are steady.
 
     `groups` is the accepted traffic; `harmless` and `real` are the windows that people called so.
@@ -31,7 +31,7 @@ class Reviewed:
         return {report.window_number for group in self.groups for report in group.reports}
 
 
-def read_reviewed(connection: Connection, classifier: str) -> Reviewed:
+def read_reviewed(connection: Connection, classifier: str) -> ReviewedReports:
     """Read the newest reports of a classifier, with all that people and the gate said of them."""
     reviews = newest_reviews(connection, classifier)
     faults = reviewed_as(reviews, FAULT)
@@ -40,7 +40,7 @@ def read_reviewed(connection: Connection, classifier: str) -> Reviewed:
     accepted = accepted_windows(connection, classifier, reviews)
     others = reviewed_as(reviews, HARMLESS, REAL)
     groups = accepted_traffic(reports, accepted, others=others)
-    return Reviewed(
+    return ReviewedReports(
         calmed(reports, groups),
         groups,
         frozenset(reviewed_as(reviews, HARMLESS)),

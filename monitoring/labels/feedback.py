@@ -39,7 +39,7 @@ REFUSALS_SHOWN = 1000
 
 
 @dataclass(frozen=True)
-class FeedbackCounts:
+class ImportCounts:
     """The result of an import: rows accepted, rows known already, and rows refused.
 
     `refusals` holds the first REFUSALS_SHOWN of the refused rows, with the reason of each.
@@ -59,9 +59,9 @@ class FeedbackCounts:
         repeated: int = 0,
         refusals: Iterable[Refusal] = (),
         unlabelled: int = 0,
-    ) -> FeedbackCounts:
+    ) -> ImportCounts:
         more = tuple(refusals)
-        return FeedbackCounts(
+        return ImportCounts(
             self.accepted + accepted,
             self.repeated + repeated,
             self.refused + len(more),
@@ -72,7 +72,7 @@ class FeedbackCounts:
 
 def import_feedback(
     connection: Connection, file: Path, *, received_at: datetime | None = None
-) -> FeedbackCounts:
+) -> ImportCounts:
     """Store the valid rows of a CSV or JSON-lines file; refuse the others. The caller commits.
 
     The columns are request_id, label, author and, if known, received_at, kind and, for samples,
@@ -89,10 +89,10 @@ def import_lines(
     *,
     received_at: datetime | None = None,
     labels: Labels | None = None,
-) -> FeedbackCounts:
+) -> ImportCounts:
     """Store what `read_feedback_file` or `read_labels` yields; see `import_feedback`."""
     moment = received_at or datetime.now(UTC)
-    counts = FeedbackCounts()
+    counts = ImportCounts()
     while chunk := list(islice(lines, CHUNK)):
         chunk = [_not_ahead(line, moment) for line in chunk]
         rows = [line for line in chunk if isinstance(line, FeedbackRow)]

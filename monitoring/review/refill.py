@@ -32,7 +32,7 @@ from monitoring.review.items import SUSPECTS, ReviewItem, add_items
 from monitoring.review.knowing import LABELS_SINCE, Versions, gather
 from monitoring.review.recent_log import ROUTED, RecentLog, read_recent
 from monitoring.review.shares import RANDOM, REQUESTED, Week, hide_random, pick
-from monitoring.review.strategies import STRATEGIES, Candidate, StrategyInputs, requested
+from monitoring.review.strategies import STRATEGIES, ReviewCandidate, StrategyInputs, requested
 from monitoring.review.withdrawing import withdraw_faulty, withdraw_settled
 
 
@@ -116,7 +116,7 @@ def _refill(
 
 def choose(
     inputs: StrategyInputs, week: Week, *, taken: set[str], waiting: Sequence[float] = (), seed: int
-) -> list[Candidate]:
+) -> list[ReviewCandidate]:
     """Return what to add, with the values that order the queue: pure.
 
     `waiting` are the values of the items that are open and not random.
@@ -214,7 +214,10 @@ def _waiting_values(connection: Connection, classifier: str) -> list[float]:
 
 
 def as_items(
-    connection: Connection, classifier: str, chosen: Sequence[Candidate], inputs: StrategyInputs
+    connection: Connection,
+    classifier: str,
+    chosen: Sequence[ReviewCandidate],
+    inputs: StrategyInputs,
 ) -> list[ReviewItem]:
     """Return the items of candidates, with what the log says of their answers."""
     answers = _answers(connection, classifier, [candidate.request_id for candidate in chosen])
@@ -236,7 +239,7 @@ def as_items(
 
 
 def _suspected_items(
-    classifier: str, chosen: Sequence[Candidate], inputs: StrategyInputs, asks: pd.Series
+    classifier: str, chosen: Sequence[ReviewCandidate], inputs: StrategyInputs, asks: pd.Series
 ) -> list[ReviewItem]:
     return [
         ReviewItem.of_suspect(

@@ -9,7 +9,7 @@ from itertools import chain
 
 import numpy as np
 
-from monitoring.review.strategies import Candidate
+from monitoring.review.strategies import ReviewCandidate
 
 RANDOM = "random"
 REQUESTED = "requested"
@@ -57,8 +57,8 @@ class Week:
 
 
 def pick(
-    proposed: Mapping[str, Sequence[Candidate]], week: Week, *, taken: Collection[str]
-) -> list[Candidate]:
+    proposed: Mapping[str, Sequence[ReviewCandidate]], week: Week, *, taken: Collection[str]
+) -> list[ReviewCandidate]:
     """Pick the items to add, each phrase once, apart from random ones, which are all picked.
 
     Requested phrases come first, then each strategy's own share; what is left over goes to the
@@ -69,7 +69,7 @@ def pick(
     drawn = list(proposed.get(RANDOM, ()))
     seen = set(taken) | {candidate.cleaned for candidate in drawn}
     left = week.left(len(drawn))
-    chosen: list[Candidate] = []
+    chosen: list[ReviewCandidate] = []
     for name, quota in {REQUESTED: left, **week.quotas()}.items():
         room = min(quota, left - len(chosen)) if name != REQUESTED else left
         chosen += _fresh(proposed.get(name, ()), seen, room)
@@ -80,7 +80,9 @@ def pick(
     return [*drawn, *chosen]
 
 
-def _fresh(candidates: Sequence[Candidate], seen: set[str], room: int) -> Iterator[Candidate]:
+def _fresh(
+    candidates: Sequence[ReviewCandidate], seen: set[str], room: int
+) -> Iterator[ReviewCandidate]:
     """Yield so many candidates whose phrase was not seen, and note their phrases."""
     for candidate in candidates:
         if room <= 0:
@@ -92,8 +94,8 @@ def _fresh(candidates: Sequence[Candidate], seen: set[str], room: int) -> Iterat
 
 
 def hide_random(
-    chosen: Sequence[Candidate], *, waiting: Sequence[float] = (), seed: int
-) -> list[Candidate]:
+    chosen: Sequence[ReviewCandidate], *, waiting: Sequence[float] = (), seed: int
+) -> list[ReviewCandidate]:
     """Give random items the value of others, drawn at random: the queue goes by value.
 
     Whether a random item is looked at must not depend on what it is, or those that are labelled

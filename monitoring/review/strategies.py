@@ -24,7 +24,7 @@ NOVEL_SHARE = 0.25
 
 
 @dataclass(frozen=True)
-class Candidate:
+class ReviewCandidate:
     """An answer that a strategy wants to be looked at.
 
     `probability`, in (0, 1], is how likely this answer was to be drawn; None: it was not drawn.
@@ -74,23 +74,23 @@ class StrategyInputs:
         return self.phrases[~self.phrases["cleaned"].isin(list(self.labelled))]
 
 
-Strategy = Callable[[StrategyInputs], list[Candidate]]
+Strategy = Callable[[StrategyInputs], list[ReviewCandidate]]
 
 
-def random_sample(inputs: StrategyInputs) -> list[Candidate]:
+def random_sample(inputs: StrategyInputs) -> list[ReviewCandidate]:
     """Return the answers that were drawn; what they are plays no part."""
     return [
-        Candidate("random", row.cleaned, row.request_id, 0.0, row.probability)
+        ReviewCandidate("random", row.cleaned, row.request_id, 0.0, row.probability)
         for row in inputs.drawn.itertuples()
     ]
 
 
-def low_confidence(inputs: StrategyInputs) -> list[Candidate]:
+def low_confidence(inputs: StrategyInputs) -> list[ReviewCandidate]:
     """Return the phrases by the number of answers that the champion itself expects to be wrong."""
     return _ranked("low_confidence", _valued(inputs.unlabelled))
 
 
-def novel(inputs: StrategyInputs) -> list[Candidate]:
+def novel(inputs: StrategyInputs) -> list[ReviewCandidate]:
     """Return phrases unlike what the champion has learnt: one of each cluster, then the others.
 
     The label of the first one is a label for its cluster, whose answers make its value.
@@ -106,14 +106,14 @@ def novel(inputs: StrategyInputs) -> list[Candidate]:
     return _ranked("novel", far, first="turn")
 
 
-def disagreement(inputs: StrategyInputs) -> list[Candidate]:
+def disagreement(inputs: StrategyInputs) -> list[ReviewCandidate]:
     """Return the phrases whose label another version would change: one of the two is wrong."""
     asks = inputs.unlabelled[["cleaned", "asks"]]
     rows = inputs.disagreements.merge(asks, on="cleaned")
     return _ranked("disagreement", _valued(rows))
 
 
-def unseen(inputs: StrategyInputs) -> list[Candidate]:
+def unseen(inputs: StrategyInputs) -> list[ReviewCandidate]:
     """Return answers with labels that the gate cannot judge: one of each label, then the others."""
     chosen = inputs.unlabelled[inputs.unlabelled["label"].isin(list(inputs.unseen))]
     rows = _valued(chosen).sort_values(["value", "cleaned"], ascending=[False, True])
@@ -121,7 +121,7 @@ def unseen(inputs: StrategyInputs) -> list[Candidate]:
     return _ranked("unseen", rows, first="turn")
 
 
-def contradicted(inputs: StrategyInputs) -> list[Candidate]:
+def contradicted(inputs: StrategyInputs) -> list[ReviewCandidate]:
     """Return phrases to which people gave different labels and that are still asked."""
     rows = pd.DataFrame(
         {"cleaned": list(inputs.contradicted), "doubt": list(inputs.contradicted.values())}
@@ -130,7 +130,7 @@ def contradicted(inputs: StrategyInputs) -> list[Candidate]:
     return _ranked("contradicted", _valued(rows.merge(phrases, on="cleaned")))
 
 
-def suspects(inputs: StrategyInputs) -> list[Candidate]:
+def suspects(inputs: StrategyInputs) -> list[ReviewCandidate]:
     """Return rows of the source by the answers that their label spoils.
 
     Where heads learn the label, these are all answers to the phrase.
@@ -160,13 +160,13 @@ STRATEGIES: Mapping[str, Strategy] = {
 }
 
 
-def requested(inputs: StrategyInputs) -> list[Candidate]:
+def requested(inputs: StrategyInputs) -> list[ReviewCandidate]:
     """Return the phrases that a drift asks labels for; they come before all strategies."""
     rows = _valued(inputs.phrases).set_index("cleaned")
     in_rows = [phrase for phrase in inputs.requested if phrase in rows.index]
     chosen = rows.loc[in_rows]
     return [
-        Candidate("requested", str(phrase), str(row.request_id), float(row.value))
+        ReviewCandidate("requested", str(phrase), str(row.request_id), float(row.value))
         for phrase, row in chosen.iterrows()
     ]
 
@@ -185,13 +185,15 @@ def _valued(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(value=rows["doubt"].astype(float) * rows["asks"].astype(float))
 
 
-def _ranked(strategy: str, rows: pd.DataFrame, *, first: str | None = None) -> list[Candidate]:
+def _ranked(
+    strategy: str, rows: pd.DataFrame, *, first: str | None = None
+) -> list[ReviewCandidate]:
     """Return candidates of positive value, the most valuable first, within each turn."""
     rows = rows[rows["value"] > 0]
     keys = [first] if first else []
     order = [True] * len(keys) + [False, True]
     rows = rows.sort_values([*keys, "value", "cleaned"], ascending=order, kind="stable")
     return [
-        Candidate(strategy, str(row.cleaned), str(row.request_id), float(row.value))
+        ReviewCandidate(strategy, str(row.cleaned), str(row.request_id), float(row.value))
         for row in rows.itertuples()
     ]

@@ -30,7 +30,7 @@ class TrafficBaseline:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class BaselineComparison:
     """The baseline that a window is nearest to, and its score; None for too few rows.
 
     `past` is what the score compares with. `accepted` says why a window passes that would alarm
@@ -59,25 +59,25 @@ class Baselines:
     def own(self) -> TrafficBaseline:
         return self.kinds[0]
 
-    def compare(self, rows: pd.DataFrame, score: Scored) -> Comparison:
+    def compare(self, rows: pd.DataFrame, score: Scored) -> BaselineComparison:
         """Return how a window compares with the baseline that it is nearest to."""
         comparison = self.nearest(rows, score)
         if comparison.score is None or not comparison.score.alarms:
             self.current = comparison.nearest.window
         return comparison
 
-    def nearest(self, rows: pd.DataFrame, score: Scored) -> Comparison:
+    def nearest(self, rows: pd.DataFrame, score: Scored) -> BaselineComparison:
         """As `compare`, and remember nothing."""
         by_own = score(rows, self.own.baseline)
         if by_own is not None and not by_own.alarms:
-            return Comparison(self.own, self.own.baseline, by_own)
-        comparisons = [Comparison(self.own, self.own.baseline, by_own)]
+            return BaselineComparison(self.own, self.own.baseline, by_own)
+        comparisons = [BaselineComparison(self.own, self.own.baseline, by_own)]
         for kind in reversed(self.kinds[1:]):
             scored = score(rows, kind.baseline)
             if scored is None and by_own is not None and self._like(kind, by_own, score):
                 like = f"like window {kind.window}: {kind.why}"
-                return Comparison(kind, self.own.baseline, replace(by_own, alarms=()), like)
-            comparisons.append(Comparison(kind, kind.baseline, scored, kind.why))
+                return BaselineComparison(kind, self.own.baseline, replace(by_own, alarms=()), like)
+            comparisons.append(BaselineComparison(kind, kind.baseline, scored, kind.why))
         judged = [comparison for comparison in comparisons if comparison.score is not None]
         if judged:
             return min(judged, key=_distance)
@@ -101,7 +101,7 @@ class Baselines:
         return not grown(called, alarms=by_own.alarms, z=by_own.z)
 
 
-def _distance(comparison: Comparison) -> float:
+def _distance(comparison: BaselineComparison) -> float:
     """Return the largest z in levels of an alarm; -inf is nearest."""
     score = comparison.score
     assert score is not None

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from core.contracts import ModelVersion
 from core.params.drift import DriftParams
 from monitoring.drift.label_requests import due_windows
-from monitoring.drift.reviewed import Reviewed, read_reviewed
+from monitoring.drift.reviewed import ReviewedReports, read_reviewed
 from monitoring.windows.baseline import JOIN_AT_MOST, Baseline, joined_rows, since_drift
 from monitoring.windows.cutting import Limits, Window, window_size
 from monitoring.windows.damaged import is_mojibake
@@ -181,7 +181,7 @@ def _size(reference: pd.DataFrame, reader: _Reader, drift: DriftParams) -> int:
     return window_size(own + joined, window_rows=drift.window_rows)
 
 
-def _calm(reviewed: Reviewed, *, since: datetime | None) -> list[DriftReport]:
+def _calm(reviewed: ReviewedReports, *, since: datetime | None) -> list[DriftReport]:
     """Return the newest windows without an alarm, which join what is normal.
 
     Of the windows before a drift that the champion has learnt none is normal for it.
@@ -225,7 +225,7 @@ class _Reader:
         read = [self._whole(report) for report in self.calm]
         return [unlearnt(rows) for rows in read if rows is not None]
 
-    def accepted(self, reviewed: Reviewed, *, since: datetime | None) -> list[AcceptedRows]:
+    def accepted(self, reviewed: ReviewedReports, *, since: datetime | None) -> list[AcceptedRows]:
         """Return the accepted traffic since a learnt drift that the log still holds."""
         accepted_rows = []
         for group in reviewed.groups:

@@ -10,7 +10,7 @@ from monitoring.labels.feedback import import_feedback
 from operations.demo import traffic, waiting
 from operations.demo.run import WATCHED, DemoRun
 from operations.demo.watching import watch_step, window_size
-from pipelines.source.traffic import Arrival, Traffic
+from pipelines.source.traffic import Arrival, SimulatedTraffic
 
 EXAM_ROWS = 1000
 
@@ -31,9 +31,9 @@ class DriftedTraffic:
 def play_drifted_traffic(run: DemoRun, context: LoopContext, *, start: datetime) -> DriftedTraffic:
     """Play two windows of drifted traffic, and an exam after them."""
     window = window_size(context)
-    arrivals = list(Traffic(scale=run.scale, seed=2, drift=True).play(start, 2 * window))
+    arrivals = list(SimulatedTraffic(scale=run.scale, seed=2, drift=True).play(start, 2 * window))
     end = arrivals[-1].occurred_at
-    exam = list(Traffic(scale=run.scale, seed=3, drift=True).play(end, EXAM_ROWS))
+    exam = list(SimulatedTraffic(scale=run.scale, seed=3, drift=True).play(end, EXAM_ROWS))
 
     drift = "new words, a new coding rule, another mix of labels"
     with run.step(f"Play two windows of {window} phrases with drift: {drift}") as step:

@@ -31,7 +31,7 @@ def log_line(line: str) -> None:
 
 
 @dataclass
-class Step:
+class DemoStep:
     """A running step; it sets the outcome that is shown at its end."""
 
     outcome: str = ""
@@ -57,12 +57,12 @@ class DemoRun:
     figures: dict[str, Any] = field(default_factory=dict)
 
     @contextmanager
-    def step(self, title: str) -> Iterator[Step]:
+    def step(self, title: str) -> Iterator[DemoStep]:
         """Log a step with its seconds and its outcome."""
         log = get_logger()
         log.info(title, state="start")
         started = time.perf_counter()
-        step = Step()
+        step = DemoStep()
         state = "failed"
         try:
             yield step

@@ -13,7 +13,7 @@ from operations.demo import traffic
 from operations.demo.run import WATCHED, DemoRun, log_line
 from operations.demo.watching import watch_step, window_size
 from pipelines.source.practice import EPOCH
-from pipelines.source.traffic import Traffic
+from pipelines.source.traffic import SimulatedTraffic
 
 
 def build_source(run: DemoRun, context: LoopContext) -> None:
@@ -47,7 +47,7 @@ def train_first_versions(run: DemoRun, context: LoopContext) -> None:
 def play_steady_traffic(run: DemoRun, context: LoopContext) -> datetime:
     """Play two windows without drift and watch them; return the time of the last phrase."""
     window = window_size(context)
-    arrivals = list(Traffic(scale=run.scale, seed=1, drift=False).play(EPOCH, 2 * window))
+    arrivals = list(SimulatedTraffic(scale=run.scale, seed=1, drift=False).play(EPOCH, 2 * window))
     with run.step(f"Play two windows of {window} phrases without drift") as step:
         answered = run.play(arrivals)
         for other in context.params.classifiers.keys() - {WATCHED}:

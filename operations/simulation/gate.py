@@ -21,7 +21,7 @@ from pipelines.stages.memories import answers_without_own
 
 
 @dataclass(frozen=True)
-class Champion:
+class SimulatedChampion:
     """The version that answers: its judged head alone, and when it was fitted."""
 
     judged: Answering
@@ -36,8 +36,8 @@ class SimulatedGateContext:
     the ids of labels that were given because an answer was wrong.
     """
 
-    champion: Champion | None
-    proved: Champion | None
+    champion: SimulatedChampion | None
+    proved: SimulatedChampion | None
     selected: Collection[str]
     drift_began: datetime | None
     now: datetime
@@ -91,7 +91,7 @@ def _answer_rows(answering: Answering) -> AnswerRows:
 
 
 def _around_drift(
-    rows: pa.Table, *, candidate: Candidate, champion: Champion, began: datetime
+    rows: pa.Table, *, candidate: Candidate, champion: SimulatedChampion, began: datetime
 ) -> tuple[np.ndarray, np.ndarray]:
     """As `answer_before_and_after`; where nothing remembers, the heads answer alone."""
     judged = champion.judged

@@ -33,7 +33,7 @@ from monitoring.retraining import decide_retraining, drift_start
 from operations.simulation.answering import Answer, Answering
 from operations.simulation.arrivals import Arrivals
 from operations.simulation.candidates import Candidate, make_candidate
-from operations.simulation.gate import Champion, SimulatedGateContext, judge_candidate
+from operations.simulation.gate import SimulatedChampion, SimulatedGateContext, judge_candidate
 from operations.simulation.log import write_log
 from operations.simulation.memory import GivenLabel, RunningMemory
 from operations.simulation.people import PersonLabel
@@ -88,12 +88,12 @@ class Production:
     watched: list[tuple[datetime, Verdict]] = field(default_factory=list)
     learnt_source_at: datetime | None = None
     learnt_labels_at: datetime | None = None
-    champion: Champion | None = None
+    champion: SimulatedChampion | None = None
     remembered_rows: int = 0
     _waiting: bool = False
     _stored: int = 0
     _last_fit_at: datetime | None = None
-    _proved: Champion | None = None
+    _proved: SimulatedChampion | None = None
 
     @property
     def block(self) -> ClassifierParams:
@@ -256,7 +256,7 @@ class Production:
         with self.engine.begin() as connection:
             append_deployment(connection, Deployment(model, "champion", 1.0, self.now, reason))
         judged = Answering(candidate.heads.judged, self.vectors, version=answering.version)
-        self.champion = Champion(judged, self.now)
+        self.champion = SimulatedChampion(judged, self.now)
         self.answering = answering
 
     def _snapshot(self) -> pa.Table:

@@ -6,14 +6,14 @@ from dataclasses import asdict
 from typing import Any
 
 from operations.sizing.advice import BUSY, Advice, Costs, Level
-from operations.sizing.trial import Trial
+from operations.sizing.trial import SizingTrial
 
 Rows = list[tuple[str, str]]
 SETTINGS = {"answers": "PERENNIAL_CACHE_ANSWERS", "embeddings": "PERENNIAL_CACHE_PHRASES"}
 CURVE_SIZES = (1, 2, 5)
 
 
-def advice_facts(advice: Advice, trial: Trial | None) -> dict[str, Any]:
+def advice_facts(advice: Advice, trial: SizingTrial | None) -> dict[str, Any]:
     """Return what `--json` prints; the curves are given at 1, 2, 5, 10, ... entries."""
     costs = advice.costs
     return {
@@ -31,7 +31,7 @@ def advice_facts(advice: Advice, trial: Trial | None) -> dict[str, Any]:
     }
 
 
-def advice_rows(advice: Advice, trial: Trial | None) -> Rows:
+def advice_rows(advice: Advice, trial: SizingTrial | None) -> Rows:
     """Return names and sentences for the screen."""
     distinct = advice.rows - int(advice.answers.curve[-1])
     rows = [("read", f"{advice.rows:,} answers, {distinct:,} of them for the first time")]
@@ -66,7 +66,7 @@ def _service_rows(advice: Advice, costs: Costs) -> Rows:
     ]
 
 
-def _trial_rows(trial: Trial) -> Rows:
+def _trial_rows(trial: SizingTrial) -> Rows:
     played = f"{trial.requests:,} answers of {trial.classifier}, from empty caches"
     return [
         ("tried", f"{played}; {trial.errors} errors"),

@@ -12,7 +12,7 @@ from operations.sizing.streams import seen_before
 
 
 @dataclass(frozen=True)
-class Slice:
+class RequestSlice:
     """Some requests of a load test.
 
     Latencies are milliseconds from the moment a request was due. They are None when no request of
@@ -29,7 +29,7 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Report:
+class LoadReport:
     """What a load test measured.
 
     Rates are answered requests per second. `statuses` counts HTTP statuses; "0" stands for no
@@ -43,17 +43,17 @@ class Report:
     achieved_peak: float
     retries: int
     statuses: dict[str, int]
-    slices: list[Slice] = field(default_factory=list)
+    slices: list[RequestSlice] = field(default_factory=list)
 
     @property
-    def whole(self) -> Slice:
+    def whole(self) -> RequestSlice:
         return self.slices[0]
 
 
-def report_load(plan: Plan, played: Played) -> Report:
+def report_load(plan: Plan, played: Played) -> LoadReport:
     """Report all, cold and warm requests: of the whole test, at the mean rate and at the peak."""
     statuses = Counter(played.status.tolist())
-    return Report(
+    return LoadReport(
         classifier=plan.classifier,
         rate=plan.rate,
         peak=plan.peak,
@@ -65,7 +65,7 @@ def report_load(plan: Plan, played: Played) -> Report:
     )
 
 
-def _slices(plan: Plan, played: Played) -> list[Slice]:
+def _slices(plan: Plan, played: Played) -> list[RequestSlice]:
     warm = seen_before(plan.phrases)
     every = np.ones(len(plan.due), bool)
     times = {"all": every, "mean": ~plan.busy, "peak": plan.busy}
@@ -81,17 +81,17 @@ def _slice_name(time: str, kind: str) -> str:
     return f"{time}, {kind}".removeprefix("all, ").removesuffix(", all")
 
 
-def _slice(name: str, played: Played, chosen: np.ndarray) -> Slice:
+def _slice(name: str, played: Played, chosen: np.ndarray) -> RequestSlice:
     good = chosen & (played.status == 200)
     requests = int(chosen.sum())
     errors = int((chosen & (played.status != 200)).sum())
     if not good.any():
-        return Slice(name, requests, None, None, None, None, errors)
+        return RequestSlice(name, requests, None, None, None, None, errors)
 
     quantiles = np.percentile(played.latency_ms[good], [50, 95, 99])
     p50, p95, p99 = (round(float(value), 2) for value in quantiles)
     hit_rate = round(float((played.cached[good] == 1).mean()), 4)
-    return Slice(name, requests, hit_rate, p50, p95, p99, errors)
+    return RequestSlice(name, requests, hit_rate, p50, p95, p99, errors)
 
 
 def _achieved(plan: Plan, played: Played, chosen: np.ndarray) -> float:

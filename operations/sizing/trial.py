@@ -35,7 +35,7 @@ REPEATED = 200  # cached phrases that are sent once more, to time hits alone
 
 
 @dataclass(frozen=True)
-class Trial:
+class SizingTrial:
     """Predictions and measurements, side by side.
 
     Speed-ups compare the service's own time per answer with that of caches of one entry.
@@ -58,7 +58,7 @@ def try_sizes(
     sizes: tuple[int, int],
     rate: float,
     seconds: float,
-) -> Trial:
+) -> SizingTrial:
     """Serve the newest bento twice in isolation, and play the newest requests from empty caches.
 
     The services have a home of their own and no database. The requests are those of the busiest
@@ -79,7 +79,7 @@ def try_sizes(
     miss_ms = (bare_ms - bare_rate * hit_ms) / max(1e-9, 1 - bare_rate)
     costs = Costs(hit_ms, max(hit_ms, miss_ms))
     bare_speed_up = speed_up(bare_rate, costs.relative)
-    return Trial(
+    return SizingTrial(
         classifier=name,
         requests=len(stream.phrase),
         errors=int((bare.status != 200).sum() + (cached.status != 200).sum()),

@@ -43,7 +43,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Group:
+class BiasGroup:
     """The rows of one group among those that a kind looks at."""
 
     dimension: str
@@ -59,10 +59,10 @@ def historical(rows: BiasRows, *, min_rows: int) -> list[Measure]:
     tested = rows.phrases[rows.test]
     stale = stale_answers(rows)
 
-    def measured(group: Group, doubt: float) -> Estimate:
+    def measured(group: BiasGroup, doubt: float) -> Estimate:
         return mean(stale[group.rows], tested[group.rows], doubt=doubt)
 
-    groups = [Group(EVERYTHING, "test rows", np.ones(len(stale), bool))]
+    groups = [BiasGroup(EVERYTHING, "test rows", np.ones(len(stale), bool))]
     groups += _groups(rows, HISTORICAL, among=rows.test)
     return _measured("historical", groups, measured, min_rows=min_rows)
 
@@ -72,7 +72,7 @@ def representation(rows: BiasRows, *, min_rows: int) -> list[Measure]:
     recent = rows.phrases[rows.recent]
     trained = rows.phrases[~rows.test]
 
-    def measured(group: Group, doubt: float) -> Estimate:
+    def measured(group: BiasGroup, doubt: float) -> Estimate:
         in_training = (rows.groups[group.dimension] == group.name)[~rows.test]
         return ratio((group.rows, in_training), (recent, trained), doubt=doubt)
 
@@ -86,13 +86,13 @@ def measurement(rows: BiasRows, *, min_rows: int) -> list[Measure]:
     """
     excess = {name: disagreement(rows, rows.groups[name]) for name in MEASURED}
     groups = [
-        Group(name, str(group), (rows.groups[name] == group) & ~np.isnan(excess[name]))
+        BiasGroup(name, str(group), (rows.groups[name] == group) & ~np.isnan(excess[name]))
         for name in MEASURED
         for group in sorted(set(rows.groups[name]))
         if len(set(rows.groups[name])) > 1
     ]
 
-    def measured(group: Group, doubt: float) -> Estimate:
+    def measured(group: BiasGroup, doubt: float) -> Estimate:
         values = excess[group.dimension][group.rows]
         return mean(values, rows.phrases[group.rows], doubt=doubt)
 
@@ -107,7 +107,7 @@ def evaluation(rows: BiasRows, *, min_rows: int) -> list[Measure]:
     groups = {name: rows.groups[name][rows.test] for name in EVALUATED}
     shares = wrong_shares(truth, rows.predicted, groups)
 
-    def measured(group: Group, doubt: float) -> Estimate:
+    def measured(group: BiasGroup, doubt: float) -> Estimate:
         around = gap(wrong, group.rows, tested, doubt=doubt)
         rest = float(wrong[~group.rows].mean())
         return Estimate(shares[group.dimension][group.name] - rest, around.low, around.high)
@@ -186,9 +186,9 @@ def _counts(codes: np.ndarray) -> Float64:
     return by_row
 
 
-def _groups(rows: BiasRows, dimensions: tuple[str, ...], *, among: Bool) -> list[Group]:
+def _groups(rows: BiasRows, dimensions: tuple[str, ...], *, among: Bool) -> list[BiasGroup]:
     return [
-        Group(name, str(group), rows.groups[name][among] == group)
+        BiasGroup(name, str(group), rows.groups[name][among] == group)
         for name in dimensions
         for group in sorted(set(rows.groups[name][among]))
     ]
@@ -196,8 +196,8 @@ def _groups(rows: BiasRows, dimensions: tuple[str, ...], *, among: Bool) -> list
 
 def _measured(
     kind: str,
-    groups: list[Group],
-    measured: Callable[[Group, float], Estimate],
+    groups: list[BiasGroup],
+    measured: Callable[[BiasGroup, float], Estimate],
     *,
     min_rows: int,
 ) -> list[Measure]:
@@ -207,7 +207,7 @@ def _measured(
 
 
 def _each(
-    kind: str, groups: list[Group], measured: Callable[[Group], Estimate], min_rows: int
+    kind: str, groups: list[BiasGroup], measured: Callable[[BiasGroup], Estimate], min_rows: int
 ) -> Iterator[Measure]:
     for group in groups:
         count = int(group.rows.sum())

@@ -134,7 +134,7 @@ def growth_exponent(rows: Float64) -> float:
 
 
 @dataclass(frozen=True)
-class Traffic:
+class TrafficMix:
     """What the answers consist of.
 
     Attributes
@@ -162,7 +162,7 @@ class Gain:
     answers: tuple[float, float, float]
 
 
-def gain_of(laws: PowerLaws, traffic: Traffic, *, factor: float, known_wrong: float) -> Gain:
+def gain_of(laws: PowerLaws, traffic: TrafficMix, *, factor: float, known_wrong: float) -> Gain:
     """Return the gain from `factor` times the rows of the same period.
 
     Of all answers, two things change: new phrases are answered better, and fewer phrases are new.

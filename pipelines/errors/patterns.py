@@ -31,14 +31,14 @@ class Pattern:
 
 
 @dataclass(frozen=True)
-class Search:
+class PatternSearch:
     """The patterns found, the strongest first, among so many slices tested."""
 
     patterns: tuple[Pattern, ...]
     tested: int
 
 
-def find_patterns(slices: Sequence[Slice]) -> Search:
+def find_patterns(slices: Sequence[Slice]) -> PatternSearch:
     """Test every slice that could be proved, and merge those found that overlap.
 
     Given how many phrases are mistaken, chance would spread them over inside and outside like
@@ -57,7 +57,7 @@ def find_patterns(slices: Sequence[Slice]) -> Search:
         if corrected <= FALSE_DISCOVERY
     ]
     ranked = sorted(patterns, key=lambda it: (it.p_value, -it.slice.mistaken, it.slice.name))
-    return Search(tuple(_merge(ranked)), len(tested))
+    return PatternSearch(tuple(_merge(ranked)), len(tested))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pipelines.errors.confusion import (
 from pipelines.errors.curve import (
     LEAST_POINTS,
     PowerLaws,
-    Traffic,
+    TrafficMix,
     fit_power_laws,
     gain_of,
     growth_exponent,
@@ -122,14 +122,14 @@ def _power_law(measured: Measured, refits: Refits) -> dict[str, Any]:
     }
 
 
-def _traffic(measured: Measured) -> Traffic:
+def _traffic(measured: Measured) -> TrafficMix:
     part = measured.training.without_test()
     _, codes = np.unique(part.cleaned, return_inverse=True)
     counts = np.bincount(codes, weights=part.weights).astype(np.float64)
-    return Traffic(len(counts), growth_exponent(counts), float((~measured.rows.seen).mean()))
+    return TrafficMix(len(counts), growth_exponent(counts), float((~measured.rows.seen).mean()))
 
 
-def _line(laws: PowerLaws, first: int, traffic: Traffic) -> list[dict[str, float]]:
+def _line(laws: PowerLaws, first: int, traffic: TrafficMix) -> list[dict[str, float]]:
     """Return the curve with its interval, from the first point to twice the rows."""
     last = traffic.phrases * FACTORS[-1] ** traffic.growth
     line = []

@@ -24,7 +24,7 @@ class Arrival:
 
 
 @dataclass(frozen=True)
-class Traffic:
+class SimulatedTraffic:
     """The arrivals from EPOCH on: about 2,000 rows in 10 days at the default scale.
 
     The seed draws the arrivals. With `drift`, a share of them differs for good, in the same way for

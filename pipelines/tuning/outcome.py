@@ -22,7 +22,7 @@ class TriedSettings:
 
 
 @dataclass(frozen=True)
-class Search:
+class StudyOutcome:
     """Every trial of a study, and the comparison of its best settings with the present ones.
 
     `confirmation` is None when no trial but the present settings was completed, or when those are
@@ -49,10 +49,10 @@ class Search:
         return asdict(self)
 
 
-def read_search(content: Mapping[str, Any]) -> Search:
+def read_search(content: Mapping[str, Any]) -> StudyOutcome:
     """Return what `as_json` wrote."""
     confirmation = content["confirmation"]
-    return Search(
+    return StudyOutcome(
         content["present"],
         content["best"],
         tuple(TriedSettings(**trial) for trial in content["trials"]),
@@ -61,7 +61,7 @@ def read_search(content: Mapping[str, Any]) -> Search:
     )
 
 
-def sentences(search: Search) -> list[str]:
+def sentences(search: StudyOutcome) -> list[str]:
     """Return the result in words: what was tried, what is best, what follows."""
     pruned = len(search.trials) - search.completed
     tried = f"{search.completed} settings tried to the end, {pruned} pruned"

@@ -16,7 +16,7 @@ from core.logs import get_logger
 from core.params.schema import load_params
 from pipelines.stages.files import EMBEDDINGS, read_json
 from pipelines.stages.train import training_rows
-from pipelines.tuning.outcome import Search, TriedSettings
+from pipelines.tuning.outcome import StudyOutcome, TriedSettings
 from pipelines.tuning.slices import slice_rows
 from pipelines.tuning.space import chosen_settings, present_settings, with_settings
 from pipelines.tuning.study import ENDED, TRIALS, open_storage, open_study, run_trials
@@ -65,7 +65,7 @@ def conclude(work: Work, file: Path) -> None:
     )
     best = best_settings(trials, present)
     confirmation = None if best == present else confirm(with_settings(head, best), work.problem)
-    search = Search(present, best, trials, confirmation, work.problem.favour)
+    search = StudyOutcome(present, best, trials, confirmation, work.problem.favour)
     write_json(file, search.as_json())
 
 

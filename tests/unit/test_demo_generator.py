@@ -16,7 +16,7 @@ from pipelines.source.drift import load_drift
 from pipelines.source.icd import CHAPTERS, MAX_WORDS, load_catalogue
 from pipelines.source.noise import HEAVY, abbreviate, recase, slip
 from pipelines.source.practice import DAYS, EPOCH, RULE_CHANGED_DAY, load_practice
-from pipelines.source.traffic import Arrival, Traffic
+from pipelines.source.traffic import Arrival, SimulatedTraffic
 
 
 def test_the_catalogue_is_the_real_classification() -> None:
@@ -100,12 +100,12 @@ def test_about_two_percent_are_recorded_wrongly() -> None:
 
 @pytest.fixture(scope="module")
 def clean() -> list[Arrival]:
-    return list(Traffic("default", 11).play(EPOCH, 2000))
+    return list(SimulatedTraffic("default", 11).play(EPOCH, 2000))
 
 
 @pytest.fixture(scope="module")
 def drifted() -> list[Arrival]:
-    return list(Traffic("default", 11, drift=True).play(EPOCH, 4000))
+    return list(SimulatedTraffic("default", 11, drift=True).play(EPOCH, 4000))
 
 
 def test_two_thousand_rows_span_about_ten_days(clean: list[Arrival]) -> None:
@@ -115,7 +115,7 @@ def test_two_thousand_rows_span_about_ten_days(clean: list[Arrival]) -> None:
 
 
 def test_traffic_goes_on_where_an_earlier_play_ended(clean: list[Arrival]) -> None:
-    later = Traffic("default", 11).play(clean[1000].occurred_at, 50)
+    later = SimulatedTraffic("default", 11).play(clean[1000].occurred_at, 50)
     assert list(later) == clean[1000:1050]
 
 
@@ -148,7 +148,7 @@ def test_drift_brings_names_nobody_used_and_they_repeat(
 
 def test_every_seed_drifts_alike(drifted: list[Arrival]) -> None:
     names = set(load_drift("default").local_names)
-    other = list(Traffic("default", 12, drift=True).play(EPOCH + timedelta(days=30), 4000))
+    other = list(SimulatedTraffic("default", 12, drift=True).play(EPOCH + timedelta(days=30), 4000))
     meaning = [
         {a.phrase: a.labels["block"] for a in arrivals if a.phrase in names}
         for arrivals in (drifted, other)
@@ -185,5 +185,8 @@ def test_the_new_rule_recodes_a_few_conditions_into_another_chapter() -> None:
 
 
 def test_a_small_practice_arrives_more_slowly() -> None:
-    span = [arrival.occurred_at for arrival in islice(Traffic("small", 5).play(EPOCH, 200), 200)]
+    span = [
+        arrival.occurred_at
+        for arrival in islice(SimulatedTraffic("small", 5).play(EPOCH, 200), 200)
+    ]
     assert span[-1] - span[0] > timedelta(days=8)

@@ -14,7 +14,7 @@ from core.params.heads import EnsembleHead, HybridSvmHead, LogisticHead, MlpHead
 from core.params.schema import Params
 from pipelines.errors.curve import (
     Refit,
-    Traffic,
+    TrafficMix,
     fit_power_laws,
     gain_of,
     growth_exponent,
@@ -60,7 +60,7 @@ def test_the_interval_contains_the_planted_gain_nine_times_in_ten(
         laws = fit_power_laws(
             planted(scale=0.1, exponent=exponent, floor=floor, seed=seed), seed=seed
         )
-        traffic = Traffic(phrases=SIZES[-1], growth=1.0, new=1.0)
+        traffic = TrafficMix(phrases=SIZES[-1], growth=1.0, new=1.0)
         gain = gain_of(laws, traffic, factor=2.0, known_wrong=0.0)
         true = 0.1 - 0.1 * 2**-exponent
         inside += gain.new[1] <= true <= gain.new[2]
@@ -70,21 +70,21 @@ def test_the_interval_contains_the_planted_gain_nine_times_in_ten(
 def test_more_rows_gain_nothing_where_the_error_no_longer_falls() -> None:
     wrong = np.random.default_rng(1).random(500) < 0.2
     laws = fit_power_laws([Refit(size, wrong) for size in SIZES], seed=7)
-    gain = gain_of(laws, Traffic(8000, 1.0, 1.0), factor=2.0, known_wrong=0.0)
+    gain = gain_of(laws, TrafficMix(8000, 1.0, 1.0), factor=2.0, known_wrong=0.0)
     assert gain.new == pytest.approx((0, 0, 0), abs=1e-6)
     assert gain.accuracy[0] == pytest.approx(1 - wrong.mean(), abs=1e-6)
 
 
 def test_no_mistake_at_all_gives_a_curve_of_nothing() -> None:
     laws = fit_power_laws([Refit(size, np.zeros(100, bool)) for size in SIZES], seed=7)
-    gain = gain_of(laws, Traffic(8000, 0.5, 0.1), factor=2.0, known_wrong=0.0)
+    gain = gain_of(laws, TrafficMix(8000, 0.5, 0.1), factor=2.0, known_wrong=0.0)
     assert gain.new == (0, 0, 0) and gain.answers == (0, 0, 0)
 
 
 def test_rows_that_repeat_known_phrases_bring_less_than_new_ones() -> None:
     laws = fit_power_laws(planted(scale=0.1, exponent=0.5, floor=0.0, seed=1), seed=1)
-    fast = gain_of(laws, Traffic(8000, 1.0, 0.1), factor=2.0, known_wrong=0.01)
-    slow = gain_of(laws, Traffic(8000, 0.2, 0.1), factor=2.0, known_wrong=0.01)
+    fast = gain_of(laws, TrafficMix(8000, 1.0, 0.1), factor=2.0, known_wrong=0.01)
+    slow = gain_of(laws, TrafficMix(8000, 0.2, 0.1), factor=2.0, known_wrong=0.01)
     assert 0 < slow.new[0] < fast.new[0]
     assert 0 < fast.answers[0] < fast.new[0], "of all answers only some are to new phrases"
 

@@ -18,7 +18,7 @@ from monitoring.review.knowing import contradicted_phrases, doubt_between
 from monitoring.review.recent_log import RecentLog
 from monitoring.review.refill import choose
 from monitoring.review.shares import RANDOM, Week, divide_labels, hide_random, pick
-from monitoring.review.strategies import STRATEGIES, Candidate, StrategyInputs
+from monitoring.review.strategies import STRATEGIES, ReviewCandidate, StrategyInputs
 from monitoring.review.withdrawing import faded
 
 NAMES = tuple(STRATEGIES)
@@ -43,13 +43,13 @@ def test_parts_of_the_week_sum_to_it_and_are_within_one_of_their_share(
 
 
 @st.composite
-def proposals(draw: st.DrawFn) -> dict[str, list[Candidate]]:
+def proposals(draw: st.DrawFn) -> dict[str, list[ReviewCandidate]]:
     """Lists of candidates of few phrases, so that strategies propose the same ones."""
-    found: dict[str, list[Candidate]] = {}
+    found: dict[str, list[ReviewCandidate]] = {}
     for name in ("requested", *NAMES):
         phrases = draw(st.lists(st.integers(0, 30), max_size=12, unique=name != RANDOM))
         found[name] = [
-            Candidate(
+            ReviewCandidate(
                 name,
                 f"phrase {number}",
                 f"{name}-{place}",
@@ -63,7 +63,10 @@ def proposals(draw: st.DrawFn) -> dict[str, list[Candidate]]:
 
 @given(proposals(), st.integers(1, 60), shares(), st.sets(st.integers(0, 30)))
 def test_what_is_picked_keeps_the_week_and_every_draw(
-    proposed: dict[str, list[Candidate]], labels: int, chosen: dict[str, float], seen: set[int]
+    proposed: dict[str, list[ReviewCandidate]],
+    labels: int,
+    chosen: dict[str, float],
+    seen: set[int],
 ) -> None:
     taken = {f"phrase {number}" for number in seen}
     picked = pick(proposed, Week(labels, chosen, {}), taken=taken)
@@ -81,12 +84,12 @@ def test_what_is_picked_keeps_the_week_and_every_draw(
 
 @given(proposals(), st.integers(1, 60))
 def test_each_strategy_gets_its_own_share_while_it_has_phrases(
-    proposed: dict[str, list[Candidate]], labels: int
+    proposed: dict[str, list[ReviewCandidate]], labels: int
 ) -> None:
     """Without a drift and without shared phrases."""
     own = {
         name: [
-            Candidate(name, f"{name} {number}", f"{name}-{number}", 1.0, item.probability)
+            ReviewCandidate(name, f"{name} {number}", f"{name}-{number}", 1.0, item.probability)
             for number, item in enumerate(candidates)
         ]
         for name, candidates in proposed.items()
@@ -101,7 +104,9 @@ def test_each_strategy_gets_its_own_share_while_it_has_phrases(
 
 
 @given(proposals(), st.integers(1, 60))
-def test_requested_phrases_come_first(proposed: dict[str, list[Candidate]], labels: int) -> None:
+def test_requested_phrases_come_first(
+    proposed: dict[str, list[ReviewCandidate]], labels: int
+) -> None:
     picked = pick(proposed, Week(labels, SHARES, {}), taken=())
     asked = [item for item in picked if item.strategy == "requested"]
     others = [item for item in picked if item.strategy not in ("requested", RANDOM)]
@@ -170,7 +175,7 @@ def inputs_of(rows: pd.DataFrame, **facts: Any) -> StrategyInputs:
     return StrategyInputs(rows, facts.pop("drawn", drawn), **facts)
 
 
-def names(candidates: list[Candidate]) -> list[str]:
+def names(candidates: list[ReviewCandidate]) -> list[str]:
     return [candidate.cleaned for candidate in candidates]
 
 
@@ -251,8 +256,12 @@ def test_a_phrase_that_two_strategies_choose_is_asked_once_as_the_draw_that_it_i
 
 
 def test_the_place_of_a_random_item_says_nothing_of_it() -> None:
-    others = [Candidate("novel", f"o{number}", f"o{number}", float(number)) for number in range(9)]
-    random = [Candidate(RANDOM, f"d{number}", f"d{number}", 0.0, 0.1) for number in range(400)]
+    others = [
+        ReviewCandidate("novel", f"o{number}", f"o{number}", float(number)) for number in range(9)
+    ]
+    random = [
+        ReviewCandidate(RANDOM, f"d{number}", f"d{number}", 0.0, 0.1) for number in range(400)
+    ]
     values = [item.value for item in hide_random([*random, *others], seed=5)[:400]]
     assert set(values) == {item.value for item in others}
     assert abs(np.mean(values) - 4) < 0.5
@@ -263,7 +272,9 @@ def test_random_items_hide_among_those_that_wait_for_long() -> None:
     """A week's labels are soon used up: then refills add random items alone."""
     waiting = [float(value) for value in range(100, 109)]
     hidden = [
-        hide_random([Candidate(RANDOM, "d", f"d{number}", 0.0, 0.1)], waiting=waiting, seed=5)[0]
+        hide_random(
+            [ReviewCandidate(RANDOM, "d", f"d{number}", 0.0, 0.1)], waiting=waiting, seed=5
+        )[0]
         for number in range(400)
     ]
     values = [item.value for item in hidden]

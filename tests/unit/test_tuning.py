@@ -18,7 +18,7 @@ from core.params.edits import read_params, set_head
 from core.params.heads import Favour, Head
 from core.params.schema import Params
 from pipelines.gate.scores import encode, favoured_f1
-from pipelines.tuning.outcome import Search, TriedSettings, read_search, sentences
+from pipelines.tuning.outcome import StudyOutcome, TriedSettings, read_search, sentences
 from pipelines.tuning.process import best_settings
 from pipelines.tuning.records import LastTuning, carried_settings, study_name, why_stale
 from pipelines.tuning.slices import only, slice_rows
@@ -222,9 +222,9 @@ PRESENT = {"C": 1.0}
 BEST = {"C": 3.0}
 
 
-def search(lower: float | None, *trials: TriedSettings) -> Search:
+def search(lower: float | None, *trials: TriedSettings) -> StudyOutcome:
     found = None if lower is None else Confirmation(0.8, 0.82, 0.02, lower, 0.03, 900)
-    return Search(PRESENT, PRESENT if found is None else BEST, trials, found)
+    return StudyOutcome(PRESENT, PRESENT if found is None else BEST, trials, found)
 
 
 def test_only_a_proved_gain_changes_the_settings() -> None:
