@@ -12,7 +12,7 @@ import typer
 from cli.output import Json, output
 
 if TYPE_CHECKING:
-    from operations.simulation.own import Simulation
+    from operations.simulation.own_snapshot import Simulation
 
 LONGEST = 1096
 """Days of a simulation: three years."""
@@ -62,8 +62,8 @@ def simulate(
     changed. An interrupted simulation continues where it stopped.
     """
     from core.settings import load_settings
-    from operations.simulation.own import Question
-    from operations.simulation.own import simulate as play
+    from operations.simulation.own_snapshot import Question
+    from operations.simulation.own_snapshot import simulate as play
     from operations.simulation.policies import POLICIES
 
     question = Question(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from core.english import counted
 from machine.journals import Waiting
-from machine.running import RunningFlow
+from machine.running_flows import RunningFlow
 from monitoring.performance.hours import Hours
 from monitoring.standing import Standing
 

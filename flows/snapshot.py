@@ -163,7 +163,9 @@ def _write_unlabelled(
     """Add the unlabelled phrases of the classifiers that train themselves; of none: no file."""
     drawn = {
         name: Drawn(
-            read_unlabelled_phrases(context.engine, name, days=block.self_training.days, as_of=as_of),
+            read_unlabelled_phrases(
+                context.engine, name, days=block.self_training.days, as_of=as_of
+            ),
             label=block.source.label,
             most=block.self_training.max_phrases,
         )

@@ -16,7 +16,7 @@ from core.contracts import Rollout
 from core.deployments import current_rollouts
 from core.settings import Settings
 from machine.journals import waiting_rows
-from machine.running import running_flows
+from machine.running_flows import running_flows
 from machine.standings import champions_of, read_standings
 from monitoring.performance.hours import Hours, newest_days
 from monitoring.review.queue import count_waiting

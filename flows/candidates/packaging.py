@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from bentos.packaging.current import holds_current_code, packed_embedder
+from bentos.packaging.current_code import holds_current_code, packed_embedder
 from bentos.packaging.package import build_bento
 from bentos.packaging.pruning import prune_bentos
 from core.deployments import current_champions

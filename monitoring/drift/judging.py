@@ -27,7 +27,7 @@ from monitoring.windows.baseline import Baseline
 from monitoring.windows.clocks import name_wrong_clocks
 from monitoring.windows.cutting import LEAST_ROWS, Window, days_of, evenly, on_time, round_rows
 from monitoring.windows.damaged import Damage, find_damage
-from monitoring.windows.nearest_baseline import Baselines, BaselineComparison, TrafficBaseline
+from monitoring.windows.nearest_baseline import BaselineComparison, Baselines, TrafficBaseline
 from monitoring.windows.pending import PendingWindows, unlearnt
 from monitoring.windows.scoring import WindowScorer
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.params.heads import TfidfSvmHead
-from operations.setup.look import Learnable
+from operations.setup.source_profile import Learnable
 from pipelines.model.heads import TrainingRows, fit_head
 from pipelines.stages.split import training_table
 

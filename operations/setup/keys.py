@@ -7,7 +7,7 @@ from typing import Any
 
 from core.errors import TrainingImpossible
 from core.params.schema import ClassifierParams
-from operations.setup.look import learn
+from operations.setup.source_profile import learn
 from pipelines.stages.labelled_rows import LabelledRows
 
 ENOUGH_TEST_ROWS = 300

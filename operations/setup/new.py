@@ -22,8 +22,8 @@ from operations.setup.first_model import FirstModel, try_first_model
 from operations.setup.keys import choose_keys
 from operations.setup.languages import find_languages
 from operations.setup.likely_power import likely_power
-from operations.setup.look import Look, describe, learn, missing_values, usable
 from operations.setup.source_columns import Columns, Wanted, find_columns, write_query
+from operations.setup.source_profile import SourceProfile, describe, learn, missing_values, usable
 from pipelines.source.extract import extract, read_batches
 from pipelines.stages.labelled_rows import labelled_rows
 
@@ -41,7 +41,7 @@ class Setup:
     classifier: str
     query: str
     block: dict[str, Any]
-    look: Look
+    look: SourceProfile
     written_times: str
     languages: dict[str, float]
     first_model: FirstModel

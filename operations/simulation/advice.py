@@ -9,7 +9,7 @@ from core.params.schema import ClassifierParams
 from operations.setup.likely_power import likely_power
 
 if TYPE_CHECKING:
-    from operations.simulation.own import Question
+    from operations.simulation.own_snapshot import Question
 
 DEFAULT = "default"
 NEVER = "never"

@@ -25,7 +25,7 @@ from pipelines.memory.evidence import (
     repeat_deciding,
     weigh_labels,
 )
-from pipelines.memory.mixed import expected_corrections
+from pipelines.memory.mixed_labels import expected_corrections
 from pipelines.memory.relabelled import NOBODY, Changes, find_changes, shared_changes
 from pipelines.model.memory import Memory
 

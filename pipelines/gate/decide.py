@@ -194,7 +194,9 @@ def _by_slice(rows: GateRows) -> dict[str, Any]:
 def _described_findings(findings: list[Finding], harms: list[Finding]) -> dict[str, Any]:
     recalls = [finding for finding in findings if finding.kind == "recall"]
     worst = min(recalls, key=lambda finding: finding.gain, default=None)
-    slices = {finding.name: round(finding.gain, 5) for finding in findings if finding.kind == "slice"}
+    slices = {
+        finding.name: round(finding.gain, 5) for finding in findings if finding.kind == "slice"
+    }
     return {
         "harm_p": round(min(finding.adjusted for finding in findings), 5),
         "harms": [f"{finding.kind} of {finding.name}" for finding in harms],

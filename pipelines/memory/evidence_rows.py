@@ -6,7 +6,7 @@ import pandas as pd
 
 from core.feedback import NONE_OF_THESE
 from pipelines.memory.build import CORRECTION, LABEL_COLUMNS
-from pipelines.memory.mixed import expected_corrections
+from pipelines.memory.mixed_labels import expected_corrections
 
 
 def join_labels(source: pd.DataFrame, received: pd.DataFrame) -> pd.DataFrame:

@@ -51,7 +51,12 @@ class Joining:
 
 
 def fit_self_trained(
-    rows: TrainingRows, unlabelled: UnlabelledPhrases, spec: Mapping[str, Any], *, fits: Fits, embed: Embed
+    rows: TrainingRows,
+    unlabelled: UnlabelledPhrases,
+    spec: Mapping[str, Any],
+    *,
+    fits: Fits,
+    embed: Embed,
 ) -> tuple[Heads, dict[str, Any]]:
     """Fit heads on the labelled rows, then with the confident answers; return the better ones.
 
@@ -60,7 +65,11 @@ def fit_self_trained(
     """
     plain = fits(rows)
     judged = next(plain)
-    report = {"phrases": len(unlabelled.cleaned), "asks": sum(unlabelled.asks), "problem": unlabelled.problem}
+    report = {
+        "phrases": len(unlabelled.cleaned),
+        "asks": sum(unlabelled.asks),
+        "problem": unlabelled.problem,
+    }
     if not unlabelled.cleaned:
         return Heads(judged, next(plain)), {**report, "state": NO_PHRASES}
 

@@ -12,7 +12,7 @@ import yaml
 
 from bentos.keys import new_key
 from bentos.packaging.cold_heads import read_cold_heads
-from bentos.packaging.current import holds_current_code
+from bentos.packaging.current_code import holds_current_code
 from bentos.packaging.package import CODE, SERVING_LOCKS, build_bento, serve_command
 from core.errors import HeadRefused, KeysUnusable
 from core.settings import load_settings

@@ -25,7 +25,7 @@ from core.settings import Settings
 from core.tables.all import metadata
 from core.tables.loop import decision
 from machine.environment import child_settings, flow_environment, prefect_answers
-from machine.running import running_flows
+from machine.running_flows import running_flows
 from machine.schedules import schedules_of
 from monitoring.retraining import decide_retraining
 from tests.support.places import free_ports

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from cli import app as cli
 from core.database import DatabaseUrls, create_database
 from core.tables.loop import inference as log
-from operations.simulation.own import logged_a_day
+from operations.simulation.own_snapshot import logged_a_day
 from pipelines.snapshots import write_snapshot
 from pipelines.source.demo import build_demo_source
 from pipelines.source.practice import EPOCH

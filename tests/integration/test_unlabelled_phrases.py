@@ -21,7 +21,7 @@ from core.tables.loop import inference
 from core.tables.pins import pin
 from flows.context import LoopContext
 from flows.snapshot import write_snapshots
-from monitoring.labels.unlabelled import unlabelled_phrases, read_unlabelled_phrases
+from monitoring.labels.unlabelled import read_unlabelled_phrases, unlabelled_phrases
 from pipelines.snapshot_files import UNLABELLED
 from pipelines.unlabelled import NOT_DRAWN, read_unlabelled
 from tests.support.inferences import inference as logged
@@ -103,7 +103,9 @@ def test_a_log_that_refuses_the_query_gives_no_phrase_either(log: Connection) ->
         log.engine.url, connect_args={"options": "-c statement_timeout=1"}, poolclass=sa.NullPool
     )
     log.execute(sa.text("lock table inference in access exclusive mode"))
-    assert "canceling statement" in read_unlabelled_phrases(slow, "organ", days=30, as_of=NOW).problem
+    assert (
+        "canceling statement" in read_unlabelled_phrases(slow, "organ", days=30, as_of=NOW).problem
+    )
 
 
 def place(folder: Path, database: DatabaseUrls, engine: Engine, *, block: str) -> LoopContext:

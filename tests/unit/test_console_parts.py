@@ -13,7 +13,7 @@ from console.sparklines import HEIGHT, WIDTH, sparkline
 from core.english import counted
 from core.settings import load_settings
 from machine.journals import COUNTED, Waiting, waiting_rows
-from machine.running import RunningFlow
+from machine.running_flows import RunningFlow
 from monitoring.performance.hours import Hours
 from tests.support.inferences import row
 

@@ -13,8 +13,8 @@ from core.errors import TrainingImpossible
 from core.params.schema import ClassifierParams, load_params
 from operations.simulation.advice import advise
 from operations.simulation.events import KINDS, draw_calendar
-from operations.simulation.own import Question
 from operations.simulation.own_events import short_name
+from operations.simulation.own_snapshot import Question
 from operations.simulation.own_world import OwnWorld
 from operations.simulation.phrasebook import Phrasebook, read_phrasebook
 from operations.simulation.schedule import came_due

@@ -24,7 +24,7 @@ LONGEST_PHRASE = 2000
 
 
 @dataclass(frozen=True)
-class Look:
+class SourceProfile:
     """Facts of a source's rows.
 
     Attributes
@@ -96,7 +96,7 @@ def usable(table: pa.Table, *, now: datetime) -> tuple[pa.Table, dict[str, int]]
 
 def describe(
     table: pa.Table, learnable: Learnable, *, rows_of_table: int, left_out: Mapping[str, int]
-) -> Look:
+) -> SourceProfile:
     """Return the facts of the rows; `table` are those of the query, of `rows_of_table`."""
     rows = learnable.rows
     labels, counts = np.unique(rows.labels, return_counts=True)
@@ -106,7 +106,7 @@ def describe(
     first, last = pc.min_max(table["occurred_at"]).as_py().values()
     days = (last - first).total_seconds() / 86_400
     rare = {f"of labels with few rows ({len(learnable.rare)})": sum(learnable.rare.values())}
-    return Look(
+    return SourceProfile(
         rows=rows_of_table,
         labels=_most_frequent_first(dict(zip(labels.tolist(), counts.tolist(), strict=True))),
         rare=_most_frequent_first(learnable.rare),

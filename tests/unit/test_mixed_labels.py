@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.memory.build import build_memory
 from pipelines.memory.evidence_rows import join_labels
-from pipelines.memory.mixed import habitual_labels
+from pipelines.memory.mixed_labels import habitual_labels
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
