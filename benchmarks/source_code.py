@@ -61,8 +61,8 @@ def product_rooms(root: Path) -> list[str]:
 
 def read_sources(root: Path, rooms: Iterable[str], *, migrations: bool = False) -> list[Source]:
     """Read the Python files of the rooms, in order of path; the migrations only on request."""
-    found = (path for room in rooms for path in (root / room).rglob("*.py"))
-    paths = sorted(path.relative_to(root) for path in found)
+    files = (path for room in rooms for path in (root / room).rglob("*.py"))
+    paths = sorted(path.relative_to(root) for path in files)
     return [
         Source(path, module_name(path), (root / path).read_text(encoding="utf-8"))
         for path in paths
