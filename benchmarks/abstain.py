@@ -52,8 +52,10 @@ def measure(classifier: str, file: Path | None, *, quick: bool, seed: int) -> Re
     sets = [read_classifier(classifier), *([read_file(file)] if file else [])]
     if quick:
         sets = [some(phrases, 4000, seed=seed) for phrases in sets]
+
     scores: dict[tuple[str, str], list[dict[str, Any]]] = {}
     microseconds = 0.0
+
     for number, phrases in enumerate(sets):
         others = [other for place, other in enumerate(sets) if place != number]
         for run in range(seed, seed + (1 if quick else 3)):
@@ -65,6 +67,7 @@ def measure(classifier: str, file: Path | None, *, quick: bool, seed: int) -> Re
                 measured = contend(head, parts, some(strangers, FOREIGN, seed=run))
                 scores.setdefault((phrases.name, name), []).append(measured)
         microseconds = max(microseconds, cost(head, parts))
+
     means = {key: _means(runs) for key, runs in scores.items()}
     return Result(
         figures={

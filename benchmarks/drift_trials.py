@@ -89,6 +89,7 @@ class DriftTrial:
             alarms = [scored.alarms for scored in scores]
             if outcomes.drifted and "drift" in verdicts_of(alarms):
                 break
+
         for pair in pairwise(scores):
             self._count_budgeted(pair, outcomes)
         return [scored.alarms for scored in scores]
@@ -117,6 +118,7 @@ def powers_of(champion: champions.WatchedChampion) -> list[tuple[int, int, Power
     rows = champion.reference
     days = rows["occurred_at"].dt.floor("D").nunique()
     powers = []
+
     for size in POWER_SIZES:
         window_days = size / (rows["weight"].sum() / days)
         for classifiers in CLASSIFIERS:

@@ -230,15 +230,18 @@ def measure_service(service: Served, phrases: Sequence[str], scale: Scale) -> Fi
     for model in service.versions.values():
         folder = Path(model.head_location)
         save_training_phrases(choose_training_phrases(rows), folder)
+
     fresh = iter(phrases)
     predict = f"{service.url}/v1/{NAME}/predict"
     explains = f"{service.url}/v1/{NAME}/explain"
     ask_for(predict, fresh, seconds=1)
     ask_for(explains, iter(phrases[-50:]), seconds=1)
+
     alone = ask_for(predict, fresh, seconds=scale.seconds)
     before = service.cpu_seconds()
     explained = ask_for(explains, fresh, seconds=scale.seconds)
     cpu = (service.cpu_seconds() - before) / len(explained)
+
     ended = Event()
     with ThreadPoolExecutor(2) as pool:
         busy = [pool.submit(ask_until, explains, phrases[start::2], ended) for start in (0, 1)]

@@ -169,10 +169,12 @@ def measure(*, seed: int, candidates: int, redraws: int) -> Result:
     """Play every scenario and every coverage."""
     progress("fitting two heads a week apart")
     world = demo_world(seed=seed)
+
     seen = {}
     for name, draw in draw_scenarios(world).items():
         progress(name)
         seen[name] = judge_scenario(world, draw, candidates=candidates, seed=seed, name=name)
+
     covered = {}
     for won, wanted in COVERED:
         discordant = wanted or world.discordant
@@ -180,6 +182,7 @@ def measure(*, seed: int, candidates: int, redraws: int) -> Result:
         covered[discordant, won] = measure_coverage(
             world, won=won, discordant=discordant, redraws=redraws, seed=seed
         )
+
     real = decide(world.rows, POLICY, seed=seed)
     return Result(
         figures(world, seen, covered, real.kind),

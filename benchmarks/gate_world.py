@@ -87,12 +87,14 @@ def demo_world(*, seed: int) -> World:
     recent = rows.only(parts.recent)
     fresh = ~parts.seen_before[parts.recent]
     strata = post_stratify(recent.phrase_codes, fresh, tested)
+
     test = rows.only(parts.test)
     earlier = rows.occurred_at < rows.occurred_at.max() - WEEK
     phrases, codes = np.unique(test.phrases[test.phrase_codes], return_inverse=True)
     vectors = drift_champions.snapshot_vectors()
     champion = _answers(rows.only(~parts.test & earlier), phrases, vectors, seed=seed)[codes]
     candidate = _answers(rows.only(~parts.test), phrases, vectors, seed=seed)[codes]
+
     test_rows = GateRows(
         truth=test.labels.astype(str),
         phrases=codes,
@@ -104,6 +106,7 @@ def demo_world(*, seed: int) -> World:
         slices=_slices(test.regions.astype(str), codes, fresh[tested]),
         uncovered=strata.uncovered,
     )
+
     starts = [np.flatnonzero(codes == code) for code in range(len(phrases))]
     return World(test_rows, starts, np.arange(len(phrases)), _newest(test.occurred_at))
 

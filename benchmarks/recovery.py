@@ -141,14 +141,17 @@ def kill_embedder(service: Served, load: Load) -> Death:
         lambda: service.metric("perennial_misses_waiting") == 2,
         what="two requests at the embedder",
     )
+
     killed = time.monotonic()
     embedder.kill()
     _until(lambda: load.answered(killed, new=True), what="the embedder back")
+
     requests = load.since(killed, new=True)
     hits = load.since(killed, new=False)
     waiting = load.waiting_at(killed)
     back = min(row.ended for row in requests if row.status == 200)
     refused = [row for row in requests if row.ended < back]
+
     return Death(
         back=back - killed,
         in_flight_ms=[1000 * (row.ended - killed) for row in waiting],

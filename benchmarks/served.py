@@ -63,6 +63,7 @@ def served(build: Path) -> Iterator[Served]:
         settings = load_settings(
             home=home, database_url=None, service_port=free_port(), log_format="json"
         )
+
         versions = {version: _stored(home, build, version) for version in ("1", "2")}
         tag = build_bento(
             {NAME: versions["1"]},
@@ -71,6 +72,7 @@ def served(build: Path) -> Iterator[Served]:
             bento_store=home / "bentoml",
             version="1",
         )
+
         with open_database(settings) as urls:
             engine = connect(urls.perennial)
             command = serve_command(tag, settings=settings, database_url=urls.perennial)

@@ -149,14 +149,17 @@ def turns(
         yield from soak(shop, streams, scale)
         yield clients(shop, streams, scale)
         return
+
     chosen = [KEYS[key] for key in arguments.only]
     progress("building what the contenders load")
     shop.prepare(chosen)
+
     rounds = 1 if arguments.quick else arguments.rounds
     for number in range(rounds):
         for contender in chosen if number % 2 == 0 else reversed(chosen):
             progress(f"round {number + 1} of {rounds}: {contender.name}")
             yield from turn(shop, contender, streams, scale)
+
     if arguments.quick and PERENNIAL in chosen:
         yield clients(shop, streams, scale)
 

@@ -119,6 +119,7 @@ def soak(shop: Workshop, streams: Streams, scale: Scale) -> Iterator[Figures]:
         minutes: list[LoadFigures] = []
         load(server, PERENNIAL, file, scale, first=first)  # buffers and pools reach their size
         before = server.pss_mb()
+
         for number in range(MINUTES):
             minutes.append(
                 play(
@@ -133,6 +134,7 @@ def soak(shop: Workshop, streams: Streams, scale: Scale) -> Iterator[Figures]:
             seen = f"p99 {minutes[-1].p99_ms:.1f} ms, {minutes[-1].requests} requests"
             progress(f"soak: minute {number + 1}: {seen}, {server.pss_mb():.0f} MB")
             first += minutes[-1].requests
+
         server.settle()
         requests = sum(minute.requests for minute in minutes)
         facts = {

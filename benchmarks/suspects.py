@@ -76,6 +76,7 @@ def measure(key: str, file: Path | None, *, quick: bool, seed: int) -> Result:
     result = Result(input=f"demo, {key}" + (f"; {file.name}" if file else ""))
     lines = []
     seconds = 0.0
+
     for case in [demo_case(key), *(flipped_cases(file, quick=quick, seed=seed) if file else [])]:
         progress(case.name)
         figures = judge_case(case)
@@ -88,6 +89,7 @@ def measure(key: str, file: Path | None, *, quick: bool, seed: int) -> Result:
             Bar(f"{case.name}: recall", figures["recall"], RECALL, at_least=True),
             Bar(f"{case.name}: precision", figures["precision"], PRECISION, at_least=True),
         ]
+
     result.bars.append(Bar("CPU-s of the slowest case, folds alone", seconds, MOST_SECONDS))
     result.tables.append(table((*HEADS, *PEERS), lines))
     return result

@@ -66,8 +66,10 @@ def write_rulebook(
     frequency = np.bincount(terms, minlength=len(label)) / len(terms)
     random = np.random.default_rng((seed, 13))
     draft = _Draft(practice, list(names), label, frequency, np.zeros(len(label), bool), random)
+
     other, share = _two_labels(draft)
     draft.taken |= other >= 0
+
     changes: list[tuple[int, Event, np.ndarray]] = []
     for number, event in enumerate(calendar):
         if event.kind in RELABELLING:
@@ -76,6 +78,7 @@ def write_rulebook(
             )
             draft.taken |= new >= 0
             changes.append((number, event, new))
+
     season = _season(practice, terms)
     return Rulebook(tuple(draft.names), label, other, share, tuple(changes), season)
 

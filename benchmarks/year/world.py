@@ -141,9 +141,11 @@ class PracticeWorld:
         random = np.random.default_rng((*base.random_state, _EVENTS, number))
         chance = random.random(len(term))
         kinds = random.random(len(term))
+
         if planned.kind == "broken":
             phrase[chosen] = break_phrases(phrase[chosen], kinds[chosen])
             return
+
         new_terms, names = self._strangers(planned.kind, chance, kinds)
         term[chosen] = new_terms[chosen]
         if names is not None:
