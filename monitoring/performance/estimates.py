@@ -180,8 +180,8 @@ def _f1(
     value = float((2 * true * agreed / both).sum() / total)
     by_true = 2 * agreed * predicted / both**2
     by_agreed = 2 * true / both
-    by_said = -2 * true * agreed / both**2
-    influence: Any = by_true[right] + by_said[answered] + np.where(hits, by_agreed[right], 0.0)
+    by_predicted = -2 * true * agreed / both**2
+    influence: Any = by_true[right] + by_predicted[answered] + np.where(hits, by_agreed[right], 0.0)
     return value, influence - value
 
 

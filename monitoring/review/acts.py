@@ -204,14 +204,14 @@ def answer_as_before(connection: Connection, classifier: str, item: int, *, now:
     phrase would be more often of frequent phrases than of rare ones, unless all are labelled.
     """
     row = lock_item(connection, classifier, item)
-    act = _said_meanwhile(connection, row) if row.probability is not None else None
+    act = _act_on_twin(connection, row) if row.probability is not None else None
     if act is None:
         return False
     give_answer(connection, row, act, now=now)
     return True
 
 
-def _said_meanwhile(connection: Connection, item: sa.Row[Any]) -> Act | None:
+def _act_on_twin(connection: Connection, item: sa.Row[Any]) -> Act | None:
     """Return the newest act that decided another item of the phrase, of somebody new to this."""
     answer = review_answer.c
     other = review_item.c

@@ -14,7 +14,7 @@ from operations.simulation.answering import Answering
 from operations.simulation.candidates import fit_on_all
 from operations.simulation.memory import RunningMemory
 from operations.simulation.production import Production
-from operations.simulation.schedule import came_due
+from operations.simulation.schedule import fell_due
 from operations.simulation.source import Source
 
 MONDAY = 0
@@ -62,7 +62,7 @@ class WeeklyPolicy(Policy):
         verdict = production.watch()
         if verdict.kind == "drift":
             production.retrain("drift", verdict.evidence)
-        if came_due(production.block.schedule, now=production.now):
+        if fell_due(production.block.schedule, now=production.now):
             production.retrain("schedule")
 
 

@@ -11,7 +11,7 @@ LOOKED_EVERY = timedelta(days=1)
 
 
 @lru_cache(maxsize=4096)
-def came_due(cron: str, *, now: datetime) -> bool:
+def fell_due(cron: str, *, now: datetime) -> bool:
     """Return whether the schedule fell due since the look of the day before.
 
     A schedule of several times a day counts as one of once a day.

@@ -17,7 +17,7 @@ from operations.simulation.own_events import short_name
 from operations.simulation.own_snapshot import Question
 from operations.simulation.own_world import OwnWorld
 from operations.simulation.phrasebook import Phrasebook, read_phrasebook
-from operations.simulation.schedule import came_due
+from operations.simulation.schedule import fell_due
 from operations.simulation.world import EPOCH
 from pipelines.source import practice
 from tests.support.training import phrases_of
@@ -202,7 +202,7 @@ def test_rows_without_a_label_are_refused() -> None:
 )
 def test_a_schedule_comes_due_at_the_next_nightly_look(cron: str, days: list[int]) -> None:
     looks = [EPOCH + timedelta(days=day, hours=6) for day in range(32)]
-    assert [day for day, now in enumerate(looks) if came_due(cron, now=now)] == days
+    assert [day for day, now in enumerate(looks) if fell_due(cron, now=now)] == days
 
 
 def figures(f1: float, *, without_event: int = 0, lost: bool = False) -> dict[str, object]:
