@@ -19,6 +19,14 @@ from monitoring.drift.reviews import EXPECTED, Review, reviewed_as
 from monitoring.windows.reports import DriftReport
 
 
+@dataclass(frozen=True)
+class Acceptance:
+    """Why a window became normal; `expected` when a person said so: its traffic may come back."""
+
+    why: str
+    expected: bool
+
+
 @dataclass
 class AcceptedTraffic:
     """The reported windows of one accepted kind of traffic, oldest first.
@@ -30,6 +38,7 @@ class AcceptedTraffic:
     window: int
     why: str
     anchor: DriftReport
+    expected: bool
     reports: list[DriftReport] = field(default_factory=list)
 
     def holds(self, report: DriftReport) -> bool:
@@ -40,14 +49,18 @@ class AcceptedTraffic:
 
 def accepted_windows(
     connection: Connection, classifier: str, reviews: Mapping[int, Review]
-) -> dict[int, str]:
-    """Return window number -> why it is accepted. What a person says outranks the gate."""
+) -> dict[int, Acceptance]:
+    """Return window number -> its acceptance. What a person says outranks the gate."""
     kept = {
-        number: f"the gate kept the champion after the drift of window {number}"
+        number: Acceptance(f"the gate kept the champion after the drift of window {number}", False)
         for number in _kept_windows(connection, classifier)
         if number not in reviews
     }
-    return kept | {number: reviews[number].sentence for number in reviewed_as(reviews, EXPECTED)}
+    expected = {
+        number: Acceptance(reviews[number].sentence, True)
+        for number in reviewed_as(reviews, EXPECTED)
+    }
+    return kept | expected
 
 
 def _kept_windows(connection: Connection, classifier: str) -> set[int]:
@@ -82,7 +95,10 @@ def _kept_windows(connection: Connection, classifier: str) -> set[int]:
 
 
 def accepted_traffic(
-    reports: Sequence[DriftReport], accepted: Mapping[int, str], *, others: Collection[int] = ()
+    reports: Sequence[DriftReport],
+    accepted: Mapping[int, Acceptance],
+    *,
+    others: Collection[int] = (),
 ) -> list[AcceptedTraffic]:
     """Group the windows of accepted traffic, in the order in which it was first seen. Pure.
 
@@ -99,10 +115,12 @@ def accepted_traffic(
             current = None
             group = by_member.get(report.accepted_window or 0)
         elif number in accepted:
+            acceptance = accepted[number]
             if current is None or not current.holds(report):
-                current = AcceptedTraffic(number, accepted[number], report)
+                current = AcceptedTraffic(number, acceptance.why, report, acceptance.expected)
                 groups.append(current)
             current.anchor = report
+            current.expected = current.expected or acceptance.expected
             group = current
         else:
             current = current if current is not None and current.holds(report) else None

@@ -20,13 +20,16 @@ class TrafficBaseline:
     """The baseline of one kind of traffic that is normal.
 
     `window` names accepted traffic, None the champion's own past. Until its baseline can judge,
-    accepted traffic is what is like `anchor`, the rows of the window that was accepted.
+    accepted traffic is what is like `anchor`, the rows of the window that was accepted. Traffic
+    that a person did not call `expected` is so only in one run: after a window of other traffic
+    the same statistics may have another cause.
     """
 
     baseline: Baseline
     window: int | None = None
     why: str = ""
     anchor: pd.DataFrame = field(default_factory=pd.DataFrame)
+    expected: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,10 @@ class Baselines:
         return next(kind for kind in self.kinds if kind.window == self.current)
 
     def _like(self, kind: TrafficBaseline, by_own: Score, score: Scored) -> bool:
-        """Return whether no statistic has grown by half since the accepted window."""
+        """Return whether it may be this traffic, and no statistic has grown by half since."""
         assert kind.window is not None
+        if not (kind.expected or kind.window == self.current):
+            return False
         if kind.window not in self._anchors:
             anchor = score(kind.anchor, self.own.baseline) if len(kind.anchor) else None
             self._anchors[kind.window] = anchor.z if anchor else None

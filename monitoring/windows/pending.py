@@ -90,7 +90,13 @@ class PendingWindows:
             inside = traffic.spans(own)
             baseline = _joined(own[inside], traffic.rows, scorer, seed)
             kinds.append(
-                TrafficBaseline(baseline, traffic.window, traffic.why, unlearnt(traffic.anchor))
+                TrafficBaseline(
+                    baseline,
+                    traffic.window,
+                    traffic.why,
+                    unlearnt(traffic.anchor),
+                    traffic.expected,
+                )
             )
             own = own[~inside]
         past = TrafficBaseline(_joined(own, self.steady, scorer, seed))
@@ -112,11 +118,13 @@ def _joined(
 class AcceptedRows:
     """The rows of accepted traffic: `rows` of its windows, `anchor` of the accepted one.
 
-    `until` is None while the newest window is of this traffic.
+    `expected` when a person accepted it; `until` is None while the newest window is of this
+    traffic.
     """
 
     window: int
     why: str
+    expected: bool
     rows: list[pd.DataFrame]
     anchor: pd.DataFrame
     since: datetime
@@ -238,6 +246,7 @@ class _Reader:
                 AcceptedRows(
                     group.window,
                     group.why,
+                    group.expected,
                     [unlearnt(rows) for rows in read if rows is not None],
                     anchor,
                     group.reports[0].window_start,

@@ -391,6 +391,32 @@ def test_a_drift_that_a_gate_answered_by_keep_becomes_normal(drifted: Loop) -> N
     assert drifted.watch().kind == "drift"
 
 
+def test_after_a_calm_window_what_looks_like_kept_traffic_is_called(drifted: Loop) -> None:
+    """Another cause can move the same statistics; nobody said that this traffic comes back."""
+    drifted.gate("keep")
+    drifted.answer(1, moved=MOVED)
+    drifted.answer(1)
+    drifted.answer(1, moved=MOVED)
+    assert drifted.watch().kind == "warning"
+    drifted.answer(1, moved=MOVED)
+    assert drifted.watch().kind == "drift"
+    assert drifted.windows()[2:] == [
+        ("steady", 2),
+        ("steady", None),
+        ("warning", None),
+        ("drift", None),
+    ]
+
+
+def test_kept_traffic_with_a_past_of_its_own_may_come_back(drifted: Loop) -> None:
+    drifted.gate("keep")
+    drifted.answer(7, moved=MOVED)
+    drifted.answer(1)
+    drifted.answer(2, moved=MOVED)
+    assert drifted.watch().kind == "steady"
+    assert drifted.windows()[-3:] == [("steady", None), ("steady", 2), ("steady", 2)]
+
+
 @pytest.mark.parametrize("kind", ["undecided", "reject", "hold"])
 def test_after_another_verdict_of_the_gate_it_does_not(drifted: Loop, kind: str) -> None:
     drifted.gate(kind)

@@ -9,10 +9,11 @@ import pytest
 from core.contracts import Verdict
 from monitoring.drift.calling import Called, last_call, without_repetition
 from monitoring.drift.reviews import calling_window
-from monitoring.windows.accepted import accepted_traffic, calmed
+from monitoring.windows.accepted import Acceptance, accepted_traffic, calmed
 from monitoring.windows.reports import DriftReport, drift_began
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
+KEPT = Acceptance("why", expected=False)
 
 
 def report(
@@ -37,7 +38,7 @@ def report(
 
 
 def numbers(reports: list[DriftReport], accepted: list[int], **how: list[int]) -> list[list[int]]:
-    groups = accepted_traffic(reports, dict.fromkeys(accepted, "why"), **how)
+    groups = accepted_traffic(reports, dict.fromkeys(accepted, KEPT), **how)
     return [[found.window_number for found in group.reports] for group in groups]
 
 
@@ -58,7 +59,7 @@ def test_windows_found_like_accepted_traffic_belong_to_it_until_it_is_withdrawn(
 
 def test_accepted_windows_are_steady_and_began_no_drift() -> None:
     run = [report(1), report(2, 7.0), report(3, 7.0)]
-    calm = calmed(run, accepted_traffic(run, {2: "why"}))
+    calm = calmed(run, accepted_traffic(run, {2: KEPT}))
     assert [(row.alarms, row.verdict, row.accepted_window) for row in calm] == [
         ((), "steady", None),
         ((), "steady", 2),
