@@ -36,13 +36,13 @@ $(DVC_STATE):                   # for its owner alone: DVC keeps pickles there
 demo: setup | $(DVC_STATE) ## The whole loop on demo data, then leaves the services up (SCALE=small: a tenth of the rows)
 	$(BIN)/perennial demo --scale $(SCALE)
 
-test: check ## All tests but the soaks
+test: check ## Lint, types, import contracts, and every test but the slow ones
 	$(BIN)/python -m pytest -m "not slow" tests/contract tests/integration tests/model tests/e2e
 
-test-slow: setup ## The soaks and large runs
+test-slow: setup ## The slow tests: endurance and large runs
 	$(BIN)/python -m pytest -m slow tests
 
-coverage: setup ## Branch coverage of all tests but e2e and the soaks, with the processes they start
+coverage: setup ## Branch coverage of all tests but e2e and the slow ones, with the processes they start
 	rm -rf build/coverage && mkdir -p build/coverage
 	$(BIN)/coverage run -m pytest -m "not slow" $(COVERED)
 	$(BIN)/coverage combine --quiet

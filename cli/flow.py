@@ -106,10 +106,11 @@ def retrain(
     verbose: Verbose = False,
     json: Json = False,
 ) -> None:
-    """Snapshot, check, train, compare and decide. Exit code 3 when a verdict says no.
+    """Snapshot, check, train, compare and decide.
 
-    "promote" and "keep" do not: an equal candidate leaves the champion in place. A classifier that
-    cannot be trained does not stop the others; the exit code is then 1.
+    Exit code 0 when every verdict is "promote" or "keep" (an equal candidate leaves the champion in
+    place), 3 otherwise. A classifier that cannot be trained does not stop the others; the exit code
+    is then 1.
 
     With --trial, the verdicts are what a retraining would say of the working tree.
     """
@@ -172,9 +173,9 @@ def watch(
     verbose: Verbose = False,
     json: Json = False,
 ) -> None:
-    """Look for drift in the answered phrases. Exit code 3 when a classifier drifts.
+    """Look for drift in the answered phrases.
 
-    It is 3, too, when a drift lacks labels or a client sends damaged phrases.
+    Exit code 3 when a classifier drifts, a drift lacks labels, or a client sends damaged phrases.
 
     With --act, exit code 3 when a classifier drifts and its retraining says no.
     """

@@ -1,4 +1,4 @@
-"""`perennial up`, `down`, `serve`, `keys` and `doctor`: the processes of this machine."""
+"""`perennial up`, `down`, `serve`, `keys` and `doctor`: the programs of this machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def up(json: Json = False) -> None:
-    """Start all processes and wait until they are ready.
+    """Start all programs and wait until they are ready.
 
     Starts PostgreSQL, Prefect, MLflow, Evidently, the console, the service and the flow runner.
     """
@@ -36,13 +36,13 @@ def up(json: Json = False) -> None:
 
 
 def down(json: Json = False) -> None:
-    """Stop all processes that `up` started."""
+    """Stop all programs that `up` started."""
     from core.settings import load_settings
     from machine.processes import down as stop
 
     out = output()
     ended = stop(load_settings(), report=out.say)
-    text = f"{len(ended)} processes stopped" if ended else "nothing was running"
+    text = f"{len(ended)} programs stopped" if ended else "nothing was running"
     out.result({"ended": ended}, text)
 
 

@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 
 def notify(test: Test = False, json: Json = False) -> None:
-    """Send the notices that are due to the services of PERENNIAL_NOTIFY.
+    """Send due notices to the services of PERENNIAL_NOTIFY.
 
     Flows do this when they end, and send each notice once. Exit code 1 when a service rejects the
     test message.

@@ -101,7 +101,7 @@ def promote(
 ) -> None:
     """Make a retained version the champion. The running service follows within seconds.
 
-    It may wait for a person (`hold`). A rejected version needs --force and --why.
+    The version may wait for a person (`hold`). A rejected version needs --force and --why.
     """
     _require_reason(force, why)
     out = output()

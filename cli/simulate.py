@@ -22,17 +22,24 @@ Answers = Annotated[
     typer.Option(
         min=1,
         max=20_000,
-        help="By default, as in the log's newest 90 days, else as in the snapshot.",
+        help="Traffic; by default that of the log's newest 90 days, else of the snapshot.",
     ),
 ]
 Labels = Annotated[
     int,
     typer.Option(min=0, max=100_000, help="Labels of people per week, half of them corrections."),
 ]
-Policies = Annotated[str, typer.Option(help="Of default, weekly, drift, never and bound.")]
+Policies = Annotated[
+    str,
+    typer.Option(
+        help="Policies to play, with spaces between: default, weekly, drift, never, bound."
+    ),
+]
 Events = Annotated[
     str | None,
-    typer.Option(help="Of rule, names, season, topic, split, broken and silence; default: all."),
+    typer.Option(
+        help="As for policies: rule, names, season, topic, split, broken, silence; default: all."
+    ),
 ]
 Calm = Annotated[bool, typer.Option("--calm", help="Play without any event.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed for the days and the sizes of events.")]
@@ -40,7 +47,7 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed for the days and the sizes 
 
 def register(app: typer.Typer) -> None:
     """Add `simulate`."""
-    example = 'perennial simulate block --days 90 --events "rule names" --labels-a-week 20'
+    example = 'perennial simulate block --days 90 --events "rule names"'
     app.command(epilog=f"Example: {example}")(simulate)
 
 

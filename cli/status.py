@@ -30,10 +30,10 @@ def register(app: typer.Typer) -> None:
 
 
 def status(json: Json = False) -> None:
-    """Show what needs attention, how every classifier stands, and every process.
+    """Show what needs attention, how every classifier stands, and every program.
 
     For each classifier: what answers, how good it is, the last verdicts, what waits, and when it is
-    watched and retrained next. Exit code 3 when a process is not running.
+    watched and retrained next. Exit code 3 when a program is not running.
     """
     from core.settings import load_settings
     from flows.answering import rollouts_of

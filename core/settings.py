@@ -22,6 +22,9 @@ from core.urls import usable_url
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LAST_PORT = 65535
+INPUT_SHOULD_BE = "Input should be "
+PLAIN_TYPES = ("_parsing", "_than", "_equal", "literal_error", "_from_float")
+"""How pydantic names errors of numbers, flags and choices: their values are never secrets."""
 
 
 class Settings(ConsoleSettings):
@@ -247,12 +250,14 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = _variable(first["loc"])
+        wanted = f"a valid value of {name}"
         problem = first["msg"].removeprefix("Value error, ")
-        raise SettingsError(
-            f"a valid value of {name}",
-            came=f"an invalid one ({problem})",
-            do=f"correct {name} in the environment",
-        ) from None
+        shown = f"an invalid one ({problem})"
+        if first["type"].endswith(PLAIN_TYPES):
+            wanted = f"{name} to be {problem.removeprefix(INPUT_SHOULD_BE).partition(',')[0]}"
+            shown = repr(first["input"])
+        do = f"correct {name} in the environment"
+        raise SettingsError(wanted, came=shown, do=do) from None
 
 
 def settings_environment(

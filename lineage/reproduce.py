@@ -93,11 +93,17 @@ def published_commit(repository: Path, registered: RegisteredVersion) -> str:
     Raises `NotReproducible` when its tag is missing or was moved.
     """
     tag = registered.tags.get("git_tag", "")
+    if not tag:
+        raise NotReproducible(
+            f"the git tag of version {registered.version}",
+            came="a version without one",
+            do="retrain: the record of this version is incomplete",
+        )
     commit = registered.tags.get("git_commit", "")
     tagged_commit = commit_of(repository, f"refs/tags/{tag}")
     if not tagged_commit:
         raise NotReproducible(
-            f"the git tag {tag or '(none recorded)'} of version {registered.version}",
+            f"the git tag {tag} of version {registered.version}",
             came="no such tag",
             do=f"fetch it from where the retraining ran: `git fetch ORIGIN tag {tag}`",
         )

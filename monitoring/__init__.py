@@ -1,1 +1,1 @@
-"""What happened: windows, drift, performance, feedback, reports. Never imports bentos."""
+"""What happened: windows, drift, labels, performance, review, tasks. Never imports bentos."""

@@ -87,9 +87,11 @@ def one_version(versions: Sequence[Version], classifier: str, version: str) -> V
     """Return the version of a list. Raises `UnknownVersion`."""
     named = next((row for row in versions if row.version == version), None)
     if named is None:
-        known = ", ".join(row.version for row in versions[:10]) or "none yet"
+        known = ", ".join(row.version for row in versions[:10])
         raise UnknownVersion(
-            f"a version of {classifier}", came=repr(version[:40]), do=f"name one of {known}"
+            f"a version of {classifier}",
+            came=repr(version[:40]),
+            do=f"name one of {known}" if known else f"run `perennial retrain {classifier}`",
         )
     return named
 

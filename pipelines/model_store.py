@@ -105,11 +105,11 @@ def stored_version(models: Path, *, classifier: str, version: str) -> ModelVersi
     """
     folder = models / classifier / version
     if not (_may_be_folders(classifier, version) and folder.is_dir()):
-        retained = ", ".join(_retained_versions(models, classifier)) or "none yet"
+        retained = ", ".join(_retained_versions(models, classifier))
         raise UnknownVersion(
             f"a retained version of {classifier}",
             came=repr(version),
-            do=f"name one of {retained}",
+            do=f"name one of {retained}" if retained else f"run `perennial retrain {classifier}`",
         )
 
     recorded = recorded_digest(folder)

@@ -206,10 +206,11 @@ class Registry:
         """Return one version. Raises `UnknownVersion` naming the existing ones."""
         known = {row.version: row for row in self.versions(classifier)}
         if version not in known:
+            names = ", ".join(known)
             raise UnknownVersion(
                 f"a version of {classifier}",
                 came=repr(version),
-                do=f"name one of {', '.join(known) or 'none yet'}",
+                do=f"name one of {names}" if known else f"run `perennial retrain {classifier}`",
             )
         return known[version]
 

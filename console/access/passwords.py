@@ -21,10 +21,11 @@ _AT_ONCE = BoundedSemaphore(2)
 def hash_password(password: str) -> str:
     """Return the hash to store. Raises `PersonRefused` for a password that is easily guessed."""
     if not SHORTEST <= len(password) <= LONGEST:
+        change = "longer" if len(password) < SHORTEST else "shorter"
         raise PersonRefused(
             f"a password of {SHORTEST} to {LONGEST} characters",
             came=f"one of {len(password)}",
-            do="choose a longer one, such as five random words",
+            do=f"choose one that is {change}, such as five random words",
         )
     with _AT_ONCE:
         return _HASHER.hash(password)

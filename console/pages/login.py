@@ -137,5 +137,5 @@ def is_encrypted(request: Request) -> bool:
 
 def _without_provider() -> SignInRefused:
     return SignInRefused(
-        "a name and a password", came="an OpenID sign-in", do="sign in at /login: none is set up"
+        "an OpenID provider", came="none", do="sign in at /login with name and password"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -136,13 +136,27 @@ def explain(error: ValidationError, *, known: Collection[str]) -> ParamsError:
         near = get_close_matches(str(first["loc"][-1]), known, n=1)
         do = f"write `{near[0]}` if that is meant, or remove it" if near else "remove it"
         return ParamsError(f"only known keys at {path}", came=f"an unknown key{more}", do=do)
+    if first["type"] == "union_tag_invalid":
+        return _unknown_kind(path, first["ctx"], more)
     value = "nothing" if first["type"] == "missing" else _short(first.get("input"))
     return ParamsError(_wanted(path, first), came=value + more, do="correct params.yaml")
+
+
+def _unknown_kind(path: str, context: Mapping[str, Any], more: str) -> ParamsError:
+    kinds = [kind.strip("'") for kind in context["expected_tags"].split(", ")]
+    near = get_close_matches(context["tag"], kinds, n=1)
+    return ParamsError(
+        f"{path} to be of the kind {', '.join(kinds)}",
+        came=f"`{context['tag']}`{more}",
+        do=f"write `{near[0]}` if that is meant" if near else "write one of them",
+    )
 
 
 def _wanted(path: str, details: ErrorDetails) -> str:
     if details["type"] == "missing":
         return f"{path}: a value, because it is required"
+    if details["type"] == "too_short":
+        return f"{path} to have {details['ctx']['min_length']} or more entries"
     pattern = details.get("ctx", {}).get("pattern")
     if pattern in _PATTERNS_IN_WORDS:
         return f"{path}: {_PATTERNS_IN_WORDS[pattern]}"

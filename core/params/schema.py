@@ -1,4 +1,4 @@
-"""params.yaml as types: everything that changes a model. Nothing else reads the file.
+"""params.yaml as types: everything that changes a model. No other place defines its keys.
 
 A classifier is one block, and a block needs only its `source`; the defaults are those given here.
 An unknown key, a wrong type or an impossible value raises `ParamsError` before any work begins.

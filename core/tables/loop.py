@@ -1,4 +1,6 @@
-"""The tables of Perennial's own database. Migrations create them; a contract test compares both."""
+"""The tables of the loop: log, feedback, snapshots, roles, decisions, drift reports and memories.
+
+Migrations create them, and a contract test compares both."""
 
 from __future__ import annotations
 

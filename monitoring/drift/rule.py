@@ -1,9 +1,9 @@
 """The history-calibrated drift rule, pure: compares a window with many past ones of the same size.
 
-Past windows are drawn from a pool of answers that live traffic should resemble (`baseline.py` has
-it). For each one the days of the pool are dealt into two halves: one half is the reference, whole
-days of the other make the window. So the day-to-day movement of real traffic counts as normal and
-raises no alarm.
+Past windows are drawn from a pool of answers that live traffic should resemble
+(`monitoring/windows/baseline.py` has it). For each one the days of the pool are dealt into two
+halves: one half is the reference, whole days of the other make the window. So the day-to-day
+movement of real traffic counts as normal and raises no alarm.
 
 docs/drift-rule.md has the formulae, the figures and the limits; `python -m benchmarks.drift` prints
 the figures.

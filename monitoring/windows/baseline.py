@@ -11,7 +11,7 @@ import pandas as pd
 from monitoring.drift.rule import Calibration, Pool, calibrate
 from monitoring.windows.scoring import WindowScorer
 
-JOIN_FROM = 6  # as many windows as a pool must hold (drift.LEAST_WINDOWS)
+JOIN_FROM = 6  # as many windows as a pool must hold (monitoring.drift.rule.LEAST_WINDOWS)
 JOIN_AT_MOST = 18  # a change slower than eighteen windows becomes normal (docs/drift-rule.md)
 
 

@@ -117,7 +117,7 @@ def find_classifiers(url: str, classifier: str | None) -> list[str]:
         raise UnknownClassifier(
             f"a classifier that {url} answers for",
             came=classifier or "none",
-            do=f"name one of {', '.join(served)}",
+            do=f"name one of {', '.join(served)}" if served else "`perennial retrain` and wait",
         )
     return [classifier] if classifier else served
 

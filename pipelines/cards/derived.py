@@ -81,7 +81,7 @@ def _interval(name: str, value: float, draws: Float64) -> dict[str, float]:
 
 
 def _of_weights(weights: Float64, answers: _Answers) -> dict[str, float]:
-    """Return the scores of weighted rows, as scores.py defines them."""
+    """Return the scores of weighted rows, as pipelines/stages/scores.py defines them."""
     is_right = answers.truth == answers.predicted
     right = np.bincount(answers.truth[is_right], weights[is_right], answers.labels)
     support = np.bincount(answers.truth, weights, answers.labels)

@@ -72,7 +72,7 @@ def repeat_deciding(
     ----------
     corrections : labels by people who saw the answer: corrections and double reviews; they decide
         over a short past
-    relabelled : labels that are part of a relabelling (see `relabelled_since`); they decide
+    relabelled : labels that are part of a relabelling (see `shared_changes`); they decide
     """
     counted: list[int] = []
     for code, is_correction, is_shared in zip(codes, corrections, relabelled, strict=True):

@@ -204,7 +204,9 @@ def _existing_file(url: URL) -> str:
     path = Path(url.database or "")
     if not path.is_file():
         raise SourceUnreachable(
-            "an SQLite file", came=f"nothing at {path}", do="correct PERENNIAL_SOURCE_URL"
+            "an SQLite file",
+            came=f"nothing at {path}",
+            do="correct the path, or PERENNIAL_SOURCE_URL",
         )
     return f"{path.resolve().as_uri()}?mode=ro"
 

@@ -380,7 +380,7 @@ def test_a_version_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     (evaluation / "evaluation.json").rename(tmp_path / "hidden")
     with pytest.raises(FileNotFoundError):
         store_version(models, classifier="organ", version="1", model=model, evaluation=evaluation)
-    with pytest.raises(UnknownVersion, match="none yet"):
+    with pytest.raises(UnknownVersion, match="run `perennial retrain"):
         stored_version(models, classifier="organ", version="1")
     (tmp_path / "hidden").rename(evaluation / "evaluation.json")
     assert (

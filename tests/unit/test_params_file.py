@@ -23,7 +23,11 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     ),
     "a list": ("[]", r"got \[\]"),
     "no classifiers": ("seed: 7\n", "classifiers: a value, because it is required, got nothing"),
-    "no block": ("classifiers: {}\n", "classifiers: .*got an empty block"),
+    "a kind that does not exist": (
+        with_source("{query: queries/a.sql, label: intent}") + "    head: {kind: mpl}\n",
+        r"classifiers.intent.head to be of the kind .*mlp.*, got `mpl`; write `mlp` if that is meant",
+    ),
+    "no block": ("classifiers: {}\n", "classifiers to have .*got an empty block"),
     "broken YAML": ("a: [", "YAML in params.yaml"),
     "a tab": (f"{BLOCK}\tseed: 7\n", "YAML in params.yaml"),
     "not UTF-8": (

@@ -48,7 +48,7 @@ def test_a_wrong_value_names_its_variable(
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError) as caught:
         load_settings()
-    assert caught.value.wanted.endswith(name)
+    assert name in caught.value.wanted
     assert name in caught.value.do
     assert caught.value.retryable is False
 
