@@ -25,7 +25,7 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     "no classifiers": ("seed: 7\n", "classifiers: a value, because it is required, got nothing"),
     "a kind that does not exist": (
         with_source("{query: queries/a.sql, label: intent}") + "    head: {kind: mpl}\n",
-        r"classifiers.intent.head to be of the kind .*mlp.*, got `mpl`; write `mlp` if that is meant",
+        r"classifiers.intent.head to be of the kind .*mlp.*, got `mpl`; write `mlp`",
     ),
     "no block": ("classifiers: {}\n", "classifiers to have .*got an empty block"),
     "broken YAML": ("a: [", "YAML in params.yaml"),
