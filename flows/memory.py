@@ -43,13 +43,21 @@ from pipelines.model.memory import Memory
 from pipelines.workspace import Workspace
 
 
+@dataclass(frozen=True)
+class Renewed:
+    """A new revision, and the one before it; None before the first."""
+
+    before: MemoryRevision | None
+    made: MemoryRevision
+
+
 def remember_retraining(
     context: LoopContext, workspace: Workspace, classifier: str, run: Run
-) -> Verdict | None:
+) -> Renewed | None:
     """Renew the memory from a retraining's snapshot, whatever the gate said of its head.
 
-    Returns the Verdict "renewed"; None for a classifier that no version answers. When this fails
-    or is killed, the next `remember_labels` does it.
+    None for a classifier that no version answers. When this fails or is killed, the next
+    `remember_labels` does it.
     """
     built = workspace.folder / "build" / "classifiers" / classifier
     labels = pq.read_table(built / "split" / "labels.parquet")
@@ -65,7 +73,7 @@ def remember_retraining(
         before = newest_revisions(connection).get(classifier)
     made = renew_memory(context, classifier, snapshot=snapshot, now=run.now, why=run.reason)
     unfinished.unlink(missing_ok=True)
-    return _renewed(context, before, made, now=run.now)
+    return Renewed(before, made)
 
 
 def remember_labels(context: LoopContext, classifier: str, *, now: datetime) -> Verdict:
@@ -92,7 +100,7 @@ def remember_labels(context: LoopContext, classifier: str, *, now: datetime) -> 
     else:
         made = renew_memory(context, classifier, snapshot=newest.snapshot, now=now, why="labels")
 
-    return _renewed(context, newest, made, now=now)
+    return describe_renewal(context, Renewed(newest, made), now=now)
 
 
 def _unfinished_file(context: LoopContext, classifier: str) -> Path:
@@ -100,10 +108,10 @@ def _unfinished_file(context: LoopContext, classifier: str) -> Path:
     return context.settings.models / classifier / "memory" / "unfinished"
 
 
-def _renewed(
-    context: LoopContext, before: MemoryRevision | None, made: MemoryRevision, *, now: datetime
-) -> Verdict:
+def describe_renewal(context: LoopContext, renewed: Renewed, *, now: datetime) -> Verdict:
     """Return the Verdict "renewed" with the phrases whose label changed."""
+    before = renewed.before
+    made = renewed.made
     reason = f"revision {made.revision} of {made.labels} labels: {made.why}"
     if before is None:
         return Verdict("renewed", (reason,), {**asdict(made), "changed": []})

@@ -24,7 +24,7 @@ from flows.candidates import cards, comparing, packaging, promoting, registering
 from flows.context import HeldClassifiers, LoopContext, hold_classifiers, open_context
 from flows.hooks import HOOKS, quiet_named_errors, timed_task
 from flows.pages.artifacts import show_cards, show_checks, show_no_candidate, show_verdict
-from flows.pages.memory import show_changes
+from flows.pages.memory import show_renewal
 from flows.pages.runs import call_flow, shown_run
 from flows.pages.tuning import show_tuning
 from flows.run import PublishedRun, Run, record_verdict
@@ -84,7 +84,7 @@ _show_checks = _step(show_checks)
 _show_tuning = _step(show_tuning)
 _show_verdict = _step(show_verdict)
 _show_no_candidate = _step(show_no_candidate)
-_show_changes = _step(show_changes)
+_show_renewal = _step(show_renewal)
 
 
 @flow(name="retrain", **HOOKS)
@@ -225,7 +225,7 @@ def _remember(context: LoopContext, workspace: Workspace, classifier: str, run: 
         get_logger().error("memory not renewed", error=str(error))
         return
     if renewed is not None:
-        _show_changes(classifier, renewed, return_state=True)
+        _show_renewal(context, renewed, now=run.now, return_state=True)
 
 
 def run_retrain(

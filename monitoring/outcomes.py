@@ -44,7 +44,7 @@ def read_unfinished(connection: Connection) -> dict[str, list[Unfinished]]:
     unfinished: dict[str, list[Unfinished]] = defaultdict(list)
     for query in (_held_versions(), _newest_verdicts()):
         for row in connection.execute(query):
-            version = row.version if row.kind == "hold" else ""
+            version = (row.version or "") if row.kind == "hold" else ""
             unfinished[row.classifier].append(
                 Unfinished(row.kind, version, row.decided_at, row.reasons[0])
             )
@@ -52,25 +52,28 @@ def read_unfinished(connection: Connection) -> dict[str, list[Unfinished]]:
 
 
 def _held_versions() -> sa.Select[Any]:
-    by_gate = _newest_of(decision.c.subject == "gate").subquery()
-    held = by_gate.c
-    later = sa.alias(decision).c
-    rejected = sa.and_(later.kind == "reject", later.evidence["version"].astext == held.version)
-    ended = sa.exists().where(
-        later.classifier == held.classifier,
-        later.subject == "rollout",
-        later.id > held.id,
-        sa.or_(later.kind.in_(ANSWERED), rejected),
-    )
-    return sa.select(by_gate).where(held.kind == "hold", ~ended)
+    return _open(_newest_of(decision.c.subject == "gate"), "hold")
 
 
 def _newest_verdicts() -> sa.Select[Any]:
-    table = decision.c
-    by_flow = table.subject.in_(("gate", "retraining"))
-    by_hand = sa.and_(table.subject == "rollout", table.kind.in_(ANSWERED))
-    newest = _newest_of(sa.or_(by_flow, by_hand), table.kind != BEGINS).subquery()
-    return sa.select(newest).where(newest.c.kind.in_(UNFINISHED))
+    by_flow = decision.c.subject.in_(("gate", "retraining"))
+    return _open(_newest_of(by_flow, decision.c.kind != BEGINS), *UNFINISHED)
+
+
+def _open(newest: sa.Select[Any], *kinds: str) -> sa.Select[Any]:
+    """Select those of these kinds about which nobody has decided since."""
+    verdict = newest.subquery()
+    later = sa.alias(decision).c
+    rejected = sa.and_(
+        later.kind == "reject", later.evidence["version"].astext == verdict.c.version
+    )
+    ended = sa.exists().where(
+        later.classifier == verdict.c.classifier,
+        later.subject == "rollout",
+        later.id > verdict.c.id,
+        sa.or_(later.kind.in_(ANSWERED), rejected),
+    )
+    return sa.select(verdict).where(verdict.c.kind.in_(kinds), ~ended)
 
 
 def _newest_of(*conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
 
 from core.contracts import Verdict
+from flows.context import LoopContext
+from flows.memory import Renewed, describe_renewal
 from flows.pages.artifacts import artifact_key
 from flows.pages.markdown import plain, table
 
@@ -30,6 +33,11 @@ def show_changes(classifier: str, verdict: Verdict) -> None:
         key=artifact_key("memory", classifier),
         description=f"{classifier}: {'; '.join(verdict.reasons)}",
     )
+
+
+def show_renewal(context: LoopContext, renewed: Renewed, *, now: datetime) -> None:
+    """Show what a retraining's renewal changed."""
+    show_changes(renewed.made.classifier, describe_renewal(context, renewed, now=now))
 
 
 def changes_page(classifier: str, verdict: Verdict) -> str:

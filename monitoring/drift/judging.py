@@ -110,6 +110,7 @@ class Judge:
             called = _call_after(judged, called)
             if not alarms:
                 judged.nearest.baseline.join(judged.rows)
+            self.baselines.current = None if alarms else judged.nearest.window
             yield judged
 
     def power(self, judged: JudgedWindow) -> Power | None:
@@ -216,7 +217,7 @@ class Judge:
         return not grown(before, alarms=scored.alarms, z=scored.z)
 
     def _nearest(self, rows: pd.DataFrame) -> Score | None:
-        return self.baselines.nearest(rows, self._score).score
+        return self.baselines.compare(rows, self._score).score
 
     def _score(self, rows: pd.DataFrame, baseline: Baseline) -> Score | None:
         """Score a window; None when the pool is too small for it.

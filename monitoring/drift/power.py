@@ -54,7 +54,7 @@ def measure_power(
     pool: Pool, *, size: int, labels: int, alarm: float, window_days: float, seed: int
 ) -> Power | None:
     """Replay pairs of past windows, a tenth replaced by rare phrases; None below two labels."""
-    rare = _rare_rows(pool, labels)
+    rare, change = _rare_rows(pool, labels)
     if not len(rare):
         return None
 
@@ -67,7 +67,10 @@ def measure_power(
         deals.group,
         deals.in_reference,
         [
-            (_replaced(first, rare, random), _replaced(second, rare, random))
+            (
+                _replaced(first, rare, change, random),
+                _replaced(second, rare, change, random),
+            )
             for first, second in deals.windows
         ],
     )
@@ -79,18 +82,27 @@ def measure_power(
     return Power(float((both > alarm).mean()), size, window_days, alarm)
 
 
-def _rare_rows(pool: Pool, labels: int) -> np.ndarray:
+def _rare_rows(pool: Pool, labels: int) -> tuple[np.ndarray, float]:
+    """Return the rows of rare labels, and which share of a window has to be replaced by them.
+
+    That is more than CHANGE where one frequent label stands for them: it replaces itself, too.
+    """
     weight = np.bincount(pool.sample.label, weights=pool.weight, minlength=labels)
     order = np.argsort(weight, kind="stable")
     order = order[weight[order] > 0]
     if len(order) < 2:
-        return np.zeros(0, dtype=int)
-    few = int((np.cumsum(weight[order]) <= RARE * weight.sum()).sum())
-    return np.flatnonzero(np.isin(pool.sample.label, order[: max(few, 1)]))
+        return np.zeros(0, dtype=int), CHANGE
+
+    shares = weight[order] / weight.sum()
+    few = int((np.cumsum(shares) <= RARE).sum())
+    rare = np.flatnonzero(np.isin(pool.sample.label, order[: max(few, 1)]))
+    return rare, CHANGE if few else CHANGE / (1 - shares[0])
 
 
-def _replaced(window: np.ndarray, rare: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def _replaced(
+    window: np.ndarray, rare: np.ndarray, change: float, random: np.random.Generator
+) -> np.ndarray:
     changed = window.copy()
-    places = random.permutation(len(window))[: round(CHANGE * len(window))]
+    places = random.permutation(len(window))[: round(change * len(window))]
     changed[places] = random.choice(rare, len(places))
     return changed

@@ -36,8 +36,9 @@ def describe_power(power: Mapping[str, Any]) -> str:
         return (
             f"a change of a tenth is called after {power['days']:.0f} days on average ({windows})"
         )
-    needed = days * ENOUGH_ROWS / max(rows, 1)
+    enough = max(ENOUGH_ROWS, 2 * rows)
+    needed = days * enough / max(rows, 1)
     return (
         f"a change of a tenth is not called ({windows}): set drift.window_days to {needed:.0f} "
-        f"and drift.window_rows to {ENOUGH_ROWS:,} or more"
+        f"and drift.window_rows to {enough:,} or more"
     )

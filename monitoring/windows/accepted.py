@@ -103,7 +103,9 @@ def accepted_traffic(
     """Group the windows of accepted traffic, in the order in which it was first seen. Pure.
 
     To an accepted window belong the windows of its run of alarms that had not grown, whether
-    accepted or not, and those that a watch found like it. `others` were reviewed otherwise.
+    accepted or not, and those that a watch found like it. A window that is accepted later joins the
+    traffic that it is like: what comes and goes gets a past of its own. `others` were reviewed
+    otherwise.
     """
     groups: list[AcceptedTraffic] = []
     by_member: dict[int, AcceptedTraffic] = {}
@@ -111,22 +113,24 @@ def accepted_traffic(
 
     for report in reports:
         number = report.window_number
+        acceptance = accepted.get(number)
         if not report.alarms:
             current = None
             group = by_member.get(report.accepted_window or 0)
-        elif number in accepted:
-            acceptance = accepted[number]
+        elif acceptance is not None:
             if current is None or not current.holds(report):
-                current = AcceptedTraffic(number, acceptance.why, report, acceptance.expected)
+                current = next((earlier for earlier in groups if earlier.holds(report)), None)
+            if current is None:
+                current = AcceptedTraffic(number, acceptance.why, report, expected=False)
                 groups.append(current)
             current.anchor = report
-            current.expected = current.expected or acceptance.expected
             group = current
         else:
             current = current if current is not None and current.holds(report) else None
             group = None if number in others else current
 
         if group is not None:
+            group.expected = group.expected or (acceptance is not None and acceptance.expected)
             group.reports.append(report)
             by_member[number] = group
     return groups

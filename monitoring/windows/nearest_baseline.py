@@ -50,8 +50,8 @@ class BaselineComparison:
 class Baselines:
     """The baselines of a champion: its own past first, then accepted traffic.
 
-    `current` names the accepted traffic of the newest window: a window that nothing can judge is
-    taken for its kind. Nothing is scored before it is needed.
+    `current` names the accepted traffic of the newest window, None after any other: a window that
+    nothing can judge is taken for its kind. Nothing is scored before it is needed.
     """
 
     kinds: Sequence[TrafficBaseline]
@@ -64,13 +64,6 @@ class Baselines:
 
     def compare(self, rows: pd.DataFrame, score: Scored) -> BaselineComparison:
         """Return how a window compares with the baseline that it is nearest to."""
-        comparison = self.nearest(rows, score)
-        if comparison.score is None or not comparison.score.alarms:
-            self.current = comparison.nearest.window
-        return comparison
-
-    def nearest(self, rows: pd.DataFrame, score: Scored) -> BaselineComparison:
-        """As `compare`, and remember nothing."""
         by_own = score(rows, self.own.baseline)
         if by_own is not None and not by_own.alarms:
             return BaselineComparison(self.own, self.own.baseline, by_own)

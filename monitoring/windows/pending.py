@@ -100,7 +100,8 @@ class PendingWindows:
             )
             own = own[~inside]
         past = TrafficBaseline(_joined(own, self.steady, scorer, seed))
-        current = self.reports[-1].accepted_window if self.reports else None
+        newest = self.reports[-1] if self.reports else None
+        current = newest.accepted_window if newest and not newest.alarms else None
         known = {kind.window for kind in kinds}
         return Baselines([past, *kinds], current if current in known else None)
 

@@ -408,6 +408,42 @@ def test_after_a_calm_window_what_looks_like_kept_traffic_is_called(drifted: Loo
     ]
 
 
+def test_kept_traffic_that_comes_and_goes_gets_a_past_of_its_own(drifted: Loop) -> None:
+    """A customer who sends every other week: each call joins the windows before it."""
+    drifted.gate("keep")
+    verdicts = []
+    for _ in range(4):
+        drifted.answer(1)
+        drifted.answer(2, moved=MOVED)
+        verdicts.append(drifted.watch().kind)
+        drifted.gate("keep")
+        drifted.answer(1, moved=MOVED)
+        drifted.watch()
+    assert verdicts[0] == "drift" and verdicts[-1] == "steady"
+    assert {number for _, number in drifted.windows()[2:]} <= {None, 2}
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_window_is_judged_alike_by_one_watch_and_by_several(drifted: Loop, at_once: bool) -> None:
+    drifted.gate("keep")
+    for moved in (MOVED, 0.9, MOVED, MOVED):
+        drifted.answer(1, moved=moved)
+        if not at_once:
+            drifted.watch()
+    drifted.watch()
+    assert [kind for kind, _ in drifted.windows()[2:]] == ["steady", "warning", "drift", "warning"]
+
+
+def test_what_passed_by_likeness_may_be_expected(drifted: Loop) -> None:
+    drifted.gate("keep")
+    drifted.answer(1, moved=MOVED)
+    drifted.watch()
+    drifted.review(3, "expected")
+    drifted.answer(1)
+    drifted.answer(2, moved=MOVED)
+    assert drifted.watch().kind == "steady"
+
+
 def test_kept_traffic_with_a_past_of_its_own_may_come_back(drifted: Loop) -> None:
     drifted.gate("keep")
     drifted.answer(7, moved=MOVED)

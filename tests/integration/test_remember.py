@@ -22,7 +22,12 @@ from core.params.schema import load_params
 from core.settings import REPOSITORY
 from core.tables.loop import feedback
 from flows.context import LoopContext
-from flows.memory import remember_labels, remember_retraining, renew_memory
+from flows.memory import (
+    describe_renewal,
+    remember_labels,
+    remember_retraining,
+    renew_memory,
+)
 from flows.pages.memory import changes_page
 from flows.run import Run
 from lineage.reproduce_memory import reproduce_revision
@@ -288,8 +293,9 @@ def test_a_retraining_lists_the_phrases_that_the_source_labels_otherwise(
     begin(context, "label00", "label00")
     workspace = retrained(tmp_path, "label00", "label00", *["label03"] * 4)
     run = Run("r1", NOW, "scheduled", {})
-    verdict = remember_retraining(context, workspace, "topic", run)
-    assert verdict is not None
+    renewed = remember_retraining(context, workspace, "topic", run)
+    assert renewed is not None
+    verdict = describe_renewal(context, renewed, now=NOW)
     [change] = verdict.evidence["changed"]
     assert (change["cleaned"], change["before"], change["after"], change["labels"]) == (
         "worn cog",

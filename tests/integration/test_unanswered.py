@@ -170,6 +170,15 @@ def test_a_held_version_stays_held_while_nobody_decides_about_it(
     assert [line.split()[0] for line in shown[1:]] == [verdict.kind] * (subject == "retraining")
 
 
+def test_the_wait_of_a_version_ends_with_its_rejection(engine: Engine) -> None:
+    waits = Verdict("wait", ("promote it by hand",), {"version": "5"})
+    decide(engine, waits, "gate", at=NOW)
+    decide(engine, Verdict("reject", ("seen",), {"version": "4"}), "rollout", at=NOW)
+    assert list(unfinished(engine)) == ["organ"]
+    decide(engine, Verdict("reject", ("seen",), {"version": "5"}), "rollout", at=NOW)
+    assert unfinished(engine) == {}
+
+
 @pytest.mark.parametrize(
     ("subject", "verdict"),
     [

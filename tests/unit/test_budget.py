@@ -99,3 +99,5 @@ def test_power_is_said_in_days_or_with_what_to_set() -> None:
     few = {"window_rows": 130, "window_days": 7.0, "alarm": 3.0, "days": None}
     assert "is not called" in describe_power(few)
     assert "set drift.window_days to 70 and drift.window_rows to 1,300" in describe_power(few)
+    many = {"window_rows": 2000, "window_days": 1.0, "alarm": 3.0, "days": None}
+    assert "set drift.window_days to 2 and drift.window_rows to 4,000" in describe_power(many)

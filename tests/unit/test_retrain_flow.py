@@ -183,7 +183,7 @@ def judged_with(monkeypatch: pytest.MonkeyPatch, remember: Callable[..., object]
         monkeypatch.setattr(retrain, name, lambda *_, **__: None)
     monkeypatch.setattr(retrain, "decide_and_promote", lambda *_: promoted)
     monkeypatch.setattr(retrain, "remember_retraining", remember)
-    nothing: Any = SimpleNamespace(folder=Path(), require=lambda: None)
+    nothing: Any = SimpleNamespace(folder=Path(), require=lambda: None, now=1)
     verdict = retrain._judge_candidate(nothing, nothing, "topic", nothing, nothing, held=nothing)
     assert verdict == promoted
 
@@ -201,8 +201,10 @@ def test_a_memory_that_cannot_be_renewed_leaves_the_verdict(
 def test_a_retraining_shows_which_answers_its_memory_changed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pages: list[tuple[str, Verdict]] = []
-    renewed = Verdict("renewed", ("revision 3",), {"changed": []})
-    monkeypatch.setattr(retrain, "_show_changes", lambda *page, **_: pages.append(page))
+    pages: list[object] = []
+    renewed: Any = object()
+    monkeypatch.setattr(
+        retrain, "_show_renewal", lambda _, shown, **options: pages.append((shown, options))
+    )
     judged_with(monkeypatch, lambda *_: renewed)
-    assert pages == [("topic", renewed)]
+    assert pages == [(renewed, {"now": 1, "return_state": True})]
