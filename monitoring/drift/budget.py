@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ALARM = 3.0  # standard deviations above the past: ordinary windows alarm in 4.9 % of cases
+ALARM = 3.0  # standard deviations above the past: ordinary windows alarm in 1.8 % of cases
 """The least level: lower ones call little earlier, and every tenth window would be a warning."""
 HIGHEST = 8.0
 TAIL = 0.15
