@@ -65,7 +65,7 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
     "another column": ({"by": "site", "lines": ["a"]}, "write `site as region`"),
     "no lines": ({"by": "region"}, "chapter.lines: a value"),
     "lines alone": ({"lines": ["a"]}, "chapter.by: a value"),
-    "an empty list": ({"by": "region", "lines": []}, "at least 1 item"),
+    "an empty list": ({"by": "region", "lines": []}, "1 or more entries"),
     "numbers": ({"by": "region", "lines": [1]}, "chapter.lines.0"),
     "one name for two": ({"by": "region", "lines": ["A b", "a-B"]}, "chapter_a_b for the region"),
     "no letters": ({"by": "region", "lines": ["北"]}, "'北' in the lines of chapter"),

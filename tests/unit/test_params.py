@@ -36,7 +36,7 @@ def test_only_source_is_required(tmp_path: Path) -> None:
         ("    compare: mlp\n", "classifiers.intent.compare"),
         (
             "    compare: [logistic, forest]\n",
-            r"classifiers.intent.compare.1.*'tfidf_svm', 'mlp', 'ensemble', 'majority'",
+            "classifiers.intent.compare.1 .*tfidf_svm, mlp, ensemble, majority, got `forest`",
         ),
         ("    compare: [{kind: mlp, layers: 3}]\n", "classifiers.intent.compare.0.layers"),
         ("    head: {kind: mlp, epochs: 0}\n", "classifiers.intent.head.epochs"),
