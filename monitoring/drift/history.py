@@ -69,23 +69,24 @@ def seen_windows(connection: Connection, classifier: str) -> list[SeenWindow]:
         .limit(WINDOWS_SHOWN)
     )
     reviews = newest_reviews(connection, classifier)
-    return [
-        SeenWindow(
-            row.window_number,
-            row.window_start,
-            row.window_end,
-            row.rows,
-            row.version,
-            row.verdict,
-            tuple(row.alarms),
-            row.statistics,
-            _in_thresholds(row.label_test),
-            reviews.get(row.window_number),
-            row.refused,
-            _window(row).sample,
-        )
-        for row in reversed(connection.execute(query).all())
-    ]
+    return [_seen(row, reviews) for row in reversed(connection.execute(query).all())]
+
+
+def _seen(row: sa.Row[Any], reviews: Mapping[int, Review]) -> SeenWindow:
+    return SeenWindow(
+        row.window_number,
+        row.window_start,
+        row.window_end,
+        row.rows,
+        row.version,
+        row.verdict,
+        tuple(row.alarms),
+        row.statistics,
+        _in_thresholds(row.label_test),
+        reviews.get(row.window_number),
+        row.refused,
+        _window(row).sample,
+    )
 
 
 def _window(row: sa.Row[Any]) -> Window:
