@@ -77,7 +77,7 @@ def _files(path: Path) -> list[Path]:
         raise SourceUnreachable(
             "a file or a folder",
             came=f"nothing at {path}",
-            do="correct the path, or PERENNIAL_SOURCE_URL",
+            do="correct PERENNIAL_SOURCE_URL",
         )
     candidates = [path] if path.is_file() else sorted(path.iterdir())
     files = [file for file in candidates if file.suffix.lower() in FILES]
@@ -85,7 +85,7 @@ def _files(path: Path) -> list[Path]:
         raise SettingsError(
             f"a file that ends in {', '.join(FILES)}",
             came=path.name if path.is_file() else f"none in {path}",
-            do="export the rows as CSV, or correct the path, or PERENNIAL_SOURCE_URL",
+            do="export the rows as CSV, or correct PERENNIAL_SOURCE_URL",
         )
     counts = Counter(_folded(file.stem) for file in files)
     twice = [file.name for file in files if counts[_folded(file.stem)] > 1]

@@ -206,7 +206,7 @@ def _existing_file(url: URL) -> str:
         raise SourceUnreachable(
             "an SQLite file",
             came=f"nothing at {path}",
-            do="correct the path, or PERENNIAL_SOURCE_URL",
+            do="correct PERENNIAL_SOURCE_URL",
         )
     return f"{path.resolve().as_uri()}?mode=ro"
 
