@@ -44,7 +44,7 @@ from pipelines.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class Renewed:
+class NewRevision:
     """A new revision, and the one before it; None before the first."""
 
     before: MemoryRevision | None
@@ -53,7 +53,7 @@ class Renewed:
 
 def remember_retraining(
     context: LoopContext, workspace: Workspace, classifier: str, run: Run
-) -> Renewed | None:
+) -> NewRevision | None:
     """Renew the memory from a retraining's snapshot, whatever the gate said of its head.
 
     None for a classifier that no version answers. When this fails or is killed, the next
@@ -66,14 +66,14 @@ def remember_retraining(
     with replacing(unfinished) as part:
         part.write_text(snapshot)
 
-    if classifier not in context.champions():
-        unfinished.unlink(missing_ok=True)
-        return None
-    with context.engine.connect() as connection:
-        before = newest_revisions(connection).get(classifier)
-    made = renew_memory(context, classifier, snapshot=snapshot, now=run.now, why=run.reason)
+    renewed = None
+    if classifier in context.champions():
+        with context.engine.connect() as connection:
+            before = newest_revisions(connection).get(classifier)
+        made = renew_memory(context, classifier, snapshot=snapshot, now=run.now, why=run.reason)
+        renewed = NewRevision(before, made)
     unfinished.unlink(missing_ok=True)
-    return Renewed(before, made)
+    return renewed
 
 
 def remember_labels(context: LoopContext, classifier: str, *, now: datetime) -> Verdict:
@@ -100,7 +100,7 @@ def remember_labels(context: LoopContext, classifier: str, *, now: datetime) -> 
     else:
         made = renew_memory(context, classifier, snapshot=newest.snapshot, now=now, why="labels")
 
-    return describe_renewal(context, Renewed(newest, made), now=now)
+    return describe_renewal(context, NewRevision(newest, made), now=now)
 
 
 def _unfinished_file(context: LoopContext, classifier: str) -> Path:
@@ -108,7 +108,7 @@ def _unfinished_file(context: LoopContext, classifier: str) -> Path:
     return context.settings.models / classifier / "memory" / "unfinished"
 
 
-def describe_renewal(context: LoopContext, renewed: Renewed, *, now: datetime) -> Verdict:
+def describe_renewal(context: LoopContext, renewed: NewRevision, *, now: datetime) -> Verdict:
     """Return the Verdict "renewed" with the phrases whose label changed."""
     before = renewed.before
     made = renewed.made

@@ -9,7 +9,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from core.contracts import Verdict
 from flows.context import LoopContext
-from flows.memory import Renewed, describe_renewal
+from flows.memory import NewRevision, describe_renewal
 from flows.pages.artifacts import artifact_key
 from flows.pages.markdown import plain, table
 
@@ -35,7 +35,7 @@ def show_changes(classifier: str, verdict: Verdict) -> None:
     )
 
 
-def show_renewal(context: LoopContext, renewed: Renewed, *, now: datetime) -> None:
+def show_renewal(context: LoopContext, renewed: NewRevision, *, now: datetime) -> None:
     """Show what a retraining's renewal changed."""
     show_changes(renewed.made.classifier, describe_renewal(context, renewed, now=now))
 

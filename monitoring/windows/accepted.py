@@ -33,6 +33,7 @@ class AcceptedTraffic:
 
     `window` is the first one that was accepted, and its name. `anchor` is the newest one that was
     accepted itself: later windows are like it while none of its statistics has grown by half.
+    `expected` when a person accepted one of its windows.
     """
 
     window: int
