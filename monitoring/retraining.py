@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from core.contracts import Verdict
+from monitoring.drift.label_bets import LABEL_TEST
 
 DRIFT = "drift"  # the reason that waits for the cool-down
 
@@ -43,10 +44,16 @@ def decide_retraining(
 
 
 def drift_start(evidence: Mapping[str, Any]) -> datetime | None:
-    """Return when the drift began that the evidence of a verdict names.
+    """Return when the drift began that the evidence of a verdict names; None without one.
 
-    It is the start of the last uninterrupted row of alarms; None without one.
+    Where labels called it, that is when the answers became worse.
     """
+    by_labels = evidence.get(LABEL_TEST, {}).get("began")
+    return datetime.fromisoformat(by_labels) if by_labels else alarm_start(evidence)
+
+
+def alarm_start(evidence: Mapping[str, Any]) -> datetime | None:
+    """Return the start of the last uninterrupted row of alarms; None without one."""
     began = None
     for window in evidence.get("windows", ()):
         if not window["alarms"]:

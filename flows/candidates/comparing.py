@@ -23,7 +23,7 @@ from flows.context import LoopContext
 from flows.run import Run, embedder_id
 from monitoring.drift.outlook import drift_outlook, with_outlook
 from monitoring.labels.unselected import unselected_requests
-from monitoring.retraining import drift_start
+from monitoring.retraining import alarm_start, drift_start
 from monitoring.windows.learnt import trained_as_of
 from monitoring.windows.scoring import read_reference
 from pipelines.gate.decide import CHANCE_ROUTES, decide
@@ -78,7 +78,7 @@ def compare_with_champion(
     verdict = hold_biased(verdict, bias, bias_changes(built, bias, rows.champion))
     verdict = hold_by_hand(verdict, block.gate)
     reference = read_reference(built / "evaluation" / "reference.parquet")
-    outlook = drift_outlook(reference, drift=block.drift, began=drift_start(run.evidence))
+    outlook = drift_outlook(reference, drift=block.drift, began=alarm_start(run.evidence))
     verdict = with_outlook(verdict, outlook)
     return Verdict(verdict.kind, verdict.reasons, {**verdict.evidence, **compared})
 

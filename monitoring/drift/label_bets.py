@@ -19,6 +19,8 @@ WORSE_BY = (0.05, 0.1, 0.2, 0.4)
 """The bets: how much more often the head may be wrong."""
 LEAST_THRESHOLD = 100.0
 ENDLESS = 1e100
+LABEL_TEST = "label_test"
+"""The evidence of a drift that labels called, and no other, has this key."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class LabelTest:
     """The result of all labels so far.
 
     `highest` is the largest sum of bets, `crossed` the number of labels at which it passed the
-    threshold first, None where it never did; `wrong` is the share of labels that contradict.
+    threshold first, None where it never did; `since` is the number of the label from which the head
+    is most likely worse, None without a call. `wrong` is the share of labels that contradict.
     """
 
     labels: int
@@ -34,6 +37,7 @@ class LabelTest:
     expected: float
     highest: float
     crossed: int | None
+    since: int | None
 
 
 def bet_on_labels(
@@ -58,17 +62,28 @@ def bet_on_labels(
     worse = np.minimum(normal + np.array(WORSE_BY), 0.99)
     stakes = (worse - normal) / (normal * (1 - normal))
 
+    growth = 1 + np.outer(sizes * (mistakes - normal), stakes)
     sums = np.zeros(len(WORSE_BY))
     highest = 0.0
     crossed = None
-    for number, (mistake, size) in enumerate(zip(mistakes, sizes, strict=True), start=1):
-        sums = np.minimum((1 + sums) * (1 + size * stakes * (mistake - normal)), ENDLESS)
+    for number, factors in enumerate(growth, start=1):
+        sums = np.minimum((1 + sums) * factors, ENDLESS)
         highest = max(highest, float(sums.mean()))
         if crossed is None and highest >= threshold:
             crossed = number
 
     share = float(mistakes.mean()) if len(mistakes) else 0.0
-    return LabelTest(len(mistakes), share, normal, highest, crossed)
+    since = _most_likely_start(growth[:crossed]) if crossed else None
+    return LabelTest(len(mistakes), share, normal, highest, crossed, since)
+
+
+def _most_likely_start(growth: np.ndarray) -> int:
+    """Return the number of the label whose bet has grown most: `growth` (labels, bets).
+
+    That is the estimate of a change point by the cumulative sum (Page 1954; Hinkley 1971).
+    """
+    grown = np.cumsum(np.log(growth)[::-1], axis=0)[::-1]
+    return int(grown.max(axis=1).argmax()) + 1
 
 
 def threshold_for(*, labels_per_year: float, false_calls_per_year: float) -> float:

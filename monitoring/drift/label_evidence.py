@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ from core.feedback import NONE_OF_THESE, is_label
 from core.tables.loop import decision, feedback
 from core.tables.pins import says_more_than_the_pin
 from monitoring.drift.faults import is_faulty
-from monitoring.drift.label_bets import LabelTest, bet_on_labels, threshold_for
+from monitoring.drift.label_bets import LABEL_TEST, LabelTest, bet_on_labels, threshold_for
 from monitoring.labels.feedback import answered
 from monitoring.labels.unselected import DAYS_READ, unselected_requests
 from monitoring.windows.reports import hold_reports
@@ -27,17 +28,22 @@ FLOOR_QUANTILE = 0.05
 """One answer with a tiny chance of being sampled must not silence the other labels."""
 LEAST_LABELS = 20
 """Fewer labels call nothing, however wrong the answers."""
-LABEL_TEST = "label_test"
-"""The evidence of a drift that labels called, and no other, has this key."""
-COLUMNS = ("request_id", "cleaned", "author", "received_at", "probability", "wrong")
+COLUMNS = (
+    "request_id", "cleaned", "author", "received_at", "probability", "wrong", "occurred_at",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class LabelEvidence:
-    """What the labels since the last call say."""
+    """What the labels since the last call say.
+
+    `began` is when the answer was given from whose label on the head is most likely worse; None
+    without a call.
+    """
 
     result: LabelTest
     threshold: float
+    began: datetime | None
 
     @property
     def nearness(self) -> tuple[bool, float]:
@@ -51,11 +57,12 @@ class LabelEvidence:
             return None
         reason = (
             f"{100 * result.wrong:.0f} % of {result.labels} unselected labels contradict the "
-            f"answer, {100 * result.expected:.0f} % are expected at most"
+            f"answer, {100 * result.expected:.0f} % are expected at most; "
+            f"most likely since {self.began:%Y-%m-%d}"
         )
         return Verdict("drift", (reason,), {LABEL_TEST: self.as_evidence()})
 
-    def as_evidence(self) -> dict[str, float]:
+    def as_evidence(self) -> dict[str, Any]:
         result = self.result
         return {
             "labels": result.labels,
@@ -63,6 +70,7 @@ class LabelEvidence:
             "expected": round(result.expected, 4),
             "sum_of_bets": round(result.highest, 1),
             "threshold": round(self.threshold, 1),
+            "began": self.began and self.began.isoformat(),
         }
 
 
@@ -138,7 +146,8 @@ def _test(rows: pd.DataFrame, expected: float, false_calls: float) -> LabelEvide
         threshold=threshold,
         weights=_weights(rows["probability"]),
     )
-    return LabelEvidence(result, threshold)
+    began = rows["occurred_at"].iloc[result.since - 1].to_pydatetime() if result.since else None
+    return LabelEvidence(result, threshold, began)
 
 
 def _unselected_labels(
@@ -161,6 +170,7 @@ def _unselected_labels(
             feedback.c.received_at,
             feedback.c.probability,
             (label != answer.c.label).label("wrong"),
+            answer.c.occurred_at,
         )
         .join(answer, answer.c.request_id == feedback.c.request_id)
         .where(
@@ -196,7 +206,10 @@ def _source_labels(
     if right.isna().all():
         return pd.DataFrame(columns=list(COLUMNS))
     wrong = (right != answers["label"]) & ~answers["confirmed"].astype(bool)
-    return _acts(answers.assign(author="", probability=None, wrong=wrong)[list(COLUMNS)])
+    labelled = answers.assign(
+        author="", received_at=answers["occurred_at"], probability=None, wrong=wrong
+    )
+    return _acts(labelled[list(COLUMNS)])
 
 
 def _answers_of(
@@ -204,7 +217,7 @@ def _answers_of(
 ) -> pd.DataFrame:
     """Return the champion's answers of these requests, and those that people confirmed.
 
-    `received_at` is the moment of the answer. They are answers that `_unselected_labels` would
+    They are answers that `_unselected_labels` would
     read, and that people did not contradict.
     """
     of_people = sa.select(feedback.c.request_id).where(*_may_confirm(champion.classifier, since))
@@ -217,7 +230,7 @@ def _answers_of(
         sa.select(
             answer.c.request_id,
             answer.c.cleaned,
-            answer.c.occurred_at.label("received_at"),
+            answer.c.occurred_at,
             answer.c.label,
             confirmed.label("confirmed"),
         )

@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection, Engine
 from core.contracts import Verdict
 from core.decisions import record_decision
 from core.tables.loop import decision, drift_report
-from monitoring.drift.label_evidence import LABEL_TEST
+from monitoring.drift.label_bets import LABEL_TEST
 from monitoring.drift.labelled import labelled_by
 from monitoring.drift.moved import Labelled, label_requests, labelled_share
 from monitoring.drift.reviewed import closed_by_people

@@ -18,12 +18,8 @@ from scipy.stats import binom
 
 LEAST_CUT = 4
 """Characters: a shorter beginning is an abbreviation."""
-LEAST_DAMAGED = 10
-LEAST_SHARE = 0.005
+LEAST_SHARE = 0.001
 """Of the rows of a window; a client that sends less is not worth a name."""
-UNUSUAL = 1e-5
-"""The chance of so many damaged rows among the new ones, by those of the past: of all damaged rows
-of both, the window's are binomial (Przyborowski and Wilenski's test of two Poisson means)."""
 LEAST_NEW = 100
 """New phrases of the past; one with fewer counts as a hundred, so that a past that only repeats
 itself still says that cut phrases are unusual."""
@@ -41,6 +37,9 @@ _MOJIBAKE = re.compile(
     f"\ufffd|[\u00c2\u00c3\u00ce\u00cf\u00d0\u00d1][{_CONTINUATION}]|\u00e2[{_CONTINUATION}]{{2}}"
 )
 
+_CLEANED_MOJIBAKE = re.compile(_MOJIBAKE.pattern, re.IGNORECASE).search
+"""The past keeps cleaned phrases only: of some letters nothing is left, most can be recognised."""
+
 
 def is_mojibake(phrase: str) -> bool:
     """Return True for UTF-8 that was read as Latin-1 or cp1252, or lost to U+FFFD.
@@ -51,15 +50,32 @@ def is_mojibake(phrase: str) -> bool:
 
 
 @dataclass(frozen=True)
+class Proof:
+    """When damaged rows are more than usual: at least `rows`, and a smaller chance than `chance`.
+
+    The chance is that of so many among the new rows, by those of the past: of all damaged rows of
+    both, the window's are binomial (Przyborowski and Wilenski's test of two Poisson means).
+    """
+
+    rows: int
+    chance: float
+
+
+ANY_DAMAGE = Proof(rows=10, chance=1e-5)
+"""New words may look cut, and come in seasons."""
+MOJIBAKE = Proof(rows=3, chance=1e-3)
+"""No new word looks like it."""
+
+
+@dataclass(frozen=True)
 class Damage:
     """What is damaged in a window beyond the past.
 
-    `rows` bool (n,) marks the damaged rows of the window; `share` is their share of the window;
-    `sentence` names the client, "" when the damage is as usual.
+    `rows` bool (n,) marks the damaged rows of the window; `sentence` names the client, "" when the
+    damage is as usual.
     """
 
     rows: np.ndarray
-    share: float
     sentence: str
 
     @property
@@ -70,23 +86,51 @@ class Damage:
 def find_damage(window: pd.DataFrame, baseline: pd.DataFrame) -> Damage:
     """Compare the damaged rows of a window (`cleaned`, `mojibake`, `region`) with the past's."""
     known = sorted(set(baseline["cleaned"]))
-    mojibake = window["mojibake"].to_numpy(dtype=bool)
     new = ~window["cleaned"].isin(known).to_numpy(dtype=bool)
+    mojibake = window["mojibake"].to_numpy(dtype=bool) & new
     cut = _among(window["cleaned"], cut_phrases(window.loc[new, "cleaned"], known)) & ~mojibake
-    damaged = (mojibake | cut) & new
-    share = float(damaged.mean()) if len(damaged) else 0.0
+    usual = _usual_damage(baseline, known)
 
-    cuts, singles = _usual_cuts(baseline, known)
-    share_new = new.sum() / (new.sum() + max(singles, LEAST_NEW))
-    chance = binom.sf(damaged.sum() - 1, damaged.sum() + ceil(cuts), share_new)
-    enough = damaged.sum() >= LEAST_DAMAGED and share >= LEAST_SHARE
-    if not (enough and chance < UNUSUAL):
-        return Damage(damaged, share, "")
-    kinds = {
-        "in a wrong encoding": int((damaged & mojibake).sum()),
-        "cut short": int((damaged & cut).sum()),
-    }
-    return Damage(damaged, share, _sentence(window, damaged, kinds))
+    any_damage = mojibake | cut
+    for damaged, past, proof in (
+        (any_damage, usual.mojibake + usual.cut, ANY_DAMAGE),
+        (mojibake, usual.mojibake, MOJIBAKE),
+    ):
+        count = int(damaged.sum())
+        enough = count >= max(proof.rows, LEAST_SHARE * len(window))
+        if enough and usual.chance_of(count, past=past, new=int(new.sum())) < proof.chance:
+            kinds = {"in a wrong encoding": damaged & mojibake, "cut short": damaged & cut}
+            return Damage(damaged, _sentence(window, damaged, kinds))
+    return Damage(any_damage, "")
+
+
+@dataclass(frozen=True)
+class _UsualDamage:
+    """The past's phrases that came once, by weight: all, in a wrong encoding, cut short.
+
+    They were new on their day. A season brings many, so that its damage is compared with that of
+    as many new phrases.
+    """
+
+    new: float
+    mojibake: float
+    cut: float
+
+    def chance_of(self, count: int, *, past: float, new: int) -> float:
+        """Return the chance of `count` damaged rows or more among `new` ones of a window."""
+        share_new = new / (new + max(self.new, LEAST_NEW))
+        return float(binom.sf(count - 1, count + ceil(past), share_new))
+
+
+def _usual_damage(baseline: pd.DataFrame, known: Sequence[str]) -> _UsualDamage:
+    weight = baseline["weight"].to_numpy(dtype=float)
+    once = ~baseline["cleaned"].duplicated(keep=False).to_numpy()
+    phrases = baseline.loc[once, "cleaned"]
+    mojibake = once & _among(baseline["cleaned"], set(filter(_CLEANED_MOJIBAKE, phrases)))
+    cut = once & _among(baseline["cleaned"], cut_phrases(phrases, known)) & ~mojibake
+    return _UsualDamage(
+        float(weight[once].sum()), float(weight[mojibake].sum()), float(weight[cut].sum())
+    )
 
 
 def cut_phrases(phrases: Collection[str], known: Sequence[str]) -> set[str]:
@@ -105,24 +149,12 @@ def _ends_inside_a_word(phrase: str, known: Sequence[str]) -> bool:
     return False
 
 
-def _usual_cuts(baseline: pd.DataFrame, known: Sequence[str]) -> tuple[float, float]:
-    """Return the weight of the past phrases that came once and look cut, and of all that came once.
-
-    Such phrases were new on their day. A season brings many, so that its cuts are compared with
-    those of as many new ones.
-    """
-    weight = baseline["weight"].to_numpy(dtype=float)
-    once = ~baseline["cleaned"].duplicated(keep=False).to_numpy()
-    cut = _among(baseline["cleaned"], cut_phrases(baseline.loc[once, "cleaned"], known))
-    return float(weight[once & cut].sum()), float(weight[once].sum())
-
-
 def _among(cleaned: pd.Series, phrases: set[str]) -> np.ndarray:
     return np.asarray(cleaned.isin(phrases), dtype=bool)
 
 
-def _sentence(window: pd.DataFrame, damaged: np.ndarray, kinds: dict[str, int]) -> str:
-    counts = " and ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
+def _sentence(window: pd.DataFrame, damaged: np.ndarray, kinds: dict[str, np.ndarray]) -> str:
+    counts = " and ".join(f"{rows.sum()} {kind}" for kind, rows in kinds.items() if rows.any())
     return (
         f"a client sends damaged phrases: {counts}, of {len(window)}"
         f"{sender_of(window[damaged])}, such as {_example(window.loc[damaged, 'cleaned'])!r}"

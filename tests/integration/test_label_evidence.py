@@ -19,6 +19,7 @@ from core.tables.loop import decision, inference
 from monitoring.drift import label_evidence
 from monitoring.drift.corrections import Corrections, count_corrections
 from monitoring.drift.label_evidence import call_by_labels, read_label_evidence
+from monitoring.retraining import drift_start
 from pipelines.memory.store import no_source_labels
 from tests.support.traffic import START, log, traffic
 
@@ -92,6 +93,13 @@ def source_rows(engine: Engine, ids: list[str], *, wrong: float) -> pd.DataFrame
     return found.assign(label=np.where(contradicts, "another", found["label"]))
 
 
+def occurred_at(engine: Engine, request_id: str) -> datetime:
+    with engine.connect() as connection:
+        query = sa.select(inference.c.occurred_at).where(inference.c.request_id == request_id)
+        moment: datetime = connection.execute(query).scalar_one()
+    return moment
+
+
 def decisions(engine: Engine) -> list[str]:
     with engine.connect() as connection:
         return list(connection.scalars(sa.select(decision.c.kind)))
@@ -102,7 +110,9 @@ def test_samples_and_unselected_labels_call_drift_once(engine: Engine, kind: str
     label(engine, answer(engine), wrong=0.3, kind=kind)
     verdict = call(engine)
     assert verdict is not None and verdict.kind == "drift"
-    assert "unselected labels contradict the answer, 7 % are expected at most" in verdict.reasons[0]
+    assert (
+        "unselected labels contradict the answer, 7 % are expected at most; " in verdict.reasons[0]
+    )
     assert verdict.evidence["label_test"]["wrong"] == pytest.approx(0.3, abs=0.06)
     assert decisions(engine) == ["drift"]
     assert call(engine) is None, "the answers of before the call do not call again"
@@ -158,6 +168,24 @@ def test_a_few_wrong_labels_of_people_do_not_silence_the_source(engine: Engine) 
     label(engine, ids[:15], wrong=1.0)
     verdict = call(engine, source=source_rows(engine, ids[15:], wrong=0.15))
     assert verdict is not None and verdict.evidence["label_test"]["labels"] == len(ids) - 15
+
+
+@pytest.mark.parametrize("source", [False, True])
+def test_a_call_by_labels_says_since_when(engine: Engine, source: bool) -> None:
+    """Of seven days of answers, those of the last two and a half are often wrong."""
+    ids = answer(engine)
+    right, wrong = ids[:270], ids[270:]
+    if source:
+        rows = [source_rows(engine, right, wrong=0.03), source_rows(engine, wrong, wrong=0.5)]
+        verdict = call(engine, source=pd.concat(rows, ignore_index=True))
+    else:
+        label(engine, right, wrong=0.03, received=NOW - timedelta(days=2))
+        label(engine, wrong, wrong=0.5)
+        verdict = call(engine)
+    assert verdict is not None
+    began = drift_start(verdict.evidence)
+    assert began is not None and abs(began - occurred_at(engine, wrong[0])) < timedelta(hours=12)
+    assert verdict.reasons[0].endswith(f"most likely since {began:%Y-%m-%d}")
 
 
 def test_rows_of_the_source_that_nobody_asked_call_nothing(engine: Engine) -> None:

@@ -142,7 +142,7 @@ def test_a_request_falls_due_when_enough_labels_came(engine: Engine, watch: Watc
 def test_a_drift_that_labels_called_leaves_the_request_open(engine: Engine, watch: Watch) -> None:
     answer(engine, new_topic(2), prefix="a")
     watch()
-    by_labels = LabelEvidence(LabelTest(100, 0.4, 0.1, 1e6, 90), 100.0).verdict()
+    by_labels = LabelEvidence(LabelTest(100, 0.4, 0.1, 1e6, 90, 80), 100.0, NOW).verdict()
     assert by_labels is not None
     with engine.begin() as connection:
         record_decision(connection, by_labels, classifier="topic", subject="drift", decided_at=NOW)

@@ -49,6 +49,25 @@ def labels(share: float, *, count: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).random(count) < share
 
 
+@pytest.mark.parametrize(("worse", "within"), [(0.4, 8), (0.2, 25)])
+def test_a_call_says_from_which_label_on_the_head_is_worse(worse: float, within: int) -> None:
+    """Of 200 labels and then 300 of a worse head; half of the estimates are so near."""
+    errors = []
+    for seed in range(40):
+        wrong = np.concatenate(
+            [labels(0.05, count=200, seed=seed), labels(worse, count=300, seed=seed)]
+        )
+        tested = bet_on_labels(wrong, expected=0.05, threshold=1000)
+        assert tested.crossed is not None and tested.since is not None
+        assert tested.since <= tested.crossed
+        errors.append(abs(tested.since - 201))
+    assert np.median(errors) <= within
+
+
+def test_no_call_has_no_start() -> None:
+    assert bet_on_labels([False] * 50, expected=0.05, threshold=1000).since is None
+
+
 def test_right_labels_call_nothing_whenever_somebody_looks() -> None:
     """A thousand labels with exactly the tolerated share of contradictions, threshold 6,000."""
     crossed = [

@@ -10,7 +10,7 @@ import pytest
 
 from core.params.schema import Params
 from flows import rollout
-from monitoring.retraining import drift_start
+from monitoring.retraining import alarm_start, drift_start
 from pipelines.gate.recipe import changed_recipe
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -34,6 +34,14 @@ def test_a_drift_begins_with_its_first_uninterrupted_alarm(
 ) -> None:
     began = drift_start({"windows": windows})
     assert began == (datetime(2026, 2, day, tzinfo=UTC) if day else None)
+    assert alarm_start({"windows": windows}) == began
+
+
+def test_a_drift_that_labels_called_begins_when_the_answers_became_worse() -> None:
+    evidence = {"label_test": {"labels": 40, "began": "2026-02-03T01:00:00+00:00"}}
+    assert drift_start(evidence) == datetime(2026, 2, 3, 1, tzinfo=UTC)
+    assert alarm_start(evidence) is None, "its inputs are as before"
+    assert drift_start({"label_test": {"labels": 40}}) is None, "recorded by an older release"
 
 
 @pytest.mark.parametrize(

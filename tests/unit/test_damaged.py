@@ -63,6 +63,36 @@ def test_a_few_damaged_phrases_are_not_named() -> None:
     assert not find_damage(window(0), past()).named
 
 
+def test_three_phrases_in_a_wrong_encoding_are_enough() -> None:
+    """At 193 answers a day, a client of 2 % that is broken for three days sends about six."""
+    damage = find_damage(window(3, mojibake=True), past())
+    assert "3 in a wrong encoding, of 1000" in damage.sentence and damage.rows.sum() == 3
+    assert not find_damage(window(2, mojibake=True), past()).named
+
+
+def test_usual_cuts_do_not_hide_phrases_in_a_wrong_encoding() -> None:
+    """Nine damaged rows would be too few, were the six cut ones not left aside."""
+    fresh = pd.concat([window(6), window(3, mojibake=True)[-3:]])
+    damage = find_damage(fresh, past())
+    assert "3 in a wrong encoding, of 1003" in damage.sentence
+    assert damage.rows.sum() == 3 and damage.rows[-3:].all()
+
+
+def test_a_site_whose_new_phrases_often_come_in_a_wrong_encoding_is_the_past() -> None:
+    habit = [f"fi\u00e3\u00a9vre {n}" for n in range(60)]
+    phrases = [*KNOWN * 500, *(f"new {n}" for n in range(300)), *habit]
+    baseline = pd.DataFrame({"cleaned": phrases, "weight": 1.0})
+    cleaned = [
+        *KNOWN * 200,
+        *(f"other {n}" for n in range(30)),
+        *(f"ni\u00e3\u00b1o {n}" for n in range(6)),
+    ]
+    fresh = pd.DataFrame({"cleaned": cleaned, "region": None})
+    fresh["mojibake"] = fresh["cleaned"].str.startswith("ni")
+    assert not find_damage(fresh, baseline).named
+    assert find_damage(fresh, baseline[: len(phrases) - 60]).named
+
+
 def test_desks_that_always_cut_are_the_past() -> None:
     """Every cut phrase of the past came once, as those of the window did."""
     long = [f"diagnosis number{n:04d}x" for n in range(1000)]
