@@ -16,7 +16,7 @@ from core.decisions import record_decision
 from core.feedback import record_feedback
 from core.tables.answers import answer_count
 from core.tables.loop import decision, inference
-from monitoring.drift import label_evidence
+from monitoring.drift import label_streams
 from monitoring.drift.corrections import Corrections, count_corrections
 from monitoring.drift.label_evidence import call_by_labels, read_label_evidence
 from monitoring.retraining import drift_start
@@ -196,7 +196,7 @@ def test_rows_of_the_source_that_nobody_asked_call_nothing(engine: Engine) -> No
 def test_later_corrections_do_not_push_the_samples_out(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(label_evidence, "LABELS_READ", 200)
+    monkeypatch.setattr(label_streams, "LABELS_READ", 200)
     ids = answer(engine)
     label(engine, ids[:200], wrong=0.3, received=NOW - timedelta(days=2))
     label(engine, ids[200:400], wrong=1.0, kind="correction")
