@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, SecretStr
 
+from core.errors import QueryRefused, SettingsError, SourceUnreachable
 from core.urls import URL, usable_url
 
 SOURCE_VARIABLE = re.compile(r"^PERENNIAL_SOURCE(?:_(?P<name>[A-Z][A-Z0-9_]*))?_URL$")
@@ -23,6 +26,16 @@ _RELATIVE_FILE = re.compile(
 def source_variable(name: str | None) -> str:
     """Return the variable of a named source, or of the one that blocks share."""
     return f"PERENNIAL_SOURCE_{name.upper()}_URL" if name else "PERENNIAL_SOURCE_URL"
+
+
+@contextmanager
+def naming_source(place: str) -> Iterator[None]:
+    """Make the advice of errors name where this source is set, not the shared variable."""
+    try:
+        yield
+    except (QueryRefused, SourceUnreachable, SettingsError) as error:
+        do = error.do.replace(source_variable(None), place)
+        raise type(error)(error.wanted, came=error.came, do=do) from None
 
 
 def named_sources() -> dict[str, str]:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from core.contracts import Snapshot
 from core.database import create_database, has_database
-from core.errors import QueryRefused, SettingsError, SourceUnreachable
+from core.errors import QueryRefused, SettingsError
 from core.logs import timed
 from core.params.schema import ClassifierParams, SourceParams
 from core.settings import Settings
 from core.snapshots import previous_summary, record_snapshot
-from core.source_addresses import source_variable
+from core.source_addresses import naming_source, source_variable
 from flows.context import LoopContext, open_context
 from monitoring.labels.feedback import feedback_rows
 from monitoring.labels.unlabelled import read_unlabelled_phrases
@@ -23,8 +23,6 @@ from pipelines.snapshots import summarise, write_snapshot
 from pipelines.source.demo import build_demo_source
 from pipelines.source.practice import EPOCH, Scale
 from pipelines.unlabelled import Drawn, write_unlabelled
-
-SHARED = source_variable(None)
 
 
 def write_snapshots(
@@ -188,15 +186,17 @@ def _label_columns(blocks: Mapping[str, ClassifierParams]) -> dict[str, str]:
 def _naming_source(context: LoopContext, blocks: Mapping[str, ClassifierParams]) -> Iterator[None]:
     """Make an error's advice name the block's own source, or another that may be meant."""
     source = source_of(blocks)
+    place = source_variable(source.name)
+    if source.path is not None:
+        place = f"source.from in params.yaml, or {source.path}"
     try:
-        yield
-    except (QueryRefused, SourceUnreachable, SettingsError) as error:
-        do = error.do.replace(SHARED, f"source.from in params.yaml, or {source.path}")
-        if source.path is None:
-            do = error.do.replace(SHARED, source_variable(source.name))
-        if source.from_ is None and isinstance(error, QueryRefused):
-            do = f"{do}; {_other_source(context, blocks)}"
-        raise type(error)(error.wanted, came=error.came, do=do) from None
+        with naming_source(place):
+            yield
+    except QueryRefused as error:
+        if source.from_ is not None:
+            raise
+        do = f"{error.do}; {_other_source(context, blocks)}"
+        raise QueryRefused(error.wanted, came=error.came, do=do) from None
 
 
 def _other_source(context: LoopContext, blocks: Mapping[str, ClassifierParams]) -> str:

@@ -17,7 +17,7 @@ from core.params.edits import add_block, read_params
 from core.params.file import FROM, NAME
 from core.params.schema import RESERVED_COLUMNS, ClassifierParams
 from core.settings import Settings
-from core.source_addresses import absolute_address, is_path, source_variable
+from core.source_addresses import absolute_address, is_path, naming_source, source_variable
 from operations.setup.first_model import FirstModel, try_first_model
 from operations.setup.keys import choose_keys
 from operations.setup.languages import find_languages
@@ -85,8 +85,9 @@ def set_up(settings: Settings, name: str, source: str, wanted: Wanted, *, now: d
     add_block(text, name, {"source": named})
 
     located = _resolve(settings, name, source)
-    columns = find_columns(located.address, wanted)
-    rows = _read(located.address, columns, label=name)
+    with naming_source(source_variable(source) if source in settings.sources else "the source"):
+        columns = find_columns(located.address, wanted)
+        rows = _read(located.address, columns, label=name)
     own = {"from": located.from_} if located.from_ else {}
     setup = _judge(located, {**own, **named}, rows, seed=read_params(text).seed, now=now)
 

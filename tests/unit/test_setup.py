@@ -248,7 +248,7 @@ def test_rows_without_a_time_are_dated(repository: Path, tmp_path: Path) -> None
         ("shared", "tickets.csv", ParamsError, "which has queries/shared.sql"),
         ("Big", "tickets.csv", ParamsError, "lower-case"),
         ("region", "tickets.csv", ParamsError, "reserved are"),
-        ("queue", "gone.csv", PerennialError, "nothing at"),
+        ("queue", "gone.csv", PerennialError, "nothing at .*; correct the source"),
         ("queue", "nothing", PerennialError, "set are: none"),
         ("queue", "other.csv", QueryRefused, "a, b .without Betreff, Queue, Eingang"),
         ("queue", "few.csv", TrainingImpossible, "at least two labels"),
