@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from core.tables.loop import decision
 
 UNFINISHED = ("wait", "failed")
-ANSWERED = ("promote", "roll_back")
+ANSWERED = ("promote", "roll_back", "retire")
 """What a person decides about the champion: what came of the retraining before is answered, and a
 held version was compared with another champion."""
 BEGINS = "retrain"
@@ -38,8 +38,8 @@ class Unfinished:
 def read_unfinished(connection: Connection) -> dict[str, list[Unfinished]]:
     """Return classifier -> its held version, and its newest verdict if that waits or failed.
 
-    A version is held until a person promotes or rejects it, another version answers, or the gate
-    has judged a newer candidate.
+    A version is held until a person promotes or rejects it, another version answers or none does
+    any more, or the gate has judged a newer candidate.
     """
     unfinished: dict[str, list[Unfinished]] = defaultdict(list)
     for query in (_held_versions(), _newest_verdicts()):

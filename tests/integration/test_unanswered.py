@@ -185,6 +185,7 @@ def test_the_wait_of_a_version_ends_with_its_rejection(engine: Engine) -> None:
         ("rollout", Verdict("reject", ("seen",), {"version": "4"})),
         ("rollout", Verdict("promote", ("seen",), {"version": "4"})),
         ("rollout", Verdict("roll_back", ("slow",), {"version": "2"})),
+        ("rollout", Verdict("retire", ("removed",), {"version": "2"})),
         ("gate", Verdict("keep", ("equal",), {"version": "5"})),
     ],
 )
