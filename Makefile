@@ -4,9 +4,11 @@ SCALE ?= default
 BIN := .venv/bin
 PROFILES := serving serving-tensorflow training training-gpu
 COVERED ?= tests/unit tests/architecture tests/contract tests/model tests/integration
-# Fast tests run in two processes. The halves take about as long, and every file is in one of them.
-FIRST_HALF := $(wildcard tests/unit/test_[a-g]*.py) tests/architecture
-SECOND_HALF := $(filter-out $(FIRST_HALF),$(wildcard tests/unit/test_*.py))
+# Tests run in two processes. The halves take about as long, and every file is in one of them.
+FAST_1 := $(wildcard tests/unit/test_[a-g]*.py) tests/architecture
+FAST_2 := $(filter-out $(FAST_1),$(wildcard tests/unit/test_*.py))
+FURTHER_1 := tests/integration --ignore=tests/integration/console
+FURTHER_2 := tests/contract tests/e2e tests/integration/console tests/model
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --python $(BIN)/python --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 export DVC_NO_ANALYTICS = 1
 export DO_NOT_TRACK = true
@@ -37,7 +39,7 @@ demo: setup | $(DVC_STATE) ## The whole loop on demo data, then leaves the servi
 	$(BIN)/perennial demo --scale $(SCALE)
 
 test: check ## Lint, types, import contracts, and every test but the slow ones
-	$(BIN)/python -m pytest -m "not slow" tests/contract tests/integration tests/model tests/e2e
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line tests-FURTHER_1 tests-FURTHER_2
 
 test-slow: setup ## The slow tests: endurance and large runs
 	$(BIN)/python -m pytest -m slow tests
@@ -57,13 +59,10 @@ check: setup ## Lint, types, import contracts, fast tests
 types: setup ## mypy alone
 	$(BIN)/mypy
 
-fast-tests: first-half second-half ## Unit and architecture tests alone (--jobs 2: on two cores)
+fast-tests: tests-FAST_1 tests-FAST_2 ## Unit and architecture tests alone (--jobs 2: on two cores)
 
-first-half: setup
-	@$(BIN)/python -m pytest -q -m "not slow" $(FIRST_HALF)
-
-second-half: setup
-	@$(BIN)/python -m pytest -q -m "not slow" $(SECOND_HALF)
+tests-%: setup
+	@$(BIN)/python -m pytest -q -m "not slow" $($*)
 
 data: setup | $(DVC_STATE) ## Rebuild the default demo snapshot, the one that data.dvc describes
 	$(BIN)/perennial snapshot --demo
