@@ -97,12 +97,13 @@ def retrain(
 ) -> dict[str, Verdict]:
     """Retrain the classifiers on one snapshot.
 
-    Returns classifier -> Verdict: "promote", "keep", "reject", "undecided", "hold", "wait" or
-    "failed". An error of one classifier does not stop the others; without any other it is raised.
+    Prefect shows `evidence`, what called for it, among the parameters of the run. Returns
+    classifier -> Verdict: "promote", "keep", "reject", "undecided", "hold", "wait" or "failed". An
+    error of one classifier does not stop the others; without any other it is raised.
     """
     quiet_named_errors()
     moment = now or datetime.now(UTC)
-    run = Run(f"{moment:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}", moment, reason, evidence or {})
+    run = Run(f"{moment:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}", moment, reason)
     with (
         open_context(load_settings()) as context,
         structlog.contextvars.bound_contextvars(run=run.id, classifiers=classifiers),

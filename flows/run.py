@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy.engine import Engine
 
@@ -17,12 +15,11 @@ from pipelines.workspace import Workspace
 
 @dataclass(frozen=True)
 class Run:
-    """One retraining: its id, its moment, its reason, and the evidence that called for it."""
+    """One retraining: its id, its moment and its reason."""
 
     id: str
     now: datetime
     reason: str
-    evidence: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def run_trial(settings: Settings, classifiers: Sequence[str], *, now: datetime) 
 
     No snapshot, version, decision, tag or bento is recorded. By default of all classifiers.
     """
-    run = Run(f"trial-{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}", now, "trial", {})
+    run = Run(f"trial-{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}", now, "trial")
     reports = settings.reports / "trials" / run.id
 
     with (

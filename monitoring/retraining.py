@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from core.contracts import Verdict
-from monitoring.drift.label_bets import LABEL_TEST
 
 DRIFT = "drift"  # the reason that waits for the cool-down
+NO_VERDICT = "wait"
+"""What the gate says when the champion changed during the retraining: it answers nothing."""
 
 
 def decide_retraining(
@@ -46,14 +47,11 @@ def decide_retraining(
 def drift_start(evidence: Mapping[str, Any]) -> datetime | None:
     """Return when the drift began that the evidence of a verdict names; None without one.
 
-    Where labels called it, that is when the answers became worse.
+    Evidence of earlier releases has the windows of its watch alone: the drift began with the last
+    uninterrupted row of alarms.
     """
-    by_labels = evidence.get(LABEL_TEST, {}).get("began")
-    return datetime.fromisoformat(by_labels) if by_labels else alarm_start(evidence)
-
-
-def alarm_start(evidence: Mapping[str, Any]) -> datetime | None:
-    """Return the start of the last uninterrupted row of alarms; None without one."""
+    if evidence.get("began"):
+        return datetime.fromisoformat(evidence["began"]).astimezone(UTC)
     began = None
     for window in evidence.get("windows", ()):
         if not window["alarms"]:

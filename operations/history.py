@@ -29,7 +29,7 @@ def compare_history(
 
     Raises `UnknownClassifier`, `DataCheckFailed` and `TrainingImpossible`.
     """
-    run = Run(f"history-{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}", now, "history", {})
+    run = Run(f"history-{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}", now, "history")
     with (
         open_context(settings) as context,
         open_workspace(settings.repository, seconds=settings.stage_seconds) as workspace,

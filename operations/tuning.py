@@ -38,7 +38,7 @@ def tune_by_hand(
     `seconds` is by default that of the block. Ctrl-C ends the search; the best so far counts.
     Raises `UnknownClassifier`, `UncommittedChanges`, `DataCheckFailed` and `TrainingImpossible`.
     """
-    run = Run(f"tune-{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}", now, "tuning", {})
+    run = Run(f"tune-{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}", now, "tuning")
     with open_context(settings) as context:
         block = context.params.classifier(classifier)
         require_committed(settings.repository)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ from flows.candidates.refusals import read_refusals
 from flows.context import LoopContext
 from flows.run import Run, embedder_id
 from monitoring.drift.outlook import drift_outlook, with_outlook
+from monitoring.drift.reviewed import read_reviewed
+from monitoring.drift.unanswered import drift_to_learn
 from monitoring.labels.unselected import unselected_requests
-from monitoring.retraining import alarm_start, drift_start
 from monitoring.windows.learnt import trained_as_of
+from monitoring.windows.pending import learnt_drift
 from monitoring.windows.scoring import read_reference
 from pipelines.gate.decide import CHANCE_ROUTES, decide
 from pipelines.gate.flips import hold_large_changes
@@ -78,7 +81,8 @@ def compare_with_champion(
     verdict = hold_biased(verdict, bias, bias_changes(built, bias, rows.champion))
     verdict = hold_by_hand(verdict, block.gate)
     reference = read_reference(built / "evaluation" / "reference.parquet")
-    outlook = drift_outlook(reference, drift=block.drift, began=alarm_start(run.evidence))
+    began = _learnt_drift(context, classifier, fitted_at=run.now)
+    outlook = drift_outlook(reference, drift=block.drift, began=began)
     verdict = with_outlook(verdict, outlook)
     return Verdict(verdict.kind, verdict.reasons, {**verdict.evidence, **compared})
 
@@ -149,17 +153,26 @@ def _gate_context(
         unselected = unselected_requests(connection, classifier)
         proved = last_proved_version(connection, classifier)
         fitted_at = trained_as_of(connection, classifier=classifier, version=champion.version)
+        fitted_at = fitted_at or deployed.since
+        began = drift_to_learn(connection, classifier, since=fitted_at, now=run.now)
     refit = _changed_recipe(context, champion)
-    age = (run.now - (fitted_at or deployed.since)).total_seconds() / SECONDS_PER_DAY
+    age = (run.now - fitted_at).total_seconds() / SECONDS_PER_DAY
     return GateContext(
         champion=champion,
         unselected=unselected,
-        drift_began=drift_start(run.evidence),
-        fitted_at=fitted_at or deployed.since,
+        drift_began=began,
+        fitted_at=fitted_at,
         champion_days=max(age, 0.0),
         proved=None if refit else _retained(context, champion, proved),
         refit=refit,
     )
+
+
+def _learnt_drift(context: LoopContext, classifier: str, *, fitted_at: datetime) -> datetime | None:
+    """Return the start of the newest drift, which a candidate has learnt."""
+    with context.engine.connect() as connection:
+        reviewed = read_reviewed(connection, classifier)
+        return learnt_drift(connection, reviewed, classifier, version="", fitted_at=fitted_at)
 
 
 def _changed_recipe(context: LoopContext, champion: ModelVersion) -> Recipe | None:

@@ -10,6 +10,7 @@ from core.deployments import current_champions, hold_rollout
 from flows.context import LoopContext
 from flows.retiring import retire_replaced
 from flows.run import Run
+from monitoring.drift.outlook import ANSWERING_KINDS
 from pipelines.promotion import append_promotion, repair_aliases
 
 COMPARED = "champion_version"
@@ -40,7 +41,7 @@ def _record_verdict(
 ) -> Verdict:
     deployment = current_champions(connection).get(candidate.classifier)
     champion = deployment.model.version if deployment else ""
-    final = _respect_newer_champion(verdict, candidate, champion=champion)
+    final = respect_newer_champion(verdict, candidate, champion=champion)
 
     evidence = {**final.evidence, "version": candidate.version, "reason": run.reason}
     final = Verdict(final.kind, final.reasons, evidence)
@@ -57,10 +58,12 @@ def _record_verdict(
     return final
 
 
-def _respect_newer_champion(verdict: Verdict, candidate: ModelVersion, *, champion: str) -> Verdict:
-    """Turn "promote" into "wait" when a person has changed the champion during the retraining."""
+def respect_newer_champion(verdict: Verdict, candidate: ModelVersion, *, champion: str) -> Verdict:
+    """Return "wait" for a version that may answer, when a person has changed the champion during
+    the retraining.
+    """
     compared = verdict.evidence[COMPARED]
-    if verdict.kind != "promote" or champion == compared:
+    if verdict.kind not in ANSWERING_KINDS or champion == compared:
         return verdict
     reason = (
         f"version {champion} became champion during this run, but version {candidate.version} "

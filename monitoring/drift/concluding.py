@@ -71,6 +71,7 @@ def _details(
         "z": worst.z,
         "statistics": worst.statistics,
         "alarms": list(worst.alarms),
+        "began": worst.began and worst.began.isoformat(),
         "moved_labels": moved_labels(worst.rows, worst.baseline),
         "novel_phrases": novel_phrases(worst.rows, scorer.novelty(worst.rows)),
         **_needed_labels(worst, labelled),

@@ -29,6 +29,7 @@ from monitoring.windows.cutting import LEAST_ROWS, Window, days_of, evenly, on_t
 from monitoring.windows.damaged import Damage, find_damage
 from monitoring.windows.nearest_baseline import BaselineComparison, Baselines, TrafficBaseline
 from monitoring.windows.pending import PendingWindows, unlearnt
+from monitoring.windows.reports import run_start
 from monitoring.windows.scoring import WindowScorer
 
 
@@ -39,6 +40,7 @@ class JudgedWindow:
     `score` is None when there were too few rows to compare with. `read` counts the rows of the
     window; `rows` lacks those whose right label the champion has learnt. `moved` holds the phrases
     of a drift (see `moved_phrases`), and `notes` names clients that send something wrong.
+    `began` is the start of the run of alarms that it belongs to, None without an alarm.
     `nearest` is the baseline that the window was compared with. `refused` is the share of its
     answers that said "none of these", None where no version could refuse.
     """
@@ -53,6 +55,7 @@ class JudgedWindow:
     moved: pd.DataFrame = field(default_factory=pd.DataFrame)
     notes: tuple[str, ...] = ()
     refused: float | None = None
+    began: datetime | None = None
 
     @property
     def alarms(self) -> tuple[str, ...]:
@@ -103,10 +106,13 @@ class Judge:
     def judge_all(self, pending: PendingWindows) -> Iterator[JudgedWindow]:
         """Judge the windows in order. One without an alarm joins the baseline of the next one."""
         alarms = self._alarms_before(pending)
+        began = run_start(pending.reports, pending.version) if alarms else None
         called = last_call(pending.reports, version=pending.version, harmless=pending.harmless)
         for window, rows in zip(pending.windows, pending.rows, strict=True):
             judged = self._judge(window, rows, before=alarms, called=called)
             alarms = judged.alarms
+            began = (began or judged.start) if alarms else None
+            judged = replace(judged, began=began)
             called = _call_after(judged, called)
             if not alarms:
                 judged.nearest.baseline.join(judged.rows)
@@ -180,7 +186,7 @@ class Judge:
             seed=self.seed,
         )
         reasons = judged.verdict.reasons
-        if damage.named and self._as_before(whole, called):
+        if damage.may_explain and self._as_before(whole, called):
             verdict = broken_client(reasons)
         else:
             verdict = decide_call(
@@ -207,7 +213,7 @@ class Judge:
 
     def _as_before(self, rows: pd.DataFrame, called: Called | None) -> bool:
         """Return True for rows without an alarm, or with those that were called already."""
-        if len(rows) < LEAST_ROWS:
+        if len(rows) < LEAST_ROWS / 2:
             return True  # nothing but damage
         scored = self._nearest(rows)
         if scored is None:

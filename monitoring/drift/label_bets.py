@@ -19,8 +19,6 @@ WORSE_BY = (0.05, 0.1, 0.2, 0.4)
 """The bets: how much more often the head may be wrong."""
 LEAST_THRESHOLD = 100.0
 ENDLESS = 1e100
-LABEL_TEST = "label_test"
-"""The evidence of a drift that labels called, and no other, has this key."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +26,7 @@ class LabelTest:
     """The result of all labels so far.
 
     `highest` is the largest sum of bets, `crossed` the number of labels at which it passed the
-    threshold first, None where it never did; `since` is the number of the label from which the head
-    is most likely worse, None without a call. `wrong` is the share of labels that contradict.
+    threshold first, None where it never did; `wrong` is the share of labels that contradict.
     """
 
     labels: int
@@ -37,7 +34,6 @@ class LabelTest:
     expected: float
     highest: float
     crossed: int | None
-    since: int | None
 
 
 def bet_on_labels(
@@ -57,12 +53,8 @@ def bet_on_labels(
         by its own; all 1 by default
     """
     mistakes = np.asarray(wrong, dtype=float)
-    sizes = np.ones(len(mistakes)) if weights is None else np.asarray(weights, dtype=float)
-    normal = float(np.clip(expected + TOLERANCE, 0.005, 0.9))
-    worse = np.minimum(normal + np.array(WORSE_BY), 0.99)
-    stakes = (worse - normal) / (normal * (1 - normal))
-
-    growth = 1 + np.outer(sizes * (mistakes - normal), stakes)
+    normal = _normal(expected)
+    growth = _growth(mistakes, normal, weights)
     sums = np.zeros(len(WORSE_BY))
     highest = 0.0
     crossed = None
@@ -73,17 +65,37 @@ def bet_on_labels(
             crossed = number
 
     share = float(mistakes.mean()) if len(mistakes) else 0.0
-    since = _most_likely_start(growth[:crossed]) if crossed else None
-    return LabelTest(len(mistakes), share, normal, highest, crossed, since)
+    return LabelTest(len(mistakes), share, normal, highest, crossed)
 
 
-def _most_likely_start(growth: np.ndarray) -> int:
-    """Return the number of the label whose bet has grown most: `growth` (labels, bets).
+def most_likely_start(
+    wrong: Sequence[bool] | np.ndarray,
+    *,
+    expected: float,
+    weights: Sequence[float] | np.ndarray | None = None,
+) -> int:
+    """Return from which label on the head is most likely worse: the one whose bet has grown most.
 
-    That is the estimate of a change point by the cumulative sum (Page 1954; Hinkley 1971).
+    The labels (n,) are in the order of their answers: people label in any order. It is the estimate
+    of a change point by the cumulative sum (Page 1954; Hinkley 1971).
     """
+    growth = _growth(np.asarray(wrong, dtype=float), _normal(expected), weights)
     grown = np.cumsum(np.log(growth)[::-1], axis=0)[::-1]
-    return int(grown.max(axis=1).argmax()) + 1
+    return int(grown.max(axis=1).argmax())
+
+
+def _normal(expected: float) -> float:
+    return float(np.clip(expected + TOLERANCE, 0.005, 0.9))
+
+
+def _growth(
+    mistakes: np.ndarray, normal: float, weights: Sequence[float] | np.ndarray | None
+) -> np.ndarray:
+    """Return by what each label multiplies each bet: (labels, bets)."""
+    sizes = np.ones(len(mistakes)) if weights is None else np.asarray(weights, dtype=float)
+    worse = np.minimum(normal + np.array(WORSE_BY), 0.99)
+    stakes = (worse - normal) / (normal * (1 - normal))
+    return 1 + np.outer(sizes * (mistakes - normal), stakes)
 
 
 def threshold_for(*, labels_per_year: float, false_calls_per_year: float) -> float:

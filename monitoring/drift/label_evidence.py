@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from core.contracts import ModelVersion, Verdict
 from core.decisions import record_decision
-from monitoring.drift.label_bets import LABEL_TEST, LabelTest, bet_on_labels, threshold_for
+from monitoring.drift.label_bets import LabelTest, bet_on_labels, most_likely_start, threshold_for
 from monitoring.drift.label_streams import SourceLabels, source_labels, unselected_labels
 from monitoring.labels.unselected import DAYS_READ
 from monitoring.windows.reports import hold_reports
@@ -20,19 +20,28 @@ FLOOR_QUANTILE = 0.05
 """One answer with a tiny chance of being sampled must not silence the other labels."""
 LEAST_LABELS = 20
 """Fewer labels call nothing, however wrong the answers."""
+LABEL_TEST = "label_test"
+"""The evidence of a drift that labels called, and no other, has this key."""
+
+
+@dataclass(frozen=True)
+class Worsening:
+    """Since which answer the head is most likely worse; `wrong` is the share of the `labels` of
+    answers since then that contradict them.
+    """
+
+    since: datetime
+    labels: int
+    wrong: float
 
 
 @dataclass(frozen=True)
 class LabelEvidence:
-    """What the labels since the last call say.
-
-    `began` is when the answer was given from whose label on the head is most likely worse; None
-    without a call.
-    """
+    """What the labels since the last call say; `worsening` is None without a call."""
 
     result: LabelTest
     threshold: float
-    began: datetime | None
+    worsening: Worsening | None = None
 
     @property
     def nearness(self) -> tuple[bool, float]:
@@ -41,15 +50,16 @@ class LabelEvidence:
 
     def verdict(self) -> Verdict | None:
         """Return "drift" when the labels say so."""
-        result = self.result
-        if result.crossed is None or result.labels < LEAST_LABELS:
+        worse = self.worsening
+        if worse is None:
             return None
         reason = (
-            f"{100 * result.wrong:.0f} % of {result.labels} unselected labels contradict the "
-            f"answer, {100 * result.expected:.0f} % are expected at most; "
-            f"most likely since {self.began:%Y-%m-%d}"
+            f"{100 * worse.wrong:.0f} % of {worse.labels} unselected labels of answers since "
+            f"{worse.since:%Y-%m-%d} contradict them, "
+            f"{100 * self.result.expected:.0f} % are expected at most"
         )
-        return Verdict("drift", (reason,), {LABEL_TEST: self.as_evidence()})
+        evidence = {LABEL_TEST: self.as_evidence(), "began": worse.since.isoformat()}
+        return Verdict("drift", (reason,), evidence)
 
     def as_evidence(self) -> dict[str, Any]:
         result = self.result
@@ -59,7 +69,6 @@ class LabelEvidence:
             "expected": round(result.expected, 4),
             "sum_of_bets": round(result.highest, 1),
             "threshold": round(self.threshold, 1),
-            "began": self.began and self.began.isoformat(),
         }
 
 
@@ -135,8 +144,21 @@ def _test(rows: pd.DataFrame, expected: float, false_calls: float) -> LabelEvide
         threshold=threshold,
         weights=_weights(rows["probability"]),
     )
-    began = rows["occurred_at"].iloc[result.since - 1].to_pydatetime() if result.since else None
-    return LabelEvidence(result, threshold, began)
+    if result.crossed is None or result.labels < LEAST_LABELS:
+        return LabelEvidence(result, threshold)
+    return LabelEvidence(result, threshold, _worsening(rows, expected))
+
+
+def _worsening(rows: pd.DataFrame, expected: float) -> Worsening:
+    """Date the change by the order of the answers: people label in any order."""
+    ordered = rows.assign(weight=_weights(rows["probability"]))
+    ordered = ordered.sort_values("occurred_at", kind="stable")
+    start = most_likely_start(
+        ordered["wrong"].to_numpy(), expected=expected, weights=ordered["weight"].to_numpy()
+    )
+    worse = ordered.iloc[start:]
+    since: datetime = worse["occurred_at"].iloc[0].to_pydatetime()
+    return Worsening(since, len(worse), float(worse["wrong"].mean()))
 
 
 def _per_year(rows: pd.DataFrame) -> float:

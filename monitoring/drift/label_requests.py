@@ -19,10 +19,11 @@ from sqlalchemy.engine import Connection, Engine
 from core.contracts import Verdict
 from core.decisions import record_decision
 from core.tables.loop import decision, drift_report
-from monitoring.drift.label_bets import LABEL_TEST
+from monitoring.drift.label_evidence import LABEL_TEST
 from monitoring.drift.labelled import labelled_by
 from monitoring.drift.moved import Labelled, label_requests, labelled_share
 from monitoring.drift.reviewed import closed_by_people
+from monitoring.retraining import NO_VERDICT
 from monitoring.windows.reports import hold_reports
 
 GATES_READ = 3
@@ -118,6 +119,7 @@ def _learnt_since(
     gates = sa.select(table.decided_at).where(
         table.classifier == classifier,
         table.subject == "gate",
+        table.kind != NO_VERDICT,
         table.decided_at.between(request.asked_at, now),
     )
     newest = gates.order_by(table.decided_at.desc()).limit(GATES_READ)

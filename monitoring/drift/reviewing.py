@@ -18,7 +18,7 @@ from monitoring.drift.moved import label_requests
 from monitoring.drift.reviews import ANSWERS, FAULT, REAL, Review, append_review, newest_reviews
 from monitoring.outcomes import BEGINS
 from monitoring.review.withdrawing import withdraw_faulty
-from monitoring.windows.reports import DriftReport, hold_reports
+from monitoring.windows.reports import DriftReport, hold_reports, read_reports, run_start
 
 RETRAIN = "retrain"
 LABELS = "labels"
@@ -135,9 +135,10 @@ def _require_valid(review: Review, report: DriftReport, action: str) -> None:
 
 
 def _retraining(
-    _connection: Connection, _classifier: str, review: Review, report: DriftReport
+    connection: Connection, classifier: str, review: Review, report: DriftReport
 ) -> Verdict:
-    return Verdict("drift", (review.sentence,), _evidence("drift", review, report))
+    evidence = _evidence(connection, classifier, "drift", review, report)
+    return Verdict("drift", (review.sentence,), evidence)
 
 
 def _request(
@@ -146,14 +147,19 @@ def _request(
     moved = pd.DataFrame(report.evidence["moved_phrases"])
     labelled = labelled_by(connection, classifier, moment=review.reviewed_at)
     evidence = {
-        **_evidence("needs_labels", review, report),
+        **_evidence(connection, classifier, "needs_labels", review, report),
         "label_requests": label_requests(moved, labelled),
         "moved_phrases": report.evidence["moved_phrases"],
     }
     return Verdict("needs_labels", (review.sentence,), evidence)
 
 
-def _evidence(kind: str, review: Review, report: DriftReport) -> Mapping[str, Any]:
+def _evidence(
+    connection: Connection, classifier: str, kind: str, review: Review, report: DriftReport
+) -> Mapping[str, Any]:
+    reports = read_reports(connection, classifier=classifier)
+    run = [earlier for earlier in reports if earlier.window_number < report.window_number]
+    began = run_start([*run, report], report.version)
     window = {
         "number": report.window_number,
         "start": report.window_start.isoformat(),
@@ -163,4 +169,9 @@ def _evidence(kind: str, review: Review, report: DriftReport) -> Mapping[str, An
         "alarms": list(report.alarms),
         "z": {name: entry["z"] for name, entry in report.statistics.items()},
     }
-    return {"version": report.version, "by": review.author, "windows": [window]}
+    return {
+        "version": report.version,
+        "by": review.author,
+        "began": began.isoformat(),
+        "windows": [window],
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,8 +14,9 @@ from core.contracts import Verdict
 from core.english import counted
 from core.tables.loop import decision
 from monitoring.drift.reviewed import closed_by_people
+from monitoring.drift.reviews import REAL, calling_window, newest_reviews
 from monitoring.outcomes import BEGINS
-from monitoring.retraining import DRIFT, decide_retraining
+from monitoring.retraining import DRIFT, NO_VERDICT, decide_retraining, drift_start
 
 CALLS_READ = 20
 """Of the newest calls without an answer; people close some of them."""
@@ -67,28 +69,53 @@ def open_drift(connection: Connection, classifier: str, *, now: datetime) -> Ope
     window expected, harmless or a fault of the data.
     """
     table = decision.c
-    of_classifier = (table.classifier == classifier, table.decided_at <= now)
     judged_at = connection.scalar(
-        sa.select(sa.func.max(table.decided_at)).where(*of_classifier, table.subject == "gate")
-    )
-    calls = connection.execute(
-        sa.select(table.decided_at, table.reasons, table.evidence)
-        .where(
-            *of_classifier,
-            table.subject == "drift",
-            table.kind == "drift",
-            sa.true() if judged_at is None else table.decided_at > judged_at,
+        sa.select(sa.func.max(table.decided_at)).where(
+            table.classifier == classifier,
+            table.decided_at <= now,
+            table.subject == "gate",
+            table.kind != NO_VERDICT,
         )
-        .order_by(table.id.desc())
-        .limit(CALLS_READ)
     )
-    for called in calls:
+    for called in _calls(connection, classifier, since=judged_at, now=now):
         if not closed_by_people(connection, classifier, DRIFT, called.evidence):
             evidence = dict(called.evidence)
             reasons = tuple(called.reasons)
             tries = _tries(connection, classifier, called.decided_at, now)
             return OpenDrift(called.decided_at, judged_at, reasons, evidence, *tries)
     return None
+
+
+def drift_to_learn(
+    connection: Connection, classifier: str, *, since: datetime, now: datetime
+) -> datetime | None:
+    """Return when the newest drift began that was called since the champion's fit; None without.
+
+    What the gate said of it meanwhile does not matter: labels come late, and a later candidate may
+    have learnt it. Drifts that people called expected, harmless or a fault do not count.
+    """
+    reviews = newest_reviews(connection, classifier)
+    for called in _calls(connection, classifier, since=since, now=now):
+        window = calling_window(DRIFT, called.evidence)
+        review = None if window is None else reviews.get(window)
+        if review is None or review.verdict == REAL:
+            return drift_start(called.evidence)
+    return None
+
+
+def _calls(
+    connection: Connection, classifier: str, *, since: datetime | None, now: datetime
+) -> Sequence[sa.Row[Any]]:
+    """Return the newest calls of drift, newest first."""
+    table = decision.c
+    query = sa.select(table.decided_at, table.reasons, table.evidence).where(
+        table.classifier == classifier,
+        table.decided_at <= now,
+        table.subject == "drift",
+        table.kind == "drift",
+        sa.true() if since is None else table.decided_at > since,
+    )
+    return connection.execute(query.order_by(table.id.desc()).limit(CALLS_READ)).all()
 
 
 def _tries(

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 from core.tables.loop import decision, drift_report
 from monitoring.drift.calling import ACCEPTED, Called, grown
 from monitoring.drift.reviews import EXPECTED, Review, reviewed_as
+from monitoring.retraining import NO_VERDICT
 from monitoring.windows.reports import DriftReport
 
 
@@ -86,6 +87,7 @@ def _kept_windows(connection: Connection, classifier: str) -> set[int]:
         .where(
             gate.c.classifier == classifier,
             gate.c.subject == "gate",
+            gate.c.kind != NO_VERDICT,
             gate.c.decided_at >= calls.c.called_at,
         )
         .order_by(gate.c.decided_at, gate.c.id)

@@ -20,6 +20,8 @@ LEAST_CUT = 4
 """Characters: a shorter beginning is an abbreviation."""
 LEAST_SHARE = 0.001
 """Of the rows of a window; a client that sends less is not worth a name."""
+EXPLAINING_SHARE = 0.005
+"""Fewer damaged rows move no statistic."""
 LEAST_NEW = 100
 """New phrases of the past; one with fewer counts as a hundred, so that a past that only repeats
 itself still says that cut phrases are unusual."""
@@ -37,7 +39,7 @@ _MOJIBAKE = re.compile(
     f"\ufffd|[\u00c2\u00c3\u00ce\u00cf\u00d0\u00d1][{_CONTINUATION}]|\u00e2[{_CONTINUATION}]{{2}}"
 )
 
-_CLEANED_MOJIBAKE = re.compile(_MOJIBAKE.pattern, re.IGNORECASE).search
+_CLEANED_MOJIBAKE = re.compile(_MOJIBAKE.pattern, re.IGNORECASE)
 """The past keeps cleaned phrases only: of some letters nothing is left, most can be recognised."""
 
 
@@ -64,7 +66,7 @@ class Proof:
 ANY_DAMAGE = Proof(rows=10, chance=1e-5)
 """New words may look cut, and come in seasons."""
 MOJIBAKE = Proof(rows=3, chance=1e-3)
-"""No new word looks like it."""
+"""For different phrases in a wrong encoding: no new word looks like it."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,11 @@ class Damage:
     def named(self) -> bool:
         return bool(self.sentence)
 
+    @property
+    def may_explain(self) -> bool:
+        """Return whether a named client may be all that moved."""
+        return self.named and bool(self.rows.mean() >= EXPLAINING_SHARE)
+
 
 def find_damage(window: pd.DataFrame, baseline: pd.DataFrame) -> Damage:
     """Compare the damaged rows of a window (`cleaned`, `mojibake`, `region`) with the past's."""
@@ -92,45 +99,55 @@ def find_damage(window: pd.DataFrame, baseline: pd.DataFrame) -> Damage:
     usual = _usual_damage(baseline, known)
 
     any_damage = mojibake | cut
-    for damaged, past, proof in (
-        (any_damage, usual.mojibake + usual.cut, ANY_DAMAGE),
-        (mojibake, usual.mojibake, MOJIBAKE),
-    ):
-        count = int(damaged.sum())
-        enough = count >= max(proof.rows, LEAST_SHARE * len(window))
-        if enough and usual.chance_of(count, past=past, new=int(new.sum())) < proof.chance:
-            kinds = {"in a wrong encoding": damaged & mojibake, "cut short": damaged & cut}
-            return Damage(damaged, _sentence(window, damaged, kinds))
+    count, least = int(any_damage.sum()), LEAST_SHARE * len(window)
+    chance = usual.chance_of(count, past=usual.damaged, new=int(new.sum()))
+    if count >= max(ANY_DAMAGE.rows, least) and chance < ANY_DAMAGE.chance:
+        kinds = {"in a wrong encoding": mojibake, "cut short": cut}
+        return Damage(any_damage, _sentence(window, any_damage, kinds))
+
+    count = len(_mojibake_among(window.loc[mojibake, "cleaned"]))
+    fresh = window.loc[new, "cleaned"].nunique()
+    chance = usual.chance_of(count, past=usual.mojibake, new=fresh)
+    if count >= max(MOJIBAKE.rows, least) and chance < MOJIBAKE.chance:
+        return Damage(mojibake, _sentence(window, mojibake, {"in a wrong encoding": mojibake}))
     return Damage(any_damage, "")
 
 
 @dataclass(frozen=True)
 class _UsualDamage:
-    """The past's phrases that came once, by weight: all, in a wrong encoding, cut short.
+    """The past's phrases, by weight: those that came once, the damaged ones of these, and all that
+    are in a wrong encoding.
 
-    They were new on their day. A season brings many, so that its damage is compared with that of
-    as many new phrases.
+    Phrases that came once were new on their day. A season brings many, so that its damage is
+    compared with that of as many new phrases.
     """
 
     new: float
+    damaged: float
     mojibake: float
-    cut: float
 
     def chance_of(self, count: int, *, past: float, new: int) -> float:
-        """Return the chance of `count` damaged rows or more among `new` ones of a window."""
+        """Return the chance of `count` damaged phrases or more among `new` ones of a window."""
         share_new = new / (new + max(self.new, LEAST_NEW))
         return float(binom.sf(count - 1, count + ceil(past), share_new))
 
 
 def _usual_damage(baseline: pd.DataFrame, known: Sequence[str]) -> _UsualDamage:
+    cleaned = baseline["cleaned"]
     weight = baseline["weight"].to_numpy(dtype=float)
-    once = ~baseline["cleaned"].duplicated(keep=False).to_numpy()
-    phrases = baseline.loc[once, "cleaned"]
-    mojibake = once & _among(baseline["cleaned"], set(filter(_CLEANED_MOJIBAKE, phrases)))
-    cut = once & _among(baseline["cleaned"], cut_phrases(phrases, known)) & ~mojibake
+    once = ~cleaned.duplicated(keep=False).to_numpy()
+    mojibake = _among(cleaned, _mojibake_among(cleaned))
+    damaged = once & (mojibake | _among(cleaned, cut_phrases(cleaned[once], known)))
+    different = ~cleaned.duplicated().to_numpy()
     return _UsualDamage(
-        float(weight[once].sum()), float(weight[mojibake].sum()), float(weight[cut].sum())
+        float(weight[once].sum()),
+        float(weight[damaged].sum()),
+        float(weight[different & mojibake].sum()),
     )
+
+
+def _mojibake_among(cleaned: pd.Series) -> set[str]:
+    return {phrase for phrase in set(cleaned) if _CLEANED_MOJIBAKE.search(phrase)}
 
 
 def cut_phrases(phrases: Collection[str], known: Sequence[str]) -> set[str]:

@@ -138,6 +138,19 @@ class AcceptedRows:
         return inside if self.until is None else inside & (moments <= self.until)
 
 
+def learnt_drift(
+    connection: Connection,
+    reviewed: ReviewedReports,
+    classifier: str,
+    *,
+    version: str,
+    fitted_at: datetime | None,
+) -> datetime | None:
+    """Return the start of the newest drift that a version learnt: earlier rows are its past."""
+    due = due_windows(connection, classifier, by=fitted_at) - reviewed.accepted_numbers
+    return drift_began(reviewed.reports, before=version, due=due)
+
+
 def read_pending(
     connection: Connection,
     champion: ModelVersion,
@@ -153,8 +166,7 @@ def read_pending(
     reports = reviewed.reports
 
     fitted_at = trained_as_of(connection, classifier=classifier, version=version)
-    due = due_windows(connection, classifier, by=fitted_at) - reviewed.accepted_numbers
-    began = drift_began(reports, before=version, due=due)
+    began = learnt_drift(connection, reviewed, classifier, version=version, fitted_at=fitted_at)
     reference = since_drift(reference, began)
 
     traffic = Traffic(connection, classifier, version)

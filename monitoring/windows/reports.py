@@ -109,6 +109,14 @@ def drift_began(
     return reports[first_alarm(reports, drifts[-1])].window_start if drifts else None
 
 
+def run_start(reports: Sequence[DriftReport], version: str) -> datetime:
+    """Return when the run of alarms of a version began that the newest report belongs to. Pure."""
+    index = len(reports) - 1
+    while index and reports[index - 1].alarms and reports[index - 1].version == version:
+        index -= 1
+    return reports[index].window_start
+
+
 def first_alarm(reports: Sequence[DriftReport], index: int) -> int:
     """Return the index of the first report in the run of alarms that `index` ends. Pure."""
     while index and reports[index - 1].alarms:

@@ -61,7 +61,7 @@ class WeeklyPolicy(Policy):
     def daily(self, production: Production) -> None:
         verdict = production.watch()
         if verdict.kind == "drift":
-            production.retrain("drift", verdict.evidence)
+            production.retrain("drift")
         if fell_due(production.block.schedule, now=production.now):
             production.retrain("schedule")
 
@@ -75,7 +75,7 @@ class DriftPolicy(Policy):
     def daily(self, production: Production) -> None:
         verdict = production.watch()
         if verdict.kind == "drift":
-            production.retrain("drift", verdict.evidence)
+            production.retrain("drift")
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,10 @@ this object and nothing of the oracle.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,11 +24,11 @@ from core.feedback import record_feedback
 from core.params.schema import ClassifierParams
 from core.tables.loop import feedback
 from monitoring.drift.budget import Budget
-from monitoring.drift.unanswered import unanswered_drift, with_unanswered
+from monitoring.drift.unanswered import drift_to_learn, unanswered_drift, with_unanswered
 from monitoring.drift.watching import watch_classifier
 from monitoring.labels.feedback import feedback_rows
 from monitoring.labels.unselected import unselected_requests
-from monitoring.retraining import decide_retraining, drift_start
+from monitoring.retraining import decide_retraining
 from operations.simulation.answering import Answer, Answering
 from operations.simulation.arrivals import Arrivals
 from operations.simulation.candidates import Candidate, make_candidate
@@ -58,7 +57,7 @@ class Machinery:
 class Fit:
     """What became of a retraining; `before` and `candidate` are what would answer.
 
-    `began` is the start of the drift that called for it.
+    `began` is the start of the newest drift since the champion's fit.
     """
 
     at: datetime
@@ -181,11 +180,8 @@ class Production:
         self.watched.append((self.now, verdict))
         return verdict
 
-    def retrain(self, reason: str, evidence: Mapping[str, Any] | None = None) -> Verdict:
-        """Fit a candidate, compare it with the champion, and act on the verdict.
-
-        `evidence` is that of the drift that calls for it.
-        """
+    def retrain(self, reason: str) -> Verdict:
+        """Fit a candidate, compare it with the champion, and act on the verdict."""
         due = decide_retraining(
             reason,
             last_retraining_at=self._last_fit_at,
@@ -204,17 +200,10 @@ class Production:
             remembers=self.memory is not None,
             serves_all_rows=self.serves_all_rows,
         )
-        return self._decide(candidate, reason, drift_start(evidence or {}))
+        return self._decide(candidate, reason)
 
-    def _decide(self, candidate: Candidate, reason: str, began: datetime | None) -> Verdict:
-        context = SimulatedGateContext(
-            champion=self.champion,
-            proved=self._proved if self._proved is not self.champion else None,
-            selected=self._selected(),
-            drift_began=began,
-            now=self.now,
-        )
-
+    def _decide(self, candidate: Candidate, reason: str) -> Verdict:
+        context = self._gate_context()
         verdict = judge_candidate(candidate, context, block=self.block, seed=self.machinery.seed)
         version = str(len(self.fits) + 1)
         self._record(replace(verdict, evidence={**verdict.evidence, "version": version}), "gate")
@@ -226,6 +215,7 @@ class Production:
         kinds = {"promote", "keep", "undecided"} if self.promotes_equals else {"promote"}
         promoted = verdict.kind in kinds or self.answering is None
         before = self.answering
+        began = context.drift_began
         self.fits.append(
             Fit(self.now, reason, verdict.kind, verdict.reasons, began, promoted, before, answering)
         )
@@ -236,12 +226,19 @@ class Production:
                 self._proved = self.champion
         return verdict
 
-    def _selected(self) -> set[str]:
-        """Return the ids of the labels that were given because an answer was wrong."""
+    def _gate_context(self) -> SimulatedGateContext:
+        """Return what the gate knows; `selected` are the labels of answers that were wrong."""
+        champion = self.champion
         with self.engine.connect() as connection:
             unselected = unselected_requests(connection, KEY)
             given = set(connection.scalars(sa.select(feedback.c.request_id)))
-        return given - unselected
+            began = (
+                drift_to_learn(connection, KEY, since=champion.fitted_at, now=self.now)
+                if champion
+                else None
+            )
+        proved = self._proved if self._proved is not champion else None
+        return SimulatedGateContext(champion, proved, given - unselected, began, self.now)
 
     def _answering(self, candidate: Candidate, version: str) -> Answering:
         head = candidate.heads.served if self.serves_all_rows else candidate.heads.judged

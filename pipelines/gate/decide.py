@@ -31,6 +31,10 @@ GAIN_LEVEL = 0.05
 """For each of the two routes that chance can open: a gain overall, and a gain since the drift.
 Together at most 10 %. A classifier that favours another F1 splits the first level between both.
 """
+LEAST_DRIFT_GAIN = 0.005
+"""Accuracy since a drift. Memory alone gains .001 to .002 in two or three months without a drift,
+because the phrases repeat, and the number of rows proves even that.
+"""
 CHANCE_ROUTES = frozenset({"overall", "favoured", "since_drift"})
 """The ways of being better that are gains proved on rows."""
 NEW_MARGINS = 2
@@ -126,7 +130,7 @@ def _not_worse(
     """
     if gain.lower >= -policy.max_weighted_f1_drop or gain_p <= GAIN_LEVEL:
         return True
-    if since.get("drift_gain_p", 1.0) <= GAIN_LEVEL:
+    if _learnt_drift(since):
         return gain.estimate >= -policy.max_weighted_f1_drop
     bounded = gain.lower >= -NEW_MARGINS * policy.max_weighted_f1_drop
     return knows_more and gain.estimate >= 0 and bounded
@@ -224,7 +228,7 @@ def _better(rows: GateRows, evidence: Mapping[str, Any], policy: GateParams) -> 
         routes["overall"] = words.gain(evidence)
     if favoured and favoured["gain_p"] <= level:
         routes["favoured"] = words.favoured_gain(favoured)
-    if evidence.get("drift_gain_p", 1.0) <= GAIN_LEVEL:
+    if _learnt_drift(evidence):
         routes["since_drift"] = drift_gain(evidence)
     learnt = _learnt_labels(rows)
     if learnt:
@@ -234,6 +238,11 @@ def _better(rows: GateRows, evidence: Mapping[str, Any], policy: GateParams) -> 
     if rows.champion_days > policy.max_champion_days:
         routes["age"] = words.too_old(rows.champion_days, policy.max_champion_days)
     return routes
+
+
+def _learnt_drift(since: Mapping[str, Any]) -> bool:
+    proved: bool = since.get("drift_gain_p", 1.0) <= GAIN_LEVEL
+    return proved and since["drift_gain"] >= LEAST_DRIFT_GAIN
 
 
 def _learnt_labels(rows: GateRows) -> list[str]:

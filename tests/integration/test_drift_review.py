@@ -25,11 +25,13 @@ from monitoring.drift.label_requests import open_request
 from monitoring.drift.labelled import phrases_with_feedback
 from monitoring.drift.reviewing import find_window, review_window
 from monitoring.drift.reviews import Review, alarm_precision, newest_reviews
-from monitoring.drift.unanswered import open_drift
+from monitoring.drift.unanswered import drift_to_learn, open_drift
 from monitoring.drift.watching import watch_classifier
 from monitoring.labels.feedback import feedback_rows
 from monitoring.labels.received import labels_since, received_labels
 from monitoring.labels.unselected import unselected_requests
+from monitoring.retraining import drift_start
+from monitoring.windows.reports import read_reports
 from tests.support.traffic import (
     START,
     embed_words,
@@ -124,6 +126,10 @@ class Loop:
                     probability=0.1 if kind == "sample" else None,
                 )
 
+    def to_learn(self, *, since: datetime) -> datetime | None:
+        with self.engine.connect() as connection:
+            return drift_to_learn(connection, "topic", since=since, now=self.now)
+
     def windows(self) -> list[tuple[str, int | None]]:
         """Verdict and accepted traffic of every reported window."""
         query = sa.select(drift_report.c.verdict, drift_report.c.accepted_window)
@@ -168,6 +174,29 @@ def test_expected_traffic_is_steady_from_the_next_window_on(drifted: Loop) -> No
     heights = [max(window["z"].values()) for window in verdict.evidence["windows"]]
     assert heights[0] > 6, "beside the champion's past it is far"
     assert heights[-1] < 3, "beside its own it is not"
+
+
+def test_a_drift_begins_with_its_first_window_though_another_watch_judged_it(loop: Loop) -> None:
+    """Watches come hourly: most judge one window. Labels come late: later gates learn the drift."""
+    loop.answer(2)
+    assert loop.watch().kind == "steady"
+    loop.answer(1, moved=MOVED)
+    assert loop.watch().kind == "warning"
+    fitted_at = loop.now
+    loop.answer(1, moved=MOVED)
+    verdict = loop.watch()
+    with loop.engine.connect() as connection:
+        first = read_reports(connection, classifier="topic")[2].window_start
+    assert (verdict.kind, drift_start(verdict.evidence)) == ("drift", first)
+
+    assert loop.to_learn(since=fitted_at) == first
+    loop.gate("undecided")
+    assert loop.to_learn(since=fitted_at) == first
+    assert loop.to_learn(since=loop.now) is None, "a champion of later has learnt it"
+    loop.review(4, "harmless")
+    assert loop.to_learn(since=fitted_at) is None
+    loop.review(4, "real", action="retrain")
+    assert loop.to_learn(since=fitted_at) == first
 
 
 def test_what_was_called_of_expected_traffic_is_closed(loop: Loop) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -15,7 +16,7 @@ from core.contracts import ModelVersion, Verdict
 from core.decisions import record_decision
 from core.feedback import record_feedback
 from core.tables.answers import answer_count
-from core.tables.loop import decision, inference
+from core.tables.loop import decision, feedback, inference
 from monitoring.drift import label_streams
 from monitoring.drift.corrections import Corrections, count_corrections
 from monitoring.drift.label_evidence import call_by_labels, read_label_evidence
@@ -100,6 +101,17 @@ def occurred_at(engine: Engine, request_id: str) -> datetime:
     return moment
 
 
+def shuffle_receipt(engine: Engine) -> None:
+    """One person labels all in one sitting; the queue shuffles the samples."""
+    random = np.random.default_rng(8)
+    with engine.begin() as connection:
+        for number in connection.scalars(sa.select(feedback.c.id)).all():
+            moment = NOW - timedelta(hours=2) + timedelta(seconds=int(random.integers(3600)))
+            connection.execute(
+                feedback.update().where(feedback.c.id == number).values(received_at=moment)
+            )
+
+
 def decisions(engine: Engine) -> list[str]:
     with engine.connect() as connection:
         return list(connection.scalars(sa.select(decision.c.kind)))
@@ -110,8 +122,10 @@ def test_samples_and_unselected_labels_call_drift_once(engine: Engine, kind: str
     label(engine, answer(engine), wrong=0.3, kind=kind)
     verdict = call(engine)
     assert verdict is not None and verdict.kind == "drift"
-    assert (
-        "unselected labels contradict the answer, 7 % are expected at most; " in verdict.reasons[0]
+    assert re.match(
+        r"\d\d % of \d+ unselected labels of answers since 20\d\d-\d\d-\d\d contradict them, "
+        "7 % are expected at most",
+        verdict.reasons[0],
     )
     assert verdict.evidence["label_test"]["wrong"] == pytest.approx(0.3, abs=0.06)
     assert decisions(engine) == ["drift"]
@@ -170,22 +184,26 @@ def test_a_few_wrong_labels_of_people_do_not_silence_the_source(engine: Engine) 
     assert verdict is not None and verdict.evidence["label_test"]["labels"] == len(ids) - 15
 
 
-@pytest.mark.parametrize("source", [False, True])
-def test_a_call_by_labels_says_since_when(engine: Engine, source: bool) -> None:
+@pytest.mark.parametrize("by", ["people", "people, in any order", "source"])
+def test_a_call_by_labels_says_since_when(engine: Engine, by: str) -> None:
     """Of seven days of answers, those of the last two and a half are often wrong."""
     ids = answer(engine)
     right, wrong = ids[:270], ids[270:]
-    if source:
+    if by == "source":
         rows = [source_rows(engine, right, wrong=0.03), source_rows(engine, wrong, wrong=0.5)]
         verdict = call(engine, source=pd.concat(rows, ignore_index=True))
     else:
         label(engine, right, wrong=0.03, received=NOW - timedelta(days=2))
         label(engine, wrong, wrong=0.5)
+        if "any order" in by:
+            shuffle_receipt(engine)
         verdict = call(engine)
     assert verdict is not None
     began = drift_start(verdict.evidence)
     assert began is not None and abs(began - occurred_at(engine, wrong[0])) < timedelta(hours=12)
-    assert verdict.reasons[0].endswith(f"most likely since {began:%Y-%m-%d}")
+    assert f"unselected labels of answers since {began:%Y-%m-%d} contradict" in verdict.reasons[0]
+    share = float(verdict.reasons[0].split(" %")[0])
+    assert 40 <= share <= 60, "the share since then, not that of all labels"
 
 
 def test_rows_of_the_source_that_nobody_asked_call_nothing(engine: Engine) -> None:

@@ -19,7 +19,7 @@ from core.params.schema import ClassifierParams
 from core.tables.loop import decision, drift_report, inference
 from monitoring.drift.budget import Budget
 from monitoring.drift.label_bets import LabelTest
-from monitoring.drift.label_evidence import LabelEvidence
+from monitoring.drift.label_evidence import LabelEvidence, Worsening
 from monitoring.drift.label_requests import due_windows
 from monitoring.drift.watching import watch_classifier
 from monitoring.windows.reports import drift_began, read_reports
@@ -142,7 +142,9 @@ def test_a_request_falls_due_when_enough_labels_came(engine: Engine, watch: Watc
 def test_a_drift_that_labels_called_leaves_the_request_open(engine: Engine, watch: Watch) -> None:
     answer(engine, new_topic(2), prefix="a")
     watch()
-    by_labels = LabelEvidence(LabelTest(100, 0.4, 0.1, 1e6, 90, 80), 100.0, NOW).verdict()
+    by_labels = LabelEvidence(
+        LabelTest(100, 0.4, 0.1, 1e6, 90), 100.0, Worsening(NOW, 100, 0.4)
+    ).verdict()
     assert by_labels is not None
     with engine.begin() as connection:
         record_decision(connection, by_labels, classifier="topic", subject="drift", decided_at=NOW)

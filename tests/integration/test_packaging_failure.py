@@ -42,7 +42,7 @@ def test_a_failed_build_names_the_version_that_answers(
     (built / "embedder.json").write_text(json.dumps({"embedder_id": "use"}))
     workspace = Workspace(tmp_path / "clone", "", tmp_path / "cache")
     with pytest.raises(ProcessFailed) as failure:
-        package(context, workspace, Run("run1", NOW, "manual", {}))
+        package(context, workspace, Run("run1", NOW, "manual"))
     assert failure.value.came.endswith("; version 7 of block answers already")
     assert "No such file" in failure.value.came
     assert "retrain" in failure.value.do

@@ -292,7 +292,7 @@ def test_a_retraining_lists_the_phrases_that_the_source_labels_otherwise(
 ) -> None:
     begin(context, "label00", "label00")
     workspace = retrained(tmp_path, "label00", "label00", *["label03"] * 4)
-    run = Run("r1", NOW, "scheduled", {})
+    run = Run("r1", NOW, "scheduled")
     renewed = remember_retraining(context, workspace, "topic", run)
     assert renewed is not None
     verdict = describe_renewal(context, renewed, now=NOW)
@@ -317,7 +317,7 @@ def test_a_memory_that_a_retraining_could_not_renew_is_renewed_by_the_next_hour(
             open_session, request_id="r-000001", label="label07", author="ada", received_at=NOW
         )
         with pytest.raises(Busy):
-            remember_retraining(context, workspace, "topic", Run("r1", NOW, "manual", {}))
+            remember_retraining(context, workspace, "topic", Run("r1", NOW, "manual"))
     assert remember(context).kind == "renewed"
     assert best(memory_of(context)) == "label03"
     assert remember(context).kind == "current"

@@ -339,7 +339,7 @@ def test_labels_that_could_not_be_judged_leave_the_report_before_with_the_reason
     write_json(built / "suspects" / "labels.json", labels)
 
     def retrain(version: str) -> None:
-        run = Run(f"r{version}", NOW, "manual", {})
+        run = Run(f"r{version}", NOW, "manual")
         with context.registry.run("block", name=run.id, tags={}) as run_id:
             keep_label_report(
                 context, "block", version=version, run_id=run_id, built=built, run=run
@@ -394,7 +394,7 @@ def test_a_retraining_keeps_its_report_where_the_commands_find_it(
         json.dumps({"judged": 1000, "found": 2, "suspects": found})
     )
     (built / "suspects" / "labels.json").write_text(json.dumps(LABELS))
-    run = Run("r1", NOW, "manual", {})
+    run = Run("r1", NOW, "manual")
     with context.registry.run("chapter", name="r1", tags={}) as run_id:
         for _ in range(2):  # a repeated step changes nothing
             keep_label_report(context, "chapter", version="4", run_id=run_id, built=built, run=run)

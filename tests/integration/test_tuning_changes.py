@@ -76,7 +76,7 @@ def test_a_proved_gain_is_a_commit_of_its_own_and_is_carried_over(
     (folder / "data.dvc").write_text("staged, as a run stages it\n")
     git(folder, "add", "data.dvc")
 
-    run = Run("run-1", NOW, "manual", {})
+    run = Run("run-1", NOW, "manual")
     [tuning] = tune_heads(context, workspace, ["organ", "course"], run)
     assert tuning.why == "never tuned"
     assert tuning.after["C"] > tuning.before["C"] == POOR["C"], tuning.lines
@@ -96,7 +96,7 @@ def test_a_proved_gain_is_a_commit_of_its_own_and_is_carried_over(
     _check_nested_runs(context, run, trials=len(kept["search"]["trials"]))
 
     git(folder, "reset", "--quiet", "--hard", "HEAD~1")  # as the next run finds the repository
-    later = Run("run-2", NOW + timedelta(days=7), "schedule", {})
+    later = Run("run-2", NOW + timedelta(days=7), "schedule")
     [carried] = tune_heads(context, workspace, ["organ"], later)
     assert carried.search is None
     assert carried.after == tuning.after

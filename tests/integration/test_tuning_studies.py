@@ -179,7 +179,7 @@ def test_a_tuning_that_fails_leaves_the_present_settings(
         connect(url),
         params.model_copy(update={"classifiers": {"organ": block}}),
     )
-    run = Run("run-1", datetime(2026, 1, 1, tzinfo=UTC), "manual", {})
+    run = Run("run-1", datetime(2026, 1, 1, tzinfo=UTC), "manual")
     workspace = MadeWorkspace(folder, "", tmp_path / "cache")
     [tuning] = tune_heads(context, workspace, ["organ"], run)
     context.engine.dispose()

@@ -54,6 +54,12 @@ def test_any_verdict_of_a_gate_since_then_answers_it(engine: Engine, kind: str) 
     assert unanswered(engine) is None
 
 
+def test_a_gate_whose_champion_was_changed_meanwhile_is_no_answer(engine: Engine) -> None:
+    decide(engine, DRIFT, "drift", at=NOW - DAY)
+    decide(engine, Verdict("wait", ("version 3 became champion",)), "gate", at=NOW - DAY)
+    assert unanswered(engine) is not None
+
+
 def test_a_gate_of_before_is_no_answer_and_the_cool_down_falls_due_by_itself(
     engine: Engine,
 ) -> None:

@@ -17,12 +17,14 @@ from core.contracts import LOADTEST_KEY, Verdict
 from core.decisions import record_decision
 from core.errors import HeadRefused
 from core.feedback import record_feedback
+from core.params.schema import ClassifierParams
 from core.partitions import tidy_inference
 from core.tables.loop import decision, drift_report, inference
 from monitoring.drift.budget import Budget
 from monitoring.drift.history import seen_windows
 from monitoring.drift.power_reports import read_powers
 from monitoring.drift.watching import watch_classifier
+from monitoring.retraining import drift_start
 from monitoring.windows.reports import read_reports
 from monitoring.windows.scoring import WindowScorer
 from monitoring.windows.traffic import Traffic
@@ -64,11 +66,11 @@ class Place:
         with self.engine.begin() as connection:
             log(connection, rows, classifier="topic", version=version, prefix=prefix)
 
-    def watch(self, *, now: datetime = NOW) -> Verdict:
+    def watch(self, *, now: datetime = NOW, block: ClassifierParams = WATCHED_BLOCK) -> Verdict:
         return watch_classifier(
             self.engine,
             classifier="topic",
-            block=WATCHED_BLOCK,
+            block=block,
             models=self.models,
             reports=self.reports,
             embed=embed_words,
@@ -200,6 +202,20 @@ def test_moved_traffic_is_a_warning_and_then_drift(place: Place) -> None:
 
 
 @pytest.mark.usefixtures("no_evidently")
+def test_a_few_damaged_phrases_hide_no_drift_of_a_small_window(place: Place) -> None:
+    """Windows of 100 are what 14 answers a day give; three damaged phrases name the client."""
+    rows = traffic(days=6, a_day=60, seed=11, start=LIVE, moved=0.6).head(200)
+    rows.loc[[150, 160, 170], "cleaned"] = [f"fi\u00c3\u00a9vre {number}" for number in range(3)]
+    place.answer(rows)
+    drift = {"window_rows": 100, "window_days": 30, "min_labelled_share": 0}
+    small = WATCHED_BLOCK.model_dump(exclude_unset=True) | {"drift": drift}
+    verdict = place.watch(block=ClassifierParams.model_validate(small))
+    assert [window["rows"] for window in verdict.evidence["windows"]] == [100, 100]
+    assert "3 in a wrong encoding, of 100" in verdict.evidence["broken_client"]
+    assert verdict.kind == "drift"
+
+
+@pytest.mark.usefixtures("no_evidently")
 def test_windows_go_on_across_promotions(place: Place) -> None:
     """Neither a promotion nor a rollback loses a row; the head that answers judges."""
     reference, rows = answered(traffic(days=60, a_day=60, seed=1)), answered(live(3))
@@ -235,7 +251,9 @@ def test_the_window_before_is_judged_again_by_the_head_that_answers(place: Place
     assert place.watch().kind == "steady"
     place.deploy("1", usual, ANSWERING)
     place.answer(moved.iloc[2 * WINDOW :], version="1", prefix="c")
-    assert place.watch().kind == "drift", "version 1 is alarmed by the window before, too"
+    verdict = place.watch()
+    assert verdict.kind == "drift", "version 1 is alarmed by the window before, too"
+    assert drift_start(verdict.evidence) == at(moved, 0), "and by the one before that"
 
 
 @pytest.mark.usefixtures("no_evidently")

@@ -8,9 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from core.contracts import ModelVersion, Verdict
 from core.params.schema import Params
 from flows import rollout
-from monitoring.retraining import alarm_start, drift_start
+from flows.candidates.promoting import respect_newer_champion
+from monitoring.retraining import drift_start
 from pipelines.gate.recipe import changed_recipe
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -29,19 +31,33 @@ def window(day: int, *alarms: str) -> dict[str, object]:
         ([], None),
     ],
 )
-def test_a_drift_begins_with_its_first_uninterrupted_alarm(
+def test_evidence_of_an_earlier_release_has_the_windows_of_its_watch(
     windows: list[dict[str, object]], day: int | None
 ) -> None:
     began = drift_start({"windows": windows})
     assert began == (datetime(2026, 2, day, tzinfo=UTC) if day else None)
-    assert alarm_start({"windows": windows}) == began
 
 
-def test_a_drift_that_labels_called_begins_when_the_answers_became_worse() -> None:
-    evidence = {"label_test": {"labels": 40, "began": "2026-02-03T01:00:00+00:00"}}
+def test_evidence_names_the_beginning_of_its_drift() -> None:
+    evidence = {"began": "2026-02-03T01:00:00+00:00", "windows": [window(9, "mix")]}
     assert drift_start(evidence) == datetime(2026, 2, 3, 1, tzinfo=UTC)
-    assert alarm_start(evidence) is None, "its inputs are as before"
-    assert drift_start({"label_test": {"labels": 40}}) is None, "recorded by an older release"
+
+
+@pytest.mark.parametrize(
+    ("kind", "champion", "final"),
+    [
+        ("promote", "2", "promote"),
+        ("promote", "3", "wait"),
+        ("hold", "3", "wait"),
+        ("keep", "3", "keep"),
+    ],
+)
+def test_a_version_that_may_answer_was_compared_with_the_champion_of_today(
+    kind: str, champion: str, final: str
+) -> None:
+    candidate = ModelVersion("topic", "4", "models/topic/4", "sha256:0", "words-1")
+    verdict = Verdict(kind, ("why",), {"champion_version": "2"})
+    assert respect_newer_champion(verdict, candidate, champion=champion).kind == final
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from monitoring.windows.clocks import name_wrong_clocks
 from monitoring.windows.damaged import cut_phrases, find_damage, is_mojibake
+from pipelines.model.text import clean_phrase
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 KNOWN = ["acute bronchitis", "fracture of femur", "pneumonia", "viral pneumonia"]
@@ -63,19 +64,41 @@ def test_a_few_damaged_phrases_are_not_named() -> None:
     assert not find_damage(window(0), past()).named
 
 
+def mojibake(count: int) -> pd.DataFrame:
+    """997 usual rows, and one each of so many phrases in a wrong encoding."""
+    cleaned = [KNOWN[number % 4] for number in range(997)]
+    cleaned += [f"fi\u00e3\u00a9vre {number}" for number in range(count)]
+    rows = pd.DataFrame({"cleaned": cleaned, "region": "west"})
+    return rows.assign(mojibake=rows["cleaned"].str.startswith("fi"))
+
+
 def test_three_phrases_in_a_wrong_encoding_are_enough() -> None:
     """At 193 answers a day, a client of 2 % that is broken for three days sends about six."""
-    damage = find_damage(window(3, mojibake=True), past())
-    assert "3 in a wrong encoding, of 1000" in damage.sentence and damage.rows.sum() == 3
-    assert not find_damage(window(2, mojibake=True), past()).named
+    damage = find_damage(mojibake(3), past())
+    assert "3 in a wrong encoding, of 1000, 3 of them from region west" in damage.sentence
+    assert damage.rows.sum() == 3
+    assert not damage.may_explain, "a drift of the window has another cause"
+    assert not find_damage(mojibake(2), past()).named
+
+
+def test_one_phrase_in_a_wrong_encoding_is_no_client_however_often_it_comes() -> None:
+    thrice = pd.concat([mojibake(1), *[mojibake(1)[-1:]] * 2])
+    assert not find_damage(thrice, past()).named
 
 
 def test_usual_cuts_do_not_hide_phrases_in_a_wrong_encoding() -> None:
     """Nine damaged rows would be too few, were the six cut ones not left aside."""
-    fresh = pd.concat([window(6), window(3, mojibake=True)[-3:]])
-    damage = find_damage(fresh, past())
-    assert "3 in a wrong encoding, of 1003" in damage.sentence
+    damage = find_damage(pd.concat([window(6)[-6:], mojibake(3)]), past())
+    assert "3 in a wrong encoding, of 1006" in damage.sentence
     assert damage.rows.sum() == 3 and damage.rows[-3:].all()
+
+
+def test_what_cleaning_removes_is_no_proof() -> None:
+    """An upper-case word before a no-break space looks damaged; the past cannot show it."""
+    phrases = pd.Series([f"MANH\u00c3\u00a0{word}" for word in ("FRIA", "CLARA", "LONGA", "TARDE")])
+    assert phrases.map(is_mojibake).all()
+    rows = pd.DataFrame({"cleaned": phrases.map(clean_phrase), "mojibake": True, "region": "west"})
+    assert not find_damage(pd.concat([mojibake(0), rows]), past()).named
 
 
 def test_a_site_whose_new_phrases_often_come_in_a_wrong_encoding_is_the_past() -> None:
@@ -91,6 +114,8 @@ def test_a_site_whose_new_phrases_often_come_in_a_wrong_encoding_is_the_past() -
     fresh["mojibake"] = fresh["cleaned"].str.startswith("ni")
     assert not find_damage(fresh, baseline).named
     assert find_damage(fresh, baseline[: len(phrases) - 60]).named
+    repeated = pd.concat([baseline, baseline[-60:]])
+    assert not find_damage(fresh, repeated).named, "nor is one whose phrases come twice"
 
 
 def test_desks_that_always_cut_are_the_past() -> None:

@@ -16,7 +16,7 @@ from core.errors import DatabaseUnreachable
 from flows.candidates import registering
 from flows.run import Run
 
-RUN = Run("run-1", datetime(2026, 1, 1, tzinfo=UTC), "manual", {})
+RUN = Run("run-1", datetime(2026, 1, 1, tzinfo=UTC), "manual")
 BEFORE = ("require_registry", "finish_or_forget", "_log_results", "log_tuning", "_log_model")
 
 
