@@ -11,8 +11,9 @@ from core.params.types import LONGEST_DAYS, Cron, Share
 class DriftParams(StrictBlock):
     """How the traffic of a classifier is watched."""
 
-    window_rows: int = Field(2000, ge=100, le=10_000_000)
-    """Most answers per window. A window spans at least a day; of a busy day so many are read."""
+    window_rows: int = Field(2000, ge=100, le=20_000)
+    """Most answers per window. A window spans at least a day; of a busy day so many are read. A
+    watch looks at so many answers at most to find where a window ends."""
 
     window_days: float = Field(7.0, ge=1, le=LONGEST_DAYS)
     """Most days per window, unless fewer than 100 answers came."""

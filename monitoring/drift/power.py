@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from monitoring.drift.budget import ALARM
 from monitoring.drift.rule import LEAST_SCALE, Deals, Pool, deal_pairs, measure_pairs, references_of
 from monitoring.windows.statistics import STATISTICS
 
@@ -24,20 +25,25 @@ SELDOM = 0.1
 class Power:
     """The chance that two windows in a row call a change of `CHANGE`.
 
-    `window_days` is how long a window takes, `alarm` the z that it must exceed.
+    `window_days` is how long a window takes, `alarm` the z that it must exceed, and
+    `unlimited_chance` the chance at z 3, the alarm without a budget of false ones. `pool_rows` are
+    the past rows that windows are dealt from.
     """
 
     chance: float
+    unlimited_chance: float
     window_rows: int
     window_days: float
     alarm: float
+    pool_rows: float
 
     @property
     def days(self) -> float | None:
         """How many days such a call takes on average; None when it is not to be expected."""
-        if self.chance < SELDOM:
-            return None
-        return self.window_days * (1 + 1 / self.chance)
+        return self._days(self.chance)
+
+    def _days(self, chance: float) -> float | None:
+        return None if chance < SELDOM else self.window_days * (1 + 1 / chance)
 
     def as_evidence(self) -> dict[str, Any]:
         return {
@@ -46,8 +52,14 @@ class Power:
             "window_rows": self.window_rows,
             "window_days": round(self.window_days, 2),
             "alarm": round(self.alarm, 2),
-            "days": None if self.days is None else round(self.days, 1),
+            "pool_rows": round(self.pool_rows),
+            "days": _rounded(self.days),
+            "unlimited_days": _rounded(self._days(self.unlimited_chance)),
         }
+
+
+def _rounded(days: float | None) -> float | None:
+    return None if days is None else round(days, 1)
 
 
 def measure_power(
@@ -79,7 +91,14 @@ def measure_power(
     every = calm.reshape(-1, len(STATISTICS))
     scale = np.maximum(every.std(axis=0, ddof=1), LEAST_SCALE)
     both = ((moved - every.mean(axis=0)) / scale).min(axis=1).max(axis=1)
-    return Power(float((both > alarm).mean()), size, window_days, alarm)
+    return Power(
+        chance=float((both > alarm).mean()),
+        unlimited_chance=float((both > ALARM).mean()),
+        window_rows=size,
+        window_days=window_days,
+        alarm=alarm,
+        pool_rows=pool.rows,
+    )
 
 
 def _rare_rows(pool: Pool, labels: int) -> tuple[np.ndarray, float]:

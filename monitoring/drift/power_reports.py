@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from core.tables.loop import decision
+from monitoring.drift.budget import ALARM
+from monitoring.windows.cutting import POOL_WINDOWS
 
 ENOUGH_ROWS = 1_300
 """Answers per window: of pairs of such windows nine in ten call a tenth (docs/drift-rule.md)."""
@@ -32,13 +34,25 @@ def describe_power(power: Mapping[str, Any]) -> str:
     rows = power["window_rows"]
     days = power["window_days"]
     windows = f"windows of {rows:,} answers, {days:.1f} days each, alarm at z {power['alarm']:.1f}"
+    windows += _price_of_the_budget(power)
     if power["days"] is not None:
         return (
             f"a change of a tenth is called after {power['days']:.0f} days on average ({windows})"
         )
     enough = max(ENOUGH_ROWS, 2 * rows)
     needed = days * enough / max(rows, 1)
-    return (
+    larger = (
         f"a change of a tenth is not called ({windows}): set drift.window_days to {needed:.0f} "
         f"and drift.window_rows to {enough:,} or more"
     )
+    if power.get("pool_rows", POOL_WINDOWS * enough) >= POOL_WINDOWS * enough:
+        return larger
+    return f"{larger}, and test_days to {POOL_WINDOWS * needed:.0f}: a past of six such windows"
+
+
+def _price_of_the_budget(power: Mapping[str, Any]) -> str:
+    """Say how soon it would be without a budget of false alarms, where that differs."""
+    unlimited = power.get("unlimited_days")
+    if unlimited is None or unlimited == power["days"]:
+        return ""
+    return f"; at z {ALARM:.1f}, with more false alarms, after {unlimited:.0f} days"

@@ -99,7 +99,8 @@ def find_damage(window: pd.DataFrame, baseline: pd.DataFrame) -> Damage:
     usual = _usual_damage(baseline, known)
 
     any_damage = mojibake | cut
-    count, least = int(any_damage.sum()), LEAST_SHARE * len(window)
+    least = LEAST_SHARE * len(window)
+    count = int(any_damage.sum())
     chance = usual.chance_of(count, past=usual.damaged, new=int(new.sum()))
     if count >= max(ANY_DAMAGE.rows, least) and chance < ANY_DAMAGE.chance:
         kinds = {"in a wrong encoding": mojibake, "cut short": cut}

@@ -116,5 +116,9 @@ def test_power_is_said_in_days_or_with_what_to_set() -> None:
     few = {"window_rows": 130, "window_days": 7.0, "alarm": 3.0, "days": None}
     assert "is not called" in describe_power(few)
     assert "set drift.window_days to 70 and drift.window_rows to 1,300" in describe_power(few)
+    little = few | {"pool_rows": 1700}
+    assert "and test_days to 420: a past of six such windows" in describe_power(little)
+    strict = power | {"alarm": 3.9, "days": None, "unlimited_days": 14.2}
+    assert "at z 3.0, with more false alarms, after 14 days" in describe_power(strict)
     many = {"window_rows": 2000, "window_days": 1.0, "alarm": 3.0, "days": None}
     assert "set drift.window_days to 2 and drift.window_rows to 4,000" in describe_power(many)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from core.contracts import ModelVersion, Verdict
+from core.params.heads import MajorityHead
 from core.params.schema import Params
 from flows import rollout
+from flows.candidates.comparing import champion_head
 from flows.candidates.promoting import respect_newer_champion
 from monitoring.retraining import drift_start
-from pipelines.gate.recipe import changed_recipe
+from pipelines.gate.recipe import Recipe, changed_recipe
+from pipelines.model.digests import write_judged_digest
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -58,6 +62,17 @@ def test_a_version_that_may_answer_was_compared_with_the_champion_of_today(
     candidate = ModelVersion("topic", "4", "models/topic/4", "sha256:0", "words-1")
     verdict = Verdict(kind, ("why",), {"champion_version": "2"})
     assert respect_newer_champion(verdict, candidate, champion=champion).kind == final
+
+
+def test_the_page_says_which_head_of_the_champion_was_compared(tmp_path: Path) -> None:
+    folder = tmp_path / "topic" / "1"
+    folder.mkdir(parents=True)
+    champion = ModelVersion("topic", "1", str(folder), "sha256:0", "words-1")
+    assert champion_head(champion, None).startswith("its only head: the version was made before")
+    refit = Recipe(MajorityHead(kind="majority"), seed=7)
+    assert champion_head(champion, refit).startswith("its recipe, fitted again on this split")
+    write_judged_digest(folder, "sha256:1")
+    assert champion_head(champion, None).startswith("judged: it has not seen the test rows")
 
 
 @pytest.mark.parametrize(
