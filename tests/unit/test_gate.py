@@ -175,6 +175,15 @@ def test_a_drift_that_was_learnt_promotes_where_few_rows_bound_nothing() -> None
     assert kind(replace(learnt, candidate=worse)) in ("undecided", "reject")
 
 
+@pytest.mark.parametrize(("gained", "verdict"), [(8, "undecided"), (12, "promote")])
+def test_a_gain_since_the_drift_that_is_proved_must_also_matter(gained: int, verdict: str) -> None:
+    """Of 2,000 rows: less than half a point is what the memory alone gains in a quarter."""
+    few = made().only(np.arange(PHRASES * 2) < 600)
+    before = "d" * gained + "a" * (2000 - gained)
+    judged = decide(replace(few, drift=drifted(before=before, after="a" * 2000)), POLICY, seed=1)
+    assert (judged.kind, judged.evidence["drift_gain_p"] < 0.05) == (verdict, True)
+
+
 def test_small_losses_do_not_add_up() -> None:
     better = made(wins=30)
     assert better.champion is not None
