@@ -22,6 +22,7 @@ from core.params.schema import Params, SourceParams, load_params
 from core.settings import Settings
 from core.source_addresses import source_variable
 from core.tables.loop import decision
+from monitoring.retraining import NO_VERDICT
 from pipelines.registry import Registry
 
 DEMO_MARK = ".demo"
@@ -94,9 +95,11 @@ class LoopContext:
         return champion.version
 
     def last_retraining(self, classifier: str) -> datetime | None:
-        """Return the moment at which the newest retraining reached its verdict."""
+        """Return the moment at which the newest retraining reached a verdict on its candidate."""
         newest = sa.select(sa.func.max(decision.c.decided_at)).where(
-            decision.c.classifier == classifier, decision.c.subject == "gate"
+            decision.c.classifier == classifier,
+            decision.c.subject == "gate",
+            decision.c.kind != NO_VERDICT,
         )
         with self.engine.connect() as connection:
             moment: datetime | None = connection.scalar(newest)

@@ -154,13 +154,13 @@ def _gate_context(
         proved = last_proved_version(connection, classifier)
         fitted_at = trained_as_of(connection, classifier=classifier, version=champion.version)
         fitted_at = fitted_at or deployed.since
-        began = drift_to_learn(connection, classifier, since=fitted_at, now=run.now)
+        drift = drift_to_learn(connection, classifier, since=fitted_at, now=run.now)
     refit = _changed_recipe(context, champion)
     age = (run.now - fitted_at).total_seconds() / SECONDS_PER_DAY
     return GateContext(
         champion=champion,
         unselected=unselected,
-        drift_began=began,
+        drift=drift,
         fitted_at=fitted_at,
         champion_days=max(age, 0.0),
         proved=None if refit else _retained(context, champion, proved),

@@ -29,7 +29,7 @@ from monitoring.windows.cutting import LEAST_ROWS, Window, days_of, evenly, on_t
 from monitoring.windows.damaged import Damage, find_damage
 from monitoring.windows.nearest_baseline import BaselineComparison, Baselines, TrafficBaseline
 from monitoring.windows.pending import PendingWindows, unlearnt
-from monitoring.windows.reports import run_start
+from monitoring.windows.reports import earlier_alarms, run_start
 from monitoring.windows.scoring import WindowScorer
 
 
@@ -40,7 +40,7 @@ class JudgedWindow:
     `score` is None when there were too few rows to compare with. `read` counts the rows of the
     window; `rows` lacks those whose right label the champion has learnt. `moved` holds the phrases
     of a drift (see `moved_phrases`), and `notes` names clients that send something wrong.
-    `began` is the start of the run of alarms that it belongs to, None without an alarm.
+    `began` is the start of the run of its alarms, None without one.
     `nearest` is the baseline that the window was compared with. `refused` is the share of its
     answers that said "none of these", None where no version could refuse.
     """
@@ -106,13 +106,15 @@ class Judge:
     def judge_all(self, pending: PendingWindows) -> Iterator[JudgedWindow]:
         """Judge the windows in order. One without an alarm joins the baseline of the next one."""
         alarms = self._alarms_before(pending)
-        began = run_start(pending.reports, pending.version) if alarms else None
+        earlier = earlier_alarms(pending.reports, pending.version, harmless=pending.harmless)
+        earlier[-1:] = [(start, alarms) for start, _ in earlier[-1:]]
         called = last_call(pending.reports, version=pending.version, harmless=pending.harmless)
         for window, rows in zip(pending.windows, pending.rows, strict=True):
             judged = self._judge(window, rows, before=alarms, called=called)
             alarms = judged.alarms
-            began = (began or judged.start) if alarms else None
-            judged = replace(judged, began=began)
+            if alarms:
+                judged = replace(judged, began=run_start(judged.start, alarms, earlier))
+            earlier.append((judged.start, alarms))
             called = _call_after(judged, called)
             if not alarms:
                 judged.nearest.baseline.join(judged.rows)

@@ -68,20 +68,23 @@ def bet_on_labels(
     return LabelTest(len(mistakes), share, normal, highest, crossed)
 
 
-def most_likely_start(
+def worst_stretch(
     wrong: Sequence[bool] | np.ndarray,
     *,
     expected: float,
     weights: Sequence[float] | np.ndarray | None = None,
-) -> int:
-    """Return from which label on the head is most likely worse: the one whose bet has grown most.
+) -> slice:
+    """Return the stretch of labels on which a bet grows most: where the head is most likely worse.
 
-    The labels (n,) are in the order of their answers: people label in any order. It is the estimate
-    of a change point by the cumulative sum (Page 1954; Hinkley 1971).
+    The labels (n,), at least one, are in the order of their answers: people label in any order. The
+    start is the estimate of a change point by the cumulative sum (Page 1954; Hinkley 1971).
     """
     growth = _growth(np.asarray(wrong, dtype=float), _normal(expected), weights)
-    grown = np.cumsum(np.log(growth)[::-1], axis=0)[::-1]
-    return int(grown.max(axis=1).argmax())
+    sums = np.vstack([np.zeros(growth.shape[1]), np.cumsum(np.log(growth), axis=0)])
+    lowest = np.minimum.accumulate(sums[:-1])
+    last, bet = np.unravel_index(np.argmax(sums[1:] - lowest), growth.shape)
+    start = int(sums[: last + 1, bet].argmin())
+    return slice(start, int(last) + 1)
 
 
 def _normal(expected: float) -> float:

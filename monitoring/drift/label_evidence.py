@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from core.contracts import ModelVersion, Verdict
 from core.decisions import record_decision
-from monitoring.drift.label_bets import LabelTest, bet_on_labels, most_likely_start, threshold_for
+from monitoring.drift.label_bets import LabelTest, bet_on_labels, threshold_for, worst_stretch
 from monitoring.drift.label_streams import SourceLabels, source_labels, unselected_labels
 from monitoring.labels.unselected import DAYS_READ
 from monitoring.windows.reports import hold_reports
@@ -26,11 +26,12 @@ LABEL_TEST = "label_test"
 
 @dataclass(frozen=True)
 class Worsening:
-    """Since which answer the head is most likely worse; `wrong` is the share of the `labels` of
-    answers since then that contradict them.
+    """First and last of the answers where the head is most likely worse; `wrong` is the share of
+    their `labels` that contradict them.
     """
 
-    since: datetime
+    first: datetime
+    last: datetime
     labels: int
     wrong: float
 
@@ -54,11 +55,11 @@ class LabelEvidence:
         if worse is None:
             return None
         reason = (
-            f"{100 * worse.wrong:.0f} % of {worse.labels} unselected labels of answers since "
-            f"{worse.since:%Y-%m-%d} contradict them, "
+            f"{100 * worse.wrong:.0f} % of {worse.labels} unselected labels of answers from "
+            f"{worse.first:%Y-%m-%d} to {worse.last:%Y-%m-%d} contradict them, "
             f"{100 * self.result.expected:.0f} % are expected at most"
         )
-        evidence = {LABEL_TEST: self.as_evidence(), "began": worse.since.isoformat()}
+        evidence = {LABEL_TEST: self.as_evidence(), "began": worse.first.isoformat()}
         return Verdict("drift", (reason,), evidence)
 
     def as_evidence(self) -> dict[str, Any]:
@@ -150,15 +151,14 @@ def _test(rows: pd.DataFrame, expected: float, false_calls: float) -> LabelEvide
 
 
 def _worsening(rows: pd.DataFrame, expected: float) -> Worsening:
-    """Date the change by the order of the answers: people label in any order."""
     ordered = rows.assign(weight=_weights(rows["probability"]))
     ordered = ordered.sort_values("occurred_at", kind="stable")
-    start = most_likely_start(
+    stretch = worst_stretch(
         ordered["wrong"].to_numpy(), expected=expected, weights=ordered["weight"].to_numpy()
     )
-    worse = ordered.iloc[start:]
-    since: datetime = worse["occurred_at"].iloc[0].to_pydatetime()
-    return Worsening(since, len(worse), float(worse["wrong"].mean()))
+    worse = ordered[stretch]
+    first, last = (worse["occurred_at"].iloc[place].to_pydatetime() for place in (0, -1))
+    return Worsening(first, last, len(worse), float(worse["wrong"].mean()))
 
 
 def _per_year(rows: pd.DataFrame) -> float:

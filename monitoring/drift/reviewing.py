@@ -15,10 +15,11 @@ from core.errors import InvalidReview
 from core.tables.loop import decision, drift_report
 from monitoring.drift.labelled import labelled_by
 from monitoring.drift.moved import label_requests
+from monitoring.drift.reviewed import read_reviewed
 from monitoring.drift.reviews import ANSWERS, FAULT, REAL, Review, append_review, newest_reviews
 from monitoring.outcomes import BEGINS
 from monitoring.review.withdrawing import withdraw_faulty
-from monitoring.windows.reports import DriftReport, hold_reports, read_reports, run_start
+from monitoring.windows.reports import DriftReport, earlier_alarms, hold_reports, run_start
 
 RETRAIN = "retrain"
 LABELS = "labels"
@@ -157,9 +158,10 @@ def _request(
 def _evidence(
     connection: Connection, classifier: str, kind: str, review: Review, report: DriftReport
 ) -> Mapping[str, Any]:
-    reports = read_reports(connection, classifier=classifier)
-    run = [earlier for earlier in reports if earlier.window_number < report.window_number]
-    began = run_start([*run, report], report.version)
+    reviewed = read_reviewed(connection, classifier)
+    before = [each for each in reviewed.reports if each.window_number < report.window_number]
+    earlier = earlier_alarms(before, report.version, harmless=reviewed.harmless)
+    began = run_start(report.window_start, report.alarms, earlier)
     window = {
         "number": report.window_number,
         "start": report.window_start.isoformat(),

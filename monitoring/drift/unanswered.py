@@ -17,6 +17,7 @@ from monitoring.drift.reviewed import closed_by_people
 from monitoring.drift.reviews import REAL, calling_window, newest_reviews
 from monitoring.outcomes import BEGINS
 from monitoring.retraining import DRIFT, NO_VERDICT, decide_retraining, drift_start
+from pipelines.gate.drifted import UnlearntDrift
 
 CALLS_READ = 20
 """Of the newest calls without an answer; people close some of them."""
@@ -65,18 +66,10 @@ def open_drift(connection: Connection, classifier: str, *, now: datetime) -> Ope
     """Return the newest drift that no gate has answered; None without one.
 
     A drift is answered when the gate has judged a fit of its moment or later, whatever it said of
-    it: the fit saw the rows since the drift began. It is answered too when a person called its
-    window expected, harmless or a fault of the data.
+    it but "wait": the fit saw the rows since the drift began. It is answered too when a person
+    called its window expected, harmless or a fault of the data.
     """
-    table = decision.c
-    judged_at = connection.scalar(
-        sa.select(sa.func.max(table.decided_at)).where(
-            table.classifier == classifier,
-            table.decided_at <= now,
-            table.subject == "gate",
-            table.kind != NO_VERDICT,
-        )
-    )
+    judged_at = _judged_at(connection, classifier, now=now)
     for called in _calls(connection, classifier, since=judged_at, now=now):
         if not closed_by_people(connection, classifier, DRIFT, called.evidence):
             evidence = dict(called.evidence)
@@ -88,19 +81,35 @@ def open_drift(connection: Connection, classifier: str, *, now: datetime) -> Ope
 
 def drift_to_learn(
     connection: Connection, classifier: str, *, since: datetime, now: datetime
-) -> datetime | None:
-    """Return when the newest drift began that was called since the champion's fit; None without.
+) -> UnlearntDrift | None:
+    """Return the newest drift that was called since the champion's fit; None without one.
 
-    What the gate said of it meanwhile does not matter: labels come late, and a later candidate may
-    have learnt it. Drifts that people called expected, harmless or a fault do not count.
+    It counts also when a gate has answered it: labels come late, and a later candidate may have
+    learnt it. Drifts that people called expected, harmless or a fault do not count, nor do those of
+    earlier releases that have no beginning.
     """
+    judged_at = _judged_at(connection, classifier, now=now)
     reviews = newest_reviews(connection, classifier)
     for called in _calls(connection, classifier, since=since, now=now):
         window = calling_window(DRIFT, called.evidence)
         review = None if window is None else reviews.get(window)
-        if review is None or review.verdict == REAL:
-            return drift_start(called.evidence)
+        began = drift_start(called.evidence)
+        if began is not None and (review is None or review.verdict == REAL):
+            return UnlearntDrift(began, judged_at is None or judged_at < called.decided_at)
     return None
+
+
+def _judged_at(connection: Connection, classifier: str, *, now: datetime) -> datetime | None:
+    """Return the moment of the newest verdict of a gate."""
+    table = decision.c
+    query = sa.select(sa.func.max(table.decided_at)).where(
+        table.classifier == classifier,
+        table.decided_at <= now,
+        table.subject == "gate",
+        table.kind != NO_VERDICT,
+    )
+    moment: datetime | None = connection.scalar(query)
+    return moment
 
 
 def _calls(

@@ -53,7 +53,7 @@ def is_mojibake(phrase: str) -> bool:
 
 @dataclass(frozen=True)
 class Proof:
-    """When damaged rows are more than usual: at least `rows`, and a smaller chance than `chance`.
+    """When damage is more than usual: at least so many rows, and a smaller chance than `chance`.
 
     The chance is that of so many among the new rows, by those of the past: of all damaged rows of
     both, the window's are binomial (Przyborowski and Wilenski's test of two Poisson means).
@@ -65,7 +65,7 @@ class Proof:
 
 ANY_DAMAGE = Proof(rows=10, chance=1e-5)
 """New words may look cut, and come in seasons."""
-MOJIBAKE = Proof(rows=3, chance=1e-3)
+MOJIBAKE = Proof(rows=3, chance=1 / 300)
 """For different phrases in a wrong encoding: no new word looks like it."""
 
 

@@ -109,12 +109,37 @@ def drift_began(
     return reports[first_alarm(reports, drifts[-1])].window_start if drifts else None
 
 
-def run_start(reports: Sequence[DriftReport], version: str) -> datetime:
-    """Return when the run of alarms of a version began that the newest report belongs to. Pure."""
-    index = len(reports) - 1
-    while index and reports[index - 1].alarms and reports[index - 1].version == version:
-        index -= 1
-    return reports[index].window_start
+def run_start(
+    start: datetime, alarms: Collection[str], earlier: Sequence[tuple[datetime, Collection[str]]]
+) -> datetime:
+    """Return when the run began that a window with these alarms belongs to. Pure.
+
+    `earlier` are the windows before it, oldest first, each with its start and its alarms. The run
+    goes back as long as one of the window's alarms is among theirs: others have another cause.
+    """
+    for before, others in reversed(earlier):
+        if not set(alarms) & set(others):
+            break
+        start = before
+    return start
+
+
+def earlier_alarms(
+    reports: Sequence[DriftReport], version: str, *, harmless: Collection[int]
+) -> list[tuple[datetime, Collection[str]]]:
+    """Return start and alarms of each window that a version judged, for `run_start`. Pure.
+
+    Windows of other versions, and those whose cause a person called harmless, count without alarms.
+    """
+    return [
+        (
+            report.window_start,
+            report.alarms
+            if report.version == version and report.window_number not in harmless
+            else (),
+        )
+        for report in reports
+    ]
 
 
 def first_alarm(reports: Sequence[DriftReport], index: int) -> int:

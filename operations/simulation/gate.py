@@ -17,6 +17,7 @@ from operations.simulation.answering import Answering
 from operations.simulation.candidates import Candidate, evidence_of
 from pipelines.gate.assembly import AnswerRows, ChampionAnswers, assemble_rows
 from pipelines.gate.decide import decide
+from pipelines.gate.drifted import UnlearntDrift
 from pipelines.stages.memories import answers_without_own
 
 
@@ -39,7 +40,7 @@ class SimulatedGateContext:
     champion: SimulatedChampion | None
     proved: SimulatedChampion | None
     selected: Collection[str]
-    drift_began: datetime | None
+    drift: UnlearntDrift | None
     now: datetime
 
 
@@ -66,15 +67,17 @@ def _champion_answers(
     champion = context.champion
     if champion is None:
         return None
-    began = context.drift_began
+    drift = context.drift
     return ChampionAnswers(
         judged=_answer_rows(champion.judged.beside(candidate.memory)),
         labels=champion.judged.head.labels,
         fitted_at=champion.fitted_at,
         days=(context.now - champion.fitted_at) / timedelta(days=1),
-        drift_began=began,
-        around_drift=partial(_around_drift, candidate=candidate, champion=champion, began=began)
-        if began
+        drift=drift,
+        around_drift=partial(
+            _around_drift, candidate=candidate, champion=champion, began=drift.began
+        )
+        if drift
         else None,
         proved=_answer_rows(context.proved.judged.beside(candidate.memory))
         if context.proved

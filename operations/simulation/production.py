@@ -215,7 +215,7 @@ class Production:
         kinds = {"promote", "keep", "undecided"} if self.promotes_equals else {"promote"}
         promoted = verdict.kind in kinds or self.answering is None
         before = self.answering
-        began = context.drift_began
+        began = context.drift.began if context.drift else None
         self.fits.append(
             Fit(self.now, reason, verdict.kind, verdict.reasons, began, promoted, before, answering)
         )
@@ -232,13 +232,13 @@ class Production:
         with self.engine.connect() as connection:
             unselected = unselected_requests(connection, KEY)
             given = set(connection.scalars(sa.select(feedback.c.request_id)))
-            began = (
+            drift = (
                 drift_to_learn(connection, KEY, since=champion.fitted_at, now=self.now)
                 if champion
                 else None
             )
         proved = self._proved if self._proved is not champion else None
-        return SimulatedGateContext(champion, proved, given - unselected, began, self.now)
+        return SimulatedGateContext(champion, proved, given - unselected, drift, self.now)
 
     def _answering(self, candidate: Candidate, version: str) -> Answering:
         head = candidate.heads.served if self.serves_all_rows else candidate.heads.judged

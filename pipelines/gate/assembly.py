@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.gate.drifted import DriftRows
+from pipelines.gate.drifted import DriftRows, UnlearntDrift
 from pipelines.gate.rows import GateRows
 from pipelines.gate.rules import new_rule_rows
 from pipelines.gate.traffic import post_stratify
@@ -31,7 +31,7 @@ class ChampionAnswers:
     judged : its judged head beside the memory of the training rows
     around_drift : rows since the drift began, to what clients got then and what they will get;
         None without a drift
-    drift_began : when it began; None without a drift
+    drift : the newest one since its fit; None without one
     labels : what the champion can answer
     fitted_at, days : when it was fitted, and its age in days
     proved : the last version with a proved gain; None where that is the champion
@@ -42,7 +42,7 @@ class ChampionAnswers:
     labels: Collection[str]
     fitted_at: datetime | None
     days: float
-    drift_began: datetime | None = None
+    drift: UnlearntDrift | None = None
     around_drift: Callable[[pa.Table], tuple[np.ndarray, np.ndarray]] | None = None
     proved: AnswerRows | None = None
     same_head: bool = False
@@ -118,16 +118,18 @@ def _new_rules(labels: pa.Table, rows: pa.Table, fitted_at: datetime | None) -> 
 def _drift_rows(
     recent: pa.Table, selected: Collection[str], champion: ChampionAnswers
 ) -> DriftRows | None:
-    if champion.drift_began is None or champion.around_drift is None:
+    if champion.drift is None or champion.around_drift is None:
         return None
-    rows = recent.filter(pa.array(_since(recent, champion.drift_began)))
+    rows = recent.filter(pa.array(_since(recent, champion.drift.began)))
     rows = rows.filter(pa.array(_judging(rows, selected)))
     before, after = champion.around_drift(rows)
     codes = _codes(rows)
     tested = np.array(rows["part"].to_pylist()) == "test"
     counted = np.bincount(codes)[codes] > 1
     truth = np.array(rows["label"].to_pylist(), dtype=str)
-    return DriftRows(truth, codes, before, after, tested | counted)
+    return DriftRows(
+        truth, codes, before, after, tested | counted, unanswered=champion.drift.unanswered
+    )
 
 
 def _judging(rows: pa.Table, selected: Collection[str]) -> np.ndarray:

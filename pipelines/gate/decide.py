@@ -124,13 +124,14 @@ def _not_worse(
     """Return True within the margin, or with a proved gain.
 
     Keeping the champion is not neutral where the candidate has learnt what the champion cannot
-    know. After a drift that is provably learnt, the estimate must be within the margin, not its
-    bound. With labels or rules that are new to the champion, the estimate must not be negative,
-    and its bound lie within NEW_MARGINS margins.
+    know. When a drift that nothing has answered yet is provably learnt, the estimate must be within
+    the margin, not its bound; later, the champion has the memory of it, too. With labels or rules
+    that are new to the champion, the estimate must not be negative, and its bound lie within
+    NEW_MARGINS margins.
     """
     if gain.lower >= -policy.max_weighted_f1_drop or gain_p <= GAIN_LEVEL:
         return True
-    if _learnt_drift(since):
+    if _learnt_drift(since) and since["drift_unanswered"]:
         return gain.estimate >= -policy.max_weighted_f1_drop
     bounded = gain.lower >= -NEW_MARGINS * policy.max_weighted_f1_drop
     return knows_more and gain.estimate >= 0 and bounded

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 
 from pipelines.gate.sign_flips import gain_p_value, probability
+
+
+@dataclass(frozen=True)
+class UnlearntDrift:
+    """A drift that was called since the champion's fit.
+
+    `unanswered` while no gate has judged a candidate since the call.
+    """
+
+    began: datetime
+    unanswered: bool
 
 
 @dataclass(frozen=True)
@@ -24,6 +36,7 @@ class DriftRows:
     repeated : bool
         The phrase has other rows, or is a test phrase. A row that the candidate alone learnt its
         phrase from would be right by heart: it counts as before.
+    unanswered : no gate has judged a candidate since the drift was called
     """
 
     truth: np.ndarray
@@ -31,6 +44,7 @@ class DriftRows:
     before: np.ndarray
     after: np.ndarray
     repeated: np.ndarray
+    unanswered: bool = True
 
 
 def measure_drift(rows: DriftRows | None, *, seed: int) -> dict[str, Any]:
@@ -47,6 +61,7 @@ def measure_drift(rows: DriftRows | None, *, seed: int) -> dict[str, Any]:
         "drift_accuracy_after": round(float(after.mean()), 5),
         "drift_gain": round(float(differences.sum()), 5),
         "drift_gain_p": round(gain_p_value(differences, seed=seed), 5),
+        "drift_unanswered": rows.unanswered,
     }
 
 

@@ -24,6 +24,7 @@ from pipelines.gate.answers import (
     serving_respondent,
 )
 from pipelines.gate.assembly import ChampionAnswers, assemble_rows
+from pipelines.gate.drifted import UnlearntDrift
 from pipelines.gate.flips import Flips, count_flips
 from pipelines.gate.recipe import Recipe, fit_recipe
 from pipelines.gate.rows import GateRows
@@ -37,15 +38,14 @@ class GateContext:
     """What the gate knows beside the files.
 
     `unselected` are the ids of feedback rows that were not chosen because an answer was wrong;
-    `drift_began` is None without a drift; `fitted_at` is when the champion was fitted, and
-    `champion_days` its age; `proved` is the
-    last version with a proved gain, None where that is the champion; `refit` is the champion's
-    recipe where its own heads may have learnt the test rows.
+    `drift` is the newest one since the champion's fit, which is at `fitted_at`; `champion_days` is
+    its age; `proved` is the last version with a proved gain, None where that is the champion;
+    `refit` is the champion's recipe where its own heads may have learnt the test rows.
     """
 
     champion: ModelVersion | None
     unselected: Collection[str] = ()
-    drift_began: datetime | None = None
+    drift: UnlearntDrift | None = None
     fitted_at: datetime | None = None
     champion_days: float = 0.0
     proved: ModelVersion | None = None
@@ -77,16 +77,18 @@ def _champion_answers(
     if champion is None or head is None:
         return None
     respondent = judging_respondent(workspace, classifier)
-    began = context.drift_began
+    drift = context.drift
     model = workspace.folder / "build" / "classifiers" / classifier / "model"
     return ChampionAnswers(
         judged=partial(respondent.answer_rows, head),
         labels=head.labels,
         fitted_at=context.fitted_at,
         days=context.champion_days,
-        drift_began=began,
-        around_drift=partial(answer_before_and_after, workspace, classifier, head, began=began)
-        if began
+        drift=drift,
+        around_drift=partial(
+            answer_before_and_after, workspace, classifier, head, began=drift.began
+        )
+        if drift
         else None,
         proved=partial(respondent.answer_rows, judged_head(context.proved))
         if context.proved

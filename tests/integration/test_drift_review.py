@@ -32,6 +32,7 @@ from monitoring.labels.received import labels_since, received_labels
 from monitoring.labels.unselected import unselected_requests
 from monitoring.retraining import drift_start
 from monitoring.windows.reports import read_reports
+from pipelines.gate.drifted import UnlearntDrift
 from tests.support.traffic import (
     START,
     embed_words,
@@ -126,7 +127,7 @@ class Loop:
                     probability=0.1 if kind == "sample" else None,
                 )
 
-    def to_learn(self, *, since: datetime) -> datetime | None:
+    def to_learn(self, *, since: datetime) -> UnlearntDrift | None:
         with self.engine.connect() as connection:
             return drift_to_learn(connection, "topic", since=since, now=self.now)
 
@@ -189,14 +190,27 @@ def test_a_drift_begins_with_its_first_window_though_another_watch_judged_it(loo
         first = read_reports(connection, classifier="topic")[2].window_start
     assert (verdict.kind, drift_start(verdict.evidence)) == ("drift", first)
 
-    assert loop.to_learn(since=fitted_at) == first
+    assert loop.to_learn(since=fitted_at) == UnlearntDrift(first, unanswered=True)
+    loop.gate("wait")
+    assert loop.to_learn(since=fitted_at) == UnlearntDrift(first, unanswered=True)
     loop.gate("undecided")
-    assert loop.to_learn(since=fitted_at) == first
+    assert loop.to_learn(since=fitted_at) == UnlearntDrift(first, unanswered=False)
     assert loop.to_learn(since=loop.now) is None, "a champion of later has learnt it"
     loop.review(4, "harmless")
     assert loop.to_learn(since=fitted_at) is None
     loop.review(4, "real", action="retrain")
-    assert loop.to_learn(since=fitted_at) == first
+    assert loop.to_learn(since=fitted_at) == UnlearntDrift(first, unanswered=True)
+
+
+def test_a_harmless_alarm_is_not_the_beginning_of_a_drift(loop: Loop) -> None:
+    loop.answer(1, moved=MOVED)
+    loop.watch()
+    loop.review(1, "harmless")
+    loop.answer(1, moved=MOVED)
+    verdict = loop.watch()
+    with loop.engine.connect() as connection:
+        second = read_reports(connection, classifier="topic")[1].window_start
+    assert drift_start(verdict.evidence) == second
 
 
 def test_what_was_called_of_expected_traffic_is_closed(loop: Loop) -> None:

@@ -123,7 +123,7 @@ def test_samples_and_unselected_labels_call_drift_once(engine: Engine, kind: str
     verdict = call(engine)
     assert verdict is not None and verdict.kind == "drift"
     assert re.match(
-        r"\d\d % of \d+ unselected labels of answers since 20\d\d-\d\d-\d\d contradict them, "
+        r"\d\d % of \d+ unselected labels of answers from 20\S+ to 20\S+ contradict them, "
         "7 % are expected at most",
         verdict.reasons[0],
     )
@@ -201,9 +201,20 @@ def test_a_call_by_labels_says_since_when(engine: Engine, by: str) -> None:
     assert verdict is not None
     began = drift_start(verdict.evidence)
     assert began is not None and abs(began - occurred_at(engine, wrong[0])) < timedelta(hours=12)
-    assert f"unselected labels of answers since {began:%Y-%m-%d} contradict" in verdict.reasons[0]
+    assert f"unselected labels of answers from {began:%Y-%m-%d} to " in verdict.reasons[0]
     share = float(verdict.reasons[0].split(" %")[0])
     assert 40 <= share <= 60, "the share since then, not that of all labels"
+
+
+def test_a_bad_stretch_that_is_over_is_dated(engine: Engine) -> None:
+    """The source labels all at once, weeks later."""
+    ids = answer(engine)
+    parts = [(ids[:200], 0.03), (ids[200:280], 0.6), (ids[280:], 0.03)]
+    rows = [source_rows(engine, part, wrong=wrong) for part, wrong in parts]
+    verdict = call(engine, source=pd.concat(rows, ignore_index=True))
+    assert verdict is not None
+    began = drift_start(verdict.evidence)
+    assert began is not None and abs(began - occurred_at(engine, ids[200])) < timedelta(hours=12)
 
 
 def test_rows_of_the_source_that_nobody_asked_call_nothing(engine: Engine) -> None:

@@ -143,7 +143,7 @@ def test_a_drift_that_labels_called_leaves_the_request_open(engine: Engine, watc
     answer(engine, new_topic(2), prefix="a")
     watch()
     by_labels = LabelEvidence(
-        LabelTest(100, 0.4, 0.1, 1e6, 90), 100.0, Worsening(NOW, 100, 0.4)
+        LabelTest(100, 0.4, 0.1, 1e6, 90), 100.0, Worsening(NOW, NOW, 100, 0.4)
     ).verdict()
     assert by_labels is not None
     with engine.begin() as connection:

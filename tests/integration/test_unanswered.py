@@ -48,7 +48,7 @@ def test_a_drift_whose_event_was_lost_is_called_again(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("kind", ["promote", "keep", "reject", "undecided", "hold"])
-def test_any_verdict_of_a_gate_since_then_answers_it(engine: Engine, kind: str) -> None:
+def test_a_verdict_of_a_gate_since_then_answers_it(engine: Engine, kind: str) -> None:
     decide(engine, DRIFT, "drift", at=NOW - DAY)
     decide(engine, Verdict(kind), "gate", at=NOW - DAY)
     assert unanswered(engine) is None

@@ -9,8 +9,8 @@ from monitoring.drift.budget import ALARM, FUTURE, HIGHEST, Budget, alarm_level
 from monitoring.drift.label_bets import (
     LEAST_THRESHOLD,
     bet_on_labels,
-    most_likely_start,
     threshold_for,
+    worst_stretch,
 )
 from monitoring.drift.power_reports import describe_power
 
@@ -54,16 +54,30 @@ def labels(share: float, *, count: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).random(count) < share
 
 
-@pytest.mark.parametrize(("worse", "within"), [(0.4, 8), (0.2, 25)])
-def test_the_start_is_near_the_label_from_which_the_head_is_worse(
-    worse: float, within: int
+@pytest.mark.parametrize(
+    ("worse", "good_again", "within"), [(0.4, 0, 8), (0.2, 0, 25), (0.4, 500, 8)]
+)
+def test_the_worst_stretch_begins_near_the_label_from_which_the_head_is_worse(
+    worse: float, good_again: int, within: int
 ) -> None:
-    """Of 200 labels and then 300 of a worse head; half of the estimates are so near."""
-    errors = []
+    """Of 200 labels, 300 of a worse head, then good ones; half of the estimates are so near."""
+    starts, ends = [], []
     for seed in range(40):
-        parts = [labels(0.05, count=200, seed=seed), labels(worse, count=300, seed=100 + seed)]
-        errors.append(abs(most_likely_start(np.concatenate(parts), expected=0.05) - 200))
-    assert np.median(errors) <= within
+        parts = [
+            labels(0.05, count=200, seed=seed),
+            labels(worse, count=300, seed=100 + seed),
+            labels(0.05, count=good_again, seed=200 + seed),
+        ]
+        stretch = worst_stretch(np.concatenate(parts), expected=0.05)
+        starts.append(abs(stretch.start - 200))
+        ends.append(abs(stretch.stop - 500))
+    assert np.median(starts) <= within and np.median(ends) <= within
+
+
+@pytest.mark.parametrize("wrong", [[True], [False], [False, False, True]])
+def test_a_stretch_has_a_label(wrong: list[bool]) -> None:
+    stretch = worst_stretch(wrong, expected=0.05)
+    assert 0 <= stretch.start < stretch.stop <= len(wrong)
 
 
 def test_right_labels_call_nothing_whenever_somebody_looks() -> None:

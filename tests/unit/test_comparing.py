@@ -16,6 +16,7 @@ from flows import rollout
 from flows.candidates.comparing import champion_head
 from flows.candidates.promoting import respect_newer_champion
 from monitoring.retraining import drift_start
+from monitoring.windows.reports import run_start
 from pipelines.gate.recipe import Recipe, changed_recipe
 from pipelines.model.digests import write_judged_digest
 
@@ -40,6 +41,23 @@ def test_evidence_of_an_earlier_release_has_the_windows_of_its_watch(
 ) -> None:
     began = drift_start({"windows": windows})
     assert began == (datetime(2026, 2, day, tzinfo=UTC) if day else None)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "day"),
+    [
+        ([], 9),
+        ([(1, "mix"), (5, "mix")], 1),
+        ([(1, "mix"), (3,), (5, "mix", "novelty")], 5),
+        ([(1, "mix"), (5, "confidence")], 9),
+    ],
+)
+def test_a_run_goes_back_while_an_alarm_of_the_window_is_shared(
+    earlier: list[tuple[int, *tuple[str, ...]]], day: int
+) -> None:
+    windows = [(datetime(2026, 2, first, tzinfo=UTC), alarms) for first, *alarms in earlier]
+    start = run_start(datetime(2026, 2, 9, tzinfo=UTC), ("mix",), windows)
+    assert start == datetime(2026, 2, day, tzinfo=UTC)
 
 
 def test_evidence_names_the_beginning_of_its_drift() -> None:

@@ -175,6 +175,16 @@ def test_a_drift_that_was_learnt_promotes_where_few_rows_bound_nothing() -> None
     assert kind(replace(learnt, candidate=worse)) in ("undecided", "reject")
 
 
+def test_once_a_drift_was_answered_the_bound_must_lie_within_the_margin_again() -> None:
+    """Clients get the memory of the drift with the champion, too: to keep it is neutral."""
+    few = made().only(np.arange(PHRASES * 2) < 600)
+    learnt = drifted(before="dddddddd", after="aaaaaaad")
+    assert kind(replace(few, drift=learnt)) == "promote"
+    assert kind(replace(few, drift=replace(learnt, unanswered=False))) == "undecided"
+    enough = replace(made(), drift=replace(learnt, unanswered=False))
+    assert "since_drift" in decide(enough, POLICY, seed=1).evidence["better"]
+
+
 @pytest.mark.parametrize(("gained", "verdict"), [(8, "undecided"), (12, "promote")])
 def test_a_gain_since_the_drift_that_is_proved_must_also_matter(gained: int, verdict: str) -> None:
     """Of 2,000 rows: less than half a point is what the memory alone gains in a quarter."""

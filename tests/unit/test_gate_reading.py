@@ -16,6 +16,7 @@ from core.contracts import ModelVersion
 from core.files import write_json
 from core.params.schema import Params
 from pipelines.gate.decide import decide
+from pipelines.gate.drifted import UnlearntDrift
 from pipelines.gate.reading import GateContext, read_flips, read_gate_rows
 from pipelines.gate.recipe import Recipe
 from pipelines.model.head_file import load_head, save_head
@@ -86,11 +87,12 @@ def test_the_champions_own_build_is_the_same_head_and_flips_nothing(
 def test_the_gain_since_a_drift_is_read_from_all_recent_rows(
     built: Workspace, champion: ModelVersion
 ) -> None:
-    context = GateContext(champion, drift_began=LAST_DAY - timedelta(days=30))
+    began = LAST_DAY - timedelta(days=30)
+    context = GateContext(champion, drift=UnlearntDrift(began, unanswered=True))
     rows = read_gate_rows(built, "organ", "notes", context)
     assert rows.drift is not None
     recent = pq.read_table(built.folder / "build/classifiers/organ/split/recent.parquet")
-    since = [moment >= context.drift_began for moment in recent["occurred_at"].to_pylist()]
+    since = [moment >= began for moment in recent["occurred_at"].to_pylist()]
     assert len(rows.drift.truth) == sum(since)
     assert {"drift_accuracy_before", "drift_gain_p"} <= decide(rows, GATE, seed=1).evidence.keys()
 
@@ -98,7 +100,9 @@ def test_the_gain_since_a_drift_is_read_from_all_recent_rows(
 def test_a_source_that_stopped_before_the_drift_gains_nothing(
     built: Workspace, champion: ModelVersion
 ) -> None:
-    context = GateContext(champion, drift_began=LAST_DAY + timedelta(days=2))
+    context = GateContext(
+        champion, drift=UnlearntDrift(LAST_DAY + timedelta(days=2), unanswered=True)
+    )
     rows = read_gate_rows(built, "organ", "notes", context)
     assert rows.drift is not None and not len(rows.drift.truth)
     verdict = decide(rows, GATE, seed=1)
