@@ -1,4 +1,4 @@
-"""The labels that were not given because an answer was wrong, in the order of a test."""
+"""Labels that were not given because an answer was wrong, in the order in which they are tested."""
 
 from __future__ import annotations
 
@@ -91,8 +91,7 @@ def _answers_of(
 ) -> pd.DataFrame:
     """Return the champion's answers of these requests, and those that people confirmed.
 
-    They are answers that `unselected_labels` would
-    read, and that people did not contradict.
+    They are answers that `unselected_labels` would read, and that people did not contradict.
     """
     of_people = sa.select(feedback.c.request_id).where(*_may_confirm(champion.classifier, since))
     of_source = sa.func.unnest(sa.literal(ids, sa.ARRAY(sa.Text)))
