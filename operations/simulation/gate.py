@@ -74,9 +74,7 @@ def _champion_answers(
         fitted_at=champion.fitted_at,
         days=(context.now - champion.fitted_at) / timedelta(days=1),
         drift=drift,
-        around_drift=partial(
-            _around_drift, candidate=candidate, champion=champion, began=drift.began
-        )
+        around_drift=partial(_around_drift, candidate=candidate, champion=champion, drift=drift)
         if drift
         else None,
         proved=_answer_rows(context.proved.judged.beside(candidate.memory))
@@ -94,7 +92,7 @@ def _answer_rows(answering: Answering) -> AnswerRows:
 
 
 def _around_drift(
-    rows: pa.Table, *, candidate: Candidate, champion: SimulatedChampion, began: datetime
+    rows: pa.Table, *, candidate: Candidate, champion: SimulatedChampion, drift: UnlearntDrift
 ) -> tuple[np.ndarray, np.ndarray]:
     """As `answer_before_and_after`; where nothing remembers, the heads answer alone."""
     judged = champion.judged
@@ -103,10 +101,13 @@ def _around_drift(
         alone = Answering(after, judged.embed, version="candidate")
         return _answer_rows(judged)(rows), _answer_rows(alone)(rows)
     labels = candidate.labels
-    moment = pa.scalar(began, labels["occurred_at"].type)
+    learnt, _ = answers_without_own(after, rows, labels, embed=judged.embed)
+    if not drift.unanswered:
+        kept, _ = answers_without_own(judged.head, rows, labels, embed=judged.embed)
+        return kept.astype(str), learnt.astype(str)
+    moment = pa.scalar(drift.began, labels["occurred_at"].type)
     earlier = labels.filter(pc.less(labels["occurred_at"], moment))
     before = _answer_rows(judged.beside(evidence_of(earlier)))
-    learnt, _ = answers_without_own(after, rows, labels, embed=judged.embed)
     return before(rows), learnt.astype(str)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipelines.gate.drifted import UnlearntDrift
 from pipelines.model.head_file import Head, judged_folder, load_head
 from pipelines.model.memory import Memory
 from pipelines.stages.evaluation import best_answers
@@ -50,23 +50,26 @@ def answer_before_and_after(
     classifier: str,
     champion: Head,
     rows: pa.Table,
-    began: datetime,
+    drift: UnlearntDrift,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """str (n,) twice: what clients got when a drift began, and what they will get.
+    """str (n,) twice: what clients get with the champion, and with the candidate.
 
-    Before: the champion beside the memory of all labels until then. After: the candidate's judged
-    head beside the memory of every row but the one that is asked. The traffic repeats its phrases,
-    and most of what a retraining learns of a drift it learns by phrase: rows that were left out
-    with their phrase cannot show it.
+    Before: the champion beside the memory of all labels until the drift began. After: the
+    candidate's judged head beside the memory of every row but the one that is asked. The traffic
+    repeats its phrases, and most of what a retraining learns of a drift it learns by phrase: rows
+    that were left out with their phrase cannot show it. Once a gate has answered the drift, the
+    memory has learnt it whatever the verdict was: then both heads have that of today.
     """
     labels = read_labels(workspace, classifier)
     embeddings = workspace.folder / "build" / "embeddings"
     embed = partial(read_vectors, folder=embeddings)
-    earlier = labels.filter(
-        pc.less(labels["occurred_at"], pa.scalar(began, labels["occurred_at"].type))
-    )
     model = workspace.folder / "build" / "classifiers" / classifier / "model"
     after, _ = answers_without_own(load_head(judged_folder(model)), rows, labels, embed=embed)
+    if not drift.unanswered:
+        before, _ = answers_without_own(champion, rows, labels, embed=embed)
+        return before.astype(str), after.astype(str)
+    moment = pa.scalar(drift.began, labels["occurred_at"].type)
+    earlier = labels.filter(pc.less(labels["occurred_at"], moment))
     if not len(earlier):
         return Respondent(embeddings, None).answer_rows(champion, rows), after.astype(str)
     memory = labels_memory(earlier, classifier=classifier)

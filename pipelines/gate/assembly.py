@@ -29,7 +29,7 @@ class ChampionAnswers:
     Attributes
     ----------
     judged : its judged head beside the memory of the training rows
-    around_drift : rows since the drift began, to what clients got then and what they will get;
+    around_drift : rows since the drift began, to what clients get with it and with the candidate;
         None without a drift
     drift : the newest one since its fit; None without one
     labels : what the champion can answer

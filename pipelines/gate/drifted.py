@@ -30,8 +30,9 @@ class DriftRows:
     Attributes
     ----------
     truth, before, after : str
-        The right label; the champion's answer with the memory of when the drift began; the
-        candidate's answer with a memory that lacks the row itself.
+        The right label; the champion's answer with the memory of when the drift began, or, once a
+        gate has answered the drift, with the candidate's; the candidate's answer with a memory that
+        lacks the row itself.
     phrases : int, codes of the cleaned phrases
     repeated : bool
         The phrase has other rows, or is a test phrase. A row that the candidate alone learnt its
@@ -67,9 +68,11 @@ def measure_drift(rows: DriftRows | None, *, seed: int) -> dict[str, Any]:
 
 def drift_gain(evidence: Mapping[str, Any]) -> str:
     """State the gain on the rows since the drift."""
+    answered = not evidence.get("drift_unanswered", True)
+    got = "with the champion and today's memory" if answered else "as clients got it"
     return (
         f"accuracy on the {evidence['drift_rows']:,} rows since the drift changes by "
         f"{100 * evidence['drift_gain']:+.1f} points, from {evidence['drift_accuracy_before']:.3f} "
-        f"as clients got it to {evidence['drift_accuracy_after']:.3f}; "
+        f"{got} to {evidence['drift_accuracy_after']:.3f}; "
         f"by chance with {probability(evidence['drift_gain_p'])}"
     )

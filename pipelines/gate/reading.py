@@ -85,9 +85,7 @@ def _champion_answers(
         fitted_at=context.fitted_at,
         days=context.champion_days,
         drift=drift,
-        around_drift=partial(
-            answer_before_and_after, workspace, classifier, head, began=drift.began
-        )
+        around_drift=partial(answer_before_and_after, workspace, classifier, head, drift=drift)
         if drift
         else None,
         proved=partial(respondent.answer_rows, judged_head(context.proved))

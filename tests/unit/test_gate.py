@@ -177,12 +177,15 @@ def test_a_drift_that_was_learnt_promotes_where_few_rows_bound_nothing() -> None
 
 def test_once_a_drift_was_answered_the_bound_must_lie_within_the_margin_again() -> None:
     """Clients get the memory of the drift with the champion, too: to keep it is neutral."""
+    told = decide(replace(made(), drift=drifted(before="d" * 9, after="a" * 9)), POLICY, seed=1)
+    assert "as clients got it to 1.000" in told.reasons[0]
     few = made().only(np.arange(PHRASES * 2) < 600)
     learnt = drifted(before="dddddddd", after="aaaaaaad")
     assert kind(replace(few, drift=learnt)) == "promote"
     assert kind(replace(few, drift=replace(learnt, unanswered=False))) == "undecided"
-    enough = replace(made(), drift=replace(learnt, unanswered=False))
-    assert "since_drift" in decide(enough, POLICY, seed=1).evidence["better"]
+    enough = decide(replace(made(), drift=replace(learnt, unanswered=False)), POLICY, seed=1)
+    assert "with the champion and today's memory to 0.875" in enough.reasons[0]
+    assert "since_drift" in enough.evidence["better"]
 
 
 @pytest.mark.parametrize(("gained", "verdict"), [(8, "undecided"), (12, "promote")])

@@ -15,6 +15,7 @@ import pytest
 from core.contracts import ModelVersion
 from core.files import write_json
 from core.params.schema import Params
+from pipelines.gate.answers import answer_before_and_after
 from pipelines.gate.decide import decide
 from pipelines.gate.drifted import UnlearntDrift
 from pipelines.gate.reading import GateContext, read_flips, read_gate_rows
@@ -95,6 +96,23 @@ def test_the_gain_since_a_drift_is_read_from_all_recent_rows(
     since = [moment >= began for moment in recent["occurred_at"].to_pylist()]
     assert len(rows.drift.truth) == sum(since)
     assert {"drift_accuracy_before", "drift_gain_p"} <= decide(rows, GATE, seed=1).evidence.keys()
+
+
+def test_once_a_drift_was_answered_both_heads_have_the_memory_of_today(built: Workspace) -> None:
+    """The champion says one label of everything: its memory alone can be right."""
+    made = built.folder / "build" / "classifiers" / "organ"
+    head = load_head(made / "model")
+    empty = {name: np.zeros_like(head.arrays[name]) for name in ("weights", "bias")}
+    champion = replace(head, arrays={**head.arrays, **empty})
+    recent = pq.read_table(made / "split" / "recent.parquet")
+    truth = np.array(recent["label"].to_pylist(), dtype=str)
+    right = []
+    for unanswered in (True, False):
+        drift = UnlearntDrift(LAST_DAY - timedelta(days=3000), unanswered=unanswered)
+        before, after = answer_before_and_after(built, "organ", champion, recent, drift)
+        right.append((before == truth).mean())
+        assert (after == truth).mean() > 0.9
+    assert right[0] < 0.5 < right[1], "before the drift, the memory knew nothing"
 
 
 def test_a_source_that_stopped_before_the_drift_gains_nothing(
