@@ -4,7 +4,7 @@ SCALE ?= default
 BIN := .venv/bin
 PROFILES := serving serving-tensorflow training training-gpu
 COVERED ?= tests/unit tests/architecture tests/contract tests/model tests/integration
-# Tests run in two processes. The halves take about as long, and every file is in one of them.
+# Tests run in two processes, whose dots mix. The halves take about as long, and every file is in one of them.
 FAST_1 := $(wildcard tests/unit/test_[a-g]*.py) tests/architecture
 FAST_2 := $(filter-out $(FAST_1),$(wildcard tests/unit/test_*.py))
 FURTHER_1 := tests/integration --ignore=tests/integration/console
@@ -39,7 +39,7 @@ demo: setup | $(DVC_STATE) ## The whole loop on demo data, then leaves the servi
 	$(BIN)/perennial demo --scale $(SCALE)
 
 test: check ## Lint, types, import contracts, and every test but the slow ones
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line tests-FURTHER_1 tests-FURTHER_2
+	@$(MAKE) --no-print-directory --jobs 2 tests-FURTHER_1 tests-FURTHER_2
 
 test-slow: setup ## The slow tests: endurance and large runs
 	$(BIN)/python -m pytest -m slow tests
