@@ -7,8 +7,9 @@ COVERED ?= tests/unit tests/architecture tests/contract tests/model tests/integr
 # Tests run in two processes, whose dots mix. The halves take about as long, and every file is in one of them.
 FAST_1 := $(wildcard tests/unit/test_[a-g]*.py) tests/architecture
 FAST_2 := $(filter-out $(FAST_1),$(wildcard tests/unit/test_*.py))
-FURTHER_1 := tests/integration --ignore=tests/integration/console
-FURTHER_2 := tests/contract tests/e2e tests/integration/console tests/model
+FURTHER_1 := $(wildcard tests/integration/test_[a-r]*.py)
+FURTHER_2 := tests/contract tests/e2e tests/model tests/integration/console \
+  $(filter-out $(FURTHER_1),$(wildcard tests/integration/test_*.py))
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --python $(BIN)/python --universal --python-version 3.11 --generate-hashes --no-emit-index-url
 export DVC_NO_ANALYTICS = 1
 export DO_NOT_TRACK = true
