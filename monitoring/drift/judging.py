@@ -107,7 +107,9 @@ class Judge:
         """Judge the windows in order. One without an alarm joins the baseline of the next one."""
         alarms = self._alarms_before(pending)
         earlier = earlier_alarms(pending.reports, pending.version, harmless=pending.harmless)
-        earlier[-1:] = [(start, alarms) for start, _ in earlier[-1:]]
+        newest = pending.reports[-1] if pending.reports else None
+        if newest is not None and newest.window_number not in pending.harmless:
+            earlier[-1] = (newest.window_start, alarms)
         called = last_call(pending.reports, version=pending.version, harmless=pending.harmless)
         for window, rows in zip(pending.windows, pending.rows, strict=True):
             judged = self._judge(window, rows, before=alarms, called=called)
