@@ -106,10 +106,9 @@ class Judge:
     def judge_all(self, pending: PendingWindows) -> Iterator[JudgedWindow]:
         """Judge the windows in order. One without an alarm joins the baseline of the next one."""
         alarms = self._alarms_before(pending)
-        earlier = earlier_alarms(pending.reports, pending.version, harmless=pending.harmless)
-        newest = pending.reports[-1] if pending.reports else None
-        if newest is not None and newest.window_number not in pending.harmless:
-            earlier[-1] = (newest.window_start, alarms)
+        earlier = earlier_alarms(
+            pending.reports, pending.version, harmless=pending.harmless, newest=alarms
+        )
         called = last_call(pending.reports, version=pending.version, harmless=pending.harmless)
         for window, rows in zip(pending.windows, pending.rows, strict=True):
             judged = self._judge(window, rows, before=alarms, called=called)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import pandas as pd
 from sqlalchemy.engine import Connection, Engine
@@ -62,7 +61,7 @@ class LabelEvidence:
         evidence = {LABEL_TEST: self.as_evidence(), "began": worse.first.isoformat()}
         return Verdict("drift", (reason,), evidence)
 
-    def as_evidence(self) -> dict[str, Any]:
+    def as_evidence(self) -> dict[str, float]:
         result = self.result
         return {
             "labels": result.labels,

@@ -1,4 +1,4 @@
-"""What a retraining receives of the drift that called for it."""
+"""What the run of a retraining shows of the drift that called for it."""
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ from scipy.stats import binom
 LEAST_CUT = 4
 """Characters: a shorter beginning is an abbreviation."""
 LEAST_SHARE = 0.001
-"""Of the rows of a window; a client that sends less is not worth a name."""
+"""So many damaged rows, or phrases, per row of a window; a client that sends less is not worth a
+name."""
 EXPLAINING_SHARE = 0.005
 """Fewer damaged rows move no statistic."""
 LEAST_NEW = 100
@@ -52,7 +53,7 @@ def is_mojibake(phrase: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Proof:
+class Criterion:
     """When damage is more than usual: at least so many rows, and a smaller chance than `chance`.
 
     The chance is that of so many among the new rows, by those of the past: of all damaged rows of
@@ -63,9 +64,9 @@ class Proof:
     chance: float
 
 
-ANY_DAMAGE = Proof(rows=10, chance=1e-5)
+ANY_DAMAGE = Criterion(rows=10, chance=1e-5)
 """New words may look cut, and come in seasons."""
-MOJIBAKE = Proof(rows=3, chance=1 / 300)
+MOJIBAKE = Criterion(rows=3, chance=1 / 300)
 """For different phrases in a wrong encoding: no new word looks like it."""
 
 

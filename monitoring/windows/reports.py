@@ -125,21 +125,24 @@ def run_start(
 
 
 def earlier_alarms(
-    reports: Sequence[DriftReport], version: str, *, harmless: Collection[int]
+    reports: Sequence[DriftReport],
+    version: str,
+    *,
+    harmless: Collection[int],
+    newest: Collection[str] = (),
 ) -> list[tuple[datetime, Collection[str]]]:
-    """Return start and alarms of each window that a version judged, for `run_start`. Pure.
+    """Return start and alarms of each window as a version judged it, for `run_start`. Pure.
 
     Windows of other versions, and those whose cause a person called harmless, count without alarms.
+    `newest` are the alarms of the newest window where the version judged it again.
     """
-    return [
-        (
-            report.window_start,
-            report.alarms
-            if report.version == version and report.window_number not in harmless
-            else (),
-        )
-        for report in reports
-    ]
+    windows: list[tuple[datetime, Collection[str]]] = []
+    for report in reports:
+        alarms: Collection[str] = report.alarms if report.version == version else ()
+        if report is reports[-1]:
+            alarms = alarms or newest
+        windows.append((report.window_start, () if report.window_number in harmless else alarms))
+    return windows
 
 
 def first_alarm(reports: Sequence[DriftReport], index: int) -> int:
